@@ -1,0 +1,187 @@
+"""The life of a WebRtcTransport: ICE-lite and DTLS, from creation to its end.
+
+    new ──connect()──▶ connecting ──keys──▶ connected ──goodbye, silence, cancel──▶ closed
+     └──────────────────────┴── deadline, DTLS failure, cancel ─────────────────────▶ closed
+
+``run`` is the whole life as one task: the engine's entry is added when it starts and removed when it ends, whatever ends
+it. A new transport may wait for ``connect`` as long as its peer lives (mediasoup-client connects a transport with
+its first track, which may be hours later); from ``connect`` on there is a deadline, and once connected the engine watches that the client's
+STUN checks go on (RFC 7675).
+
+The client sends no ICE candidates or credentials: a binding request that knows our password names the path.
+"""
+
+import logging
+import secrets
+import string
+import uuid
+from collections.abc import Sequence
+from enum import Enum
+
+import attrs
+import trio
+
+from ..engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
+from ..errors import BadRequest, MeetError
+from .dtls import DtlsBridge, DtlsError, Fingerprint, SrtpKeys
+from .engines import EngineHost, TransportEvent
+
+logger = logging.getLogger("meet_trio.media.transport")
+
+_ICE_CHARS = string.ascii_lowercase + string.digits  # RFC 8445 §15.4 allows more; these need no escaping anywhere
+
+
+class TransportState(Enum):
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+
+
+class TransportFailed(MeetError):
+    """A transport ended by itself: not connected in time, silent, or DTLS failed."""
+
+
+@attrs.frozen
+class IceParameters:
+    """RFC 8445 §5.3; the server is always ICE-lite."""
+
+    username_fragment: str
+    password: str = attrs.field(repr=False)
+
+    @classmethod
+    def generate(cls) -> "IceParameters":
+        # 128 bits each and more; the fragment also finds the transport among all
+        return cls(_random_ice_chars(32), _random_ice_chars(32))
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "usernameFragment": self.username_fragment,
+            "password": self.password,
+            "iceLite": True,
+        }
+
+
+@attrs.frozen
+class TransportSettings:
+    """``announced_address`` is what candidates say; ``connect_timeout`` in seconds from connect to media;
+    ``max_incoming_bitrate`` in bit/s is the most that feedback will ever grant the client."""
+
+    announced_address: str
+    connect_timeout: float = 30.0
+    max_incoming_bitrate: int = 1_500_000
+
+
+@attrs.define(eq=False)
+class WebRtcTransport:
+    """One client's path for media. ``number`` is its id in the engine, ``id`` the one on the wire."""
+
+    host: EngineHost
+    bridge: DtlsBridge
+    settings: TransportSettings
+    producing: bool
+    consuming: bool
+    id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
+    number: int = attrs.field(init=False)
+    ice: IceParameters = attrs.field(factory=IceParameters.generate)
+    state: TransportState = TransportState.NEW
+    remote_address: tuple[str, int] | None = None
+    _fingerprints: Sequence[Fingerprint] = ()
+    _connect_asked: trio.Event = attrs.field(factory=trio.Event)
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _end: str = "closed"
+
+    def __attrs_post_init__(self) -> None:
+        self.number = self.host.new_number()
+        self._dtls = self.bridge.open_session(self._send_dtls)
+
+    def parameters(self) -> dict[str, object]:
+        """The answer to ``createWebRtcTransport`` (mediasoup's shapes)."""
+        return {
+            "id": self.id,
+            "iceParameters": self.ice.to_json(),
+            "iceCandidates": [
+                {
+                    "foundation": "udpcandidate",
+                    "priority": 1076558079,  # RFC 8445 §5.1.2: host, local preference 10000, component 1
+                    "ip": self.settings.announced_address,
+                    "address": self.settings.announced_address,
+                    "protocol": "udp",
+                    "port": self.host.engine.port,
+                    "type": "host",
+                }
+            ],
+            "dtlsParameters": {
+                "role": "auto",
+                "fingerprints": [
+                    {"algorithm": f.algorithm, "value": f.value} for f in self.bridge.fingerprints
+                ],
+            },
+        }
+
+    def connect(self, fingerprints: Sequence[Fingerprint]) -> None:
+        """The client's certificate fingerprints are known: shake hands. Raises BadRequest the second time."""
+        if self._connect_asked.is_set():
+            raise BadRequest("transportId: this transport has been connected before")
+        self._fingerprints = fingerprints
+        self.state = TransportState.CONNECTING
+        self._life.deadline = trio.current_time() + self.settings.connect_timeout
+        self._connect_asked.set()
+
+    def restart_ice(self) -> IceParameters:
+        """New credentials (RFC 8445 §2.4); the old ones hold until the client uses the new ones. Media goes on."""
+        self.ice = IceParameters.generate()
+        self.host.engine.restart_ice(self.number, self.ice.username_fragment, self.ice.password)
+        return self.ice
+
+    def close(self) -> None:
+        """End ``run`` soon."""
+        self._fail("closed")
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live. ``started`` when the engine knows the transport. Raises TransportFailed when it ends by itself."""
+        engine = self.host.engine
+        engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
+        try:
+            engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
+            with self.host.transport_events(self.number, self):
+                task_status.started()
+                with self._life:
+                    await self._connect_asked.wait()
+                    try:
+                        await self._dtls.run(self._fingerprints, self._connected)
+                        self._end = "the client said goodbye"
+                    except DtlsError as error:
+                        self._end = f"DTLS: {error}"
+                if self._life.cancelled_caught and self._life.deadline < trio.current_time():
+                    self._end = f"not connected within {self.settings.connect_timeout:g} s"
+        finally:
+            self.state = TransportState.CLOSED
+            engine.remove_transport(self.number)
+        if self._end != "closed":
+            raise TransportFailed(self._end)
+
+    def _connected(self, keys: SrtpKeys) -> None:
+        self._life.deadline = float("inf")
+        self.state = TransportState.CONNECTED
+        self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
+
+    def _fail(self, why: str) -> None:
+        self._end = why
+        self._life.cancel()
+
+    def _send_dtls(self, datagram: bytes) -> None:
+        self.host.engine.send_dtls(self.number, datagram)
+
+    def handle_engine_event(self, event: TransportEvent) -> None:
+        match event:
+            case DtlsDatagram():
+                self._dtls.feed(event.data)
+            case IceConnected() | IceMoved():
+                self.remote_address = (event.ip, event.port)
+            case IceSilent():
+                self._fail("no STUN checks from the client any more")
+
+
+def _random_ice_chars(length: int) -> str:
+    return "".join(secrets.choice(_ICE_CHARS) for _ in range(length))
