@@ -1,0 +1,29 @@
+"""RTP parameters and capabilities, and their negotiation: pure functions on frozen records."""
+
+from meet_trio.ortc.negotiate import (
+    ConsumerRtp,
+    ProducerRtp,
+    can_consume,
+    negotiate_consumer,
+    negotiate_producer,
+)
+from meet_trio.ortc.parse import parse_rtp_capabilities, parse_rtp_parameters
+from meet_trio.ortc.records import Encoding, Kind, RtpCapabilities, RtpParameters, StreamType, Uri
+from meet_trio.ortc.router import router_capabilities
+
+__all__ = [
+    "ConsumerRtp",
+    "Encoding",
+    "Kind",
+    "ProducerRtp",
+    "RtpCapabilities",
+    "RtpParameters",
+    "StreamType",
+    "Uri",
+    "can_consume",
+    "negotiate_consumer",
+    "negotiate_producer",
+    "parse_rtp_capabilities",
+    "parse_rtp_parameters",
+    "router_capabilities",
+]

@@ -1,0 +1,143 @@
+"""Reading JSON from the other side: one field at a time, each error naming the field.
+
+``Fields`` wraps one JSON object together with the name it has in messages. Every method either
+returns a value of the promised type and within the promised limits, or raises ``BadRequest`` with a
+message like ``rtpParameters.encodings[1].ssrc: expected an integer from 1 to 4294967295``. ``null``
+and a missing key are the same thing; unknown keys are ignored. Nothing here recurses into untrusted
+depth.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TypeAlias, TypeVar
+
+import attrs
+
+from meet_trio.errors import BadRequest
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+_T = TypeVar("_T")
+
+
+@attrs.frozen
+class Fields:
+    """A JSON object of the other side; ``where`` is its name in error messages ("" for none)."""
+
+    data: Mapping[str, object]
+    where: str = ""
+
+    @classmethod
+    def of(cls, data: object, where: str) -> "Fields":
+        """Wrap ``data``, which has to be an object."""
+        if not isinstance(data, dict):
+            raise BadRequest(f"{where}: expected an object")
+        return cls(data, where)
+
+    def fail(self, key: str, why: str) -> NoReturn:
+        raise BadRequest(f"{self.path(key)}: {why}")
+
+    def path(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def required(self, key: str, value: _T | None) -> _T:
+        if value is None:
+            self.fail(key, "is missing")
+        return value
+
+    def opt_text(self, key: str, longest: int, shortest: int = 0) -> str | None:
+        """A string of ``shortest`` to ``longest`` characters."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.fail(key, "expected a string")
+        if not shortest <= len(value) <= longest:
+            self.fail(key, f"expected {shortest} to {longest} characters")
+        if not is_sendable(value):
+            self.fail(key, "contains half of a surrogate pair")
+        return value
+
+    def text(self, key: str, longest: int, shortest: int = 0) -> str:
+        return self.required(key, self.opt_text(key, longest, shortest))
+
+    def opt_integer(self, key: str, lowest: int, highest: int) -> int | None:
+        """An integer; a float without a fraction counts, as JSON has only numbers."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            self.fail(key, f"expected an integer from {lowest} to {highest}")
+        return value
+
+    def integer(self, key: str, lowest: int, highest: int) -> int:
+        return self.required(key, self.opt_integer(key, lowest, highest))
+
+    def opt_number(self, key: str) -> int | float | None:
+        """A finite number that is not negative."""
+        value = self.data.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fail(key, "expected a number")
+        if not (0 <= value < 2**63 and math.isfinite(value)):
+            self.fail(key, "expected a number from 0 to 2^63")
+        return value
+
+    def opt_flag(self, key: str) -> bool | None:
+        value = self.data.get(key)
+        if not (value is None or isinstance(value, bool)):
+            self.fail(key, "expected true or false")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.opt_flag(key)
+        return default if value is None else value
+
+    def choice(self, key: str, choices: Sequence[str]) -> str:
+        value = self.data.get(key)
+        if not isinstance(value, str) or value not in choices:
+            self.fail(key, f"expected one of {', '.join(choices)}")
+        return value
+
+    def opt_object(self, key: str) -> "Fields | None":
+        value = self.data.get(key)
+        return None if value is None else Fields.of(value, self.path(key))
+
+    def object(self, key: str) -> "Fields":
+        return self.required(key, self.opt_object(key))
+
+    def each(self, key: str, most: int, parse: "Callable[[Fields], _T]") -> tuple[_T, ...]:
+        """Every object of a list of at most ``most``, parsed; a missing list is an empty one."""
+        value = self.data.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            self.fail(key, "expected a list")
+        if len(value) > most:
+            self.fail(key, f"expected at most {most} entries")
+        return tuple(
+            parse(Fields.of(item, f"{self.path(key)}[{index}]")) for index, item in enumerate(value)
+        )
+
+    def json(self, key: str, largest: int) -> Json:
+        """Any JSON value of at most ``largest`` bytes, kept as it is; it can be sent on."""
+        value = self.data.get(key)
+        try:
+            size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+        except (ValueError, RecursionError):
+            self.fail(key, "cannot be written as JSON")
+        if size > largest:
+            self.fail(key, f"expected at most {largest} bytes of JSON")
+        return value  # type: ignore[return-value]  # json.dumps has just walked through it
+
+
+def is_sendable(text: str) -> bool:
+    """False if ``text`` holds a lone surrogate: JSON can bring it in, UTF-8 cannot take it out."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

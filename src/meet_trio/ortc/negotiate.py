@@ -1,0 +1,322 @@
+"""From what a publisher sends to what each viewer gets: pure functions, mediasoup 3's rules.
+
+``negotiate_producer`` checks the publisher's parameters and translates them into *consumable*
+parameters: the same stream in the router's numbering (payload types, header extension ids) with
+SSRCs of our own. ``negotiate_consumer`` cuts these down to what one client can take: codecs it
+knows, the header extensions it listed, one kind of bandwidth feedback, one encoding in place of all
+layers, and RTX if both sides can.
+
+SSRCs come from a callable of the caller, one call for each; they have to differ within the room.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+
+from meet_trio.errors import BadRequest
+from meet_trio.ortc.h264 import answer_profile_level
+from meet_trio.ortc.match import same_codec
+from meet_trio.ortc.records import (
+    Codec,
+    CodecCapability,
+    Encoding,
+    Feedback,
+    HeaderExtension,
+    Kind,
+    Rtcp,
+    RtpCapabilities,
+    RtpParameters,
+    StreamType,
+    Uri,
+    is_rtx,
+)
+
+_SCALABILITY_MODE = re.compile(r"[LS]([1-9]\d?)T([1-9]\d?)")
+
+
+@attrs.frozen
+class ProducerRtp:
+    """A negotiated producer.
+
+    ``params`` is the publisher's side, ``consumable`` the router's;
+    ``consumable.encodings[i].ssrc`` stands for ``params.encodings[i]``, ``payload_types`` maps the
+    publisher's payload types to the router's.
+    """
+
+    kind: Kind
+    type: StreamType
+    params: RtpParameters
+    consumable: RtpParameters
+    payload_types: Mapping[int, int]
+
+
+@attrs.frozen
+class ConsumerRtp:
+    """A negotiated consumer; ``params`` goes to its client and has exactly one encoding."""
+
+    kind: Kind
+    type: StreamType
+    params: RtpParameters
+
+
+def negotiate_producer(
+    kind: Kind,
+    params: RtpParameters,
+    router_caps: RtpCapabilities,
+    new_ssrc: Callable[[], int],
+    *,
+    cname: str | None = None,
+    where: str = "rtpParameters",
+) -> ProducerRtp:
+    """Accept what a client wants to send, or raise ``BadRequest``.
+
+    ``cname`` is used if the client names none: give all producers of a peer the same one, or its
+    sound and picture have no common clock for the viewers.
+    """
+    caps = _match_codecs(kind, params, router_caps, where)
+    _check_streams(params, where)
+    _check_extensions(params, where)
+    params = attrs.evolve(
+        params,
+        codecs=tuple(_answer(codec, caps[codec.payload_type]) for codec in params.codecs),
+        rtcp=Rtcp(params.rtcp.cname or cname or f"{new_ssrc():08x}", params.rtcp.reduced_size),
+    )
+    return ProducerRtp(
+        kind=kind,
+        type=_stream_type(params),
+        params=params,
+        consumable=_consumable(kind, params, caps, router_caps, new_ssrc),
+        payload_types={
+            payload_type: cap.preferred_payload_type
+            for payload_type, cap in caps.items()
+            if cap.preferred_payload_type is not None
+        },
+    )
+
+
+def can_consume(producer: ProducerRtp, caps: RtpCapabilities) -> bool:
+    return bool(_consumer_codecs(producer, caps))
+
+
+def negotiate_consumer(
+    producer: ProducerRtp, caps: RtpCapabilities, mid: str, new_ssrc: Callable[[], int]
+) -> ConsumerRtp | None:
+    """What a client with ``caps`` gets of ``producer``; None if it knows none of its codecs."""
+    codecs = _consumer_codecs(producer, caps)
+    if not codecs:
+        return None
+    known = {(extension.uri, extension.preferred_id) for extension in caps.header_extensions}
+    consumable = producer.consumable
+    extensions = tuple(
+        extension
+        for extension in consumable.header_extensions
+        if (extension.uri, extension.id) in known
+    )
+    dropped = _superfluous_feedback(extensions)
+    params = RtpParameters(
+        codecs=tuple(
+            attrs.evolve(
+                codec,
+                rtcp_feedback=tuple(fb for fb in codec.rtcp_feedback if fb.type not in dropped),
+            )
+            for codec in codecs
+        ),
+        header_extensions=extensions,
+        encodings=(_consumer_encoding(consumable.encodings, codecs, new_ssrc),),
+        rtcp=consumable.rtcp,
+        mid=mid,
+    )
+    return ConsumerRtp(producer.kind, producer.type, params)
+
+
+def _match_codecs(
+    kind: Kind, params: RtpParameters, router_caps: RtpCapabilities, where: str
+) -> dict[int, CodecCapability]:
+    """Payload type of the publisher → the router's codec."""
+    _unique((codec.payload_type for codec in params.codecs), f"{where}.codecs", "payload type")
+    caps: dict[int, CodecCapability] = {}
+    for index, codec in enumerate(params.codecs):
+        name = f"{where}.codecs[{index}]"
+        if not codec.mime_type.lower().startswith(f"{kind}/"):
+            raise BadRequest(f"{name}.mimeType: {codec.mime_type} is not {kind}")
+        if codec.is_rtx:
+            continue
+        match = next((cap for cap in router_caps.codecs if same_codec(codec, cap)), None)
+        if match is None:
+            raise BadRequest(f"{name}: codec {codec.mime_type} is not supported as it is described")
+        caps[codec.payload_type] = match
+    if not caps:
+        raise BadRequest(f"{where}.codecs: expected a media codec")
+    for index, codec in enumerate(params.codecs):
+        if codec.is_rtx:
+            apt = codec.parameters.get("apt")
+            media = caps.get(apt) if isinstance(apt, int) else None
+            rtx = None if media is None else _rtx_of(media, router_caps)
+            if rtx is None:
+                raise BadRequest(f"{where}.codecs[{index}].parameters.apt: repairs no known codec")
+            caps[codec.payload_type] = rtx
+    media_types = {codec.payload_type for codec in params.codecs if not codec.is_rtx}
+    named = {encoding.codec_payload_type for encoding in params.encodings}
+    if named != {None} and not (len(named) == 1 and named <= media_types):
+        raise BadRequest(f"{where}.encodings[0].codecPayloadType: expected one media codec for all")
+    return caps
+
+
+def _rtx_of(media: CodecCapability, router_caps: RtpCapabilities) -> CodecCapability | None:
+    for cap in router_caps.codecs:
+        if is_rtx(cap.mime_type) and cap.parameters.get("apt") == media.preferred_payload_type:
+            return cap
+    return None
+
+
+def _answer(codec: Codec, cap: CodecCapability) -> Codec:
+    """H.264's level is negotiated; all else stays as the publisher has it."""
+    if codec.mime_type.lower() != "video/h264":
+        return codec
+    level = answer_profile_level(codec.parameters, cap.parameters)
+    if level is None:  # same_codec() has compared the profiles
+        raise AssertionError("profiles differ")
+    return attrs.evolve(codec, parameters={**codec.parameters, "profile-level-id": level})
+
+
+def _check_streams(params: RtpParameters, where: str) -> None:
+    """Every stream has to be recognisable by its SSRC, or by MID (and RID if there are several)."""
+    encodings = params.encodings
+    ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc]
+    _unique(ssrcs, f"{where}.encodings", "ssrc")
+    _unique((enc.rid for enc in encodings if enc.rid), f"{where}.encodings", "rid")
+    ids = params.extension_ids()
+    for index, encoding in enumerate(encodings):
+        name = f"{where}.encodings[{index}]"
+        if encoding.scalability_mode and not _SCALABILITY_MODE.match(encoding.scalability_mode):
+            raise BadRequest(f"{name}.scalabilityMode: expected one like L1T3")
+        if encoding.ssrc is not None:
+            continue
+        if params.mid is None or Uri.MID not in ids:
+            raise BadRequest(f"{name}.ssrc: is missing, and there is no mid to know it by")
+        if encoding.rid is None and len(encodings) > 1:
+            raise BadRequest(f"{name}: expected ssrc or rid")
+        if encoding.rid is not None and Uri.RID not in ids:
+            raise BadRequest(f"{where}.headerExtensions: expected {Uri.RID} for the rids")
+
+
+def _check_extensions(params: RtpParameters, where: str) -> None:
+    name = f"{where}.headerExtensions"
+    _unique((extension.id for extension in params.header_extensions), name, "id")
+    _unique((extension.uri for extension in params.header_extensions), name, "uri")
+
+
+def _unique(values: Iterable[int | str], where: str, what: str) -> None:
+    seen: set[int | str] = set()
+    for value in values:
+        if value in seen:
+            raise BadRequest(f"{where}: {what} {value} is there twice")
+        seen.add(value)
+
+
+def _stream_type(params: RtpParameters) -> StreamType:
+    if len(params.encodings) > 1:
+        return "simulcast"
+    spatial, temporal = _layers(params.encodings[0].scalability_mode)
+    if spatial == temporal == 1:
+        return "simple"
+    name = params.media_codec().mime_type.lower()
+    if name == "video/vp9":
+        return "svc"
+    return "simulcast" if name in ("video/vp8", "video/h264") else "simple"
+
+
+def _layers(scalability_mode: str | None) -> tuple[int, int]:
+    """Spatial and temporal layers of a mode like ``L3T2_KEY`` (W3C webrtc-svc)."""
+    match = _SCALABILITY_MODE.match(scalability_mode or "")
+    return (int(match[1]), int(match[2])) if match else (1, 1)
+
+
+def _consumable(
+    kind: Kind,
+    params: RtpParameters,
+    caps: Mapping[int, CodecCapability],
+    router_caps: RtpCapabilities,
+    new_ssrc: Callable[[], int],
+) -> RtpParameters:
+    codecs: list[Codec] = []
+    for codec in params.codecs:
+        if codec.is_rtx:
+            continue
+        cap = caps[codec.payload_type]
+        # the publisher's parameters say how it encodes, the rest is the router's
+        codecs.append(_codec(cap, codec.parameters))
+        rtx = _rtx_of(cap, router_caps)
+        if rtx is not None:
+            codecs.append(_codec(rtx, rtx.parameters))
+    return RtpParameters(
+        codecs=tuple(codecs),
+        header_extensions=tuple(
+            HeaderExtension(cap.uri, cap.preferred_id, cap.preferred_encrypt)
+            for cap in router_caps.header_extensions
+            if cap.kind == kind and cap.direction in ("sendrecv", "sendonly")
+        ),
+        encodings=tuple(
+            attrs.evolve(
+                encoding, ssrc=new_ssrc(), rid=None, rtx_ssrc=None, codec_payload_type=None
+            )
+            for encoding in params.encodings
+        ),
+        rtcp=Rtcp(params.rtcp.cname, reduced_size=True),
+    )
+
+
+def _codec(cap: CodecCapability, parameters: Mapping[str, str | int | float]) -> Codec:
+    if cap.preferred_payload_type is None:
+        raise AssertionError("the router's codecs have payload types")
+    return Codec(
+        mime_type=cap.mime_type,
+        payload_type=cap.preferred_payload_type,
+        clock_rate=cap.clock_rate,
+        channels=cap.channels,
+        parameters=parameters,
+        rtcp_feedback=cap.rtcp_feedback,
+    )
+
+
+def _consumer_codecs(producer: ProducerRtp, caps: RtpCapabilities) -> list[Codec]:
+    """The codecs of ``producer`` that the client knows, with its feedback; [] if no media codec."""
+    with_rtx = producer.kind == "video"  # a resent packet of audio comes too late to be heard
+    codecs: list[Codec] = []
+    for codec in producer.consumable.codecs:
+        if codec.is_rtx and not with_rtx:
+            continue
+        cap = next((cap for cap in caps.codecs if same_codec(cap, codec)), None)
+        if cap is not None:
+            feedback = cap.rtcp_feedback
+            if not with_rtx:
+                feedback = tuple(fb for fb in feedback if fb != Feedback("nack"))
+            codecs.append(attrs.evolve(codec, rtcp_feedback=feedback))
+    media = {codec.payload_type for codec in codecs if not codec.is_rtx}
+    return [codec for codec in codecs if not codec.is_rtx or codec.parameters.get("apt") in media]
+
+
+def _superfluous_feedback(extensions: Iterable[HeaderExtension]) -> frozenset[str]:
+    """Only one bandwidth feedback, the best that the extensions carry: transport-cc, then REMB."""
+    uris = {extension.uri for extension in extensions}
+    if Uri.TRANSPORT_CC in uris:
+        return frozenset({"goog-remb"})
+    if Uri.ABS_SEND_TIME in uris:
+        return frozenset({"transport-cc"})
+    return frozenset({"goog-remb", "transport-cc"})
+
+
+def _consumer_encoding(
+    layers: tuple[Encoding, ...], codecs: Iterable[Codec], new_ssrc: Callable[[], int]
+) -> Encoding:
+    """The one stream that stands for all layers."""
+    mode = next((layer.scalability_mode for layer in layers if layer.scalability_mode), None)
+    if len(layers) > 1:
+        mode = f"L{len(layers)}T{_layers(mode)[1]}"
+    return Encoding(
+        ssrc=new_ssrc(),
+        rtx_ssrc=new_ssrc() if any(codec.is_rtx for codec in codecs) else None,
+        scalability_mode=mode,
+        max_bitrate=max((layer.max_bitrate or 0 for layer in layers), default=0) or None,
+    )
