@@ -53,7 +53,7 @@ bool mt_rtcp_read_bye(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc);
 /* transport-cc (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1) */
 typedef struct {
   uint16_t base_sequence, packet_count;
-  uint32_t reference_time; /* signed 24 bit, units of 64 ms */
+  uint32_t reference_time; /* as sent: 24 bits, units of 64 ms, wraps */
   uint8_t feedback_count;
 } mt_rtcp_twcc_info;
 /* Calls `visit(ctx, sequence, received, delta_us)` for each packet; delta_us relative to the previous received one (the first: to the reference
@@ -71,7 +71,7 @@ size_t mt_rtcp_write_fir(uint8_t *out, size_t cap, uint32_t sender, uint32_t med
 size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences, unsigned count);
 size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs, unsigned count);
 /* `arrivals[i]`: arrival time in µs of base + i, or -1 if it did not come. Writes as many as fit a packet and the deltas' range; *consumed
- * gets how many of `count` it covers. */
+ * gets how many of `count` it covers. 0 when none of them came: without an arrival there is no reference time. */
 size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint16_t base, const int64_t *arrivals,
                           unsigned count, uint8_t feedback_count, unsigned *consumed);
 

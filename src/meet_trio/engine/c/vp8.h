@@ -1,4 +1,4 @@
-/* VP8 RTP payload descriptor (RFC 7741 §4.2): read it, rewrite picture id, TL0PICIDX and KEYIDX in place. Pure; no allocation. */
+/* VP8 RTP payload descriptor (RFC 7741 §4.2): read it, rewrite picture id and TL0PICIDX in place. Pure; no allocation. */
 #ifndef MT_VP8_H
 #define MT_VP8_H
 
@@ -18,6 +18,7 @@ typedef struct {
   uint16_t width, height;  /* of a key frame's header, else 0 */
 } mt_vp8;
 
+/* False if malformed, or if nothing follows the descriptor. */
 bool mt_vp8_parse_untrusted(const uint8_t *payload, size_t n, mt_vp8 *out);
 
 /* Overwrite in `payload` (same layout as parsed into `d`; a 7-bit picture id is written modulo 128). */
