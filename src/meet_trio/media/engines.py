@@ -56,6 +56,7 @@ class EngineHost:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.failed = False
+        self.rooms = 0  # placed here
         self.dropped_events = 0
         self._numbers = itertools.count(1)
         self._transports: dict[int, TransportSink] = {}

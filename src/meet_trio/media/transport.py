@@ -23,12 +23,14 @@ import trio
 
 from ..engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from ..errors import BadRequest, MeetError
-from .dtls import DtlsBridge, DtlsError, Fingerprint, SrtpKeys
+from .dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
 from .engines import EngineHost, TransportEvent
 
 logger = logging.getLogger("meet_trio.media.transport")
 
-_ICE_CHARS = string.ascii_lowercase + string.digits  # RFC 8445 §15.4 allows more; these need no escaping anywhere
+_ICE_CHARS = (
+    string.ascii_lowercase + string.digits
+)  # RFC 8445 §15.4 allows more; these need no escaping anywhere
 
 
 class TransportState(Enum):
@@ -90,6 +92,7 @@ class WebRtcTransport:
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _end: str = "closed"
+    _dtls: DtlsSession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.number = self.host.new_number()

@@ -1,0 +1,174 @@
+"""The HTTP API that Kolab 4 calls: rooms, connections, signals, figures.
+
+Every route below the prefix wants the token in ``X-Auth-Token``, compared in constant time; without it the answer is an empty
+403, before anything else of the request is looked at. Errors are JSON objects ``{"error": …}``.
+"""
+
+import hmac
+import logging
+
+import attrs
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import BadRequest, LimitExceeded, MeetError, NotFound
+from ..live.registry import Registry
+from ..room import Role
+from .bodies import JsonObject, read_object, text_field
+
+logger = logging.getLogger("meet_trio.edge.http_api")
+
+
+@attrs.frozen
+class HttpApiSettings:
+    """``token_base`` is what token URLs begin with, e.g. ``wss://meet.example:12443``."""
+
+    auth_token: str = attrs.field(repr=False)
+    token_base: str
+    prefix: str = "/meetmedia"
+    max_body_bytes: int = 5 * 1024 * 1024
+
+
+@attrs.define(eq=False)
+class HttpApi:
+    """The routes; ``mount`` gives them for the site."""
+
+    registry: Registry
+    settings: HttpApiSettings
+
+    def mount(self) -> list[Mount | Route]:
+        api = Starlette(
+            routes=[
+                Route("/ping", _ping),
+                Route("/health", self._health),
+                Route("/sessions", self._list_sessions, methods=["GET"]),
+                Route("/sessions", self._create_session, methods=["POST"]),
+                Route("/sessions/{room_id}", self._session),
+                Route("/sessions/{room_id}/connection", self._connection, methods=["POST"]),
+                Route("/signal", self._signal, methods=["POST"]),
+                Route("/stats", self._stats),
+            ],
+            exception_handlers=EXCEPTION_HANDLERS,
+        )
+        return [
+            # the older README's health check: no prefix, no token
+            Route("/ping", _ping),
+            Mount(f"{self.settings.prefix}/api", TokenGuard(api, self.settings.auth_token)),
+        ]
+
+    def token_url(self, room_id: str, peer_id: str, auth_token: str) -> str:
+        query = f"peerId={peer_id}&roomId={room_id}&authToken={auth_token}"
+        return f"{self.settings.token_base}?{query}"
+
+    async def _health(self, request: Request) -> Response:
+        if (trouble := self.registry.trouble()) is not None:
+            return JSONResponse({"success": False, "message": trouble}, 503)
+        return JSONResponse({"success": True, "message": "Healthy"})
+
+    async def _list_sessions(self, request: Request) -> Response:
+        return JSONResponse(
+            [
+                {"roomId": room.id, "createdAt": int(room.created_at)}
+                for room in self.registry.rooms.values()
+            ]
+        )
+
+    async def _create_session(self, request: Request) -> Response:
+        await read_object(request, max_bytes=self.settings.max_body_bytes)
+        room = await self.registry.create_room()
+        return JSONResponse({"id": room.id})
+
+    async def _session(self, request: Request) -> Response:
+        known = request.path_params["room_id"] in self.registry.rooms
+        return Response(status_code=200 if known else 404)
+
+    async def _connection(self, request: Request) -> Response:
+        body = await read_object(request, max_bytes=self.settings.max_body_bytes)
+        room = self.registry.rooms.get(request.path_params["room_id"])
+        if room is None:
+            return Response(status_code=404)
+        invitation = room.invite(_role(body) or Role(0))
+        return JSONResponse(
+            {
+                "id": invitation.peer_id,
+                "token": self.token_url(room.id, invitation.peer_id, invitation.auth_token),
+            }
+        )
+
+    async def _signal(self, request: Request) -> Response:
+        body = await read_object(request, max_bytes=self.settings.max_body_bytes)
+        if not body:
+            return JSONResponse({})  # the original tolerates it
+        room = self.registry.rooms.get(text_field(body, "roomId"))
+        kind = text_field(body, "type")
+        role = _role(body)
+        if room is not None:  # Kolab signals rooms that may have just ended
+            room.signal(kind, body.get("data"), role)
+        return JSONResponse({})
+
+    async def _stats(self, request: Request) -> Response:
+        return JSONResponse(await self.registry.stats())
+
+
+async def _ping(request: Request) -> Response:
+    return PlainTextResponse("PONG")
+
+
+def _role(body: JsonObject) -> Role | None:
+    value = body.get("role")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= int(~Role(0)):
+        raise BadRequest(f"role: not a sum of the role bits 1 to {int(~Role(0))}")
+    return Role(value)
+
+
+class TokenGuard:
+    """ASGI middleware: an empty 403 without the right ``X-Auth-Token``."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            given = dict(scope["headers"]).get(b"x-auth-token", b"")
+            if not hmac.compare_digest(given, self._token):
+                await Response(status_code=403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _meet_error(request: Request, error: Exception) -> Response:
+    match error:
+        case BadRequest():
+            status = 400
+        case NotFound():
+            status = 404
+        case LimitExceeded():
+            status = 503
+        case _:
+            logger.error("%s %s: %s", request.method, request.url.path, error)
+            status = 500
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "internal error"}, 500)
+
+
+EXCEPTION_HANDLERS = {
+    HTTPException: _http_error,
+    MeetError: _meet_error,
+    Exception: _server_error,
+}
+"""What Starlette calls with an error, for all applications of the site."""

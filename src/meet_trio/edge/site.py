@@ -1,0 +1,119 @@
+"""All of the HTTP side as one ASGI application: the API, the meeting page, and in demo mode the page's own routes.
+
+The page and its files are those that ``web/`` was built into. In demo mode anybody who reaches the listener may open rooms and
+enter them: it listens on loopback unless told otherwise, and nothing of it exists elsewhere.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import BadRequest
+from ..live.registry import Registry
+from ..room import Role
+from .http_api import EXCEPTION_HANDLERS, HttpApi
+
+PAGE_DIRECTORY = Path(__file__).parent.parent / "web"
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; "
+        "media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+def build_site(api: HttpApi, *, page: bool, demo: bool) -> ASGIApp:
+    """``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without Kolab."""
+    routes: list[BaseRoute] = list(api.mount())
+    if demo:
+        routes += DemoRoutes(api).routes()
+    if page:
+        routes += _page_routes()
+    return without_trailing_slash(Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS))
+
+
+def _page_routes() -> Sequence[BaseRoute]:
+    async def index(request: Request) -> Response:
+        file = PAGE_DIRECTORY / "index.html"
+        if not file.is_file():
+            return PlainTextResponse("The page is not built: run tools/serve.\n", 503)
+        return FileResponse(file, headers=_PAGE_HEADERS)
+
+    return [
+        Route("/", index),
+        Route("/room/{room_id}", index),
+        Mount("/assets", StaticFiles(directory=PAGE_DIRECTORY / "assets", check_dir=False)),
+        Route("/favicon.svg", _file("favicon.svg")),
+    ]
+
+
+def _file(name: str):  # type: ignore[no-untyped-def]  # Starlette's own endpoint type is Any
+    async def serve(request: Request) -> Response:
+        file = PAGE_DIRECTORY / name
+        return FileResponse(file) if file.is_file() else Response(status_code=404)
+
+    return serve
+
+
+@attrs.define(eq=False)
+class DemoRoutes:
+    """What stands in for Kolab in demo mode: rooms and tokens for whoever asks."""
+
+    api: HttpApi
+
+    @property
+    def _registry(self) -> Registry:
+        return self.api.registry
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return [
+            Route("/demo/rooms", self._make_room, methods=["POST"]),
+            Route("/demo/rooms/{room_id}/connection", self._connection, methods=["POST"]),
+        ]
+
+    async def _make_room(self, request: Request) -> Response:
+        room = await self._registry.create_room()
+        return JSONResponse({"roomId": room.id})
+
+    async def _connection(self, request: Request) -> Response:
+        room_id = request.path_params["room_id"]
+        if not _UUID.fullmatch(room_id):
+            raise BadRequest("roomId: not a UUID in lower case")
+        # a link outlives its room: whoever opens it later gets the room anew
+        room = self._registry.rooms.get(room_id) or await self._registry.create_room(room_id)
+        role = Role.PUBLISHER | Role.SUBSCRIBER
+        if not room.has_owner():
+            role = ~Role(0)
+        invitation = room.invite(role)
+        return JSONResponse(
+            {
+                "id": invitation.peer_id,
+                "token": self.api.token_url(room.id, invitation.peer_id, invitation.auth_token),
+            }
+        )
+
+
+def without_trailing_slash(app: ASGIApp) -> ASGIApp:
+    """``/x/`` is ``/x``, as Express has it, without a redirect that would lose a POST's body."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/")}
+        await app(scope, receive, send)
+
+    return wrapped

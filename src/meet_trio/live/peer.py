@@ -1,0 +1,233 @@
+"""A peer's task: its connection comes and goes, its transports live in its nursery, its end is the end of all of that.
+
+                 first socket                     socket lost
+    invited ───────────────────▶ connected ─────────────────────▶ missed ── grace over ──▶ gone
+       └─ nobody came in time ─▶ gone  ▲ └── left, kicked ─▶ gone   │
+                                       └──────── new socket ────────┘
+
+``run`` waits for one thing at a time: a socket that arrives, a socket that ends, or the deadline of the state it is in. A second socket
+of the same peer takes the place of the first, which is let go without a word to the others.
+
+What the server says to a peer goes into its socket's bounded outbox and never waits. While no socket is there,
+notices are kept (up to ``max_backlog``) and handed over when it is back. Requests to a client are repeated until answered.
+
+The room's pure state decides what is allowed and who is told; this file and ``handlers`` make it happen.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+import trio
+
+from ..errors import RequestError
+from ..media.transport import TransportFailed, WebRtcTransport
+from ..socketio import CallTimeout, Disconnected, Event, Socket
+from .streams import LiveConsumer, LiveProducer
+
+if TYPE_CHECKING:
+    from .room import LiveRoom
+
+logger = logging.getLogger("meet_trio.live.peer")
+
+Json = object
+
+
+@attrs.frozen
+class PeerSettings:
+    """Seconds, and counts per peer."""
+
+    first_connection_timeout: float = 60.0
+    reconnect_grace: float = 10.0
+    goodbye_timeout: float = 1.0
+    request_timeout: float = 20.0
+    request_tries: int = 3
+    max_backlog: int = 1000
+    max_transports: int = 8
+    max_producers: int = 16
+    max_consumers: int = 1000
+
+
+class RequestUnanswered(RequestError):
+    """The client did not answer, refused, or is gone."""
+
+
+@attrs.define(eq=False)
+class Connection:
+    """A socket in the time that it is this peer's."""
+
+    socket: Socket
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    over: trio.Event = attrs.field(factory=trio.Event)
+
+
+@attrs.frozen
+class _Arrived:
+    connection: Connection
+
+
+@attrs.frozen
+class _Ended:
+    connection: Connection
+    on_purpose: bool
+
+
+Handler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class LivePeer:
+    """One participant. ``handle`` answers one event of its socket and raises nothing but cancellation."""
+
+    room: "LiveRoom"
+    id: str
+    settings: PeerSettings
+    handle: Handler
+    nursery: trio.Nursery = attrs.field(init=False)
+    connection: Connection | None = None
+    transports: dict[str, WebRtcTransport] = attrs.field(factory=dict)
+    producers: dict[str, LiveProducer] = attrs.field(factory=dict)
+    consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
+    _next_mid: int = 0
+    _backlog: deque[tuple[str, Json]] = attrs.field(factory=deque)
+    _connected: trio.Event = attrs.field(factory=trio.Event)
+    _mail: tuple[
+        trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
+    ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live until leaving, being kicked, missing for too long, or cancelled."""
+        try:
+            async with trio.open_nursery() as self.nursery:
+                task_status.started()
+                await self._come_and_go()
+                self.nursery.cancel_scope.cancel()
+        finally:
+            self._mail[0].close()
+            self._mail[1].close()
+
+    def leave(self) -> None:
+        """End ``run`` soon; a goodbye is said if a socket is there."""
+        self.nursery.cancel_scope.cancel()
+
+    async def serve(self, socket: Socket) -> None:
+        """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the socket's own task."""
+        connection = Connection(socket)
+        try:
+            await self._mail[0].send(_Arrived(connection))
+            await connection.over.wait()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer has just ended
+        finally:
+            connection.scope.cancel()
+
+    def notify(self, method: str, data: Json) -> None:
+        """Send a notification, or keep it for when the client is back. Never waits."""
+        if self.connection is not None:
+            self.connection.socket.emit("notification", {"method": method, "data": data})
+        elif len(self._backlog) < self.settings.max_backlog:
+            self._backlog.append((method, data))
+        else:
+            logger.info("peer %s: missed too much to come back", self.id)
+            self.leave()
+
+    async def request(self, method: str, data: Json) -> Json:
+        """Ask the client and wait for its answer, again on every new socket and after each timeout.
+
+        Raises RequestUnanswered when it refuses, or has not answered ``request_tries`` times.
+        """
+        for _ in range(self.settings.request_tries):
+            while self.connection is None:
+                await self._connected.wait()
+            try:
+                answer = await self.connection.socket.call(
+                    "request",
+                    {"method": method, "data": data},
+                    timeout=self.settings.request_timeout,
+                )
+            except CallTimeout:
+                continue
+            except Disconnected:
+                # its end is under way to ``run``; the next socket is asked anew
+                await trio.lowlevel.checkpoint()
+                continue
+            if answer and answer[0] is not None:
+                raise RequestUnanswered(f"{method}: the client answered {answer[0]!r}"[:200])
+            return answer[1] if len(answer) > 1 else None
+        raise RequestUnanswered(f"{method}: no answer, {self.settings.request_tries} times")
+
+    def next_mid(self) -> str:
+        """MIDs of consumers are counted through a peer's life (RFC 8843 wants them unique in a session)."""
+        mid = str(self._next_mid)
+        self._next_mid += 1
+        return mid
+
+    async def start_transport(self, transport: WebRtcTransport) -> None:
+        """Bring a transport to life in this peer's nursery; returns once the engine knows it."""
+        self.transports[transport.id] = transport
+        try:
+            await self.nursery.start(self._live_transport, transport)
+        except BaseException:
+            self.transports.pop(transport.id, None)
+            raise
+
+    async def _live_transport(
+        self, transport: WebRtcTransport, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        try:
+            await transport.run(task_status=task_status)
+        except TransportFailed as error:
+            logger.info("peer %s: transport %s ended: %s", self.id, transport.id, error)
+        finally:
+            self.transports.pop(transport.id, None)
+            self.room.transport_closed(self, transport)
+
+    async def _come_and_go(self) -> None:
+        deadline = trio.current_time() + self.settings.first_connection_timeout
+        known = False
+        while True:
+            with trio.move_on_at(deadline):
+                message = await self._mail[1].receive()
+                match message:
+                    case _Arrived(connection):
+                        self._let_in(connection, "roomBack" if known else "roomReady")
+                        known = True
+                        deadline = float("inf")
+                    case _Ended(connection, on_purpose):
+                        if connection is not self.connection:
+                            continue  # another one has taken its place
+                        self.connection = None
+                        self._connected = trio.Event()
+                        if on_purpose:
+                            return
+                        deadline = trio.current_time() + self.settings.reconnect_grace
+                continue
+            return
+
+    def _let_in(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
+        if self.connection is not None:
+            self.connection.scope.cancel()
+        self.connection = connection
+        if greeting == "roomReady":
+            self.room.peer_connected(self)
+        self.notify(greeting, self.room.greeting(self) if greeting == "roomReady" else {})
+        while self._backlog:
+            self.notify(*self._backlog.popleft())
+        self._connected.set()
+        self.nursery.start_soon(self._converse, connection)
+
+    async def _converse(self, connection: Connection) -> None:
+        on_purpose = False
+        try:
+            with connection.scope:
+                while True:
+                    await self.handle(self, connection, await connection.socket.receive())
+        except Disconnected as end:
+            on_purpose = end.by_client
+        finally:
+            with trio.move_on_after(self.settings.goodbye_timeout, shield=True):
+                await connection.socket.disconnect()
+            connection.over.set()
+        await self._mail[0].send(_Ended(connection, on_purpose))
