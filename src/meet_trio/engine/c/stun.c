@@ -190,12 +190,15 @@ size_t mt_stun_write_success(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *r
   if (mapped->sa_family == AF_INET6) {
     struct sockaddr_in6 v6;
     memcpy(&v6, mapped, sizeof v6);
-    memcpy(address, &v6.sin6_addr, size = 16);
+    /* behind a dual-stack socket an IPv4 peer is ::ffff:a.b.c.d; the answer names the address it knows itself by */
+    size = IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? 4 : 16;
+    memcpy(address, v6.sin6_addr.s6_addr + 16 - size, size);
     port = ntohs(v6.sin6_port);
   } else {
     struct sockaddr_in v4;
     memcpy(&v4, mapped, sizeof v4);
-    memcpy(address, &v4.sin_addr, size = 4);
+    size = 4;
+    memcpy(address, &v4.sin_addr, size);
     port = ntohs(v4.sin_port);
   }
   uint8_t *value = write_attribute(out, at, XOR_MAPPED_ADDRESS, (uint16_t)(4 + size));
