@@ -1,4 +1,4 @@
-"""Negotiation gives what mediasoup 3.14 gave for the same input (``ortc_reference.json``, recorded)."""
+"""Negotiation gives what mediasoup 3.14 gave for the same input (see ortc_reference.json)."""
 
 import json
 from collections.abc import Callable, Iterator

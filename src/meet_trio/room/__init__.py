@@ -1,0 +1,24 @@
+"""The meeting as pure state: roles, peers, verbs that return the notices to send."""
+
+from meet_trio.room.limits import RoomLimits
+from meet_trio.room.outcome import Notice, Outcome, Webhook
+from meet_trio.room.peer import Consumer, Peer, Producer
+from meet_trio.room.requests import Request, UnknownMethod, parse_request
+from meet_trio.room.roles import Role, parse_role
+from meet_trio.room.room import Room
+
+__all__ = [
+    "Consumer",
+    "Notice",
+    "Outcome",
+    "Peer",
+    "Producer",
+    "Request",
+    "Role",
+    "Room",
+    "RoomLimits",
+    "UnknownMethod",
+    "Webhook",
+    "parse_request",
+    "parse_role",
+]

@@ -1,0 +1,367 @@
+"""The requests of a client as frozen records.
+
+``parse_request`` is the only way in: what comes out has the promised types and is within the
+limits, what cannot be is a ``BadRequest`` that names the field. One record and one parser for each
+method; the table at the end is the list of methods. Fields that a method does not know are ignored,
+as the original did.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, cast
+
+import attrs
+
+from meet_trio.errors import BadRequest
+from meet_trio.ortc import (
+    Kind,
+    RtpCapabilities,
+    RtpParameters,
+    parse_rtp_capabilities,
+    parse_rtp_parameters,
+)
+from meet_trio.ortc.fields import Fields, Json
+from meet_trio.room.limits import RoomLimits
+from meet_trio.room.peer import Source
+from meet_trio.room.roles import Role, parse_role
+
+_DEFAULTS = RoomLimits()
+_MAX_ID = 128
+_LANGUAGE = re.compile(r"[a-z]{2}\Z")
+_DIGEST_BYTES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
+
+
+class UnknownMethod(BadRequest):
+    """There is no such request; the message is the one that clients know."""
+
+    def __init__(self, method: object) -> None:
+        name = method if isinstance(method, str) else json.dumps(method)[:100]
+        name = name[:100].encode(errors="replace").decode()
+        super().__init__(f'unknown request.method "{name}"')
+
+
+@attrs.frozen
+class Ping:
+    pass
+
+
+@attrs.frozen
+class DumpStats:
+    pass
+
+
+@attrs.frozen
+class GetRouterRtpCapabilities:
+    pass
+
+
+@attrs.frozen
+class Join:
+    """``nickname`` None keeps the present one; without capabilities nothing will be received."""
+
+    nickname: str | None
+    rtp_capabilities: RtpCapabilities | None
+
+
+@attrs.frozen
+class CreateWebRtcTransport:
+    force_tcp: bool
+    producing: bool
+    consuming: bool
+
+
+@attrs.frozen
+class Fingerprint:
+    """Of a certificate (RFC 8122); ``value``: upper-case hex with colons, as long as the digest."""
+
+    algorithm: str
+    value: str
+
+
+@attrs.frozen
+class ConnectWebRtcTransport:
+    transport_id: str
+    dtls_role: Literal["auto", "client", "server"]
+    fingerprints: tuple[Fingerprint, ...]
+
+
+@attrs.frozen
+class RestartIce:
+    transport_id: str
+
+
+@attrs.frozen
+class CreatePlainTransport:
+    producing: bool
+    consuming: bool
+
+
+@attrs.frozen
+class ConnectPlainTransport:
+    """``ip`` is a valid IPv4 or IPv6 address; whether it may be sent to is for others to say."""
+
+    transport_id: str
+    ip: str
+    port: int
+    rtcp_port: int
+
+
+@attrs.frozen
+class Produce:
+    """``app_data`` holds ``source`` too, and whatever else the client put there."""
+
+    transport_id: str
+    kind: Kind
+    rtp_parameters: RtpParameters
+    source: Source
+    app_data: Mapping[str, Json]
+
+
+@attrs.frozen
+class CloseProducer:
+    producer_id: str
+
+
+@attrs.frozen
+class PauseProducer:
+    producer_id: str
+
+
+@attrs.frozen
+class ResumeProducer:
+    producer_id: str
+
+
+@attrs.frozen
+class PauseConsumer:
+    consumer_id: str
+
+
+@attrs.frozen
+class ResumeConsumer:
+    consumer_id: str
+
+
+@attrs.frozen
+class ChangeNickname:
+    nickname: str
+
+
+@attrs.frozen
+class RaisedHand:
+    raised_hand: bool
+
+
+@attrs.frozen
+class ChatMessage:
+    message: str
+
+
+@attrs.frozen
+class AddRole:
+    peer_id: str
+    role: Role
+
+
+@attrs.frozen
+class RemoveRole:
+    peer_id: str
+    role: Role
+
+
+@attrs.frozen
+class ChangeLanguage:
+    """Two lower-case letters, or None or "" for no language."""
+
+    peer_id: str
+    language: str | None
+
+
+@attrs.frozen
+class JoinRequestAccept:
+    request_id: str
+
+
+@attrs.frozen
+class JoinRequestDeny:
+    request_id: str
+
+
+@attrs.frozen
+class KickPeer:
+    peer_id: str
+
+
+@attrs.frozen
+class CloseRoom:
+    pass
+
+
+Request: TypeAlias = (
+    Ping
+    | DumpStats
+    | GetRouterRtpCapabilities
+    | Join
+    | CreateWebRtcTransport
+    | ConnectWebRtcTransport
+    | RestartIce
+    | CreatePlainTransport
+    | ConnectPlainTransport
+    | Produce
+    | CloseProducer
+    | PauseProducer
+    | ResumeProducer
+    | PauseConsumer
+    | ResumeConsumer
+    | ChangeNickname
+    | RaisedHand
+    | ChatMessage
+    | AddRole
+    | RemoveRole
+    | ChangeLanguage
+    | JoinRequestAccept
+    | JoinRequestDeny
+    | KickPeer
+    | CloseRoom
+)
+_Parser: TypeAlias = Callable[[Fields, RoomLimits], Request]
+
+
+def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) -> Request:
+    """The record for ``method``; raises ``UnknownMethod`` or another ``BadRequest``.
+
+    ``data`` is not looked at for methods that have none.
+    """
+    if isinstance(method, str):
+        bare = _WITHOUT_DATA.get(method)
+        if bare is not None:
+            return bare
+        parser = _PARSERS.get(method)
+        if parser is not None:
+            # top-level fields go by their own names in messages
+            return parser(attrs.evolve(Fields.of(data, "data"), where=""), limits)
+    raise UnknownMethod(method)
+
+
+def _join(fields: Fields, limits: RoomLimits) -> Join:
+    capabilities = fields.data.get("rtpCapabilities")
+    return Join(
+        nickname=fields.opt_text("nickname", limits.nickname),
+        rtp_capabilities=None if capabilities is None else parse_rtp_capabilities(capabilities),
+    )
+
+
+def _create_webrtc_transport(fields: Fields, _: RoomLimits) -> CreateWebRtcTransport:
+    return CreateWebRtcTransport(
+        force_tcp=fields.flag("forceTcp", False),
+        producing=fields.flag("producing", False),
+        consuming=fields.flag("consuming", False),
+    )
+
+
+def _connect_webrtc_transport(fields: Fields, _: RoomLimits) -> ConnectWebRtcTransport:
+    dtls = fields.object("dtlsParameters")
+    role = "auto"
+    if dtls.data.get("role") is not None:
+        role = dtls.choice("role", ("auto", "client", "server"))
+    fingerprints = dtls.each("fingerprints", 16, _fingerprint)
+    if not fingerprints:
+        dtls.fail("fingerprints", "expected at least one")
+    return ConnectWebRtcTransport(
+        transport_id=_id(fields, "transportId"),
+        dtls_role=cast(Literal["auto", "client", "server"], role),
+        fingerprints=fingerprints,
+    )
+
+
+def _fingerprint(fields: Fields) -> Fingerprint:
+    algorithm = fields.choice("algorithm", tuple(_DIGEST_BYTES))
+    value = fields.text("value", 256).upper()
+    if not re.fullmatch(f"[0-9A-F]{{2}}(:[0-9A-F]{{2}}){{{_DIGEST_BYTES[algorithm] - 1}}}", value):
+        fields.fail("value", f"expected {_DIGEST_BYTES[algorithm]} bytes in hex with colons")
+    return Fingerprint(algorithm, value)
+
+
+def _create_plain_transport(fields: Fields, _: RoomLimits) -> CreatePlainTransport:
+    return CreatePlainTransport(fields.flag("producing", False), fields.flag("consuming", False))
+
+
+def _connect_plain_transport(fields: Fields, _: RoomLimits) -> ConnectPlainTransport:
+    ip = fields.text("ip", 64)
+    try:
+        ipaddress.ip_address(ip)
+    except ValueError:
+        fields.fail("ip", "expected an IP address")
+    return ConnectPlainTransport(
+        transport_id=_id(fields, "transportId"),
+        ip=ip,
+        port=fields.integer("port", 1, 65535),
+        rtcp_port=fields.integer("rtcpPort", 1, 65535),
+    )
+
+
+def _produce(fields: Fields, limits: RoomLimits) -> Produce:
+    app_data = fields.object("appData")
+    fields.json("appData", limits.app_data)
+    return Produce(
+        transport_id=_id(fields, "transportId"),
+        kind=cast(Kind, fields.choice("kind", ("audio", "video"))),
+        rtp_parameters=parse_rtp_parameters(fields.data.get("rtpParameters")),
+        source=cast(Source, app_data.choice("source", ("mic", "webcam", "screen"))),
+        app_data=cast(Mapping[str, Json], app_data.data),
+    )
+
+
+def _change_language(fields: Fields, _: RoomLimits) -> ChangeLanguage:
+    language = fields.opt_text("language", 2)
+    if language and not _LANGUAGE.match(language):
+        fields.fail("language", "expected two lower-case letters")
+    return ChangeLanguage(_id(fields, "peerId"), language)
+
+
+def _raised_hand(fields: Fields, _: RoomLimits) -> RaisedHand:
+    return RaisedHand(fields.required("raisedHand", fields.opt_flag("raisedHand")))
+
+
+def _role(fields: Fields) -> tuple[str, Role]:
+    role = fields.required("role", fields.data.get("role"))
+    return _id(fields, "peerId"), parse_role(role)
+
+
+def _id(fields: Fields, key: str) -> str:
+    return fields.text(key, _MAX_ID, 1)
+
+
+_WITHOUT_DATA: Mapping[str, Request] = {
+    "ping": Ping(),
+    "dumpStats": DumpStats(),
+    "getRouterRtpCapabilities": GetRouterRtpCapabilities(),
+    "moderator:closeRoom": CloseRoom(),
+}
+_PARSERS: Mapping[str, _Parser] = {
+    "join": _join,
+    "createWebRtcTransport": _create_webrtc_transport,
+    "connectWebRtcTransport": _connect_webrtc_transport,
+    "restartIce": lambda fields, _: RestartIce(_id(fields, "transportId")),
+    "createPlainTransport": _create_plain_transport,
+    "connectPlainTransport": _connect_plain_transport,
+    "produce": _produce,
+    "closeProducer": lambda fields, _: CloseProducer(_id(fields, "producerId")),
+    "pauseProducer": lambda fields, _: PauseProducer(_id(fields, "producerId")),
+    "resumeProducer": lambda fields, _: ResumeProducer(_id(fields, "producerId")),
+    "pauseConsumer": lambda fields, _: PauseConsumer(_id(fields, "consumerId")),
+    "resumeConsumer": lambda fields, _: ResumeConsumer(_id(fields, "consumerId")),
+    "changeNickname": lambda fields, limits: ChangeNickname(
+        fields.text("nickname", limits.nickname)
+    ),
+    "raisedHand": _raised_hand,
+    "chatMessage": lambda fields, limits: ChatMessage(fields.text("message", limits.chat_message)),
+    "moderator:addRole": lambda fields, _: AddRole(*_role(fields)),
+    "moderator:removeRole": lambda fields, _: RemoveRole(*_role(fields)),
+    "moderator:changeLanguage": _change_language,
+    "moderator:joinRequestAccept": lambda fields, _: JoinRequestAccept(_id(fields, "requestId")),
+    "moderator:joinRequestDeny": lambda fields, _: JoinRequestDeny(_id(fields, "requestId")),
+    "moderator:kickPeer": lambda fields, _: KickPeer(_id(fields, "peerId")),
+}

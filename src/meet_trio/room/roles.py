@@ -1,0 +1,26 @@
+"""What a peer may do."""
+
+import enum
+
+from meet_trio.errors import BadRequest
+
+
+class Role(enum.IntFlag):
+    """A bitmask, as Kolab sends it. ``SCREEN`` is kept for Kolab; nothing here asks for it."""
+
+    SUBSCRIBER = 1
+    PUBLISHER = 2
+    MODERATOR = 4
+    SCREEN = 8
+    OWNER = 16
+
+
+def parse_role(value: object, where: str = "role") -> Role:
+    """A role from JSON, or from a form with its numbers as strings; no unknown bits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadRequest(f"{where}: expected an integer")
+    if not 0 <= value <= sum(Role):
+        raise BadRequest(f"{where}: has unknown bits")
+    return Role(value)

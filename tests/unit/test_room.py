@@ -1,0 +1,416 @@
+"""The room's verbs tell the peers what the original told them (sequences recorded on its wire)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_trio import ortc
+from meet_trio.errors import Forbidden, LimitExceeded, NotFound
+from meet_trio.room import Notice, Outcome, Role, Room, RoomLimits, Webhook
+from meet_trio.room.requests import Produce
+
+REFERENCE: dict[str, Any] = json.loads(
+    Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
+)
+CLIENT = ortc.parse_rtp_capabilities(REFERENCE["clientRtpCapabilities"])
+OWNER = Role.OWNER | Role.MODERATOR | Role.PUBLISHER
+GUEST = Role.PUBLISHER | Role.SUBSCRIBER
+
+
+def notice(to: str, method: str, data: object) -> Notice:
+    """``to``: one letter for each peer."""
+    return Notice(frozenset(to), method, data)  # type: ignore[arg-type]
+
+
+def info(peer: str, nickname: object, role: int, **other: object) -> dict[str, object]:
+    return {
+        "id": peer,
+        "language": None,
+        "nickname": nickname,
+        "role": role,
+        "raisedHand": False,
+        **other,
+    }
+
+
+@pytest.fixture
+def room() -> Room:
+    """A is the owner, B a guest; both connected, neither joined."""
+    room = Room("room", 1_795_309_483)
+    room.add_peer("A", OWNER, "secret-a")
+    room.add_peer("B", GUEST, "secret-b")
+    room.connect("A")
+    room.connect("B")
+    return room
+
+
+def join_both(room: Room) -> None:
+    room.join("A", "Alice", CLIENT)
+    room.join("B", "Bob", CLIENT)
+
+
+def produce(room: Room, peer: str, producer: str, which: int = 3) -> None:
+    recorded = REFERENCE["producers"][which]
+    params = ortc.parse_rtp_parameters(recorded["rtpParameters"])
+    ssrcs = iter(range(1, 100))
+    rtp = ortc.negotiate_producer(
+        recorded["kind"], params, ortc.router_capabilities(), lambda: next(ssrcs)
+    )
+    request = Produce("transport", recorded["kind"], params, "webcam", {"source": "webcam"})
+    room.add_producer(peer, producer, request, rtp)
+
+
+def consume_all(room: Room) -> list[str]:
+    """Make every consumer that is missing; named viewer-producer."""
+    made = []
+    for peer, producer in room.missing_consumers({"A", "B", "C"}):
+        made.append(f"{peer.id}-{producer.id}")
+        room.add_consumer(made[-1], peer.id, producer.id)
+    return made
+
+
+# Coming and going
+
+
+def test_an_invited_peer_is_not_seen(room: Room) -> None:
+    room.add_peer("C", Role(0), "secret-c")
+    joined = room.join("A", "Alice", CLIENT)
+    assert joined.result == {
+        "peers": [info("B", False, 3)],
+        **info("A", "Alice", 22),
+    }
+    assert room.chat("A", "hello").before[0].to == frozenset("AB")
+    with pytest.raises(NotFound):
+        room.kick("A", "C")
+    assert room.leave("C") == Outcome(gone=("C",))
+
+
+def test_tokens(room: Room) -> None:
+    assert room.authenticate("A", "secret-a").id == "A"
+    for peer, token in (
+        ("A", "secret-b"),
+        ("A", ""),
+        ("X", ""),
+        ("X", "secret-a"),
+        ("A", "é\ud800"),
+    ):
+        with pytest.raises(Forbidden):
+            room.authenticate(peer, token)
+
+
+def test_join(room: Room) -> None:
+    assert room.join("A", "A", CLIENT) == Outcome(
+        before=(notice("AB", "changeNickname", {"peerId": "A", "nickname": "A"}),),
+        result={"peers": [info("B", False, 3)], **info("A", "A", 22)},
+        after=(notice("B", "newPeer", info("A", "A", 22)),),
+    )
+
+
+def test_join_of_the_first_peer_is_announced_to_nobody_else() -> None:
+    room = Room("room", 0)
+    room.add_peer("A", OWNER, "secret-a")
+    room.connect("A")
+    outcome = room.join("A", "Alice", CLIENT)
+    assert outcome.before == (notice("A", "changeNickname", {"peerId": "A", "nickname": "Alice"}),)
+    assert outcome.after == ()
+
+
+def test_second_join_makes_consumers_anew(room: Room) -> None:
+    join_both(room)
+    produce(room, "A", "video")
+    assert consume_all(room) == ["B-video"]
+    outcome = room.join("B", "Bob", CLIENT)
+    assert outcome == Outcome(
+        result={"peers": [info("A", "Alice", 22)], **info("B", "Bob", 3)},
+        after=(
+            notice("A", "newPeer", info("B", "Bob", 3)),
+            notice("B", "consumerClosed", {"consumerId": "B-video"}),
+        ),
+        closed_consumers=("B-video",),
+    )
+    assert consume_all(room) == ["B-video"]
+
+
+def test_join_without_capabilities_receives_nothing(room: Room) -> None:
+    room.join("A", "Alice", CLIENT)
+    produce(room, "A", "video")
+    outcome = room.join("B", None, None)
+    assert outcome.before == ()
+    assert consume_all(room) == []
+
+
+def test_leave(room: Room) -> None:
+    join_both(room)
+    produce(room, "B", "mic", 2)
+    produce(room, "A", "video")
+    assert consume_all(room) == ["A-mic", "B-video"]
+    assert room.leave("B") == Outcome(
+        before=(
+            notice("A", "peerClosed", {"peerId": "B"}),
+            notice("A", "consumerClosed", {"consumerId": "A-mic"}),
+        ),
+        gone=("B",),
+        closed_producers=("mic",),
+        closed_consumers=("B-video", "A-mic"),
+    )
+    assert list(room.producers) == ["video"]
+    assert room.consumers == {}
+    with pytest.raises(Forbidden):
+        room.authenticate("B", "secret-b")
+    assert not room.is_empty
+    room.leave("A")
+    assert room.is_empty
+
+
+def test_kick(room: Room) -> None:
+    join_both(room)
+    with pytest.raises(Forbidden):
+        room.kick("B", "A")
+    assert room.kick("A", "B") == Outcome(
+        before=(
+            notice("B", "moderator:kickPeer", {}),
+            notice("A", "peerClosed", {"peerId": "B"}),
+        ),
+        gone=("B",),
+    )
+    with pytest.raises(NotFound):
+        room.kick("A", "B")
+
+
+def test_close_by_the_owner(room: Room) -> None:
+    room.peers["B"].role |= Role.MODERATOR
+    with pytest.raises(Forbidden):
+        room.close_by("B")
+    produce(room, "A", "video")
+    assert room.close_by("A") == Outcome(
+        before=(notice("B", "moderator:closeRoom", None),),
+        webhooks=(Webhook("roomClosed", "room"),),
+        gone=("A", "B"),
+        closed_producers=("video",),
+    )
+    assert room.close() == Outcome()
+    with pytest.raises(NotFound):
+        room.chat("A", "anybody here?")
+    with pytest.raises(NotFound):
+        room.add_peer("C", GUEST, "secret-c")
+
+
+def test_webhooks_as_kolab_knows_them(room: Room) -> None:
+    (accepted,) = room.answer_join_request("A", "req-1", "joinRequestAccepted").webhooks
+    assert accepted.to_json() == {
+        "requestId": "req-1",
+        "roomId": "room",
+        "event": "joinRequestAccepted",
+    }
+    (closed,) = room.close().webhooks
+    assert closed.to_json() == {"roomId": "room", "event": "roomClosed"}
+
+
+# What peers say
+
+
+def test_nickname(room: Room) -> None:
+    changed = notice("AB", "changeNickname", {"peerId": "A", "nickname": "Alice2"})
+    assert room.change_nickname("A", "Alice2") == Outcome(before=(changed,))
+    assert room.change_nickname("A", "Alice2") == Outcome()
+
+
+def test_chat_before_join_has_no_nickname(room: Room) -> None:
+    said = {"peerId": "A", "nickname": False, "message": "before join"}
+    assert room.chat("A", "before join") == Outcome(before=(notice("AB", "chatMessage", said),))
+
+
+def test_raised_hand(room: Room) -> None:
+    up = notice("AB", "changeRaisedHand", {"peerId": "B", "raisedHand": True})
+    assert room.raise_hand("B", True) == Outcome(before=(up,))
+    assert room.raise_hand("B", True) == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("role", "hear"),
+    [
+        (None, "AB"),
+        (Role.PUBLISHER, "AB"),
+        (Role.MODERATOR, "A"),
+        (Role.MODERATOR | Role.SUBSCRIBER, "AB"),
+        (Role(0), ""),
+        (Role.SCREEN, ""),
+    ],
+)
+def test_signal(room: Room, role: Role | None, hear: str) -> None:
+    expected = (notice(hear, "signal:joinRequest", {"r": 1}),) if hear else ()
+    assert room.signal("joinRequest", {"r": 1}, role) == Outcome(before=expected)
+
+
+# Moderation
+
+
+def role_notice(role: int, peer: str = "B") -> Notice:
+    return notice("AB", "changeRole", {"peerId": peer, "role": role})
+
+
+def test_add_and_remove_role(room: Room) -> None:
+    assert room.add_role("A", "B", Role.MODERATOR).before == (role_notice(7),)
+    assert room.add_role("A", "B", Role.MODERATOR) == Outcome()
+    assert room.remove_role("A", "B", Role.MODERATOR).before == (role_notice(3),)
+    assert room.remove_role("A", "B", Role.MODERATOR) == Outcome()
+    assert room.add_role("A", "B", Role(0)) == Outcome()
+
+
+def test_add_role_gives_what_is_missing_of_several_bits(room: Room) -> None:
+    assert room.add_role("A", "B", Role.PUBLISHER | Role.SCREEN).before == (role_notice(11),)
+
+
+def test_remove_role_clears_and_never_sets(room: Room) -> None:
+    assert room.remove_role("A", "B", Role.PUBLISHER | Role.MODERATOR).before == (role_notice(1),)
+
+
+def test_nobody_becomes_owner_and_the_owner_stays_one(room: Room) -> None:
+    with pytest.raises(Forbidden):
+        room.add_role("A", "B", Role.OWNER | Role.SCREEN)
+    with pytest.raises(Forbidden):
+        room.remove_role("A", "A", Role.OWNER)
+    with pytest.raises(Forbidden):
+        room.remove_role("A", "A", Role.MODERATOR | Role.PUBLISHER)
+    assert room.add_role("A", "A", Role.OWNER) == Outcome()
+    assert room.peers["A"].role == OWNER
+    assert room.peers["B"].role == GUEST
+
+
+def test_gaining_publisher_puts_the_hand_down(room: Room) -> None:
+    room.remove_role("A", "B", Role.PUBLISHER)
+    room.raise_hand("B", True)
+    assert room.add_role("A", "B", Role.PUBLISHER).before == (
+        notice("AB", "changeRaisedHand", {"peerId": "B", "raisedHand": False}),
+        role_notice(3),
+    )
+    room.raise_hand("B", True)
+    assert room.add_role("A", "B", Role.SCREEN).before == (role_notice(11),)
+    assert room.peers["B"].raised_hand
+
+
+def test_losing_publisher_clears_the_language(room: Room) -> None:
+    room.change_language("A", "B", "de")
+    assert room.remove_role("A", "B", Role.PUBLISHER).before == (
+        notice("AB", "changeLanguage", {"peerId": "B", "language": None}),
+        role_notice(1),
+    )
+    room.add_role("A", "B", Role.PUBLISHER)
+    assert room.remove_role("A", "B", Role.PUBLISHER).before == (role_notice(1),)
+
+
+def test_language(room: Room) -> None:
+    for language in ("fr", None, ""):
+        changed = notice("AB", "changeLanguage", {"peerId": "B", "language": language})
+        assert room.change_language("A", "B", language) == Outcome(before=(changed,))
+        assert room.change_language("A", "B", language) == Outcome()
+
+
+def test_only_moderators_moderate(room: Room) -> None:
+    with pytest.raises(Forbidden):
+        room.add_role("B", "B", Role.SCREEN)
+    with pytest.raises(Forbidden):
+        room.remove_role("B", "A", Role.PUBLISHER)
+    with pytest.raises(Forbidden):
+        room.change_language("B", "B", "de")
+    with pytest.raises(Forbidden):
+        room.answer_join_request("B", "req", "joinRequestDenied")
+    with pytest.raises(NotFound):
+        room.add_role("A", "nope", Role.SCREEN)
+
+
+# Streams
+
+
+def test_who_gets_what(room: Room) -> None:
+    room.join("A", "Alice", CLIENT)
+    produce(room, "A", "video")
+    produce(room, "B", "mic", 2)
+    assert [(peer.id, producer.id) for peer, producer in room.missing_consumers({"A", "B"})] == [
+        ("A", "mic")
+    ]
+    room.join("B", "Bob", CLIENT)
+    assert room.missing_consumers({"C"}) == []
+    assert consume_all(room) == ["A-mic", "B-video"]
+    assert consume_all(room) == []
+
+
+def test_no_consumer_for_an_unknown_codec(room: Room) -> None:
+    join_both(room)
+    recorded = {**REFERENCE["clientRtpCapabilities"]}
+    recorded["codecs"] = [codec for codec in recorded["codecs"] if codec["kind"] == "audio"]
+    room.join("B", "Bob", ortc.parse_rtp_capabilities(recorded))
+    produce(room, "A", "video")
+    produce(room, "A", "mic", 2)
+    assert consume_all(room) == ["B-mic"]
+
+
+def test_a_refused_consumer_is_not_offered_again(room: Room) -> None:
+    join_both(room)
+    produce(room, "A", "video")
+    consume_all(room)
+    assert room.remove_consumer("B-video", refused=True).closed_consumers == ("B-video",)
+    assert consume_all(room) == []
+    room.join("B", "Bob", CLIENT)
+    assert consume_all(room) == ["B-video"]
+    assert room.remove_consumer("B-video").closed_consumers == ("B-video",)
+    assert room.remove_consumer("B-video") == Outcome()
+    assert consume_all(room) == ["B-video"]
+
+
+def test_pause_and_close_a_producer(room: Room) -> None:
+    join_both(room)
+    produce(room, "A", "video")
+    consume_all(room)
+    paused = notice("B", "consumerPaused", {"consumerId": "B-video"})
+    resumed = notice("B", "consumerResumed", {"consumerId": "B-video"})
+    closed = notice("B", "consumerClosed", {"consumerId": "B-video"})
+    assert room.pause_producer("A", "video", True) == Outcome(after=(paused,))
+    assert room.pause_producer("A", "video", True) == Outcome()
+    assert room.pause_producer("A", "video", False) == Outcome(after=(resumed,))
+    assert room.close_producer("A", "video") == Outcome(
+        after=(closed,), closed_producers=("video",), closed_consumers=("B-video",)
+    )
+    with pytest.raises(NotFound):
+        room.close_producer("A", "video")
+
+
+def test_streams_belong_to_their_peer(room: Room) -> None:
+    join_both(room)
+    produce(room, "A", "video")
+    consume_all(room)
+    with pytest.raises(NotFound):
+        room.pause_producer("B", "video", True)
+    with pytest.raises(NotFound):
+        room.close_producer("B", "video")
+    with pytest.raises(NotFound):
+        room.pause_consumer("A", "B-video", True)
+    assert room.pause_consumer("B", "B-video", True) == Outcome()
+    assert room.consumers["B-video"].paused
+
+
+def test_only_publishers_produce_and_not_without_end(room: Room) -> None:
+    room.limits = RoomLimits(producers_per_peer=2)
+    produce(room, "B", "one")
+    produce(room, "B", "two")
+    with pytest.raises(LimitExceeded):
+        produce(room, "B", "three")
+    room.remove_role("A", "B", Role.PUBLISHER)
+    room.close_producer("B", "two")
+    with pytest.raises(Forbidden):
+        produce(room, "B", "three")
+    assert list(room.producers) == ["one"]
+
+
+def test_a_consumer_of_what_has_gone(room: Room) -> None:
+    with pytest.raises(NotFound):
+        room.add_consumer("x", "A", "gone")
+
+
+def test_a_room_is_full_one_day() -> None:
+    room = Room("room", 0, RoomLimits(peers=1))
+    room.add_peer("A", OWNER, "secret-a")
+    with pytest.raises(LimitExceeded):
+        room.add_peer("B", OWNER, "secret-b")
