@@ -1,0 +1,41 @@
+// How large tiles may be: a pure function from the number of tiles and the room there is.
+
+export interface Grid {
+  columns: number;
+  rows: number;
+  /** CSS pixels of one tile */
+  width: number;
+  height: number;
+}
+
+/**
+ * The grid that covers the most of a `width` x `height` box with `count` equal tiles `gap` apart.
+ * Tiles may take any of the shapes in `aspects` (width / height), so that a phone held upright
+ * gets taller ones. Sizes are whole pixels and never below 1.
+ */
+export function bestGrid(
+  count: number,
+  width: number,
+  height: number,
+  gap: number,
+  aspects: readonly number[] = [16 / 9, 4 / 3, 1],
+): Grid {
+  let best: Grid = { columns: 1, rows: Math.max(1, count), width: 1, height: 1 };
+  let bestArea = 0;
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const cellWidth = (width - gap * (columns - 1)) / columns;
+    const cellHeight = (height - gap * (rows - 1)) / rows;
+    for (const aspect of aspects) {
+      const w = Math.floor(Math.min(cellWidth, cellHeight * aspect));
+      const h = Math.floor(w / aspect);
+      // a rounder shape must win clearly, else tiles change shape at every small resize
+      const area = w * h * (aspect === aspects[0] ? 1.12 : 1);
+      if (w > 0 && h > 0 && area > bestArea) {
+        bestArea = area;
+        best = { columns, rows, width: w, height: h };
+      }
+    }
+  }
+  return best;
+}

@@ -1,0 +1,242 @@
+// Your own microphone, camera and screen. Lives from the first preview to the end of the meeting;
+// owns its tracks and stops them. `micOn` and `camOn` say what you want, the tracks what there is.
+//
+// A muted microphone stays open (unmuting is instant); a camera that is off is really closed, so
+// that its light goes out.
+import { signal } from "@preact/signals";
+import { recall, remember } from "./prefs.ts";
+import { deviceWords } from "./words.ts";
+
+export interface Devices {
+  mics: MediaDeviceInfo[];
+  cams: MediaDeviceInfo[];
+  speakers: MediaDeviceInfo[];
+}
+
+const CAMERA: MediaTrackConstraints = {
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30, max: 30 },
+};
+const MICROPHONE: MediaTrackConstraints = {
+  echoCancellation: true,
+  noiseSuppression: true,
+  autoGainControl: true,
+};
+
+export class LocalMedia {
+  readonly micOn = signal(true);
+  readonly camOn = signal(true);
+  readonly micTrack = signal<MediaStreamTrack | null>(null);
+  readonly camTrack = signal<MediaStreamTrack | null>(null);
+  readonly micProblem = signal("");
+  readonly camProblem = signal("");
+  readonly devices = signal<Devices>({ mics: [], cams: [], speakers: [] });
+  readonly micId = signal(recall("mic"));
+  readonly camId = signal(recall("camera"));
+  readonly speakerId = signal(recall("speaker"));
+  /** called when a device goes away by itself (unplugged, permission taken back) */
+  onLost: ((kind: "microphone" | "camera") => void) | null = null;
+
+  readonly #meter = new Meter();
+  #closed = false;
+
+  constructor() {
+    navigator.mediaDevices?.addEventListener("devicechange", this.#listDevices);
+    void this.#listDevices();
+  }
+
+  /** Loudness of your microphone, 0-1, now. */
+  level(): number {
+    return this.micTrack.value?.enabled ? this.#meter.read() : 0;
+  }
+
+  /** Opens the microphone if it is not; false if it can't be had (`micProblem` says why). */
+  async openMic(): Promise<boolean> {
+    if (this.micTrack.value?.readyState === "live") return true;
+    try {
+      const track = await openTrack("audio", MICROPHONE, this.micId.value);
+      if (this.#closed) {
+        track.stop();
+        return false;
+      }
+      track.addEventListener("ended", () => this.#lost("microphone", track));
+      this.micTrack.value?.stop();
+      this.micTrack.value = track;
+      this.micProblem.value = "";
+      this.#meter.listen(track);
+      void this.#listDevices();
+      return true;
+    } catch (error) {
+      console.warn("microphone:", error);
+      this.micProblem.value = deviceWords("microphone", error);
+      return false;
+    }
+  }
+
+  async openCam(): Promise<boolean> {
+    if (this.camTrack.value?.readyState === "live") return true;
+    try {
+      const track = await openTrack("video", CAMERA, this.camId.value);
+      if (this.#closed) {
+        track.stop();
+        return false;
+      }
+      track.contentHint = "motion";
+      track.addEventListener("ended", () => this.#lost("camera", track));
+      this.camTrack.value?.stop();
+      this.camTrack.value = track;
+      this.camProblem.value = "";
+      void this.#listDevices();
+      return true;
+    } catch (error) {
+      console.warn("camera:", error);
+      this.camProblem.value = deviceWords("camera", error);
+      return false;
+    }
+  }
+
+  closeMic(): void {
+    this.micTrack.value?.stop();
+    this.micTrack.value = null;
+    this.#meter.listen(null);
+  }
+
+  closeCam(): void {
+    this.camTrack.value?.stop();
+    this.camTrack.value = null;
+  }
+
+  /** Remembers a choice; reopens the device if it was open. The caller swaps the sent track. */
+  async chooseMic(id: string): Promise<void> {
+    this.micId.value = id;
+    remember("mic", id);
+    if (!this.micTrack.value && !this.micProblem.value) return;
+    this.closeMic();
+    await this.openMic();
+  }
+
+  async chooseCam(id: string): Promise<void> {
+    this.camId.value = id;
+    remember("camera", id);
+    if (!this.camTrack.value && !this.camProblem.value) return;
+    this.closeCam();
+    await this.openCam();
+  }
+
+  chooseSpeaker(id: string): void {
+    this.speakerId.value = id;
+    remember("speaker", id);
+  }
+
+  close(): void {
+    this.#closed = true;
+    navigator.mediaDevices?.removeEventListener("devicechange", this.#listDevices);
+    this.closeMic();
+    this.closeCam();
+    this.#meter.close();
+  }
+
+  #lost(kind: "microphone" | "camera", track: MediaStreamTrack): void {
+    const held = kind === "camera" ? this.camTrack : this.micTrack;
+    if (held.value !== track) return;
+    if (kind === "camera") {
+      this.closeCam();
+      this.camProblem.value = "Your camera went away.";
+    } else {
+      this.closeMic();
+      this.micProblem.value = "Your microphone went away.";
+    }
+    this.onLost?.(kind);
+  }
+
+  readonly #listDevices = async (): Promise<void> => {
+    const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
+    // before permission the browser lists nameless devices: nothing to choose from
+    const named = all.filter((device) => device.label !== "");
+    this.devices.value = {
+      mics: named.filter((device) => device.kind === "audioinput"),
+      cams: named.filter((device) => device.kind === "videoinput"),
+      speakers: named.filter((device) => device.kind === "audiooutput"),
+    };
+  };
+}
+
+async function openTrack(
+  kind: "audio" | "video",
+  constraints: MediaTrackConstraints,
+  deviceId: string,
+): Promise<MediaStreamTrack> {
+  if (!navigator.mediaDevices) {
+    throw new DOMException("no media devices outside secure contexts", "InsecureContext");
+  }
+  const open = async (wanted: MediaTrackConstraints): Promise<MediaStreamTrack> => {
+    const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
+    const track = stream.getTracks()[0];
+    if (!track) throw new DOMException("no track", "NotFoundError");
+    return track;
+  };
+  if (!deviceId) return open(constraints);
+  try {
+    return await open({ ...constraints, deviceId: { exact: deviceId } });
+  } catch (error) {
+    // the remembered device is not plugged in today
+    if (error instanceof Error && ["OverconstrainedError", "NotFoundError"].includes(error.name)) {
+      return open(constraints);
+    }
+    throw error;
+  }
+}
+
+/** Asks the user for a screen; rejects with the browser's error if they decline. */
+export async function openScreen(): Promise<MediaStream> {
+  const stream = await navigator.mediaDevices.getDisplayMedia({
+    video: { frameRate: { ideal: 15, max: 30 } },
+    audio: true,
+  });
+  const [video] = stream.getVideoTracks();
+  if (video) video.contentHint = "detail";
+  return stream;
+}
+
+/** Loudness of one track through WebAudio. The context may only start after a user's gesture. */
+class Meter {
+  #context: AudioContext | null = null;
+  #source: MediaStreamAudioSourceNode | null = null;
+  #analyser: AnalyserNode | null = null;
+  #samples = new Float32Array(512);
+
+  listen(track: MediaStreamTrack | null): void {
+    this.#source?.disconnect();
+    this.#source = null;
+    if (!track || typeof AudioContext === "undefined") return;
+    if (!this.#context) {
+      this.#context = new AudioContext();
+      this.#analyser = this.#context.createAnalyser();
+      this.#analyser.fftSize = this.#samples.length;
+      for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, this.#wake);
+    }
+    this.#source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    if (this.#analyser) this.#source.connect(this.#analyser);
+  }
+
+  read(): number {
+    if (!this.#analyser || this.#context?.state !== "running") return 0;
+    this.#analyser.getFloatTimeDomainData(this.#samples);
+    let sum = 0;
+    for (const sample of this.#samples) sum += sample * sample;
+    return Math.min(1, Math.sqrt(sum / this.#samples.length));
+  }
+
+  close(): void {
+    for (const gesture of ["pointerdown", "keydown"]) removeEventListener(gesture, this.#wake);
+    this.#source?.disconnect();
+    void this.#context?.close();
+    this.#context = null;
+    this.#analyser = null;
+  }
+
+  readonly #wake = (): void => {
+    if (this.#context?.state === "suspended") void this.#context.resume();
+  };
+}

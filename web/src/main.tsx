@@ -1,0 +1,15 @@
+// The meeting page starts here.
+import { render } from "preact";
+import { optionsOf } from "./options.ts";
+import "./styles/base.css";
+import "./styles/screens.css";
+import "./styles/room.css";
+import { testHooks } from "./test-hooks.ts";
+import { App, Page } from "./ui/App.tsx";
+
+const root = document.getElementById("app");
+if (root) {
+  const page = new Page(optionsOf(location.search));
+  window.meetTest = testHooks(page);
+  render(<App page={page} />, root);
+}

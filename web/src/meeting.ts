@@ -1,0 +1,601 @@
+// A meeting as this browser takes part in it, from the first connection to its end. Signals carry
+// all the page shows; methods are what a person can do.
+//
+//   connecting → live ⇄ reconnecting → over
+//
+// While the signaling connection is away socket.io brings it back and media flows on (`roomBack`).
+// When the server has forgotten this peer, `connect` gives a new token and everything is joined
+// anew; without one (outside demo mode) the meeting is over.
+import { batch, effect, signal } from "@preact/signals";
+import { type LocalMedia, openScreen } from "./local-media.ts";
+import { MediaSession, type MediaOptions, type RemoteStream, type Slot } from "./media-session.ts";
+import {
+  has,
+  type JoinReply,
+  nameOf,
+  type NewConsumer,
+  type Notice,
+  parseToken,
+  type PeerInfo,
+  Role,
+  type RoomReady,
+} from "./protocol.ts";
+import { Signaling } from "./signaling.ts";
+import { Speakers } from "./speakers.ts";
+import { deviceWords, Plain, words } from "./words.ts";
+
+const LEVELS_EVERY_MS = 150;
+const READY_WITHIN_MS = 12_000;
+const REJOIN_WAITS_MS = [0, 1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000];
+
+export type Phase = "connecting" | "live" | "reconnecting" | "over";
+export type Ending = "left" | "kicked" | "ended" | "lost" | "failed";
+
+export interface ChatMessage {
+  id: number;
+  peerId: string;
+  name: string;
+  text: string;
+  time: number;
+  own: boolean;
+}
+
+export interface Toast {
+  id: number;
+  text: string;
+  urgent: boolean;
+}
+
+export interface MeetingOptions extends MediaOptions {
+  name: string;
+  local: LocalMedia;
+  /** a token URL; asked again when the peer must join anew */
+  connect: () => Promise<string>;
+  canRejoin: boolean;
+}
+
+export class Meeting {
+  readonly phase = signal<Phase>("connecting");
+  readonly ending = signal<{ why: Ending; words: string } | null>(null);
+  readonly me = signal<PeerInfo | null>(null);
+  readonly peers = signal<ReadonlyMap<string, PeerInfo>>(new Map());
+  readonly streams = signal<ReadonlyMap<string, RemoteStream>>(new Map());
+  readonly chat = signal<readonly ChatMessage[]>([]);
+  readonly toasts = signal<readonly Toast[]>([]);
+  readonly speaking = signal<ReadonlySet<string>>(new Set());
+  readonly activeSpeaker = signal<string | null>(null);
+  readonly screen = signal<MediaStream | null>(null);
+  readonly mediaTrouble = signal(false);
+  readonly local: LocalMedia;
+
+  readonly #options: MeetingOptions;
+  #signaling: Signaling | null = null;
+  #session: MediaSession | null = null;
+  #unwatch: (() => void) | null = null;
+  #round = 0; // counts joins: whatever belongs to an older one is stale
+  #speakers = new Speakers();
+  #levels = 0;
+  #counter = 0;
+  #rejoining = false;
+  readonly #queues = new Map<string, Promise<void>>();
+
+  constructor(options: MeetingOptions) {
+    this.#options = options;
+    this.local = options.local;
+    this.local.onLost = (kind) => {
+      this.tell(kind === "camera" ? "Your camera went away." : "Your microphone went away.", true);
+      if (kind === "camera") void this.setCam(false);
+      else void this.setMic(false);
+    };
+    addEventListener("pagehide", this.#hidden);
+  }
+
+  get session(): MediaSession | null {
+    return this.#session;
+  }
+
+  get #over(): boolean {
+    return this.phase.value === "over";
+  }
+
+  get canPublish(): boolean {
+    return has(this.me.value?.role ?? 0, Role.publisher);
+  }
+
+  // -- coming ------------------------------------------------------------------------------------
+
+  async start(): Promise<void> {
+    try {
+      await this.#join();
+    } catch (error) {
+      console.warn("joining:", error);
+      this.#end("failed", words(error, "Joining the meeting did not work. Try again."));
+    }
+  }
+
+  /** One whole join with a fresh token; resolves when live. */
+  async #join(): Promise<void> {
+    const round = ++this.#round;
+    this.#teardown();
+    const token = parseToken(await this.#options.connect());
+    if (!token) throw new Plain("This link is not complete. Ask for it again.");
+    if (round !== this.#round || this.#over) return;
+    await new Promise<void>((resolve, reject) => {
+      const current = (): boolean => round === this.#round;
+      let state: "waiting" | "entering" | "live" = "waiting";
+      const timer = window.setTimeout(
+        () => reject(new Plain("The server does not answer. Try again.")),
+        READY_WITHIN_MS,
+      );
+      this.#signaling = new Signaling(token, {
+        notified: (notice) => {
+          if (!current()) return;
+          if (notice.method !== "roomReady") {
+            this.#notified(notice);
+          } else if (state === "waiting") {
+            clearTimeout(timer);
+            state = "entering";
+            this.#enter(round, notice.data).then(() => {
+              state = "live";
+              resolve();
+            }, reject);
+          } else {
+            // new to the server once more: what it held of us is gone
+            reject(new Plain("The connection to the meeting was lost."));
+            if (state === "live") void this.#rejoin();
+          }
+        },
+        requested: (method, data) => this.#requested(method, data),
+        interrupted: () => {
+          if (current() && this.phase.value === "live") this.phase.value = "reconnecting";
+        },
+        ended: () => {
+          clearTimeout(timer);
+          if (!current()) return;
+          if (state === "live") void this.#rejoin();
+          else reject(new Plain("The meeting did not let you in. The link may be out of date."));
+        },
+      });
+    }).catch((error: unknown) => {
+      if (round === this.#round) this.#signaling?.close();
+      throw error;
+    });
+  }
+
+  async #enter(round: number, ready: RoomReady): Promise<void> {
+    const signaling = this.#signaling;
+    if (!signaling) return;
+    const session = await MediaSession.open(
+      signaling,
+      ready.iceServers ?? [],
+      this.#options,
+      this.streams,
+    );
+    if (round !== this.#round) {
+      session.close();
+      return;
+    }
+    this.#session = session;
+    this.#unwatch = effect(() => {
+      this.mediaTrouble.value = session.trouble.value;
+    });
+    session.onDead = () => {
+      if (round === this.#round) void this.#rejoin();
+    };
+    const { peers, ...me } = await signaling.request<JoinReply>("join", {
+      nickname: this.#options.name,
+      rtpCapabilities: session.rtpCapabilities,
+    });
+    if (round !== this.#round) return;
+    batch(() => {
+      this.me.value = me;
+      const known = new Map(peers.map((peer) => [peer.id, peer]));
+      // those that came between the server's answer and now
+      for (const [id, peer] of this.peers.value) if (!known.has(id)) known.set(id, peer);
+      known.delete(me.id);
+      this.peers.value = known;
+      this.phase.value = "live";
+    });
+    if (!this.canPublish) this.#becomeListener();
+    this.#levels = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
+    await Promise.all([this.#syncMic(), this.#syncCam(), this.#syncScreen()]);
+  }
+
+  /** The server has forgotten this peer: join as a new one, patiently. */
+  async #rejoin(): Promise<void> {
+    if (this.#rejoining || this.#over) return;
+    if (!this.#options.canRejoin) {
+      this.#end("lost", "The connection to the meeting was lost.");
+      return;
+    }
+    this.#rejoining = true;
+    this.phase.value = "reconnecting";
+    this.#round++;
+    let last: unknown = null;
+    for (const wait of REJOIN_WAITS_MS) {
+      await new Promise((done) => setTimeout(done, wait));
+      if (this.#over) return;
+      try {
+        await this.#join();
+        this.#rejoining = false;
+        return;
+      } catch (error) {
+        last = error;
+      }
+    }
+    console.warn("rejoining:", last);
+    this.#end("lost", words(last, "The connection to the meeting was lost."));
+  }
+
+  // -- what the server says ----------------------------------------------------------------------
+
+  async #requested(method: string, data: unknown): Promise<unknown> {
+    if (method !== "newConsumer") throw new Error(`unknown method ${method}`);
+    await this.#session?.consume(data as NewConsumer);
+    return undefined;
+  }
+
+  #notified(notice: Notice): void {
+    const session = this.#session;
+    const { method, data } = notice;
+    switch (method) {
+      case "roomBack":
+        if (this.phase.value === "reconnecting" && this.me.value) this.phase.value = "live";
+        session?.mend();
+        break;
+      case "newPeer":
+        if (data.id === this.me.value?.id) break;
+        this.peers.value = new Map(this.peers.value).set(data.id, data);
+        if (this.me.value) this.tell(`${nameOf(data)} joined`);
+        break;
+      case "peerClosed": {
+        const peer = this.peers.value.get(data.peerId);
+        session?.closePeer(data.peerId);
+        if (!peer) break;
+        const peers = new Map(this.peers.value);
+        peers.delete(peer.id);
+        this.peers.value = peers;
+        this.tell(`${nameOf(peer)} left`);
+        break;
+      }
+      case "consumerClosed":
+        session?.closeConsumer(data.consumerId);
+        break;
+      case "consumerPaused":
+      case "consumerResumed":
+        session?.change(data.consumerId, { paused: method === "consumerPaused" });
+        break;
+      case "consumerScoreChanged": {
+        const score = typeof data.score === "number" ? data.score : data.score.score;
+        session?.change(data.consumerId, { score });
+        break;
+      }
+      case "changeNickname":
+        this.#patch(data.peerId, { nickname: data.nickname });
+        break;
+      case "changeLanguage":
+        this.#patch(data.peerId, { language: data.language });
+        break;
+      case "changeRaisedHand":
+        this.#patch(data.peerId, { raisedHand: data.raisedHand });
+        if (data.raisedHand && data.peerId !== this.me.value?.id) {
+          this.tell(`${this.name(data.peerId)} raised a hand`);
+        }
+        break;
+      case "changeRole":
+        this.#roleChanged(data.peerId, data.role);
+        break;
+      case "chatMessage":
+        this.chat.value = [
+          ...this.chat.value,
+          {
+            id: ++this.#counter,
+            peerId: data.peerId,
+            name: data.nickname || this.name(data.peerId),
+            text: data.message,
+            time: Date.now(),
+            own: data.peerId === this.me.value?.id,
+          },
+        ];
+        break;
+      case "moderator:kickPeer":
+        this.#end("kicked", "A moderator removed you from this meeting.");
+        break;
+      case "moderator:closeRoom":
+        this.#end("ended", "The host ended this meeting for everyone.");
+        break;
+      default: // roomReady is #join's; layers, signal:… concern other pages
+    }
+  }
+
+  #patch(peerId: string, patch: Partial<PeerInfo>): void {
+    const me = this.me.value;
+    if (me?.id === peerId) {
+      this.me.value = { ...me, ...patch };
+      return;
+    }
+    const peer = this.peers.value.get(peerId);
+    if (peer) this.peers.value = new Map(this.peers.value).set(peerId, { ...peer, ...patch });
+  }
+
+  #roleChanged(peerId: string, role: number): void {
+    const before = peerId === this.me.value?.id ? this.me.value.role : null;
+    this.#patch(peerId, { role });
+    if (before === null) return;
+    if (has(role, Role.publisher) !== has(before, Role.publisher)) {
+      if (has(role, Role.publisher)) {
+        this.tell("You may speak and show your camera now.");
+        void this.#syncMic();
+        void this.#syncCam();
+      } else {
+        this.tell("You are a listener now: the others don't see or hear you.");
+        void this.stopScreen();
+        for (const slot of ["mic", "webcam"] as const) {
+          void this.#queue(slot, () => this.#session?.stop(slot));
+        }
+        this.#becomeListener();
+      }
+    }
+    if (has(role, Role.moderator) !== has(before, Role.moderator)) {
+      this.tell(has(role, Role.moderator) ? "You are a moderator now." : "You are no moderator any more.");
+    }
+  }
+
+  #becomeListener(): void {
+    this.local.micOn.value = false;
+    this.local.camOn.value = false;
+    this.local.closeMic();
+    this.local.closeCam();
+  }
+
+  // -- what a person does ------------------------------------------------------------------------
+
+  name(peerId: string): string {
+    if (peerId === this.me.value?.id) return nameOf(this.me.value);
+    return nameOf(this.peers.value.get(peerId));
+  }
+
+  async setMic(on: boolean): Promise<void> {
+    this.local.micOn.value = on;
+    await this.#syncMic();
+  }
+
+  async setCam(on: boolean): Promise<void> {
+    this.local.camOn.value = on;
+    await this.#syncCam();
+  }
+
+  async chooseMic(id: string): Promise<void> {
+    await this.local.chooseMic(id);
+    await this.#syncMic();
+  }
+
+  async chooseCam(id: string): Promise<void> {
+    await this.local.chooseCam(id);
+    await this.#syncCam();
+  }
+
+  async shareScreen(): Promise<void> {
+    if (this.screen.value || !this.canPublish) return;
+    let stream: MediaStream;
+    try {
+      stream = await openScreen();
+    } catch (error) {
+      // saying no in the browser's own dialog needs no comment
+      if (!(error instanceof Error && error.name === "NotAllowedError")) {
+        this.tell(deviceWords("screen", error), true);
+      }
+      return;
+    }
+    if (this.#over) {
+      for (const track of stream.getTracks()) track.stop();
+      return;
+    }
+    stream.getVideoTracks()[0]?.addEventListener("ended", () => void this.stopScreen());
+    this.screen.value = stream;
+    await this.#syncScreen();
+  }
+
+  async stopScreen(): Promise<void> {
+    for (const track of this.screen.value?.getTracks() ?? []) track.stop();
+    this.screen.value = null;
+    await this.#syncScreen();
+  }
+
+  async say(message: string): Promise<boolean> {
+    return this.#ask("chatMessage", { message }, "The message was not sent.");
+  }
+
+  async raiseHand(raisedHand: boolean): Promise<void> {
+    await this.#ask("raisedHand", { raisedHand }, "That did not work.");
+  }
+
+  async rename(nickname: string): Promise<void> {
+    this.#options.name = nickname;
+    await this.#ask("changeNickname", { nickname }, "The name could not be changed.");
+  }
+
+  async kick(peerId: string): Promise<void> {
+    await this.#ask("moderator:kickPeer", { peerId }, "Removing did not work.");
+  }
+
+  async setRole(peerId: string, role: number, on: boolean): Promise<void> {
+    const method = on ? "moderator:addRole" : "moderator:removeRole";
+    await this.#ask(method, { peerId, role }, "The role could not be changed.");
+  }
+
+  async endForAll(): Promise<void> {
+    if (await this.#ask("moderator:closeRoom", {}, "The meeting could not be ended.")) {
+      this.#end("ended", "You ended this meeting for everyone.");
+    }
+  }
+
+  leave(): void {
+    this.#end("left", "You left the meeting.");
+  }
+
+  /** A short message for a few seconds; urgent ones interrupt a screen reader. */
+  tell(text: string, urgent = false): void {
+    const toast = { id: ++this.#counter, text, urgent };
+    this.toasts.value = [...this.toasts.value.slice(-3), toast];
+    setTimeout(() => this.dismiss(toast.id), urgent ? 9000 : 5000);
+  }
+
+  dismiss(id: number): void {
+    this.toasts.value = this.toasts.value.filter((toast) => toast.id !== id);
+  }
+
+  /** For tests: the network drops the signaling connection. */
+  interrupt(): void {
+    this.#signaling?.interrupt();
+  }
+
+  /** Leaves for good and lets go of everything, the local devices too. */
+  dispose(): void {
+    if (!this.#over) this.#end("left", "You left the meeting.");
+    removeEventListener("pagehide", this.#hidden);
+  }
+
+  // -- inner life --------------------------------------------------------------------------------
+
+  async #ask(method: string, data: object, otherwise: string): Promise<boolean> {
+    try {
+      await this.#signaling?.request(method, data);
+      return true;
+    } catch (error) {
+      console.warn(method, error);
+      if (!this.#over) this.tell(otherwise, true);
+      return false;
+    }
+  }
+
+  // The three below bring what is sent in line with what is wanted, one step after the other, so
+  // that fast clicks can't overtake each other.
+
+  #syncMic(): Promise<void> {
+    return this.#queue("mic", async () => {
+      const session = this.#session;
+      if (!session) return;
+      if (!this.local.micOn.value || !this.canPublish) {
+        await session.pause("mic", false);
+        return;
+      }
+      if (await this.local.openMic()) {
+        const track = this.local.micTrack.value;
+        if (track) await session.send("mic", track);
+      } else {
+        this.local.micOn.value = false;
+        this.tell(this.local.micProblem.value, true);
+      }
+    });
+  }
+
+  #syncCam(): Promise<void> {
+    return this.#queue("webcam", async () => {
+      const session = this.#session;
+      if (!session) return;
+      if (!this.local.camOn.value || !this.canPublish) {
+        try {
+          await session.pause("webcam", true);
+        } finally {
+          this.local.closeCam();
+        }
+        return;
+      }
+      if (await this.local.openCam()) {
+        const track = this.local.camTrack.value;
+        if (track) await session.send("webcam", track);
+      } else {
+        this.local.camOn.value = false;
+        this.tell(this.local.camProblem.value, true);
+      }
+    });
+  }
+
+  #syncScreen(): Promise<void> {
+    return this.#queue("screen", async () => {
+      const session = this.#session;
+      if (!session) return;
+      const [video] = this.screen.value?.getVideoTracks() ?? [];
+      const [audio] = this.screen.value?.getAudioTracks() ?? [];
+      if (video && this.canPublish) {
+        await session.send("screen", video);
+        if (audio) await session.send("screen-audio", audio);
+      } else {
+        await Promise.all((["screen", "screen-audio"] as Slot[]).map((slot) => session.stop(slot)));
+      }
+    });
+  }
+
+  #queue(slot: Slot, step: () => Promise<void> | undefined): Promise<void> {
+    const round = this.#round;
+    const run = (this.#queues.get(slot) ?? Promise.resolve()).then(async () => {
+      if (round !== this.#round || this.#over) return;
+      try {
+        await step();
+      } catch (error) {
+        console.warn("sending", slot, error);
+        if (round !== this.#round || this.#over) return;
+        const thing = { mic: "microphone", webcam: "camera", screen: "screen", "screen-audio": "screen" }[slot];
+        this.tell(`Your ${thing} could not be switched. Try again.`, true);
+      }
+    });
+    this.#queues.set(slot, run);
+    return run;
+  }
+
+  #measure(): void {
+    const session = this.#session;
+    const me = this.me.value;
+    if (!session || !me) return;
+    const levels = new Map<string, number>([[me.id, this.local.micOn.value ? this.local.level() : 0]]);
+    for (const id of this.peers.value.keys()) levels.set(id, 0);
+    for (const stream of this.streams.value.values()) {
+      if (stream.kind !== "audio" || stream.source !== "mic" || stream.paused) continue;
+      levels.set(stream.peerId, session.level(stream.id));
+    }
+    const { speaking, active } = this.#speakers.update(levels, performance.now());
+    const before = this.speaking.value;
+    if (speaking.size !== before.size || [...speaking].some((id) => !before.has(id))) {
+      this.speaking.value = speaking;
+    }
+    this.activeSpeaker.value = active;
+  }
+
+  #teardown(): void {
+    clearInterval(this.#levels);
+    this.#unwatch?.();
+    this.#unwatch = null;
+    this.#session?.close();
+    this.#session = null;
+    this.#signaling?.close();
+    this.#signaling = null;
+    this.#speakers = new Speakers();
+    this.#queues.clear();
+    batch(() => {
+      this.me.value = null;
+      this.peers.value = new Map();
+      this.streams.value = new Map();
+      this.speaking.value = new Set();
+      this.activeSpeaker.value = null;
+      this.mediaTrouble.value = false;
+    });
+  }
+
+  #end(why: Ending, text: string): void {
+    if (this.#over) return;
+    this.#round++;
+    batch(() => {
+      this.phase.value = "over";
+      this.ending.value = { why, words: text };
+    });
+    this.#teardown();
+    for (const track of this.screen.value?.getTracks() ?? []) track.stop();
+    this.screen.value = null;
+    this.local.close();
+    removeEventListener("pagehide", this.#hidden);
+  }
+
+  /** The tab goes: say goodbye, so that nobody waits for the timeout. */
+  readonly #hidden = (): void => this.leave();
+}

@@ -1,0 +1,40 @@
+// What the address of the page asks for: `?autojoin=1&name=X&video=0&audio=0&layers=N&ice=relay`,
+// and outside demo mode `#token=<url-encoded token URL>`. Pure.
+import { roomIdIn } from "./protocol.ts";
+
+export interface PageOptions {
+  /** join at once, without the lobby: for kiosks and tests */
+  autojoin: boolean;
+  /** null: use the remembered one */
+  name: string | null;
+  video: boolean;
+  audio: boolean;
+  layers: number;
+  relay: boolean;
+}
+
+export type Place =
+  | { kind: "start" }
+  | { kind: "room"; roomId: string }
+  | { kind: "token"; token: string };
+
+export function optionsOf(search: string): PageOptions {
+  const query = new URLSearchParams(search);
+  const layers = Number(query.get("layers") ?? 3);
+  return {
+    autojoin: query.get("autojoin") === "1",
+    name: query.get("name"),
+    video: query.get("video") !== "0",
+    audio: query.get("audio") !== "0",
+    layers: Number.isInteger(layers) && layers >= 1 && layers <= 3 ? layers : 3,
+    relay: query.get("ice") === "relay",
+  };
+}
+
+export function placeOf(pathname: string, hash: string): Place {
+  const token = new URLSearchParams(hash.replace(/^#/, "")).get("token");
+  if (token) return { kind: "token", token };
+  const room = /^\/room\/([^/]+)\/?$/.exec(pathname)?.[1];
+  const roomId = room ? roomIdIn(room) : null;
+  return roomId ? { kind: "room", roomId } : { kind: "start" };
+}

@@ -1,0 +1,112 @@
+// The signaling connection: Socket.IO over one websocket, requests with acknowledgement both ways.
+// It knows the frames, not the meeting. Lost connections come back by themselves (socket.io's
+// reconnection); what was requested meanwhile is sent then, or fails after its timeout.
+import { io, type Socket } from "socket.io-client";
+import type { Notice, Token } from "./protocol.ts";
+
+const PATH = "/meetmedia/signaling";
+const REQUEST_TIMEOUT_MS = 15_000;
+
+export interface SignalingEvents {
+  /** a notification of the server */
+  notified(notice: Notice): void;
+  /** a request of the server; what it throws is told to the server as a failure */
+  requested(method: string, data: unknown): Promise<unknown>;
+  /** the connection is lost; socket.io is trying to get it back */
+  interrupted(): void;
+  /** the server ended or refused the connection: it will not come back */
+  ended(): void;
+}
+
+/** The server said no to a request. */
+export class Refused extends Error {
+  override name = "Refused";
+}
+
+/** No answer came in time. */
+export class TimedOut extends Error {
+  override name = "TimedOut";
+}
+
+export class Signaling {
+  readonly #socket: Socket;
+  #closed = false;
+
+  constructor(token: Token, events: SignalingEvents) {
+    const { peerId, roomId, authToken } = token;
+    this.#socket = io(token.origin, {
+      path: PATH,
+      query: { peerId, roomId, authToken },
+      transports: ["websocket"],
+      forceNew: true,
+      reconnectionDelay: 300,
+      reconnectionDelayMax: 3000,
+      timeout: 8000,
+    });
+    const socket = this.#socket;
+    socket.on("notification", (frame: { method?: unknown; data?: unknown } | null) => {
+      if (!this.#closed && typeof frame?.method === "string") {
+        // the server is trusted to send what the protocol says; unknown methods are left alone
+        events.notified({ method: frame.method, data: frame.data ?? {} } as Notice);
+      }
+    });
+    socket.on(
+      "request",
+      (frame: { method?: unknown; data?: unknown } | null, answer?: (...args: unknown[]) => void) => {
+        if (this.#closed || typeof frame?.method !== "string") return;
+        events.requested(frame.method, frame.data).then(
+          (result) => answer?.(null, result),
+          (error: unknown) => {
+            console.warn("request of the server failed:", frame.method, error);
+            answer?.(500, error instanceof Error ? error.message : "failed");
+          },
+        );
+      },
+    );
+    socket.on("disconnect", (reason) => {
+      if (this.#closed) return;
+      if (reason === "io server disconnect") events.ended();
+      else events.interrupted();
+    });
+    socket.on("connect_error", () => {
+      // `active`: socket.io goes on trying by itself
+      if (!this.#closed && !socket.active) events.ended();
+    });
+  }
+
+  get connected(): boolean {
+    return this.#socket.connected;
+  }
+
+  /** Asks the server; rejects with Refused or TimedOut. */
+  request<T = unknown>(method: string, data: object = {}): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(new TimedOut(method));
+        return;
+      }
+      this.#socket
+        .timeout(REQUEST_TIMEOUT_MS)
+        .emit(
+          "request",
+          { method, data },
+          (timeout: Error | null, error?: unknown, result?: unknown) => {
+            if (timeout) reject(new TimedOut(method));
+            else if (error) reject(new Refused(typeof result === "string" ? result : method));
+            else resolve(result as T);
+          },
+        );
+    });
+  }
+
+  /** Drops the connection as a bad network would, for tests; it reconnects by itself. */
+  interrupt(): void {
+    this.#socket.io.engine.close();
+  }
+
+  /** Says goodbye: the server closes the peer at once. */
+  close(): void {
+    this.#closed = true;
+    this.#socket.disconnect();
+  }
+}

@@ -1,0 +1,131 @@
+// `window.meetTest`: what end-to-end tests look at. It reads what the page knows anyway and gives
+// no power that the page's user does not have. Documented in web/README.md.
+import type { MediaSession } from "./media-session.ts";
+import type { Page } from "./ui/App.tsx";
+
+type Figures = Record<string, string | number | boolean | null>;
+
+export interface MeetTest {
+  state(): object;
+  stats(): Promise<Figures[]>;
+  sendStats(): Promise<Figures[]>;
+  transports(): Promise<Figures[]>;
+  restartIce(): Promise<void>;
+  /** drops the websocket as a bad network would */
+  interrupt(): void;
+}
+
+export function testHooks(page: Page): MeetTest {
+  const session = (): MediaSession | null => page.meeting.value?.session ?? null;
+  return {
+    state() {
+      const meeting = page.meeting.value;
+      return {
+        joined: meeting?.phase.value === "live",
+        phase: meeting?.phase.value ?? "lobby",
+        ending: meeting?.ending.value?.why ?? null,
+        me: meeting?.me.value ?? null,
+        peers: [...(meeting?.peers.value.values() ?? [])],
+        consumers: [...(meeting?.streams.value.values() ?? [])].map(
+          ({ id, kind, peerId, source, paused, score }) => ({ id, kind, peerId, source, paused, score }),
+        ),
+        producers: [...(session()?.producers ?? [])].map(([slot, producer]) => ({
+          slot,
+          id: producer.id,
+          paused: producer.paused,
+        })),
+        speaking: [...(meeting?.speaking.value ?? [])],
+        activeSpeaker: meeting?.activeSpeaker.value ?? null,
+      };
+    },
+
+    async stats() {
+      const out: Figures[] = [];
+      for (const [id, receiving] of session()?.consumers ?? []) {
+        const stream = page.meeting.value?.streams.value.get(id);
+        const figures: Figures = {
+          id,
+          kind: receiving.consumer.kind,
+          peerId: stream?.peerId ?? null,
+          source: stream?.source ?? null,
+          paused: stream?.paused ?? null,
+          timeToFirstFrame:
+            receiving.firstFrame === null ? null : receiving.firstFrame - receiving.asked,
+        };
+        for (const entry of (await receiving.consumer.getStats()).values()) {
+          if (entry.type === "inbound-rtp") take(figures, entry, INBOUND);
+        }
+        out.push(figures);
+      }
+      return out;
+    },
+
+    async sendStats() {
+      const out: Figures[] = [];
+      for (const [slot, producer] of session()?.producers ?? []) {
+        for (const entry of (await producer.getStats()).values()) {
+          if (entry.type !== "outbound-rtp") continue;
+          const figures: Figures = { slot, id: producer.id, paused: producer.paused };
+          take(figures, entry, OUTBOUND);
+          out.push(figures);
+        }
+      }
+      return out;
+    },
+
+    async transports() {
+      const out: Figures[] = [];
+      for (const transport of session()?.transports ?? []) {
+        const figures: Figures = {
+          id: transport.id,
+          direction: transport.direction,
+          connectionState: transport.connectionState,
+        };
+        const stats = await transport.getStats();
+        for (const entry of stats.values()) {
+          if (entry.type === "transport") take(figures, entry, TRANSPORT);
+          if (entry.type === "candidate-pair" && entry.nominated) take(figures, entry, PAIR);
+        }
+        out.push(figures);
+      }
+      return out;
+    },
+
+    async restartIce() {
+      await session()?.restartIce();
+    },
+
+    interrupt() {
+      page.meeting.value?.interrupt();
+    },
+  };
+}
+
+const INBOUND = (
+  "packetsReceived packetsLost packetsDiscarded bytesReceived jitter nackCount pliCount firCount " +
+  "framesReceived framesDecoded framesDropped framesPerSecond frameWidth frameHeight " +
+  "keyFramesDecoded freezeCount totalFreezesDuration totalAudioEnergy totalSamplesReceived " +
+  "concealedSamples audioLevel retransmittedPacketsReceived fecPacketsReceived decoderImplementation"
+).split(" ");
+const OUTBOUND = (
+  "rid active packetsSent bytesSent retransmittedPacketsSent framesSent framesEncoded " +
+  "framesPerSecond frameWidth frameHeight keyFramesEncoded targetBitrate nackCount pliCount " +
+  "firCount qualityLimitationReason scalabilityMode encoderImplementation"
+).split(" ");
+const TRANSPORT = "dtlsState iceState srtpCipher tlsVersion packetsSent packetsReceived".split(" ");
+const PAIR = "currentRoundTripTime availableOutgoingBitrate responsesReceived requestsSent".split(" ");
+
+function take(figures: Figures, entry: Record<string, unknown>, names: readonly string[]): void {
+  for (const name of names) {
+    const value = entry[name];
+    if (["string", "number", "boolean"].includes(typeof value)) {
+      figures[name] = value as string | number | boolean;
+    }
+  }
+}
+
+declare global {
+  interface Window {
+    meetTest: MeetTest;
+  }
+}

@@ -1,0 +1,147 @@
+// Which screen is shown. The address says where we are (start, or a room); within a room it goes
+// lobby → meeting → over, and from there back to the lobby or a new meeting.
+import { type Signal, signal } from "@preact/signals";
+import { connection } from "../demo.ts";
+import { LocalMedia } from "../local-media.ts";
+import { Meeting } from "../meeting.ts";
+import { type PageOptions, type Place, placeOf } from "../options.ts";
+import { recall, remember } from "../prefs.ts";
+import { parseToken } from "../protocol.ts";
+import { Heading } from "./bits.tsx";
+import { Mark } from "./icons.tsx";
+import { Lobby } from "./Lobby.tsx";
+import { Over } from "./Over.tsx";
+import { Room } from "./Room.tsx";
+import { Start } from "./Start.tsx";
+
+export class Page {
+  readonly place: Signal<Place>;
+  readonly local = signal<LocalMedia | null>(null);
+  readonly meeting = signal<Meeting | null>(null);
+  readonly #options: PageOptions;
+
+  constructor(options: PageOptions) {
+    this.#options = options;
+    this.place = signal(placeOf(location.pathname, location.hash));
+    addEventListener("popstate", () => this.#moved());
+    addEventListener("pageshow", (event) => {
+      // back from the browser's cache: the meeting was left when the page was hidden
+      if (event.persisted) location.reload();
+    });
+    this.#arrive();
+    if (options.autojoin && this.place.value.kind !== "start") void this.join(this.name);
+  }
+
+  get name(): string {
+    return this.#options.name ?? recall("name");
+  }
+
+  goTo(path: string): void {
+    history.pushState(null, "", path);
+    this.#moved();
+  }
+
+  async join(name: string): Promise<void> {
+    const place = this.place.value;
+    const local = this.local.value;
+    if (place.kind === "start" || !local) return;
+    if (name && this.#options.name === null) remember("name", name);
+    const meeting = new Meeting({
+      name: name || "Guest",
+      local,
+      layers: this.#options.layers,
+      relay: this.#options.relay,
+      connect: () => tokenFor(place),
+      canRejoin: place.kind === "room",
+    });
+    this.meeting.value = meeting;
+    await meeting.start();
+  }
+
+  async rejoin(): Promise<void> {
+    const before = this.local.value;
+    this.#arrive();
+    if (this.local.value && before) {
+      this.local.value.micOn.value = before.micOn.value;
+      this.local.value.camOn.value = before.camOn.value;
+    }
+    await this.join(this.name);
+  }
+
+  #moved(): void {
+    this.place.value = placeOf(location.pathname, location.hash);
+    this.#arrive();
+  }
+
+  #arrive(): void {
+    this.meeting.value?.dispose();
+    this.meeting.value = null;
+    this.local.value?.close();
+    this.local.value = null;
+    if (this.place.value.kind === "start") return;
+    const local = new LocalMedia();
+    local.micOn.value = this.#options.audio;
+    local.camOn.value = this.#options.video;
+    this.local.value = local;
+  }
+}
+
+async function tokenFor(place: Place): Promise<string> {
+  if (place.kind === "token") return place.token;
+  if (place.kind === "start") throw new Error("no room");
+  const token = await connection(place.roomId);
+  // the demo's server is the one this page came from, whatever name it knows itself by
+  const url = parseToken(token);
+  if (!url) return token;
+  const query = new URLSearchParams({
+    peerId: url.peerId,
+    roomId: url.roomId,
+    authToken: url.authToken,
+  });
+  return `${location.protocol.replace("http", "ws")}//${location.host}/?${query}`;
+}
+
+export function App({ page }: { page: Page }) {
+  const place = page.place.value;
+  const meeting = page.meeting.value;
+  const local = page.local.value;
+  const inDemo = place.kind !== "token";
+  const toStart = inDemo ? () => page.goTo("/") : null;
+  if (place.kind === "start") {
+    return <Start onRoom={(roomId) => page.goTo(`/room/${roomId}`)} />;
+  }
+  if (!meeting) {
+    if (!local) return null;
+    return (
+      <Lobby
+        key={place.kind === "room" ? place.roomId : "token"}
+        local={local}
+        name={page.name}
+        onJoin={(name) => void page.join(name)}
+        onBack={toStart}
+      />
+    );
+  }
+  const ending = meeting.ending.value;
+  if (ending) {
+    return (
+      <Over
+        why={ending.why}
+        words={ending.words}
+        onRejoin={inDemo ? () => void page.rejoin() : null}
+        onStart={toStart}
+      />
+    );
+  }
+  if (meeting.phase.value === "connecting") {
+    return (
+      <main class="over">
+        <Mark />
+        <Heading>Joining…</Heading>
+        <span class="spinner" aria-hidden="true" />
+      </main>
+    );
+  }
+  const link = place.kind === "room" ? `${location.origin}/room/${place.roomId}` : null;
+  return <Room meeting={meeting} link={link} />;
+}

@@ -1,0 +1,82 @@
+// Text beside the talk.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Meeting } from "../meeting.ts";
+import { clock, pieces } from "../text.ts";
+import { Icon } from "./icons.tsx";
+
+export function Chat({ meeting }: { meeting: Meeting }) {
+  const [draft, setDraft] = useState("");
+  const log = useRef<HTMLDivElement>(null);
+  const input = useRef<HTMLInputElement>(null);
+  const messages = meeting.chat.value;
+
+  useEffect(() => input.current?.focus(), []);
+  useEffect(() => {
+    const list = log.current;
+    if (list) list.scrollTop = list.scrollHeight;
+  }, [messages.length]);
+
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    const text = draft.trim();
+    if (!text) return;
+    setDraft("");
+    if (!(await meeting.say(text))) setDraft((now) => now || text);
+  };
+
+  return (
+    <>
+      <div class="log" role="log" aria-label="Messages" tabIndex={0} ref={log} data-testid="chat-log">
+        {messages.length === 0 ? (
+          <p class="empty">Messages are seen by everyone here, and gone when you leave.</p>
+        ) : null}
+        {messages.map((message, index) => {
+          const before = messages[index - 1];
+          const follows = before?.peerId === message.peerId && message.time - before.time < 60_000;
+          return (
+            <article key={message.id} class={`message ${message.own ? "own" : ""}`}>
+              {follows ? null : (
+                <p class="message-head">
+                  <b>{message.own ? "You" : message.name}</b>{" "}
+                  <time dateTime={new Date(message.time).toISOString()}>{clock(message.time)}</time>
+                </p>
+              )}
+              <p class="message-text">
+                {pieces(message.text).map((piece, at) =>
+                  piece.href ? (
+                    <a key={at} href={piece.href} target="_blank" rel="noopener noreferrer">
+                      {piece.text}
+                    </a>
+                  ) : (
+                    piece.text
+                  ),
+                )}
+              </p>
+            </article>
+          );
+        })}
+      </div>
+      <form class="joined chat-form" onSubmit={(event) => void send(event)}>
+        <input
+          ref={input}
+          data-testid="chat-input"
+          type="text"
+          autocomplete="off"
+          maxLength={4000}
+          aria-label="Write a message"
+          placeholder="Write a message"
+          value={draft}
+          onInput={(event) => setDraft(event.currentTarget.value)}
+        />
+        <button
+          type="submit"
+          data-testid="chat-send"
+          aria-label="Send"
+          disabled={draft.trim() === ""}
+        >
+          <Icon name="send" />
+        </button>
+      </form>
+    </>
+  );
+}

@@ -1,0 +1,61 @@
+// Where sound comes out: one invisible <audio> for each voice. Browsers may refuse to play before
+// the first click; then a button asks for it.
+import { useEffect, useRef } from "preact/hooks";
+import type { Meeting } from "../meeting.ts";
+import type { View } from "./view.ts";
+
+export function Outlets({ meeting, view }: { meeting: Meeting; view: View }) {
+  const voices = [...meeting.streams.value.values()].filter((stream) => stream.kind === "audio");
+  return (
+    <div hidden>
+      {voices.map((stream) => (
+        <Outlet
+          key={stream.id}
+          track={stream.track}
+          speaker={meeting.local.speakerId.value}
+          wake={view.soundBlocked.value}
+          onBlocked={() => {
+            view.soundBlocked.value = true;
+          }}
+        />
+      ))}
+    </div>
+  );
+}
+
+interface OutletProps {
+  track: MediaStreamTrack;
+  speaker: string;
+  /** plays again when this goes back to false */
+  wake: boolean;
+  onBlocked: () => void;
+}
+
+function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
+  const ref = useRef<HTMLAudioElement>(null);
+
+  useEffect(() => {
+    const audio = ref.current;
+    if (!audio) return undefined;
+    audio.srcObject = new MediaStream([track]);
+    return () => {
+      audio.srcObject = null;
+    };
+  }, [track]);
+
+  useEffect(() => {
+    if (wake) return;
+    ref.current?.play().catch((error: unknown) => {
+      if (error instanceof Error && error.name === "NotAllowedError") onBlocked();
+    });
+  }, [track, wake]);
+
+  useEffect(() => {
+    const audio = ref.current;
+    if (!audio || !speaker || !("setSinkId" in audio)) return;
+    // an unplugged speaker: the browser's default goes on playing
+    audio.setSinkId(speaker).catch((error: unknown) => console.warn("speaker:", error));
+  }, [speaker]);
+
+  return <audio ref={ref} autoplay />;
+}

@@ -1,0 +1,158 @@
+// Who is here, and what a moderator can do about them.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Meeting } from "../meeting.ts";
+import { has, nameOf, type PeerInfo, Role } from "../protocol.ts";
+import { Avatar } from "./bits.tsx";
+import { Icon } from "./icons.tsx";
+
+function title(role: number): string {
+  if (has(role, Role.owner)) return "Host";
+  if (has(role, Role.moderator)) return "Moderator";
+  return has(role, Role.publisher) ? "" : "Listener";
+}
+
+export function People({ meeting }: { meeting: Meeting }) {
+  const [open, setOpen] = useState<string | null>(null);
+  const [ending, setEnding] = useState(false);
+  const list = useRef<HTMLUListElement>(null);
+  const me = meeting.me.value;
+  const moderator = has(me?.role ?? 0, Role.moderator);
+  const others = [...meeting.peers.value.values()];
+  // hands first, else as they came
+  others.sort((a, b) => Number(b.raisedHand) - Number(a.raisedHand));
+
+  useEffect(() => list.current?.focus(), []);
+
+  return (
+    <>
+      <ul class="people" ref={list} tabIndex={-1} aria-label="Participants" data-testid="people-list">
+        {me ? <Person key={me.id} peer={me} self meeting={meeting} muted={!meeting.local.micOn.value} /> : null}
+        {others.map((peer) => (
+          <Person
+            key={peer.id}
+            peer={peer}
+            meeting={meeting}
+            muted={isMuted(meeting, peer.id)}
+            {...(moderator
+              ? { open: open === peer.id, onOpen: () => setOpen(open === peer.id ? null : peer.id) }
+              : {})}
+          />
+        ))}
+      </ul>
+      {has(me?.role ?? 0, Role.owner) ? (
+        <div class="panel-foot">
+          {ending ? (
+            <>
+              <p id="end-question">End the meeting for everyone?</p>
+              <div class="row">
+                <button
+                  type="button"
+                  class="danger"
+                  data-testid="end-confirm"
+                  aria-describedby="end-question"
+                  onClick={() => void meeting.endForAll()}
+                >
+                  End it
+                </button>
+                <button type="button" onClick={() => setEnding(false)}>
+                  Cancel
+                </button>
+              </div>
+            </>
+          ) : (
+            <button type="button" data-testid="end-for-all" onClick={() => setEnding(true)}>
+              End for everyone…
+            </button>
+          )}
+        </div>
+      ) : null}
+    </>
+  );
+}
+
+function isMuted(meeting: Meeting, peerId: string): boolean {
+  for (const stream of meeting.streams.value.values()) {
+    if (stream.peerId !== peerId || stream.kind !== "audio" || stream.source === "screen") continue;
+    if (!stream.paused) return false;
+  }
+  return true;
+}
+
+interface PersonProps {
+  peer: PeerInfo;
+  meeting: Meeting;
+  muted: boolean;
+  self?: boolean;
+  open?: boolean;
+  /** there are actions on this person */
+  onOpen?: () => void;
+}
+
+function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
+  const name = nameOf(peer);
+  const role = title(peer.role);
+  const isModerator = has(peer.role, Role.moderator);
+  const isPublisher = has(peer.role, Role.publisher);
+  return (
+    <li class="person" data-testid={`person-${peer.id}`}>
+      <div class="person-row">
+        <Avatar id={peer.id} name={name} />
+        <span class="person-name">
+          {name}
+          {self ? " (you)" : ""}
+          {role ? <small>{role}</small> : null}
+        </span>
+        {peer.raisedHand ? (
+          <span class="chip hand" role="img" aria-label="hand raised">
+            <Icon name="hand" />
+          </span>
+        ) : null}
+        {isPublisher ? (
+          <span class={muted ? "muted" : "heard"} role="img" aria-label={muted ? "muted" : "microphone on"}>
+            <Icon name={muted ? "mic-off" : "mic"} />
+          </span>
+        ) : null}
+        {onOpen ? (
+          <button
+            type="button"
+            class="plain small"
+            data-testid={`more-${peer.id}`}
+            aria-expanded={open}
+            aria-label={`Actions for ${name}`}
+            onClick={onOpen}
+          >
+            <Icon name="more" />
+          </button>
+        ) : null}
+      </div>
+      {open ? (
+        <div class="person-actions">
+          {has(peer.role, Role.owner) ? null : (
+            <button
+              type="button"
+              data-testid={`moderator-${peer.id}`}
+              onClick={() => void meeting.setRole(peer.id, Role.moderator, !isModerator)}
+            >
+              {isModerator ? "Take moderator role" : "Make moderator"}
+            </button>
+          )}
+          <button
+            type="button"
+            data-testid={`publisher-${peer.id}`}
+            onClick={() => void meeting.setRole(peer.id, Role.publisher, !isPublisher)}
+          >
+            {isPublisher ? "Make listener" : "Let speak"}
+          </button>
+          <button
+            type="button"
+            class="danger"
+            data-testid={`kick-${peer.id}`}
+            onClick={() => void meeting.kick(peer.id)}
+          >
+            Remove
+          </button>
+        </div>
+      ) : null}
+    </li>
+  );
+}

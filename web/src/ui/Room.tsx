@@ -1,0 +1,281 @@
+// The meeting screen: top bar, stage, side panel, toolbar, and what pops up above them.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Meeting } from "../meeting.ts";
+import { Heading, RoundButton } from "./bits.tsx";
+import { Chat } from "./Chat.tsx";
+import { Icon, Mark } from "./icons.tsx";
+import { Outlets } from "./Outlets.tsx";
+import { People } from "./People.tsx";
+import { Settings } from "./Settings.tsx";
+import { Stage } from "./Stage.tsx";
+import { View } from "./view.ts";
+
+interface RoomProps {
+  meeting: Meeting;
+  /** what to send to those who should come; null when this page can't know */
+  link: string | null;
+}
+
+export function Room({ meeting, link }: RoomProps) {
+  const view = useMemo(() => new View(meeting), [meeting]);
+  useEffect(() => () => view.dispose(), [view]);
+  useShortcuts(meeting, view);
+  const unread = view.unread.value;
+  useEffect(() => {
+    document.title = unread > 0 ? `(${unread}) Meeting` : "Meeting";
+    return () => {
+      document.title = "Meet";
+    };
+  }, [unread]);
+
+  const people = meeting.peers.value.size + 1;
+  return (
+    <div class={`room ${view.panel.value === "none" ? "" : "with-panel"}`} data-testid="room">
+      <header class="top">
+        <Mark />
+        <Heading class="top-title">Meeting</Heading>
+        <span class="count">{people === 1 ? "1 person" : `${people} people`}</span>
+        <span class="spring" />
+        {link ? <CopyLink link={link} /> : null}
+        <button
+          type="button"
+          class="plain small"
+          data-testid="settings-toggle"
+          aria-label="Settings"
+          aria-haspopup="dialog"
+          onClick={() => {
+            view.settings.value = true;
+          }}
+        >
+          <Icon name="settings" />
+        </button>
+      </header>
+      <Banner meeting={meeting} view={view} />
+      <Stage meeting={meeting} view={view} />
+      <SidePanel meeting={meeting} view={view} />
+      <Toolbar meeting={meeting} view={view} />
+      <Toasts meeting={meeting} />
+      <Outlets meeting={meeting} view={view} />
+      {view.settings.value ? <Settings meeting={meeting} view={view} /> : null}
+    </div>
+  );
+}
+
+function CopyLink({ link }: { link: string }) {
+  const [copied, setCopied] = useState(false);
+  const [shown, setShown] = useState(false);
+  const copy = async (): Promise<void> => {
+    try {
+      await navigator.clipboard.writeText(link);
+      setCopied(true);
+      setTimeout(() => setCopied(false), 2500);
+    } catch {
+      setShown(true); // no clipboard outside secure contexts: show it to be copied by hand
+    }
+  };
+  if (shown) {
+    return (
+      <input
+        class="link-shown"
+        readOnly
+        aria-label="Link to this meeting"
+        value={link}
+        ref={(input) => input?.select()}
+        onBlur={() => setShown(false)}
+      />
+    );
+  }
+  return (
+    <button type="button" class="invite" data-testid="copy-link" onClick={() => void copy()}>
+      <Icon name={copied ? "check" : "link"} />
+      <span aria-live="polite">{copied ? "Link copied" : "Copy link"}</span>
+    </button>
+  );
+}
+
+function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
+  let text = "";
+  if (meeting.phase.value === "reconnecting") text = "The connection was lost. Reconnecting…";
+  else if (meeting.mediaTrouble.value) text = "Sound and picture are interrupted. Reconnecting…";
+  return (
+    <div class="banners">
+      <div role="status" data-testid="banner" class={text ? "banner" : ""}>
+        {text ? <span class="spinner" aria-hidden="true" /> : null}
+        {text}
+      </div>
+      {view.soundBlocked.value ? (
+        <button
+          type="button"
+          class="banner sound"
+          data-testid="sound-button"
+          onClick={() => {
+            view.soundBlocked.value = false;
+          }}
+        >
+          <Icon name="sound" /> Turn on sound
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
+  const panel = view.panel.value;
+  if (panel === "none") return null;
+  const title = panel === "chat" ? "Chat" : "Who is here";
+  const close = (): void => {
+    view.panel.value = "none";
+    document.querySelector<HTMLElement>(`[data-testid=${panel}-toggle]`)?.focus();
+  };
+  return (
+    <aside
+      id="panel"
+      class="panel"
+      aria-label={title}
+      key={panel}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") close();
+      }}
+    >
+      <div class="panel-head">
+        <h2>{title}</h2>
+        <button type="button" class="plain small" aria-label={`Close ${title}`} onClick={close}>
+          <Icon name="close" />
+        </button>
+      </div>
+      {panel === "chat" ? <Chat meeting={meeting} /> : <People meeting={meeting} />}
+    </aside>
+  );
+}
+
+function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
+  const { local } = meeting;
+  const micOn = local.micOn.value;
+  const camOn = local.camOn.value;
+  const sharing = meeting.screen.value !== null;
+  const me = meeting.me.value;
+  const hand = me?.raisedHand ?? false;
+  // while reconnecting there is no `me`: keep what was possible
+  const mayPublish = me === null || meeting.canPublish;
+  const canShare = "getDisplayMedia" in (navigator.mediaDevices ?? {});
+  return (
+    <footer class="toolbar" role="toolbar" aria-label="Meeting controls">
+      <RoundButton
+        icon={micOn ? "mic" : "mic-off"}
+        label={micOn ? "Mute microphone" : "Unmute microphone"}
+        keys="m"
+        look={micOn ? undefined : "off"}
+        testId="mic-toggle"
+        disabled={!mayPublish}
+        onClick={() => void meeting.setMic(!micOn)}
+      />
+      <RoundButton
+        icon={camOn ? "cam" : "cam-off"}
+        label={camOn ? "Turn camera off" : "Turn camera on"}
+        keys="v"
+        look={camOn ? undefined : "off"}
+        testId="cam-toggle"
+        disabled={!mayPublish}
+        onClick={() => void meeting.setCam(!camOn)}
+      />
+      {canShare ? (
+        <RoundButton
+          icon={sharing ? "screen-off" : "screen"}
+          label={sharing ? "Stop sharing the screen" : "Share the screen"}
+          keys="s"
+          look={sharing ? "lit" : undefined}
+          testId="screen-toggle"
+          disabled={!mayPublish}
+          onClick={() => void (sharing ? meeting.stopScreen() : meeting.shareScreen())}
+        />
+      ) : null}
+      <RoundButton
+        icon="hand"
+        label={hand ? "Lower hand" : "Raise hand"}
+        keys="h"
+        look={hand ? "lit" : undefined}
+        testId="hand-toggle"
+        onClick={() => void meeting.raiseHand(!hand)}
+      />
+      <span class="divider" />
+      <RoundButton
+        icon="chat"
+        label="Chat"
+        keys="c"
+        testId="chat-toggle"
+        look={view.panel.value === "chat" ? "lit" : undefined}
+        expanded={view.panel.value === "chat"}
+        controls="panel"
+        badge={view.unread.value}
+        onClick={() => view.toggle("chat")}
+      />
+      <RoundButton
+        icon="people"
+        label="Who is here"
+        keys="p"
+        testId="people-toggle"
+        look={view.panel.value === "people" ? "lit" : undefined}
+        expanded={view.panel.value === "people"}
+        controls="panel"
+        onClick={() => view.toggle("people")}
+      />
+      <span class="divider" />
+      <RoundButton
+        icon="leave"
+        label="Leave"
+        look="danger"
+        testId="leave-button"
+        onClick={() => meeting.leave()}
+      />
+    </footer>
+  );
+}
+
+function Toasts({ meeting }: { meeting: Meeting }) {
+  const all = meeting.toasts.value;
+  const draw = (urgent: boolean) =>
+    all
+      .filter((toast) => toast.urgent === urgent)
+      .map((toast) => (
+        <p key={toast.id} class={`toast ${urgent ? "urgent" : ""}`}>
+          {toast.text}
+        </p>
+      ));
+  return (
+    <div class="toasts" data-testid="toasts">
+      <div role="status">{draw(false)}</div>
+      <div role="alert">{draw(true)}</div>
+    </div>
+  );
+}
+
+function useShortcuts(meeting: Meeting, view: View): void {
+  // Refs are not needed: signals are read when the key comes.
+  const pressed = useRef((event: KeyboardEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const target = event.target as HTMLElement | null;
+    if (target?.closest("input, textarea, select, dialog, [contenteditable]")) return;
+    if (!view.shortcuts.value) return;
+    const { local } = meeting;
+    const mayPublish = meeting.canPublish;
+    const act: Record<string, () => void> = {
+      h: () => void meeting.raiseHand(!meeting.me.value?.raisedHand),
+      c: () => view.toggle("chat"),
+      p: () => view.toggle("people"),
+      ...(mayPublish && {
+        m: () => void meeting.setMic(!local.micOn.value),
+        v: () => void meeting.setCam(!local.camOn.value),
+        s: () => void (meeting.screen.value ? meeting.stopScreen() : meeting.shareScreen()),
+      }),
+    };
+    const action = act[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+  useEffect(() => {
+    const listener = pressed.current;
+    addEventListener("keydown", listener);
+    return () => removeEventListener("keydown", listener);
+  }, []);
+}

@@ -1,0 +1,102 @@
+// Devices and name while in the meeting. A native modal dialog: it keeps the focus by itself.
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Meeting } from "../meeting.ts";
+import { nameOf } from "../protocol.ts";
+import { remember } from "../prefs.ts";
+import { Pick } from "./bits.tsx";
+import { Icon } from "./icons.tsx";
+import type { View } from "./view.ts";
+
+export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const [name, setName] = useState(nameOf(meeting.me.value ?? undefined));
+  const { local } = meeting;
+  const { mics, cams, speakers } = local.devices.value;
+
+  useEffect(() => ref.current?.showModal(), []);
+
+  const rename = (event: Event): void => {
+    event.preventDefault();
+    const wanted = name.trim();
+    if (!wanted || wanted === meeting.me.value?.nickname) return;
+    remember("name", wanted);
+    void meeting.rename(wanted);
+  };
+
+  return (
+    <dialog
+      ref={ref}
+      class="settings"
+      aria-labelledby="settings-title"
+      onClose={() => {
+        view.settings.value = false;
+      }}
+    >
+      <div class="panel-head">
+        <h2 id="settings-title">Settings</h2>
+        <button
+          type="button"
+          class="plain small"
+          aria-label="Close settings"
+          data-testid="settings-close"
+          onClick={() => ref.current?.close()}
+        >
+          <Icon name="close" />
+        </button>
+      </div>
+      <form class="field" onSubmit={rename}>
+        <label for="rename">Your name</label>
+        <div class="joined">
+          <input
+            id="rename"
+            data-testid="rename-input"
+            type="text"
+            maxLength={60}
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+          <button type="submit" data-testid="rename-save">
+            Save
+          </button>
+        </div>
+      </form>
+      <Pick
+        label="Microphone"
+        testId="mic-select"
+        devices={mics}
+        value={local.micId.value}
+        none="No microphone to choose"
+        onPick={(id) => void meeting.chooseMic(id)}
+      />
+      <Pick
+        label="Camera"
+        testId="cam-select"
+        devices={cams}
+        value={local.camId.value}
+        none="No camera to choose"
+        onPick={(id) => void meeting.chooseCam(id)}
+      />
+      {"setSinkId" in HTMLMediaElement.prototype ? (
+        <Pick
+          label="Speaker"
+          testId="speaker-select"
+          devices={speakers}
+          value={local.speakerId.value}
+          none="The system’s speaker"
+          onPick={(id) => local.chooseSpeaker(id)}
+        />
+      ) : null}
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={view.shortcuts.value}
+          onChange={(event) => view.setShortcuts(event.currentTarget.checked)}
+        />
+        <span>
+          Single-key shortcuts: <kbd>m</kbd> microphone, <kbd>v</kbd> camera, <kbd>s</kbd> screen,{" "}
+          <kbd>h</kbd> hand, <kbd>c</kbd> chat, <kbd>p</kbd> people
+        </span>
+      </label>
+    </dialog>
+  );
+}

@@ -1,0 +1,211 @@
+// The people: a grid that makes the tiles as large as they can be, or one tile large and the
+// others in a strip when somebody shares a screen or a tile is pinned.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { bestGrid } from "../layout.ts";
+import type { Meeting } from "../meeting.ts";
+import type { RemoteStream } from "../media-session.ts";
+import { nameOf } from "../protocol.ts";
+import { Avatar, Video } from "./bits.tsx";
+import { Icon } from "./icons.tsx";
+import type { View } from "./view.ts";
+
+const GAP = 10;
+const SMALLEST = 120;
+
+interface TileModel {
+  key: string;
+  peerId: string;
+  name: string;
+  self: boolean;
+  screen: boolean;
+  track: MediaStreamTrack | null;
+  streamId: string | null;
+  muted: boolean;
+  hand: boolean;
+  weak: boolean;
+}
+
+export function tiles(meeting: Meeting): TileModel[] {
+  const all = [...meeting.streams.value.values()];
+  const out: TileModel[] = [];
+  const of = (peerId: string, match: (stream: RemoteStream) => boolean): RemoteStream | undefined =>
+    all.find((stream) => stream.peerId === peerId && !stream.paused && match(stream));
+  for (const peer of meeting.peers.value.values()) {
+    const cam = of(peer.id, (stream) => stream.kind === "video" && stream.source !== "screen");
+    const screen = of(peer.id, (stream) => stream.kind === "video" && stream.source === "screen");
+    const mic = of(peer.id, (stream) => stream.kind === "audio" && stream.source !== "screen");
+    const base = { peerId: peer.id, name: nameOf(peer), self: false, hand: peer.raisedHand };
+    out.push({
+      ...base,
+      key: `tile-${peer.id}`,
+      screen: false,
+      track: cam?.track ?? null,
+      streamId: cam?.id ?? null,
+      muted: !mic,
+      weak: (cam?.score ?? 10) < 4 || (mic?.score ?? 10) < 4,
+    });
+    if (screen) {
+      out.push({
+        ...base,
+        key: `tile-screen-${peer.id}`,
+        screen: true,
+        track: screen.track,
+        streamId: screen.id,
+        muted: false,
+        hand: false,
+        weak: screen.score < 4,
+      });
+    }
+  }
+  const me = meeting.me.value;
+  const own = { peerId: me?.id ?? "me", name: nameOf(me ?? undefined), self: true, streamId: null };
+  out.push({
+    ...own,
+    key: `tile-${own.peerId}`,
+    screen: false,
+    track: meeting.local.camOn.value ? meeting.local.camTrack.value : null,
+    muted: !meeting.local.micOn.value,
+    hand: me?.raisedHand ?? false,
+    weak: false,
+  });
+  const shared = meeting.screen.value?.getVideoTracks()[0];
+  if (shared) {
+    out.push({
+      ...own,
+      key: `tile-screen-${own.peerId}`,
+      screen: true,
+      track: shared,
+      muted: false,
+      hand: false,
+      weak: false,
+    });
+  }
+  return out;
+}
+
+export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
+  const all = tiles(meeting);
+  const large =
+    all.find((tile) => tile.key === view.pinned.value) ??
+    all.find((tile) => tile.screen && !tile.self);
+  const alone = meeting.peers.value.size === 0;
+  const ref = useRef<HTMLUListElement>(null);
+  const [box, setBox] = useState({ width: 0, height: 0 });
+
+  useEffect(() => {
+    const list = ref.current;
+    if (!list) return undefined;
+    const observer = new ResizeObserver(() => {
+      setBox({ width: list.clientWidth, height: list.clientHeight });
+    });
+    observer.observe(list);
+    return () => observer.disconnect();
+  }, []);
+
+  const grid = bestGrid(all.length, box.width, box.height, GAP);
+  const width = Math.max(grid.width, Math.min(SMALLEST, box.width));
+  const height = Math.max(grid.height, Math.round((width * 9) / 16));
+  const size = {
+    "--tile-w": `${width}px`,
+    "--tile-h": `${height}px`,
+    "--stage-w": `${box.width}px`,
+    "--stage-h": `${box.height}px`,
+    "--strip": `${Math.max(1, all.length - 1)}`,
+  };
+
+  return (
+    <main class={`stage ${large ? "spotlight" : ""}`} aria-label="Participants">
+      <ul class="tiles" ref={ref} style={size}>
+        {all.map((tile) => (
+          <Tile key={tile.key} tile={tile} large={tile === large} meeting={meeting} view={view} />
+        ))}
+      </ul>
+      {alone ? <p class="alone">Nobody else is here yet. Share the link to let others in.</p> : null}
+    </main>
+  );
+}
+
+interface TileProps {
+  tile: TileModel;
+  large: boolean;
+  meeting: Meeting;
+  view: View;
+}
+
+function Tile({ tile, large, meeting, view }: TileProps) {
+  const speaking = !tile.screen && meeting.speaking.value.has(tile.peerId) && !tile.muted;
+  const active = !tile.screen && meeting.activeSpeaker.value === tile.peerId && !tile.self;
+  const pinned = view.pinned.value === tile.key;
+  const who = tile.self ? "You" : tile.name;
+  const label = tile.screen ? (tile.self ? "Your screen" : `${tile.name}’s screen`) : who;
+  const state = [
+    label,
+    tile.screen ? "" : tile.muted ? "muted" : "microphone on",
+    tile.screen ? "" : tile.track ? "camera on" : "camera off",
+    tile.hand ? "hand raised" : "",
+    tile.weak ? "weak connection" : "",
+  ];
+  const classes = ["tile"];
+  if (speaking) classes.push("speaking");
+  if (active) classes.push("active");
+  if (large) classes.push("large");
+  if (tile.screen) classes.push("screen");
+  if (tile.self) classes.push("self");
+
+  return (
+    <li
+      class={classes.join(" ")}
+      data-testid={tile.key}
+      data-speaking={speaking}
+      data-active={active}
+      data-muted={tile.muted}
+      data-video={tile.track !== null}
+      aria-label={state.filter(Boolean).join(", ")}
+    >
+      {tile.track ? (
+        <Video
+          track={tile.track}
+          mirror={tile.self && !tile.screen}
+          whole={tile.screen}
+          onPicture={() => {
+            if (tile.streamId) meeting.session?.firstFrame(tile.streamId);
+          }}
+        />
+      ) : (
+        <Avatar id={tile.peerId} name={tile.name} />
+      )}
+      <div class="tile-top">
+        {tile.hand ? (
+          <span class="chip hand">
+            <Icon name="hand" />
+          </span>
+        ) : null}
+        {tile.weak ? (
+          <span class="chip weak" title="Weak connection">
+            <Icon name="weak" />
+          </span>
+        ) : null}
+      </div>
+      <div class="tile-foot" aria-hidden="true">
+        {tile.muted ? (
+          <span class="muted">
+            <Icon name="mic-off" />
+          </span>
+        ) : null}
+        <span class="tile-name">{label}</span>
+      </div>
+      <button
+        type="button"
+        class={`pin ${pinned ? "pinned" : ""}`}
+        aria-pressed={pinned}
+        aria-label={`Show ${label} large`}
+        title={pinned ? "Unpin" : "Show large"}
+        onClick={() => {
+          view.pinned.value = pinned ? null : tile.key;
+        }}
+      >
+        <Icon name="pin" />
+      </button>
+    </li>
+  );
+}

@@ -1,0 +1,145 @@
+// Small parts used on several screens.
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { hueIndex, initials } from "../text.ts";
+import { Icon, type IconName } from "./icons.tsx";
+
+/** Moves focus to the screen's heading when the screen appears, so that it is read out. */
+export function Heading({ children, class: name }: { children: ComponentChildren; class?: string }) {
+  const ref = useRef<HTMLHeadingElement>(null);
+  useEffect(() => ref.current?.focus({ preventScroll: true }), []);
+  return (
+    <h1 ref={ref} tabIndex={-1} class={name}>
+      {children}
+    </h1>
+  );
+}
+
+export function Avatar({ id, name }: { id: string; name: string }) {
+  return (
+    <span class={`avatar hue-${hueIndex(id, 8)}`} aria-hidden="true">
+      {initials(name)}
+    </span>
+  );
+}
+
+interface RoundButtonProps {
+  icon: IconName;
+  label: string;
+  testId: string;
+  onClick: () => void;
+  /** drawn as switched off, dangerous or lit */
+  look?: "off" | "danger" | "lit" | undefined;
+  keys?: string;
+  disabled?: boolean;
+  expanded?: boolean;
+  controls?: string;
+  badge?: number;
+}
+
+export function RoundButton(props: RoundButtonProps) {
+  const { icon, label, testId, onClick, look, keys, disabled, expanded, controls, badge } = props;
+  return (
+    <button
+      type="button"
+      class={`round ${look ?? ""}`}
+      data-testid={testId}
+      aria-label={badge ? `${label}, ${badge} unread` : label}
+      aria-keyshortcuts={keys}
+      aria-expanded={expanded}
+      aria-controls={expanded ? controls : undefined}
+      data-tip={keys ? `${label} (${keys})` : label}
+      disabled={disabled}
+      onClick={onClick}
+    >
+      <Icon name={icon} />
+      {badge ? (
+        <span class="badge" aria-hidden="true" data-testid="unread-count">
+          {badge > 99 ? "99+" : badge}
+        </span>
+      ) : null}
+    </button>
+  );
+}
+
+interface VideoProps {
+  track: MediaStreamTrack;
+  mirror?: boolean;
+  whole?: boolean;
+  onPicture?: (() => void) | undefined;
+}
+
+/** A picture without sound; sound is played by Outlets. */
+export function Video({ track, mirror, whole, onPicture }: VideoProps) {
+  const ref = useRef<HTMLVideoElement>(null);
+  useEffect(() => {
+    const video = ref.current;
+    if (!video) return undefined;
+    video.srcObject = new MediaStream([track]);
+    return () => {
+      video.srcObject = null;
+    };
+  }, [track]);
+  return (
+    <video
+      ref={ref}
+      class={`${mirror ? "mirror" : ""} ${whole ? "whole" : ""}`}
+      autoplay
+      muted
+      playsInline
+      aria-hidden="true"
+      onLoadedData={onPicture}
+    />
+  );
+}
+
+interface PickProps {
+  label: string;
+  testId: string;
+  devices: readonly MediaDeviceInfo[];
+  value: string;
+  none: string;
+  onPick: (id: string) => void;
+}
+
+/** A choice of devices. */
+export function Pick({ label, testId, devices, value, none, onPick }: PickProps) {
+  const known = devices.some((device) => device.deviceId === value);
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <select
+        data-testid={testId}
+        disabled={devices.length === 0}
+        value={known ? value : (devices[0]?.deviceId ?? "")}
+        onChange={(event) => onPick(event.currentTarget.value)}
+      >
+        {devices.length === 0 ? <option value="">{none}</option> : null}
+        {devices.map((device) => (
+          <option key={device.deviceId} value={device.deviceId}>
+            {device.label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** How loud the microphone is, drawn without asking the framework for every frame. */
+export function Loudness({ read }: { read: () => number }) {
+  const ref = useRef<HTMLSpanElement>(null);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      // the ear hears ratios: -60 dB … 0 dB fill the bar
+      const level = read();
+      const share = level > 0 ? Math.max(0, Math.min(1, 1 + Math.log10(level) / 2.5)) : 0;
+      ref.current?.style.setProperty("--level", share.toFixed(2));
+    }, 80);
+    return () => clearInterval(timer);
+  }, [read]);
+  return (
+    <span class="loudness" aria-hidden="true">
+      <span ref={ref} />
+    </span>
+  );
+}

@@ -1,0 +1,40 @@
+// What is open on the meeting screen: not part of the meeting, only of its view.
+import { computed, effect, signal } from "@preact/signals";
+import type { Meeting } from "../meeting.ts";
+import { recall, remember } from "../prefs.ts";
+
+export type Panel = "none" | "chat" | "people";
+
+export class View {
+  readonly panel = signal<Panel>("none");
+  readonly settings = signal(false);
+  readonly pinned = signal<string | null>(null);
+  readonly shortcuts = signal(recall("shortcuts") !== "off");
+  /** the browser will not play sound before a click */
+  readonly soundBlocked = signal(false);
+  readonly #read = signal(0);
+  readonly unread;
+  readonly #stop: () => void;
+
+  constructor(meeting: Meeting) {
+    this.unread = computed(
+      () => meeting.chat.value.slice(this.#read.value).filter((message) => !message.own).length,
+    );
+    this.#stop = effect(() => {
+      if (this.panel.value === "chat") this.#read.value = meeting.chat.value.length;
+    });
+  }
+
+  toggle(panel: Panel): void {
+    this.panel.value = this.panel.value === panel ? "none" : panel;
+  }
+
+  setShortcuts(on: boolean): void {
+    this.shortcuts.value = on;
+    remember("shortcuts", on ? "on" : "off");
+  }
+
+  dispose(): void {
+    this.#stop();
+  }
+}
