@@ -1,4 +1,5 @@
-"""Request bodies and their fields, from bytes to values; everything wrong is a 400 or 413 that says what.
+"""Request bodies and their fields, from bytes to values; everything wrong is a 400 or 413 that says
+what.
 
 JSON and urlencoded bodies are read as Kolab sends them; a body of another type is not looked at, as
 the original does. Nothing from the outside goes further in without passing here.
@@ -60,11 +61,7 @@ def _parse_form_untrusted(body: bytes) -> JsonObject:
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
     except ValueError as error:
         raise BadRequest(f"the body is not urlencoded: {error}") from None
-    # all that a form can say is text; the one number there is, is read as one
-    return {
-        key: int(value) if key == "role" and value.isdecimal() and len(value) < 10 else value
-        for key, value in pairs
-    }
+    return dict(pairs)
 
 
 def _deeper_than(value: object, levels: int) -> bool:

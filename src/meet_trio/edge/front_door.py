@@ -1,13 +1,16 @@
-"""The one listener, TLS or not: looks at a connection's request head and hands the connection to who serves it.
+"""The one listener, TLS or not: looks at a connection's request head and hands the connection to
+who serves it.
 
     accepted ──TLS──▶ head read ──websocket on a signaling path──▶ socketio
                           └──────── everything else ─────────────▶ Hypercorn, ASGI
 
-Websockets do not go through Hypercorn because its sends are shielded from cancellation; see ``stream`` for how the HTTP side is bounded
-all the same. HTTP/2 is not offered, so that websockets come as HTTP/1.1.
+Websockets do not go through Hypercorn because its sends are shielded from cancellation; see
+``stream`` for how the HTTP side is bounded all the same. HTTP/2 is not offered, so that websockets
+come as HTTP/1.1.
 
-A connection is one task. Whatever it raises ends that connection alone. Until its head is complete, a
-connection is a stranger: strangers have a deadline, and there may be only so many of them at a time.
+A connection is one task. Whatever it raises ends that connection alone. Until its head is complete,
+a connection is a stranger: strangers have a deadline, and there may be only so many of them at a
+time.
 """
 
 import logging
@@ -43,7 +46,9 @@ class FrontDoorSettings:
 
 @attrs.define(eq=False)
 class FrontDoor:
-    """``websocket(stream, client)`` serves one websocket connection; ``app`` is the ASGI application for the rest."""
+    """``websocket(stream, client)`` serves one websocket connection; ``app`` is the ASGI
+    application for the rest.
+    """
 
     app: ASGIFramework
     websocket: Callable[[PeekedStream, str], Awaitable[None]]
@@ -153,7 +158,8 @@ async def _refuse(stream: PeekedStream, status: bytes, why: bytes) -> None:
         b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
     )
-    # Closing with unread bytes would reset the connection before the client has read the answer (RFC 9112 §9.6).
+    # Closing with unread bytes would reset the connection before the client has read the answer
+    # (RFC 9112 §9.6).
     await stream.send_eof()
     with trio.move_on_after(_LINGER):
         while await stream.receive_some(65536):

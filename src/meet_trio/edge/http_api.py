@@ -1,7 +1,8 @@
 """The HTTP API that Kolab 4 calls: rooms, connections, signals, figures.
 
-Every route below the prefix wants the token in ``X-Auth-Token``, compared in constant time; without it the answer is an empty
-403, before anything else of the request is looked at. Errors are JSON objects ``{"error": …}``.
+Every route below the prefix wants the token in ``X-Auth-Token``, compared in constant time; without
+it the answer is an empty 403, before anything else of the request is looked at. Errors are JSON
+objects ``{"error": …}``.
 """
 
 import hmac
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import BadRequest, LimitExceeded, MeetError, NotFound
 from ..live.registry import Registry
-from ..room import Role
+from ..room import Role, parse_role
 from .bodies import JsonObject, read_object, text_field
 
 logger = logging.getLogger("meet_trio.edge.http_api")
@@ -120,11 +121,7 @@ async def _ping(request: Request) -> Response:
 
 def _role(body: JsonObject) -> Role | None:
     value = body.get("role")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= int(~Role(0)):
-        raise BadRequest(f"role: not a sum of the role bits 1 to {int(~Role(0))}")
-    return Role(value)
+    return None if value is None else parse_role(value)
 
 
 class TokenGuard:

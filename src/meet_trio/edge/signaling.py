@@ -1,7 +1,8 @@
 """The signaling endpoint: from a socket of the socket.io server to the peer it belongs to.
 
-A socket names its room and peer and proves it with the token that the HTTP API gave out, all in the handshake's query. One that
-cannot is told ``41`` and closed; nothing else tells it whether the room or the peer exists.
+A socket names its room and peer and proves it with the token that the HTTP API gave out, all in the
+handshake's query. One that cannot is told ``41`` and closed; nothing else tells it whether the room
+or the peer exists.
 """
 
 import logging
@@ -13,7 +14,9 @@ logger = logging.getLogger("meet_trio.edge.signaling")
 
 
 def signaling_paths(prefix: str) -> frozenset[str]:
-    """Kolab's path with and without the last slash, and socket.io's own for the URL of the older README."""
+    """Kolab's path with and without the last slash, and socket.io's own for the URL of the older
+    README.
+    """
     return frozenset({f"{prefix}/signaling", f"{prefix}/signaling/", "/socket.io", "/socket.io/"})
 
 

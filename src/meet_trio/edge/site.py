@@ -1,7 +1,9 @@
-"""All of the HTTP side as one ASGI application: the API, the meeting page, and in demo mode the page's own routes.
+"""All of the HTTP side as one ASGI application: the API, the meeting page, and in demo mode the
+page's own routes.
 
-The page and its files are those that ``web/`` was built into. In demo mode anybody who reaches the listener may open rooms and
-enter them: it listens on loopback unless told otherwise, and nothing of it exists elsewhere.
+The page and its files are those that ``web/`` was built into. In demo mode anybody who reaches the
+listener may open rooms and enter them: it listens on loopback unless told otherwise, and nothing of
+it exists elsewhere.
 """
 
 import re
@@ -38,7 +40,9 @@ _PAGE_HEADERS = {
 
 
 def build_site(api: HttpApi, *, page: bool, demo: bool) -> ASGIApp:
-    """``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without Kolab."""
+    """``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without
+    Kolab.
+    """
     routes: list[BaseRoute] = list(api.mount())
     if demo:
         routes += DemoRoutes(api).routes()
@@ -98,7 +102,7 @@ class DemoRoutes:
         room = self._registry.rooms.get(room_id) or await self._registry.create_room(room_id)
         role = Role.PUBLISHER | Role.SUBSCRIBER
         if not room.has_owner():
-            role = ~Role(0)
+            role |= Role.MODERATOR | Role.OWNER | Role.SCREEN
         invitation = room.invite(role)
         return JSONResponse(
             {

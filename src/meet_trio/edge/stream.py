@@ -1,11 +1,12 @@
 """A byte stream that somebody has looked into, and whose sends can always be given up.
 
-The front door reads a request's head before it knows who shall serve the connection; ``PeekedStream`` gives those bytes again to whoever
-does. Every other attribute (``socket``, and under TLS ``do_handshake``, ``selected_alpn_protocol``, ``transport_stream``) is the
-real stream's.
+The front door reads a request's head before it knows who shall serve the connection;
+``PeekedStream`` gives those bytes again to whoever does. Every other attribute (``socket``, and
+under TLS ``do_handshake``, ``selected_alpn_protocol``, ``transport_stream``) is the real stream's.
 
-Hypercorn shields its sends from cancellation, so a client that stops reading would hold up a shutdown for as long as it
-likes. Here each send has a deadline of its own, and ``abort`` ends one that is under way in spite of the shield.
+Hypercorn shields its sends from cancellation, so a client that stops reading would hold up a
+shutdown for as long as it likes. Here each send has a deadline of its own, and ``abort`` ends one
+that is under way in spite of the shield.
 """
 
 import trio
@@ -16,7 +17,9 @@ class HeadTooLong(Exception):
 
 
 class PeekedStream(trio.abc.Stream):
-    """``stream`` with its first bytes put back; ``send_deadline`` in seconds bounds each ``send_all``."""
+    """``stream`` with its first bytes put back; ``send_deadline`` in seconds bounds each
+    ``send_all``.
+    """
 
     def __init__(self, stream: trio.abc.Stream, *, send_deadline: float) -> None:
         self._stream = stream
@@ -29,7 +32,8 @@ class PeekedStream(trio.abc.Stream):
     async def peek_head(self, limit: int) -> bytes:
         """All bytes up to and with the empty line (RFC 9112 §2.1), which stay to be read again.
 
-        What there is, without an empty line, when the client ends first. Raises HeadTooLong beyond ``limit`` bytes.
+        What there is, without an empty line, when the client ends first. Raises HeadTooLong beyond
+        ``limit`` bytes.
         """
         head = bytearray()
         while (end := head.find(b"\r\n\r\n")) < 0:

@@ -1,17 +1,21 @@
-"""A peer's task: its connection comes and goes, its transports live in its nursery, its end is the end of all of that.
+"""A peer's task: its connection comes and goes, its transports live in its nursery, its end is the
+end of all of that.
 
                  first socket                     socket lost
     invited ───────────────────▶ connected ─────────────────────▶ missed ── grace over ──▶ gone
        └─ nobody came in time ─▶ gone  ▲ └── left, kicked ─▶ gone   │
                                        └──────── new socket ────────┘
 
-``run`` waits for one thing at a time: a socket that arrives, a socket that ends, or the deadline of the state it is in. A second socket
-of the same peer takes the place of the first, which is let go without a word to the others.
+``run`` waits for one thing at a time: a socket that arrives, a socket that ends, or the deadline of
+the state it is in. A second socket of the same peer takes the place of the first, which is let go
+without a word to the others.
 
-What the server says to a peer goes into its socket's bounded outbox and never waits. While no socket is there,
-notices are kept (up to ``max_backlog``) and handed over when it is back. Requests to a client are repeated until answered.
+What the server says to a peer goes into its socket's bounded outbox and never waits. While no
+socket is there, notices are kept (up to ``max_backlog``) and handed over when it is back. Requests
+to a client are repeated until answered.
 
-The room's pure state decides what is allowed and who is told; this file and ``handlers`` make it happen.
+The room's pure state decides what is allowed and who is told; this file and ``handlers`` make it
+happen.
 """
 
 import logging
@@ -25,7 +29,6 @@ import trio
 from ..errors import RequestError
 from ..media.transport import TransportFailed, WebRtcTransport
 from ..socketio import CallTimeout, Disconnected, Event, Socket
-from .streams import LiveConsumer, LiveProducer
 
 if TYPE_CHECKING:
     from .room import LiveRoom
@@ -46,8 +49,6 @@ class PeerSettings:
     request_tries: int = 3
     max_backlog: int = 1000
     max_transports: int = 8
-    max_producers: int = 16
-    max_consumers: int = 1000
 
 
 class RequestUnanswered(RequestError):
@@ -79,7 +80,9 @@ Handler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
 
 @attrs.define(eq=False)
 class LivePeer:
-    """One participant. ``handle`` answers one event of its socket and raises nothing but cancellation."""
+    """One participant. ``handle`` answers one event of its socket and raises nothing but
+    cancellation.
+    """
 
     room: "LiveRoom"
     id: str
@@ -88,8 +91,6 @@ class LivePeer:
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
     transports: dict[str, WebRtcTransport] = attrs.field(factory=dict)
-    producers: dict[str, LiveProducer] = attrs.field(factory=dict)
-    consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
     _next_mid: int = 0
     _backlog: deque[tuple[str, Json]] = attrs.field(factory=deque)
     _connected: trio.Event = attrs.field(factory=trio.Event)
@@ -113,7 +114,9 @@ class LivePeer:
         self.nursery.cancel_scope.cancel()
 
     async def serve(self, socket: Socket) -> None:
-        """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the socket's own task."""
+        """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the
+        socket's own task.
+        """
         connection = Connection(socket)
         try:
             await self._mail[0].send(_Arrived(connection))
@@ -158,8 +161,14 @@ class LivePeer:
             return answer[1] if len(answer) > 1 else None
         raise RequestUnanswered(f"{method}: no answer, {self.settings.request_tries} times")
 
+    def receiving_transport(self) -> WebRtcTransport | None:
+        """Where consumers go: the oldest transport that was made for it."""
+        return next((t for t in self.transports.values() if t.consuming), None)
+
     def next_mid(self) -> str:
-        """MIDs of consumers are counted through a peer's life (RFC 8843 wants them unique in a session)."""
+        """MIDs of consumers are counted through a peer's life (RFC 8843 wants them unique in a
+        session).
+        """
         mid = str(self._next_mid)
         self._next_mid += 1
         return mid

@@ -1,37 +1,32 @@
 """All rooms of this process: one nursery, one task each.
 
-``run`` is the parent of every room. Cancelling it closes them all, each with its goodbyes, at the same time. A room is in ``rooms``
-exactly as long as its task lives.
+``run`` is the parent of every room. Cancelling it closes them all, each with its goodbyes, at the
+same time. A room is in ``rooms`` exactly as long as its task lives.
 """
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
 
 from ..errors import LimitExceeded
-from ..media.dtls import DtlsBridge
-from ..media.engines import EngineError, EngineHost
-from ..media.transport import TransportSettings
-from ..room import RoomLimits
-from .peer import PeerSettings
-from .room import LiveRoom, RoomSettings
+from ..media.engines import EngineHost
+from .room import LiveRoom, Surroundings
 
 logger = logging.getLogger("meet_trio.live.registry")
 
 
 @attrs.define(eq=False)
 class Registry:
-    """``hosts``: the engines that rooms are placed on, the one with the fewest rooms first."""
+    """``hosts``: the engines that rooms are placed on, the one with the fewest rooms first.
+
+    ``surroundings(host)`` is what a room placed there gets.
+    """
 
     hosts: Sequence[EngineHost]
-    bridge: DtlsBridge
-    room_settings: RoomSettings
-    peer_settings: PeerSettings
-    transport_settings: TransportSettings
-    limits: RoomLimits
+    surroundings: Callable[[EngineHost], Surroundings]
     max_rooms: int = 10_000
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
@@ -46,39 +41,34 @@ class Registry:
             self._nursery = None
 
     async def create_room(self, room_id: str | None = None) -> LiveRoom:
-        """A new room with an id of ours, or ``room_id``. Raises LimitExceeded."""
+        """A new room with an id of ours, or ``room_id`` (the room of that id if there is one).
+        Raises LimitExceeded.
+        """
+        room_id = room_id or str(uuid.uuid4())
+        if (known := self.rooms.get(room_id)) is not None:
+            return known
         if self._nursery is None:
             raise LimitExceeded("the server is shutting down")
         if len(self.rooms) >= self.max_rooms:
             raise LimitExceeded(f"there are {self.max_rooms} rooms already")
         working = [host for host in self.hosts if not host.failed]
         if not working:
-            raise LimitExceeded("no engine is working")
-        room_id = room_id or str(uuid.uuid4())
-        if room_id in self.rooms:
-            return self.rooms[room_id]
-        room = LiveRoom.create(
-            room_id,
-            host=min(working, key=lambda host: host.rooms),
-            bridge=self.bridge,
-            settings=self.room_settings,
-            peer_settings=self.peer_settings,
-            transport_settings=self.transport_settings,
-            limits=self.limits,
-        )
+            raise LimitExceeded("no media engine is working")
+        room = LiveRoom(room_id, self.surroundings(min(working, key=lambda host: host.rooms)))
         self.rooms[room_id] = room
-        self._nursery.start_soon(self._live, room)
+        await self._nursery.start(self._live, room)
         return room
 
-    async def _live(self, room: LiveRoom) -> None:
-        room.host.rooms += 1
+    async def _live(self, room: LiveRoom, *, task_status: trio.TaskStatus[None]) -> None:
+        host = room.around.host
+        host.rooms += 1
         try:
-            await room.run()
+            await room.run(task_status=task_status)
         except Exception:
             # one room's fault must not end the others
             logger.exception("room %s failed", room.id)
         finally:
-            room.host.rooms -= 1
+            host.rooms -= 1
             del self.rooms[room.id]
 
     def trouble(self) -> str | None:
@@ -88,12 +78,7 @@ class Registry:
         return None
 
     async def stats(self) -> dict[str, object]:
-        """Figures of every peer by room: ``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``."""
-        by_engine: dict[EngineHost, dict[str, object]] = {}
-        if self.rooms:
-            for host in self.hosts:
-                try:
-                    by_engine[host] = await host.stats()
-                except EngineError as error:
-                    logger.error("%s", error)
-        return {room.id: room.stats(by_engine.get(room.host, {})) for room in self.rooms.values()}
+        """Figures of every peer by room: ``{roomId: {peerId: {id, nickname, consumers, producers,
+        transports}}}``.
+        """
+        return {room.id: await room.figures() for room in list(self.rooms.values())}

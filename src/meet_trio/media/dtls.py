@@ -1,16 +1,17 @@
 """DTLS-SRTP handshakes (RFC 5763, RFC 5764) by aiortc, run from Trio.
 
-This is the only file that imports aiortc, asyncio or trio-asyncio. aiortc's ``RTCDtlsTransport`` is an asyncio
-object that wants an ICE transport below it; here that is a queue of datagrams on the way in and a plain function
-on the way out. The engine demultiplexes, so nothing but DTLS datagrams of authenticated addresses
-comes here, a handful for each transport. Once the handshake is done the SRTP keys go to
-the engine and media never passes through Python.
+This is the only file that imports aiortc, asyncio or trio-asyncio. aiortc's ``RTCDtlsTransport`` is
+an asyncio object that wants an ICE transport below it; here that is a queue of datagrams on the way
+in and a plain function on the way out. The engine demultiplexes, so nothing but DTLS datagrams of
+authenticated addresses comes here, a handful for each transport. Once the handshake is done the
+SRTP keys go to the engine and media never passes through Python.
 
-We are always the DTLS server (``role: auto`` on the wire): mediasoup-client's receiving side always offers ``actpass``,
-which a client cannot answer with ``passive``.
+We are always the DTLS server (``role: auto`` on the wire): mediasoup-client's receiving side always
+offers ``actpass``, which a client cannot answer with ``passive``.
 
-A session is one Trio task, ``DtlsSession.run``; cancelling it ends the asyncio side before it returns. Private names of aiortc in use:
-``_srtp_profiles``, ``_setup_srtp``, ``_set_role``, ``_ssl``, ``_task``. Its minor version is pinned for that.
+A session is one Trio task, ``DtlsSession.run``; cancelling it ends the asyncio side before it
+returns. Private names of aiortc in use: ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``,
+``_ssl``, ``_task``. Its minor version is pinned for that.
 """
 
 import asyncio
@@ -59,7 +60,9 @@ class DtlsError(MeetError):
 
 @attrs.frozen
 class Fingerprint:
-    """A certificate's fingerprint (RFC 8122): ``algorithm`` like ``sha-256``, ``value`` as colon-separated hex."""
+    """A certificate's fingerprint (RFC 8122): ``algorithm`` like ``sha-256``, ``value`` as
+    colon-separated hex.
+    """
 
     algorithm: str
     value: str
@@ -67,7 +70,9 @@ class Fingerprint:
 
 @attrs.frozen
 class SrtpKeys:
-    """What a handshake yields: the profile's number (RFC 5764 §4.1.2) and master key + salt for each direction."""
+    """What a handshake yields: the profile's number (RFC 5764 §4.1.2) and master key + salt for
+    each direction.
+    """
 
     profile: int
     tx: bytes = attrs.field(repr=False)
@@ -75,7 +80,9 @@ class SrtpKeys:
 
 
 class _DatagramPath:
-    """Stands in for aiortc's ICE transport: ``role``, ``_recv`` and ``_send`` are all that DTLS needs of it."""
+    """Stands in for aiortc's ICE transport: ``role``, ``_recv`` and ``_send`` are all that DTLS
+    needs of it.
+    """
 
     role = "controlled"
 
@@ -155,7 +162,9 @@ class DtlsBridge:
 
 
 class DtlsSession:
-    """One DTLS association. ``feed`` datagrams from the start, ``run`` it once the client's fingerprints are known."""
+    """One DTLS association. ``feed`` datagrams from the start, ``run`` it once the client's
+    fingerprints are known.
+    """
 
     def __init__(
         self,
@@ -178,7 +187,8 @@ class DtlsSession:
     ) -> None:
         """Shake hands, call ``connected`` with the keys, stay until the client says goodbye.
 
-        There is no timeout in here: put a deadline around it that ``connected`` lifts. Raises DtlsError.
+        There is no timeout in here: put a deadline around it that ``connected`` lifts. Raises
+        DtlsError.
         """
         server = _DtlsServer(self._path, self._certificate)
         try:

@@ -1,8 +1,9 @@
 """The one door to the engines: who owns one, and the Trio task that reads its events.
 
-An ``EngineHost`` holds one engine (one C thread, one UDP port). Its task waits for the engine's eventfd and hands each event on: those of
-a transport to that transport, those of a producer or consumer into the bounded channel of their room. Those channels carry
-advice (layers, audio levels); when one is full its event is dropped and counted, nobody waits.
+An ``EngineHost`` holds one engine (one C thread, one UDP port). Its task waits for the engine's
+eventfd and hands each event on: those of a transport to that transport, those of a producer or
+consumer into the bounded channel of their room. Those channels carry advice (layers, audio levels);
+when one is full its event is dropped and counted, nobody waits.
 
 Ids in the engine are integers, given out here and never used twice in the life of the process.
 """
@@ -98,7 +99,9 @@ class EngineHost:
         }
 
     async def stats(self) -> dict[str, object]:
-        """The engine's own figures, see ``Engine.request_stats``. Raises EngineError when it does not answer."""
+        """The engine's own figures, see ``Engine.request_stats``. Raises EngineError when it does
+        not answer.
+        """
         token = self.new_number()
         send, receive = trio.open_memory_channel[dict[str, object]](1)
         self._stats_waiting[token] = send

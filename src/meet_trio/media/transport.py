@@ -3,12 +3,14 @@
     new ──connect()──▶ connecting ──keys──▶ connected ──goodbye, silence, cancel──▶ closed
      └──────────────────────┴── deadline, DTLS failure, cancel ─────────────────────▶ closed
 
-``run`` is the whole life as one task: the engine's entry is added when it starts and removed when it ends, whatever ends
-it. A new transport may wait for ``connect`` as long as its peer lives (mediasoup-client connects a transport with
-its first track, which may be hours later); from ``connect`` on there is a deadline, and once connected the engine watches that the client's
-STUN checks go on (RFC 7675).
+``run`` is the whole life as one task: the engine's entry is added when it starts and removed when
+it ends, whatever ends it. A new transport may wait for ``connect`` as long as its peer lives
+(mediasoup-client connects a transport with its first track, which may be hours later); from
+``connect`` on there is a deadline, and once connected the engine watches that the client's STUN
+checks go on (RFC 7675).
 
-The client sends no ICE candidates or credentials: a binding request that knows our password names the path.
+The client sends no ICE candidates or credentials: a binding request that knows our password names
+the path.
 """
 
 import logging
@@ -66,8 +68,9 @@ class IceParameters:
 
 @attrs.frozen
 class TransportSettings:
-    """``announced_address`` is what candidates say; ``connect_timeout`` in seconds from connect to media;
-    ``max_incoming_bitrate`` in bit/s is the most that feedback will ever grant the client."""
+    """``announced_address`` is what candidates say; ``connect_timeout`` in seconds from connect to
+    media; ``max_incoming_bitrate`` in bit/s is the most that feedback will ever grant the client.
+    """
 
     announced_address: str
     connect_timeout: float = 30.0
@@ -76,7 +79,7 @@ class TransportSettings:
 
 @attrs.define(eq=False)
 class WebRtcTransport:
-    """One client's path for media. ``number`` is its id in the engine, ``id`` the one on the wire."""
+    """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire."""
 
     host: EngineHost
     bridge: DtlsBridge
@@ -106,7 +109,7 @@ class WebRtcTransport:
             "iceCandidates": [
                 {
                     "foundation": "udpcandidate",
-                    "priority": 1076558079,  # RFC 8445 §5.1.2: host, local preference 10000, component 1
+                    "priority": 1076558079,  # RFC 8445 §5.1.2; what mediasoup says for UDP
                     "ip": self.settings.announced_address,
                     "address": self.settings.announced_address,
                     "protocol": "udp",
@@ -123,7 +126,9 @@ class WebRtcTransport:
         }
 
     def connect(self, fingerprints: Sequence[Fingerprint]) -> None:
-        """The client's certificate fingerprints are known: shake hands. Raises BadRequest the second time."""
+        """The client's certificate fingerprints are known: shake hands. Raises BadRequest the
+        second time.
+        """
         if self._connect_asked.is_set():
             raise BadRequest("transportId: this transport has been connected before")
         self._fingerprints = fingerprints
@@ -132,7 +137,9 @@ class WebRtcTransport:
         self._connect_asked.set()
 
     def restart_ice(self) -> IceParameters:
-        """New credentials (RFC 8445 §2.4); the old ones hold until the client uses the new ones. Media goes on."""
+        """New credentials (RFC 8445 §2.4); the old ones hold until the client uses the new ones.
+        Media goes on.
+        """
         self.ice = IceParameters.generate()
         self.host.engine.restart_ice(self.number, self.ice.username_fragment, self.ice.password)
         return self.ice
@@ -142,7 +149,9 @@ class WebRtcTransport:
         self._fail("closed")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Live. ``started`` when the engine knows the transport. Raises TransportFailed when it ends by itself."""
+        """Live. ``started`` when the engine knows the transport. Raises TransportFailed when it
+        ends by itself.
+        """
         engine = self.host.engine
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:

@@ -1,0 +1,208 @@
+"""One handler for each request of a client.
+
+A handler gets a parsed request and returns the ``Outcome`` to perform; what it raises changes
+nothing. ``handle_event`` is the way in: it parses, calls, performs, and turns errors into the
+answer that clients of the original server know. A client that asks for it (``details=1`` in the
+handshake's query) is told the reason as a third element.
+"""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+from ..errors import BadRequest, NotFound, RequestError
+from ..media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
+from ..media.transport import WebRtcTransport
+from ..ortc import negotiate_producer
+from ..room import Outcome, Request, UnknownMethod, parse_request
+from ..room import requests as r
+from ..socketio import Event
+from .peer import Connection, LivePeer
+from .room import check_transport_limit
+
+logger = logging.getLogger("meet_trio.live.handlers")
+
+R = TypeVar("R")
+RequestHandler = Callable[[LivePeer, R], Outcome | Awaitable[Outcome]]
+
+
+async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> None:
+    """Answer one event of a peer's socket. Events other than ``request`` are ignored."""
+    if event.name != "request":
+        return
+    message = event.args[0] if event.args else None
+    method: object = message.get("method") if isinstance(message, dict) else None
+    try:
+        data = message.get("data") if isinstance(message, dict) else None
+        request = parse_request(method, data, peer.room.around.limits)
+        outcome = await _call(peer, request)
+    except RequestError as error:
+        logger.info("peer %s: %s: %s", peer.id, method, error)
+        answer: list[object] = [500, _wire_error(method, error)]
+        if connection.socket.handshake.query.get("details") == "1":
+            answer.append(str(error))
+        event.ack(*answer)
+    except Exception:
+        logger.exception("peer %s: %s failed", peer.id, method)
+        event.ack(500, _wire_error(method, None))
+    else:
+        peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+
+
+def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
+    if outcome.result is not None:
+        return (None, outcome.result)
+    # the original's two ways to say yes
+    return (None,) if isinstance(request, r.Ping | r.DumpStats) else ()
+
+
+def _wire_error(method: object, error: RequestError | None) -> str:
+    if isinstance(error, UnknownMethod):
+        return str(error)
+    return f"request {method} failed"
+
+
+async def _call(peer: LivePeer, request: Request) -> Outcome:
+    handler = _HANDLERS.get(type(request))
+    if handler is None:
+        raise BadRequest("plain transports are not available")
+    result = handler(peer, request)
+    return result if isinstance(result, Outcome) else await result
+
+
+# The meeting
+
+
+def _join(peer: LivePeer, request: r.Join) -> Outcome:
+    return peer.room.state.join(peer.id, request.nickname, request.rtp_capabilities)
+
+
+def _close_room(peer: LivePeer, request: r.CloseRoom) -> Outcome:
+    return peer.room.state.close_by(peer.id)
+
+
+async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
+    logger.info("room %s: %s", peer.room.id, await peer.room.figures())
+    return Outcome()
+
+
+# Transports
+
+
+async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) -> Outcome:
+    check_transport_limit(peer)
+    if request.force_tcp:
+        raise BadRequest("forceTcp: this server has no TCP candidates yet")
+    around = peer.room.around
+    transport = WebRtcTransport(
+        host=around.host,
+        bridge=around.bridge,
+        settings=around.transport_settings,
+        producing=request.producing,
+        consuming=request.consuming,
+    )
+    await peer.start_transport(transport)
+    return Outcome(result=transport.parameters())
+
+
+def _connect_transport(peer: LivePeer, request: r.ConnectWebRtcTransport) -> Outcome:
+    # Whatever the client says of its role, it must be the DTLS client: our role was "auto" and we
+    # listen.
+    usable = tuple(
+        Fingerprint(f.algorithm, f.value)
+        for f in request.fingerprints
+        if f.algorithm in FINGERPRINT_ALGORITHMS
+    )
+    if not usable:
+        raise BadRequest(
+            "dtlsParameters.fingerprints: none of " + ", ".join(sorted(FINGERPRINT_ALGORITHMS))
+        )
+    _transport(peer, request.transport_id).connect(usable)
+    return Outcome()
+
+
+def _restart_ice(peer: LivePeer, request: r.RestartIce) -> Outcome:
+    return Outcome(result=_transport(peer, request.transport_id).restart_ice().to_json())
+
+
+def _transport(peer: LivePeer, transport_id: str) -> WebRtcTransport:
+    transport = peer.transports.get(transport_id)
+    if transport is None:
+        raise NotFound("transportId: no such transport of this peer")
+    return transport
+
+
+# Streams
+
+
+def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
+    room = peer.room
+    room.state.check_may_produce(peer.id)
+    transport = _transport(peer, request.transport_id)
+    if not transport.producing:
+        raise BadRequest("transportId: this transport was not made for producing")
+    rtp = negotiate_producer(
+        request.kind,
+        request.rtp_parameters,
+        room.around.router_capabilities,
+        room.new_ssrc,
+        cname=peer.id,
+    )
+    room.check_streams_free(transport, rtp)
+    producer = room.state.add_producer(peer.id, str(uuid.uuid4()), request, rtp)
+    room.add_producer(producer, transport)
+    return Outcome(result={"id": producer.id})
+
+
+def _pause_producer(peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
+    outcome = peer.room.state.pause_producer(peer.id, producer_id, paused)
+    peer.room.producers[producer_id].apply_pause()
+    return outcome
+
+
+def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
+    outcome = peer.room.state.pause_consumer(peer.id, consumer_id, paused)
+    peer.room.consumers[consumer_id].apply_pause()
+    return outcome
+
+
+_HANDLERS: dict[type, RequestHandler[object]] = {}
+
+
+def _on(kind: type[R], handler: RequestHandler[R]) -> None:
+    _HANDLERS[kind] = cast("RequestHandler[object]", handler)
+
+
+_on(r.Ping, lambda peer, q: Outcome())
+_on(r.DumpStats, _dump_stats)
+_on(
+    r.GetRouterRtpCapabilities,
+    lambda peer, q: Outcome(result=peer.room.around.router_capabilities.to_json()),
+)
+_on(r.Join, _join)
+_on(r.CreateWebRtcTransport, _create_transport)
+_on(r.ConnectWebRtcTransport, _connect_transport)
+_on(r.RestartIce, _restart_ice)
+_on(r.Produce, _produce)
+_on(r.CloseProducer, lambda p, q: p.room.state.close_producer(p.id, q.producer_id))
+_on(r.PauseProducer, lambda p, q: _pause_producer(p, q.producer_id, True))
+_on(r.ResumeProducer, lambda p, q: _pause_producer(p, q.producer_id, False))
+_on(r.PauseConsumer, lambda p, q: _pause_consumer(p, q.consumer_id, True))
+_on(r.ResumeConsumer, lambda p, q: _pause_consumer(p, q.consumer_id, False))
+_on(r.ChangeNickname, lambda p, q: p.room.state.change_nickname(p.id, q.nickname))
+_on(r.RaisedHand, lambda p, q: p.room.state.raise_hand(p.id, q.raised_hand))
+_on(r.ChatMessage, lambda p, q: p.room.state.chat(p.id, q.message))
+_on(r.AddRole, lambda p, q: p.room.state.add_role(p.id, q.peer_id, q.role))
+_on(r.RemoveRole, lambda p, q: p.room.state.remove_role(p.id, q.peer_id, q.role))
+_on(r.ChangeLanguage, lambda p, q: p.room.state.change_language(p.id, q.peer_id, q.language))
+_on(
+    r.JoinRequestAccept,
+    lambda p, q: p.room.state.answer_join_request(p.id, q.request_id, "joinRequestAccepted"),
+)
+_on(
+    r.JoinRequestDeny,
+    lambda p, q: p.room.state.answer_join_request(p.id, q.request_id, "joinRequestDenied"),
+)
+_on(r.KickPeer, lambda p, q: p.room.state.kick(p.id, q.peer_id))
+_on(r.CloseRoom, _close_room)

@@ -1,0 +1,358 @@
+"""A room's task: the meeting's pure state, the tasks of its peers, and what makes the one follow
+the other.
+
+Everything that happens in a room happens here in one way: a verb of the state is called, its
+``Outcome`` is performed. Nothing between the two awaits, so nobody ever sees the state and the
+engine differ.
+
+The room ends by being cancelled: by its owner, by the registry, by nobody having come in time, or
+by nobody being left. Its peers say goodbye, their transports go with them, the engine forgets them,
+the webhook is handed to the outbox.
+"""
+
+import logging
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+from ..engine import ConsumerScore, Event, LayerChanged, ProducerScore
+from ..errors import BadRequest, LimitExceeded, NotFound, RequestError
+from ..media.dtls import DtlsBridge
+from ..media.engines import EngineError, EngineHost
+from ..media.transport import TransportSettings, WebRtcTransport
+from ..ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
+from ..room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
+from .peer import Handler, LivePeer, PeerSettings, RequestUnanswered
+from .streams import LiveConsumer, LiveProducer
+
+logger = logging.getLogger("meet_trio.live.room")
+
+_EVENTS_BUFFER = 256  # advice of the engine (layers, scores) that may wait for the room's task
+
+
+@attrs.frozen
+class RoomSettings:
+    """Seconds. ``ice_servers`` gives what a peer is told, from its id and the Unix time."""
+
+    never_joined_timeout: float = 300.0
+    empty_timeout: float = 10.0
+    ice_servers: Callable[[str, float], list[dict[str, object]] | None] = lambda peer_id, now: None
+
+
+@attrs.frozen
+class Surroundings:
+    """What a room needs of the world: its engine, the DTLS bridge, settings, where webhooks go."""
+
+    host: EngineHost
+    bridge: DtlsBridge
+    settings: RoomSettings
+    peer_settings: PeerSettings
+    transport_settings: TransportSettings
+    limits: RoomLimits
+    router_capabilities: RtpCapabilities
+    handle: Handler
+    webhook: Callable[[Webhook], None]
+
+
+@attrs.frozen
+class Invitation:
+    """What Kolab hands to a client."""
+
+    peer_id: str
+    auth_token: str = attrs.field(repr=False)
+
+
+@attrs.define(eq=False)
+class LiveRoom:
+    """One meeting. Made by the registry, which runs it."""
+
+    id: str
+    around: Surroundings
+    created_at: float = attrs.field(factory=time.time)
+    state: Room = attrs.field(init=False)
+    peers: dict[str, LivePeer] = attrs.field(factory=dict)
+    producers: dict[str, LiveProducer] = attrs.field(factory=dict)
+    consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _nursery: trio.Nursery | None = None
+    _ssrcs: set[int] = attrs.field(factory=set)
+    _events: tuple[trio.MemorySendChannel[Event], trio.MemoryReceiveChannel[Event]] = attrs.field(
+        factory=lambda: trio.open_memory_channel[Event](_EVENTS_BUFFER)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self.state = Room(self.id, int(self.created_at), self.around.limits)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live until closed or cancelled."""
+        self._life.deadline = trio.current_time() + self.around.settings.never_joined_timeout
+        try:
+            with self._life:
+                async with trio.open_nursery() as self._nursery:
+                    task_status.started()
+                    await self._hear_engine()
+        finally:
+            self._nursery = None
+            self._perform(self.state.close())
+            self._events[0].close()
+            self._events[1].close()
+            logger.info("room %s closed", self.id)
+
+    def close(self) -> None:
+        """End ``run`` soon."""
+        self._life.cancel()
+
+    # Peers
+
+    def invite(self, role: Role) -> Invitation:
+        """A new peer that may connect within ``first_connection_timeout``. Raises LimitExceeded,
+        NotFound.
+        """
+        if self._nursery is None:
+            raise NotFound("the room is closing")
+        invitation = Invitation(str(uuid.uuid4()), secrets.token_hex(16))
+        self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
+        peer = LivePeer(
+            room=self,
+            id=invitation.peer_id,
+            settings=self.around.peer_settings,
+            handle=self.around.handle,
+        )
+        self.peers[peer.id] = peer
+        self._nursery.start_soon(self._live_peer, peer)
+        return invitation
+
+    def admit(self, peer_id: str, auth_token: str) -> LivePeer | None:
+        """The peer whose token this is, None for any other."""
+        try:
+            return self.peers.get(self.state.authenticate(peer_id, auth_token).id)
+        except RequestError:
+            return None
+
+    def has_owner(self) -> bool:
+        return any(Role.OWNER in peer.role for peer in self.state.peers.values())
+
+    def peer_connected(self, peer: LivePeer) -> None:
+        """The peer's first socket is there."""
+        self.state.connect(peer.id)
+        self._life.deadline = float("inf")
+
+    def greeting(self, peer: LivePeer) -> dict[str, object]:
+        """The data of ``roomReady``."""
+        return {
+            "iceServers": self.around.settings.ice_servers(peer.id, time.time()),
+            "roomId": self.id,
+        }
+
+    async def _live_peer(self, peer: LivePeer) -> None:
+        try:
+            await peer.run()
+        except Exception:
+            # one peer's fault must not end the others
+            logger.exception("peer %s failed", peer.id)
+        finally:
+            self.peers.pop(peer.id, None)
+            if peer.id in self.state.peers:
+                self._perform(self.state.leave(peer.id))
+            if self.state.is_empty and self._life.deadline == float("inf"):
+                self._life.deadline = trio.current_time() + self.around.settings.empty_timeout
+
+    # Making an outcome happen
+
+    def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> None:
+        """Send, acknowledge, send, close what has to be closed; then offer what is missing."""
+        self._perform(outcome, acknowledge)
+        self._offer_consumers()
+
+    def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> None:
+        self._tell(outcome.before)
+        acknowledge()
+        self._tell(outcome.after)
+        for consumer_id in outcome.closed_consumers:
+            if (consumer := self.consumers.pop(consumer_id, None)) is not None:
+                consumer.close()
+        for producer_id in outcome.closed_producers:
+            if (producer := self.producers.pop(producer_id, None)) is not None:
+                producer.close()
+        for webhook in outcome.webhooks:
+            self.around.webhook(webhook)
+        for peer_id in outcome.gone:
+            if (peer := self.peers.get(peer_id)) is not None:
+                peer.leave()
+        if self.state.closed:
+            self.close()
+
+    def _tell(self, notices: tuple[Notice, ...]) -> None:
+        for notice in notices:
+            for peer_id in notice.to:
+                if (peer := self.peers.get(peer_id)) is not None:
+                    peer.notify(notice.method, notice.data)
+
+    def signal(self, kind: str, data: object, role: Role | None) -> None:
+        """Word from Kolab to the peers, see ``Room.signal``."""
+        self.perform(self.state.signal(kind, data, role))
+
+    # Streams
+
+    def add_producer(self, producer: Producer, transport: WebRtcTransport) -> None:
+        """Bring to life what the state has accepted."""
+        self.producers[producer.id] = LiveProducer.open(producer, transport, self._events[0])
+
+    def check_streams_free(self, transport: WebRtcTransport, rtp: ProducerRtp) -> None:
+        """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
+        MID.
+        """
+        taken = [p.state.rtp.params for p in self.producers.values() if p.transport is transport]
+        ssrcs = {e.ssrc for params in taken for e in params.encodings if e.ssrc is not None}
+        for i, encoding in enumerate(rtp.params.encodings):
+            if encoding.ssrc in ssrcs:
+                raise BadRequest(
+                    f"rtpParameters.encodings[{i}].ssrc: in use on this transport already"
+                )
+        if rtp.params.mid is not None and rtp.params.mid in {params.mid for params in taken}:
+            raise BadRequest("rtpParameters.mid: in use on this transport already")
+
+    def new_ssrc(self) -> int:
+        """An SSRC that no stream of this room has; its clients see no others (RFC 3550 §8.1)."""
+        while True:
+            ssrc = secrets.randbelow(2**32 - 1) + 1
+            if ssrc not in self._ssrcs:
+                self._ssrcs.add(ssrc)
+                return ssrc
+
+    def transport_closed(self, peer: LivePeer, transport: WebRtcTransport) -> None:
+        """What was on it is gone; the viewers of its producers are told."""
+        for consumer in [c for c in self.consumers.values() if c.transport is transport]:
+            self._perform(self.state.remove_consumer(consumer.state.id))
+        for producer in [p for p in self.producers.values() if p.transport is transport]:
+            self._perform(self.state.close_producer(peer.id, producer.state.id))
+
+    def _offer_consumers(self) -> None:
+        receivers = {
+            peer.id: transport
+            for peer in self.peers.values()
+            if (transport := peer.receiving_transport()) is not None
+        }
+        for peer_state, producer_state in self.state.missing_consumers(receivers):
+            self._open_consumer(peer_state, producer_state, receivers[peer_state.id])
+
+    def _open_consumer(
+        self, peer_state: Peer, producer_state: Producer, transport: WebRtcTransport
+    ) -> None:
+        peer = self.peers[peer_state.id]
+        assert peer_state.rtp_capabilities is not None  # missing_consumers looked
+        rtp = negotiate_consumer(
+            producer_state.rtp, peer_state.rtp_capabilities, peer.next_mid(), self.new_ssrc
+        )
+        if rtp is None:
+            return
+        state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
+        consumer = LiveConsumer.open(
+            state, rtp, transport, self.producers[producer_state.id], self._events[0]
+        )
+        self.consumers[state.id] = consumer
+        peer.nursery.start_soon(self._offer, peer, consumer)
+
+    async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
+        try:
+            await peer.request("newConsumer", consumer.offer())
+        except RequestUnanswered as error:
+            logger.info("peer %s: %s", peer.id, error)
+            self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
+        else:
+            consumer.accept()
+
+    # What the engine says
+
+    async def _hear_engine(self) -> None:
+        async for event in self._events[1]:
+            match event:
+                case LayerChanged():
+                    self._layers_changed(event)
+                case ConsumerScore():
+                    self._consumer_score(event)
+                case ProducerScore():
+                    self._producer_score(event)
+
+    def _consumer_by_number(self, number: int) -> LiveConsumer | None:
+        return next((c for c in self.consumers.values() if c.number == number), None)
+
+    def _layers_changed(self, event: LayerChanged) -> None:
+        consumer = self._consumer_by_number(event.consumer)
+        if consumer is None or consumer.rtp.type == "simple":
+            return
+        data: dict[str, object] = {"consumerId": consumer.state.id}
+        if event.spatial is not None:
+            data["layers"] = {"spatialLayer": event.spatial, "temporalLayer": 0}
+        self._notify(consumer.state.peer_id, "consumerLayersChanged", data)
+
+    def _producer_score(self, event: ProducerScore) -> None:
+        for producer in self.producers.values():
+            if producer.number == event.id:
+                producer.scores = list(event.scores)
+
+    def _consumer_score(self, event: ConsumerScore) -> None:
+        consumer = self._consumer_by_number(event.id)
+        if consumer is None:
+            return
+        scores = consumer.producer.scores
+        score = {
+            "score": event.score,
+            "producerScore": max(scores, default=0),
+            "producerScores": scores,
+        }
+        data = {"consumerId": consumer.state.id, "score": score}
+        self._notify(consumer.state.peer_id, "consumerScoreChanged", data)
+
+    def _notify(self, peer_id: str, method: str, data: object) -> None:
+        if (peer := self.peers.get(peer_id)) is not None:
+            peer.notify(method, data)
+
+    # Figures
+
+    async def figures(self) -> dict[str, object]:
+        """``{peerId: {id, nickname, consumers, producers, transports}}`` with the engine's figures
+        for each.
+        """
+        try:
+            engine = await self.around.host.stats()
+        except EngineError as error:
+            logger.error("%s", error)
+            engine = {}
+        return {peer_id: self._peer_figures(peer, engine) for peer_id, peer in self.peers.items()}
+
+    def _peer_figures(self, peer: LivePeer, engine: Mapping[str, object]) -> dict[str, object]:
+        def figures(kind: str, number: int) -> dict[str, object]:
+            table = engine.get(kind)
+            found = table.get(number) if isinstance(table, Mapping) else None
+            return dict(found) if isinstance(found, Mapping) else {}
+
+        return {
+            "id": peer.id,
+            "nickname": self.state.peers[peer.id].nickname,
+            "consumers": [
+                {"id": c.state.id, "kind": c.rtp.kind, **figures("consumers", c.number)}
+                for c in self.consumers.values()
+                if c.state.peer_id == peer.id
+            ],
+            "producers": [
+                {"id": p.state.id, "kind": p.state.rtp.kind, **figures("producers", p.number)}
+                for p in self.producers.values()
+                if p.state.peer_id == peer.id
+            ],
+            "transports": [
+                {"id": t.id, "state": t.state.value, **figures("transports", t.number)}
+                for t in peer.transports.values()
+            ],
+        }
+
+
+def check_transport_limit(peer: LivePeer) -> None:
+    """Raises LimitExceeded when the peer has as many transports as it may."""
+    most = peer.settings.max_transports
+    if len(peer.transports) >= most:
+        raise LimitExceeded(f"a peer has at most {most} transports")
