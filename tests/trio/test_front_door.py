@@ -14,7 +14,10 @@ from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, is_websocket
 from meet_trio.edge.stream import PeekedStream
 
 PATHS = frozenset({"/signaling", "/signaling/"})
-UPGRADE = b"GET /signaling/?EIO=4 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+UPGRADE = (
+    b"GET /signaling/?EIO=4 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\n\r\n"
+)
 
 
 async def _hello(request: Request) -> Response:
@@ -109,7 +112,9 @@ async def test_too_many_strangers_are_turned_away() -> None:
 
 @pytest.mark.parametrize("deadline", [0.3, 60])
 async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
-    """By the send's deadline, or at once when the door is closed: Hypercorn's shielded send does not hold it."""
+    """By the send's deadline, or at once when the door is closed: Hypercorn's shielded send does
+    not hold it.
+    """
     async with open_door(FrontDoorSettings(send_timeout=deadline)) as door:
         async with await door.connect() as stream:
             await stream.send_all(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,0 +1,132 @@
+"""The outbox of webhooks: what Kolab is told about rooms, in order for each room, again until it
+arrives.
+
+``put`` never waits, so a slow or dead receiver holds up no room. Each room with something to say
+has one worker; rooms do not wait for each other. What a receiver refuses (4xx) is not repeated;
+time-outs, refused connections and 5xx are, with growing pauses, until the tries are used up. The
+outbox is bounded; what does not fit is logged and lost.
+
+At shutdown ``drain`` gives what is left one more chance.
+"""
+
+import logging
+from collections import deque
+
+import attrs
+import httpx
+import trio
+
+from ..room import Webhook
+
+logger = logging.getLogger("meet_trio.edge.webhooks")
+
+
+@attrs.frozen
+class WebhookSettings:
+    """``url`` None: nothing is sent. Seconds; pauses double from ``first_pause`` to
+    ``longest_pause``.
+    """
+
+    url: str | None = None
+    token: str | None = attrs.field(default=None, repr=False)
+    timeout: float = 5.0
+    tries: int = 8
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    max_pending: int = 10_000
+
+
+@attrs.define(eq=False)
+class Outbox:
+    """Holds what is to be delivered. ``transport`` replaces the network in tests."""
+
+    settings: WebhookSettings
+    transport: httpx.AsyncBaseTransport | None = None
+    pending: int = 0
+    _queues: dict[str, deque[Webhook]] = attrs.field(factory=dict)
+    _nursery: trio.Nursery | None = None
+    _draining: trio.Event = attrs.field(factory=trio.Event)
+    _empty: trio.Event = attrs.field(factory=trio.Event)
+    _client: httpx.AsyncClient = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        headers = {"X-Auth-Token": self.settings.token} if self.settings.token else {}
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            timeout=self.settings.timeout,
+            transport=self.transport,
+            trust_env=False,
+        )
+        self._empty.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Deliver until cancelled."""
+        async with self._client:
+            try:
+                async with trio.open_nursery() as self._nursery:
+                    task_status.started()
+                    await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def put(self, webhook: Webhook) -> None:
+        """Take one for delivery."""
+        if self.settings.url is None or self._nursery is None:
+            return
+        if self.pending >= self.settings.max_pending:
+            logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
+            return
+        if self.pending == 0:
+            self._empty = trio.Event()
+        self.pending += 1
+        queue = self._queues.get(webhook.room_id)
+        if queue is not None:
+            queue.append(webhook)
+            return
+        self._queues[webhook.room_id] = deque([webhook])
+        self._nursery.start_soon(self._deliver_room, webhook.room_id)
+
+    async def drain(self, deadline: float) -> None:
+        """Wait until all is delivered, at most until ``deadline``; nothing pauses between tries any
+        more.
+        """
+        self._draining.set()
+        with trio.move_on_at(deadline):
+            await self._empty.wait()
+        if self.pending:
+            logger.error("%d webhooks were not delivered", self.pending)
+
+    async def _deliver_room(self, room_id: str) -> None:
+        queue = self._queues[room_id]
+        try:
+            while queue:
+                await self._deliver(queue[0])
+                queue.popleft()
+                self.pending -= 1
+                if self.pending == 0:
+                    self._empty.set()
+        finally:
+            del self._queues[room_id]
+
+    async def _deliver(self, webhook: Webhook) -> None:
+        assert self.settings.url is not None
+        pause = self.settings.first_pause
+        for left in reversed(range(self.settings.tries)):
+            try:
+                answer = await self._client.post(self.settings.url, json=webhook.to_json())
+                if answer.is_success:
+                    return
+                trouble = f"status {answer.status_code}"
+                if answer.is_client_error and answer.status_code not in (408, 429):
+                    left = 0
+            except httpx.HTTPError as error:
+                trouble = repr(error)
+            if left == 0:
+                break
+            logger.warning("webhook of room %s: %s, trying again", webhook.room_id, trouble)
+            with trio.move_on_after(pause):
+                await self._draining.wait()
+            pause = min(2 * pause, self.settings.longest_pause)
+            if self._draining.is_set():
+                await trio.sleep(0.05)  # a last few tries, without the long pauses
+        logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)

@@ -1,0 +1,132 @@
+"""The outbox against a receiver in memory, with a clock that jumps."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import trio
+import trio.testing
+
+from meet_trio.edge.webhooks import Outbox, WebhookSettings
+from meet_trio.room import Webhook
+
+SETTINGS = WebhookSettings(url="http://kolab.test/hook", token="secret")
+
+
+class Receiver:
+    """Answers what ``answer(n-th request)`` says: a status, or an exception to raise."""
+
+    def __init__(self, answer: Callable[[int], int | Exception]) -> None:
+        self.bodies: list[dict[str, str]] = []
+        self.tokens: list[str | None] = []
+        self.times: list[float] = []
+        self._answer = answer
+
+    async def handle(self, request: httpx.Request) -> httpx.Response:
+        n = len(self.bodies)
+        self.bodies.append(json.loads(request.content))
+        self.tokens.append(request.headers.get("x-auth-token"))
+        self.times.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        answer = self._answer(n)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(answer)
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(
+    receiver: Receiver, settings: WebhookSettings = SETTINGS
+) -> AsyncIterator[Outbox]:
+    outbox = Outbox(settings, httpx.MockTransport(receiver.handle))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(outbox.run)
+        yield outbox
+        nursery.cancel_scope.cancel()
+
+
+def hook(room: str, request: str) -> Webhook:
+    return Webhook("joinRequestAccepted", room, request)
+
+
+async def test_delivers_in_order_with_the_token(autojump_clock: trio.testing.MockClock) -> None:
+    receiver = Receiver(lambda n: 200)
+    async with open_outbox(receiver) as outbox:
+        for i in range(5):
+            outbox.put(hook("a", str(i)))
+        outbox.put(Webhook("roomClosed", "a"))
+        await trio.sleep(1)
+        assert outbox.pending == 0
+    assert [body.get("requestId") for body in receiver.bodies] == ["0", "1", "2", "3", "4", None]
+    assert receiver.bodies[-1] == {"roomId": "a", "event": "roomClosed"}
+    assert set(receiver.tokens) == {"secret"}
+
+
+async def test_tries_again_with_growing_pauses(autojump_clock: trio.testing.MockClock) -> None:
+    receiver = Receiver(lambda n: [500, httpx.ConnectError("refused"), 503, 204][n])
+    async with open_outbox(receiver) as outbox:
+        outbox.put(hook("a", "1"))
+        await trio.sleep(100)
+        assert outbox.pending == 0
+    pauses = [round(b - a, 3) for a, b in zip(receiver.times, receiver.times[1:], strict=False)]
+    assert pauses == [1, 2, 4]
+
+
+async def test_a_refusal_is_final_and_the_next_goes_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    receiver = Receiver(lambda n: [400, 200][n])
+    async with open_outbox(receiver) as outbox:
+        outbox.put(hook("a", "1"))
+        outbox.put(hook("a", "2"))
+        await trio.sleep(1)
+    assert [body["requestId"] for body in receiver.bodies] == ["1", "2"]
+
+
+async def test_rooms_do_not_wait_for_each_other(autojump_clock: trio.testing.MockClock) -> None:
+    receiver = Receiver(lambda n: 500 if n == 0 else 200)
+    async with open_outbox(receiver) as outbox:
+        outbox.put(hook("stuck", "1"))
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.put(hook("free", "2"))
+        await trio.sleep(0.5)
+        assert [body["roomId"] for body in receiver.bodies] == ["stuck", "free"]
+        assert outbox.pending == 1
+
+
+async def test_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    receiver = Receiver(lambda n: 200)
+    settings = WebhookSettings(url=SETTINGS.url, max_pending=3)
+    async with open_outbox(receiver, settings) as outbox:
+        for i in range(5):
+            outbox.put(hook("a", str(i)))
+        await trio.sleep(1)
+    assert [body["requestId"] for body in receiver.bodies] == ["0", "1", "2"]
+    assert set(receiver.tokens) == {None}
+
+
+async def test_drain_skips_the_pauses_and_ends(autojump_clock: trio.testing.MockClock) -> None:
+    receiver = Receiver(lambda n: 500 if n < 3 else 200)
+    async with open_outbox(receiver) as outbox:
+        outbox.put(hook("a", "1"))
+        await trio.sleep(0.5)
+        start = trio.current_time()
+        await outbox.drain(start + 10)
+        assert outbox.pending == 0
+        assert trio.current_time() - start < 1
+    dead = Receiver(lambda n: 500)
+    async with open_outbox(dead) as outbox:
+        outbox.put(hook("a", "1"))
+        start = trio.current_time()
+        await outbox.drain(start + 0.1)
+        assert outbox.pending == 1
+        assert trio.current_time() - start < 0.2
+
+
+async def test_without_url_nothing_is_kept() -> None:
+    receiver = Receiver(lambda n: 200)
+    async with open_outbox(receiver, WebhookSettings()) as outbox:
+        outbox.put(hook("a", "1"))
+        assert outbox.pending == 0
+    assert receiver.bodies == []
