@@ -1,0 +1,83 @@
+/* RTCP: every reader on every packet of a compound; and transport-cc feedback written from fuzzed arrival times is read back. */
+#include "../rtcp.c"
+
+#include "fuzz.h"
+
+const char *const mt_fuzz_seeds[] = {
+    "82c80012 aabbccdd 01234567 89abcdef 00015f90 0000000c 00000d80 11111111 80fffffb 00021234 0000004d abcdef01 00010000"
+    "22222222 007fffff 0000ffff 00000000 00000000 00000000 81ca0003 01020304 01026162 00000000",
+    "81c90007 01020304 11111111 80fffffb 00021234 0000004d abcdef01 00010000 81cd0003 00000001 00000002 00050003",
+    "81ce0002 01020304 05060708 84ce0004 01020304 00000000 05060708 09000000 81cb0001 0a0b0c0d",
+    "8fce0005 01020304 00000000 52454d42 010edc6c 11111111",
+    "afcd0009 00000001 00000002 fffe000d 00000a07 2002 0001 e442 a800 04 05 fff0 06 07 0010 08 09 0002",
+    NULL,
+};
+
+typedef struct {
+  unsigned count, received;
+} tally;
+
+static void count_packet(void *ctx, uint16_t sequence, bool received, int32_t delta_us) {
+  tally *t = ctx;
+  (void)sequence;
+  t->count++;
+  t->received += received;
+  MUST(received || delta_us == 0);
+  MUST(delta_us >= INT16_MIN * 250 && delta_us <= INT16_MAX * 250);
+}
+
+static void look(const uint8_t *p, size_t size) {
+  size_t offset = 0, before = 0;
+  mt_rtcp_packet packet;
+  while (mt_rtcp_next_untrusted(p, size, &offset, &packet)) {
+    mt_rtcp_sender_info info;
+    mt_rtcp_report report;
+    mt_rtcp_twcc_info twcc;
+    tally t = {0, 0};
+    uint32_t a, b;
+    uint16_t c, d;
+    uint8_t e;
+    uint64_t f;
+    unsigned i = 0;
+    MUST(offset > before && offset <= size && packet.body >= p && packet.body + packet.body_len <= p + offset);
+    before = offset;
+    (void)mt_rtcp_read_sender_info(&packet, &info);
+    (void)mt_rtcp_read_feedback(&packet, &a, &b);
+    (void)mt_rtcp_read_remb(&packet, &f);
+    if (mt_rtcp_read_twcc(&packet, &twcc, count_packet, &t)) MUST(t.count == twcc.packet_count);
+    while (mt_rtcp_read_report(&packet, i, &report)) i++;
+    for (i = 0; mt_rtcp_read_nack(&packet, i, &c, &d);) i++;
+    for (i = 0; mt_rtcp_read_fir(&packet, i, &a, &e);) i++;
+    for (i = 0; mt_rtcp_read_bye(&packet, i, &a);) i++;
+  }
+}
+
+static void write_and_read(const uint8_t *data, size_t size) {
+  int64_t arrivals[600], now = 1000000;
+  unsigned count = 0, consumed;
+  uint8_t out[1200];
+  mt_rtcp_packet packet;
+  mt_rtcp_twcc_info info;
+  tally t = {0, 0};
+  if (size < 1) return;
+  size_t cap = data[0] * 4u;
+  for (size_t i = 1; i + 1 < size && count < 600; i += 2) {
+    uint16_t v = mt_load16(data + i);
+    now += v & 0x4000 ? (int64_t)(v & 0x3fff) * 1000 - 4000000 : v & 0x3fff;
+    if (now < 0) now = 0;
+    arrivals[count++] = v & 0x8000 ? -1 : now;
+  }
+  size_t n = mt_rtcp_write_twcc(out, cap, 1, 2, 65500, arrivals, count, 3, &consumed), offset = 0;
+  MUST(n <= cap && (n == 0) == (consumed == 0) && consumed <= count);
+  if (n == 0) return;
+  MUST(mt_rtcp_next_untrusted(out, n, &offset, &packet) && offset == n);
+  MUST(mt_rtcp_read_twcc(&packet, &info, count_packet, &t) && t.count == consumed && t.received);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  uint8_t *p = fuzz_exact(data, size);
+  look(p, size);
+  write_and_read(p, size);
+  free(p);
+  return 0;
+}
