@@ -1,0 +1,270 @@
+"""A room lives through random meetings, beside a model that knows only what its notices said.
+
+Each peer keeps the picture that a page would have: it starts with the answer to ``join`` and is
+changed by notices alone. After every step all pictures have to agree with the room.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from meet_trio import ortc
+from meet_trio.errors import Forbidden, LimitExceeded, NotFound, RequestError
+from meet_trio.room import Outcome, Role, Room, RoomLimits
+from meet_trio.room.requests import Produce
+
+REFERENCE: dict[str, Any] = json.loads(
+    Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
+)
+CLIENT = ortc.parse_rtp_capabilities(REFERENCE["clientRtpCapabilities"])
+PARAMS = ortc.parse_rtp_parameters(REFERENCE["producers"][1]["rtpParameters"])
+RTP = ortc.negotiate_producer(
+    "video", PARAMS, ortc.router_capabilities(), iter(range(1, 9)).__next__
+)
+LIMITS = RoomLimits(peers=5, producers_per_peer=2)
+
+roles = st.integers(0, 31).map(Role)
+
+
+class Page:
+    """What one joined client knows: peers by id, its own consumers and whether each is paused."""
+
+    def __init__(self, join_result: dict[str, Any]) -> None:
+        self.peers: dict[str, dict[str, Any]] = {
+            info["id"]: dict(info) for info in join_result["peers"]
+        }
+        own = {key: value for key, value in join_result.items() if key != "peers"}
+        self.peers[own["id"]] = own
+        self.consumers: dict[str, bool] = {}
+
+    def hear(self, method: str, data: Any) -> None:
+        match method:
+            case "newPeer":
+                self.peers[data["id"]] = dict(data)
+            case "peerClosed":
+                self.peers.pop(data["peerId"], None)
+            case "consumerClosed":
+                del self.consumers[data["consumerId"]]
+            case "consumerPaused" | "consumerResumed":
+                assert self.consumers[data["consumerId"]] is not (method == "consumerPaused")
+                self.consumers[data["consumerId"]] = method == "consumerPaused"
+            case "changeNickname" | "changeRole" | "changeLanguage" | "changeRaisedHand":
+                (key,) = data.keys() - {"peerId"}
+                # a peer that has connected, but not joined, is news to those that joined before
+                info = self.peers.get(data["peerId"])
+                if info is not None:
+                    assert info[key] != data[key], "announced, but had not changed"
+                    info[key] = data[key]
+
+
+class Meeting(RuleBasedStateMachine):
+    peers = Bundle("peers")
+    producers = Bundle("producers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = Room("room", 0, LIMITS)
+        self.pages: dict[str, Page] = {}
+        self.names = 0
+        self.receivers: set[str] = set()
+
+    def name(self, kind: str) -> str:
+        self.names += 1
+        return f"{kind}{self.names}"
+
+    def carry_out(self, outcome: Outcome, asker: str | None = None) -> None:
+        gone = set(outcome.gone)
+        for notice in (*outcome.before, *outcome.after):
+            assert notice.to, "a notice to nobody"
+            assert notice.to <= self.room.peers.keys() | gone
+            for peer in notice.to & self.pages.keys():
+                if notice.method not in ("moderator:kickPeer", "moderator:closeRoom"):
+                    self.pages[peer].hear(notice.method, notice.data)
+        json.dumps(outcome.result)
+        for peer in gone:
+            self.pages.pop(peer, None)
+            self.receivers.discard(peer)
+
+    def snapshot(self) -> object:
+        room = self.room
+        return (
+            [(p.info(), p.connected, p.joined) for p in room.peers.values()],
+            [(p.id, p.paused) for p in room.producers.values()],
+            [(c.id, c.paused) for c in room.consumers.values()],
+            room.closed,
+        )
+
+    def attempt(self, verb: Any, *args: Any) -> Outcome | None:
+        """A refusal leaves everything as it was."""
+        before = self.snapshot()
+        try:
+            outcome = verb(*args)
+        except (Forbidden, NotFound, LimitExceeded):
+            assert self.snapshot() == before
+            return None
+        assert isinstance(outcome, Outcome)
+        self.carry_out(outcome)
+        return outcome
+
+    @initialize(target=peers)
+    def two_have_met(self) -> Any:
+        """Most of what can go wrong needs two, one of them with power."""
+        met = self.invite(Role.OWNER | Role.MODERATOR | Role.PUBLISHER), self.invite(Role.PUBLISHER)
+        for peer in met:
+            self.connect(peer)
+            self.join(peer, peer)
+            self.produce(peer)
+        self.consume()
+        return multiple(*met)
+
+    @rule(target=peers, role=roles)
+    def invite(self, role: Role) -> str:
+        peer = self.name("peer")
+        full = self.room.closed or len(self.room.peers) >= LIMITS.peers
+        try:
+            self.room.add_peer(peer, role, f"token of {peer}")
+        except (LimitExceeded, NotFound):
+            assert full
+        else:
+            assert not full
+        return peer
+
+    @rule(peer=peers)
+    def connect(self, peer: str) -> None:
+        try:
+            self.room.authenticate(peer, f"token of {peer}")
+        except Forbidden:
+            assert peer not in self.room.peers
+        else:
+            self.room.connect(peer)
+            self.receivers.add(peer)
+
+    @rule(peer=peers, nickname=st.none() | st.sampled_from(["Ann", "Bob", ""]))
+    def join(self, peer: str, nickname: str | None) -> None:
+        old = self.pages.get(peer)
+        try:
+            outcome = self.room.join(peer, nickname, CLIENT)
+        except NotFound:
+            return
+        result = outcome.result
+        assert isinstance(result, dict)
+        self.carry_out(outcome)
+        self.pages[peer] = Page(result)
+        assert old is None or not old.consumers
+
+    @rule(peer=peers)
+    def leave(self, peer: str) -> None:
+        outcome = self.attempt(self.room.leave, peer)
+        assert outcome is None or outcome.gone == (peer,)
+
+    @rule(by=peers, peer=peers)
+    def kick(self, by: str, peer: str) -> None:
+        self.attempt(self.room.kick, by, peer)
+
+    @rule(by=peers, peer=peers, role=roles)
+    def add_role(self, by: str, peer: str, role: Role) -> None:
+        owners = {p.id for p in self.room.peers.values() if Role.OWNER in p.role}
+        self.attempt(self.room.add_role, by, peer, role)
+        assert owners == {p.id for p in self.room.peers.values() if Role.OWNER in p.role}
+
+    @rule(by=peers, peer=peers, role=roles)
+    def remove_role(self, by: str, peer: str, role: Role) -> None:
+        owners = {p.id for p in self.room.peers.values() if Role.OWNER in p.role}
+        self.attempt(self.room.remove_role, by, peer, role)
+        assert owners == {p.id for p in self.room.peers.values() if Role.OWNER in p.role}
+
+    @rule(by=peers, peer=peers, language=st.sampled_from([None, "", "de", "fr"]))
+    def change_language(self, by: str, peer: str, language: str | None) -> None:
+        self.attempt(self.room.change_language, by, peer, language)
+
+    @rule(peer=peers, nickname=st.sampled_from(["Ann", "Bob", ""]))
+    def change_nickname(self, peer: str, nickname: str) -> None:
+        self.attempt(self.room.change_nickname, peer, nickname)
+
+    @rule(peer=peers, raised=st.booleans())
+    def raise_hand(self, peer: str, raised: bool) -> None:
+        self.attempt(self.room.raise_hand, peer, raised)
+
+    @rule(peer=peers)
+    def chat(self, peer: str) -> None:
+        self.attempt(self.room.chat, peer, "hello")
+
+    @rule(target=producers, peer=peers)
+    def produce(self, peer: str) -> tuple[str, str]:
+        producer = self.name("producer")
+        request = Produce("t", "video", PARAMS, "webcam", {"source": "webcam"})
+        before = self.snapshot()
+        try:
+            self.room.add_producer(peer, producer, request, RTP)
+        except RequestError:
+            assert self.snapshot() == before
+        return peer, producer
+
+    @rule(owner=producers, paused=st.booleans())
+    def pause(self, owner: tuple[str, str], paused: bool) -> None:
+        self.attempt(self.room.pause_producer, *owner, paused)
+
+    @rule(owner=consumes(producers))
+    def close_producer(self, owner: tuple[str, str]) -> None:
+        self.attempt(self.room.close_producer, *owner)
+
+    @rule()
+    def consume(self) -> None:
+        for peer, producer in self.room.missing_consumers(self.receivers):
+            consumer = self.name("consumer")
+            self.room.add_consumer(consumer, peer.id, producer.id)
+            self.pages[peer.id].consumers[consumer] = producer.paused
+        assert self.room.missing_consumers(self.receivers) == []
+        wanted = {
+            (viewer, producer.id)
+            for viewer in self.pages.keys() & self.receivers
+            for producer in self.room.producers.values()
+            if producer.peer_id != viewer
+        }
+        assert wanted == {(c.peer_id, c.producer_id) for c in self.room.consumers.values()}
+
+    @precondition(lambda self: self.names > 10)
+    @rule(by=peers)
+    def close_room(self, by: str) -> None:
+        outcome = self.attempt(self.room.close_by, by)
+        assert outcome is None or self.room.closed
+
+    @invariant()
+    def pages_agree_with_the_room(self) -> None:
+        for own, page in self.pages.items():
+            room_view = {p.id: p.info() for p in self.room.peers.values() if p.connected}
+            # those that connected after this page joined are known once they join
+            known = {
+                peer: info
+                for peer, info in room_view.items()
+                if peer in page.peers or self.room.peers[peer].joined
+            }
+            assert page.peers == known
+            assert page.consumers == {
+                c.id: self.room.producers[c.producer_id].paused
+                for c in self.room.consumers.values()
+                if c.peer_id == own
+            }
+
+    @invariant()
+    def nothing_dangles(self) -> None:
+        room = self.room
+        assert all(p.peer_id in room.peers for p in room.producers.values())
+        assert all(c.peer_id in room.peers for c in room.consumers.values())
+        assert all(c.producer_id in room.producers for c in room.consumers.values())
+        assert not room.closed or not (room.peers or room.producers or room.consumers)
+
+
+TestMeeting = Meeting.TestCase
