@@ -1,0 +1,59 @@
+"""Transport-wide congestion feedback as a receiver makes it: arrival times in, one RTCP packet
+out.
+"""
+
+import attrs
+
+from meet_trio.wire.transport_cc import TransportFeedback
+
+_TICK = 0.00025
+_REFERENCE = 0.064
+
+
+@attrs.define(eq=False)
+class ArrivalRecorder:
+    """Collects the transport-wide numbers of a session; ``build`` every 100 ms."""
+
+    _arrivals: dict[int, float] = attrs.field(factory=dict)
+    _last: int = -1
+    _base: int = -1
+    _count: int = 0
+
+    def record(self, number: int, now: float) -> None:
+        """A packet with this 16-bit number has arrived."""
+        if self._last < 0:
+            self._last = self._base = 0x10000 + number
+        distance = (number - self._last) & 0xFFFF
+        index = self._last + distance - (0x10000 if distance >= 0x8000 else 0)
+        if index >= self._base:  # what was reported lost stays so
+            self._arrivals.setdefault(index, now)
+            self._last = max(self._last, index)
+
+    def build(self, sender_ssrc: int, media_ssrc: int) -> TransportFeedback | None:
+        """Feedback on what arrived since the last one, None if nothing did."""
+        if not self._arrivals:
+            return None
+        first = min(self._arrivals.values())
+        reference = int(first / _REFERENCE)
+        before = reference * (_REFERENCE / _TICK)
+        deltas: list[int | None] = []
+        for index in range(self._base, self._last + 1):
+            arrival = self._arrivals.get(index)
+            if arrival is None:
+                deltas.append(None)
+                continue
+            delta = max(min(round(arrival / _TICK - before), 32767), -32768)
+            before += delta
+            deltas.append(delta)
+        feedback = TransportFeedback(
+            sender_ssrc=sender_ssrc,
+            media_ssrc=media_ssrc,
+            base_sequence=self._base & 0xFFFF,
+            reference_time=reference & 0x7FFFFF,
+            feedback_count=self._count & 0xFF,
+            deltas=tuple(deltas),
+        )
+        self._count += 1
+        self._base = self._last + 1
+        self._arrivals.clear()
+        return feedback
