@@ -348,14 +348,9 @@ size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t me
   if (done <= first) return 0; /* nothing that came fits */
   memcpy(chunks + chunks_len, deltas, deltas_len);
   size_t len = COMMON + TWCC_HEADER + chunks_len + deltas_len;
-  unsigned padding = (unsigned)(-len & 3);
-  memset(out + len, 0, padding);
-  len += padding;
+  /* zero padding as the draft draws it, without the P bit: with it, aiortc refuses a body that is no multiple of 4 */
+  while (len % 4) out[len++] = 0;
   write_feedback(out, MT_RTCP_RTPFB, MT_RTPFB_TRANSPORT_CC, len, sender, media);
-  if (padding) {
-    out[0] |= 0x20;
-    out[len - 1] = (uint8_t)padding;
-  }
   mt_store16(out + 12, base);
   mt_store16(out + 14, (uint16_t)done);
   mt_store24(out + 16, (uint32_t)reference & 0xffffff);
