@@ -1,0 +1,29 @@
+"""A Trio-native Engine.IO (revisions 3 and 4) and Socket.IO server. See ``server`` for how it is
+used.
+"""
+
+from .connection import Connection
+from .engine import EngineHandler, EngineServer
+from .errors import CallTimeout, Disconnected, Reason, Refused
+from .message import Json
+from .server import Admit, Handler, Server
+from .settings import Handshake, Settings
+from .socket import Event, Socket
+
+__all__ = [
+    "Admit",
+    "CallTimeout",
+    "Connection",
+    "Disconnected",
+    "EngineHandler",
+    "EngineServer",
+    "Event",
+    "Handler",
+    "Handshake",
+    "Json",
+    "Reason",
+    "Refused",
+    "Server",
+    "Settings",
+    "Socket",
+]

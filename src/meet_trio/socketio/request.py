@@ -1,0 +1,56 @@
+"""What a client's request says, and Engine.IO's errors for what it must not say. No I/O.
+
+Errors are status 400 with ``{"code":<n>,"message":<text>}``; the codes and texts are Engine.IO's.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+from .settings import Handshake
+
+MAX_QUERY_FIELDS = 64
+
+UNKNOWN_TRANSPORT = (0, "Transport unknown")
+UNKNOWN_SID = (1, "Session ID unknown")
+BAD_METHOD = (2, "Bad handshake method")
+BAD_REQUEST = (3, "Bad request")
+UNSUPPORTED_VERSION = (5, "Unsupported protocol version")
+
+
+class BadRequest(Exception):
+    """The request is refused; ``body`` is the JSON to answer with."""
+
+    def __init__(self, error: tuple[int, str]) -> None:
+        super().__init__(error[1])
+        code, message = error
+        self.body = json.dumps({"code": code, "message": message}, separators=(",", ":")).encode()
+
+
+def parse_request_untrusted(
+    target: str,
+    headers: Mapping[str, str],
+    client: str,
+    transport: Literal["polling", "websocket"],
+) -> tuple[Handshake, str | None]:
+    """The handshake and the session id, if any, of a request that came in by ``transport``. Raises
+    BadRequest.
+    """
+    path, _, query_string = target.partition("?")
+    try:
+        fields = parse_qsl(query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise BadRequest(BAD_REQUEST) from None
+    query = dict(reversed(fields))
+    asked = query.get("transport")
+    if asked not in ("polling", "websocket"):
+        raise BadRequest(UNKNOWN_TRANSPORT)
+    if asked != transport:
+        raise BadRequest(BAD_REQUEST)
+    if query.get("EIO") not in ("3", "4"):
+        raise BadRequest(UNSUPPORTED_VERSION)
+    handshake = Handshake(
+        unquote(path), query, headers, client, eio=3 if query["EIO"] == "3" else 4
+    )
+    return handshake, query.get("sid")

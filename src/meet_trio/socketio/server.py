@@ -1,0 +1,175 @@
+"""The Socket.IO server: namespaces, each with a handler that lives as long as a client is connected
+to it.
+
+    async def chat(socket):
+        while True:
+            event = await socket.receive()   # Disconnected ends the handler, and that is fine
+            socket.emit(event.name, *event.args)
+
+    server = Server(Settings(), {"/": chat})
+    await server.serve_websocket_stream(stream, client="192.0.2.1")
+
+A handler runs in the connection's nursery. When it returns or raises, its client is disconnected
+from the namespace, and the connection is closed if that was the last one. It is told of the end by
+``Disconnected``, never cancelled but by the cancellation of the whole.
+
+A client that is connected to no namespace for ``connect_timeout`` is closed; one that breaks the
+protocol at once.
+"""
+
+import logging
+import math
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+import attrs
+import trio
+
+from .connection import Connection
+from .engine import EngineServer
+from .errors import Disconnected, ProtocolError, Reason, Refused
+from .protocol import (
+    AckCame,
+    ClientLeft,
+    ConnectAsked,
+    EventCame,
+    Happening,
+    NamespaceState,
+    Protocol,
+)
+from .settings import Handshake, Settings
+from .socket import Socket
+
+logger = logging.getLogger("meet_trio.socketio.server")
+
+Handler = Callable[[Socket], Awaitable[None]]
+Admit = Callable[[str, Handshake], Awaitable[None]]
+
+
+class Server:
+    """``handlers``: by namespace. ``admit(namespace, handshake)`` may raise Refused, else everybody
+    may connect.
+    """
+
+    def __init__(
+        self, settings: Settings, handlers: Mapping[str, Handler], *, admit: Admit | None = None
+    ) -> None:
+        self._handlers = dict(handlers)
+        self._admit = admit
+        self._settings = settings
+        self._engine = EngineServer(settings, self._converse)
+
+    async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
+        """As ``EngineServer.serve_websocket_stream``."""
+        await self._engine.serve_websocket_stream(stream, client=client)
+
+    async def _converse(self, connection: Connection) -> None:
+        client = _Client(connection, self._settings, self._handlers, self._admit)
+        await client.run()
+
+
+class _Client:
+    """One connection with its sockets."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        handlers: Mapping[str, Handler],
+        admit: Admit | None,
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._handlers = handlers
+        self._admit = admit
+        self._protocol = Protocol(connection.handshake.eio, settings, handlers)
+        self._sockets: dict[str, Socket] = {}
+        self._without_namespace = trio.CancelScope()
+
+    async def run(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                self._expect_connect()
+                with self._without_namespace:
+                    await self._listen(nursery)
+                if self._without_namespace.cancelled_caught:
+                    self._connection.start_close(Reason.CONNECT_TIMEOUT)
+                self._end_all(self._connection.reason)
+        finally:
+            # here with living sockets only if cancelled
+            for socket in list(self._sockets.values()):
+                socket.leave()
+
+    async def _listen(self, nursery: trio.Nursery) -> None:
+        happening: Happening | list[str | bytes] | None = self._protocol.start()
+        try:
+            while True:
+                match happening:
+                    case ConnectAsked():
+                        nursery.start_soon(self._connect, happening)
+                    case EventCame(namespace=namespace):
+                        self._sockets[namespace].take_event(happening)
+                    case AckCame(namespace=namespace):
+                        self._sockets[namespace].take_ack(happening)
+                    case ClientLeft(namespace=namespace):
+                        self._client_left(namespace)
+                    case list():
+                        self._connection.send(*happening)
+                happening = self._protocol.receive(await self._connection.receive())
+        except ProtocolError as error:
+            logger.debug("connection %s: %s", self._connection.id, error)
+            self._connection.fail(Reason.PARSE_ERROR)
+        except Disconnected:
+            pass
+
+    async def _connect(self, asked: ConnectAsked) -> None:
+        namespace = asked.namespace
+        handshake = attrs.evolve(self._connection.handshake, auth=asked.auth)
+        if self._admit is not None:
+            try:
+                await self._admit(namespace, handshake)
+            except Refused as refused:
+                if self._protocol.state(namespace) is NamespaceState.ASKED:
+                    frames = self._protocol.refuse(namespace, refused.message, refused.data)
+                    self._connection.send(*frames)
+                return
+        if (
+            not self._connection.is_open
+            or self._protocol.state(namespace) is not NamespaceState.ASKED
+        ):
+            return  # the client has left in the meantime
+        socket = Socket(
+            secrets.token_urlsafe(15), namespace, handshake, self._connection, self._protocol
+        )
+        self._sockets[namespace] = socket
+        self._without_namespace.deadline = math.inf
+        self._connection.send(*self._protocol.accept(namespace, socket.id))
+        try:
+            await self._handlers[namespace](socket)
+        except Disconnected:
+            pass
+        except Exception:
+            logger.exception("the handler of %s failed for socket %s", namespace, socket.id)
+        finally:
+            socket.leave()
+            self._forget(socket)
+            if not self._sockets and socket.reason is Reason.SERVER:
+                self._connection.start_close(Reason.SERVER)
+
+    def _client_left(self, namespace: str) -> None:
+        socket = self._sockets[namespace]
+        socket.end(Reason.CLIENT)
+        self._forget(socket)
+
+    def _forget(self, socket: Socket) -> None:
+        if self._sockets.get(socket.namespace) is socket:
+            del self._sockets[socket.namespace]
+            if not self._sockets:
+                self._expect_connect()
+
+    def _expect_connect(self) -> None:
+        self._without_namespace.deadline = trio.current_time() + self._settings.connect_timeout
+
+    def _end_all(self, reason: Reason) -> None:
+        for socket in self._sockets.values():
+            socket.end(reason)

@@ -1,0 +1,234 @@
+"""An Engine.IO session as a state machine: packets in, packets out, time passed in. No I/O, no
+clock.
+
+The way that packets take to the client is part of the state:
+
+    POLLING ──websocket comes──▶ PROBING ──2probe──▶ PROBED ──5──▶ WEBSOCKET
+       ▲                            │                   │
+       └──────websocket lost, or not upgraded in time───┘
+
+    any of these ──close()──▶ CLOSING ──flushed, lost, or in time──▶ CLOSED ◀──fail()── any
+
+While a websocket is being probed the session still lives on polling. ``close`` lets what waits in
+the outbox go first; ``fail`` drops it. The owner calls ``receive`` for each packet, ``tick`` at
+``deadline``, sends what ``take`` returns on the current way, and looks at ``state`` after each of
+them.
+
+Heartbeat: in revision 4 the server pings every ``ping_interval`` and the pong must come within
+``ping_timeout``; in revision 3 the client pings, and must do so again within the sum of both.
+Source: engine.io-protocol.
+"""
+
+import enum
+import json
+import math
+from collections import deque
+from typing import Final
+
+from .errors import ProtocolError, Reason
+from .packet import Packet, PacketType
+from .settings import Revision, Settings
+
+
+class State(enum.Enum):
+    POLLING = enum.auto()
+    PROBING = enum.auto()
+    PROBED = enum.auto()
+    WEBSOCKET = enum.auto()
+    CLOSING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Input(enum.Enum):
+    """What changes the state."""
+
+    WEBSOCKET_COMES = enum.auto()
+    PROBE = enum.auto()
+    UPGRADE = enum.auto()
+    PROBE_LOST = enum.auto()
+    CLOSE = enum.auto()
+    FAIL = enum.auto()
+
+
+_END: Final = {Input.CLOSE: State.CLOSING, Input.FAIL: State.CLOSED}
+_NEXT: Final[dict[State, dict[Input, State]]] = {
+    State.POLLING: {Input.WEBSOCKET_COMES: State.PROBING, **_END},
+    State.PROBING: {Input.PROBE: State.PROBED, Input.PROBE_LOST: State.POLLING, **_END},
+    State.PROBED: {Input.UPGRADE: State.WEBSOCKET, Input.PROBE_LOST: State.POLLING, **_END},
+    State.WEBSOCKET: _END,
+    State.CLOSING: {Input.CLOSE: State.CLOSING, Input.FAIL: State.CLOSED},
+    State.CLOSED: {Input.CLOSE: State.CLOSED, Input.FAIL: State.CLOSED},
+}
+
+_ON_POLLING: Final = frozenset({State.POLLING, State.PROBING, State.PROBED})
+
+
+class Session:
+    """One client's session. ``reason`` says why it ends, once it does."""
+
+    def __init__(
+        self, sid: str, revision: Revision, settings: Settings, *, websocket: bool, now: float
+    ) -> None:
+        self.sid = sid
+        self.revision: Final[Revision] = revision
+        self.state = State.WEBSOCKET if websocket else State.POLLING
+        self.reason: Reason | None = None
+        self._settings = settings
+        self._on_polling = not websocket
+        self._outbox: deque[Packet] = deque()
+        self._outbox_bytes = 0
+        self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
+        self._dead_at = self._silence_ends(now) if revision == 3 else math.inf
+        self._upgrade_until = math.inf
+        self._close_until = math.inf
+        opening = {
+            "sid": sid,
+            "upgrades": [] if websocket else ["websocket"],
+            "pingInterval": round(settings.ping_interval * 1000),
+            "pingTimeout": round(settings.ping_timeout * 1000),
+            "maxPayload": settings.max_payload,
+        }
+        self._put(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":"))))
+
+    @property
+    def is_open(self) -> bool:
+        return self.state not in (State.CLOSING, State.CLOSED)
+
+    @property
+    def on_polling(self) -> bool:
+        """Packets go through polling, also those of a goodbye."""
+        return self._on_polling
+
+    @property
+    def deadline(self) -> float:
+        """When ``tick`` wants to be called; infinite once closed."""
+        if self.state is State.CLOSED:
+            return math.inf
+        if self.state is State.CLOSING:
+            return self._close_until
+        return min(self._ping_at, self._dead_at, self._upgrade_until)
+
+    def receive(self, packet: Packet, now: float) -> str | bytes | None:
+        """Take a packet that came on the current way; the data if it is a message.
+
+        Raises ProtocolError; the owner then calls ``fail``.
+        """
+        if not self.is_open:
+            return None
+        match packet.type, self.revision:
+            case PacketType.MESSAGE, _:
+                return packet.data
+            case PacketType.PONG, 4:
+                self._dead_at = math.inf
+                self._ping_at = now + self._settings.ping_interval
+            case PacketType.PING, 3:
+                self._dead_at = self._silence_ends(now)
+                self._put(Packet(PacketType.PONG))
+            case PacketType.CLOSE, _:
+                self.fail(Reason.TRANSPORT_CLOSE)
+            case ((PacketType.PING | PacketType.PONG), _):
+                raise ProtocolError("a heartbeat in the wrong direction")
+            case ((PacketType.OPEN | PacketType.UPGRADE), _):
+                raise ProtocolError(f"unexpected {packet.type.name}")
+        return None
+
+    def tick(self, now: float) -> None:
+        """Do what is due: ping, give up on a silent client, on an upgrade, or on a goodbye."""
+        if self.state is State.CLOSING and now >= self._close_until:
+            self.fail(Reason.TRANSPORT_CLOSE)
+        if not self.is_open:
+            return
+        if now >= self._dead_at:
+            self.fail(Reason.PING_TIMEOUT)
+            return
+        if now >= self._ping_at:
+            self._ping_at = math.inf
+            self._dead_at = now + self._settings.ping_timeout
+            self._put(Packet(PacketType.PING))
+        if now >= self._upgrade_until:
+            self.probe_lost()
+
+    def send(self, data: str | bytes) -> None:
+        """Put a message into the outbox. One that is full ends the session; a session that ends
+        takes nothing.
+        """
+        if self.is_open:
+            self._put(Packet(PacketType.MESSAGE, data))
+
+    def take(self) -> list[Packet]:
+        """What is to be sent now on the current way, oldest first. When nothing is left of a
+        goodbye, the session is closed.
+        """
+        packets = list(self._outbox)
+        self._outbox.clear()
+        self._outbox_bytes = 0
+        if self.state is State.CLOSING and self._on_polling:
+            packets.append(Packet(PacketType.CLOSE))
+        elif self.state is State.PROBED and not packets:
+            packets.append(Packet(PacketType.NOOP))  # the client waits for its poll to return
+        return packets
+
+    @property
+    def has_packets(self) -> bool:
+        """``take`` would return something."""
+        return bool(
+            self._outbox
+            or (self.state is State.CLOSING and self._on_polling)
+            or self.state is State.PROBED
+        )
+
+    def websocket_comes(self, now: float) -> bool:
+        """A websocket with this session's id. False if there already is one."""
+        if Input.WEBSOCKET_COMES not in _NEXT[self.state]:
+            return False
+        self._change(Input.WEBSOCKET_COMES)
+        self._upgrade_until = now + self._settings.upgrade_timeout
+        return True
+
+    def receive_probe(self, packet: Packet) -> Packet | None:
+        """Take a packet that came on the websocket being probed; the answer to give there. Raises
+        ProtocolError.
+        """
+        if packet == Packet(PacketType.PING, "probe") and self.state is State.PROBING:
+            self._change(Input.PROBE)
+            return Packet(PacketType.PONG, "probe")
+        if packet.type is PacketType.UPGRADE and self.state is State.PROBED:
+            self._change(Input.UPGRADE)
+            self._upgrade_until = math.inf
+            self._on_polling = False
+            return None
+        raise ProtocolError("unexpected packet while probing")
+
+    def probe_lost(self) -> None:
+        """The websocket being probed is gone; the session goes on with polling."""
+        if Input.PROBE_LOST in _NEXT[self.state]:
+            self._change(Input.PROBE_LOST)
+        self._upgrade_until = math.inf
+
+    def close(self, reason: Reason, now: float) -> None:
+        """Let what waits go out, within ``close_timeout``, then close."""
+        if self.is_open:
+            self.reason = reason
+            self._close_until = now + self._settings.close_timeout
+        self._change(Input.CLOSE)
+
+    def fail(self, reason: Reason) -> None:
+        """Closed, as of now."""
+        self.reason = self.reason or reason
+        self._outbox.clear()
+        self._change(Input.FAIL)
+
+    def _silence_ends(self, now: float) -> float:
+        return now + self._settings.ping_interval + self._settings.ping_timeout
+
+    def _put(self, packet: Packet) -> None:
+        self._outbox.append(packet)
+        self._outbox_bytes += len(packet.data)
+        if (
+            len(self._outbox) > self._settings.max_outbox_packets
+            or self._outbox_bytes > self._settings.max_outbox_bytes
+        ):
+            self.fail(Reason.OVERFLOW)
+
+    def _change(self, event: Input) -> None:
+        self.state = _NEXT[self.state][event]

@@ -1,0 +1,208 @@
+"""A server's websocket on any Trio byte stream: trio-websocket with bounded sends, a bounded
+handshake and a goodbye that works when cancelled.
+
+trio-websocket reads in a task of its own. That task is shielded here and ended by ``close``, so
+that a closing handshake can still be done in a ``finally`` while everything around is being
+cancelled. ``BoundedStream`` gives every send a deadline, and after a send that was given up
+half-way lets nothing follow: the other side would read it as part of the torn frame.
+
+No extension is negotiated (no permessage-deflate). A message above the limit closes with 1009.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import cast
+
+import trio
+from trio_websocket import (
+    ConnectionClosed,
+    WebSocketConnection,
+    WebSocketRequest,
+    wrap_server_stream,
+)
+from wsproto.utilities import LocalProtocolError
+
+logger = logging.getLogger("meet_trio.socketio.websocket")
+
+# an empty close frame: what Engine.IO's own server sends
+_NO_STATUS = 1005
+_TOO_BIG = 1009
+
+
+class WebSocketGone(Exception):
+    """The client has closed it, is lost, or has broken the protocol. ``clean``: closed by the
+    client with a closing handshake.
+    """
+
+    def __init__(self, *, clean: bool) -> None:
+        super().__init__()
+        self.clean = clean
+
+
+class BoundedStream(trio.abc.Stream):
+    """``stream``, with ``send_timeout`` seconds for each ``send_all``."""
+
+    def __init__(self, stream: trio.abc.Stream, send_timeout: float) -> None:
+        self._stream = stream
+        self._send_timeout = send_timeout
+        self._torn = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self._torn:
+            raise trio.BrokenResourceError("an earlier send was given up")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._torn = True
+        with trio.move_on_after(self._send_timeout):
+            await self._stream.send_all(data)
+            self._torn = False
+        if self._torn:
+            raise trio.BrokenResourceError("the client has stopped reading")
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        return bytes(await self._stream.receive_some(max_bytes))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class WebSocket:
+    """``open`` it, then ``path`` and ``headers`` are the client's; ``accept`` or ``reject``; in the
+    end always ``close``.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        max_message: int,
+        send_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        self._stream = BoundedStream(stream, send_timeout)
+        self._max_message = max_message
+        self._close_timeout = close_timeout
+        self._reader = trio.CancelScope(shield=True)
+        self._reader_over = trio.Event()
+        self._opening = trio.CancelScope()
+        self._request: WebSocketRequest
+        self._connection: WebSocketConnection | None = None
+
+    async def open(self, nursery: trio.Nursery, deadline: float) -> bool:
+        """Read the opening handshake; False if none has come by then. The reading task lives in
+        ``nursery`` until ``close``.
+        """
+        reading = cast(trio.Nursery, _ReaderNursery(nursery, self._read))
+        self._opening.deadline = deadline
+        with self._opening:
+            self._request = await wrap_server_stream(
+                reading, self._stream, max_message_size=self._max_message
+            )
+        return not self._opening.cancelled_caught
+
+    @property
+    def path(self) -> str:
+        return str(self._request.path)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case; repeated fields joined with commas (RFC 9110 §5.3)."""
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in self._request.headers:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        return headers
+
+    async def accept(self) -> None:
+        """Raises WebSocketGone."""
+        try:
+            self._connection = await self._request.accept()
+        except (ConnectionClosed, LocalProtocolError):
+            raise WebSocketGone(clean=False) from None
+
+    async def reject(self, status: int, body: bytes) -> None:
+        """Answer the opening handshake with an HTTP error that carries JSON."""
+        try:
+            await self._request.reject(
+                status, extra_headers=[(b"Content-Type", b"application/json")], body=body
+            )
+        except (ConnectionClosed, LocalProtocolError):
+            logger.debug("the client was gone before it could be refused")
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises WebSocketGone."""
+        connection = self._accepted()
+        try:
+            return await connection.get_message()
+        except ConnectionClosed as closed:
+            clean = closed.reason is not None and closed.reason.code not in (1006, _TOO_BIG)
+            raise WebSocketGone(clean=clean) from None
+
+    async def send(self, message: str | bytes) -> None:
+        """Raises WebSocketGone, also after ``send_timeout``."""
+        try:
+            await self._accepted().send_message(message)
+        except (ConnectionClosed, LocalProtocolError):
+            raise WebSocketGone(clean=False) from None
+
+    async def close(self) -> None:
+        """The closing handshake, within ``close_timeout``, then the end of the stream and of the
+        reading task.
+
+        Does all of that also when cancelled. Idempotent.
+        """
+        try:
+            with trio.move_on_after(self._close_timeout, shield=True):
+                if self._connection is not None:
+                    await self._say_goodbye(self._connection)
+        finally:
+            self._reader.cancel()
+            await trio.aclose_forcefully(self._stream)
+
+    async def _say_goodbye(self, connection: WebSocketConnection) -> None:
+        too_big = connection.closed is not None and connection.closed.code == _TOO_BIG
+        try:
+            await connection.aclose(_NO_STATUS)
+            if too_big:
+                # Unread bytes would make the kernel reset the connection, and the client lose the
+                # reason
+                self._reader.cancel()
+                await self._reader_over.wait()
+                while await self._stream.receive_some(65536):
+                    pass
+        except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+            logger.debug("the client was gone before the closing handshake")
+
+    def _accepted(self) -> WebSocketConnection:
+        if self._connection is None:
+            raise RuntimeError("accept() comes first")
+        return self._connection
+
+    async def _read(self, task: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with self._reader:
+                await task()
+        except LocalProtocolError:
+            # trio-websocket answers some frames without looking at the state, e.g. a ping in the
+            # closing handshake
+            logger.debug("a frame came at the wrong time", exc_info=True)
+        finally:
+            self._reader_over.set()
+            self._opening.cancel()  # no opening handshake will come any more
+
+
+class _ReaderNursery:
+    """What ``wrap_server_stream`` needs of a nursery: starts the reading task inside ``run``."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        run: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
+    ) -> None:
+        self._nursery = nursery
+        self._run = run
+
+    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run, task)
