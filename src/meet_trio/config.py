@@ -1,0 +1,413 @@
+"""All settings: frozen records, and ``load``, which fills them.
+
+The records below are the one place where a setting is defined: its name, type, default, help and
+environment variable (see ``setting`` for how). ``load`` reads the environment, then a TOML file,
+then flags; what comes later wins. It knows nothing of the process that it runs in: everything is
+handed to it. Only ``app`` and ``cli`` import this module; ``app`` hands plain values to the rest.
+
+Without any setting the server starts in demo mode: on loopback, with a random API token. With any
+setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means an open API.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import secrets
+import socket
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from . import setting as kinds
+from .errors import ConfigError
+from .setting import About, about, about_of, or_none, seconds, whole
+
+CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
+
+
+@attrs.frozen(kw_only=True)
+class HttpSettings:
+    """The one listener for HTTP and websockets."""
+
+    host: str = attrs.field(
+        default="0.0.0.0",
+        metadata=about(
+            kinds.HOST,
+            "address to listen on",
+            env="LISTENING_HOST",
+            default="0.0.0.0 (demo: 127.0.0.1)",
+        ),
+    )
+    port: int = attrs.field(
+        default=12443,
+        metadata=about(kinds.PORT, "port to listen on; 0 takes a free one", env="LISTENING_PORT"),
+    )
+    auth_token: str = attrs.field(
+        repr=False,
+        metadata=about(
+            kinds.TOKEN,
+            "token of the HTTP API, sent to it as X-Auth-Token",
+            env="AUTH_TOKEN",
+            default="none: must be set (demo: random)",
+        ),
+    )
+    public_domain: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            kinds.DOMAIN,
+            "host[:port] that clients reach this server by; stands in token URLs",
+            env="PUBLIC_DOMAIN",
+            default="127.0.0.1:PORT",
+        ),
+    )
+    force_wss: bool = attrs.field(
+        default=False,
+        metadata=about(
+            kinds.SWITCH,
+            "say wss:// in token URLs although TLS ends at a proxy",
+            env="FORCE_WSS",
+        ),
+    )
+    tls_cert: Path | None = attrs.field(
+        default=None,
+        metadata=about(
+            or_none(kinds.FILE), "certificate chain (PEM) to listen with TLS", env="SSL_CERT"
+        ),
+    )
+    tls_key: Path | None = attrs.field(
+        default=None,
+        metadata=about(
+            or_none(kinds.FILE),
+            "private key (PEM) of the certificate",
+            env="SSL_KEY",
+            default="the certificate's file",
+        ),
+    )
+    path_prefix: str = attrs.field(
+        default="/meetmedia",
+        metadata=about(kinds.PREFIX, "path before /api and /signaling"),
+    )
+    page: Literal["auto", "on", "off"] = attrs.field(
+        default="auto",
+        metadata=about(
+            kinds.one_of("auto", "on", "off"), "serve the meeting page at /; auto: in demo mode"
+        ),
+    )
+    cors_origins: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            kinds.ORIGINS,
+            "web origins that may use signaling by long-polling from their pages",
+            default="none",
+        ),
+    )
+    max_body_bytes: int = attrs.field(
+        default=5 * 1024 * 1024,
+        metadata=about(whole(1024, 2**30, "bytes"), "longest request body"),
+    )
+    max_head_bytes: int = attrs.field(
+        default=16 * 1024,
+        metadata=about(whole(1024, 2**20, "bytes"), "longest request head"),
+    )
+    head_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0.1, 600), "time for the TLS handshake and the first request head"),
+    )
+    send_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0.1, 600), "a connection that takes nothing for so long is closed"),
+    )
+    keep_alive_timeout: float = attrs.field(
+        default=30.0,
+        metadata=about(seconds(0.1, 3600), "an idle HTTP connection is closed after this time"),
+    )
+    max_connections: int = attrs.field(
+        default=8192,
+        metadata=about(whole(1, 1_000_000), "connections at once"),
+    )
+    max_strangers: int = attrs.field(
+        default=1024,
+        metadata=about(whole(1, 1_000_000), "connections at once that have sent no request yet"),
+    )
+
+    def token_base(self, port: int) -> str:
+        """What token URLs begin with; ``port`` is the one really listened on."""
+        scheme = "wss" if self.force_wss or self.tls_cert is not None else "ws"
+        return f"{scheme}://{self.public_domain or f'127.0.0.1:{port}'}"
+
+    def page_url(self, port: int) -> str:
+        """Where a browser on this machine finds the page."""
+        scheme = "http" if self.tls_cert is None else "https"
+        host = self.host
+        if host in ("0.0.0.0", "::"):
+            host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+@attrs.frozen(kw_only=True)
+class SignalingSettings:
+    """Sockets of clients, and requests over them."""
+
+    ping_interval: float = attrs.field(
+        default=25.0, metadata=about(seconds(0.1, 600), "Engine.IO heartbeat: between pings")
+    )
+    ping_timeout: float = attrs.field(
+        default=20.0, metadata=about(seconds(0.1, 600), "Engine.IO heartbeat: for the answer")
+    )
+    max_payload: int = attrs.field(
+        default=1_000_000,
+        metadata=about(whole(1024, 2**30, "bytes"), "longest message of a client"),
+    )
+    handshake_timeout: float = attrs.field(
+        default=10.0, metadata=about(seconds(0.1, 600), "for the websocket handshake")
+    )
+    send_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0.1, 600), "a client that takes nothing for so long is dropped"),
+    )
+    max_outbox: int = attrs.field(
+        default=4096,
+        metadata=about(whole(16, 1_000_000), "messages waiting for a client before it is dropped"),
+    )
+    request_timeout: float = attrs.field(
+        default=20.0,
+        metadata=about(seconds(0.1, 600), "for a client's answer to a request of the server"),
+    )
+    request_tries: int = attrs.field(
+        default=3, metadata=about(whole(1, 100), "times that such a request is sent")
+    )
+    reconnect_grace: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0, 3600), "a peer that lost its socket may come back for so long"),
+    )
+    first_connection_timeout: float = attrs.field(
+        default=60.0,
+        metadata=about(seconds(0.1, 86400), "a peer that never connects is removed after this"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RoomSettings:
+    """Lives of rooms."""
+
+    empty_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0, 86400), "a room that everybody left closes after this"),
+    )
+    never_joined_timeout: float = attrs.field(
+        default=300.0,
+        metadata=about(
+            seconds(0.1, 86400 * 7), "a room that nobody ever entered closes after this"
+        ),
+    )
+    spread_size: int = attrs.field(
+        default=16,
+        metadata=about(
+            whole(1, 100_000),
+            "peers of a room on one media worker before it spreads to another",
+            env="ROUTER_SCALE_SIZE",
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class MediaSettings:
+    """RTP, ICE and DTLS."""
+
+    workers: int = attrs.field(
+        default=1,
+        metadata=about(
+            whole(1, 256),
+            "media workers (threads)",
+            env="MEDIASOUP_NUM_WORKERS",
+            default="number of cores",
+        ),
+    )
+    listen_ip: str = attrs.field(
+        default="127.0.0.1",
+        metadata=about(
+            kinds.ADDRESS,
+            "address that media is received on",
+            env="WEBRTC_LISTEN_IP",
+            default="this machine's address (demo: 127.0.0.1)",
+        ),
+    )
+    announced_address: str = attrs.field(
+        default="127.0.0.1",
+        metadata=about(
+            kinds.HOST,
+            "address or name that clients are told to send media to",
+            env="WEBRTC_ANNOUNCED_ADDRESS",
+            default="the address that media is received on",
+        ),
+    )
+    port: int = attrs.field(
+        default=44444,
+        metadata=about(
+            kinds.PORT, "media port of the first worker, others follow; 0 takes free ones"
+        ),
+    )
+    plain_ports: tuple[int, int] = attrs.field(
+        default=(40000, 49999),
+        metadata=about(kinds.PORTS, "ports of plain RTP transports", default="40000-49999"),
+    )
+    connect_timeout: float = attrs.field(
+        default=30.0,
+        metadata=about(seconds(0.1, 600), "for ICE and the DTLS handshake of a transport"),
+    )
+    consent_timeout: float = attrs.field(
+        default=30.0,
+        metadata=about(
+            seconds(1, 600), "a transport whose client is silent for so long is closed (RFC 7675)"
+        ),
+    )
+    max_incoming_bitrate: int = attrs.field(
+        default=1_500_000,
+        metadata=about(whole(10_000, 10**10, "bit/s"), "most that a client may send"),
+    )
+    initial_outgoing_bitrate: int = attrs.field(
+        default=1_000_000,
+        metadata=about(
+            whole(10_000, 10**10, "bit/s"), "what a client's downlink is taken for at first"
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class LimitSettings:
+    """How much clients can make the server keep; far above what people do."""
+
+    rooms: int = attrs.field(default=10_000, metadata=about(whole(1, 10**6), "rooms at once"))
+    peers_per_room: int = attrs.field(
+        default=1000, metadata=about(whole(1, 10**6), "peers in a room")
+    )
+    transports_per_peer: int = attrs.field(
+        default=8, metadata=about(whole(1, 1000), "transports of a peer")
+    )
+    producers_per_peer: int = attrs.field(
+        default=16, metadata=about(whole(1, 1000), "streams that a peer sends")
+    )
+    nickname: int = attrs.field(
+        default=256, metadata=about(whole(1, 10**6, "characters"), "longest nickname")
+    )
+    chat_message: int = attrs.field(
+        default=8192, metadata=about(whole(1, 10**6, "characters"), "longest chat message")
+    )
+    app_data: int = attrs.field(
+        default=4096, metadata=about(whole(64, 10**6, "bytes"), "longest appData (as JSON)")
+    )
+    json_depth: int = attrs.field(
+        default=64, metadata=about(whole(8, 500), "levels of nesting in a client's JSON")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class TurnSettings:
+    """The TURN relay that clients are told of."""
+
+    server: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            or_none(kinds.TURN_URL),
+            "TURN URL given to clients",
+            env="TURN_SERVER",
+            default="turn:127.0.0.1:3478?transport=tcp if there is a secret, else none",
+        ),
+    )
+    static_secret: str | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(
+            or_none(kinds.TEXT), "coturn's static-auth-secret", env="TURN_STATIC_SECRET"
+        ),
+    )
+    credential_lifetime: float = attrs.field(
+        default=86400.0, metadata=about(seconds(60, 86400 * 30), "credentials are good for so long")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class WebhookSettings:
+    """Where events of rooms are posted."""
+
+    url: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            or_none(kinds.HTTP_URL), "URL that room events are posted to", env="WEBHOOK_URL"
+        ),
+    )
+    token: str | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(or_none(kinds.TOKEN), "X-Auth-Token sent with them", env="WEBHOOK_TOKEN"),
+    )
+    timeout: float = attrs.field(
+        default=5.0, metadata=about(seconds(0.1, 600), "for the answer to one post")
+    )
+    tries: int = attrs.field(
+        default=8, metadata=about(whole(1, 100), "times that an event is posted at most")
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DemoSettings:
+    """Trying it: anybody who reaches the page may open rooms."""
+
+    enabled: bool = attrs.field(
+        default=False,
+        metadata=about(
+            kinds.SWITCH,
+            "demo mode: a page at /, rooms for everybody, loopback only",
+            default="off (on if there are no settings at all)",
+        ),
+    )
+    allow_remote: bool = attrs.field(
+        default=False,
+        metadata=about(kinds.SWITCH, "let demo mode listen beyond loopback"),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ProcessSettings:
+    """The process itself."""
+
+    shutdown_timeout: float = attrs.field(
+        default=1.5,
+        metadata=about(seconds(0.1, 60), "for goodbyes after SIGTERM or SIGINT, then it ends"),
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = attrs.field(
+        default="info",
+        metadata=about(kinds.one_of("debug", "info", "warning", "error"), "what is logged"),
+    )
+    debug: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            or_none(kinds.TEXT),
+            "patterns of what is logged in full: kolabmeet-server*, or meet_trio.PART",
+            env="DEBUG",
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """One group for each table of the TOML file."""
+
+    http: HttpSettings
+    signaling: SignalingSettings = SignalingSettings()
+    rooms: RoomSettings = RoomSettings()
+    media: MediaSettings = MediaSettings()
+    limits: LimitSettings = LimitSettings()
+    turn: TurnSettings = TurnSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    demo: DemoSettings = DemoSettings()
+    process: ProcessSettings = ProcessSettings()
+
+    @property
+    def page(self) -> bool:
+        """Whether the meeting page is served."""
+        return self.http.page == "on" or (self.http.page == "auto" and self.demo.enabled)
