@@ -79,6 +79,7 @@ class Meeting(RuleBasedStateMachine):
         self.pages: dict[str, Page] = {}
         self.names = 0
         self.receivers: set[str] = set()
+        self.refused: set[tuple[str, str]] = set()
 
     def name(self, kind: str) -> str:
         self.names += 1
@@ -162,6 +163,7 @@ class Meeting(RuleBasedStateMachine):
         assert isinstance(result, dict)
         self.carry_out(outcome)
         self.pages[peer] = Page(result)
+        self.refused = {pair for pair in self.refused if pair[0] != peer}
         assert old is None or not old.consumers
 
     @rule(peer=peers)
@@ -233,7 +235,28 @@ class Meeting(RuleBasedStateMachine):
             for producer in self.room.producers.values()
             if producer.peer_id != viewer
         }
-        assert wanted == {(c.peer_id, c.producer_id) for c in self.room.consumers.values()}
+        assert wanted - self.refused == {
+            (c.peer_id, c.producer_id) for c in self.room.consumers.values()
+        }
+
+    @rule(which=st.integers(0, 9), refused=st.booleans())
+    def lose_consumer(self, which: int, refused: bool) -> None:
+        consumers = list(self.room.consumers.values())
+        if not consumers:
+            return
+        consumer = consumers[which % len(consumers)]
+        assert self.room.remove_consumer(consumer.id, refused=refused).before == ()
+        del self.pages[consumer.peer_id].consumers[consumer.id]
+        if refused:
+            self.refused.add((consumer.peer_id, consumer.producer_id))
+
+    @rule(peer=peers)
+    def lose_transport(self, peer: str) -> None:
+        self.receivers.discard(peer)
+        for consumer in list(self.room.consumers.values()):
+            if consumer.peer_id == peer:
+                self.room.remove_consumer(consumer.id)
+                del self.pages[peer].consumers[consumer.id]
 
     @precondition(lambda self: self.names > 10)
     @rule(by=peers)

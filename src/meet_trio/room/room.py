@@ -37,6 +37,9 @@ class Room:
     consumers: dict[str, Consumer] = attrs.field(factory=dict, init=False)
     # (peer, producer): the client would not have this one; not offered again until it joins anew
     _refused: set[tuple[str, str]] = attrs.field(factory=set, init=False)
+    # receivers that ``missing_consumers`` found to have all, as long as nothing was added since:
+    # it is asked after every request, and looks at every pair of peer and producer
+    _complete: frozenset[str] = attrs.field(default=frozenset(), init=False)
 
     # Coming and going
 
@@ -78,6 +81,7 @@ class Room:
         peer.rtp_capabilities = rtp_capabilities
         stale = [consumer for consumer in self.consumers.values() if consumer.peer_id == peer_id]
         self._refused = {pair for pair in self._refused if pair[0] != peer_id}
+        self._complete = frozenset()
         return Outcome(
             before=renamed,
             result={
@@ -222,6 +226,7 @@ class Room:
     ) -> Producer:
         """Consumers of it are found by ``missing_consumers``."""
         self.check_may_produce(peer_id)
+        self._complete = frozenset()
         producer = self.producers[producer_id] = Producer(
             producer_id, peer_id, rtp, request.source, request.app_data
         )
@@ -271,20 +276,27 @@ class Room:
         the others that its capabilities allow, once it has joined. Viewer by viewer, oldest
         producer first.
         """
-        present = {(consumer.peer_id, consumer.producer_id) for consumer in self.consumers.values()}
+        asked = frozenset(receivers)
+        if asked <= self._complete:
+            return []
+        settled = set(self._refused)
+        settled.update(
+            (consumer.peer_id, consumer.producer_id) for consumer in self.consumers.values()
+        )
         missing: list[tuple[Peer, Producer]] = []
         for peer in self.peers.values():
             capabilities = peer.rtp_capabilities
-            if not peer.joined or capabilities is None or peer.id not in receivers:
+            if not peer.joined or capabilities is None or peer.id not in asked:
                 continue
             missing.extend(
                 (peer, producer)
                 for producer in self.producers.values()
                 if producer.peer_id != peer.id
-                and (peer.id, producer.id) not in present
-                and (peer.id, producer.id) not in self._refused
+                and (peer.id, producer.id) not in settled
                 and can_consume(producer.rtp, capabilities)
             )
+        if not missing:
+            self._complete = asked
         return missing
 
     def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
@@ -313,6 +325,8 @@ class Room:
             return Outcome()
         if refused:
             self._refused.add((consumer.peer_id, consumer.producer_id))
+        else:
+            self._complete = frozenset()
         return Outcome(closed_consumers=(consumer_id,))
 
     def consumers_of(self, producer_id: str) -> list[Consumer]:
