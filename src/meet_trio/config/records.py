@@ -1,32 +1,17 @@
-"""All settings: frozen records, and ``load``, which fills them.
+"""All settings, as frozen records: the one place where a setting is defined.
 
-The records below are the one place where a setting is defined: its name, type, default, help and
-environment variable (see ``setting`` for how). ``load`` reads the environment, then a TOML file,
-then flags; what comes later wins. It knows nothing of the process that it runs in: everything is
-handed to it. Only ``app`` and ``cli`` import this module; ``app`` hands plain values to the rest.
-
-Without any setting the server starts in demo mode: on loopback, with a random API token. With any
-setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means an open API.
+A field gives a setting's name, type and default; its metadata (``kinds.about``) the rest. A record
+built by hand, as tests do, needs no more than ``Settings(http=HttpSettings(auth_token="..."))``.
+Some defaults depend on other settings: ``load`` fills those in.
 """
 
-import difflib
-import ipaddress
-import os
-import re
-import secrets
-import socket
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 
-from . import setting as kinds
-from .errors import ConfigError
-from .setting import About, about, about_of, or_none, seconds, whole
-
-CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
+from . import kinds
+from .kinds import about, or_none, seconds, whole
 
 
 @attrs.frozen(kw_only=True)

@@ -1,10 +1,10 @@
 """How one setting is declared and read.
 
-A setting is a field of an attrs record in ``config``; ``about`` is what the field carries as metadata:
-what it is for, what values it takes, and by which environment variable it is known. The TOML key is
-``group.field``, the flag ``--group-field``, the variable ``MEET_TRIO_GROUP_FIELD`` unless the field
-names another. Everything that reads or shows settings (parser, help, docs) walks these fields, so a
-setting is written down once.
+A setting is a field of an attrs record in ``records``; ``about`` is what the field carries as
+metadata: what it is for, what values it takes, and by which environment variable it is known. The
+TOML key is ``group.field``, the flag ``--group-field``, the variable ``MEET_TRIO_GROUP_FIELD``
+unless the field names another. Everything that reads or shows settings (parser, help, docs) walks
+these fields, so a setting is written down once.
 
 A ``Kind`` turns what a person wrote (a string from a flag or a variable, or a TOML value) into the
 value, or raises ``ValueError`` with a text that says what is wanted.

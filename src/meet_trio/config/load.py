@@ -1,0 +1,225 @@
+"""Reads settings: the environment, then a TOML file, then flags; what comes later wins.
+
+Nothing is taken from the process itself: environment, path and flags are handed in. Every value is
+read by the kind of its field, and an unknown key or a bad value ends with a ``ConfigError`` that
+names the setting and where it stood. ``_complete`` at the end holds what settings demand of each other.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import secrets
+import socket
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..errors import ConfigError
+from .kinds import About, about_of
+from .records import Settings
+
+CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
+
+
+@attrs.frozen
+class Entry:
+    """One setting as a person meets it: ``key`` in TOML (``group.name``), ``flag``, ``env``."""
+
+    key: str
+    about: About
+    default: object
+
+    @property
+    def flag(self) -> str:
+        if self.key == "demo.enabled":
+            return "--demo"
+        return "--" + self.key.replace(".", "-").replace("_", "-")
+
+    @property
+    def env(self) -> str:
+        return self.about.env or "MEET_TRIO_" + self.key.replace(".", "_").upper()
+
+    @property
+    def default_text(self) -> str:
+        if self.about.default_text is not None:
+            return self.about.default_text
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        if isinstance(self.default, float):
+            return f"{self.default:g}"
+        return "none" if self.default is None else str(self.default)
+
+
+def _groups() -> Iterator[tuple[str, Any]]:
+    for group in attrs.fields(Settings):
+        yield group.name, group.type
+
+
+def entries() -> Iterator[Entry]:
+    """All settings, in the order of the records."""
+    for group, record in _groups():
+        for field in attrs.fields(record):
+            yield Entry(f"{group}.{field.name}", about_of(field), field.default)
+
+
+def load(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    config_path: Path | None = None,
+    *,
+    primary_address: Callable[[], str] | None = None,
+) -> Settings:
+    """The settings of ``environ``, the TOML file and ``flags`` (by key, e.g. ``http.port``).
+
+    ``config_path`` None takes the variable MEET_TRIO_CONFIG, if set. ``primary_address`` says which
+    address media listens on if nothing does. ``ConfigError`` names the setting and where it stood.
+    """
+    table = {entry.key: entry for entry in entries()}
+    if config_path is None and environ.get(CONFIG_VARIABLE):
+        config_path = Path(environ[CONFIG_VARIABLE])
+    given = _from_environment(table, environ)
+    if config_path is not None:
+        given.update(_from_file(table, config_path))
+    for key, raw in flags.items():
+        given[key] = _read(table[key], raw, table[key].flag)
+    # how much is logged is no decision about how to serve
+    bare = config_path is None and all(key.startswith("process.") for key in given)
+    _complete(given, bare, primary_address or address_of_default_route)
+    groups: dict[str, Any] = {
+        group: record(
+            **{key.split(".")[1]: given[key] for key in given if key.startswith(f"{group}.")}
+        )
+        for group, record in _groups()
+    }
+    return Settings(**groups)
+
+
+def warnings_about(settings: Settings) -> Iterator[str]:
+    """What runs, but is likely not meant."""
+    http = settings.http
+    if not (is_loopback(http.host) or http.tls_cert or http.force_wss):
+        yield (
+            f"listening on {http.host} without TLS: browsers give camera and microphone to "
+            "https pages only (set SSL_CERT, or FORCE_WSS if a proxy ends TLS)"
+        )
+    if settings.demo.enabled and not is_loopback(http.host):
+        yield "demo mode beyond loopback: everybody who reaches this server may open rooms"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is this machine for sure; no lookup is made."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def address_of_default_route() -> str:
+    """The address that this machine sends from; loopback without a network. No packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # TEST-NET-3 (RFC 5737): routed like any far address, and nobody's
+            probe.connect(("203.0.113.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def _read(entry: Entry, raw: object, source: str) -> object:
+    try:
+        return entry.about.kind(raw)
+    except ValueError as error:
+        # a secret does not belong on a terminal, however wrong
+        shown = "" if _is_secret(entry.key) else f" {raw!r}:"
+        raise ConfigError(f"{source}:{shown} {error}") from None
+
+
+def _is_secret(key: str) -> bool:
+    return key.endswith(("token", "secret"))
+
+
+def _from_environment(table: Mapping[str, Entry], environ: Mapping[str, str]) -> dict[str, object]:
+    by_env = {entry.env: entry for entry in table.values()}
+    for name in environ:
+        if (
+            name.startswith("MEET_TRIO_")
+            and name not in by_env
+            and name != CONFIG_VARIABLE
+            # Kubernetes sets these for a service called meet-trio
+            and not re.match(r"MEET_TRIO_(SERVICE|PORT)(_|$)", name)
+        ):
+            raise ConfigError(f"{name}: unknown setting{_did_you_mean(name, by_env)}")
+    # compose files hand on what is unset as empty
+    return {
+        entry.key: _read(entry, environ[name], name)
+        for name, entry in by_env.items()
+        if environ.get(name, "").strip()
+    }
+
+
+def _from_file(table: Mapping[str, Entry], path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    groups = dict(_groups())
+    found: dict[str, object] = {}
+    for group, values in document.items():
+        if group not in groups:
+            raise ConfigError(f"{path}: [{group}]: unknown table{_did_you_mean(group, groups)}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {group}: a table is wanted, [{group}]")
+        names = [field.name for field in attrs.fields(groups[group])]
+        for name, raw in values.items():
+            if name not in names:
+                raise ConfigError(
+                    f"{path}: [{group}] {name}: unknown setting{_did_you_mean(name, names)}"
+                )
+            key = f"{group}.{name}"
+            found[key] = _read(table[key], raw, f"{path}: [{group}] {name}")
+    return found
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _complete(given: dict[str, object], bare: bool, primary_address: Callable[[], str]) -> None:
+    """Fills in defaults that depend on other settings; refuses what does not go together."""
+    demo = given.setdefault("demo.enabled", bare)
+    if demo:
+        given.setdefault("http.host", "127.0.0.1")
+        given.setdefault("media.listen_ip", "127.0.0.1")
+        given.setdefault("http.auth_token", secrets.token_urlsafe(24))
+        for key in ("http.host", "media.listen_ip"):
+            if not is_loopback(str(given[key])) and not given.get("demo.allow_remote"):
+                raise ConfigError(
+                    f"{key}: demo mode listens on loopback only, not on {given[key]}: it lets "
+                    "everybody open rooms. If that is meant: --demo-allow-remote"
+                )
+    elif "http.auth_token" not in given:
+        raise ConfigError(
+            "http.auth_token: the API would be open to all; set AUTH_TOKEN. To try the server on "
+            "this machine: --demo"
+        )
+    given.setdefault("media.workers", len(os.sched_getaffinity(0)))
+    listen_ip = str(given.setdefault("media.listen_ip", primary_address()))
+    if "media.announced_address" not in given:
+        anywhere = ipaddress.ip_address(listen_ip).is_unspecified
+        given["media.announced_address"] = primary_address() if anywhere else listen_ip
+    if given.get("turn.static_secret") is not None:
+        given.setdefault("turn.server", "turn:127.0.0.1:3478?transport=tcp")
+    elif given.get("turn.server") is not None:
+        raise ConfigError("turn.static_secret: needed for turn.server (set TURN_STATIC_SECRET)")
+    if given.get("http.tls_cert") is None:
+        # the original's way to say plain HTTP is SSL_CERT=none, with SSL_KEY left as it was
+        given["http.tls_key"] = None
