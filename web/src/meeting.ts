@@ -7,8 +7,8 @@
 // When the server has forgotten this peer, `connect` gives a new token and everything is joined
 // anew; without one (outside demo mode) the meeting is over.
 import { batch, effect, signal } from "@preact/signals";
-import { type LocalMedia, openScreen } from "./local-media.ts";
-import { MediaSession, type MediaOptions, type RemoteStream, type Slot } from "./media-session.ts";
+import type { LocalMedia } from "./local-media.ts";
+import { MediaSession, type MediaOptions, type RemoteStream } from "./media-session.ts";
 import {
   has,
   type JoinReply,
@@ -20,9 +20,10 @@ import {
   Role,
   type RoomReady,
 } from "./protocol.ts";
+import { Sending } from "./sending.ts";
 import { Signaling } from "./signaling.ts";
 import { Speakers } from "./speakers.ts";
-import { deviceWords, Plain, words } from "./words.ts";
+import { Plain, words } from "./words.ts";
 
 const LEVELS_EVERY_MS = 150;
 const READY_WITHIN_MS = 12_000;
@@ -64,9 +65,9 @@ export class Meeting {
   readonly toasts = signal<readonly Toast[]>([]);
   readonly speaking = signal<ReadonlySet<string>>(new Set());
   readonly activeSpeaker = signal<string | null>(null);
-  readonly screen = signal<MediaStream | null>(null);
   readonly mediaTrouble = signal(false);
   readonly local: LocalMedia;
+  readonly sending: Sending;
 
   readonly #options: MeetingOptions;
   #signaling: Signaling | null = null;
@@ -77,16 +78,11 @@ export class Meeting {
   #levels = 0;
   #counter = 0;
   #rejoining = false;
-  readonly #queues = new Map<string, Promise<void>>();
 
   constructor(options: MeetingOptions) {
     this.#options = options;
     this.local = options.local;
-    this.local.onLost = (kind) => {
-      this.tell(kind === "camera" ? "Your camera went away." : "Your microphone went away.", true);
-      if (kind === "camera") void this.setCam(false);
-      else void this.setMic(false);
-    };
+    this.sending = new Sending(options.local, this);
     addEventListener("pagehide", this.#hidden);
   }
 
@@ -196,9 +192,8 @@ export class Meeting {
       this.peers.value = known;
       this.phase.value = "live";
     });
-    if (!this.canPublish) this.#becomeListener();
     this.#levels = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
-    await Promise.all([this.#syncMic(), this.#syncCam(), this.#syncScreen()]);
+    await this.sending.sync();
   }
 
   /** The server has forgotten this peer: join as a new one, patiently. */
@@ -325,15 +320,10 @@ export class Meeting {
     if (has(role, Role.publisher) !== has(before, Role.publisher)) {
       if (has(role, Role.publisher)) {
         this.tell("You may speak and show your camera now.");
-        void this.#syncMic();
-        void this.#syncCam();
+        void this.sending.sync();
       } else {
         this.tell("You are a listener now: the others don't see or hear you.");
-        void this.stopScreen();
-        for (const slot of ["mic", "webcam"] as const) {
-          void this.#queue(slot, () => this.#session?.stop(slot));
-        }
-        this.#becomeListener();
+        void this.sending.stop();
       }
     }
     if (has(role, Role.moderator) !== has(before, Role.moderator)) {
@@ -341,65 +331,11 @@ export class Meeting {
     }
   }
 
-  #becomeListener(): void {
-    this.local.micOn.value = false;
-    this.local.camOn.value = false;
-    this.local.closeMic();
-    this.local.closeCam();
-  }
-
   // -- what a person does ------------------------------------------------------------------------
 
   name(peerId: string): string {
     if (peerId === this.me.value?.id) return nameOf(this.me.value);
     return nameOf(this.peers.value.get(peerId));
-  }
-
-  async setMic(on: boolean): Promise<void> {
-    this.local.micOn.value = on;
-    await this.#syncMic();
-  }
-
-  async setCam(on: boolean): Promise<void> {
-    this.local.camOn.value = on;
-    await this.#syncCam();
-  }
-
-  async chooseMic(id: string): Promise<void> {
-    await this.local.chooseMic(id);
-    await this.#syncMic();
-  }
-
-  async chooseCam(id: string): Promise<void> {
-    await this.local.chooseCam(id);
-    await this.#syncCam();
-  }
-
-  async shareScreen(): Promise<void> {
-    if (this.screen.value || !this.canPublish) return;
-    let stream: MediaStream;
-    try {
-      stream = await openScreen();
-    } catch (error) {
-      // saying no in the browser's own dialog needs no comment
-      if (!(error instanceof Error && error.name === "NotAllowedError")) {
-        this.tell(deviceWords("screen", error), true);
-      }
-      return;
-    }
-    if (this.#over) {
-      for (const track of stream.getTracks()) track.stop();
-      return;
-    }
-    stream.getVideoTracks()[0]?.addEventListener("ended", () => void this.stopScreen());
-    this.screen.value = stream;
-    await this.#syncScreen();
-  }
-
-  async stopScreen(): Promise<void> {
-    for (const track of this.screen.value?.getTracks() ?? []) track.stop();
-    this.screen.value = null;
-    await this.#syncScreen();
   }
 
   async say(message: string): Promise<boolean> {
@@ -431,7 +367,7 @@ export class Meeting {
   }
 
   leave(): void {
-    this.#end("left", "You left the meeting.");
+    this.#end("left", "You can come back while the meeting goes on.");
   }
 
   /** A short message for a few seconds; urgent ones interrupt a screen reader. */
@@ -452,7 +388,7 @@ export class Meeting {
 
   /** Leaves for good and lets go of everything, the local devices too. */
   dispose(): void {
-    if (!this.#over) this.#end("left", "You left the meeting.");
+    if (!this.#over) this.#end("left", "You can come back while the meeting goes on.");
     removeEventListener("pagehide", this.#hidden);
   }
 
@@ -467,81 +403,6 @@ export class Meeting {
       if (!this.#over) this.tell(otherwise, true);
       return false;
     }
-  }
-
-  // The three below bring what is sent in line with what is wanted, one step after the other, so
-  // that fast clicks can't overtake each other.
-
-  #syncMic(): Promise<void> {
-    return this.#queue("mic", async () => {
-      const session = this.#session;
-      if (!session) return;
-      if (!this.local.micOn.value || !this.canPublish) {
-        await session.pause("mic", false);
-        return;
-      }
-      if (await this.local.openMic()) {
-        const track = this.local.micTrack.value;
-        if (track) await session.send("mic", track);
-      } else {
-        this.local.micOn.value = false;
-        this.tell(this.local.micProblem.value, true);
-      }
-    });
-  }
-
-  #syncCam(): Promise<void> {
-    return this.#queue("webcam", async () => {
-      const session = this.#session;
-      if (!session) return;
-      if (!this.local.camOn.value || !this.canPublish) {
-        try {
-          await session.pause("webcam", true);
-        } finally {
-          this.local.closeCam();
-        }
-        return;
-      }
-      if (await this.local.openCam()) {
-        const track = this.local.camTrack.value;
-        if (track) await session.send("webcam", track);
-      } else {
-        this.local.camOn.value = false;
-        this.tell(this.local.camProblem.value, true);
-      }
-    });
-  }
-
-  #syncScreen(): Promise<void> {
-    return this.#queue("screen", async () => {
-      const session = this.#session;
-      if (!session) return;
-      const [video] = this.screen.value?.getVideoTracks() ?? [];
-      const [audio] = this.screen.value?.getAudioTracks() ?? [];
-      if (video && this.canPublish) {
-        await session.send("screen", video);
-        if (audio) await session.send("screen-audio", audio);
-      } else {
-        await Promise.all((["screen", "screen-audio"] as Slot[]).map((slot) => session.stop(slot)));
-      }
-    });
-  }
-
-  #queue(slot: Slot, step: () => Promise<void> | undefined): Promise<void> {
-    const round = this.#round;
-    const run = (this.#queues.get(slot) ?? Promise.resolve()).then(async () => {
-      if (round !== this.#round || this.#over) return;
-      try {
-        await step();
-      } catch (error) {
-        console.warn("sending", slot, error);
-        if (round !== this.#round || this.#over) return;
-        const thing = { mic: "microphone", webcam: "camera", screen: "screen", "screen-audio": "screen" }[slot];
-        this.tell(`Your ${thing} could not be switched. Try again.`, true);
-      }
-    });
-    this.#queues.set(slot, run);
-    return run;
   }
 
   #measure(): void {
@@ -571,7 +432,6 @@ export class Meeting {
     this.#signaling?.close();
     this.#signaling = null;
     this.#speakers = new Speakers();
-    this.#queues.clear();
     batch(() => {
       this.me.value = null;
       this.peers.value = new Map();
@@ -590,9 +450,7 @@ export class Meeting {
       this.ending.value = { why, words: text };
     });
     this.#teardown();
-    for (const track of this.screen.value?.getTracks() ?? []) track.stop();
-    this.screen.value = null;
-    this.local.close();
+    this.sending.close();
     removeEventListener("pagehide", this.#hidden);
   }
 

@@ -21,6 +21,7 @@ export function Chat({ meeting }: { meeting: Meeting }) {
     const text = draft.trim();
     if (!text) return;
     setDraft("");
+    input.current?.focus(); // the button is disabled now and would lose the focus
     if (!(await meeting.say(text))) setDraft((now) => now || text);
   };
 

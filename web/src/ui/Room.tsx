@@ -123,23 +123,11 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
   const panel = view.panel.value;
   if (panel === "none") return null;
   const title = panel === "chat" ? "Chat" : "Who is here";
-  const close = (): void => {
-    view.panel.value = "none";
-    document.querySelector<HTMLElement>(`[data-testid=${panel}-toggle]`)?.focus();
-  };
   return (
-    <aside
-      id="panel"
-      class="panel"
-      aria-label={title}
-      key={panel}
-      onKeyDown={(event) => {
-        if (event.key === "Escape") close();
-      }}
-    >
+    <aside id="panel" class="panel" aria-label={title} key={panel}>
       <div class="panel-head">
         <h2>{title}</h2>
-        <button type="button" class="plain small" aria-label={`Close ${title}`} onClick={close}>
+        <button type="button" class="plain small" aria-label={`Close ${title}`} onClick={() => closePanel(view)}>
           <Icon name="close" />
         </button>
       </div>
@@ -148,11 +136,18 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
   );
 }
 
+/** Closes the side panel; the focus goes back to the button that opened it. */
+function closePanel(view: View): void {
+  const toggle = `${view.panel.value}-toggle`;
+  view.panel.value = "none";
+  document.querySelector<HTMLElement>(`[data-testid=${toggle}]`)?.focus();
+}
+
 function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
-  const { local } = meeting;
+  const { local, sending } = meeting;
   const micOn = local.micOn.value;
   const camOn = local.camOn.value;
-  const sharing = meeting.screen.value !== null;
+  const sharing = sending.screen.value !== null;
   const me = meeting.me.value;
   const hand = me?.raisedHand ?? false;
   // while reconnecting there is no `me`: keep what was possible
@@ -167,7 +162,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         look={micOn ? undefined : "off"}
         testId="mic-toggle"
         disabled={!mayPublish}
-        onClick={() => void meeting.setMic(!micOn)}
+        onClick={() => void sending.setMic(!micOn)}
       />
       <RoundButton
         icon={camOn ? "cam" : "cam-off"}
@@ -176,7 +171,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         look={camOn ? undefined : "off"}
         testId="cam-toggle"
         disabled={!mayPublish}
-        onClick={() => void meeting.setCam(!camOn)}
+        onClick={() => void sending.setCam(!camOn)}
       />
       {canShare ? (
         <RoundButton
@@ -186,7 +181,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
           look={sharing ? "lit" : undefined}
           testId="screen-toggle"
           disabled={!mayPublish}
-          onClick={() => void (sharing ? meeting.stopScreen() : meeting.shareScreen())}
+          onClick={() => void (sharing ? sending.stopScreen() : sending.shareScreen())}
         />
       ) : null}
       <RoundButton
@@ -203,7 +198,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         label="Chat"
         keys="c"
         testId="chat-toggle"
-        look={view.panel.value === "chat" ? "lit" : undefined}
+        look={view.panel.value === "chat" ? "open" : undefined}
         expanded={view.panel.value === "chat"}
         controls="panel"
         badge={view.unread.value}
@@ -214,7 +209,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         label="Who is here"
         keys="p"
         testId="people-toggle"
-        look={view.panel.value === "people" ? "lit" : undefined}
+        look={view.panel.value === "people" ? "open" : undefined}
         expanded={view.panel.value === "people"}
         controls="panel"
         onClick={() => view.toggle("people")}
@@ -250,22 +245,26 @@ function Toasts({ meeting }: { meeting: Meeting }) {
 }
 
 function useShortcuts(meeting: Meeting, view: View): void {
-  // Refs are not needed: signals are read when the key comes.
+  // signals are read when the key comes, so one listener serves for all time
   const pressed = useRef((event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     const target = event.target as HTMLElement | null;
+    if (event.key === "Escape" && !target?.closest("dialog") && view.panel.value !== "none") {
+      closePanel(view);
+      return;
+    }
     if (target?.closest("input, textarea, select, dialog, [contenteditable]")) return;
     if (!view.shortcuts.value) return;
-    const { local } = meeting;
+    const { local, sending } = meeting;
     const mayPublish = meeting.canPublish;
     const act: Record<string, () => void> = {
       h: () => void meeting.raiseHand(!meeting.me.value?.raisedHand),
       c: () => view.toggle("chat"),
       p: () => view.toggle("people"),
       ...(mayPublish && {
-        m: () => void meeting.setMic(!local.micOn.value),
-        v: () => void meeting.setCam(!local.camOn.value),
-        s: () => void (meeting.screen.value ? meeting.stopScreen() : meeting.shareScreen()),
+        m: () => void sending.setMic(!local.micOn.value),
+        v: () => void sending.setCam(!local.camOn.value),
+        s: () => void (sending.screen.value ? sending.stopScreen() : sending.shareScreen()),
       }),
     };
     const action = act[event.key.toLowerCase()];

@@ -66,7 +66,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
         devices={mics}
         value={local.micId.value}
         none="No microphone to choose"
-        onPick={(id) => void meeting.chooseMic(id)}
+        onPick={(id) => void meeting.sending.chooseMic(id)}
       />
       <Pick
         label="Camera"
@@ -74,7 +74,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
         devices={cams}
         value={local.camId.value}
         none="No camera to choose"
-        onPick={(id) => void meeting.chooseCam(id)}
+        onPick={(id) => void meeting.sending.chooseCam(id)}
       />
       {"setSinkId" in HTMLMediaElement.prototype ? (
         <Pick

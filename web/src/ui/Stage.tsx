@@ -68,7 +68,7 @@ export function tiles(meeting: Meeting): TileModel[] {
     hand: me?.raisedHand ?? false,
     weak: false,
   });
-  const shared = meeting.screen.value?.getVideoTracks()[0];
+  const shared = meeting.sending.screen.value?.getVideoTracks()[0];
   if (shared) {
     out.push({
       ...own,

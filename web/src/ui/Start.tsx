@@ -86,7 +86,7 @@ export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
 function Picture() {
   return (
     <div class="picture" aria-hidden="true">
-      {["Ada Lovelace", "Emmy Noether", "Alan Turing", "You"].map((name, index) => (
+      {["Mira Okafor", "Lena Brandt", "Tom Ito", "Aria Silva"].map((name, index) => (
         <span key={name} class={`mini mini-${index}`}>
           <Avatar id={`mini${index}`} name={name} />
         </span>

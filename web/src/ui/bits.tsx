@@ -28,8 +28,8 @@ interface RoundButtonProps {
   label: string;
   testId: string;
   onClick: () => void;
-  /** drawn as switched off, dangerous or lit */
-  look?: "off" | "danger" | "lit" | undefined;
+  /** drawn as switched off, dangerous, in effect, or with its panel open */
+  look?: "off" | "danger" | "lit" | "open" | undefined;
   keys?: string;
   disabled?: boolean;
   expanded?: boolean;
