@@ -1,4 +1,4 @@
-"""Build the engine's C units with sanitizers, run their own tests, and fuzz each parser for a moment.
+"""Build the engine's C units with sanitizers, run their tests, and fuzz each for a moment.
 
 Longer: ``clang -fsanitize=fuzzer,address,undefined fuzz/fuzz_rtp.c -lcrypto``, or the plain program
 built here with ``-t SECONDS -s SEED``; a failure names the seed that brings it back.
