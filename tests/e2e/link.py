@@ -1,0 +1,217 @@
+"""Bad networks for tests: one emulated link between this machine and a network namespace of its
+own.
+
+    with open_link(compile_emulator(tmp_path)) as link:
+        link.set(Weather(loss=0.03, delay=0.02), Weather(loss=0.03, delay=0.02))
+        subprocess.run(link.command("ping", "-c1", link.server_ip))
+
+A server listens on ``link.server_ip`` (or on 0.0.0.0) in the namespace that the tests run in; a
+client is started with ``link.command(…)`` or, where a single executable is wanted, through
+``link.write_wrapper``, and sees nothing but the link. Each client that shall have a link of its
+own gets one. ``link_emulator.c`` does the work and says what the weather does to a packet; the
+same seed gives the n-th packet of a direction the same fate.
+
+Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN), /dev/net/tun, a C compiler and nsenter. Nothing
+outlives the processes in it, however they end. The methods block for some microseconds and so
+do for any kind of test.
+"""
+
+import contextlib
+import ctypes
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+_CLONE_NEWNET = 0x40000000
+
+
+class LinkUnavailable(Exception):
+    """There can be no emulated link on this machine; the message says what is missing."""
+
+
+@attrs.frozen(kw_only=True)
+class Weather:
+    """What packets of one direction meet. Times in seconds, probabilities from 0 to 1."""
+
+    loss: float = 0.0
+    """Share of packets that are lost."""
+    burst: float = 1.0
+    """Mean number of packets lost in a row; 1 = each on its own."""
+    delay: float = 0.0
+    jitter: float = 0.0
+    """Up to this much is added to the delay, evenly spread; the order is kept."""
+    reorder: float = 0.0
+    """Share of packets that wait ``reorder_delay`` longer, so that others overtake them."""
+    reorder_delay: float = 0.01
+    duplicate: float = 0.0
+    rate: float | None = None
+    """Bit/s of the bottleneck, IP headers included."""
+    queue: int = 64 * 1024
+    """Bytes that wait before the bottleneck; what does not fit is dropped."""
+    down: bool = False
+    """Nothing gets through."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("loss", "reorder", "duplicate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: not a probability")
+        if self.burst < 1 or min(self.delay, self.jitter, self.reorder_delay) < 0:
+            raise ValueError("burst below 1, or a negative time")
+
+
+@attrs.frozen
+class Counters:
+    """Packets of one direction so far: ``received`` = all others but ``delivered``'s duplicates
+    and what still waits.
+    """
+
+    received: int
+    delivered: int
+    lost: int
+    queue_dropped: int
+    outage_dropped: int
+    reordered: int
+    duplicated: int
+    overflowed: int
+    """Lost for want of room in the emulator or the receiving device: a sign of an overloaded
+    machine.
+    """
+
+
+@attrs.define(eq=False)
+class Link:
+    """One link. ``up`` is from the client's namespace to the server."""
+
+    server_ip: str
+    client_ip: str
+    up: Weather
+    down: Weather
+    _process: "subprocess.Popen[str]"
+
+    def set(self, up: Weather | None = None, down: Weather | None = None) -> None:
+        """Change the weather from the next packet on; None leaves a direction as it is."""
+        for name, weather in (("up", up), ("down", down)):
+            if weather is not None:
+                self._ask(f"set {name} {_format(weather)}", "ok")
+        self.up, self.down = up or self.up, down or self.down
+
+    def seed(self, number: int) -> None:
+        """Start the sequence of fates again."""
+        self._ask(f"seed {number}", "ok")
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Nothing gets through, in either direction."""
+        up, down = self.up, self.down
+        self.set(attrs.evolve(up, down=True), attrs.evolve(down, down=True))
+        try:
+            yield
+        finally:
+            self.set(up, down)
+
+    def counters(self) -> tuple[Counters, Counters]:
+        """Those of ``up`` and ``down``."""
+        numbers = [int(word) for word in self._ask("stats").split()]
+        half = len(attrs.fields(Counters))
+        return Counters(*numbers[:half]), Counters(*numbers[half:])
+
+    def command(self, *argv: str) -> list[str]:
+        """``argv`` as a command that runs in the client's namespace."""
+        return ["nsenter", f"--net={self._namespace}", "--", *argv]
+
+    def write_wrapper(self, path: Path, executable: str) -> Path:
+        """An executable file that runs ``executable`` in the client's namespace with its own
+        arguments.
+        """
+        command = shlex.join(self.command(executable))
+        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """Sockets that are made within belong to the client's namespace. Don't wait in here."""
+        with open("/proc/thread-self/ns/net") as home, open(self._namespace) as far:
+            _enter(far.fileno())
+            try:
+                yield
+            finally:
+                _enter(home.fileno())
+
+    @property
+    def _namespace(self) -> str:
+        return f"/proc/{self._process.pid}/ns/net"
+
+    def _ask(self, line: str, expected: str | None = None) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        if not answer or answer.startswith("error") or expected not in (None, answer):
+            raise RuntimeError(f"link emulator: {line!r} was answered {answer!r}")
+        return answer
+
+
+def compile_emulator(directory: Path) -> Path:
+    """The emulator's executable, made in ``directory``."""
+    source = Path(__file__).with_name("link_emulator.c")
+    program = directory / "link_emulator"
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]
+    try:
+        subprocess.run(["cc", *flags, "-o", program, source], check=True)
+    except FileNotFoundError:
+        raise LinkUnavailable("the link emulator needs a C compiler (cc)") from None
+    return program
+
+
+@contextlib.contextmanager
+def open_link(
+    emulator: Path, *, up: Weather | None = None, down: Weather | None = None, seed: int = 1
+) -> Iterator[Link]:
+    """A link with the given weather, fair by default. Raises LinkUnavailable."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        raise LinkUnavailable("the link emulator needs root and /dev/net/tun")
+    with subprocess.Popen(
+        [emulator], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            if len(words) != 3:
+                raise LinkUnavailable(" ".join(words) or "the link emulator ended at once")
+            fair = Weather()
+            link = Link(words[1], words[2], fair, fair, process)
+            link.set(up, down)
+            link.seed(seed)
+            yield link
+        finally:
+            process.kill()
+
+
+def _format(weather: Weather) -> str:
+    return " ".join(
+        format(value, ".9g")
+        for value in (
+            weather.loss,
+            weather.burst,
+            weather.delay * 1e6,
+            weather.jitter * 1e6,
+            weather.reorder,
+            weather.reorder_delay * 1e6,
+            weather.duplicate,
+            weather.rate or 0.0,
+            weather.queue,
+            int(weather.down),
+        )
+    )
+
+
+def _enter(namespace: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
