@@ -2,7 +2,7 @@
 
 Nothing is taken from the process itself: environment, path and flags are handed in. Every value is
 read by the kind of its field, and an unknown key or a bad value ends with a ``ConfigError`` that
-names the setting and where it stood. ``_complete`` at the end holds what settings demand of each other.
+names the setting and where it stood. ``_complete`` holds what settings demand of each other.
 """
 
 import difflib
@@ -18,7 +18,8 @@ from typing import Any
 
 import attrs
 
-from ..errors import ConfigError
+from meet_trio.errors import ConfigError
+
 from .kinds import About, about_of
 from .records import Settings
 

@@ -1,0 +1,8 @@
+"""``python -m meet_trio`` is the command ``meet-trio``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The command ``meet-trio``: reads settings, sets logging up, runs the server.
+
+This is the only file that touches what belongs to the process: arguments, the environment, logging,
+standard output. A setting that cannot be used ends it with exit code 2 and one line that says why;
+SIGINT and SIGTERM end it with 0.
+
+Standard output gets what a person who started it wants to know, once it listens; the log goes to
+standard error.
+"""
+
+import argparse
+import fnmatch
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from .app import Running
+
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the return value is the process's exit code."""
+    if sys.version_info >= (3, 14):
+        found = ".".join(map(str, sys.version_info[:2]))
+        return _refuse(
+            f"this is Python {found}, and meet-trio needs 3.11, 3.12 or 3.13: trio-asyncio, which "
+            "it is built on, does not work with newer ones"
+        )
+    parser = _parser()
+    arguments = vars(parser.parse_args(argv))
+    if arguments.pop("command") is None:
+        parser.print_help(sys.stderr)
+        return 2
+    config_path: Path | None = arguments.pop("config")
+    flags = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        settings = load(flags, os.environ, config_path)
+    except ConfigError as error:
+        return _refuse(str(error))
+    set_up_logging(settings.process.log_level, settings.process.debug)
+    for warning in warnings_about(settings):
+        logging.getLogger("meet_trio.cli").warning("%s", warning)
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    # only now: --help and mistakes in the settings are answered without loading the server
+    from .app import run
+
+    try:
+        run(settings, started=lambda running: _greet(settings, running))
+    except BaseExceptionGroup as group:
+        leaves = list(_leaves(group))
+        if not all(isinstance(leaf, ConfigError) for leaf in leaves):
+            raise
+        return _refuse("; ".join(map(str, leaves)))
+    except ConfigError as error:
+        return _refuse(str(error))
+    return 0
+
+
+def _greet(settings: Settings, running: "Running") -> None:
+    lines = [f"meet-trio {__version__} listens on {running.url}"]
+    if settings.page:
+        lines.append(f"Open in a browser:  {running.url}")
+    if settings.demo.enabled:
+        lines.append(f"Token of the API:   {settings.http.auth_token}")
+        lines.append("This is demo mode: whoever reaches the page may open rooms.")
+    print("\n".join(lines), flush=True)
+
+
+def _refuse(why: str) -> int:
+    print(f"meet-trio: {why}", file=sys.stderr)
+    return 2
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+# Arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meet-trio",
+        description="A WebRTC selective forwarding server, a drop-in for the Kolab Meet server.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"meet-trio {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    serve = commands.add_parser(
+        "serve",
+        help="run the server; with no settings at all: in demo mode, on this machine only",
+        usage="meet-trio serve [--config FILE] [--SETTING VALUE ...]",
+        description=(
+            "Run the server. Settings are read from the environment, then from the TOML file, then "
+            "from flags; what comes later wins. In the file, --http-port is port in the table "
+            "[http], and so on. With no settings at all it runs in demo mode."
+        ),
+        epilog="Times are in seconds.",
+        allow_abbrev=False,
+    )
+    serve.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"TOML file of settings (env {CONFIG_VARIABLE})"
+    )
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for entry in entries():
+        name = entry.key.partition(".")[0]
+        if name not in groups:
+            groups[name] = serve.add_argument_group(f"[{name}]")
+        _add_flag(groups[name], entry)
+    return parser
+
+
+def _add_flag(group: argparse._ArgumentGroup, entry: Entry) -> None:
+    text = f"{entry.about.help} (env {entry.env}; default: {entry.default_text})"
+    text = text.replace("%", "%%")
+    if entry.about.kind.switch:
+        group.add_argument(
+            entry.flag,
+            dest=entry.key,
+            default=None,
+            action=argparse.BooleanOptionalAction,
+            help=text,
+        )
+    else:
+        name = entry.key.rpartition("_")[2].rpartition(".")[2].upper()
+        group.add_argument(entry.flag, dest=entry.key, metavar=name, help=text)
+
+
+# Logging
+
+
+def set_up_logging(level: str, debug: str | None) -> None:
+    """Log to standard error: this package from ``level`` on, libraries from warnings on.
+
+    ``debug`` are patterns as in the original's DEBUG variable, separated by commas or blanks; a
+    leading ``-`` excludes. What matches is logged in full. The original's names are understood:
+    ``kolabmeet-server`` is this package, ``kolabmeet-server:room`` its part ``meet_trio.room``.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    least = logging.getLevelNamesMapping()[level.upper()]
+    pattern = DebugPattern(debug or "")
+    handler.addFilter(
+        lambda record: (
+            record.levelno >= (least if _is_ours(record.name) else logging.WARNING)
+            or pattern.matches(record.name)
+        )
+    )
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)
+    logging.getLogger("meet_trio").setLevel(logging.DEBUG if pattern.wanted else least)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "meet_trio" or name.startswith("meet_trio.")
+
+
+class DebugPattern:
+    """Which loggers the variable DEBUG asks for."""
+
+    def __init__(self, text: str) -> None:
+        words = [word for word in re.split(r"[\s,]+", text) if word]
+        self.excluded = [word[1:] for word in words if word.startswith("-")]
+        self.wanted = [word for word in words if not word.startswith("-")]
+        # patterns that name neither this package nor the original may mean a library's logger
+        self.foreign = any(
+            not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
+        )
+
+    def matches(self, logger: str) -> bool:
+        """Whether a logger's records are all shown."""
+        names = [logger]
+        if _is_ours(logger):
+            part = logger.removeprefix("meet_trio").removeprefix(".")
+            names.append(f"kolabmeet-server:{part}" if part else "kolabmeet-server")
+        return _any_match(names, self.wanted) and not _any_match(names, self.excluded)
+
+
+def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
