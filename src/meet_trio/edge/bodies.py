@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from ..errors import BadRequest
+from meet_trio.errors import BadRequest
 
 MAX_JSON_DEPTH = 32
 """Levels of arrays and objects in a body; Kolab's own need four."""

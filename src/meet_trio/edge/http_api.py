@@ -16,9 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import BadRequest, LimitExceeded, MeetError, NotFound
-from ..live.registry import Registry
-from ..room import Role, parse_role
+from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
+from meet_trio.live.registry import Registry
+from meet_trio.room import Role, parse_role
+
 from .bodies import JsonObject, read_object, text_field
 
 logger = logging.getLogger("meet_trio.edge.http_api")

@@ -7,8 +7,8 @@ or the peer exists.
 
 import logging
 
-from ..live.registry import Registry
-from ..socketio import Handler, Socket
+from meet_trio.live.registry import Registry
+from meet_trio.socketio import Handler, Socket
 
 logger = logging.getLogger("meet_trio.edge.signaling")
 

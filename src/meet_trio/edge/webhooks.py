@@ -16,7 +16,7 @@ import attrs
 import httpx
 import trio
 
-from ..room import Webhook
+from meet_trio.room import Webhook
 
 logger = logging.getLogger("meet_trio.edge.webhooks")
 

@@ -11,15 +11,16 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
-from ..errors import BadRequest, NotFound, RequestError
-from ..media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
-from ..media.transport import WebRtcTransport
-from ..ortc import negotiate_producer
-from ..room import Outcome, Request, UnknownMethod, parse_request
-from ..room import requests as r
-from ..socketio import Event
+from meet_trio.errors import BadRequest, NotFound, RequestError
+from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
+from meet_trio.media.transport import WebRtcTransport
+from meet_trio.ortc import negotiate_producer
+from meet_trio.room import Outcome, Request, UnknownMethod, parse_request
+from meet_trio.room import requests as r
+from meet_trio.socketio import Event
+
 from .peer import Connection, LivePeer
-from .room import check_transport_limit
+from .room import check_transport_limit, random_ssrc
 
 logger = logging.getLogger("meet_trio.live.handlers")
 
@@ -32,20 +33,23 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
     if event.name != "request":
         return
     message = event.args[0] if event.args else None
-    method: object = message.get("method") if isinstance(message, dict) else None
+    if not isinstance(message, dict):
+        message = {}
+    # "undefined" is what the original's clients read when there is none
+    method, data = message.get("method", "undefined"), message.get("data")
     try:
-        data = message.get("data") if isinstance(message, dict) else None
         request = parse_request(method, data, peer.room.around.limits)
         outcome = await _call(peer, request)
     except RequestError as error:
         logger.info("peer %s: %s: %s", peer.id, method, error)
-        answer: list[object] = [500, _wire_error(method, error)]
+        known = not isinstance(error, UnknownMethod)
+        answer: list[object] = [500, f"request {method} failed" if known else str(error)]
         if connection.socket.handshake.query.get("details") == "1":
             answer.append(str(error))
         event.ack(*answer)
     except Exception:
         logger.exception("peer %s: %s failed", peer.id, method)
-        event.ack(500, _wire_error(method, None))
+        event.ack(500, f"request {method} failed")
     else:
         peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
 
@@ -55,12 +59,6 @@ def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
         return (None, outcome.result)
     # the original's two ways to say yes
     return (None,) if isinstance(request, r.Ping | r.DumpStats) else ()
-
-
-def _wire_error(method: object, error: RequestError | None) -> str:
-    if isinstance(error, UnknownMethod):
-        return str(error)
-    return f"request {method} failed"
 
 
 async def _call(peer: LivePeer, request: Request) -> Outcome:
@@ -146,7 +144,7 @@ def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
         request.kind,
         request.rtp_parameters,
         room.around.router_capabilities,
-        room.new_ssrc,
+        random_ssrc,  # of the router's own side, which nobody ever sees
         cname=peer.id,
     )
     room.check_streams_free(transport, rtp)

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 import trio
 
-from ..errors import RequestError
-from ..media.transport import TransportFailed, WebRtcTransport
-from ..socketio import CallTimeout, Disconnected, Event, Socket
+from meet_trio.errors import RequestError
+from meet_trio.media.transport import TransportFailed, WebRtcTransport
+from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket
 
 if TYPE_CHECKING:
     from .room import LiveRoom
@@ -93,7 +93,7 @@ class LivePeer:
     transports: dict[str, WebRtcTransport] = attrs.field(factory=dict)
     _next_mid: int = 0
     _backlog: deque[tuple[str, Json]] = attrs.field(factory=deque)
-    _connected: trio.Event = attrs.field(factory=trio.Event)
+    _changed: trio.Event = attrs.field(factory=trio.Event)
     _mail: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
     ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
@@ -141,20 +141,25 @@ class LivePeer:
 
         Raises RequestUnanswered when it refuses, or has not answered ``request_tries`` times.
         """
-        for _ in range(self.settings.request_tries):
-            while self.connection is None:
-                await self._connected.wait()
+        timeouts = 0
+        while timeouts < self.settings.request_tries:
+            connection = self.connection
+            if connection is None:
+                await self._changed.wait()
+                continue
             try:
-                answer = await self.connection.socket.call(
+                answer = await connection.socket.call(
                     "request",
                     {"method": method, "data": data},
                     timeout=self.settings.request_timeout,
                 )
             except CallTimeout:
+                timeouts += 1
                 continue
             except Disconnected:
-                # its end is under way to ``run``; the next socket is asked anew
-                await trio.lowlevel.checkpoint()
+                # its end is on the way to ``run``; then the next socket is asked
+                while self.connection is connection:
+                    await self._changed.wait()
                 continue
             if answer and answer[0] is not None:
                 raise RequestUnanswered(f"{method}: the client answered {answer[0]!r}"[:200])
@@ -207,8 +212,7 @@ class LivePeer:
                     case _Ended(connection, on_purpose):
                         if connection is not self.connection:
                             continue  # another one has taken its place
-                        self.connection = None
-                        self._connected = trio.Event()
+                        self._set_connection(None)
                         if on_purpose:
                             return
                         deadline = trio.current_time() + self.settings.reconnect_grace
@@ -218,14 +222,18 @@ class LivePeer:
     def _let_in(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
         if self.connection is not None:
             self.connection.scope.cancel()
-        self.connection = connection
+        self._set_connection(connection)
         if greeting == "roomReady":
             self.room.peer_connected(self)
         self.notify(greeting, self.room.greeting(self) if greeting == "roomReady" else {})
         while self._backlog:
             self.notify(*self._backlog.popleft())
-        self._connected.set()
         self.nursery.start_soon(self._converse, connection)
+
+    def _set_connection(self, connection: Connection | None) -> None:
+        self.connection = connection
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def _converse(self, connection: Connection) -> None:
         on_purpose = False

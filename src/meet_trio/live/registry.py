@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
-from ..errors import LimitExceeded
-from ..media.engines import EngineHost
+from meet_trio.errors import LimitExceeded
+from meet_trio.media.engines import EngineHost
+
 from .room import LiveRoom, Surroundings
 
 logger = logging.getLogger("meet_trio.live.registry")

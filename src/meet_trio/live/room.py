@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
-from ..engine import ConsumerScore, Event, LayerChanged, ProducerScore
-from ..errors import BadRequest, LimitExceeded, NotFound, RequestError
-from ..media.dtls import DtlsBridge
-from ..media.engines import EngineError, EngineHost
-from ..media.transport import TransportSettings, WebRtcTransport
-from ..ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
-from ..room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
+from meet_trio.engine import ConsumerScore, Event, LayerChanged, ProducerScore
+from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.media.dtls import DtlsBridge
+from meet_trio.media.engines import EngineError, EngineHost
+from meet_trio.media.transport import TransportSettings, WebRtcTransport
+from meet_trio.ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
+from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
+
 from .peer import Handler, LivePeer, PeerSettings, RequestUnanswered
 from .streams import LiveConsumer, LiveProducer
 
@@ -175,6 +176,7 @@ class LiveRoom:
         for consumer_id in outcome.closed_consumers:
             if (consumer := self.consumers.pop(consumer_id, None)) is not None:
                 consumer.close()
+                self._ssrcs.difference_update(consumer.ssrcs())
         for producer_id in outcome.closed_producers:
             if (producer := self.producers.pop(producer_id, None)) is not None:
                 producer.close()
@@ -207,22 +209,22 @@ class LiveRoom:
         MID.
         """
         taken = [p.state.rtp.params for p in self.producers.values() if p.transport is transport]
-        ssrcs = {e.ssrc for params in taken for e in params.encodings if e.ssrc is not None}
+        ssrcs = {s for params in taken for e in params.encodings for s in (e.ssrc, e.rtx_ssrc)}
         for i, encoding in enumerate(rtp.params.encodings):
-            if encoding.ssrc in ssrcs:
-                raise BadRequest(
-                    f"rtpParameters.encodings[{i}].ssrc: in use on this transport already"
-                )
+            for name, ssrc in (("ssrc", encoding.ssrc), ("rtx.ssrc", encoding.rtx_ssrc)):
+                if ssrc is not None and ssrc in ssrcs:
+                    raise BadRequest(
+                        f"rtpParameters.encodings[{i}].{name}: in use on this transport already"
+                    )
         if rtp.params.mid is not None and rtp.params.mid in {params.mid for params in taken}:
             raise BadRequest("rtpParameters.mid: in use on this transport already")
 
     def new_ssrc(self) -> int:
-        """An SSRC that no stream of this room has; its clients see no others (RFC 3550 §8.1)."""
-        while True:
-            ssrc = secrets.randbelow(2**32 - 1) + 1
-            if ssrc not in self._ssrcs:
-                self._ssrcs.add(ssrc)
-                return ssrc
+        """An SSRC that no stream to a client of this room has (RFC 3550 §8.1)."""
+        while (ssrc := random_ssrc()) in self._ssrcs:
+            pass
+        self._ssrcs.add(ssrc)
+        return ssrc
 
     def transport_closed(self, peer: LivePeer, transport: WebRtcTransport) -> None:
         """What was on it is gone; the viewers of its producers are told."""
@@ -258,13 +260,14 @@ class LiveRoom:
         peer.nursery.start_soon(self._offer, peer, consumer)
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
-        try:
-            await peer.request("newConsumer", consumer.offer())
-        except RequestUnanswered as error:
-            logger.info("peer %s: %s", peer.id, error)
-            self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
-        else:
-            consumer.accept()
+        with consumer.offering:  # cancelled when the consumer is closed
+            try:
+                await peer.request("newConsumer", consumer.offer())
+            except RequestUnanswered as error:
+                logger.info("peer %s: %s", peer.id, error)
+                self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
+            else:
+                consumer.accept()
 
     # What the engine says
 
@@ -349,6 +352,10 @@ class LiveRoom:
                 for t in peer.transports.values()
             ],
         }
+
+
+def random_ssrc() -> int:
+    return secrets.randbelow(2**32 - 1) + 1
 
 
 def check_transport_limit(peer: LivePeer) -> None:

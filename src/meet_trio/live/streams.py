@@ -9,11 +9,11 @@ state.
 import attrs
 import trio
 
-from ..engine import Event
-from ..media.specs import consumer_spec, producer_spec
-from ..media.transport import WebRtcTransport
-from ..ortc import ConsumerRtp
-from ..room import Consumer, Producer
+from meet_trio.engine import Event
+from meet_trio.media.specs import consumer_spec, producer_spec
+from meet_trio.media.transport import WebRtcTransport
+from meet_trio.ortc import ConsumerRtp
+from meet_trio.room import Consumer, Producer
 
 
 @attrs.define(eq=False)
@@ -62,7 +62,7 @@ class LiveConsumer:
     producer: LiveProducer
     number: int
     accepted: bool = False
-    closed: bool = False
+    offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     @classmethod
     def open(
@@ -81,15 +81,18 @@ class LiveConsumer:
         return consumer
 
     def close(self) -> None:
-        self.closed = True
+        self.offering.cancel()
         self.transport.host.unwatch_consumer(self.number)
         self.transport.host.engine.remove_consumer(self.number)
+
+    def ssrcs(self) -> set[int]:
+        (encoding,) = self.rtp.params.encodings
+        return {ssrc for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc is not None}
 
     def accept(self) -> None:
         """The client has answered ``newConsumer``."""
         self.accepted = True
-        if not self.closed:
-            self.apply_pause()
+        self.apply_pause()
 
     def apply_pause(self) -> None:
         """Make the engine do what the state says."""

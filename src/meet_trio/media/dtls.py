@@ -33,7 +33,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsTransport,
 )
 
-from ..errors import MeetError
+from meet_trio.errors import MeetError
 
 logger = logging.getLogger("meet_trio.media.dtls")
 

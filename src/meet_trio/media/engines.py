@@ -16,7 +16,7 @@ from typing import Protocol
 
 import trio
 
-from ..engine import (
+from meet_trio.engine import (
     AudioLevel,
     ConsumerScore,
     DtlsDatagram,
@@ -32,7 +32,7 @@ from ..engine import (
     StatsReady,
     StreamStarted,
 )
-from ..errors import MeetError
+from meet_trio.errors import MeetError
 
 logger = logging.getLogger("meet_trio.media.engines")
 

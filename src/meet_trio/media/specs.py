@@ -1,7 +1,7 @@
 """Negotiated RTP parameters as the engine wants them: plain values, no names to look up."""
 
-from ..engine import ConsumerSpec, EncodingSpec, ProducerSpec
-from ..ortc import ConsumerRtp, ProducerRtp, RtpParameters
+from meet_trio.engine import ConsumerSpec, EncodingSpec, ProducerSpec
+from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpParameters
 
 
 def producer_spec(rtp: ProducerRtp, *, paused: bool) -> ProducerSpec:

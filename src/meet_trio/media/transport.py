@@ -23,8 +23,9 @@ from enum import Enum
 import attrs
 import trio
 
-from ..engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
-from ..errors import BadRequest, MeetError
+from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
+from meet_trio.errors import BadRequest, MeetError
+
 from .dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
 from .engines import EngineHost, TransportEvent
 

@@ -1,0 +1,269 @@
+"""The whole server as one task tree: ``serve`` for those who have a nursery, ``run`` for the
+command line.
+
+``serve`` starts things in order and, when it is cancelled from outside, ends them in the opposite
+one: everything inside runs shielded, so peers can still be told goodbye while rooms close. All of
+that has deadlines; the last resort is the shield's own.
+
+The only place that reads ``Settings``; everything below is handed the values it needs.
+"""
+
+import signal
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+
+import attrs
+import trio
+
+from . import ortc
+from .config import Settings, TurnSettings
+from .edge.front_door import FrontDoor, FrontDoorSettings
+from .edge.http_api import HttpApi, HttpApiSettings
+from .edge.signaling import signaling_handler, signaling_paths
+from .edge.site import build_site
+from .edge.webhooks import Outbox, WebhookSettings
+from .engine import EngineSettings
+from .errors import ConfigError
+from .live.handlers import handle_event
+from .live.peer import PeerSettings
+from .live.registry import Registry
+from .live.room import RoomSettings, Surroundings
+from .media.dtls import DtlsBridge, open_bridge
+from .media.engines import EngineHost, open_engine
+from .media.transport import TransportSettings
+from .room import RoomLimits
+from .socketio import Server as SocketServer
+from .socketio import Settings as SocketSettings
+from .wire.turn import turn_credentials
+
+_RESERVE = 0.2  # seconds of the time for shutdown that are kept for what comes after the outbox
+
+
+@attrs.frozen
+class Running:
+    """A server that has started. ``url`` is where its HTTP side is reached on this machine."""
+
+    url: str
+    port: int
+    registry: Registry
+    bridge: DtlsBridge
+    hosts: Sequence[EngineHost]
+
+
+async def serve(
+    settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a server until cancelled. ``started`` gets a ``Running``.
+
+    Raises ConfigError when an address cannot be listened on or a TLS file cannot be used.
+    """
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(_serve_shielded, settings, stop)
+        task_status.started(running)
+        try:
+            await trio.sleep_forever()
+        finally:
+            stop.set()
+
+
+def run(settings: Settings, *, started: Callable[[Running], None] = lambda running: None) -> None:
+    """Run a server until SIGINT or SIGTERM; ``started`` is called once it listens."""
+    trio.run(partial(_run, settings, started))
+
+
+async def _run(settings: Settings, started: Callable[[Running], None]) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            started(await nursery.start(serve, settings))
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+                break
+
+
+async def _serve_shielded(
+    settings: Settings, stop: trio.Event, *, task_status: trio.TaskStatus[Running]
+) -> None:
+    with trio.CancelScope(shield=True) as whole:
+        async with AsyncExitStack() as stack:
+            listeners = await _open_listeners(settings)
+            for listener in listeners:
+                stack.push_async_callback(listener.aclose)
+            bridge = await stack.enter_async_context(open_bridge())
+            hosts = [
+                await _open_host(stack, settings, index) for index in range(settings.media.workers)
+            ]
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            await _run_parts(settings, listeners, bridge, hosts, nursery, stop, whole, task_status)
+            nursery.cancel_scope.cancel()
+
+
+async def _run_parts(
+    settings: Settings,
+    listeners: Sequence[trio.SocketListener],
+    bridge: DtlsBridge,
+    hosts: Sequence[EngineHost],
+    nursery: trio.Nursery,
+    stop: trio.Event,
+    whole: trio.CancelScope,
+    task_status: trio.TaskStatus[Running],
+) -> None:
+    """Outbox, front door and registry live in ``nursery``; returns when they have been stopped in
+    order.
+    """
+    port = listeners[0].socket.getsockname()[1]
+    outbox = Outbox(
+        WebhookSettings(
+            url=settings.webhook.url,
+            token=settings.webhook.token,
+            timeout=settings.webhook.timeout,
+            tries=settings.webhook.tries,
+        )
+    )
+    registry = Registry(
+        hosts, partial(_surroundings, settings, bridge, outbox), max_rooms=settings.limits.rooms
+    )
+    api = HttpApi(
+        registry,
+        HttpApiSettings(
+            auth_token=settings.http.auth_token,
+            token_base=settings.http.token_base(port),
+            prefix=settings.http.path_prefix,
+            max_body_bytes=settings.http.max_body_bytes,
+        ),
+    )
+    sockets = SocketServer(_socket_settings(settings), {"/": signaling_handler(registry)})
+    door = FrontDoor(
+        app=build_site(api, page=settings.page, demo=settings.demo.enabled),
+        websocket=lambda stream, client: sockets.serve_websocket_stream(stream, client=client),
+        websocket_paths=signaling_paths(settings.http.path_prefix),
+        settings=_door_settings(settings),
+        tls=_tls(settings),
+    )
+    await nursery.start(outbox.run)
+    await nursery.start(door.serve, listeners)
+    async with trio.open_nursery() as rooms:
+        await rooms.start(registry.run)
+        task_status.started(Running(settings.http.page_url(port), port, registry, bridge, hosts))
+        await stop.wait()
+        whole.deadline = trio.current_time() + settings.process.shutdown_timeout
+        rooms.cancel_scope.cancel()
+    await outbox.drain(whole.deadline - _RESERVE)
+
+
+async def _open_listeners(settings: Settings) -> Sequence[trio.SocketListener]:
+    host, port = settings.http.host, settings.http.port
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        raise ConfigError(
+            f"http.host, http.port: cannot listen on {host}:{port}: {error}"
+        ) from None
+
+
+async def _open_host(stack: AsyncExitStack, settings: Settings, index: int) -> EngineHost:
+    media = settings.media
+    port = media.port + index if media.port else 0
+    engine = EngineSettings(
+        listen_ip=media.listen_ip, port=port, consent_timeout=media.consent_timeout
+    )
+    try:
+        return await stack.enter_async_context(open_engine(engine))
+    except OSError as error:
+        raise ConfigError(
+            f"media.listen_ip, media.port: cannot use {media.listen_ip}:{port}: {error}"
+        ) from None
+
+
+# Settings, handed down
+
+
+def _surroundings(
+    settings: Settings, bridge: DtlsBridge, outbox: Outbox, host: EngineHost
+) -> Surroundings:
+    signaling, limits = settings.signaling, settings.limits
+    return Surroundings(
+        host=host,
+        bridge=bridge,
+        settings=RoomSettings(
+            never_joined_timeout=settings.rooms.never_joined_timeout,
+            empty_timeout=settings.rooms.empty_timeout,
+            ice_servers=partial(_ice_servers, settings.turn),
+        ),
+        peer_settings=PeerSettings(
+            first_connection_timeout=signaling.first_connection_timeout,
+            reconnect_grace=signaling.reconnect_grace,
+            goodbye_timeout=settings.process.shutdown_timeout * 2 / 3,
+            request_timeout=signaling.request_timeout,
+            request_tries=signaling.request_tries,
+            max_transports=limits.transports_per_peer,
+        ),
+        transport_settings=TransportSettings(
+            announced_address=settings.media.announced_address,
+            connect_timeout=settings.media.connect_timeout,
+            max_incoming_bitrate=settings.media.max_incoming_bitrate,
+        ),
+        limits=RoomLimits(
+            nickname=limits.nickname,
+            chat_message=limits.chat_message,
+            app_data=limits.app_data,
+            peers=limits.peers_per_room,
+            producers_per_peer=limits.producers_per_peer,
+        ),
+        router_capabilities=ortc.router_capabilities(),
+        handle=handle_event,
+        webhook=outbox.put,
+    )
+
+
+def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str, object]] | None:
+    if turn.server is None:
+        return None
+    server: dict[str, object] = {"urls": [turn.server]}
+    if turn.static_secret is not None:
+        username, credential = turn_credentials(
+            turn.static_secret, peer_id, now, int(turn.credential_lifetime)
+        )
+        server |= {"username": username, "credential": credential}
+    return [server]
+
+
+def _socket_settings(settings: Settings) -> SocketSettings:
+    signaling = settings.signaling
+    return SocketSettings(
+        ping_interval=signaling.ping_interval,
+        ping_timeout=signaling.ping_timeout,
+        max_payload=signaling.max_payload,
+        handshake_timeout=signaling.handshake_timeout,
+        send_timeout=signaling.send_timeout,
+        max_outbox_packets=signaling.max_outbox,
+        max_json_depth=settings.limits.json_depth,
+    )
+
+
+def _door_settings(settings: Settings) -> FrontDoorSettings:
+    http = settings.http
+    return FrontDoorSettings(
+        max_head_bytes=http.max_head_bytes,
+        head_timeout=http.head_timeout,
+        send_timeout=http.send_timeout,
+        keep_alive_timeout=http.keep_alive_timeout,
+        max_strangers=http.max_strangers,
+        max_connections=http.max_connections,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    cert, key = settings.http.tls_cert, settings.http.tls_key
+    if cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # HTTP/2 is not offered: a websocket would come as something that the front door cannot tell
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"http.tls_cert, http.tls_key: cannot be used: {error}") from None
+    return context
