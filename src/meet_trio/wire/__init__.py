@@ -7,7 +7,7 @@ second. Functions that take bytes from the network end in ``_untrusted`` and rai
 and nothing else; builders raise ``ValueError`` when a field does not fit.
 """
 
-from ..errors import MeetError
+from meet_trio.errors import MeetError
 
 
 class WireError(MeetError, ValueError):

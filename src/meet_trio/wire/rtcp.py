@@ -165,7 +165,8 @@ def parse_rtcp_untrusted(data: bytes) -> tuple[RtcpPacket, ...]:
             raise WireError("RTCP: packet past the end")
         at += 4 + len(body)
         if first & 0x20:
-            if not body or not 1 <= body[-1] <= len(body) or body[-1] % 4:
+            # RFC 3550 wants a multiple of 4, but libwebrtc pads its transport-cc by 1 to 3
+            if not body or not 1 <= body[-1] <= len(body):
                 raise WireError("RTCP: wrong padding")
             body = body[: -body[-1]]
         try:
