@@ -78,6 +78,7 @@ export class Meeting {
   #levels = 0;
   #counter = 0;
   #rejoining = false;
+  #closing = false;
 
   constructor(options: MeetingOptions) {
     this.#options = options;
@@ -148,7 +149,8 @@ export class Meeting {
         ended: () => {
           clearTimeout(timer);
           if (!current()) return;
-          if (state === "live") void this.#rejoin();
+          if (this.#closing) this.#end("ended", "You ended this meeting for everyone.");
+          else if (state === "live") void this.#rejoin();
           else reject(new Plain("The meeting did not let you in. The link may be out of date."));
         },
       });
@@ -361,9 +363,11 @@ export class Meeting {
   }
 
   async endForAll(): Promise<void> {
+    this.#closing = true; // the connection may end before the answer comes
     if (await this.#ask("moderator:closeRoom", {}, "The meeting could not be ended.")) {
       this.#end("ended", "You ended this meeting for everyone.");
     }
+    this.#closing = false;
   }
 
   leave(): void {

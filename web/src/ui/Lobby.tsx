@@ -53,7 +53,7 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
     <main class="lobby">
       <header class="lobby-head">
         {onBack ? (
-          <button type="button" class="brand plain" onClick={onBack} aria-label="Back to the start">
+          <button type="button" class="brand plain" onClick={onBack} aria-label="Meet, back to the start">
             <Mark /> Meet
           </button>
         ) : (

@@ -154,7 +154,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
   const mayPublish = me === null || meeting.canPublish;
   const canShare = "getDisplayMedia" in (navigator.mediaDevices ?? {});
   return (
-    <footer class="toolbar" role="toolbar" aria-label="Meeting controls">
+    <footer class="toolbar" aria-label="Meeting controls">
       <RoundButton
         icon={micOn ? "mic" : "mic-off"}
         label={micOn ? "Mute microphone" : "Unmute microphone"}
