@@ -55,6 +55,9 @@ static void test_reports(void) {
   bytes b = bytes_hex("81c90001 01020304"); /* a count of one, and no block */
   CHECK(first(b.p, b.n, &p) && !mt_rtcp_read_report(&p, 0, &r));
   free(b.p);
+  b = bytes_hex("81c90006 01020304 11111111 80fffffb 00021234 0000004d abcdef01"); /* its last word is missing */
+  CHECK(first(b.p, b.n, &p) && !mt_rtcp_read_report(&p, 0, &r));
+  free(b.p);
   b = bytes_hex("80c80001 01020304");
   CHECK(first(b.p, b.n, &p) && !mt_rtcp_read_sender_info(&p, &s));
   free(b.p);
@@ -193,7 +196,7 @@ static void test_twcc_read(void) {
       "8fcd0004 00000001 00000002 00050001 00000007",               /* no chunk */
       "8fcd0005 00000001 00000002 00050001 00000007 4001 0000",     /* fine: the deltas are there */
       "8fcd0005 00000001 00000002 00050003 00000007 4003 0000",     /* six bytes of deltas, two there */
-      "8fcd0005 00000001 00000002 00050001 00000007 6001 0000",     /* reserved symbol */
+      "8fcd0006 00000001 00000002 00050001 00000007 6001 000000000000", /* reserved symbol */
       "8fcd0005 00000001 00000002 00050001 00000007 0000 0000",     /* runs of nothing */
       "8fcd0005 00000001 00000002 0005ffff 00000007 3fff 3fff",
       "8fcd0003 00000001 00000002 00050001",

@@ -121,6 +121,12 @@ static void test_write(void) {
   CHECK(memory_equals(out, n, "906f1234 01020304 aabbccdd bede0002 1061 e16162 000000"));
   CHECK(offsets[0] == 17 && offsets[1] == 0 && offsets[2] == 19);
 
+  for (size_t cap = 0; cap < n; cap++) {
+    bytes b = bytes_copy(out, cap);
+    CHECK(mt_rtp_write_header(b.p, cap, 111, false, 1, 2, 3, ext, 3, offsets) == 0);
+    free(b.p);
+  }
+
   ext[0].id = 0; /* nothing but skipped entries: no extension at all */
   ext[2].id = 0;
   CHECK(mt_rtp_write_header(out, sizeof out, 111, false, 1, 2, 3, ext, 3, offsets) == 12 && out[0] == 0x80);

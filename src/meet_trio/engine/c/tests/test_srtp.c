@@ -154,6 +154,22 @@ static void test_gcm_vectors(void) {
   mt_srtp_free(s);
 }
 
+/* CM authenticates the index word, so that E = 0 can be authentic: refused all the same. */
+static void test_cm_in_clear(void) {
+  mt_srtp *a = session(MT_SRTP_AES128_CM_SHA1_80, false), *b = session(MT_SRTP_AES128_CM_SHA1_80, true);
+  for (unsigned e = 0; e < 2; e++) {
+    uint8_t packet[8 + 4 + CM_TAG] = {0x80, 0xc9, 0, 1, 1, 2, 3, 4, (uint8_t)(e << 7), 0, 0, 1};
+    uint8_t tag[SHA_DIGEST_LENGTH];
+    mt_srtp_window w = {0};
+    size_t len;
+    cm_tag(&b->tx_rtcp, packet, 12, NULL, 0, tag);
+    memcpy(packet + 12, tag, CM_TAG);
+    CHECK(mt_srtcp_unprotect(a, &w, packet, sizeof packet, &len) == (e ? MT_SRTP_OK : MT_SRTP_BAD_AUTH));
+  }
+  mt_srtp_free(a);
+  mt_srtp_free(b);
+}
+
 static const char header_hex[] = "90e01234 01020304 aabbccdd bede0001 10ff0000"; /* with an extension */
 
 static bytes make_rtp(mt_srtp *s, uint64_t index, const void *payload, size_t n) {
@@ -212,7 +228,8 @@ static void test_truncated_and_altered(mt_srtp_profile profile) {
   uint64_t index;
   for (size_t n = 0; n < good.n; n++) {
     bytes cut = bytes_copy(good.p, n);
-    CHECK(mt_srtp_unprotect(a, &w, cut.p, cut.n, 20, &len, &index) != MT_SRTP_OK);
+    CHECK(mt_srtp_unprotect(a, &w, cut.p, cut.n, 20, &len, &index) ==
+          (n < 20 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
     free(cut.p);
   }
   for (size_t bit = 0; bit < 8 * good.n; bit++) {
@@ -231,7 +248,8 @@ static void test_truncated_and_altered(mt_srtp_profile profile) {
   w = (mt_srtp_window){0};
   for (size_t i = 0; i < n; i++) {
     bytes cut = bytes_copy(buffer, i);
-    CHECK(mt_srtcp_unprotect(a, &w, cut.p, cut.n, &len) != MT_SRTP_OK);
+    CHECK(mt_srtcp_unprotect(a, &w, cut.p, cut.n, &len) ==
+          (i < 12 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
     free(cut.p);
   }
   for (size_t bit = 0; bit < 8 * n; bit++) {
@@ -278,6 +296,9 @@ static void test_replay_and_rollover(mt_srtp_profile profile) {
   for (uint64_t index = 65536 + 1000; index < 4 * 65536; index += 20000)
     CHECK(feed(b, a, &w, index) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, w.highest + 40000) != MT_SRTP_OK); /* too far ahead to be guessed */
+  w = (mt_srtp_window){0};
+  CHECK(feed(b, a, &w, 5) == MT_SRTP_OK);
+  CHECK(feed(b, a, &w, 40000) == MT_SRTP_OK); /* there is no roll-over count before 0 */
   mt_srtp_free(a);
   mt_srtp_free(b);
 }
@@ -313,6 +334,7 @@ int main(void) {
   test_counter_mode();
   test_hmac_sha1();
   test_gcm_vectors();
+  test_cm_in_clear();
   for (unsigned i = 0; i < 3; i++) {
     test_both_directions(profiles[i]);
     test_truncated_and_altered(profiles[i]);

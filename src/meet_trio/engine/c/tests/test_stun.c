@@ -133,6 +133,10 @@ static void test_header(void) {
   b.p[3] = 4;
   CHECK(!mt_stun_parse_untrusted(b.p, b.n, &m));
   free(b.p);
+  b = message("80280004 00000000 00250000"); /* FINGERPRINT is right, but not the last */
+  mt_store32(b.p + HEADER + 4, fingerprint_of(b.p, HEADER));
+  CHECK(!mt_stun_parse_untrusted(b.p, b.n, &m));
+  free(b.p);
   b = message("00060204"); /* USERNAME of 516 bytes, there but longer than any ICE makes it */
   uint8_t long_message[HEADER + 4 + 516] = {0};
   memcpy(long_message, b.p, b.n);
