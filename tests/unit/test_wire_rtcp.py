@@ -223,7 +223,7 @@ def test_transport_feedback_bytes() -> None:
 
 
 def test_transport_feedback_padded_as_libwebrtc_does() -> None:
-    raw = bytes.fromhex("afcd00050000000100000002000000010000030020010702")
+    raw = bytes.fromhex("afcd00050000000100000002000000010000030020010701")
     (feedback,) = parse_rtcp_untrusted(raw)
     assert isinstance(feedback, TransportFeedback)
     assert feedback.deltas == (7,)
