@@ -1,0 +1,173 @@
+# shellcheck shell=bash
+# What tools/serve and tools/test do first: see that the system's packages are there, then keep .venv,
+# the built extension and the built page up to date. Every step leaves a stamp with the hash of what
+# it was made from and is skipped while that has not changed.
+#
+# Sourced, with the repository as working directory. Progress goes to standard error.
+
+venv=.venv
+venv_python=$venv/bin/python
+min_python=11 # of 3.x; see requires-python
+max_python=13
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+  say "$(basename "$0"): $*"
+  exit 1
+}
+
+# hash FILE...: one line for the contents of all the files, and the folder's path, since a virtual
+# environment does not survive being moved
+hash_of() { { pwd && cat -- "$@"; } | sha256sum | cut -d' ' -f1; }
+
+usable_python() {
+  "$1" -c "import sys; sys.exit(not (3, $min_python) <= sys.version_info[:2] <= (3, $max_python))" \
+    2>/dev/null
+}
+
+# prints the first interpreter that will do
+find_python() {
+  local candidate
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && usable_python "$candidate"; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+# prints the apt packages that are missing; WITH_TESTS=1 looks for those of the tests too.
+# What is asked is whether a thing is there, not whether apt brought it.
+missing_packages() {
+  local python name=python3
+  command -v cc >/dev/null || echo gcc libc6-dev
+  [[ -e /usr/include/stdio.h ]] || echo libc6-dev
+  command -v pkg-config >/dev/null || echo pkg-config
+  pkg-config --exists libcrypto 2>/dev/null || echo libssl-dev
+  if python=$(find_python); then
+    # an interpreter beside the distribution's own has its parts under its own name
+    [[ $python == python3 ]] || name=$python
+    "$python" -c 'import venv, ensurepip' 2>/dev/null || echo "$name-venv"
+    "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
+      echo "$name-dev"
+  else
+    echo python3 python3-venv python3-dev
+  fi
+  [[ -d /etc/ssl/certs && -n $(ls -A /etc/ssl/certs) ]] || echo ca-certificates
+  if [[ -n ${WITH_TESTS:-} ]]; then
+    test_packages
+  fi
+}
+
+# chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests
+test_packages() {
+  command -v chromium >/dev/null || echo chromium
+  [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
+  PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || echo iproute2
+  command -v ping >/dev/null || echo iputils-ping
+}
+
+install_packages() {
+  local found newest as_root=()
+  found=$(missing_packages | tr '\n' ' ')
+  [[ -z ${found// /} ]] && return
+  if ! find_python >/dev/null && command -v python3 >/dev/null; then
+    newest=$(python3 --version)
+    say "$newest is not one of 3.$min_python to 3.$max_python, which this project needs."
+  fi
+  read -ra found <<<"$found"
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null ||
+      die "please install: ${found[*]}  (sudo apt-get install ${found[*]})"
+    as_root=(sudo -n)
+  fi
+  command -v apt-get >/dev/null || die "please install what Debian calls: ${found[*]}"
+  say "Installing ${found[*]}"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq -y --no-install-recommends "${found[@]}" >&2
+  find_python >/dev/null ||
+    die "no Python from 3.$min_python to 3.$max_python here; install python3.$max_python with its" \
+      "-venv and -dev packages"
+}
+
+make_venv() {
+  if [[ ! -x $venv_python ]] || ! usable_python "$venv_python" || [[ $(cat $venv/.path 2>/dev/null) != "$PWD" ]]; then
+    say "Making $venv"
+    "$(find_python)" -m venv --clear "$venv"
+    pwd >"$venv/.path"
+  fi
+}
+
+# install_requirements FILE: everything in FILE is locked by hash
+install_requirements() {
+  local stamp=$venv/.stamp-requirements lock hash
+  # the list for tests holds all that the list for serving does
+  for lock in requirements-dev.txt "$1"; do
+    [[ $(cat "$stamp" 2>/dev/null) == "$lock $(hash_of "$lock")" ]] && return
+  done
+  hash=$(hash_of "$1")
+  say "Installing Python packages ($1)"
+  "$venv_python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$1" >&2
+  echo "$1 $hash" >"$stamp"
+}
+
+# The package itself, editable: an import rebuilds the extension when its sources have changed.
+# install_package werror|plain: with werror, warnings of the C compiler are errors.
+install_package() {
+  local stamp=$venv/.stamp-package sources hash args=()
+  mapfile -t sources < <(find src pyproject.toml meson.build -name meson.build -o -name pyproject.toml |
+    LC_ALL=C sort)
+  hash=$(hash_of "${sources[@]}" "$(command -v cc)")
+  # a build with werror serves as well
+  case $(cat "$stamp" 2>/dev/null) in
+    "$hash werror" | "$hash $1") return ;;
+  esac
+  say "Building the extension"
+  rm -f "$stamp"
+  [[ $1 == werror ]] && args=(-Csetup-args=-Dwerror=true)
+  "$venv_python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+    "${args[@]}" --editable . >&2
+  echo "$hash $1" >"$stamp"
+}
+
+# npm's packages, as locked
+install_web_packages() {
+  local stamp=web/node_modules/.stamp hash
+  hash=$(hash_of web/package.json web/package-lock.json)
+  [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
+  say "Installing the page's packages"
+  npm --prefix web ci --silent --no-audit --no-fund >&2
+  echo "$hash" >"$stamp"
+}
+
+# The page, built into the package.
+build_page() {
+  local stamp=src/meet_trio/web/.stamp sources hash
+  mapfile -t sources < <(find web -path web/node_modules -prune -o -path web/test -prune -o \
+    -type f -print | LC_ALL=C sort)
+  hash=$(hash_of "${sources[@]}")
+  [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
+  install_web_packages
+  say "Building the page"
+  npm --prefix web run --silent build >&2
+  echo "$hash" >"$stamp"
+}
+
+# set_up REQUIREMENTS werror|plain: all of it. Two at a time would trip over each other.
+set_up() {
+  mkdir -p build
+  exec 9>build/.lock
+  flock 9
+  install_packages
+  make_venv
+  # node, npm, ninja and meson of the virtual environment
+  PATH=$PWD/$venv/bin:$PATH
+  export PATH
+  install_requirements "$1"
+  install_package "$2"
+  build_page
+  exec 9>&-
+}
