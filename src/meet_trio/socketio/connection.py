@@ -33,6 +33,7 @@ class Connection:
         self.id = sid
         self.handshake = handshake
         self.settings = settings
+        # nothing is carried any more, except a goodbye if being cancelled
         self.closed = trio.Event()
         self._session = Session(
             sid, handshake.eio, settings, websocket=websocket, now=trio.current_time()
@@ -108,6 +109,8 @@ class Connection:
             except* WebSocketGone as gone:
                 clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
                 self.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
+            finally:
+                self.closed.set()
 
     async def flush(self, websocket: WebSocket) -> None:
         """Send what is left of a goodbye."""

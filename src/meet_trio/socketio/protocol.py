@@ -122,8 +122,8 @@ class Protocol:
         if message.type is MessageType.CONNECT:
             return self._connect(message)
         self._set(namespace, after)
-        if before is NamespaceState.LEFT:
-            return None
+        if before is not NamespaceState.CONNECTED:
+            return None  # after the end of the namespace, or before it has begun
         match message:
             case Message(type=MessageType.EVENT, data=[name, *args]):
                 return EventCame(namespace, str(name), tuple(args), message.ack_id, message.size)

@@ -97,8 +97,11 @@ class _Client:
                 self._end_all(self._connection.reason)
         finally:
             # here with living sockets only if cancelled
-            for socket in list(self._sockets.values()):
-                socket.leave()
+            self._leave_all()
+
+    def _leave_all(self) -> None:
+        for socket in self._sockets.values():
+            socket.leave()
 
     async def _listen(self, nursery: trio.Nursery) -> None:
         happening: Happening | list[str | bytes] | None = self._protocol.start()
@@ -139,7 +142,12 @@ class _Client:
         ):
             return  # the client has left in the meantime
         socket = Socket(
-            secrets.token_urlsafe(15), namespace, handshake, self._connection, self._protocol
+            secrets.token_urlsafe(15),
+            namespace,
+            handshake,
+            self._connection,
+            self._protocol,
+            self._leave_all,
         )
         self._sockets[namespace] = socket
         self._without_namespace.deadline = math.inf

@@ -55,12 +55,14 @@ class Socket:
         handshake: Handshake,
         connection: Connection,
         protocol: Protocol,
+        leave_all: Callable[[], None],
     ) -> None:
         self.id = sid
         self.namespace = namespace
         self.handshake = handshake
         self._connection = connection
         self._protocol = protocol
+        self._leave_all = leave_all
         self._end: Reason | None = None
         self._inbox: deque[EventCame] = deque()
         self._inbox_bytes = 0
@@ -129,6 +131,7 @@ class Socket:
         """
         self.leave()
         if close:
+            self._leave_all()
             await self._connection.close()
         else:
             await trio.lowlevel.checkpoint()

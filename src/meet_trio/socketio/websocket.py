@@ -20,13 +20,10 @@ from trio_websocket import (
     WebSocketRequest,
     wrap_server_stream,
 )
+from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 logger = logging.getLogger("meet_trio.socketio.websocket")
-
-# an empty close frame: what Engine.IO's own server sends
-_NO_STATUS = 1005
-_TOO_BIG = 1009
 
 
 class WebSocketGone(Exception):
@@ -137,7 +134,10 @@ class WebSocket:
         try:
             return await connection.get_message()
         except ConnectionClosed as closed:
-            clean = closed.reason is not None and closed.reason.code not in (1006, _TOO_BIG)
+            clean = closed.reason is not None and closed.reason.code not in (
+                1006,
+                CloseReason.MESSAGE_TOO_BIG,
+            )
             raise WebSocketGone(clean=clean) from None
 
     async def send(self, message: str | bytes) -> None:
@@ -162,9 +162,13 @@ class WebSocket:
             await trio.aclose_forcefully(self._stream)
 
     async def _say_goodbye(self, connection: WebSocketConnection) -> None:
-        too_big = connection.closed is not None and connection.closed.code == _TOO_BIG
+        too_big = (
+            connection.closed is not None and connection.closed.code == CloseReason.MESSAGE_TOO_BIG
+        )
         try:
-            await connection.aclose(_NO_STATUS)
+            await connection.aclose(
+                CloseReason.NO_STATUS_RCVD
+            )  # empty, as Engine.IO's own server does
             if too_big:
                 # Unread bytes would make the kernel reset the connection, and the client lose the
                 # reason

@@ -1,0 +1,192 @@
+"""A Socket.IO server on in-memory streams, and a websocket client that shows every frame."""
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import attrs
+import trio
+import trio.testing
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    Pong,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+
+from meet_trio.socketio import Admit, EngineServer, Handler, Server, Settings, Socket
+
+EIO4 = "/socket.io/?EIO=4&transport=websocket"
+EIO3 = "/socket.io/?EIO=3&transport=websocket"
+
+
+@attrs.frozen
+class Closed:
+    """The server's close frame; 1006: the stream ended without one."""
+
+    code: int
+
+
+@attrs.frozen
+class Refusal:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+Frame = str | bytes | Closed | Ping | Pong
+
+
+class RawClient:
+    """Frames as they come. It answers nothing by itself: no ping, no close."""
+
+    def __init__(self, stream: trio.abc.Stream, target: str) -> None:
+        self.stream = stream
+        self.target = target
+        self._ws = WSConnection(ConnectionType.CLIENT)
+        self._frames: deque[Frame] = deque()
+        self._text = ""
+        self.refusal: Refusal | None = None
+
+    async def open(self, headers: Mapping[str, str] | None = None) -> Refusal | None:
+        """The server's refusal; None if it has accepted."""
+        extra = [(k.encode(), v.encode()) for k, v in (headers or {}).items()]
+        await self.send(Request(host="x", target=self.target, extra_headers=extra))
+        refusal = Refusal(0, {}, "")
+        while True:
+            for event in self._ws.events():
+                match event:
+                    case AcceptConnection():
+                        assert not event.extensions
+                        self._sort()
+                        return None
+                    case RejectConnection():
+                        headers = {k.decode(): v.decode() for k, v in event.headers}
+                        refusal = Refusal(event.status_code, headers, "")
+                    case RejectData():
+                        body = refusal.body + bytes(event.data).decode()
+                        refusal = attrs.evolve(refusal, body=body)
+                        if event.body_finished:
+                            return refusal
+            data = await self.stream.receive_some(65536)
+            assert data, "the stream ended in the opening handshake"
+            self._ws.receive_data(data)
+
+    async def send(self, event: object) -> None:
+        await self.stream.send_all(self._ws.send(event))
+
+    async def say(self, *messages: str | bytes) -> None:
+        for message in messages:
+            kind = TextMessage if isinstance(message, str) else BytesMessage
+            await self.send(kind(message))
+
+    async def hear(self) -> Frame:
+        """The next frame."""
+        while not self._frames:
+            try:
+                data = await self.stream.receive_some(65536)
+            except trio.BrokenResourceError:
+                data = b""
+            if not data:
+                return Closed(1006)
+            self._ws.receive_data(data)
+            self._sort()
+        return self._frames.popleft()
+
+    async def hear_all(self) -> list[Frame]:
+        """All frames up to and with the close."""
+        frames = [await self.hear()]
+        while not isinstance(frames[-1], Closed):
+            frames.append(await self.hear())
+        return frames
+
+    async def opened(self) -> dict[str, object]:
+        """What the Engine.IO handshake says."""
+        frame = await self.hear()
+        assert isinstance(frame, str)
+        assert frame[0] == "0"
+        opened = json.loads(frame[1:])
+        assert isinstance(opened, dict)
+        return opened
+
+    async def connect(self, namespace: str = "") -> str:
+        """Connect to a namespace in Engine.IO 4; the socket's id."""
+        await self.say("40" + namespace)
+        answer = await self.hear()
+        assert isinstance(answer, str)
+        assert answer.startswith("40" + namespace + "{"), answer
+        return str(json.loads(answer[len("40" + namespace) :])["sid"])
+
+    async def close(self) -> None:
+        """The closing handshake, begun or answered by the client."""
+        await self.send(CloseConnection(1000))
+
+    def _sort(self) -> None:
+        for event in self._ws.events():
+            match event:
+                case TextMessage() | BytesMessage():
+                    assert event.message_finished
+                    self._frames.append(
+                        event.data if isinstance(event.data, str) else bytes(event.data)
+                    )
+                case CloseConnection():
+                    self._frames.append(Closed(event.code))
+                case Ping() | Pong():
+                    self._frames.append(event)
+
+
+class Service:
+    """A server whose connections are tasks of this object's nursery."""
+
+    def __init__(self, server: Server | EngineServer, nursery: trio.Nursery) -> None:
+        self.server = server
+        self.nursery = nursery
+        self.over: list[float] = []
+        self.pair: Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]] = (
+            trio.testing.memory_stream_pair
+        )
+
+    def client(self, target: str = EIO4) -> RawClient:
+        """A client whose stream the server is about to serve."""
+        mine, theirs = self.pair()
+        self.nursery.start_soon(self._serve, theirs)
+        return RawClient(mine, target)
+
+    async def open(self, target: str = EIO4) -> RawClient:
+        """A client after both handshakes."""
+        client = self.client(target)
+        assert await client.open() is None
+        await client.opened()
+        return client
+
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        try:
+            await self.server.serve_websocket_stream(stream, client="192.0.2.1")
+        finally:
+            self.over.append(trio.current_time())
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    handlers: Handler | Mapping[str, Handler], admit: Admit | None = None, **settings: float
+) -> AsyncIterator[Service]:
+    """A server with these settings. In the end all connections must end by themselves."""
+    table = handlers if isinstance(handlers, Mapping) else {"/": handlers}
+    server = Server(Settings(**settings), table, admit=admit)  # type: ignore[arg-type]
+    async with trio.open_nursery() as nursery:
+        yield Service(server, nursery)
+
+
+async def echo(socket: Socket) -> None:
+    """Sends every event back and acknowledges it with its arguments."""
+    while True:
+        event = await socket.receive()
+        event.ack(*event.args)
+        socket.emit(event.name, *event.args)
