@@ -41,6 +41,14 @@ export interface Receiving {
   firstFrame: number | null;
 }
 
+/** A consumer being made, and what the server has said of it meanwhile. */
+interface Arrival {
+  peerId: string;
+  paused: boolean;
+  gone: boolean;
+  done: Promise<void> | null;
+}
+
 export class MediaSession {
   readonly consumers = new Map<string, Receiving>();
   readonly producers = new Map<Slot, ms.Producer>();
@@ -53,6 +61,7 @@ export class MediaSession {
   readonly #iceServers: RTCIceServer[];
   readonly #options: MediaOptions;
   readonly #streams: Signal<ReadonlyMap<string, RemoteStream>>;
+  readonly #arriving = new Map<string, Arrival>();
   readonly #timers = new Map<string, number>();
   #receive: ms.Transport | null = null;
   #send: Promise<ms.Transport> | null = null;
@@ -96,10 +105,23 @@ export class MediaSession {
 
   // -- receiving ---------------------------------------------------------------------------------
 
-  /** Takes in a consumer the server has made. Asked again for the same one, it does nothing. */
-  async consume(info: NewConsumer): Promise<void> {
+  /** Takes in a consumer the server has made. Asked again for the same one, it makes no second. */
+  consume(info: NewConsumer): Promise<void> {
+    if (this.consumers.has(info.id)) return Promise.resolve();
+    let arrival = this.#arriving.get(info.id);
+    if (!arrival) {
+      arrival = { peerId: info.peerId, paused: info.producerPaused, gone: false, done: null };
+      this.#arriving.set(info.id, arrival);
+      const made = arrival;
+      arrival.done = this.#consume(info, made).finally(() => {
+        if (this.#arriving.get(info.id) === made) this.#arriving.delete(info.id);
+      });
+    }
+    return arrival.done ?? Promise.resolve();
+  }
+
+  async #consume(info: NewConsumer, arrival: Arrival): Promise<void> {
     if (!this.#receive || this.#closed) throw new Error("no receiving transport");
-    if (this.consumers.has(info.id)) return;
     const asked = performance.now();
     const source: Source = info.appData?.source ?? (info.kind === "audio" ? "mic" : "webcam");
     const consumer = await this.#receive.consume({
@@ -110,7 +132,10 @@ export class MediaSession {
       // tracks of one stream are kept in sync: the voice with its face, the screen by itself
       streamId: `${info.peerId}-${source === "screen" ? "screen" : "self"}`,
     });
-    if (this.#closed) throw new Error("closed");
+    if (this.#closed || arrival.gone) {
+      consumer.close();
+      return;
+    }
     this.consumers.set(info.id, { consumer, asked, firstFrame: null });
     this.#put({
       id: info.id,
@@ -118,12 +143,14 @@ export class MediaSession {
       kind: info.kind,
       source,
       track: consumer.track,
-      paused: info.producerPaused,
+      paused: arrival.paused,
       score: 10,
     });
   }
 
   closeConsumer(id: string): void {
+    const arrival = this.#arriving.get(id);
+    if (arrival) arrival.gone = true;
     this.consumers.get(id)?.consumer.close();
     this.consumers.delete(id);
     if (!this.#streams.value.has(id)) return;
@@ -136,9 +163,14 @@ export class MediaSession {
     for (const stream of this.#streams.value.values()) {
       if (stream.peerId === peerId) this.closeConsumer(stream.id);
     }
+    for (const [id, arrival] of this.#arriving) {
+      if (arrival.peerId === peerId) this.closeConsumer(id);
+    }
   }
 
   change(id: string, patch: Partial<Pick<RemoteStream, "paused" | "score">>): void {
+    const arrival = this.#arriving.get(id);
+    if (arrival && patch.paused !== undefined) arrival.paused = patch.paused;
     const stream = this.#streams.value.get(id);
     if (stream) this.#put({ ...stream, ...patch });
   }

@@ -20,6 +20,7 @@ export function Room({ meeting, link }: RoomProps) {
   const view = useMemo(() => new View(meeting), [meeting]);
   useEffect(() => () => view.dispose(), [view]);
   useShortcuts(meeting, view);
+  useEffect(keepAwake, []);
   const unread = view.unread.value;
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Meeting` : "Meeting";
@@ -242,6 +243,29 @@ function Toasts({ meeting }: { meeting: Meeting }) {
       <div role="alert">{draw(true)}</div>
     </div>
   );
+}
+
+/** Keeps a phone's screen on while the page is seen. The browser drops the lock when it is hidden. */
+function keepAwake(): () => void {
+  let lock: WakeLockSentinel | null = null;
+  let over = false;
+  const ask = async (): Promise<void> => {
+    if (document.visibilityState !== "visible" || !("wakeLock" in navigator)) return;
+    try {
+      lock = await navigator.wakeLock.request("screen");
+      if (over) await lock.release();
+    } catch {
+      // low battery, or not allowed: the screen may go dark
+    }
+  };
+  const changed = (): void => void ask();
+  document.addEventListener("visibilitychange", changed);
+  void ask();
+  return () => {
+    over = true;
+    document.removeEventListener("visibilitychange", changed);
+    void lock?.release().catch(() => undefined);
+  };
 }
 
 function useShortcuts(meeting: Meeting, view: View): void {

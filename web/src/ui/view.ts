@@ -1,9 +1,11 @@
 // What is open on the meeting screen: not part of the meeting, only of its view.
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, signal, untracked } from "@preact/signals";
 import type { Meeting } from "../meeting.ts";
 import { recall, remember } from "../prefs.ts";
 
 export type Panel = "none" | "chat" | "people";
+
+const shorten = (text: string): string => (text.length > 120 ? `${text.slice(0, 119)}…` : text);
 
 export class View {
   readonly panel = signal<Panel>("none");
@@ -20,8 +22,16 @@ export class View {
     this.unread = computed(
       () => meeting.chat.value.slice(this.#read.value).filter((message) => !message.own).length,
     );
+    let seen = meeting.chat.value.length;
     this.#stop = effect(() => {
-      if (this.panel.value === "chat") this.#read.value = meeting.chat.value.length;
+      const messages = meeting.chat.value;
+      const open = this.panel.value === "chat";
+      const fresh = messages.slice(seen).filter((message) => !message.own);
+      seen = messages.length;
+      untracked(() => {
+        if (open) this.#read.value = messages.length;
+        else for (const { name, text } of fresh) meeting.tell(`${name}: ${shorten(text)}`);
+      });
     });
   }
 
