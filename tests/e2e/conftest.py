@@ -1,0 +1,66 @@
+"""Fixtures of a real daemon and real browsers, for tests that a user could have made by hand."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+from support.daemon import STOP_DEADLINE, Daemon, start_daemon
+from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """One daemon for the tests of a file; must end in time, with exit code 0."""
+    running = start_daemon()
+    yield running
+    code, seconds = running.stop()
+    tracebacks = [line for line in running.log if "Traceback" in line]
+    assert (code, tracebacks) == (0, []), "".join(running.log[-80:])
+    assert seconds < STOP_DEADLINE
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    running = playwright.chromium.launch(
+        executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), ignore_default_args=["--mute-audio"]
+    )
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def join(browser: Browser) -> Iterator[Join]:
+    """``join(url, name, **query)``: a page of its own browser context, in the meeting."""
+    contexts = []
+
+    def enter(
+        url: str, name: str, *, browser: Browser = browser, wait: bool = True, **query: str
+    ) -> MeetingPage:
+        context = browser.new_context(
+            permissions=["camera", "microphone"],
+            viewport={"width": 1280, "height": 800},
+            ignore_https_errors=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        options = {"autojoin": "1", "name": name, **query}
+        page.goto(f"{url}?" + "&".join(f"{key}={value}" for key, value in options.items()))
+        participant = MeetingPage(page)
+        if wait:
+            participant.wait("window.meetTest && meetTest.state().joined")
+        return participant
+
+    yield enter
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def room(daemon: Daemon, browser: Browser) -> str:
+    return make_room(daemon, browser)

@@ -1,0 +1,225 @@
+"""Meetings in real browsers: what a person would try, counted instead of looked at."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Playwright
+from support.daemon import Daemon, start_daemon
+from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
+
+
+def frames(participant: MeetingPage) -> dict[str, int]:
+    return {
+        str(s["id"]): int(str(s["framesDecoded"]))
+        for s in participant.stats()
+        if s["kind"] == "video"
+    }
+
+
+def check_three(participants: list[MeetingPage]) -> None:
+    for participant in participants:
+        participant.wait_for_media(videos=2, audios=2)
+    for participant in participants:
+        stats = participant.stats()
+        assert len(stats) == 4
+        for s in stats:
+            assert s["packetsLost"] == 0, s
+
+
+def test_three_meet_with_simulcast(room: str, join: Join) -> None:
+    pages = [join(room, name) for name in ("Ada", "Bob", "Cy")]
+    check_three(pages)
+    # the top one of the layers arrives after the publisher's bandwidth estimate has grown
+    pages[0].wait(
+        "meetTest.stats().then(all => all.some(s => s.kind === 'video' && s.frameWidth === 1280))"
+    )
+    time.sleep(5)  # a measured stretch of the running meeting
+    for page in pages:
+        for s in page.stats():
+            if s["kind"] == "video":
+                assert float(str(s["framesPerSecond"])) >= 15, s
+                assert s["freezeCount"] == 0, s
+            assert s["packetsLost"] == 0, s
+    pages[0].screenshot("three-meet")
+
+
+def test_late_joiner_sees_everybody_within_a_second(room: str, join: Join) -> None:
+    pages = [join(room, name) for name in ("Ada", "Bob")]
+    for page in pages:
+        page.wait_for_media(videos=1, audios=1)
+    late = join(room, "Late")
+    late.wait_for_media(videos=2, audios=2)
+    first_frames = [s["timeToFirstFrame"] for s in late.stats() if s["kind"] == "video"]
+    print("first frames of the late joiner, ms:", first_frames)
+    assert all(ms is not None and float(str(ms)) < 1000 for ms in first_frames), first_frames
+
+
+def test_camera_off_and_on(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    bob.wait_for_media(videos=1, audios=1)
+    ada.click("cam-toggle")
+    bob.wait(
+        "meetTest.state().consumers.every(c => c.kind !== 'video' || c.paused)",
+    )
+    before = frames(bob)
+    ada.click("cam-toggle")
+    bob.wait(
+        f"""meetTest.stats().then(all => all.some(s => s.kind === 'video' && !s.paused &&
+        s.framesDecoded > ({before!r}[s.id] || 0) + 10))"""
+    )
+    bob.screenshot("camera-on-again")
+
+
+def test_leave_and_rejoin(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    ada.wait_for_media(videos=1, audios=1)
+    bob.click("leave-button")
+    ada.wait("meetTest.state().peers.length === 0 && meetTest.state().consumers.length === 0")
+    bob.click("rejoin-button")
+    bob.wait("window.meetTest && meetTest.state().joined")
+    ada.wait_for_media(videos=1, audios=1)
+    bob.wait_for_media(videos=1, audios=1)
+
+
+def test_ice_restart_goes_on(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    ada.wait_for_media(videos=1, audios=1)
+    bob.wait_for_media(videos=1, audios=1)
+    for page in (ada, bob):
+        page.page.evaluate("meetTest.restartIce()")
+    before = [frames(page) for page in (ada, bob)]
+    for page, old in zip((ada, bob), before, strict=True):
+        page.wait(
+            f"""meetTest.stats().then(all => all.every(s => s.kind !== 'video' ||
+            s.framesDecoded > {old!r}[s.id] + 30))"""
+        )
+        assert all(s["freezeCount"] == 0 for s in page.stats() if s["kind"] == "video")
+
+
+def test_a_lost_websocket_comes_back_unheard(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    ada.wait_for_media(videos=1, audios=1)
+    bob.page.evaluate("meetTest.interrupt()")
+    bob.wait("meetTest.state().phase === 'live'")
+    old = frames(ada)
+    ada.wait(
+        f"""meetTest.stats().then(all => all.some(s => s.kind === 'video' &&
+        s.framesDecoded > {old!r}[s.id] + 10))"""
+    )
+    assert len(ada.state["peers"]) == 1  # type: ignore[arg-type]
+
+
+def test_moderator_kicks(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    ada.wait("meetTest.state().peers.length === 1")
+    peer = ada.page.evaluate("meetTest.state().peers[0].id")
+    ada.click("people-toggle")
+    ada.click(f"more-{peer}")
+    ada.click(f"kick-{peer}")
+    bob.page.get_by_test_id("over").wait_for()
+    assert bob.page.get_by_test_id("over").get_attribute("data-why") == "kicked"
+    ada.wait("meetTest.state().peers.length === 0")
+    bob.screenshot("kicked")
+
+
+def test_chat_and_hand(room: str, join: Join) -> None:
+    ada, bob = join(room, "Ada"), join(room, "Bob")
+    bob.wait("meetTest.state().peers.length === 1")
+    ada.click("chat-toggle")
+    ada.page.get_by_test_id("chat-input").fill("Hello, <b>Bob</b>")
+    ada.click("chat-send")
+    bob.click("chat-toggle")
+    bob.page.get_by_test_id("chat-log").get_by_text("Hello, <b>Bob</b>").wait_for()
+    ada.click("hand-toggle")
+    bob.wait("meetTest.state().peers[0].raisedHand")
+
+
+@pytest.fixture
+def doomed_browser(playwright: Playwright) -> Iterator[tuple[Browser, Path]]:
+    """A browser of its own that the test may kill, found by its profile's marker."""
+    marker = Path(f"/proc/{os.getpid()}/doomed-{time.monotonic_ns()}")
+    running = playwright.chromium.launch(
+        executable_path=CHROMIUM,
+        args=[*CHROMIUM_FLAGS, f"--meet-trio-test={marker.name}"],
+    )
+    yield running, marker
+    running.close()
+
+
+def test_a_killed_browser_is_noticed(
+    room: str, join: Join, doomed_browser: tuple[Browser, Path]
+) -> None:
+    browser, marker = doomed_browser
+    ada = join(room, "Ada")
+    join(room, "Doomed", browser=browser)
+    ada.wait_for_media(videos=1, audios=1)
+    found = subprocess.run(
+        ["pgrep", "-f", "--", f"--meet-trio-test={marker.name}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for pid in map(int, found.stdout.split()):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    # the socket is lost, not left: ten seconds of grace
+    ada.wait("meetTest.state().peers.length === 0", timeout=15)
+    assert ada.state["consumers"] == []
+
+
+def test_over_tls(tmp_path: Path, browser: Browser, join: Join) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    daemon = start_daemon(SSL_CERT=str(cert), SSL_KEY=str(key))
+    try:
+        assert daemon.url.startswith("https://")
+        room = make_room(daemon, browser)
+        pages = [join(room, name) for name in ("Ada", "Bob", "Cy")]
+        check_three(pages)
+        pages[0].screenshot("three-meet-tls")
+    finally:
+        code, seconds = daemon.stop()
+    assert code == 0
+    assert seconds < 2
+    assert "Traceback" not in "".join(daemon.log)
+
+
+def test_ends_in_time_amid_a_meeting(browser: Browser, join: Join) -> None:
+    daemon: Daemon = start_daemon()
+    room = make_room(daemon, browser)
+    for name in ("Ada", "Bob"):
+        join(room, name)
+    code, seconds = daemon.stop()
+    assert code == 0
+    assert seconds < 2
+    assert "Traceback" not in "".join(daemon.log)

@@ -1,0 +1,80 @@
+"""A real daemon as a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import attrs
+import pytest
+
+START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
+STOP_DEADLINE = 2.0  # what the daemon promises
+
+
+@attrs.define(eq=False)
+class Daemon:
+    """``meet-trio serve`` in a process of its own. ``log`` grows while it runs."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: list[str]
+
+    @property
+    def port(self) -> int:
+        match = re.search(r":(\d+)/", self.url)
+        assert match is not None
+        return int(match.group(1))
+
+    def stop(self, deadline: float = STOP_DEADLINE) -> tuple[int, float]:
+        """SIGTERM; exit code and seconds that it took. Kills what does not end, and fails."""
+        start = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(deadline + 5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail("the daemon does not end:\n" + "".join(self.log[-50:]))
+        return code, time.monotonic() - start
+
+
+def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
+    """Demo mode on free ports of loopback, unless flags say otherwise."""
+    command = [sys.executable, "-m", "meet_trio.cli", "serve", "--demo"]
+    defaults = {"--http-port": "0", "--media-port": "0", "--media-workers": "1"}
+    for flag, value in defaults.items():
+        if flag not in flags:
+            command += [flag, value]
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    process = subprocess.Popen(
+        [*wrapper, *command, *flags],
+        env=keep | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    log: list[str] = []
+    found = threading.Event()
+    urls: list[str] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.append(line)
+            if (match := re.search(r"listens on (https?://\S+)", line)) is not None:
+                urls.append(match.group(1))
+            if line.startswith("Token of the API") or "demo mode" in line:
+                found.set()
+        found.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    if not found.wait(START_DEADLINE) or not urls:
+        process.kill()
+        process.wait()
+        pytest.fail("the daemon did not start:\n" + "".join(log))
+    return Daemon(process, urls[0], log)

@@ -1,0 +1,78 @@
+"""Real browsers with the meeting page in them. Screenshots are kept in ``artifacts/``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from playwright.sync_api import Browser, Page
+from support.daemon import Daemon
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+
+CHROMIUM = "/usr/bin/chromium"
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+    "--allow-loopback-in-peer-connection",
+)
+
+
+@attrs.define(eq=False)
+class MeetingPage:
+    """A page in the meeting."""
+
+    page: Page
+
+    @property
+    def state(self) -> dict[str, object]:
+        state: dict[str, object] = self.page.evaluate("meetTest.state()")
+        return state
+
+    def stats(self) -> list[dict[str, object]]:
+        stats: list[dict[str, object]] = self.page.evaluate("meetTest.stats()")
+        return stats
+
+    def wait(self, condition: str, timeout: float = 20.0) -> None:
+        """Until the JavaScript ``condition`` holds; it may await."""
+        self.page.wait_for_function(
+            f"async () => Boolean(await ({condition}))", timeout=timeout * 1000, polling=50
+        )
+
+    def wait_for_media(self, videos: int, audios: int, timeout: float = 20.0) -> None:
+        """Until so many videos show frames and so many sounds are heard."""
+        self.wait(
+            f"""meetTest.stats().then(all =>
+            all.filter(s => s.kind === 'video' && s.framesDecoded > 0).length >= {videos} &&
+            all.filter(s => s.kind === 'audio' && s.totalAudioEnergy > 0).length >= {audios})""",
+            timeout,
+        )
+
+    def click(self, test_id: str) -> None:
+        self.page.get_by_test_id(test_id).first.click()
+
+    def screenshot(self, name: str) -> None:
+        ARTIFACTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def make_room(daemon: Daemon, browser: Browser) -> str:
+    """The URL of a new room's page."""
+    context = browser.new_context(ignore_https_errors=True)
+    answer = context.request.post(f"{daemon.url}demo/rooms")
+    assert answer.ok
+    room_id = answer.json()["roomId"]
+    context.close()
+    return f"{daemon.url}room/{room_id}"
+
+
+Join = Callable[..., MeetingPage]
