@@ -61,6 +61,8 @@ export class MediaSession {
   readonly #iceServers: RTCIceServer[];
   readonly #options: MediaOptions;
   readonly #streams: Signal<ReadonlyMap<string, RemoteStream>>;
+  /** what the server has been told, and has acknowledged, to be paused */
+  readonly #toldPaused = new Set<Slot>();
   readonly #arriving = new Map<string, Arrival>();
   readonly #timers = new Map<string, number>();
   #receive: ms.Transport | null = null;
@@ -198,9 +200,10 @@ export class MediaSession {
     const producer = this.producers.get(slot);
     if (producer && !producer.closed) {
       if (producer.track !== track) await producer.replaceTrack({ track });
-      if (producer.paused) {
-        producer.resume();
+      producer.resume();
+      if (this.#toldPaused.has(slot)) {
         await this.#signaling.request("resumeProducer", { producerId: producer.id });
+        this.#toldPaused.delete(slot);
       }
       return;
     }
@@ -228,17 +231,19 @@ export class MediaSession {
   async pause(slot: Slot, release: boolean): Promise<void> {
     const producer = this.producers.get(slot);
     if (!producer || producer.closed) return;
-    if (!producer.paused) {
-      producer.pause();
-      await this.#signaling.request("pauseProducer", { producerId: producer.id });
-    }
+    producer.pause();
     if (release && producer.track) await producer.replaceTrack({ track: null });
+    if (!this.#toldPaused.has(slot)) {
+      await this.#signaling.request("pauseProducer", { producerId: producer.id });
+      this.#toldPaused.add(slot);
+    }
   }
 
   async stop(slot: Slot): Promise<void> {
     const producer = this.producers.get(slot);
     if (!producer) return;
     this.producers.delete(slot);
+    this.#toldPaused.delete(slot);
     producer.close();
     try {
       await this.#signaling.request("closeProducer", { producerId: producer.id });

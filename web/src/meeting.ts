@@ -95,6 +95,10 @@ export class Meeting {
     return this.phase.value === "over";
   }
 
+  get connected(): boolean {
+    return this.#signaling?.connected ?? false;
+  }
+
   get canPublish(): boolean {
     return has(this.me.value?.role ?? 0, Role.publisher);
   }
@@ -237,8 +241,10 @@ export class Meeting {
     const { method, data } = notice;
     switch (method) {
       case "roomBack":
-        if (this.phase.value === "reconnecting" && this.me.value) this.phase.value = "live";
-        session?.mend();
+        if (!session || !this.me.value) break;
+        this.phase.value = "live";
+        session.mend();
+        void this.sending.sync();
         break;
       case "newPeer":
         if (data.id === this.me.value?.id) break;

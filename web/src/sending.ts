@@ -4,12 +4,15 @@
 import { signal } from "@preact/signals";
 import { type LocalMedia, openScreen } from "./local-media.ts";
 import type { MediaSession, Slot } from "./media-session.ts";
+import { TimedOut } from "./signaling.ts";
 import { deviceWords } from "./words.ts";
 
 export interface SendingHost {
   /** null while there is no joined connection; another one after a new join */
   readonly session: MediaSession | null;
   readonly canPublish: boolean;
+  /** the signaling connection is there */
+  readonly connected: boolean;
   tell(text: string, urgent?: boolean): void;
 }
 
@@ -75,7 +78,7 @@ export class Sending {
     await this.#syncScreen();
   }
 
-  /** Sends all that is wanted, on a connection that has just been joined. */
+  /** Sends all that is wanted, on a connection that has just been joined or has come back. */
   async sync(): Promise<void> {
     if (!this.#host.canPublish) this.#silence();
     await Promise.all([this.#syncMic(), this.#syncCam(), this.#syncScreen()]);
@@ -168,8 +171,10 @@ export class Sending {
       try {
         await step(session);
       } catch (error) {
+        if (!current()) return;
         console.warn("sending", slot, error);
-        if (current()) this.#host.tell(`Your ${NAMES[slot]} could not be switched. Try again.`, true);
+        if (error instanceof TimedOut && !this.#host.connected) return; // sync() when it is back
+        this.#host.tell(`Your ${NAMES[slot]} could not be switched. Try again.`, true);
       }
     });
     this.#queues.set(slot, run);
