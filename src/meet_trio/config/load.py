@@ -174,10 +174,10 @@ def _from_file(table: Mapping[str, Entry], path: Path) -> dict[str, object]:
     groups = dict(_groups())
     found: dict[str, object] = {}
     for group, values in document.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {group}: a setting stands in a table, such as [http]")
         if group not in groups:
             raise ConfigError(f"{path}: [{group}]: unknown table{_did_you_mean(group, groups)}")
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: {group}: a table is wanted, [{group}]")
         names = [field.name for field in attrs.fields(groups[group])]
         for name, raw in values.items():
             if name not in names:

@@ -1,0 +1,296 @@
+"""Settings: sources and their order, defaults that depend on others, what is refused and how."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import pytest
+
+from meet_trio.config import HttpSettings, Settings, entries, load, warnings_about
+from meet_trio.config.document import markdown
+from meet_trio.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+TOKEN = {"AUTH_TOKEN": "sesame"}
+
+
+def loaded(
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    return load(
+        flags or {}, TOKEN if environ is None else environ, file, primary_address=lambda: "10.1.2.3"
+    )
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "meet.toml"
+
+
+def test_later_sources_win(toml: Path) -> None:
+    environ = {**TOKEN, "LISTENING_PORT": "1001", "PUBLIC_DOMAIN": "env.example"}
+    assert loaded(environ).http.port == 1001
+    toml.write_text("[http]\nport = 1002\n")
+    assert loaded(environ, {}, toml).http.port == 1002
+    settings = loaded(environ, {"http.port": "1003"}, toml)
+    assert (settings.http.port, settings.http.public_domain) == (1003, "env.example")
+    assert loaded({**environ, "MEET_TRIO_CONFIG": str(toml)}).http.port == 1002
+
+
+def test_variables_of_the_original(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.touch()
+    key.touch()
+    settings = loaded(
+        {
+            "AUTH_TOKEN": "sesame",
+            "TURN_SERVER": "turn:turn.example:3478?transport=udp",
+            "TURN_STATIC_SECRET": "north",
+            "WEBHOOK_URL": "https://kolab.example/api/webhooks/meet",
+            "WEBHOOK_TOKEN": "hook",
+            "SSL_CERT": str(cert),
+            "SSL_KEY": str(key),
+            "FORCE_WSS": "1",
+            "LISTENING_HOST": "192.0.2.1",
+            "LISTENING_PORT": "443",
+            "PUBLIC_DOMAIN": "meet.example:8443",
+            "ROUTER_SCALE_SIZE": "20",
+            "MEDIASOUP_NUM_WORKERS": "3",
+            "WEBRTC_LISTEN_IP": "192.0.2.2",
+            "WEBRTC_ANNOUNCED_ADDRESS": "media.example",
+            "DEBUG": "kolabmeet-server*",
+            # what else the original's compose file sets is not ours to judge
+            "NODE_ENV": "production",
+        }
+    )
+    http, media = settings.http, settings.media
+    assert (http.auth_token, http.host, http.port) == ("sesame", "192.0.2.1", 443)
+    assert (http.tls_cert, http.tls_key, http.force_wss) == (cert, key, True)
+    assert http.token_base(443) == "wss://meet.example:8443"
+    assert (settings.turn.server, settings.turn.static_secret) == (
+        "turn:turn.example:3478?transport=udp",
+        "north",
+    )
+    assert settings.webhook.url == "https://kolab.example/api/webhooks/meet"
+    assert settings.webhook.token == "hook"
+    assert (settings.rooms.spread_size, media.workers) == (20, 3)
+    assert (media.listen_ip, media.announced_address) == ("192.0.2.2", "media.example")
+    assert settings.process.debug == "kolabmeet-server*"
+    assert not settings.demo.enabled
+    assert not settings.page
+
+
+def test_none_and_empty_mean_without() -> None:
+    none = {"TURN_SERVER": "none", "SSL_CERT": "none", "SSL_KEY": "", "WEBHOOK_URL": "none"}
+    settings = loaded({**TOKEN, **none, "TURN_STATIC_SECRET": "north", "LISTENING_PORT": " "})
+    assert settings.turn.server is None
+    assert settings.webhook.url is None
+    assert settings.http.tls_cert is None
+    assert settings.http.port == 12443
+    assert settings.http.token_base(12443) == "ws://127.0.0.1:12443"
+
+
+def test_no_settings_at_all_is_a_demo_on_loopback() -> None:
+    first, second = (
+        loaded({"PATH": "/bin", "DEBUG": "*"}),
+        loaded({}, {"process.log_level": "debug"}),
+    )
+    for settings in (first, second):
+        assert settings.demo.enabled
+        assert settings.page
+        assert (settings.http.host, settings.http.port) == ("127.0.0.1", 12443)
+        assert settings.media.listen_ip == settings.media.announced_address == "127.0.0.1"
+        assert settings.turn.server is None
+    assert len(first.http.auth_token) >= 32
+    assert first.http.auth_token != second.http.auth_token
+
+
+@pytest.mark.parametrize(
+    "given", [{"LISTENING_PORT": "1"}, {"MEET_TRIO_DEMO_ENABLED": "off"}, {"SSL_CERT": "none"}]
+)
+def test_settings_without_a_token_are_refused(given: Mapping[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"AUTH_TOKEN.*--demo"):
+        loaded(given)
+
+
+def test_a_file_without_a_token_is_refused(toml: Path) -> None:
+    toml.touch()
+    with pytest.raises(ConfigError, match="AUTH_TOKEN"):
+        loaded({}, {}, toml)
+
+
+@pytest.mark.parametrize("name", ["http.host", "media.listen_ip"])
+def test_demo_beyond_loopback_wants_to_be_told(name: str) -> None:
+    flags = {"demo.enabled": True, name: "192.0.2.1"}
+    with pytest.raises(ConfigError, match=rf"{name}: .*--demo-allow-remote"):
+        loaded({}, flags)
+    allowed = loaded({}, {**flags, "demo.allow_remote": True})
+    assert "192.0.2.1" in (allowed.http.host, allowed.media.listen_ip)
+    for host in ("127.0.0.9", "::1", "[::1]", "localhost"):
+        assert loaded({}, {"demo.enabled": True, "http.host": host}).demo.enabled
+
+
+def test_demo_keeps_a_token_that_is_given() -> None:
+    assert loaded({}, {"demo.enabled": True, "http.auth_token": "mine"}).http.auth_token == "mine"
+
+
+def test_media_address_is_this_machine_s_unless_said() -> None:
+    media = loaded().media
+    assert (media.listen_ip, media.announced_address) == ("10.1.2.3", "10.1.2.3")
+    media = loaded({**TOKEN, "WEBRTC_LISTEN_IP": "0.0.0.0"}).media
+    assert (media.listen_ip, media.announced_address) == ("0.0.0.0", "10.1.2.3")
+    media = loaded({**TOKEN, "WEBRTC_ANNOUNCED_ADDRESS": "meet.example"}).media
+    assert (media.listen_ip, media.announced_address) == ("10.1.2.3", "meet.example")
+
+
+def test_turn_without_a_secret_is_refused_only_if_asked_for() -> None:
+    assert loaded().turn.server is None
+    with pytest.raises(ConfigError, match="TURN_STATIC_SECRET"):
+        loaded({**TOKEN, "TURN_SERVER": "turn:turn.example"})
+    assert (
+        loaded({**TOKEN, "TURN_STATIC_SECRET": "north"}).turn.server
+        == "turn:127.0.0.1:3478?transport=tcp"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"LISTENING_PORT": "abc"}, "LISTENING_PORT: 'abc': a whole number from 0 to 65535"),
+        ({"LISTENING_PORT": "65536"}, "LISTENING_PORT: '65536'"),
+        ({"LISTENING_PORT": "80.5"}, "LISTENING_PORT: '80.5'"),
+        ({"LISTENING_PORT": "inf"}, "LISTENING_PORT: 'inf'"),
+        ({"LISTENING_PORT": "1e999"}, "LISTENING_PORT: '1e999'"),
+        ({"LISTENING_HOST": "http://here"}, "LISTENING_HOST: "),
+        ({"LISTENING_HOST": "10.0.0.300"}, "LISTENING_HOST: "),
+        ({"FORCE_WSS": "maybe"}, "FORCE_WSS: 'maybe': on or off"),
+        ({"PUBLIC_DOMAIN": "https://meet.example"}, "PUBLIC_DOMAIN: "),
+        ({"PUBLIC_DOMAIN": "meet.example:99999"}, "PUBLIC_DOMAIN: "),
+        ({"PUBLIC_DOMAIN": "[::1"}, "PUBLIC_DOMAIN: "),
+        ({"SSL_CERT": "/nonexistent/cert.pem"}, "SSL_CERT: .*there is no file"),
+        ({"TURN_SERVER": "stun:turn.example"}, "TURN_SERVER: "),
+        ({"WEBHOOK_URL": "kolab.example/hook"}, "WEBHOOK_URL: "),
+        ({"WEBHOOK_URL": "http://[::1"}, "WEBHOOK_URL: "),
+        ({"WEBRTC_LISTEN_IP": "eth0"}, "WEBRTC_LISTEN_IP: "),
+        ({"MEDIASOUP_NUM_WORKERS": "0"}, "MEDIASOUP_NUM_WORKERS: "),
+        ({"MEET_TRIO_MEDIA_PLAIN_PORTS": "5000-4000"}, "MEET_TRIO_MEDIA_PLAIN_PORTS: "),
+        ({"MEET_TRIO_HTTP_CORS_ORIGINS": "kolab.example"}, "MEET_TRIO_HTTP_CORS_ORIGINS: "),
+        ({"MEET_TRIO_HTTP_PATH_PREFIX": "/a?b"}, "MEET_TRIO_HTTP_PATH_PREFIX: "),
+        (
+            {"MEET_TRIO_SIGNALING_REQUEST_TRYS": "3"},
+            "did you mean MEET_TRIO_SIGNALING_REQUEST_TRIES",
+        ),
+        ({"MEET_TRIO_CONFIG": "/nonexistent.toml"}, "/nonexistent.toml: No such file"),
+    ],
+)
+def test_a_bad_variable_is_named(environ: Mapping[str, str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        loaded({**TOKEN, **environ})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[http]\nprot = 1\n", r"\[http\] prot: unknown setting; did you mean port"),
+        ("[htp]\nport = 1\n", r"\[htp\]: unknown table; did you mean http"),
+        ("port = 1\n", "port: a setting stands in a table"),
+        ("http = 1\n", "http: a setting stands in a table"),
+        ("[http]\nport = true\n", r"\[http\] port: True: a whole number"),
+        ("[http]\nport = [1]\n", r"\[http\] port: \[1\]: a whole number"),
+        ("[http]\nhost = 1\n", r"\[http\] host: 1: an IP address or a host name"),
+        ("[http]\ncors_origins = [1]\n", r"\[http\] cors_origins: "),
+        ("[http]\nport = \n", "not TOML"),
+        ("[http]\nport = 1\nport = 2\n", "not TOML"),
+    ],
+)
+def test_a_bad_line_of_the_file_is_named(toml: Path, text: str, says: str) -> None:
+    toml.write_text(text)
+    with pytest.raises(ConfigError, match=rf"meet\.toml: .*{says}"):
+        loaded(TOKEN, {}, toml)
+
+
+def test_a_file_that_is_no_text_is_refused(toml: Path) -> None:
+    toml.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not TOML"):
+        loaded(TOKEN, {}, toml)
+
+
+def test_a_secret_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as raised:
+        loaded({"AUTH_TOKEN": "open sesame"})
+    assert str(raised.value).startswith("AUTH_TOKEN: a token")
+    assert "sesame" not in str(raised.value)
+    assert "sesame" not in repr(loaded())
+
+
+def test_names_that_a_cluster_sets_are_not_taken_for_settings() -> None:
+    loaded({**TOKEN, "MEET_TRIO_SERVICE_HOST": "10.0.0.1", "MEET_TRIO_PORT_80_TCP": "tcp://…"})
+
+
+def test_values_of_toml_keep_their_type(toml: Path) -> None:
+    toml.write_text(
+        '[http]\nforce_wss = true\npage = true\ncors_origins = ["https://a.example/", "*"]\n'
+        "[signaling]\nreconnect_grace = 2.5\nrequest_tries = 2\n"
+        '[media]\nplain_ports = "5000-5100"\n'
+    )
+    settings = loaded(TOKEN, {}, toml)
+    assert settings.http.force_wss is True
+    assert settings.page is True
+    assert settings.http.cors_origins == ("https://a.example", "*")
+    assert settings.signaling.reconnect_grace == 2.5
+    assert settings.signaling.request_tries == 2
+    assert settings.media.plain_ports == (5000, 5100)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:7/"),
+        ("::", "http://[::1]:7/"),
+        ("::1", "http://[::1]:7/"),
+        ("localhost", "http://localhost:7/"),
+    ],
+)
+def test_page_url(host: str, url: str) -> None:
+    assert HttpSettings(auth_token="x", host=host).page_url(7) == url
+
+
+def test_plain_http_beyond_loopback_is_warned_about() -> None:
+    assert any("TLS" in text for text in warnings_about(loaded()))
+    for fine in ({"FORCE_WSS": "on"}, {"LISTENING_HOST": "127.0.0.1"}):
+        assert not list(warnings_about(loaded({**TOKEN, **fine})))
+
+
+def test_every_default_is_a_value_that_could_be_given() -> None:
+    for entry in entries():
+        default = entry.default
+        if default not in (attrs.NOTHING, None, ()) and entry.key != "media.plain_ports":
+            assert entry.about.kind(str(default)) == default, entry.key
+
+
+def test_every_name_is_given_once() -> None:
+    table = list(entries())
+    for names in ([e.key for e in table], [e.env for e in table], [e.flag for e in table]):
+        assert len(set(names)) == len(names)
+
+
+def test_the_page_of_settings_is_current() -> None:
+    made = "make it anew with: python -m meet_trio.config.document > docs/settings.md"
+    assert (ROOT / "docs" / "settings.md").read_text() == markdown(), made
+
+
+def test_the_example_file_can_be_used(toml: Path) -> None:
+    example = (ROOT / "conf" / "meet-trio.toml").read_text()
+    toml.write_text(example)
+    assert load({}, TOKEN, toml).http.auth_token
+    # and so can every line that is commented out
+    lines = [line.removeprefix("# ") if "= " in line else line for line in example.splitlines()]
+    existing = str(ROOT / "LICENSE")
+    toml.write_text(
+        "\n".join(lines)
+        .replace("/etc/ssl/private/meet.key", existing)
+        .replace("/etc/ssl/certs/meet.pem", existing)
+    )
+    assert load({}, {}, toml).http.public_domain == "meet.example.org:12443"
