@@ -1,11 +1,13 @@
 // The meeting page is built into the Python package, which serves it at "/" with its files under
 // "/assets/". Nothing is inlined, so that the page runs under a strict Content-Security-Policy.
 import { defineConfig } from "vite";
+import { licenses } from "./licenses.ts";
 
 const daemon = "http://127.0.0.1:12443";
 
 export default defineConfig({
   base: "/",
+  plugins: [licenses()],
   build: {
     outDir: "../src/meet_trio/web",
     emptyOutDir: true,
