@@ -1,7 +1,7 @@
 // A Vite plugin: the licences of the packages that end up in the page, as `licenses.txt` beside it.
 // The page is shipped inside the Python package, and its parts ask for their notices to be kept.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Plugin } from "vite";
 
 export function licenses(): Plugin {
@@ -24,20 +24,12 @@ export function licenses(): Plugin {
 
 /** The folder of the installed package that a module comes from; null for our own. */
 function packageOf(id: string): string | null {
-  if (!id.includes("node_modules/")) return null;
-  let folder = dirname(id.replace(/^\0/, "").replace(/\?.*$/, ""));
-  while (folder !== dirname(folder)) {
-    const file = join(folder, "package.json");
-    // some packages have further package.json files inside that only say "type"
-    if (existsSync(file) && JSON.parse(readFileSync(file, "utf8")).version) return folder;
-    folder = dirname(folder);
-  }
-  return null;
+  return /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1] ?? null;
 }
 
 function notice(folder: string): string {
   const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
   const text = file ? readFileSync(join(folder, file), "utf8").trim() : "";
-  return `${name} ${version} (${license})\n\n${text}\n`;
+  return `${name} ${version} (${license ?? "see below"})\n\n${text}\n`;
 }
