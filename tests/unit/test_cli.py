@@ -1,0 +1,232 @@
+"""The command line: exit codes, what is printed where, what is logged.
+
+The server itself is replaced by one that only notes what it was given; the end-to-end tests run the
+real one.
+"""
+
+import logging
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from meet_trio import __version__, cli
+from meet_trio.config import Settings, entries
+from meet_trio.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for entry in entries():
+        monkeypatch.delenv(entry.env, raising=False)
+    monkeypatch.delenv("MEET_TRIO_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("meet_trio")
+    before = (root.level, list(root.handlers), ours.level)
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    ours.setLevel(before[2])
+
+
+class FakeApp:
+    """Stands in for ``meet_trio.app``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings: Settings | None = None
+        self.error: BaseException | None = None
+        module = types.ModuleType("meet_trio.app")
+        module.__dict__["run"] = self.run
+        monkeypatch.setitem(sys.modules, "meet_trio.app", module)
+        monkeypatch.setattr("meet_trio.app", module, raising=False)
+
+    def run(self, settings: Settings, *, started: Callable[[object], None]) -> None:
+        self.settings = settings
+        if self.error is not None:
+            raise self.error
+        started(types.SimpleNamespace(url="http://127.0.0.1:7/", port=7))
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> FakeApp:
+    return FakeApp(monkeypatch)
+
+
+def test_serve_without_settings_prints_page_and_token(
+    app: FakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["serve"]) == 0
+    assert app.settings is not None
+    said = capsys.readouterr().out
+    assert "Open in a browser:  http://127.0.0.1:7/" in said
+    assert app.settings.http.auth_token in said
+
+
+def test_serve_in_earnest_prints_no_token(
+    app: FakeApp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTH_TOKEN", "sesame")
+    assert cli.main(["serve", "--http-port", "7", "--http-force-wss"]) == 0
+    assert app.settings is not None
+    assert (app.settings.http.port, app.settings.http.force_wss) == (7, True)
+    out, err = capsys.readouterr()
+    assert "listens on http://127.0.0.1:7/" in out
+    assert "browser" not in out
+    assert "sesame" not in out + err
+
+
+def test_flags_beat_the_file(app: FakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "meet.toml"
+    file.write_text('[http]\nauth_token = "sesame"\nport = 1\nforce_wss = true\n')
+    assert cli.main(["serve", "--config", str(file), "--no-http-force-wss"]) == 0
+    assert app.settings is not None
+    assert (app.settings.http.port, app.settings.http.force_wss) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--http-port", "x"], "--http-port: 'x': a whole number"),
+        (["--http-port", "7"], "AUTH_TOKEN"),
+        (["--config", "/nonexistent.toml"], "/nonexistent.toml: No such file"),
+        (["--demo", "--http-host", "192.0.2.1"], "--demo-allow-remote"),
+    ],
+)
+def test_a_bad_setting_ends_it_with_2(
+    app: FakeApp, capsys: pytest.CaptureFixture[str], argv: list[str], says: str
+) -> None:
+    assert cli.main(["serve", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("meet-trio: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert app.settings is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "unknown"),
+    [
+        (["serve", "--prot", "1"], "--prot"),
+        # names are not guessed from their beginning
+        (["serve", "--http-por", "1"], "--http-por"),
+        (["sreve"], "sreve"),
+    ],
+)
+def test_unknown_arguments_end_it_with_2(
+    capsys: pytest.CaptureFixture[str], argv: list[str], unknown: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+    assert ended.value.code == 2
+    assert unknown in capsys.readouterr().err
+
+
+def test_without_a_command_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "serve" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("192.0.2.1:12443: cannot listen"),
+        ExceptionGroup("", [ExceptionGroup("", [ConfigError("192.0.2.1:12443: cannot listen")])]),
+    ],
+)
+def test_a_setting_that_turns_out_bad_later_ends_it_the_same_way(
+    app: FakeApp, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    app.error = error
+    assert cli.main(["serve"]) == 2
+    assert capsys.readouterr().err == "meet-trio: 192.0.2.1:12443: cannot listen\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(app: FakeApp) -> None:
+    app.error = ExceptionGroup("", [ConfigError("x"), ZeroDivisionError()])
+    with pytest.raises(ExceptionGroup):
+        cli.main(["serve"])
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["serve", "--help"])
+    assert ended.value.code == 0
+    # argparse breaks lines where it likes
+    said = "".join(capsys.readouterr().out.split())
+    for entry in entries():
+        for part in (entry.flag, f"(env {entry.env};", f"default: {entry.default_text})"):
+            assert part.replace(" ", "") in said, entry.key
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"meet-trio {__version__}\n"
+
+
+def test_too_new_a_python_is_told_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    assert cli.main(["--version"]) == 2
+    said = capsys.readouterr().err
+    assert "Python 3.14" in said
+    assert "3.13" in said
+
+
+def test_help_does_not_load_the_server() -> None:
+    code = (
+        "import sys; from meet_trio import cli\n"
+        "try: cli.main(['serve', '--help'])\n"
+        "except SystemExit: sys.exit('trio' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 0
+
+
+# Logging
+
+
+def logged(capsys: pytest.CaptureFixture[str], level: str, debug: str | None) -> str:
+    """Which of some records come out, by first letter of level and name."""
+    cli.set_up_logging(level, debug)
+    for name in ("meet_trio.room", "meet_trio.engine", "hypercorn.error"):
+        logger = logging.getLogger(name)
+        for at in (logging.DEBUG, logging.INFO, logging.WARNING):
+            logger.log(at, "said")
+    lines = capsys.readouterr().err.splitlines()
+    return " ".join(f"{line.split()[2][0]}:{line.split()[3][:-1]}" for line in lines)
+
+
+ALL_OF_ROOM = "D:meet_trio.room I:meet_trio.room W:meet_trio.room"
+ALL_OF_ENGINE = "D:meet_trio.engine I:meet_trio.engine W:meet_trio.engine"
+ALL_OF_HYPERCORN = "D:hypercorn.error I:hypercorn.error W:hypercorn.error"
+INFO_OF_ENGINE = "I:meet_trio.engine W:meet_trio.engine"
+
+
+@pytest.mark.parametrize(
+    ("level", "debug", "comes"),
+    [
+        ("warning", None, "W:meet_trio.room W:meet_trio.engine W:hypercorn.error"),
+        ("info", "1", f"I:meet_trio.room W:meet_trio.room {INFO_OF_ENGINE} W:hypercorn.error"),
+        ("debug", None, f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:hypercorn.error"),
+        ("info", "kolabmeet-server*", f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:hypercorn.error"),
+        ("info", "kolabmeet-server:room", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:hypercorn.error"),
+        ("info", "*,-*engine", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} {ALL_OF_HYPERCORN}"),
+        ("info", "meet_trio.room mediasoup*", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:hypercorn.error"),
+    ],
+)
+def test_what_is_logged(
+    capsys: pytest.CaptureFixture[str], level: str, debug: str | None, comes: str
+) -> None:
+    assert logged(capsys, level, debug) == comes
