@@ -1,0 +1,299 @@
+"""Fakes for everything around ``meet_trio.live``: engine, bridge, sockets.
+
+They remember what was asked of them and refuse what the real ones would refuse.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+import trio.testing
+
+from meet_trio import ortc
+from meet_trio.engine import ConsumerSpec, Event, ProducerSpec
+from meet_trio.live.handlers import handle_event
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.registry import Registry
+from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
+from meet_trio.media.dtls import Fingerprint, SrtpKeys
+from meet_trio.media.engines import EngineHost
+from meet_trio.media.transport import TransportSettings
+from meet_trio.room import Role, RoomLimits, Webhook
+from meet_trio.socketio import CallTimeout, Disconnected, Handshake, Reason
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+
+
+class FakeEngine:
+    """Objects as the engine holds them: removing a transport removes what is on it."""
+
+    port = 44444
+    ip = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.transports: dict[int, tuple[str, str]] = {}
+        self.srtp: dict[int, int] = {}
+        self.producers: dict[int, int] = {}
+        self.producer_paused: dict[int, bool] = {}
+        self.consumers: dict[int, tuple[int, int]] = {}
+        self.consumer_paused: dict[int, bool] = {}
+
+    def add_transport(self, transport: int, ufrag: str, password: str) -> None:
+        assert transport not in self.transports
+        self.transports[transport] = (ufrag, password)
+
+    def restart_ice(self, transport: int, ufrag: str, password: str) -> None:
+        assert transport in self.transports
+        self.transports[transport] = (ufrag, password)
+
+    def set_max_incoming_bitrate(self, transport: int, bps: int) -> None:
+        assert transport in self.transports
+
+    def set_srtp(self, transport: int, profile: int, tx: bytes, rx: bytes) -> None:
+        assert transport in self.transports
+        self.srtp[transport] = profile
+
+    def send_dtls(self, transport: int, datagram: bytes) -> None:
+        pass
+
+    def remove_transport(self, transport: int) -> None:
+        del self.transports[transport]
+        self.srtp.pop(transport, None)
+        for number in [n for n, t in self.producers.items() if t == transport]:
+            self.remove_producer(number)
+        for number in [n for n, (t, _) in self.consumers.items() if t == transport]:
+            self.remove_consumer(number)
+
+    def add_producer(self, producer: int, transport: int, spec: ProducerSpec) -> None:
+        assert transport in self.transports
+        assert producer not in self.producers
+        self.producers[producer] = transport
+        self.producer_paused[producer] = spec.paused
+
+    def set_producer_paused(self, producer: int, paused: bool) -> None:
+        if producer in self.producers:
+            self.producer_paused[producer] = paused
+
+    def remove_producer(self, producer: int) -> None:
+        self.producers.pop(producer, None)
+        self.producer_paused.pop(producer, None)
+
+    def add_consumer(
+        self, consumer: int, transport: int, producer: int, spec: ConsumerSpec
+    ) -> None:
+        assert transport in self.transports
+        assert producer in self.producers
+        assert consumer not in self.consumers
+        self.consumers[consumer] = (transport, producer)
+        self.consumer_paused[consumer] = spec.paused
+
+    def set_consumer_paused(self, consumer: int, paused: bool) -> None:
+        if consumer in self.consumers:
+            self.consumer_paused[consumer] = paused
+
+    def remove_consumer(self, consumer: int) -> None:
+        self.consumers.pop(consumer, None)
+        self.consumer_paused.pop(consumer, None)
+
+    def request_stats(self, token: int) -> None:
+        pass  # a dead engine: nothing comes back
+
+    def is_empty(self) -> bool:
+        return not (self.transports or self.producers or self.consumers or self.srtp)
+
+
+class FakeDtlsSession:
+    """Shakes hands when ``complete`` is set, ends when ``goodbye`` is."""
+
+    def __init__(self) -> None:
+        self.complete = trio.Event()
+        self.goodbye = trio.Event()
+        self.fingerprints: Sequence[Fingerprint] = ()
+        self.running = False
+
+    def feed(self, datagram: bytes) -> None:
+        pass
+
+    async def run(
+        self, fingerprints: Sequence[Fingerprint], connected: Callable[[SrtpKeys], None]
+    ) -> None:
+        self.fingerprints = fingerprints
+        self.running = True
+        try:
+            await self.complete.wait()
+            connected(SrtpKeys(7, bytes(28), bytes(28)))
+            await self.goodbye.wait()
+        finally:
+            self.running = False
+
+
+class FakeBridge:
+    fingerprints = (Fingerprint("sha-256", "AA:BB"),)
+
+    def __init__(self) -> None:
+        self.sessions: list[FakeDtlsSession] = []
+
+    def open_session(self, send: Callable[[bytes], None]) -> FakeDtlsSession:
+        self.sessions.append(FakeDtlsSession())
+        return self.sessions[-1]
+
+
+@attrs.define(eq=False)
+class FakeEvent:
+    """A request of the client; ``answer`` is what it was acknowledged with."""
+
+    name: str
+    args: tuple[object, ...]
+    socket: "FakeSocket"
+    answer: list[object] | None = None
+
+    def ack(self, *args: object) -> None:
+        json.dumps(args, allow_nan=False)
+        assert self.answer is None, "acknowledged twice"
+        self.answer = list(args)
+        self.socket.log.append(("ack", *args))
+
+
+class FakeSocket:
+    """The client's end: ``ask`` sends requests, ``log`` is all that came, in order."""
+
+    def __init__(self, **query: str) -> None:
+        self.handshake = Handshake("/", query, {}, "192.0.2.1", 4)
+        self.log: list[tuple[object, ...]] = []
+        self.calls: list[tuple[str, dict[str, object]]] = []
+        self.answer_calls: list[object] | None = [None]
+        self.reason: Reason | None = None
+        self._send, self._receive = trio.open_memory_channel[FakeEvent](100)
+        self._end = trio.Event()
+
+    def notices(self, method: str | None = None) -> list[object]:
+        """Data of the notifications that came; with ``method`` None (method, data)."""
+        came = [entry[1:] for entry in self.log if entry[0] == "notice"]
+        return [(m, d) if method is None else d for m, d in came if method in (None, m)]
+
+    async def ask(self, method: str, **data: object) -> list[object]:
+        event = FakeEvent("request", ({"method": method, "data": data},), self)
+        self._send.send_nowait(event)
+        await trio.testing.wait_all_tasks_blocked()
+        assert event.answer is not None, f"{method} was not acknowledged"
+        return event.answer
+
+    def lose(self) -> None:
+        """The network takes it."""
+        self._finish(Reason.TRANSPORT_CLOSE)
+
+    def go(self) -> None:
+        """The client says 41."""
+        self._finish(Reason.CLIENT)
+
+    def _finish(self, reason: Reason) -> None:
+        if self.reason is None:
+            self.reason = reason
+            self._end.set()
+            self._send.close()
+
+    # what the server calls
+
+    def emit(self, event: str, message: dict[str, object]) -> None:
+        json.dumps(message, allow_nan=False)
+        assert event == "notification"
+        if self.reason is None:
+            self.log.append(("notice", message["method"], message["data"]))
+
+    async def call(self, event: str, message: dict[str, object], *, timeout: float) -> list[object]:  # noqa: ASYNC109
+        json.dumps(message, allow_nan=False)
+        assert event == "request"
+        if self.reason is not None:
+            raise Disconnected(self.reason)
+        self.calls.append((str(message["method"]), message["data"]))  # type: ignore[arg-type]
+        self.log.append(("call", message["method"], message["data"]))
+        await trio.lowlevel.checkpoint()
+        if self.answer_calls is not None:
+            return self.answer_calls
+        with trio.move_on_after(timeout):
+            await self._end.wait()
+            assert self.reason is not None
+            raise Disconnected(self.reason)
+        raise CallTimeout("no answer")
+
+    async def receive(self) -> FakeEvent:
+        try:
+            return await self._receive.receive()
+        except trio.EndOfChannel:
+            assert self.reason is not None
+            raise Disconnected(self.reason) from None
+
+    async def disconnect(self, *, close: bool = True) -> None:
+        await trio.lowlevel.checkpoint()
+        self._finish(Reason.SERVER)
+
+
+@attrs.define(eq=False)
+class World:
+    """A registry with one fake engine, in ``nursery``."""
+
+    nursery: trio.Nursery
+    room_settings: RoomSettings
+    peer_settings: PeerSettings
+    engine: FakeEngine = attrs.field(factory=FakeEngine)
+    bridge: FakeBridge = attrs.field(factory=FakeBridge)
+    webhooks: list[Webhook] = attrs.field(factory=list)
+    host: EngineHost = attrs.field(init=False)
+    registry: Registry = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.host = EngineHost(self.engine)  # type: ignore[arg-type]
+        self.registry = Registry([self.host], self._surroundings)
+
+    def _surroundings(self, host: EngineHost) -> Surroundings:
+        return Surroundings(
+            host=host,
+            bridge=self.bridge,  # type: ignore[arg-type]
+            settings=self.room_settings,
+            peer_settings=self.peer_settings,
+            transport_settings=TransportSettings("192.0.2.9"),
+            limits=RoomLimits(),
+            router_capabilities=ortc.router_capabilities(),
+            handle=handle_event,
+            webhook=self.webhooks.append,
+        )
+
+    async def enter(self, room: LiveRoom, role: Role = PARTICIPANT, **query: str) -> "Client":
+        """A new peer of the room, connected."""
+        invitation = room.invite(role)
+        client = Client(self, room, invitation.peer_id, invitation.auth_token)
+        await client.connect(**query)
+        return client
+
+    def hear(self, event: Event) -> None:
+        """The engine says something."""
+        self.host._hand_on(event)
+
+    def is_clean(self) -> bool:
+        """Nothing is left of any room."""
+        return (
+            self.engine.is_empty()
+            and not any(self.host.object_counts().values())
+            and not any(session.running for session in self.bridge.sessions)
+            and not self.registry.rooms
+        )
+
+
+@attrs.define(eq=False)
+class Client:
+    """A client with its sockets; ``socket`` is the newest."""
+
+    world: World
+    room: LiveRoom
+    id: str
+    token: str
+    socket: FakeSocket = attrs.field(init=False)
+
+    async def connect(self, **query: str) -> FakeSocket:
+        peer = self.room.admit(self.id, self.token)
+        assert peer is not None, "refused"
+        self.socket = FakeSocket(**query)
+        self.world.nursery.start_soon(peer.serve, self.socket)
+        await trio.testing.wait_all_tasks_blocked()
+        return self.socket

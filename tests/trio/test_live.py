@@ -1,0 +1,391 @@
+"""Rooms and peers as tasks, with a clock that jumps: who comes and goes, and what is left."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from support.live_fakes import Client, FakeSocket, World
+from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
+from trio.testing import MockClock
+
+from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged
+from meet_trio.errors import LimitExceeded
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.ortc import router_capabilities
+from meet_trio.room import Role
+
+FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
+EVERYTHING = Role(31)
+CAPABILITIES = receive_capabilities(router_capabilities().to_json())
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    room_settings: RoomSettings | None = None, peer_settings: PeerSettings | None = None
+) -> AsyncIterator[World]:
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, room_settings or RoomSettings(), peer_settings or PeerSettings())
+        await nursery.start(world.registry.run)
+        yield world
+        nursery.cancel_scope.cancel()
+    assert world.is_clean(), (world.engine, world.host.object_counts())
+
+
+async def transport(socket: FakeSocket, *, consuming: bool) -> str:
+    answer = await socket.ask(
+        "createWebRtcTransport", forceTcp=False, producing=not consuming, consuming=consuming
+    )
+    assert answer[0] is None
+    result = answer[1]
+    assert isinstance(result, dict)
+    return str(result["id"])
+
+
+async def join(client: Client, name: str = "x") -> None:
+    answer = await client.socket.ask("join", nickname=name, rtpCapabilities=CAPABILITIES)
+    assert answer[0] is None
+
+
+async def produce(client: Client, kind: str = "audio") -> str:
+    transport_id = await transport(client.socket, consuming=False)
+    if kind == "audio":
+        parameters = audio_parameters(mid="0", ssrc=1000, cname="c")
+    else:
+        parameters = video_parameters(
+            mid="1", encodings=[{"ssrc": 2000, "rtx": {"ssrc": 2001}}], cname="c"
+        )
+    source = "mic" if kind == "audio" else "webcam"
+    answer = await client.socket.ask(
+        "produce",
+        transportId=transport_id,
+        kind=kind,
+        rtpParameters=parameters,
+        appData={"source": source},
+    )
+    assert answer[0] is None, answer
+    result = answer[1]
+    assert isinstance(result, dict)
+    return str(result["id"])
+
+
+async def pair(world: World) -> tuple[LiveRoom, Client, Client]:
+    """Two joined peers, the second with a receiving transport."""
+    room = await world.registry.create_room()
+    ada, bob = await world.enter(room, EVERYTHING), await world.enter(room)
+    await join(ada, "Ada")
+    await transport(bob.socket, consuming=True)
+    await join(bob, "Bob")
+    return room, ada, bob
+
+
+async def test_first_socket_is_greeted_and_the_last_to_leave_ends_the_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada = await world.enter(room)
+        assert ada.socket.log == [("notice", "roomReady", {"iceServers": None, "roomId": room.id})]
+        assert await ada.socket.ask("ping") == [None]
+        ada.socket.go()
+        await trio.sleep(9)
+        assert room.id in world.registry.rooms
+        await trio.sleep(2)
+        assert not world.registry.rooms
+        assert [hook.event for hook in world.webhooks] == ["roomClosed"]
+
+
+async def test_room_that_nobody_joins_and_peer_that_never_connects_expire(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        room.invite(Role(3))
+        assert len(room.peers) == 1
+        await trio.sleep(61)
+        assert len(room.peers) == 0
+        assert room.id in world.registry.rooms
+        await trio.sleep(300)
+        assert not world.registry.rooms
+
+
+async def test_wrong_token_is_not_admitted(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        invitation = room.invite(Role(3))
+        assert room.admit(invitation.peer_id, "x" * 32) is None
+        assert room.admit("nobody", invitation.auth_token) is None
+        assert room.admit(invitation.peer_id, invitation.auth_token) is not None
+
+
+async def test_lost_socket_may_come_back_within_the_grace(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        bob.socket.lose()
+        await trio.sleep(9)
+        await ada.socket.ask("chatMessage", message="while you were out")
+        await bob.connect()
+        assert bob.socket.notices() == [
+            ("roomBack", {}),
+            (
+                "chatMessage",
+                {"peerId": ada.id, "nickname": "Ada", "message": "while you were out"},
+            ),
+        ]
+        await trio.sleep(60)
+        assert ada.socket.notices("peerClosed") == []
+        assert len(room.peers) == 2
+        bob.socket.lose()
+        await trio.sleep(11)
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+        assert room.admit(bob.id, bob.token) is None
+
+
+async def test_second_socket_takes_the_place_of_the_first(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        first = bob.socket
+        await bob.connect()
+        assert first.reason is not None
+        assert bob.socket.notices() == [("roomBack", {})]
+        assert await bob.socket.ask("ping") == [None]
+        # the first one's end, heard late, is no news
+        await trio.sleep(30)
+        assert bob.socket.reason is None
+        assert ada.socket.notices("peerClosed") == []
+
+
+async def test_leaving_on_purpose_is_heard_at_once(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.go()
+        await trio.testing.wait_all_tasks_blocked()
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+async def test_a_producer_reaches_who_has_joined_and_can_receive(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        producer_id = await produce(ada)
+        (call,) = bob.socket.calls
+        assert call[0] == "newConsumer"
+        assert call[1]["producerId"] == producer_id
+        assert call[1]["peerId"] == ada.id
+        assert len(world.engine.consumers) == 1
+        # a late one hears of it when its transport is there
+        cy = await world.enter(room)
+        await join(cy, "Cy")
+        assert cy.socket.calls == []
+        await transport(cy.socket, consuming=True)
+        assert [method for method, _ in cy.socket.calls] == ["newConsumer"]
+        await ada.socket.ask("closeProducer", producerId=producer_id)
+        assert bob.socket.notices("consumerClosed") == [{"consumerId": call[1]["id"]}]
+        assert world.engine.consumers == {}
+        assert world.engine.producers == {}
+
+
+async def test_video_flows_only_once_the_client_has_answered(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.answer_calls = None
+        await produce(ada, "video")
+        assert list(world.engine.consumer_paused.values()) == [True]
+        await trio.sleep(21)
+        # the second try of the same consumer, with a new socket in between
+        assert [data["id"] for _, data in bob.socket.calls] == [bob.socket.calls[0][1]["id"]] * 2
+        bob.socket.lose()
+        await bob.connect()
+        assert [method for method, _ in bob.socket.calls] == ["newConsumer"]
+        assert list(world.engine.consumer_paused.values()) == [False]
+
+
+@pytest.mark.parametrize("answer", [None, [500, "no"]])
+async def test_unanswered_or_refused_consumer_is_given_up(
+    autojump_clock: MockClock, answer: list[object] | None
+) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.answer_calls = answer
+        await produce(ada, "video")
+        await trio.sleep(61)
+        assert len(bob.socket.calls) == (3 if answer is None else 1)
+        assert world.engine.consumers == {}
+        # and not offered again by the next thing that happens
+        await ada.socket.ask("chatMessage", message="hi")
+        await trio.testing.wait_all_tasks_blocked()
+        assert world.engine.consumers == {}
+
+
+async def test_offer_ends_with_its_producer(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.answer_calls = None
+        producer_id = await produce(ada)
+        await ada.socket.ask("closeProducer", producerId=producer_id)
+        await trio.sleep(70)
+        assert len(bob.socket.calls) == 1
+
+
+async def test_pauses_reach_the_engine(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        producer_id = await produce(ada)
+        consumer_id = bob.socket.calls[0][1]["id"]
+        for method, key, id_, table, wanted in (
+            ("pauseProducer", "producerId", producer_id, world.engine.producer_paused, True),
+            ("resumeProducer", "producerId", producer_id, world.engine.producer_paused, False),
+        ):
+            assert await ada.socket.ask(method, **{key: id_}) == []
+            assert list(table.values()) == [wanted]
+        assert [m for m, _ in bob.socket.notices() if m.startswith("consumer")] == [  # type: ignore[misc]
+            "consumerPaused",
+            "consumerResumed",
+        ]
+        for method, wanted in (("pauseConsumer", True), ("resumeConsumer", False)):
+            assert await bob.socket.ask(method, consumerId=consumer_id) == []
+            assert list(world.engine.consumer_paused.values()) == [wanted]
+
+
+async def test_transport_that_does_not_connect_or_falls_silent_is_closed(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room, ada, _ = await pair(world)
+        transport_id = await transport(ada.socket, consuming=True)
+        await trio.sleep(3600)  # not asked to connect: it may wait
+        live = room.peers[ada.id].transports[transport_id]
+        answer = await ada.socket.ask(
+            "connectWebRtcTransport",
+            transportId=transport_id,
+            dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
+        )
+        assert answer == []
+        again = await ada.socket.ask(
+            "connectWebRtcTransport",
+            transportId=transport_id,
+            dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
+        )
+        assert again == [500, "request connectWebRtcTransport failed"]
+        await trio.sleep(31)
+        assert transport_id not in room.peers[ada.id].transports
+        assert live.number not in world.engine.transports
+
+        second = await transport(ada.socket, consuming=True)
+        live = room.peers[ada.id].transports[second]
+        await ada.socket.ask(
+            "connectWebRtcTransport",
+            transportId=second,
+            dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
+        )
+        world.bridge.sessions[-1].complete.set()
+        await trio.sleep(3600)
+        assert second in room.peers[ada.id].transports
+        world.hear(IceSilent(live.number))
+        await trio.testing.wait_all_tasks_blocked()
+        assert second not in room.peers[ada.id].transports
+
+
+async def test_a_lost_transport_takes_its_streams_along(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        await produce(ada)
+        (producing,) = room.peers[ada.id].transports.values()
+        producing.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(bob.socket.notices("consumerClosed")) == 1
+        assert world.engine.producers == {}
+        assert world.engine.consumers == {}
+
+
+async def test_kick_and_close(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        cy = await world.enter(room)
+        refused = await bob.socket.ask("moderator:kickPeer", peerId=cy.id)
+        assert refused == [500, "request moderator:kickPeer failed"]
+        assert await ada.socket.ask("moderator:kickPeer", peerId=cy.id) == []
+        assert cy.socket.notices("moderator:kickPeer") == [{}]
+        assert cy.socket.reason is not None
+        assert bob.socket.notices("peerClosed") == [{"peerId": cy.id}]
+        assert await ada.socket.ask("moderator:closeRoom") == []
+        assert len(bob.socket.notices("moderator:closeRoom")) == 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert bob.socket.reason is not None
+        assert ada.socket.reason is not None
+        assert not world.registry.rooms
+        assert [hook.event for hook in world.webhooks] == ["roomClosed"]
+
+
+async def test_errors_are_the_originals_and_details_are_for_those_who_ask(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        _, ada, _ = await pair(world)
+        plain = await ada.socket.ask("produce", transportId=7)
+        assert plain == [500, "request produce failed"]
+        assert await ada.socket.ask("dance") == [500, 'unknown request.method "dance"']
+        await ada.connect(details="1")
+        detailed = await ada.socket.ask("restartIce", transportId="nope")
+        assert detailed[:2] == [500, "request restartIce failed"]
+        assert "transportId" in str(detailed[2])
+
+
+async def test_advice_of_the_engine_reaches_the_viewer(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        await produce(ada, "video")
+        (consumer,) = room.consumers.values()
+        world.hear(ConsumerScore(consumer.number, 7))
+        await trio.testing.wait_all_tasks_blocked()
+        (score,) = bob.socket.notices("consumerScoreChanged")
+        assert isinstance(score, dict)
+        assert score["consumerId"] == consumer.state.id
+        assert score["score"]["score"] == 7
+        # of a simple stream there are no layers to speak of
+        world.hear(LayerChanged(consumer.number, 0))
+        await trio.testing.wait_all_tasks_blocked()
+        assert bob.socket.notices("consumerLayersChanged") == []
+
+
+async def test_limits(autojump_clock: MockClock) -> None:
+    settings = PeerSettings(max_transports=2)
+    async with open_world(peer_settings=settings) as world:
+        world.registry.max_rooms = 1
+        room = await world.registry.create_room()
+        with pytest.raises(LimitExceeded, match="rooms"):
+            await world.registry.create_room()
+        ada = await world.enter(room)
+        for _ in range(2):
+            await transport(ada.socket, consuming=True)
+        assert await ada.socket.ask("createWebRtcTransport") == [
+            500,
+            "request createWebRtcTransport failed",
+        ]
+
+
+async def test_backlog_of_a_missing_peer_is_bounded(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=PeerSettings(max_backlog=5)) as world:
+        room, ada, bob = await pair(world)
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        for i in range(7):
+            await ada.socket.ask("chatMessage", message=str(i))
+        assert bob.id not in room.peers
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+async def test_cancelled_amid_everything_leaves_nothing(autojump_clock: MockClock) -> None:
+    for moment in (0.0, 0.5, 10.5, 25.0):
+        async with open_world() as world:
+            room, ada, bob = await pair(world)
+            bob.socket.answer_calls = None
+            await produce(ada, "video")
+            bob.socket.lose()
+            await trio.sleep(moment)
+            room.close()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not world.registry.rooms
+            assert attrs.asdict(world.registry, recurse=False)["rooms"] == {}
