@@ -3,7 +3,8 @@
 import contextlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from typing import Any
 
 import attrs
 import trio
@@ -142,6 +143,89 @@ class RawClient:
                     self._frames.append(event)
 
 
+@attrs.frozen
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str | bytes
+
+
+class PollingClient:
+    """HTTP requests straight into the ASGI application."""
+
+    def __init__(self, server: Server | EngineServer, query: str) -> None:
+        self.server = server
+        self.query = query
+        self.gone = trio.Event()
+        """Set to make the client of a request that is under way go away."""
+
+    async def open(self) -> dict[str, object]:
+        """What the Engine.IO handshake says; later requests carry the session id."""
+        answer = await self.get()
+        assert answer.status == 200, answer
+        assert isinstance(answer.body, str)
+        opened = json.loads(answer.body[answer.body.index("{") :])
+        assert isinstance(opened, dict)
+        self.query += f"&sid={opened['sid']}"
+        return opened
+
+    async def get(self, **headers: str) -> Answer:
+        return await self.request("GET", **headers)
+
+    async def poll(self) -> str | bytes:
+        answer = await self.get()
+        assert answer.status == 200, answer
+        return answer.body
+
+    async def post(self, *chunks: str | bytes, **headers: str) -> Answer:
+        """Octets if the last chunk is bytes."""
+        octets = isinstance(chunks[-1], bytes)
+        headers.setdefault(
+            "content_type", "application/octet-stream" if octets else "text/plain;charset=UTF-8"
+        )
+        return await self.request("POST", *chunks, **headers)
+
+    async def request(self, method: str, *chunks: str | bytes, **headers: str) -> Answer:
+        """A header ``unfinished``: the client never sends the rest of the body."""
+        messages = deque(
+            {
+                "type": "http.request",
+                "body": chunk.encode() if isinstance(chunk, str) else chunk,
+                "more_body": number < len(chunks) - 1 or "unfinished" in headers,
+            }
+            for number, chunk in enumerate(chunks or ("",))
+        )
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                await trio.lowlevel.checkpoint()
+                return messages.popleft()
+            await self.gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            await trio.lowlevel.checkpoint()
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/socket.io/",
+            "query_string": self.query.encode(),
+            "headers": [
+                (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
+            ],
+            "client": ("192.0.2.1", 1234),
+        }
+        await self.server.asgi(scope, receive, send)
+        start, body = sent
+        fields = {name.decode(): value.decode() for name, value in start["headers"]}
+        assert int(fields["content-length"]) == len(body["body"])
+        text = fields["content-type"] != "application/octet-stream"
+        return Answer(start["status"], fields, body["body"].decode() if text else body["body"])
+
+
 class Service:
     """A server whose connections are tasks of this object's nursery."""
 
@@ -166,6 +250,9 @@ class Service:
         await client.opened()
         return client
 
+    def polling(self, query: str = "EIO=4&transport=polling") -> PollingClient:
+        return PollingClient(self.server, query)
+
     async def _serve(self, stream: trio.abc.Stream) -> None:
         try:
             await self.server.serve_websocket_stream(stream, client="192.0.2.1")
@@ -180,8 +267,18 @@ async def serve(
     """A server with these settings. In the end all connections must end by themselves."""
     table = handlers if isinstance(handlers, Mapping) else {"/": handlers}
     server = Server(Settings(**settings), table, admit=admit)  # type: ignore[arg-type]
-    async with trio.open_nursery() as nursery:
-        yield Service(server, nursery)
+    async with serve_with(server) as service:
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def serve_with(server: Server | EngineServer) -> AsyncIterator[Service]:
+    """``serve`` for a server that there is already."""
+    async with trio.open_nursery() as holder:
+        await holder.start(server.run)
+        async with trio.open_nursery() as nursery:
+            yield Service(server, nursery)
+        holder.cancel_scope.cancel()
 
 
 async def echo(socket: Socket) -> None:

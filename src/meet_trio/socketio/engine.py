@@ -1,7 +1,8 @@
 """The Engine.IO server: makes connections of websockets and polls, and gives each to a handler.
 
 A connection that begins as a websocket lives in the task that called ``serve_websocket_stream``, to
-its end.
+its end. One that begins by polling has no such task: it lives in ``run``, which must be running for
+``asgi`` to be of use; when it is upgraded, ``serve_websocket_stream`` only carries it.
 
 The handler's return ends the connection, and so does its exception, which is logged. When the task
 is cancelled, what waits in the outbox and the goodbye still go out, within ``close_timeout``.
@@ -15,7 +16,18 @@ import trio
 
 from .connection import Connection
 from .errors import Disconnected, Reason
-from .request import UNKNOWN_SID, BadRequest, parse_request_untrusted
+from .over_polling import Polling, Receive, Response, Scope, Send
+from .over_websocket import carry, say_goodbye, upgrade
+from .request import (
+    BAD_METHOD,
+    BAD_REQUEST,
+    UNKNOWN_SID,
+    BadRequest,
+    check_origin,
+    cors_headers,
+    parse_request_untrusted,
+)
+from .session import State
 from .settings import Handshake, Settings
 from .websocket import WebSocket, WebSocketGone
 
@@ -31,6 +43,17 @@ class EngineServer:
         self._settings = settings
         self._handler = handler
         self._connections: dict[str, Connection] = {}
+        self._polling: dict[str, Polling] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold the connections that began by polling, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            try:
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """Serve one websocket on a byte stream whose request head is still unread. Closes the
@@ -59,34 +82,112 @@ class EngineServer:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _serve_opened(self, websocket: WebSocket, client: str) -> None:
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application for long-polling; mount it at the path of the websockets. Raises
+        RuntimeError unless ``run`` is running.
+        """
+        if scope["type"] != "http":
+            raise ValueError("serves HTTP only; websockets go to serve_websocket_stream")
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        origin = headers.get("origin")
         try:
-            handshake, sid = parse_request_untrusted(
-                websocket.path, websocket.headers, client, "websocket"
-            )
-            if sid is not None:
-                raise BadRequest(UNKNOWN_SID)
+            check_origin(self._settings, origin)
+            response = await self._respond(scope, headers, receive)
         except BadRequest as error:
-            await websocket.reject(400, error.body)
+            response = Response(error.status, "application/json", error.body)
+        fields = [
+            (b"content-type", response.content_type.encode()),
+            (b"content-length", str(len(response.body)).encode()),
+            (b"cache-control", b"no-store"),
+            *cors_headers(self._settings, origin, preflight=scope["method"] == "OPTIONS"),
+        ]
+        await send({"type": "http.response.start", "status": response.status, "headers": fields})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _respond(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Response:
+        method = scope["method"]
+        if method == "OPTIONS":
+            return Response(204, "text/plain", b"")
+        client = scope["client"][0] if scope.get("client") else ""
+        target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        handshake, sid = parse_request_untrusted(target, headers, client, "polling")
+        if sid is None:
+            if method != "GET":
+                raise BadRequest(BAD_METHOD)
+            return self._open_polling(handshake)
+        connection = self._find(sid, handshake)
+        polling = self._polling.get(connection.id)
+        if polling is None:
+            raise BadRequest(BAD_REQUEST)
+        if method == "GET":
+            return await polling.poll(receive)
+        if method == "POST":
+            return await polling.post(headers.get("content-type", ""), receive)
+        raise BadRequest(BAD_REQUEST)
+
+    def _open_polling(self, handshake: Handshake) -> Response:
+        if self._nursery is None:
+            raise RuntimeError("run() is not running")
+        if len(self._polling) >= self._settings.max_polling:
+            return Response(503, "text/plain", b"")
+        connection = self._new_connection(handshake, websocket=False)
+        polling = self._polling[connection.id] = Polling(connection)
+        self._nursery.start_soon(self._live_polling, connection)
+        return polling.answer(connection.session.take())
+
+    async def _live_polling(self, connection: Connection) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._handle, connection)
+                nursery.start_soon(connection.keep_time)
+                await connection.closed.wait()
+                self._forget(connection)
+        finally:
+            # with an open session only if cancelled
+            connection.start_close(Reason.SERVER)
+            with trio.move_on_after(self._settings.close_timeout, shield=True):
+                await connection.closed.wait()
+            connection.fail(Reason.SERVER)
+            self._forget(connection)
+
+    async def _serve_opened(self, websocket: WebSocket, client: str) -> None:
+        connection = None
+        try:
+            headers = websocket.headers
+            check_origin(self._settings, headers.get("origin"))
+            handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
+            if sid is not None:
+                connection = self._find(sid, handshake)
+        except BadRequest as error:
+            await websocket.reject(error.status, error.body)
             return
         await websocket.accept()
-        await self._serve_websocket(websocket, handshake)
+        if connection is not None:
+            await upgrade(connection, websocket)
+        else:
+            await self._live_websocket(websocket, handshake)
 
-    async def _serve_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
+    async def _live_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
         connection = self._new_connection(handshake, websocket=True)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._handle, connection)
                 nursery.start_soon(connection.keep_time)
-                await connection.websocket_task(websocket)
-                await websocket.close()
+                await carry(connection, websocket)
+                self._forget(connection)
         finally:
-            # here with an open connection only if cancelled
-            connection.start_close(Reason.SERVER)
-            with trio.move_on_after(self._settings.close_timeout, shield=True):
-                await connection.flush(websocket)
-            connection.fail(Reason.SERVER)
-            del self._connections[connection.id]
+            self._forget(connection)
+            await say_goodbye(connection, websocket)
+
+    def _find(self, sid: str, handshake: Handshake) -> Connection:
+        connection = self._connections.get(sid)
+        if connection is None or connection.session.state is State.CLOSED:
+            raise BadRequest(UNKNOWN_SID)
+        if connection.handshake.eio != handshake.eio:
+            raise BadRequest(BAD_REQUEST)
+        return connection
 
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> Connection:
         # 120 random bits: a session id lets one post into the session
@@ -94,6 +195,10 @@ class EngineServer:
         connection = Connection(sid, handshake, self._settings, websocket=websocket)
         self._connections[sid] = connection
         return connection
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection.id, None)
+        self._polling.pop(connection.id, None)
 
     async def _handle(self, connection: Connection) -> None:
         try:

@@ -1,6 +1,7 @@
 """What a client's request says, and Engine.IO's errors for what it must not say. No I/O.
 
-Errors are status 400 with ``{"code":<n>,"message":<text>}``; the codes and texts are Engine.IO's.
+Errors are status 400 (Forbidden: 403) with ``{"code":<n>,"message":<text>}``; the codes and texts
+are Engine.IO's.
 """
 
 import json
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from .settings import Handshake
+from .settings import Handshake, Settings
 
 MAX_QUERY_FIELDS = 64
 
@@ -16,15 +17,17 @@ UNKNOWN_TRANSPORT = (0, "Transport unknown")
 UNKNOWN_SID = (1, "Session ID unknown")
 BAD_METHOD = (2, "Bad handshake method")
 BAD_REQUEST = (3, "Bad request")
+FORBIDDEN = (4, "Forbidden")
 UNSUPPORTED_VERSION = (5, "Unsupported protocol version")
 
 
 class BadRequest(Exception):
-    """The request is refused; ``body`` is the JSON to answer with."""
+    """The request is refused with ``status`` and JSON in ``body``."""
 
     def __init__(self, error: tuple[int, str]) -> None:
         super().__init__(error[1])
         code, message = error
+        self.status = 403 if error is FORBIDDEN else 400
         self.body = json.dumps({"code": code, "message": message}, separators=(",", ":")).encode()
 
 
@@ -54,3 +57,36 @@ def parse_request_untrusted(
         unquote(path), query, headers, client, eio=3 if query["EIO"] == "3" else 4
     )
     return handshake, query.get("sid")
+
+
+def check_origin(settings: Settings, origin: str | None) -> None:
+    """Raises BadRequest for a page that is not allowed. What is no browser sends no origin."""
+    allowed = settings.origins
+    if origin is not None and allowed is not None and not allowed & {"*", origin}:
+        raise BadRequest(FORBIDDEN)
+
+
+def cors_headers(
+    settings: Settings, origin: str | None, *, preflight: bool
+) -> list[tuple[bytes, bytes]]:
+    """What tells a browser that a page of another origin may read the answer (Fetch standard, CORS
+    protocol). Names are in lower case.
+    """
+    allowed = settings.origins
+    if origin is None or allowed is None or not allowed & {"*", origin}:
+        return []
+    if origin in allowed:
+        headers = [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-allow-credentials", b"true"),
+            (b"vary", b"Origin"),
+        ]
+    else:
+        headers = [(b"access-control-allow-origin", b"*")]
+    if preflight:
+        headers += [
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", b"content-type"),
+            (b"access-control-max-age", b"600"),
+        ]
+    return headers

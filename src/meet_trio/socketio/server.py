@@ -28,6 +28,7 @@ import trio
 from .connection import Connection
 from .engine import EngineServer
 from .errors import Disconnected, ProtocolError, Reason, Refused
+from .over_polling import Receive, Scope, Send
 from .protocol import (
     AckCame,
     ClientLeft,
@@ -58,6 +59,14 @@ class Server:
         self._admit = admit
         self._settings = settings
         self._engine = EngineServer(settings, self._converse)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """As ``EngineServer.run``: needed for ``asgi``."""
+        await self._engine.run(task_status=task_status)
+
+    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ``EngineServer.asgi``: long-polling."""
+        await self._engine.asgi(scope, receive, send)
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """As ``EngineServer.serve_websocket_stream``."""

@@ -79,7 +79,6 @@ class Session:
         self._outbox_bytes = 0
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
         self._dead_at = self._silence_ends(now) if revision == 3 else math.inf
-        self._upgrade_until = math.inf
         self._close_until = math.inf
         opening = {
             "sid": sid,
@@ -106,7 +105,7 @@ class Session:
             return math.inf
         if self.state is State.CLOSING:
             return self._close_until
-        return min(self._ping_at, self._dead_at, self._upgrade_until)
+        return min(self._ping_at, self._dead_at)
 
     def receive(self, packet: Packet, now: float) -> str | bytes | None:
         """Take a packet that came on the current way; the data if it is a message.
@@ -133,7 +132,7 @@ class Session:
         return None
 
     def tick(self, now: float) -> None:
-        """Do what is due: ping, give up on a silent client, on an upgrade, or on a goodbye."""
+        """Do what is due: ping, give up on a silent client or on a goodbye."""
         if self.state is State.CLOSING and now >= self._close_until:
             self.fail(Reason.TRANSPORT_CLOSE)
         if not self.is_open:
@@ -145,8 +144,6 @@ class Session:
             self._ping_at = math.inf
             self._dead_at = now + self._settings.ping_timeout
             self._put(Packet(PacketType.PING))
-        if now >= self._upgrade_until:
-            self.probe_lost()
 
     def send(self, data: str | bytes) -> None:
         """Put a message into the outbox. One that is full ends the session; a session that ends
@@ -177,12 +174,11 @@ class Session:
             or self.state is State.PROBED
         )
 
-    def websocket_comes(self, now: float) -> bool:
+    def websocket_comes(self) -> bool:
         """A websocket with this session's id. False if there already is one."""
         if Input.WEBSOCKET_COMES not in _NEXT[self.state]:
             return False
         self._change(Input.WEBSOCKET_COMES)
-        self._upgrade_until = now + self._settings.upgrade_timeout
         return True
 
     def receive_probe(self, packet: Packet) -> Packet | None:
@@ -194,7 +190,6 @@ class Session:
             return Packet(PacketType.PONG, "probe")
         if packet.type is PacketType.UPGRADE and self.state is State.PROBED:
             self._change(Input.UPGRADE)
-            self._upgrade_until = math.inf
             self._on_polling = False
             return None
         raise ProtocolError("unexpected packet while probing")
@@ -203,7 +198,6 @@ class Session:
         """The websocket being probed is gone; the session goes on with polling."""
         if Input.PROBE_LOST in _NEXT[self.state]:
             self._change(Input.PROBE_LOST)
-        self._upgrade_until = math.inf
 
     def close(self, reason: Reason, now: float) -> None:
         """Let what waits go out, within ``close_timeout``, then close."""

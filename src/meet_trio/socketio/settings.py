@@ -22,6 +22,12 @@ class Settings:
     # time without any namespace, at the start and after leaving the last
     connect_timeout: float = 45.0
     upgrade_timeout: float = 10.0
+    # sessions that began by polling, at one time
+    max_polling: int = 4096
+    # ``Origin`` of pages that may connect, e.g. ``https://meet.example``; ``*`` for all. None: not
+    # looked at, and no CORS headers, so that browsers let pages of other origins use websockets
+    # only
+    origins: frozenset[str] | None = None
     # one frame, or one answer to a poll, must be on its way in this time
     send_timeout: float = 10.0
     # for the goodbye: last packets and the closing handshake

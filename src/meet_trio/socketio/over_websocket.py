@@ -1,0 +1,103 @@
+"""A connection's packets over a websocket: one that was a websocket from the start, or an upgrade.
+
+An upgrade begins with a probe on the new websocket while polling still carries the session: the
+client sends ``2probe``, is answered ``3probe``, waits for its poll to return, and sends ``5``. From
+then on the websocket carries everything.
+"""
+
+import trio
+
+from .connection import Connection
+from .errors import ProtocolError, Reason
+from .packet import Packet, decode_frame_untrusted, encode_frame
+from .session import State
+from .websocket import WebSocket, WebSocketGone
+
+
+async def carry(connection: Connection, websocket: WebSocket) -> None:
+    """Carry packets over an accepted websocket until the session is closed or the websocket gone;
+    in the end both are true, unless cancelled.
+    """
+    try:
+        with connection.until_closed():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_write, connection, websocket)
+                await _read(connection, websocket)
+    except* WebSocketGone as gone:
+        clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
+        connection.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
+    finally:
+        connection.closed.set()
+    await websocket.close()
+
+
+async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
+    """What has to follow ``carry``: if it was cancelled, send what waits and close, within
+    ``close_timeout``; also when cancelled.
+    """
+    connection.start_close(Reason.SERVER)
+    try:
+        with trio.move_on_after(connection.settings.close_timeout, shield=True):
+            for packet in connection.session.take():
+                await websocket.send(_encode(connection, packet))
+    except WebSocketGone:
+        pass
+    finally:
+        connection.fail(Reason.SERVER)
+        await websocket.close()
+
+
+async def upgrade(connection: Connection, websocket: WebSocket) -> None:
+    """``carry`` for an accepted websocket of a client that polls, once it has been probed. A probe
+    that fails leaves the session to polling.
+    """
+    if not connection.session.websocket_comes():
+        return  # there is one already
+    try:
+        with connection.until_closed(), trio.move_on_after(connection.settings.upgrade_timeout):
+            while connection.session.state in (State.PROBING, State.PROBED):
+                packet = _decode(connection, await websocket.receive())
+                answer = connection.session.receive_probe(packet)
+                connection.changed()
+                if answer is not None:
+                    await websocket.send(_encode(connection, answer))
+    except (WebSocketGone, ProtocolError):
+        pass
+    finally:
+        connection.session.probe_lost()
+        connection.changed()
+    if connection.session.state is State.WEBSOCKET:
+        try:
+            await carry(connection, websocket)
+        finally:
+            await say_goodbye(connection, websocket)
+
+
+async def _read(connection: Connection, websocket: WebSocket) -> None:
+    while True:
+        frame = await websocket.receive()
+        try:
+            await connection.feed(_decode(connection, frame))
+        except ProtocolError:
+            connection.fail(Reason.PARSE_ERROR)
+
+
+async def _write(connection: Connection, websocket: WebSocket) -> None:
+    session = connection.session
+    while session.state is not State.CLOSED:
+        for packet in session.take():
+            await websocket.send(_encode(connection, packet))
+        if session.has_packets:
+            continue
+        if session.state is State.CLOSING:
+            await websocket.close()
+            return
+        await connection.wait_for_change()
+
+
+def _decode(connection: Connection, frame: str | bytes) -> Packet:
+    return decode_frame_untrusted(frame, connection.session.revision)
+
+
+def _encode(connection: Connection, packet: Packet) -> str | bytes:
+    return encode_frame(packet, connection.session.revision, b64=connection.b64)
