@@ -14,6 +14,7 @@ from wsproto.events import (
     AcceptConnection,
     BytesMessage,
     CloseConnection,
+    Event,
     Ping,
     Pong,
     RejectConnection,
@@ -78,15 +79,17 @@ class RawClient:
                             return refusal
             data = await self.stream.receive_some(65536)
             assert data, "the stream ended in the opening handshake"
-            self._ws.receive_data(data)
+            self._ws.receive_data(bytes(data))
 
-    async def send(self, event: object) -> None:
+    async def send(self, event: Event) -> None:
         await self.stream.send_all(self._ws.send(event))
 
     async def say(self, *messages: str | bytes) -> None:
         for message in messages:
-            kind = TextMessage if isinstance(message, str) else BytesMessage
-            await self.send(kind(message))
+            if isinstance(message, str):
+                await self.send(TextMessage(message))
+            else:
+                await self.send(BytesMessage(message))
 
     async def hear(self) -> Frame:
         """The next frame."""
@@ -97,7 +100,7 @@ class RawClient:
                 data = b""
             if not data:
                 return Closed(1006)
-            self._ws.receive_data(data)
+            self._ws.receive_data(bytes(data))
             self._sort()
         return self._frames.popleft()
 
