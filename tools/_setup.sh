@@ -139,7 +139,7 @@ install_web_packages() {
   hash=$(hash_of web/package.json web/package-lock.json)
   [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
   say "Installing the page's packages"
-  npm --prefix web ci --silent --no-audit --no-fund >&2
+  npm --prefix web ci --loglevel=error --no-audit --no-fund >&2
   echo "$hash" >"$stamp"
 }
 
@@ -152,7 +152,7 @@ build_page() {
   [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
   install_web_packages
   say "Building the page"
-  npm --prefix web run --silent build >&2
+  npm --prefix web run build --loglevel=error >&2
   echo "$hash" >"$stamp"
 }
 
