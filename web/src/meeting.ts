@@ -18,10 +18,9 @@ import {
   parseToken,
   type PeerInfo,
   Role,
-  type RoomReady,
 } from "./protocol.ts";
 import { Sending } from "./sending.ts";
-import { Signaling } from "./signaling.ts";
+import { Signaling, TimedOut } from "./signaling.ts";
 import { Speakers } from "./speakers.ts";
 import { Plain, words } from "./words.ts";
 
@@ -106,11 +105,16 @@ export class Meeting {
   // -- coming ------------------------------------------------------------------------------------
 
   async start(): Promise<void> {
-    try {
-      await this.#join();
-    } catch (error) {
-      console.warn("joining:", error);
-      this.#end("failed", words(error, "Joining the meeting did not work. Try again."));
+    for (let tries = this.#options.canRejoin ? 3 : 1; !this.#over; tries--) {
+      try {
+        await this.#join();
+        return;
+      } catch (error) {
+        console.warn("joining:", error);
+        // on a bad network the connection may be lost in the middle of joining
+        if (error instanceof TimedOut && tries > 1) continue;
+        this.#end("failed", words(error, "Joining the meeting did not work. Try again."));
+      }
     }
   }
 
@@ -131,12 +135,15 @@ export class Meeting {
       this.#signaling = new Signaling(token, {
         notified: (notice) => {
           if (!current()) return;
-          if (notice.method !== "roomReady") {
+          const { method } = notice;
+          if (method !== "roomReady" && !(method === "roomBack" && state === "waiting")) {
             this.#notified(notice);
           } else if (state === "waiting") {
             clearTimeout(timer);
             state = "entering";
-            this.#enter(round, notice.data).then(() => {
+            // roomBack to a page that was not there before: it crashed and was loaded anew
+            const iceServers = method === "roomReady" ? notice.data.iceServers : null;
+            this.#enter(round, iceServers ?? []).then(() => {
               state = "live";
               resolve();
             }, reject);
@@ -164,12 +171,12 @@ export class Meeting {
     });
   }
 
-  async #enter(round: number, ready: RoomReady): Promise<void> {
+  async #enter(round: number, iceServers: RTCIceServer[]): Promise<void> {
     const signaling = this.#signaling;
     if (!signaling) return;
     const session = await MediaSession.open(
       signaling,
-      ready.iceServers ?? [],
+      iceServers,
       this.#options,
       this.streams,
     );

@@ -1,11 +1,12 @@
 // Text beside the talk.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { clock, pieces } from "../text.ts";
 import { Icon } from "./icons.tsx";
+import type { View } from "./view.ts";
 
-export function Chat({ meeting }: { meeting: Meeting }) {
-  const [draft, setDraft] = useState("");
+export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
+  const draft = view.draft.value;
   const log = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const messages = meeting.chat.value;
@@ -20,9 +21,9 @@ export function Chat({ meeting }: { meeting: Meeting }) {
     event.preventDefault();
     const text = draft.trim();
     if (!text) return;
-    setDraft("");
+    view.draft.value = "";
     input.current?.focus(); // the button is disabled now and would lose the focus
-    if (!(await meeting.say(text))) setDraft((now) => now || text);
+    if (!(await meeting.say(text))) view.draft.value ||= text;
   };
 
   return (
@@ -67,7 +68,9 @@ export function Chat({ meeting }: { meeting: Meeting }) {
           aria-label="Write a message"
           placeholder="Write a message"
           value={draft}
-          onInput={(event) => setDraft(event.currentTarget.value)}
+          onInput={(event) => {
+            view.draft.value = event.currentTarget.value;
+          }}
         />
         <button
           type="submit"

@@ -132,7 +132,7 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
           <Icon name="close" />
         </button>
       </div>
-      {panel === "chat" ? <Chat meeting={meeting} /> : <People meeting={meeting} />}
+      {panel === "chat" ? <Chat meeting={meeting} view={view} /> : <People meeting={meeting} />}
     </aside>
   );
 }

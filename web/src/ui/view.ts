@@ -11,6 +11,8 @@ export class View {
   readonly panel = signal<Panel>("none");
   readonly settings = signal(false);
   readonly pinned = signal<string | null>(null);
+  /** a message begun: it outlives the panel */
+  readonly draft = signal("");
   readonly shortcuts = signal(recall("shortcuts") !== "off");
   /** the browser will not play sound before a click */
   readonly soundBlocked = signal(false);
