@@ -145,11 +145,11 @@ install_web_packages() {
 
 # The page, built into the package.
 build_page() {
-  local stamp=src/meet_trio/web/.stamp sources hash
+  local stamp=build/.stamp-page sources hash
   mapfile -t sources < <(find web -path web/node_modules -prune -o -path web/test -prune -o \
     -type f -print | LC_ALL=C sort)
   hash=$(hash_of "${sources[@]}")
-  [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
+  [[ -e src/meet_trio/web/index.html && $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
   install_web_packages
   say "Building the page"
   npm --prefix web run build --loglevel=error >&2
