@@ -20,12 +20,12 @@ import enum
 import itertools
 from collections.abc import Container, Iterator
 from typing import Final
-from urllib.parse import parse_qsl
 
 import attrs
 
 from .errors import ProtocolError
 from .message import MAIN, Decoder, Json, Message, MessageType, encode
+from .request import parse_query_untrusted
 from .settings import Revision, Settings
 
 
@@ -142,11 +142,7 @@ class Protocol:
         self._states[namespace] = NamespaceState.ASKED
         if self._revision == 4:
             return ConnectAsked(namespace, message.data or {})
-        try:
-            query = parse_qsl(message.query, keep_blank_values=True, max_num_fields=64)
-        except ValueError:
-            raise ProtocolError("too many fields in a namespace's query") from None
-        return ConnectAsked(namespace, dict(reversed(query)))
+        return ConnectAsked(namespace, parse_query_untrusted(message.query))
 
     def state(self, namespace: str) -> NamespaceState:
         return self._states.get(namespace, NamespaceState.ABSENT)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
+from .errors import ProtocolError
 from .settings import Handshake, Settings
 
 MAX_QUERY_FIELDS = 64
@@ -42,10 +43,9 @@ def parse_request_untrusted(
     """
     path, _, query_string = target.partition("?")
     try:
-        fields = parse_qsl(query_string, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
-    except ValueError:
+        query = parse_query_untrusted(query_string)
+    except ProtocolError:
         raise BadRequest(BAD_REQUEST) from None
-    query = dict(reversed(fields))
     asked = query.get("transport")
     if asked not in ("polling", "websocket"):
         raise BadRequest(UNKNOWN_TRANSPORT)
@@ -57,6 +57,18 @@ def parse_request_untrusted(
         unquote(path), query, headers, client, eio=3 if query["EIO"] == "3" else 4
     )
     return handshake, query.get("sid")
+
+
+def parse_query_untrusted(query: str) -> dict[str, str]:
+    """The first value of each field. Raises ProtocolError."""
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise ProtocolError("too many fields in a query") from None
+    values: dict[str, str] = {}
+    for name, value in fields:
+        values.setdefault(name, value)
+    return values
 
 
 def check_origin(settings: Settings, origin: str | None) -> None:

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""A Socket.IO and an Engine.IO server that echo, as the public protocol test suites expect them.
+
+    python tools/socketio_echo.py [--port 3000]
+
+``/socket.io/``: on connection emits ``auth`` with the handshake's auth; ``message`` comes back as
+``message-back``, ``message-with-ack`` is acknowledged, both with the same arguments; also in
+namespace ``/custom``. ``/engine.io/``: bare Engine.IO, every message comes back. Short times, any
+origin.
+"""
+
+import argparse
+import contextlib
+import logging
+
+import trio
+
+from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
+from meet_trio.edge.stream import PeekedStream
+from meet_trio.socketio import Connection, EngineServer, Server, Settings, Socket
+
+MAX_HEAD = 16 * 1024
+SETTINGS = Settings(
+    ping_interval=0.3,
+    ping_timeout=0.2,
+    max_payload=1_000_000,
+    connect_timeout=1.0,
+    origins=frozenset({"*"}),
+)
+
+
+async def echo_events(socket: Socket) -> None:
+    socket.emit("auth", socket.handshake.auth)
+    while True:
+        event = await socket.receive()
+        match event.name:
+            case "message":
+                socket.emit("message-back", *event.args)
+            case "message-with-ack":
+                event.ack(*event.args)
+
+
+async def echo_messages(connection: Connection) -> None:
+    while True:
+        connection.send(await connection.receive())
+
+
+async def serve(port: int) -> None:
+    servers: dict[str, Server | EngineServer] = {
+        "/socket.io/": Server(SETTINGS, {"/": echo_events, "/custom": echo_events}),
+        "/engine.io/": EngineServer(SETTINGS, echo_messages),
+    }
+
+    async def http(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        server = servers.get(scope["path"])
+        if server is not None:
+            await server.asgi(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def websocket(stream: PeekedStream, client: str) -> None:
+        again = PeekedStream(stream, send_deadline=SETTINGS.send_timeout)
+        head = await again.peek_head(MAX_HEAD)
+        path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
+        await servers[path].serve_websocket_stream(again, client=client)
+
+    door = FrontDoor(http, websocket, frozenset(servers), FrontDoorSettings())
+    async with trio.open_nursery() as nursery:
+        for server in servers.values():
+            await nursery.start(server.run)
+        listeners = await trio.open_tcp_listeners(port, host="localhost")
+        await nursery.start(door.serve, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        print(f"listening on http://localhost:{port}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Socket.IO and Engine.IO echo server")
+    parser.add_argument("--port", type=int, default=3000)
+    logging.basicConfig(level=logging.INFO)
+    with contextlib.suppress(KeyboardInterrupt):
+        trio.run(serve, parser.parse_args().port)
