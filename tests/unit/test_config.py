@@ -1,5 +1,6 @@
 """Settings: sources and their order, defaults that depend on others, what is refused and how."""
 
+import ast
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -274,6 +275,18 @@ def test_every_name_is_given_once() -> None:
     table = list(entries())
     for names in ([e.key for e in table], [e.env for e in table], [e.flag for e in table]):
         assert len(set(names)) == len(names)
+
+
+def test_every_setting_is_heeded_or_says_that_it_is_not() -> None:
+    heeded = {
+        node.attr
+        for path in ("app.py", "cli.py", "config/records.py")
+        for node in ast.walk(ast.parse((ROOT / "src" / "meet_trio" / path).read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    idle = {entry.key for entry in entries() if entry.key.split(".")[1] not in heeded}
+    # what demo mode may listen on is decided while loading
+    assert idle - {"demo.allow_remote"} == {e.key for e in entries() if e.about.planned}
 
 
 def test_the_page_of_settings_is_current() -> None:

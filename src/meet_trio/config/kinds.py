@@ -44,13 +44,23 @@ class About:
     help: str
     env: str | None
     default_text: str | None
+    planned: bool
 
 
 def about(
-    kind: Kind, help: str, *, env: str | None = None, default: str | None = None
+    kind: Kind,
+    help: str,
+    *,
+    env: str | None = None,
+    default: str | None = None,
+    planned: bool = False,
 ) -> Mapping[str, Any]:
-    """Metadata of a field. ``default`` says in words what a default is that depends on others."""
-    return {_METADATA: About(kind, help, env, default)}
+    """Metadata of a field. ``default`` says in words what a default is that depends on others;
+    ``planned`` is a setting that is taken but that nothing heeds yet, and is shown as such.
+    """
+    if planned:
+        help += " (no effect yet)"
+    return {_METADATA: About(kind, help, env, default, planned)}
 
 
 def about_of(field: "attrs.Attribute[Any]") -> About:

@@ -88,6 +88,7 @@ class HttpSettings:
             kinds.ORIGINS,
             "web origins that may use signaling by long-polling from their pages",
             default="none",
+            planned=True,
         ),
     )
     max_body_bytes: int = attrs.field(
@@ -195,6 +196,7 @@ class RoomSettings:
             whole(1, 100_000),
             "peers of a room on one media worker before it spreads to another",
             env="ROUTER_SCALE_SIZE",
+            planned=True,
         ),
     )
 
@@ -238,7 +240,9 @@ class MediaSettings:
     )
     plain_ports: tuple[int, int] = attrs.field(
         default=(40000, 49999),
-        metadata=about(kinds.PORTS, "ports of plain RTP transports", default="40000-49999"),
+        metadata=about(
+            kinds.PORTS, "ports of plain RTP transports", default="40000-49999", planned=True
+        ),
     )
     connect_timeout: float = attrs.field(
         default=30.0,
@@ -257,7 +261,9 @@ class MediaSettings:
     initial_outgoing_bitrate: int = attrs.field(
         default=1_000_000,
         metadata=about(
-            whole(10_000, 10**10, "bit/s"), "what a client's downlink is taken for at first"
+            whole(10_000, 10**10, "bit/s"),
+            "what a client's downlink is taken for at first",
+            planned=True,
         ),
     )
 
