@@ -218,7 +218,14 @@ async def test_refused_queries(
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"GET / HTTP/1.1\r\n", b"\0\1\2\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]
+    "head",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n",
+        b"\0\1\2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrad\xe8\r\n\r\n",
+    ],
 )
 async def test_bad_opening_handshakes_end(
     autojump_clock: trio.testing.MockClock, head: bytes

@@ -1,0 +1,224 @@
+"""The state machines of Engine.IO and Socket.IO: every input in every state."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meet_trio.socketio.errors import ProtocolError, Reason
+from meet_trio.socketio.packet import Packet, PacketType
+from meet_trio.socketio.protocol import ConnectAsked, NamespaceState, Protocol
+from meet_trio.socketio.session import Session, State
+from meet_trio.socketio.settings import Revision, Settings
+
+PING, PONG, NOOP = Packet(PacketType.PING), Packet(PacketType.PONG), Packet(PacketType.NOOP)
+CLOSE = Packet(PacketType.CLOSE)
+
+
+def session(*, websocket: bool = True, revision: Revision = 4, **limits: float) -> Session:
+    """At time 100, with what it says first already taken."""
+    new = Session(
+        "sid",
+        revision,
+        Settings(**limits),  # type: ignore[arg-type]
+        websocket=websocket,
+        now=100.0,
+    )
+    assert [packet.type for packet in new.take()] == [PacketType.OPEN]
+    return new
+
+
+def test_heartbeat_of_4() -> None:
+    s = session()
+    assert s.deadline == 125
+    s.tick(124.9)
+    assert s.take() == []
+    s.tick(125)
+    assert s.take() == [PING]
+    assert s.deadline == 145
+    s.receive(PONG, 130)
+    assert s.deadline == 155
+    s.tick(155)
+    s.tick(175)
+    assert (s.state, s.reason, s.deadline) == (State.CLOSED, Reason.PING_TIMEOUT, math.inf)
+
+
+def test_heartbeat_of_3() -> None:
+    s = session(revision=3)
+    assert s.deadline == 145
+    s.receive(PING, 140)
+    assert s.take() == [PONG]
+    assert s.deadline == 185
+    s.tick(185)
+    assert s.reason is Reason.PING_TIMEOUT
+
+
+@pytest.mark.parametrize("websocket", [True, False])
+def test_close_lets_the_rest_go(websocket: bool) -> None:
+    s = session(websocket=websocket)
+    s.send("a")
+    s.close(Reason.SERVER, 110)
+    s.send("too late")
+    s.close(Reason.CONNECT_TIMEOUT, 110.5)
+    assert s.receive(Packet(PacketType.MESSAGE, "too late"), 110) is None
+    assert s.has_packets
+    assert s.take() == [Packet(PacketType.MESSAGE, "a")] + ([] if websocket else [CLOSE])
+    assert s.deadline == 111
+    s.tick(111)
+    assert (s.state, s.reason) == (State.CLOSED, Reason.SERVER)
+
+
+def test_fail_drops_the_rest() -> None:
+    s = session()
+    s.send("a")
+    s.fail(Reason.PARSE_ERROR)
+    s.fail(Reason.TRANSPORT_ERROR)
+    s.close(Reason.SERVER, 110)
+    assert (s.state, s.reason, s.take()) == (State.CLOSED, Reason.PARSE_ERROR, [])
+
+
+def test_outbox_is_bounded() -> None:
+    s = session(max_outbox_packets=2, max_outbox_bytes=200)
+    for _ in range(3):
+        s.send("aa")
+        s.send("bbb")
+        assert len(s.take()) == 2
+    for data in ("x" * 200, "y"):
+        assert s.is_open
+        s.send(data)
+    assert s.reason is Reason.OVERFLOW
+    assert not s.has_packets
+
+
+def test_upgrade() -> None:
+    s = session(websocket=False)
+    s.send("a")
+    assert s.websocket_comes()
+    assert not s.websocket_comes()
+    assert s.on_polling
+    assert s.receive_probe(Packet(PacketType.PING, "probe")) == Packet(PacketType.PONG, "probe")
+    assert [packet.data for packet in s.take()] == ["a"]
+    assert s.take() == [NOOP]
+    s.send("b")
+    assert s.receive_probe(Packet(PacketType.UPGRADE)) is None
+    assert not s.on_polling
+    s.probe_lost()
+    assert s.state is State.WEBSOCKET
+    assert [packet.data for packet in s.take()] == ["b"]
+    assert not s.websocket_comes()
+
+
+_packets = st.builds(
+    Packet, st.sampled_from(PacketType), st.sampled_from(["", "probe", "x"]) | st.just(b"x")
+)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["receive", "receive_probe"]), _packets),
+        st.tuples(
+            st.sampled_from(
+                ["websocket_comes", "probe_lost", "take", "tick", "send", "close", "fail"]
+            ),
+            st.none(),
+        ),
+    ),
+    max_size=25,
+)
+
+
+@given(_steps, st.sampled_from([3, 4]), st.booleans())
+def test_any_order_of_events(
+    steps: list[tuple[str, Packet | None]], revision: Revision, websocket: bool
+) -> None:
+    s = session(websocket=websocket, revision=revision)
+    now = 100.0
+    for name, packet in steps:
+        before = s.state
+        now += 0.1
+        try:
+            match name:
+                case "receive" | "receive_probe" if packet is not None:
+                    if name == "receive":
+                        s.receive(packet, now)
+                    elif before in (State.PROBING, State.PROBED):
+                        s.receive_probe(packet)
+                case "tick":
+                    now = min(s.deadline, now + 100)
+                    s.tick(now)
+                case "send":
+                    s.send("x")
+                case "close":
+                    s.close(Reason.SERVER, now)
+                case "fail":
+                    s.fail(Reason.TRANSPORT_ERROR)
+                case _:
+                    getattr(s, name)()
+        except ProtocolError:
+            assert s.state is before
+        # closed is for ever, closing leads nowhere else, and both have a reason
+        if before is State.CLOSED:
+            assert s.state is State.CLOSED
+        if before is State.CLOSING:
+            assert s.state in (State.CLOSING, State.CLOSED)
+        assert s.is_open == (s.reason is None)
+        assert s.on_polling or s.state not in (State.POLLING, State.PROBING, State.PROBED)
+        assert s.state is State.CLOSED or s.deadline < math.inf
+        if s.state is State.CLOSED:
+            assert s.take() == []
+
+
+_frames = st.lists(
+    st.sampled_from(
+        [
+            "0",
+            "0/a,",
+            '0/a,{"x":1}',
+            "0/b?c=d,",
+            "0/nowhere,",
+            "1",
+            "1/a,",
+            "2",
+            '2["x"]',
+            '2/a,7["x",1]',
+            '51-["x",{"_placeholder":true,"num":0}]',
+            b"data",
+            "30[]",
+            "3/a,0[1]",
+            "4",
+            "garbage",
+        ]
+    )
+    | st.text("0123456/ab,?[]{}", max_size=8),
+    max_size=20,
+)
+_verbs = st.lists(st.sampled_from(["accept", "refuse", "leave", ""]), min_size=20, max_size=20)
+
+
+@given(_frames, _verbs, st.sampled_from([3, 4]))
+def test_any_order_of_messages(
+    frames: list[str | bytes], verbs: list[str], revision: Revision
+) -> None:
+    p = Protocol(revision, Settings(max_namespaces=2), {"/", "/a", "/b"})
+    asked = [first.namespace] if (first := p.start()) else []
+    for frame, verb in zip(frames, verbs, strict=False):
+        try:
+            happening = p.receive(frame)
+        except ProtocolError:
+            return
+        if isinstance(happening, ConnectAsked):
+            asked.append(happening.namespace)
+        elif happening is not None and not isinstance(happening, list):
+            # only from namespaces that this side has accepted
+            assert p.state(happening.namespace) in (
+                NamespaceState.CONNECTED,
+                NamespaceState.ABSENT,
+            )
+        for namespace in ("/", "/a", "/b"):
+            state = p.state(namespace)
+            assert state is not NamespaceState.ASKED or namespace in asked
+            if state is NamespaceState.ASKED and verb == "accept":
+                assert p.accept(namespace, "sid")
+            elif state is NamespaceState.ASKED and verb == "refuse":
+                assert p.refuse(namespace, "no")
+            elif state is NamespaceState.CONNECTED and verb == "leave":
+                assert p.leave(namespace)
