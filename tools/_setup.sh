@@ -87,7 +87,7 @@ install_packages() {
   say "Installing ${found[*]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq -y --no-install-recommends "${found[@]}" >&2
+    apt-get install -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends "${found[@]}" >&2
   find_python >/dev/null ||
     die "no Python from 3.$min_python to 3.$max_python here; install python3.$max_python with its" \
       "-venv and -dev packages"
@@ -127,7 +127,7 @@ install_package() {
   esac
   say "Building the extension"
   rm -f "$stamp"
-  [[ $1 == werror ]] && args=(-Csetup-args=-Dwerror=true)
+  [[ $1 == werror ]] && args=(--config-settings=setup-args=-Dwerror=true)
   "$venv_python" -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
     "${args[@]}" --editable . >&2
   echo "$hash $1" >"$stamp"
