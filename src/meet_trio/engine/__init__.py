@@ -1,0 +1,47 @@
+"""The forwarder: a C thread that owns a UDP port and everything that flows through it.
+
+``Engine`` takes commands and gives events; see ``c/core.h`` for what happens in between. ``Core`` is
+the same machine without thread, socket and clock, for tests.
+"""
+
+from ._engine import Core, Engine, EngineOverloaded
+from .records import (
+    AudioLevel,
+    ConsumerScore,
+    ConsumerSpec,
+    DtlsDatagram,
+    EncodingSpec,
+    EngineFailed,
+    EngineSettings,
+    Event,
+    IceConnected,
+    IceMoved,
+    IceSilent,
+    LayerChanged,
+    ProducerScore,
+    ProducerSpec,
+    StatsReady,
+    StreamStarted,
+)
+
+__all__ = [
+    "AudioLevel",
+    "ConsumerScore",
+    "ConsumerSpec",
+    "Core",
+    "DtlsDatagram",
+    "EncodingSpec",
+    "Engine",
+    "EngineFailed",
+    "EngineOverloaded",
+    "EngineSettings",
+    "Event",
+    "IceConnected",
+    "IceMoved",
+    "IceSilent",
+    "LayerChanged",
+    "ProducerScore",
+    "ProducerSpec",
+    "StatsReady",
+    "StreamStarted",
+]

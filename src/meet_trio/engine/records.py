@@ -1,0 +1,188 @@
+"""What goes into an engine and what comes out of it, as plain records.
+
+Ids are unsigned 32-bit integers given out by the caller, one space for each kind of object.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import attrs
+
+
+@attrs.frozen
+class EngineSettings:
+    """Times in seconds.
+
+    ``consent_timeout``: without a STUN check a client is taken for gone (RFC 7675 §5.1).
+    ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a gap
+    may be reordering for ``nack_delay``, then it is asked for ``nack_tries`` times.
+    ``*_history``: packets kept for each stream to be sent again, powers of two.
+    ``dtls_per_second``: DTLS datagrams of one transport that are handed up.
+    """
+
+    listen_ip: str = "127.0.0.1"
+    port: int = 0
+    consent_timeout: float = 30.0
+    keyframe_interval: float = 0.5
+    nack_delay: float = 0.01
+    nack_interval: float = 0.05
+    nack_tries: int = 10
+    video_history: int = 1024
+    audio_history: int = 128
+    dtls_per_second: int = 100
+    max_transports: int = 20_000
+    max_streams: int = 100_000
+
+
+@attrs.frozen
+class EncodingSpec:
+    """One RTP stream of a producer: by its SSRCs, or by its RID (RFC 8851)."""
+
+    ssrc: int | None = None
+    rtx_ssrc: int | None = None
+    rid: str | None = None
+
+
+@attrs.frozen
+class ProducerSpec:
+    """What a publisher sends.
+
+    ``codec``: the MIME type in lower case. ``encodings``: lowest layer first.
+    ``header_extensions``: URI → id (RFC 8285). The flags are the RTCP feedback it understands.
+    """
+
+    kind: Literal["audio", "video"]
+    codec: str
+    payload_type: int
+    rtx_payload_type: int | None
+    clock_rate: int
+    mid: str | None
+    encodings: tuple[EncodingSpec, ...]
+    header_extensions: Mapping[str, int]
+    nack: bool
+    pli: bool
+    fir: bool
+    transport_cc: bool
+    remb: bool
+    paused: bool = False
+
+
+@attrs.frozen
+class ConsumerSpec:
+    """The one stream that a viewer gets."""
+
+    ssrc: int
+    rtx_ssrc: int | None
+    payload_type: int
+    rtx_payload_type: int | None
+    mid: str
+    cname: str
+    header_extensions: Mapping[str, int]
+    nack: bool
+    pli: bool
+    fir: bool
+    paused: bool
+
+
+@attrs.frozen
+class IceConnected:
+    """A transport has its first path: the client's address."""
+
+    transport: int
+    ip: str
+    port: int
+
+
+@attrs.frozen
+class IceMoved:
+    """The client has nominated another path."""
+
+    transport: int
+    ip: str
+    port: int
+
+
+@attrs.frozen
+class IceSilent:
+    """No STUN check for ``consent_timeout``."""
+
+    transport: int
+
+
+@attrs.frozen
+class DtlsDatagram:
+    """From an address that has proved to be the transport's."""
+
+    transport: int
+    data: bytes
+
+
+@attrs.frozen
+class StreamStarted:
+    """The first packet of an encoding."""
+
+    producer: int
+    encoding: int
+    ssrc: int
+
+
+@attrs.frozen
+class LayerChanged:
+    """``spatial``: the encoding that is being sent, None when none is."""
+
+    consumer: int
+    spatial: int | None
+
+
+@attrs.frozen
+class AudioLevel:
+    """RFC 6464: 0 (loudest) to -127 (silence) dBov; when it changes by 6 dB and more."""
+
+    producer: int
+    dbov: int
+
+
+@attrs.frozen
+class ProducerScore:
+    """How well each encoding arrives: 0 (not at all) to 10."""
+
+    producer: int
+    scores: tuple[int, ...]
+
+
+@attrs.frozen
+class ConsumerScore:
+    """How well it arrives at the viewer: 1 to 10."""
+
+    consumer: int
+    score: int
+
+
+@attrs.frozen
+class StatsReady:
+    """``stats``: ``transports``, ``producers`` and ``consumers`` by id (as text), and ``engine``."""
+
+    token: int
+    stats: dict[str, object]
+
+
+@attrs.frozen
+class EngineFailed:
+    """The thread has ended by itself."""
+
+    message: str
+
+
+Event: TypeAlias = (
+    IceConnected
+    | IceMoved
+    | IceSilent
+    | DtlsDatagram
+    | StreamStarted
+    | LayerChanged
+    | AudioLevel
+    | ProducerScore
+    | ConsumerScore
+    | StatsReady
+    | EngineFailed
+)
