@@ -223,6 +223,14 @@ class Participant:
                     return consumer
             await news.wait()
 
+    async def wait_consumers(self, kind: str, count: int) -> None:
+        """Until ``count`` consumers of ``kind`` are open."""
+        while True:
+            news = self._news
+            if sum(c.kind == kind and not c.closed for c in self.consumers.values()) >= count:
+                return
+            await news.wait()
+
     async def wait_frames(self, consumer: ClientConsumer, count: int = 1) -> None:
         """Until the consumer has got ``count`` more frames."""
         arrived = trio.Event()

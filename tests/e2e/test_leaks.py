@@ -1,0 +1,269 @@
+"""Rooms that end in every way leave nothing behind: no task, descriptor, engine object or memory.
+
+50 rooms of three participants with real DTLS and media, all at once; each room ends in one of
+the ways below. Then everything that can be counted is what it was before.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import trio
+from support.crowd import meet
+from support.dtls import Identity
+from support.participant import Participant, open_participant
+from support.server import LocalServer, open_server
+from support.signaling import open_signaling
+
+from meet_trio.room import Role
+
+ROOMS = 50
+ROUNDS = 3
+MAX_GROWTH = 4 * 1024 * 1024  # bytes of resident memory from the second round to the last
+
+ROLES = (
+    Role.OWNER | Role.MODERATOR | Role.PUBLISHER,
+    Role.PUBLISHER,
+    Role.PUBLISHER | Role.SUBSCRIBER,
+)
+IDENTITY = Identity.generate()
+
+People = list[Participant]
+
+
+async def leave(people: People) -> None:
+    for participant in people:
+        await participant.leave()
+
+
+async def kick(people: People) -> None:
+    owner, *others = people
+    for other in others:
+        assert other.id is not None
+        await owner.request("moderator:kickPeer", {"peerId": other.id})
+        await other.signaling.closed.wait()
+        assert other.signaling.disconnected_by_server
+    await owner.leave()
+
+
+async def close_room(people: People) -> None:
+    owner, *others = people
+    await owner.request("moderator:closeRoom")
+    for other in others:
+        await other.signaling.wait_notice("moderator:closeRoom")
+        await other.signaling.closed.wait()
+
+
+async def reset(people: People) -> None:
+    for participant in people:
+        participant.abort()
+
+
+async def close_tab(people: People) -> None:
+    """The end of the ``async with`` closes the websocket without a word of Socket.IO."""
+
+
+async def say_dtls_goodbye(people: People) -> None:
+    for participant in people:
+        assert participant.send is not None
+        assert participant.receive is not None
+        participant.send.transport.say_goodbye()
+        participant.receive.transport.say_goodbye()
+
+
+async def close_streams_first(people: People) -> None:
+    for participant in people:
+        for producer in list(participant.producers.values()):
+            await participant.close_producer(producer)
+    await leave(people)
+
+
+WAYS: list[Callable[[People], Awaitable[None]]] = [
+    leave,
+    kick,
+    close_room,
+    reset,
+    close_tab,
+    say_dtls_goodbye,
+    close_streams_first,
+]
+
+
+async def meet_and_end(server: LocalServer, end: Callable[[People], Awaitable[None]]) -> None:
+    """Three meet, see and hear each other, and end it in one way."""
+    room = await server.api.create_room()
+    async with AsyncExitStack() as stack:
+        people = [
+            await stack.enter_async_context(
+                open_participant(await server.api.create_peer(room, role), identity=IDENTITY)
+            )
+            for role in ROLES
+        ]
+        async with trio.open_nursery() as nursery:
+            for participant in people:
+                nursery.start_soon(meet, participant, len(people) - 1)
+        for participant in people:
+            for consumer in participant.consumers.values():
+                assert consumer.stream.faults == []
+        await end(people)
+
+
+async def kill_process(server: LocalServer) -> None:
+    """All three in a process of their own, which is killed."""
+    room = await server.api.create_room()
+    urls = [await server.api.create_peer(room, role) for role in ROLES]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "support.crowd", *urls],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    async with process.stdout, process.stdin:
+        try:
+            said = b""
+            while not said.endswith(b"\n"):
+                said += await process.stdout.receive_some() or b" ended\n"
+            assert said == b"ready\n"
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def vanish_in_handshake(server: LocalServer) -> None:
+    """Everybody is gone while ICE and DTLS go on: the answers are lost, then comes the cancel."""
+    room = await server.api.create_room()
+    async with AsyncExitStack() as stack:
+        people = [
+            await stack.enter_async_context(
+                open_participant(await server.api.create_peer(room, role), identity=IDENTITY)
+            )
+            for role in ROLES
+        ]
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                for index, participant in enumerate(people):
+                    nursery.start_soon(connect_halfway, participant, index, scope)
+        assert scope.cancelled_caught
+
+
+async def connect_halfway(participant: Participant, flights: int, scope: trio.CancelScope) -> None:
+    """Shake hands until ``flights`` DTLS datagrams of the server have come, then cancel all."""
+    await participant.join()
+    await participant.create_transports()
+    assert participant.send is not None
+    assert participant.receive is not None
+    seen = 0
+
+    def drop(datagram: bytes) -> bool:
+        nonlocal seen
+        if not 20 <= datagram[0] < 64:
+            return False
+        seen += 1
+        if seen > 2:
+            scope.cancel()
+        return seen > flights
+
+    participant.send.transport.drop_incoming = drop
+    participant.receive.transport.drop_incoming = drop
+    await participant.connect()
+    await trio.sleep_forever()
+
+
+async def close_room_in_handshake(server: LocalServer) -> None:
+    """The room is closed while its peers shake hands: the server's side is cancelled."""
+    room = await server.api.create_room()
+    async with AsyncExitStack() as stack:
+        owner, other = [
+            await stack.enter_async_context(
+                open_participant(await server.api.create_peer(room, role), identity=IDENTITY)
+            )
+            for role in ROLES[:2]
+        ]
+        for participant in (owner, other):
+            await participant.join()
+            await participant.create_transports()
+        assert other.send is not None
+        transport = other.send.transport
+        flight = trio.Event()
+
+        def drop(datagram: bytes) -> bool:
+            dtls = 20 <= datagram[0] < 64
+            if dtls:
+                flight.set()
+            return dtls
+
+        # the server's flight never arrives, so its handshake waits for ours
+        transport.drop_incoming = drop
+        other.nursery.start_soon(other.connect_transport, transport)
+        await flight.wait()
+        await owner.request("moderator:closeRoom")
+        await other.signaling.closed.wait()
+        other.nursery.cancel_scope.cancel()
+
+
+async def never_connect(server: LocalServer) -> None:
+    """A room with one peer that never comes, and one that comes and says nothing."""
+    room = await server.api.create_room()
+    await server.api.create_peer(room, Role.PUBLISHER)
+    url = await server.api.create_peer(room, Role.PUBLISHER)
+    async with open_signaling(url):
+        pass
+
+
+OTHER_ENDS = [kill_process, vanish_in_handshake, close_room_in_handshake, never_connect]
+
+
+async def one_round(server: LocalServer, rooms: int) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(rooms):
+            kind = number % (len(WAYS) + len(OTHER_ENDS))
+            if kind < len(WAYS):
+                nursery.start_soon(meet_and_end, server, WAYS[kind])
+            else:
+                nursery.start_soon(OTHER_ENDS[kind - len(WAYS)], server)
+
+
+@pytest.mark.parametrize("end", WAYS, ids=lambda way: way.__name__)
+async def test_one_room(end: Callable[[People], Awaitable[None]]) -> None:
+    async with open_server() as server:
+        before = await server.counts()
+        with trio.fail_after(20):
+            await meet_and_end(server, end)
+        assert await server.settled(before, 10) == before
+
+
+@pytest.mark.parametrize("scene", OTHER_ENDS, ids=lambda way: way.__name__)
+async def test_one_room_that_never_meets(
+    scene: Callable[[LocalServer], Awaitable[None]],
+) -> None:
+    async with open_server() as server:
+        before = await server.counts()
+        with trio.fail_after(20):
+            await scene(server)
+        assert await server.settled(before, 10) == before
+
+
+async def test_fifty_rooms_leave_nothing_behind() -> None:
+    async with open_server() as server:
+        before = await server.counts()
+        memory = []
+        for _ in range(ROUNDS):
+            with trio.fail_after(120):
+                await one_round(server, ROOMS)
+            assert await server.settled(before, 15) == before
+            gc.collect()
+            memory.append(resident_bytes())
+        assert memory[-1] - memory[1] < MAX_GROWTH, memory
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

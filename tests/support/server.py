@@ -1,0 +1,89 @@
+"""The whole server inside a test, on free ports of loopback, and the counts by which a leak
+shows.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import attrs
+import trio
+from support.api import MeetApi
+
+from meet_trio.app import Running, serve
+from meet_trio.config import (
+    HttpSettings,
+    MediaSettings,
+    RoomSettings,
+    Settings,
+    SignalingSettings,
+)
+
+TOKEN = "the-test's-token"
+
+
+@attrs.frozen
+class Counts:
+    """What a closed meeting must give back. Compare with ``==``."""
+
+    tasks: int
+    """Of Trio, in the whole process."""
+    asyncio_tasks: int
+    descriptors: int
+    rooms: int
+    engine_entries: int
+    """Entries that Python holds for engines."""
+    engine_objects: int
+    """Transports, producers and consumers that the engines themselves know."""
+
+
+@attrs.frozen
+class LocalServer:
+    """A running server and its HTTP API."""
+
+    running: Running
+    api: MeetApi
+
+    async def counts(self) -> Counts:
+        """Everything as it is now."""
+        objects = 0
+        for host in self.running.hosts:
+            stats = await host.stats()
+            for kind in ("transports", "producers", "consumers"):
+                table = stats[kind]
+                assert isinstance(table, dict)
+                objects += len(table)
+        return Counts(
+            tasks=trio.lowlevel.current_statistics().tasks_living,
+            asyncio_tasks=self.running.bridge.task_count(),
+            descriptors=len(os.listdir("/proc/self/fd")),
+            rooms=len(self.running.registry.rooms),
+            engine_entries=sum(sum(host.object_counts().values()) for host in self.running.hosts),
+            engine_objects=objects,
+        )
+
+    async def settled(self, wanted: Counts, within: float) -> Counts:
+        """The counts once they are ``wanted``, or else what they are after ``within`` seconds."""
+        deadline = trio.current_time() + within
+        while (counts := await self.counts()) != wanted and trio.current_time() < deadline:
+            await trio.sleep(0.05)
+        return counts
+
+
+def quick_settings(**media: object) -> Settings:
+    """Free ports, and deadlines short enough for a test to wait for them."""
+    return Settings(
+        http=HttpSettings(host="127.0.0.1", port=0, auth_token=TOKEN),
+        signaling=SignalingSettings(reconnect_grace=0.5, first_connection_timeout=4.0),
+        rooms=RoomSettings(empty_timeout=0.3, never_joined_timeout=4.0),
+        media=MediaSettings(**{"port": 0, "connect_timeout": 3.0, **media}),  # type: ignore[arg-type]
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_server(settings: Settings | None = None) -> AsyncIterator[LocalServer]:
+    """A server for the time of the ``async with``."""
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(serve, settings or quick_settings())
+        yield LocalServer(running, MeetApi("127.0.0.1", running.port, TOKEN))
+        nursery.cancel_scope.cancel()
