@@ -31,6 +31,12 @@ def check_three(participants: list[MeetingPage]) -> None:
             assert s["packetsLost"] == 0, s
 
 
+def sent_frames(page: MeetingPage) -> int:
+    """Of the camera, in whichever layer has sent most."""
+    stats = page.page.evaluate("meetTest.sendStats()")
+    return max(int(s["framesSent"]) for s in stats if s["slot"] == "webcam" and "framesSent" in s)
+
+
 def test_three_meet_with_simulcast(room: str, join: Join) -> None:
     pages = [join(room, name) for name in ("Ada", "Bob", "Cy")]
     check_three(pages)
@@ -38,13 +44,20 @@ def test_three_meet_with_simulcast(room: str, join: Join) -> None:
     pages[0].wait(
         "meetTest.stats().then(all => all.some(s => s.kind === 'video' && s.frameWidth === 1280))"
     )
+    senders = {str(page.state["me"]["id"]): page for page in pages}  # type: ignore[index]
+    before = {name: sent_frames(page) for name, page in senders.items()}
+    seen = [frames(page) for page in pages]
     time.sleep(5)  # a measured stretch of the running meeting
-    for page in pages:
+    after = {name: sent_frames(page) for name, page in senders.items()}
+    for page, old in zip(pages, seen, strict=True):
         for s in page.stats():
-            if s["kind"] == "video":
-                assert float(str(s["framesPerSecond"])) >= 15, s
-                assert s["freezeCount"] == 0, s
             assert s["packetsLost"] == 0, s
+            if s["kind"] != "video":
+                continue
+            sent = after[str(s["peerId"])] - before[str(s["peerId"])]
+            decoded = int(str(s["framesDecoded"])) - old[str(s["id"])]
+            print(f"{decoded} frames decoded in 5 s, {sent} sent, {s['frameWidth']} wide")
+            assert decoded >= 0.85 * sent, s  # the rest is in the jitter buffer or on its way
     pages[0].screenshot("three-meet")
 
 

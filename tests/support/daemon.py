@@ -22,6 +22,7 @@ class Daemon:
     process: subprocess.Popen[str]
     url: str
     log: list[str]
+    reader: threading.Thread
 
     @property
     def port(self) -> int:
@@ -39,12 +40,16 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             pytest.fail("the daemon does not end:\n" + "".join(self.log[-50:]))
-        return code, time.monotonic() - start
+        seconds = time.monotonic() - start
+        self.reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code, seconds
 
 
 def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
     """Demo mode on free ports of loopback, unless flags say otherwise."""
-    command = [sys.executable, "-m", "meet_trio.cli", "serve", "--demo"]
+    command = [sys.executable, "-m", "meet_trio", "serve", "--demo"]
     defaults = {"--http-port": "0", "--media-port": "0", "--media-workers": "1"}
     for flag, value in defaults.items():
         if flag not in flags:
@@ -72,9 +77,10 @@ def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> 
                 found.set()
         found.set()
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     if not found.wait(START_DEADLINE) or not urls:
         process.kill()
         process.wait()
         pytest.fail("the daemon did not start:\n" + "".join(log))
-    return Daemon(process, urls[0], log)
+    return Daemon(process, urls[0], log, reader)

@@ -1,9 +1,11 @@
 """Real browsers with the meeting page in them. Screenshots are kept in ``artifacts/``."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import pytest
 from playwright.sync_api import Browser, Page
 from support.daemon import Daemon
 
@@ -44,9 +46,12 @@ class MeetingPage:
 
     def wait(self, condition: str, timeout: float = 20.0) -> None:
         """Until the JavaScript ``condition`` holds; it may await."""
-        self.page.wait_for_function(
-            f"async () => Boolean(await ({condition}))", timeout=timeout * 1000, polling=50
-        )
+        deadline = time.monotonic() + timeout
+        while not self.page.evaluate(f"async () => Boolean(await ({condition}))"):
+            if time.monotonic() > deadline:
+                state = self.page.evaluate("window.meetTest && meetTest.state()")
+                pytest.fail(f"not within {timeout} s: {condition}\n{state}")
+            self.page.wait_for_timeout(50)
 
     def wait_for_media(self, videos: int, audios: int, timeout: float = 20.0) -> None:
         """Until so many videos show frames and so many sounds are heard."""

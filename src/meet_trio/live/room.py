@@ -295,11 +295,11 @@ class LiveRoom:
 
     def _producer_score(self, event: ProducerScore) -> None:
         for producer in self.producers.values():
-            if producer.number == event.id:
+            if producer.number == event.producer:
                 producer.scores = list(event.scores)
 
     def _consumer_score(self, event: ConsumerScore) -> None:
-        consumer = self._consumer_by_number(event.id)
+        consumer = self._consumer_by_number(event.consumer)
         if consumer is None:
             return
         scores = consumer.producer.scores
@@ -331,7 +331,7 @@ class LiveRoom:
     def _peer_figures(self, peer: LivePeer, engine: Mapping[str, object]) -> dict[str, object]:
         def figures(kind: str, number: int) -> dict[str, object]:
             table = engine.get(kind)
-            found = table.get(number) if isinstance(table, Mapping) else None
+            found = table.get(str(number)) if isinstance(table, Mapping) else None
             return dict(found) if isinstance(found, Mapping) else {}
 
         return {
