@@ -527,6 +527,22 @@ async def test_too_much_waiting(autojump_clock: trio.testing.MockClock) -> None:
     assert witness.events == []
 
 
+async def test_disconnecting_drops_what_has_not_been_received(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def busy(socket: Socket) -> None:
+        await trio.sleep(1)
+        await socket.disconnect(close=False)
+        with pytest.raises(Disconnected):
+            await socket.receive()
+
+    async with serve(busy) as service:
+        client = await service.open()
+        await client.connect()
+        await client.say('42["x"]')
+        assert await client.hear_all() == ["41", NO_STATUS]
+
+
 async def test_too_many_open_calls(autojump_clock: trio.testing.MockClock) -> None:
     witness = Witness()
     async with serve(witness, max_open_calls=3) as service:
@@ -539,6 +555,9 @@ async def test_too_many_open_calls(autojump_clock: trio.testing.MockClock) -> No
                     await witness.sockets[0].call("x", timeout=9)
                 assert end.value.reason is Reason.OVERFLOW
 
+            for _ in range(5):  # those that are over do not count
+                with pytest.raises(CallTimeout):
+                    await witness.sockets[0].call("x", timeout=0.1)
             for _ in range(4):
                 nursery.start_soon(call)
         assert trio.current_time() < 9
