@@ -1,8 +1,8 @@
 """What goes wrong, by whose fault.
 
-``RequestError`` and its children say that the other side asked for something wrong: the message names
-what, is safe to show to that side, and nothing has changed. Anything else that is raised is a fault of
-this program. One function, ``reply_error``, turns either into what the client is told.
+``RequestError`` and its children say that the other side asked for something wrong: the message
+names what, is safe to show to that side, and nothing has changed. Anything else that is raised is a
+fault of this program. ``live.handlers`` and ``edge.http_api`` turn either into what a client is told.
 """
 
 
@@ -19,7 +19,7 @@ class RequestError(MeetError):
 
 
 class BadRequest(RequestError):
-    """A field is missing or malformed; the message names the field, e.g. ``rtpParameters.codecs[0]``."""
+    """A field is missing or malformed; the message names it: ``rtpParameters.codecs[0]: …``."""
 
 
 class NotFound(RequestError):

@@ -13,11 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from meet_trio.errors import BadRequest
+from meet_trio.ortc.fields import Json
 
 MAX_JSON_DEPTH = 32
 """Levels of arrays and objects in a body; Kolab's own need four."""
 
-JsonObject = Mapping[str, object]
+JsonObject = Mapping[str, Json]
 
 
 async def read_object(request: Request, *, max_bytes: int) -> JsonObject:
@@ -42,7 +43,7 @@ def _parse_json_untrusted(body: bytes, parameters: str) -> JsonObject:
     if not body.strip():
         return {}
     try:
-        value: object = json.loads(body.decode("utf-8"))
+        value: Json = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8") from None
     except ValueError as error:
@@ -64,7 +65,7 @@ def _parse_form_untrusted(body: bytes) -> JsonObject:
     return dict(pairs)
 
 
-def _deeper_than(value: object, levels: int) -> bool:
+def _deeper_than(value: Json, levels: int) -> bool:
     stack = [(value, 1)]
     while stack:
         item, depth = stack.pop()

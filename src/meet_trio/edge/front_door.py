@@ -23,7 +23,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ASGIFramework
+from starlette.types import ASGIApp
 
 from .stream import HeadTooLong, PeekedStream
 
@@ -50,7 +50,7 @@ class FrontDoor:
     application for the rest.
     """
 
-    app: ASGIFramework
+    app: ASGIApp
     websocket: Callable[[PeekedStream, str], Awaitable[None]]
     websocket_paths: frozenset[str]
     settings: FrontDoorSettings
@@ -62,7 +62,7 @@ class FrontDoor:
         self,
         listeners: Sequence[trio.SocketListener],
         *,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+        task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept and serve until cancelled; closes the listeners."""
         config = HypercornConfig()
@@ -72,7 +72,7 @@ class FrontDoor:
         config.accesslog = None
         config.errorlog = None
         context = WorkerContext(None)
-        app = ASGIWrapper(self.app)
+        app = ASGIWrapper(self.app)  # type: ignore[arg-type]  # two typings of the same ASGI
 
         async def http(stream: PeekedStream) -> None:
             await TCPServer(app, config, context, {}, stream)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineError, EngineHost
 from meet_trio.media.transport import TransportSettings, WebRtcTransport
 from meet_trio.ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
+from meet_trio.ortc.fields import Json
 from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
 
 from .peer import Handler, LivePeer, PeerSettings, RequestUnanswered
@@ -194,7 +195,7 @@ class LiveRoom:
                 if (peer := self.peers.get(peer_id)) is not None:
                     peer.notify(notice.method, notice.data)
 
-    def signal(self, kind: str, data: object, role: Role | None) -> None:
+    def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Word from Kolab to the peers, see ``Room.signal``."""
         self.perform(self.state.signal(kind, data, role))
 

@@ -102,14 +102,15 @@ class _DatagramPath:
         self._out(datagram)
 
 
-class _DtlsServer(RTCDtlsTransport):  # type: ignore[misc]  # aiortc's types are incomplete
+class _DtlsServer(RTCDtlsTransport):
     def __init__(self, path: _DatagramPath, certificate: RTCCertificate) -> None:
-        super().__init__(path, [certificate])
+        super().__init__(path, [certificate])  # type: ignore[arg-type]  # see _DatagramPath
         self._srtp_profiles = _PROFILES
         self._set_role("server")
         self.keys: SrtpKeys | None = None
 
     def _setup_srtp(self) -> None:
+        assert self._ssl is not None  # start() made it
         name = self._ssl.get_selected_srtp_profile()
         for profile in _PROFILES:
             if profile.openssl_profile == name:
@@ -134,7 +135,7 @@ class _DtlsServer(RTCDtlsTransport):  # type: ignore[misc]  # aiortc's types are
                 RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
             )
             # start() returns silently on failure
-            if self.state != "connected" or self.keys is None:
+            if self.state != "connected" or self.keys is None or self._task is None:
                 raise DtlsError("handshake failed, or the certificate has another fingerprint")
             connected(self.keys)
             await self._task  # until the client's close_notify

@@ -25,6 +25,7 @@ import trio
 
 from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from meet_trio.errors import BadRequest, MeetError
+from meet_trio.ortc.fields import Json
 
 from .dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
 from .engines import EngineHost, TransportEvent
@@ -59,7 +60,7 @@ class IceParameters:
         # 128 bits each and more; the fragment also finds the transport among all
         return cls(_random_ice_chars(32), _random_ice_chars(32))
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Json]:
         return {
             "usernameFragment": self.username_fragment,
             "password": self.password,
@@ -102,7 +103,7 @@ class WebRtcTransport:
         self.number = self.host.new_number()
         self._dtls = self.bridge.open_session(self._send_dtls)
 
-    def parameters(self) -> dict[str, object]:
+    def parameters(self) -> dict[str, Json]:
         """The answer to ``createWebRtcTransport`` (mediasoup's shapes)."""
         return {
             "id": self.id,
