@@ -11,6 +11,7 @@ is cancelled, what waits in the outbox and the goodbye still go out, within ``cl
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import trio
 
@@ -111,7 +112,8 @@ class EngineServer:
         if method == "OPTIONS":
             return Response(204, "text/plain", b"")
         client = scope["client"][0] if scope.get("client") else ""
-        target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        target = (path + b"?" + scope["query_string"]).decode("latin-1")
         handshake, sid = parse_request_untrusted(target, headers, client, "polling")
         if sid is None:
             if method != "GET":

@@ -28,11 +28,11 @@ class Settings:
     # looked at, and no CORS headers, so that browsers let pages of other origins use websockets
     # only
     origins: frozenset[str] | None = None
-    # one frame, or one answer to a poll, must be on its way in this time
+    # one websocket frame must be on its way in this time; for polls that is the ASGI server's task
     send_timeout: float = 10.0
     # for the goodbye: last packets and the closing handshake
     close_timeout: float = 1.0
-    # waiting to be sent; more than that ends the connection
+    # waiting to be sent (text counted in characters); more than that ends the connection
     max_outbox_packets: int = 4096
     max_outbox_bytes: int = 8_000_000
     # events waiting for ``receive`` on one socket; more than that ends the connection
