@@ -63,12 +63,15 @@ class Engine(_Commands):
         """Stop and join the thread; idempotent."""
 
 class Core(_Commands):
-    """Addresses are ``(ip, port)``, times are µs."""
+    """Its clock is ``now``, in µs. ``take_events_in`` False: as if nobody read events."""
 
     now: int
+    take_events_in: bool
 
     def __init__(self, settings: EngineSettings, seed: int = 1) -> None: ...
     def datagram(self, ip: str, port: int, data: bytes) -> None: ...
-    def tick(self) -> None: ...
+    def tick(self) -> int:
+        """When to come again."""
+
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
     def take_events(self) -> list[Event]: ...

@@ -1,234 +1,62 @@
-# cython: language_level=3, binding=True
-"""The thin shell around the C engine: arguments are checked and copied into commands, events become records."""
+# cython: language_level=3, binding=True, embedsignature=False
+"""The thin shell around the C engine: arguments are checked and copied into commands, events and
+figures become Python values. Nothing here waits, and nothing here is on a packet's path.
+"""
 
-import ipaddress
-import json
 import os
+import secrets
+from ipaddress import ip_address
 
-from libc.errno cimport errno as c_errno
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.errno cimport errno
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from . import records
 
-
-cdef extern from "stdbool.h":
-    ctypedef bint bool_t "bool"
-
-
-cdef extern from "c/core.h":
-    enum:
-        MT_MAX_DATAGRAM
-        MT_MAX_ENCODINGS
-        MT_MAX_MID
-        MT_MAX_RID
-        MT_MAX_CNAME
-        MT_MAX_UFRAG
-        MT_MAX_PWD
-        MT_SRTP_MAX_KEYING
-
-    ctypedef enum mt_srtp_profile:
-        pass
-
-    ctypedef struct mt_addr:
-        uint8_t ip[16]
-        uint16_t port
-
-    ctypedef enum mt_codec:
-        MT_CODEC_OPUS
-        MT_CODEC_VP8
-        MT_CODEC_VP9
-        MT_CODEC_H264
-        MT_CODEC_OTHER
-
-    ctypedef struct encoding_t "typeof(((mt_producer_spec *)0)->encodings[0])":
-        uint32_t ssrc
-        uint32_t rtx_ssrc
-        char rid[17]
-
-    ctypedef struct mt_producer_spec:
-        bool_t audio
-        mt_codec codec
-        uint8_t payload_type
-        uint8_t rtx_payload_type
-        uint32_t clock_rate
-        char mid[33]
-        uint8_t ext_ids[10]
-        unsigned encoding_count
-        encoding_t encodings[4]
-        bool_t nack
-        bool_t pli
-        bool_t fir
-        bool_t transport_cc
-        bool_t remb
-        bool_t paused
-
-    ctypedef struct mt_consumer_spec:
-        uint32_t ssrc
-        uint32_t rtx_ssrc
-        uint8_t payload_type
-        uint8_t rtx_payload_type
-        char mid[33]
-        char cname[65]
-        uint8_t ext_ids[10]
-        bool_t nack
-        bool_t pli
-        bool_t fir
-        bool_t paused
-
-    ctypedef enum mt_command_type:
-        MT_CMD_ADD_TRANSPORT
-        MT_CMD_RESTART_ICE
-        MT_CMD_SET_SRTP
-        MT_CMD_SEND_DTLS
-        MT_CMD_SET_MAX_INCOMING
-        MT_CMD_REMOVE_TRANSPORT
-        MT_CMD_ADD_PRODUCER
-        MT_CMD_PAUSE_PRODUCER
-        MT_CMD_REMOVE_PRODUCER
-        MT_CMD_REQUEST_KEYFRAME
-        MT_CMD_ADD_CONSUMER
-        MT_CMD_PAUSE_CONSUMER
-        MT_CMD_PREFER_LAYER
-        MT_CMD_REMOVE_CONSUMER
-        MT_CMD_STATS
-
-    ctypedef struct ice_t "typeof(((mt_command *)0)->ice)":
-        char ufrag[65]
-        char pwd[129]
-
-    ctypedef struct srtp_t "typeof(((mt_command *)0)->srtp)":
-        mt_srtp_profile profile
-        uint8_t tx[46]
-        uint8_t rx[46]
-
-    ctypedef struct data_t "typeof(((mt_command *)0)->data)":
-        uint16_t len
-        uint8_t bytes[2048]
-
-    ctypedef struct mt_command:
-        mt_command_type type
-        uint32_t id
-        uint32_t other
-        uint64_t number
-        ice_t ice
-        srtp_t srtp
-        data_t data
-        mt_producer_spec producer
-        mt_consumer_spec consumer
-
-    ctypedef enum mt_event_type:
-        MT_EVENT_ICE_CONNECTED
-        MT_EVENT_ICE_MOVED
-        MT_EVENT_ICE_SILENT
-        MT_EVENT_DTLS
-        MT_EVENT_STREAM
-        MT_EVENT_LAYER
-        MT_EVENT_AUDIO_LEVEL
-        MT_EVENT_PRODUCER_SCORE
-        MT_EVENT_CONSUMER_SCORE
-        MT_EVENT_STATS
-        MT_EVENT_FAILED
-
-    ctypedef struct mt_event:
-        mt_event_type type
-        uint32_t id
-        uint32_t a
-        uint32_t b
-        mt_addr addr
-        const uint8_t *data
-        size_t len
-
-    ctypedef struct mt_sink:
-        void *ctx
-        uint8_t *(*buffer)(void *ctx) noexcept
-        void (*send)(void *ctx, const mt_addr *to, size_t len) noexcept
-        bool_t (*event)(void *ctx, const mt_event *event) noexcept
-
-    ctypedef struct mt_core_settings:
-        int64_t consent_timeout_us
-        int64_t keyframe_interval_us
-        int64_t nack_delay_us
-        int64_t nack_interval_us
-        unsigned nack_tries
-        unsigned video_history
-        unsigned audio_history
-        unsigned dtls_per_second
-        unsigned max_transports
-        unsigned max_streams
-
-    ctypedef struct mt_core:
-        pass
-
-    size_t mt_srtp_keying_length(mt_srtp_profile profile)
-    mt_core *mt_core_new(const mt_core_settings *settings, const mt_sink *sink, uint64_t seed)
-    void mt_core_free(mt_core *core)
-    void mt_core_datagram(
-        mt_core *core, int64_t now, uint64_t ntp, const mt_addr *addr, uint8_t *data, size_t len
-    )
-    void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
-    void mt_core_tick(mt_core *core, int64_t now, uint64_t ntp)
-
-
-cdef extern from "c/thread.h":
-    ctypedef struct mt_engine:
-        pass
-
-    ctypedef struct mt_queued_event:
-        mt_event event
-
-    mt_engine *mt_engine_start(const mt_core_settings *settings, const char *ip, uint16_t port)
-    uint16_t mt_engine_port(const mt_engine *e)
-    int mt_engine_event_fd(const mt_engine *e)
-    bool_t mt_engine_command(mt_engine *e, const mt_command *command)
-    void mt_engine_reset_event_fd(mt_engine *e)
-    mt_queued_event *mt_engine_next_event(mt_engine *e)
-    void mt_engine_stop(mt_engine *e) nogil
+include "_engine_c.pxi"
 
 
 class EngineOverloaded(Exception):
     """The command ring is full: the engine's thread does not keep up."""
 
 
-# in the order of mt_ext
-_EXTENSIONS = {
-    "urn:ietf:params:rtp-hdrext:sdes:mid": 0,
-    "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id": 1,
-    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id": 2,
-    "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time": 3,
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": 4,
-    "urn:ietf:params:rtp-hdrext:ssrc-audio-level": 5,
-    "urn:3gpp:video-orientation": 6,
-    "urn:ietf:params:rtp-hdrext:toffset": 7,
-    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time": 8,
-    "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay": 9,
-}
-
-_CODECS = {
-    "audio/opus": MT_CODEC_OPUS,
+cdef dict _EXTENSIONS = {mt_extension_uris[i].decode(): i for i in range(MT_EXT_COUNT)}
+cdef dict _CODECS = {
     "video/vp8": MT_CODEC_VP8,
     "video/vp9": MT_CODEC_VP9,
     "video/h264": MT_CODEC_H264,
 }
 
 
-cdef int _text(char *out, size_t most, object value, str what) except -1:
-    cdef bytes raw = value.encode()
-    if len(raw) > most or b"\0" in raw:
-        raise ValueError(f"{what}: longer than {most} bytes, or with a NUL")
-    memcpy(out, <char *>raw, len(raw))
-    out[len(raw)] = 0
+# ---- Python to C ----
+
+
+cdef int _text(mt_text *out, object value, str name) except -1:
+    cdef bytes raw = (value or "").encode()
+    if len(raw) > MT_MAX_TEXT:
+        raise ValueError(f"{name}: longer than {MT_MAX_TEXT} bytes")
+    out.len = len(raw)
+    memcpy(&out.text[0], <const char *>raw, len(raw))
     return 0
 
 
-cdef uint8_t _payload_type(object value, str what) except? 255:
-    if not 0 <= value <= 127:
-        raise ValueError(f"{what}: {value} is no payload type")
+cdef uint32_t _ssrc(object value, str name) except? 0:
+    if value is None:
+        return 0
+    if not 0 < value < 1 << 32:
+        raise ValueError(f"{name}: {value} is no SSRC")
     return value
 
 
-cdef int _extension_ids(uint8_t *out, object extensions) except -1:
+cdef int16_t _payload_type(object value, str name, bint optional) except? -1:
+    if optional and value is None:
+        return -1
+    if not 0 <= value <= 127:
+        raise ValueError(f"{name}: {value} is no payload type")
+    return value
+
+
+cdef int _extensions(uint8_t *out, object extensions) except -1:
     for uri, number in extensions.items():
         if not 1 <= number <= 255:
             raise ValueError(f"header extension {uri}: {number} is no id")
@@ -237,204 +65,294 @@ cdef int _extension_ids(uint8_t *out, object extensions) except -1:
     return 0
 
 
-cdef int _producer(mt_producer_spec *out, object spec) except -1:
+cdef int _producer_spec(mt_producer_spec *out, object spec) except -1:
+    if spec.kind not in ("audio", "video"):
+        raise ValueError(f"kind: {spec.kind!r} is neither audio nor video")
     if not 1 <= len(spec.encodings) <= MT_MAX_ENCODINGS:
-        raise ValueError(f"{len(spec.encodings)} encodings, 1 to {MT_MAX_ENCODINGS} are possible")
-    if spec.clock_rate < 1:
-        raise ValueError("clock_rate must be positive")
-    out.audio = spec.kind == "audio"
+        raise ValueError(f"encodings: {len(spec.encodings)} are not 1 to {MT_MAX_ENCODINGS}")
+    if not 1 <= spec.clock_rate <= 1_000_000:
+        raise ValueError(f"clock_rate: {spec.clock_rate} Hz")
+    out.video = spec.kind == "video"
     out.codec = _CODECS.get(spec.codec, MT_CODEC_OTHER)
-    out.payload_type = _payload_type(spec.payload_type, "payload_type")
-    out.rtx_payload_type = _payload_type(spec.rtx_payload_type or 0, "rtx_payload_type")
+    out.payload_type = _payload_type(spec.payload_type, "payload_type", False)
+    out.rtx_payload_type = _payload_type(spec.rtx_payload_type, "rtx_payload_type", True)
     out.clock_rate = spec.clock_rate
-    _text(out.mid, MT_MAX_MID, spec.mid or "", "mid")
-    _extension_ids(out.ext_ids, spec.header_extensions)
+    _text(&out.mid, spec.mid, "mid")
+    _extensions(&out.ext_ids[0], spec.header_extensions)
     out.encoding_count = len(spec.encodings)
+    cdef mt_encoding_spec *e
     for i, encoding in enumerate(spec.encodings):
-        out.encodings[i].ssrc = encoding.ssrc or 0
-        out.encodings[i].rtx_ssrc = encoding.rtx_ssrc or 0
-        _text(out.encodings[i].rid, MT_MAX_RID, encoding.rid or "", f"encodings[{i}].rid")
-    out.nack = spec.nack
-    out.pli = spec.pli
-    out.fir = spec.fir
-    out.transport_cc = spec.transport_cc
-    out.remb = spec.remb
-    out.paused = spec.paused
+        e = &out.encodings[0] + <size_t>i
+        e.ssrc = _ssrc(encoding.ssrc, "ssrc")
+        e.rtx_ssrc = _ssrc(encoding.rtx_ssrc, "rtx_ssrc")
+        _text(&e.rid, encoding.rid, "rid")
+    out.nack, out.pli, out.fir = spec.nack, spec.pli, spec.fir
+    out.transport_cc, out.remb, out.paused = spec.transport_cc, spec.remb, spec.paused
     return 0
 
 
-cdef int _consumer(mt_consumer_spec *out, object spec) except -1:
-    out.ssrc = spec.ssrc
-    out.rtx_ssrc = spec.rtx_ssrc or 0
-    out.payload_type = _payload_type(spec.payload_type, "payload_type")
-    out.rtx_payload_type = _payload_type(spec.rtx_payload_type or 0, "rtx_payload_type")
-    _text(out.mid, MT_MAX_MID, spec.mid, "mid")
-    # a CNAME is an identifier: its beginning tells as much as all of it
-    _text(out.cname, MT_MAX_CNAME, spec.cname[: MT_MAX_CNAME // 4], "cname")
-    _extension_ids(out.ext_ids, spec.header_extensions)
-    out.nack = spec.nack
-    out.pli = spec.pli
-    out.fir = spec.fir
-    out.paused = spec.paused
+cdef int _consumer_spec(mt_consumer_spec *out, object spec) except -1:
+    if spec.ssrc is None:
+        raise ValueError("ssrc: a consumer has one")
+    out.ssrc = _ssrc(spec.ssrc, "ssrc")
+    out.payload_type = _payload_type(spec.payload_type, "payload_type", False)
+    # RTX wants both
+    out.rtx_payload_type = _payload_type(spec.rtx_payload_type, "rtx_payload_type", True)
+    out.rtx_ssrc = 0 if out.rtx_payload_type < 0 else _ssrc(spec.rtx_ssrc, "rtx_ssrc")
+    if out.rtx_ssrc == out.ssrc:
+        raise ValueError("rtx_ssrc: the same as ssrc")
+    _text(&out.mid, spec.mid, "mid")
+    # identifies, and so much of it will do
+    _text(&out.cname, spec.cname.encode()[:MT_MAX_TEXT].decode(errors="ignore"), "cname")
+    _extensions(&out.ext_ids[0], spec.header_extensions)
+    out.nack, out.pli, out.fir, out.paused = spec.nack, spec.pli, spec.fir, spec.paused
     return 0
 
 
-cdef mt_core_settings _settings(object s) except *:
-    cdef mt_core_settings out
-    for name in ("video_history", "audio_history"):
-        value = getattr(s, name)
-        if not 16 <= value <= 1 << 16 or value & (value - 1):
-            raise ValueError(f"{name}: {value} is no power of two from 16 to 65536")
-    out.consent_timeout_us = round(s.consent_timeout * 1e6)
-    out.keyframe_interval_us = round(s.keyframe_interval * 1e6)
-    out.nack_delay_us = round(s.nack_delay * 1e6)
-    out.nack_interval_us = round(s.nack_interval * 1e6)
-    out.nack_tries = s.nack_tries
-    out.video_history = s.video_history
-    out.audio_history = s.audio_history
+cdef uint32_t _ms(object seconds, str name) except? 0:
+    if not 0 <= seconds <= 86400:
+        raise ValueError(f"{name}: {seconds} s")
+    return round(seconds * 1000)
+
+
+cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
+    packets = s.history_packets
+    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
+        raise ValueError(f"history_packets: {packets} is no power of two from 16 to 65536")
+    out.history_packets = packets
+    out.history_ms = _ms(s.history, "history")
     out.dtls_per_second = s.dtls_per_second
-    out.max_transports = s.max_transports
-    out.max_streams = s.max_streams
-    return out
+    out.consent_ms = _ms(s.consent_timeout, "consent_timeout")
+    out.pli_interval_ms = _ms(s.keyframe_interval, "keyframe_interval")
+    out.nack_delay_ms = _ms(s.nack_delay, "nack_delay")
+    out.nack_interval_ms = _ms(s.nack_interval, "nack_interval")
+    out.nack_tries = s.nack_tries
+    out.layer_silence_ms = _ms(s.layer_silence, "layer_silence")
+    out.seed = seed
+    return 0
 
 
-cdef object _ip(const uint8_t *ip):
-    address = ipaddress.IPv6Address(bytes(ip[:16]))
-    return str(address.ipv4_mapped or address)
+# ---- C to Python ----
+
+
+cdef str _ip(const mt_path *path):
+    return str(ip_address((<const char *>path.ip)[: 4 if path.family == 4 else 16]))
+
+
+cdef dict _transport_figures(const mt_transport_stats *t):
+    return {
+        "address": None if t.path.kind == MT_PATH_NONE else [_ip(&t.path), t.path.port],
+        "secure": bool(t.has_srtp),
+        "packetsReceived": t.packets_in,
+        "bytesReceived": t.bytes_in,
+        "packetsSent": t.packets_out,
+        "bytesSent": t.bytes_out,
+        "recvBitrate": t.bitrate_in,
+        "sendBitrate": t.bitrate_out,
+        "maxIncomingBitrate": t.max_bitrate,
+        "remb": t.remb,
+        "roundTripTime": t.rtt_us / 1000,
+        "transportCcSent": t.transport_cc_sent,
+        "transportCcReceived": t.transport_cc_received,
+    }
+
+
+cdef dict _stream_figures(const mt_stream_stats *s):
+    return {
+        "ssrc": s.ssrc or None,
+        "rtxSsrc": s.rtx_ssrc or None,
+        "rid": (<const char *>&s.rid.text[0])[: s.rid.len].decode() or None,
+        "active": bool(s.active),
+        "packetCount": s.packets,
+        "byteCount": s.bytes,
+        "bitrate": s.bitrate,
+        "packetsLost": s.lost,
+        "packetsRecovered": s.recovered,
+        "packetsDuplicated": s.duplicates,
+        "packetsMissing": s.missing,
+        "jitter": s.jitter_us / 1000,
+        "nackCount": s.nacks,
+        "pliCount": s.plis,
+        "keyFrameCount": s.keyframes,
+        "width": s.width,
+        "height": s.height,
+        "score": s.score,
+    }
+
+
+cdef dict _producer_figures(const mt_producer_stats *p):
+    return {
+        "transport": p.transport,
+        "paused": bool(p.paused),
+        "audioLevel": None if p.video else p.audio_level,
+        "streams": [_stream_figures(&p.streams[0] + <size_t>i) for i in range(p.stream_count)],
+    }
+
+
+cdef dict _consumer_figures(const mt_consumer_stats *c):
+    return {
+        "transport": c.transport,
+        "producer": c.producer,
+        "ssrc": c.ssrc,
+        "paused": bool(c.paused),
+        "spatialLayer": None if c.spatial < 0 else c.spatial,
+        "targetLayer": None if c.target < 0 else c.target,
+        "preferredLayer": c.preferred,
+        "packetCount": c.packets,
+        "byteCount": c.bytes,
+        "bitrate": c.bitrate,
+        "packetsRetransmitted": c.retransmissions,
+        "packetsLost": c.lost,
+        "fractionLost": c.fraction_lost / 256,
+        "jitter": c.jitter_us / 1000,
+        "roundTripTime": c.rtt_us / 1000,
+        "nackCount": c.nacks,
+        "pliCount": c.plis,
+        "layerSwitches": c.switches,
+        "score": c.score,
+    }
+
+
+cdef dict _figures(const mt_stats *s):
+    cdef const uint64_t *counters = <const uint64_t *>&s.counters
+    engine = {mt_counter_names[i].decode(): counters[i] for i in range(mt_counter_count)}
+    engine["packet_buffers"] = s.buffers
+    engine["packet_buffers_used"] = s.buffers_used
+    cdef size_t i
+    transports = {str(s.transports[i].id): _transport_figures(&s.transports[i]) for i in range(s.transport_count)}
+    producers = {str(s.producers[i].id): _producer_figures(&s.producers[i]) for i in range(s.producer_count)}
+    consumers = {str(s.consumers[i].id): _consumer_figures(&s.consumers[i]) for i in range(s.consumer_count)}
+    engine["transports"] = len(transports)
+    engine["producers"] = len(producers)
+    engine["consumers"] = len(consumers)
+    return {"transports": transports, "producers": producers, "consumers": consumers, "engine": engine}
 
 
 cdef object _record(const mt_event *e):
-    cdef bytes data = e.data[: e.len] if e.len > 0 else b""
+    cdef bytes data
     kind = e.type
+    if kind == MT_EVENT_STATS:
+        return records.StatsReady(e.id, _figures(<const mt_stats *>e.data))
+    data = (<const char *>e.data)[: e.len] if e.len else b""
     if kind == MT_EVENT_ICE_CONNECTED:
-        return records.IceConnected(e.id, _ip(e.addr.ip), e.addr.port)
+        return records.IceConnected(e.id, _ip(&e.path), e.path.port)
     if kind == MT_EVENT_ICE_MOVED:
-        return records.IceMoved(e.id, _ip(e.addr.ip), e.addr.port)
+        return records.IceMoved(e.id, _ip(&e.path), e.path.port)
     if kind == MT_EVENT_ICE_SILENT:
         return records.IceSilent(e.id)
     if kind == MT_EVENT_DTLS:
         return records.DtlsDatagram(e.id, data)
-    if kind == MT_EVENT_STREAM:
-        return records.StreamStarted(e.id, e.a, e.b)
-    if kind == MT_EVENT_LAYER:
-        return records.LayerChanged(e.id, None if e.a == 0xFFFFFFFF else e.a)
+    if kind == MT_EVENT_STREAM_STARTED:
+        return records.StreamStarted(e.id, e.index, e.number)
+    if kind == MT_EVENT_LAYER_CHANGED:
+        return records.LayerChanged(e.id, None if e.value < 0 else e.value)
     if kind == MT_EVENT_AUDIO_LEVEL:
-        return records.AudioLevel(e.id, -<int>e.a)
+        return records.AudioLevel(e.id, e.value)
     if kind == MT_EVENT_PRODUCER_SCORE:
-        return records.ProducerScore(e.id, tuple(data))
+        return records.ProducerScore(e.id, tuple(e.scores[i] for i in range(e.index)))
     if kind == MT_EVENT_CONSUMER_SCORE:
-        return records.ConsumerScore(e.id, e.a)
-    if kind == MT_EVENT_STATS:
-        return records.StatsReady(e.id, json.loads(data))
+        return records.ConsumerScore(e.id, e.value)
     return records.EngineFailed(data.decode())
 
 
+# ---- the classes ----
+
+
 cdef class _Commands:
-    cdef int _give(self, const mt_command *command) except -1:
+    cdef int _give(self, mt_command *command) except -1:
         raise NotImplementedError
 
-    cdef int _ice(self, mt_command_type kind, uint32_t transport, str ufrag, str password) except -1:
+    cdef int _simple(self, mt_command_type kind, uint32_t id, uint64_t number=0) except -1:
+        cdef mt_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.id, c.u.number = kind, id, number
+        return self._give(&c)
+
+    cdef int _ice(self, mt_command_type kind, uint32_t id, str ufrag, str password) except -1:
         cdef mt_command c
         if not ufrag or not password:
             raise ValueError("ufrag and password must not be empty")
         memset(&c, 0, sizeof(c))
-        c.type = kind
-        c.id = transport
-        _text(c.ice.ufrag, MT_MAX_UFRAG, ufrag, "ufrag")
-        _text(c.ice.pwd, MT_MAX_PWD, password, "password")
-        return self._give(&c)
-
-    cdef int _simple(
-        self, mt_command_type kind, uint32_t id, uint32_t other=0, uint64_t number=0
-    ) except -1:
-        cdef mt_command c
-        memset(&c, 0, sizeof(c))
-        c.type = kind
-        c.id = id
-        c.other = other
-        c.number = number
+        c.type, c.id = kind, id
+        _text(&c.u.ice.ufrag, ufrag, "ufrag")
+        _text(&c.u.ice.password, password, "password")
         return self._give(&c)
 
     def add_transport(self, uint32_t transport, str ufrag, str password):
-        self._ice(MT_CMD_ADD_TRANSPORT, transport, ufrag, password)
+        self._ice(MT_ADD_TRANSPORT, transport, ufrag, password)
 
     def restart_ice(self, uint32_t transport, str ufrag, str password):
-        self._ice(MT_CMD_RESTART_ICE, transport, ufrag, password)
+        self._ice(MT_RESTART_ICE, transport, ufrag, password)
 
     def set_srtp(self, uint32_t transport, int profile, bytes tx_keying, bytes rx_keying):
         cdef mt_command c
-        cdef size_t length = mt_srtp_keying_length(<mt_srtp_profile>profile)
-        if length == 0:
-            raise ValueError(f"unknown SRTP profile {profile:#06x}")
+        cdef size_t length = mt_srtp_keying_length(profile)
+        if not length:
+            raise ValueError(f"profile: {profile:#06x} is not known")
         if len(tx_keying) != length or len(rx_keying) != length:
-            raise ValueError(f"keying of profile {profile:#06x} has {length} bytes")
+            raise ValueError(f"keying: profile {profile:#06x} has {length} bytes for each direction")
         memset(&c, 0, sizeof(c))
-        c.type = MT_CMD_SET_SRTP
-        c.id = transport
-        c.srtp.profile = <mt_srtp_profile>profile
-        memcpy(c.srtp.tx, <char *>tx_keying, length)
-        memcpy(c.srtp.rx, <char *>rx_keying, length)
-        try:
-            self._give(&c)
-        finally:
-            memset(&c, 0, sizeof(c))
+        c.type, c.id, c.u.srtp.profile = MT_SET_SRTP, transport, profile
+        memcpy(&c.u.srtp.tx[0], <const char *>tx_keying, length)
+        memcpy(&c.u.srtp.rx[0], <const char *>rx_keying, length)
+        self._give(&c)
 
     def send_dtls(self, uint32_t transport, bytes datagram):
         cdef mt_command c
-        if not 0 < len(datagram) <= MT_MAX_DATAGRAM:
-            raise ValueError(f"a datagram of {len(datagram)} bytes")
+        if not 0 < len(datagram) <= MT_DATAGRAM_MAX:
+            raise ValueError(f"datagram: {len(datagram)} bytes")
         memset(&c, 0, sizeof(c))
-        c.type = MT_CMD_SEND_DTLS
-        c.id = transport
-        c.data.len = len(datagram)
-        memcpy(c.data.bytes, <char *>datagram, len(datagram))
-        self._give(&c)
+        c.type, c.id, c.u.data.len = MT_SEND_DTLS, transport, len(datagram)
+        c.u.data.bytes = <uint8_t *>malloc(len(datagram))
+        if not c.u.data.bytes:
+            raise MemoryError
+        memcpy(c.u.data.bytes, <const char *>datagram, len(datagram))
+        try:
+            self._give(&c)
+        except BaseException:
+            free(c.u.data.bytes)
+            raise
 
     def set_max_incoming_bitrate(self, uint32_t transport, uint64_t bps):
-        self._simple(MT_CMD_SET_MAX_INCOMING, transport, 0, bps)
+        self._simple(MT_SET_MAX_BITRATE, transport, bps)
 
     def remove_transport(self, uint32_t transport):
-        self._simple(MT_CMD_REMOVE_TRANSPORT, transport)
+        self._simple(MT_REMOVE_TRANSPORT, transport)
 
     def add_producer(self, uint32_t producer, uint32_t transport, spec):
         cdef mt_command c
         memset(&c, 0, sizeof(c))
-        c.type = MT_CMD_ADD_PRODUCER
-        c.id = producer
-        c.other = transport
-        _producer(&c.producer, spec)
+        c.type, c.id, c.transport = MT_ADD_PRODUCER, producer, transport
+        _producer_spec(&c.u.producer_spec, spec)
         self._give(&c)
 
     def set_producer_paused(self, uint32_t producer, bint paused):
-        self._simple(MT_CMD_PAUSE_PRODUCER, producer, 0, paused)
+        self._simple(MT_PAUSE_PRODUCER, producer, paused)
 
     def remove_producer(self, uint32_t producer):
-        self._simple(MT_CMD_REMOVE_PRODUCER, producer)
+        self._simple(MT_REMOVE_PRODUCER, producer)
 
     def request_keyframe(self, uint32_t producer):
-        self._simple(MT_CMD_REQUEST_KEYFRAME, producer)
+        self._simple(MT_REQUEST_KEYFRAME, producer)
 
     def add_consumer(self, uint32_t consumer, uint32_t transport, uint32_t producer, spec):
         cdef mt_command c
         memset(&c, 0, sizeof(c))
-        c.type = MT_CMD_ADD_CONSUMER
-        c.id = consumer
-        c.other = transport
-        c.number = producer
-        _consumer(&c.consumer, spec)
+        c.type, c.id, c.transport, c.producer = MT_ADD_CONSUMER, consumer, transport, producer
+        _consumer_spec(&c.u.consumer_spec, spec)
         self._give(&c)
 
     def set_consumer_paused(self, uint32_t consumer, bint paused):
-        self._simple(MT_CMD_PAUSE_CONSUMER, consumer, 0, paused)
+        self._simple(MT_PAUSE_CONSUMER, consumer, paused)
 
     def set_preferred_layers(self, uint32_t consumer, uint32_t spatial):
-        self._simple(MT_CMD_PREFER_LAYER, consumer, 0, spatial)
+        self._simple(MT_SET_LAYER, consumer, spatial)
 
     def remove_consumer(self, uint32_t consumer):
-        self._simple(MT_CMD_REMOVE_CONSUMER, consumer)
+        self._simple(MT_REMOVE_CONSUMER, consumer)
 
     def request_stats(self, uint32_t token):
-        self._simple(MT_CMD_STATS, token)
+        self._simple(MT_REQUEST_STATS, token)
 
 
 cdef class Engine(_Commands):
@@ -442,133 +360,140 @@ cdef class Engine(_Commands):
     cdef readonly str ip
 
     def __init__(self, settings):
-        cdef mt_core_settings s = _settings(settings)
+        cdef mt_settings s
         cdef bytes ip = settings.listen_ip.encode()
-        ipaddress.ip_address(settings.listen_ip)
-        if self._engine != NULL:
-            raise RuntimeError("already running")
+        if self._engine:
+            raise RuntimeError("an Engine is initialised once")
+        if not 0 <= settings.port <= 65535:
+            raise ValueError(f"port: {settings.port}")
+        _settings(&s, settings, secrets.randbits(64))
         self.ip = settings.listen_ip
-        self._engine = mt_engine_start(&s, ip, settings.port)
-        if self._engine == NULL:
-            number = c_errno
-            raise OSError(number, os.strerror(number), f"{self.ip}:{settings.port}")
+        self._engine = mt_engine_open(&s, ip, settings.port)
+        if not self._engine:
+            code = errno
+            raise OSError(code, os.strerror(code), f"UDP {settings.listen_ip}:{settings.port}")
 
-    cdef int _give(self, const mt_command *command) except -1:
-        if self._engine == NULL:
+    def __dealloc__(self):
+        self._close()
+
+    cdef void _close(self) noexcept:
+        cdef mt_engine *engine = self._engine
+        self._engine = NULL
+        if engine:
+            with nogil:
+                mt_engine_close(engine)
+
+    cdef int _open(self) except -1:
+        if not self._engine:
             raise ValueError("the engine is closed")
+        return 0
+
+    cdef int _give(self, mt_command *command) except -1:
+        # objects outlive the engine by a moment when a server ends
+        if not self._engine:
+            if command.type == MT_SEND_DTLS:
+                free(command.u.data.bytes)
+            return 0
         if not mt_engine_command(self._engine, command):
             raise EngineOverloaded("the engine's command ring is full")
         return 0
 
     @property
     def port(self):
-        if self._engine == NULL:
-            raise ValueError("the engine is closed")
+        self._open()
         return mt_engine_port(self._engine)
 
     @property
     def event_fd(self):
-        if self._engine == NULL:
-            raise ValueError("the engine is closed")
+        self._open()
         return mt_engine_event_fd(self._engine)
 
     def read_events(self):
-        cdef mt_queued_event *e
-        events = []
-        if self._engine == NULL:
-            return events
-        mt_engine_reset_event_fd(self._engine)
-        while True:
-            e = mt_engine_next_event(self._engine)
-            if e == NULL:
-                return events
+        cdef mt_event e
+        cdef list out = []
+        self._open()
+        mt_engine_reset_events(self._engine)
+        while mt_engine_next_event(self._engine, &e):
             try:
-                events.append(_record(&e.event))
+                out.append(_record(&e))
             finally:
-                free(e)
+                mt_event_release(&e)
+        return out
 
     def close(self):
-        cdef mt_engine *engine = self._engine
-        self._engine = NULL
-        if engine != NULL:
-            with nogil:
-                mt_engine_stop(engine)
-
-    def __dealloc__(self):
-        if self._engine != NULL:
-            mt_engine_stop(self._engine)
-
-
-cdef uint8_t *_core_buffer(void *ctx) noexcept:
-    return (<Core>ctx)._out
-
-
-cdef void _core_send(void *ctx, const mt_addr *to, size_t len) noexcept:
-    (<Core>ctx)._sent.append((_ip(to.ip), to.port, (<Core>ctx)._out[:len]))
-
-
-cdef bool_t _core_event(void *ctx, const mt_event *event) noexcept:
-    (<Core>ctx)._events.append(_record(event))
-    return True
+        self._close()
 
 
 cdef class Core(_Commands):
     cdef mt_core *_core
-    cdef uint8_t _out[2048]
-    cdef list _sent
-    cdef list _events
+    cdef uint8_t _buffer[2048]
     cdef public int64_t now
+    cdef public bint take_events_in
+    cdef list _sent, _events
 
     def __init__(self, settings, uint64_t seed=1):
-        cdef mt_core_settings s = _settings(settings)
+        cdef mt_settings s
         cdef mt_sink sink
-        if self._core != NULL:
-            raise RuntimeError("already made")
-        self._sent = []
-        self._events = []
+        if self._core:
+            raise RuntimeError("a Core is initialised once")
+        _settings(&s, settings, seed)
         self.now = 1_000_000
-        sink.ctx = <void *>self
-        sink.buffer = _core_buffer
-        sink.send = _core_send
-        sink.event = _core_event
-        self._core = mt_core_new(&s, &sink, seed)
-        if self._core == NULL:
+        self.take_events_in = True
+        self._sent, self._events = [], []
+        sink.context = <void *>self
+        sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
+        self._core = mt_core_new(&s, &sink)
+        if not self._core:
             raise MemoryError
 
-    cdef int _give(self, const mt_command *command) except -1:
+    def __dealloc__(self):
+        # freeing sends and tells nothing
+        mt_core_free(self._core)
+
+    cdef int _give(self, mt_command *command) except -1:
         mt_core_command(self._core, self.now, command)
+        if command.type == MT_SEND_DTLS:
+            free(command.u.data.bytes)
         return 0
 
-    cdef uint64_t _ntp(self):
-        # any wall clock will do: this one started in 2026
-        return ((<uint64_t>3_976_000_000 + <uint64_t>(self.now // 1_000_000)) << 32) | (
-            (<uint64_t>(self.now % 1_000_000) << 32) // 1_000_000
-        )
-
     def datagram(self, str ip, uint16_t port, bytes data):
-        cdef mt_addr addr
-        cdef uint8_t buffer[2048]
-        if len(data) > sizeof(buffer):
-            raise ValueError("longer than a datagram can be")
-        address = ipaddress.ip_address(ip)
-        if address.version == 4:
-            address = ipaddress.IPv6Address(f"::ffff:{address}")
-        memset(&addr, 0, sizeof(addr))
-        memcpy(addr.ip, <char *>address.packed, 16)
-        addr.port = port
-        memcpy(buffer, <char *>data, len(data))
-        mt_core_datagram(self._core, self.now, self._ntp(), &addr, buffer, len(data))
+        cdef mt_path path
+        cdef bytes raw = ip_address(ip).packed
+        cdef uint8_t copy[2048]
+        if len(data) > sizeof(copy):
+            raise ValueError(f"data: {len(data)} bytes")
+        memset(&path, 0, sizeof(path))
+        path.kind, path.family, path.port = MT_PATH_UDP, 4 if len(raw) == 4 else 6, port
+        memcpy(path.ip, <const char *>raw, len(raw))
+        memcpy(copy, <const char *>data, len(data))
+        mt_core_datagram(self._core, self.now, &path, copy, len(data))
 
     def tick(self):
-        mt_core_tick(self._core, self.now, self._ntp())
+        return mt_core_tick(self._core, self.now)
 
     def take_sent(self):
-        sent, self._sent = self._sent, []
-        return sent
+        out, self._sent = self._sent, []
+        return out
 
     def take_events(self):
-        events, self._events = self._events, []
-        return events
+        out, self._events = self._events, []
+        return out
 
-    def __dealloc__(self):
-        mt_core_free(self._core)
+
+cdef uint8_t *_core_reserve(void *context) noexcept:
+    return (<Core>context)._buffer
+
+
+cdef void _core_send(void *context, const mt_path *to, size_t length) noexcept:
+    core = <Core>context
+    core._sent.append((_ip(to), to.port, (<const char *>core._buffer)[:length]))
+
+
+cdef bool_t _core_event(void *context, const mt_event *event) noexcept:
+    core = <Core>context
+    if not core.take_events_in:
+        return False
+    core._events.append(_record(event))
+    if event.type == MT_EVENT_STATS:
+        mt_stats_free(<mt_stats *>event.data)
+    return True

@@ -11,27 +11,27 @@ import attrs
 
 @attrs.frozen
 class EngineSettings:
-    """Times in seconds.
+    """Times in seconds; ``port`` 0 is any free one.
 
-    ``consent_timeout``: without a STUN check a client is taken for gone (RFC 7675 §5.1).
-    ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a gap
-    may be reordering for ``nack_delay``, then it is asked for ``nack_tries`` times.
-    ``*_history``: packets kept for each stream to be sent again, powers of two.
-    ``dtls_per_second``: DTLS datagrams of one transport that are handed up.
+    ``consent_timeout``: without a STUN check for that long a client is gone (RFC 7675 §5.1).
+    ``history``, ``history_packets``: what is kept of a video stream to be sent again; the number is
+    a power of two. ``dtls_per_second``: DTLS datagrams of one transport that are handed up.
+    ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a missing
+    packet may be late by ``nack_delay``, then it is asked for ``nack_tries`` times.
+    ``layer_silence``: a simulcast layer without packets for that long is not arriving.
     """
 
     listen_ip: str = "127.0.0.1"
     port: int = 0
     consent_timeout: float = 30.0
-    keyframe_interval: float = 0.5
+    history: float = 1.0
+    history_packets: int = 1024
+    dtls_per_second: int = 50
+    keyframe_interval: float = 0.3
     nack_delay: float = 0.01
     nack_interval: float = 0.05
     nack_tries: int = 10
-    video_history: int = 1024
-    audio_history: int = 128
-    dtls_per_second: int = 100
-    max_transports: int = 20_000
-    max_streams: int = 100_000
+    layer_silence: float = 1.5
 
 
 @attrs.frozen
@@ -136,7 +136,8 @@ class LayerChanged:
 
 @attrs.frozen
 class AudioLevel:
-    """RFC 6464: 0 (loudest) to -127 (silence) dBov; when it changes by 6 dB and more."""
+    """RFC 6464: 0 (loudest) to -127 (silence) dBov; at most every
+    200 ms, when it changes by 5 dB or more."""
 
     producer: int
     dbov: int
@@ -152,7 +153,7 @@ class ProducerScore:
 
 @attrs.frozen
 class ConsumerScore:
-    """How well it arrives at the viewer: 1 to 10."""
+    """How well it arrives at the viewer: 0 to 10."""
 
     consumer: int
     score: int

@@ -1,194 +1,309 @@
-/* The core's front: what comes in is sorted by its first byte (RFC 7983 §7), commands find their objects, the tick visits everything.
+/* The core's doors: datagrams by kind (RFC 7983), commands by type, the tick, and events on their way out.
+ *
+ * State changes are not queued but flagged on the object they happened to, and a flagged object stands in one list until
+ * the sink has taken its events. So nothing is lost when Python is slow, and ten changes of a layer become one event.
  */
-#include "core.h"
+#include "state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
 
-enum { MT_CONSUMER_TICK_US = 100000 };
+const char *const mt_extension_uris[MT_EXT_COUNT] = {
+    [MT_EXT_MID] = "urn:ietf:params:rtp-hdrext:sdes:mid",
+    [MT_EXT_RID] = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+    [MT_EXT_REPAIRED_RID] = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+    [MT_EXT_ABS_SEND_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    [MT_EXT_TRANSPORT_CC] = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    [MT_EXT_AUDIO_LEVEL] = "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+    [MT_EXT_VIDEO_ORIENTATION] = "urn:3gpp:video-orientation",
+    [MT_EXT_TRANSMISSION_OFFSET] = "urn:ietf:params:rtp-hdrext:toffset",
+    [MT_EXT_ABS_CAPTURE_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+    [MT_EXT_PLAYOUT_DELAY] = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+    [MT_EXT_FRAME_MARKING] = "urn:ietf:params:rtp-hdrext:framemarking",
+    [MT_EXT_FRAME_MARKING_07] = "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07",
+};
 
-void mt_core_settings_default(mt_core_settings *s) {
-  *s = (mt_core_settings){
-      .consent_timeout_us = 30 * MT_SECOND,
-      .keyframe_interval_us = 500000,
-      .nack_delay_us = 10000,
-      .nack_interval_us = 50000,
-      .nack_tries = 10,
-      .video_history = 1024,
-      .audio_history = 128,
-      .dtls_per_second = 100,
-      .max_transports = 20000,
-      .max_streams = 100000,
-  };
+/* ---- small things that everybody uses ---- */
+
+uint64_t mt_random(mt_core *core) {
+  core->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+  return mt_hash64(core->random);
 }
 
-mt_core *mt_core_new(const mt_core_settings *settings, const mt_sink *sink, uint64_t seed) {
+void mt_due(mt_core *core, int64_t at) {
+  if (at < core->next_tick) core->next_tick = at;
+}
+
+void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
+  if (!changes->flags) mt_list_append(&core->changed, &changes->link);
+  changes->flags |= flags;
+  core->next_tick = 0;
+}
+
+void mt_send(mt_core *core, mt_transport *t, size_t len) {
+  if (!t->selected) {
+    core->counters.dropped_no_path++;
+    return;
+  }
+  core->counters.datagrams_out++;
+  core->counters.bytes_out += len;
+  t->stats.packets_out++;
+  t->stats.bytes_out += len;
+  core->sink.send(core->sink.context, &t->selected->path, len);
+}
+
+void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
+  if (!t->srtp || !len) return;
+  size_t n = mt_srtcp_protect(t->srtp, t->srtcp_next, packet, len, MT_DATAGRAM_MAX);
+  if (!n) return;
+  t->srtcp_next++;
+  mt_send(core, t, n);
+}
+
+static mt_node *by_id(const mt_table *table, uint32_t id) { return mt_table_first(table, mt_hash64(id)); }
+
+/* mt_hash64 is a bijection: one id, one hash */
+mt_transport *mt_find_transport(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->transports, id);
+  return n ? MT_OF(n, mt_transport, node) : NULL;
+}
+
+mt_producer *mt_find_producer(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->producers, id);
+  return n ? MT_OF(n, mt_producer, node) : NULL;
+}
+
+mt_consumer *mt_find_consumer(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->consumers, id);
+  return n ? MT_OF(n, mt_consumer, node) : NULL;
+}
+
+uint32_t mt_rate_update(mt_rate *rate, uint64_t bytes, int64_t elapsed) {
+  double bps = elapsed > 0 ? (double)(bytes - rate->at_mark) * 8e6 / (double)elapsed : 0;
+  rate->at_mark = bytes;
+  rate->bitrate = bps < (double)UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
+  return rate->bitrate;
+}
+
+/* ---- birth and death ---- */
+
+mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_core *core = calloc(1, sizeof *core);
-  if (core == NULL) return NULL;
+  if (!core) return NULL;
   core->settings = *settings;
   core->sink = *sink;
-  core->seed = mt_mix(seed ^ 0x9e3779b97f4a7c15u);
-  core->random = mt_mix(seed + 1);
-  return core;
+  core->random = settings->seed;
+  mt_list *lists[] = {&core->all_transports, &core->changed, &core->nacking, &core->wanting, &core->feeding};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
+  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  bool ok = true;
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) ok = mt_table_init(tables[i], 64) && ok;
+  if (ok) return core;
+  mt_core_free(core);
+  return NULL;
 }
 
 void mt_core_free(mt_core *core) {
-  if (core == NULL) return;
-  mt_transport *t;
-  for (size_t i = 0; mt_map_next(&core->transports, &i, (void **)&t); i = 0) mt_transport_remove(t);
-  mt_map_clear(&core->transports);
-  mt_map_clear(&core->producers);
-  mt_map_clear(&core->consumers);
-  mt_map_clear(&core->by_ufrag);
-  mt_map_clear(&core->by_address);
-  mt_map_clear(&core->streams);
+  if (!core) return;
+  MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, link));
+  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
+  mt_pool_free(&core->pool);
   free(core);
 }
 
-/* Starting points of sequence numbers and timestamps; nothing secret comes from here. */
-uint64_t mt_core_random(mt_core *core) { return mt_mix(core->random += 0x9e3779b97f4a7c15u); }
+/* ---- datagrams ---- */
 
-bool mt_core_event(mt_core *core, mt_event_type type, uint32_t id, uint32_t a, uint32_t b) {
-  mt_event e = {.type = type, .id = id, .a = a, .b = b};
-  bool taken = core->sink.event(core->sink.ctx, &e);
-  if (!taken) core->drops.events_lost++;
-  return taken;
-}
-
-bool mt_core_event_data(mt_core *core, mt_event_type type, uint32_t id, const uint8_t *data, size_t len) {
-  mt_event e = {.type = type, .id = id, .data = data, .len = len};
-  bool taken = core->sink.event(core->sink.ctx, &e);
-  if (!taken) core->drops.events_lost++;
-  return taken;
-}
-
-void mt_core_datagram(mt_core *core, int64_t now, uint64_t ntp, const mt_addr *from, uint8_t *data, size_t len) {
-  core->now = now;
-  core->ntp = ntp;
-  if (len == 0) {
-    core->drops.malformed++;
-    return;
-  }
-  if (data[0] < 4) {
-    mt_transport_stun(core, from, data, len);
-    return;
-  }
-  mt_transport *t = mt_transport_of(core, from);
-  if (t == NULL) {
-    core->drops.unknown_address++;
-    return;
-  }
-  t->packets_in++;
-  t->bytes_in += len;
-  if (data[0] >= 20 && data[0] < 64) {
-    mt_transport_dtls(t, data, len);
-  } else if (!mt_is_rtp_or_rtcp(data, len)) {
-    core->drops.malformed++;
-  } else if (t->srtp == NULL) {
-    core->drops.no_srtp++;
-  } else if (mt_is_rtcp(data, len)) {
-    mt_receive_rtcp(t, data, len);
+void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  core->counters.datagrams_in++;
+  core->counters.bytes_in += len;
+  if (len > 0 && data[0] < 4) {
+    mt_ice_datagram(core, now, from, data, len);
+  } else if (len > 0 && data[0] >= 20 && data[0] < 64) {
+    mt_dtls_datagram(core, now, from, data, len);
+  } else if (mt_is_rtp_or_rtcp(data, len)) {
+    if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, from, data, len);
+    else mt_rtp_datagram(core, now, from, data, len);
   } else {
-    mt_receive_rtp(t, data, len);
+    core->counters.dropped_unknown_kind++;
   }
 }
 
-static void set_srtp(mt_transport *t, const mt_command *command) {
-  mt_srtp *srtp = mt_srtp_new(command->srtp.profile, command->srtp.tx, command->srtp.rx);
-  if (srtp == NULL) {
-    t->core->drops.no_memory++;
-    return;
+/* ---- commands ---- */
+
+static void send_dtls(mt_core *core, mt_transport *t, const mt_command *c) {
+  if (c->u.data.len > MT_DATAGRAM_MAX) return;
+  memcpy(core->sink.reserve(core->sink.context), c->u.data.bytes, c->u.data.len);
+  if (t->selected) mt_send(core, t, c->u.data.len);
+  else core->counters.dropped_dtls_no_path++;
+}
+
+static bool command_to_transport(mt_core *core, int64_t now, const mt_command *c) {
+  mt_transport *t = mt_find_transport(core, c->id);
+  if (c->type == MT_ADD_TRANSPORT) {
+    mt_transport_add(core, now, c);
+    return true;
   }
-  mt_srtp_free(t->srtp);
-  t->srtp = srtp;
-}
-
-static void send_dtls(mt_transport *t, const mt_command *command) {
-  if (t->selected == NULL || command->data.len > MT_MAX_DATAGRAM) return;
-  memcpy(t->core->sink.buffer(t->core->sink.ctx), command->data.bytes, command->data.len);
-  mt_transport_send(t, command->data.len);
-}
-
-void mt_core_command(mt_core *core, int64_t now, const mt_command *command) {
-  core->now = now;
-  uint64_t seed = core->seed;
-  mt_transport *t = mt_map_get(&core->transports, seed, command->id);
-  mt_producer *p = mt_map_get(&core->producers, seed, command->id);
-  mt_consumer *c = mt_map_get(&core->consumers, seed, command->id);
-  switch (command->type) {
-    case MT_CMD_ADD_TRANSPORT: mt_transport_add(core, command->id, command->ice.ufrag, command->ice.pwd); break;
-    case MT_CMD_RESTART_ICE:
-      if (t != NULL) mt_transport_restart_ice(t, command->ice.ufrag, command->ice.pwd);
-      break;
-    case MT_CMD_SET_SRTP:
-      if (t != NULL) set_srtp(t, command);
-      break;
-    case MT_CMD_SEND_DTLS:
-      if (t != NULL) send_dtls(t, command);
-      break;
-    case MT_CMD_SET_MAX_INCOMING:
-      if (t != NULL) t->max_incoming = command->number;
-      break;
-    case MT_CMD_REMOVE_TRANSPORT:
-      if (t != NULL) mt_transport_remove(t);
-      break;
-    case MT_CMD_ADD_PRODUCER:
-      t = mt_map_get(&core->transports, seed, command->other);
-      if (t != NULL) mt_producer_add(t, command->id, &command->producer);
-      break;
-    case MT_CMD_PAUSE_PRODUCER:
-      if (p != NULL) {
-        bool paused = command->number != 0;
-        if (p->paused && !paused)
-          for (mt_consumer *each = p->consumers; each != NULL; each = each->next_of_producer)
-            if (!p->spec.audio) each->synced = false; /* what came meanwhile is missing: begin with a key frame */
-        p->paused = paused;
-        if (!paused)
-          for (mt_consumer *each = p->consumers; each != NULL; each = each->next_of_producer) mt_consumer_choose(each);
-      }
-      break;
-    case MT_CMD_REMOVE_PRODUCER:
-      if (p != NULL) mt_producer_remove(p);
-      break;
-    case MT_CMD_REQUEST_KEYFRAME:
-      if (p != NULL)
-        for (unsigned i = 0; i < p->spec.encoding_count; i++) mt_want_keyframe(p, i);
-      break;
-    case MT_CMD_ADD_CONSUMER:
-      t = mt_map_get(&core->transports, seed, command->other);
-      p = mt_map_get(&core->producers, seed, command->number);
-      if (t != NULL && p != NULL) mt_consumer_add(t, command->id, p, &command->consumer);
-      break;
-    case MT_CMD_PAUSE_CONSUMER:
-      if (c != NULL) mt_consumer_pause(c, command->number != 0);
-      break;
-    case MT_CMD_PREFER_LAYER:
-      if (c != NULL) {
-        c->preferred = (unsigned)command->number;
-        mt_consumer_choose(c);
-      }
-      break;
-    case MT_CMD_REMOVE_CONSUMER:
-      if (c != NULL) mt_consumer_remove(c);
-      break;
-    case MT_CMD_STATS: mt_stats(core, command->id); break;
+  if (!t) return false;
+  switch (c->type) {
+  case MT_RESTART_ICE: mt_transport_restart(core, t, c); return true;
+  case MT_SET_SRTP: mt_transport_keys(core, t, c, now); return true;
+  case MT_SEND_DTLS: send_dtls(core, t, c); return true;
+  case MT_REMOVE_TRANSPORT: mt_transport_remove(core, t); return true;
+  default: t->max_bitrate = c->u.number; return true;
   }
 }
 
-void mt_core_tick(mt_core *core, int64_t now, uint64_t ntp) {
-  core->now = now;
-  core->ntp = ntp;
-  bool consumers = now - core->consumers_ticked >= MT_CONSUMER_TICK_US;
-  if (consumers) core->consumers_ticked = now;
-  mt_transport *t;
-  for (size_t i = 0; mt_map_next(&core->transports, &i, (void **)&t);) {
-    mt_transport_tick(t);
-    mt_feedback_tick(t);
-    if (consumers)
-      for (mt_consumer *c = t->consumers; c != NULL; c = c->next) mt_consumer_tick(c);
+static bool command_to_producer(mt_core *core, int64_t now, const mt_command *c) {
+  mt_producer *p = mt_find_producer(core, c->id);
+  if (!p) return false;
+  switch (c->type) {
+  case MT_PAUSE_PRODUCER: mt_producer_pause(core, p, c->u.number != 0, now); return true;
+  case MT_REMOVE_PRODUCER: mt_producer_remove(core, p); return true;
+  default: mt_producer_want_keyframe(core, p, now); return true;
   }
 }
 
-bool mt_core_is_idle(const mt_core *core) { return core->transports.count == 0; }
+static bool command_to_consumer(mt_core *core, int64_t now, const mt_command *cmd) {
+  mt_consumer *c = mt_find_consumer(core, cmd->id);
+  if (!c) return false;
+  switch (cmd->type) {
+  case MT_PAUSE_CONSUMER: mt_consumer_pause(core, c, cmd->u.number != 0, now); return true;
+  case MT_REMOVE_CONSUMER: mt_consumer_remove(core, c); return true;
+  default:
+    c->preferred = cmd->u.number < MT_MAX_ENCODINGS ? (uint8_t)cmd->u.number : MT_MAX_ENCODINGS - 1;
+    mt_consumer_choose_layer(core, c, now);
+    return true;
+  }
+}
+
+void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
+  bool known = true;
+  core->counters.commands++;
+  switch (c->type) {
+  case MT_ADD_TRANSPORT:
+  case MT_RESTART_ICE:
+  case MT_SET_SRTP:
+  case MT_SEND_DTLS:
+  case MT_REMOVE_TRANSPORT:
+  case MT_SET_MAX_BITRATE: known = command_to_transport(core, now, c); break;
+  case MT_ADD_PRODUCER: mt_producer_add(core, c); break;
+  case MT_PAUSE_PRODUCER:
+  case MT_REMOVE_PRODUCER:
+  case MT_REQUEST_KEYFRAME: known = command_to_producer(core, now, c); break;
+  case MT_ADD_CONSUMER: mt_consumer_add(core, now, c); break;
+  case MT_PAUSE_CONSUMER:
+  case MT_SET_LAYER:
+  case MT_REMOVE_CONSUMER: known = command_to_consumer(core, now, c); break;
+  case MT_REQUEST_STATS:
+    core->next_tick = 0;
+    if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = c->id;
+    else core->counters.commands_refused++;
+    break;
+  }
+  if (!known) core->counters.commands_for_unknown_ids++;
+}
+
+/* ---- events ---- */
+
+static bool offer(mt_core *core, mt_changes *changes, uint32_t flag, const mt_event *e) {
+  if (!(changes->flags & flag)) return true;
+  if (!core->sink.event(core->sink.context, e)) return false;
+  changes->flags &= ~flag;
+  return true;
+}
+
+static bool offer_transport(mt_core *core, mt_transport *t) {
+  mt_event e = {.id = t->id};
+  if (t->selected) e.path = t->selected->path;
+  else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED);
+  return (e.type = MT_EVENT_ICE_CONNECTED, offer(core, &t->changes, MT_CHANGED_CONNECTED, &e)) &&
+         (e.type = MT_EVENT_ICE_MOVED, offer(core, &t->changes, MT_CHANGED_MOVED, &e)) &&
+         (e.type = MT_EVENT_ICE_SILENT, offer(core, &t->changes, MT_CHANGED_SILENT, &e));
+}
+
+static bool offer_producer(mt_core *core, mt_producer *p) {
+  mt_event e = {.id = p->id, .type = MT_EVENT_STREAM_STARTED};
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+    e.index = i;
+    e.number = p->streams[i].stats.ssrc;
+    if (!offer(core, &p->changes, (uint32_t)MT_CHANGED_STARTED << i, &e)) return false;
+  }
+  e.type = MT_EVENT_AUDIO_LEVEL;
+  e.value = p->level_told;
+  if (!offer(core, &p->changes, MT_CHANGED_LEVEL, &e)) return false;
+  e.type = MT_EVENT_PRODUCER_SCORE;
+  e.index = p->spec.encoding_count;
+  for (uint8_t i = 0; i < e.index; i++) e.scores[i] = p->streams[i].stats.score;
+  return offer(core, &p->changes, MT_CHANGED_SCORE, &e);
+}
+
+static bool offer_consumer(mt_core *core, mt_consumer *c) {
+  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->told_layer};
+  if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
+  e.type = MT_EVENT_CONSUMER_SCORE;
+  e.value = c->stats.score;
+  return offer(core, &c->changes, MT_CHANGED_SCORE, &e);
+}
+
+/* False: the sink is full. */
+static bool offer_events(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->changed) {
+    mt_changes *changes = MT_OF(item, mt_changes, link);
+    bool taken = false;
+    switch (changes->kind) {
+    case MT_KIND_TRANSPORT: taken = offer_transport(core, MT_OF(changes, mt_transport, changes)); break;
+    case MT_KIND_PRODUCER: taken = offer_producer(core, MT_OF(changes, mt_producer, changes)); break;
+    case MT_KIND_CONSUMER: taken = offer_consumer(core, MT_OF(changes, mt_consumer, changes)); break;
+    }
+    if (!taken) return false;
+    mt_list_remove(&changes->link);
+  }
+  while (core->stats_count) {
+    mt_event e = {.type = MT_EVENT_STATS, .id = core->stats_waiting[0]};
+    mt_stats *stats = mt_stats_take(core, now);
+    if (!stats) {
+      core->counters.dropped_no_memory++;
+      return false;
+    }
+    e.data = stats;
+    if (!core->sink.event(core->sink.context, &e)) {
+      mt_stats_free(stats);
+      return false;
+    }
+    core->stats_count--;
+    memmove(core->stats_waiting, core->stats_waiting + 1, core->stats_count * sizeof *core->stats_waiting);
+  }
+  return true;
+}
+
+/* ---- time ---- */
+
+static void round_of_all(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->all_transports) {
+    mt_transport *t = MT_OF(item, mt_transport, link);
+    mt_transport_check_consent(core, t, now);
+    MT_EACH(link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
+    if (now >= t->next_report) mt_transport_report(core, t, now);
+  }
+}
+
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+int64_t mt_core_tick(mt_core *core, int64_t now) {
+  if (now < core->next_tick) return core->next_tick;
+  if (now >= core->next_round) {
+    core->next_round = now + ROUND_US;
+    round_of_all(core, now);
+  }
+  int64_t next = core->next_round;
+  next = earlier(next, mt_nack_tick(core, now));
+  next = earlier(next, mt_keyframe_tick(core, now));
+  next = earlier(next, mt_twcc_tick(core, now));
+  offer_events(core, now); /* what is not taken now is offered again with the next tick */
+  if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
+  core->next_tick = next;
+  return next;
+}

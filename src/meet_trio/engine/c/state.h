@@ -88,6 +88,7 @@ typedef struct { /* an SSRC that we send; stays when its consumer goes, so that 
 } mt_sender;
 
 typedef struct { /* arrivals of packets with a transport-wide sequence number */
+  mt_transport *transport;
   mt_list link;  /* in mt_core.feeding while there is something to say */
   bool started;
   uint8_t feedback_count;
@@ -123,7 +124,7 @@ struct mt_transport {
   uint32_t rtcp_ssrc; /* what our feedback is sent as */
   uint64_t max_bitrate;
   uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
-  int64_t next_report;
+  int64_t next_report, reported;
   double dtls_tokens;
   int64_t dtls_filled;
   mt_rate rate_in, rate_out;
@@ -281,7 +282,7 @@ uint32_t mt_rate_update(mt_rate *rate, uint64_t bytes, int64_t elapsed);
 /* transport.c */
 void mt_transport_add(mt_core *core, int64_t now, const mt_command *c);
 void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c);
-void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c);
+void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int64_t now);
 void mt_transport_remove(mt_core *core, mt_transport *t);
 mt_route *mt_route_find(mt_core *core, const mt_path *path);
 void mt_route_drop(mt_core *core, mt_route *route);
@@ -310,7 +311,7 @@ void mt_twcc_free(mt_transport *t);
 /* stream.c */
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index);
 void mt_stream_free(mt_core *core, mt_stream *s);
-void mt_stream_reset(mt_core *core, mt_stream *s); /* another SSRC begins, or this one has ended */
+void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now); /* another SSRC begins, or this one has ended */
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now);
 /* One packet, decrypted, `from` its datagram. `recovered`: unwrapped from RTX. */
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
@@ -320,7 +321,7 @@ uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence);
 
 /* nack.c */
 bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, int64_t now); /* false: too many */
-bool mt_missing_take(mt_core *core, mt_stream *s, uint64_t sequence, bool recovered, int64_t now); /* was it missing? */
+bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t now); /* was it missing? */
 bool mt_missing_has(const mt_stream *s, uint64_t sequence);
 void mt_missing_clear(mt_stream *s);
 int64_t mt_nack_tick(mt_core *core, int64_t now);
@@ -329,7 +330,7 @@ void mt_keyframe_came(mt_stream *s);
 int64_t mt_keyframe_tick(mt_core *core, int64_t now);
 
 /* producer.c */
-void mt_producer_add(mt_core *core, int64_t now, const mt_command *c);
+void mt_producer_add(mt_core *core, const mt_command *c);
 void mt_producer_remove(mt_core *core, mt_producer *p);
 void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now);
 void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now);
@@ -343,6 +344,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *c);
 void mt_consumer_remove(mt_core *core, mt_consumer *c);
 void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now);
 void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing flows until a new stretch begins */
+void mt_consumer_close_epoch(mt_consumer *c);
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, int64_t now);
 bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);

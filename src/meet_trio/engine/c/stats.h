@@ -71,6 +71,10 @@ typedef struct {
   mt_consumer_stats *consumers;
 } mt_stats;
 
+/* mt_counters as an array */
+extern const char *const mt_counter_names[];
+extern const uint32_t mt_counter_count;
+
 void mt_stats_free(mt_stats *stats);
 
 #endif

@@ -1,262 +1,300 @@
-/* Transports: ICE-lite (RFC 8445 §2.5), consent (RFC 7675), the way up for DTLS datagrams, the way out for packets.
+/* Transports: credentials, routes, consent; ICE-lite (RFC 8445 §2.5) and the way up for DTLS.
  *
- * The client never tells us its candidates or credentials. A binding request whose MESSAGE-INTEGRITY holds for our password registers
- * the address it came from as a path; the first path is used at once, a request with USE-CANDIDATE selects its path. Whatever comes from
- * an address that is no path of a transport, and is no such request, is dropped here.
+ * A route is an address from which a binding request came that knew our password. The first one is selected at once,
+ * because browsers nominate only after they have seen an answer; USE-CANDIDATE selects another. Everything that is not STUN
+ * is taken from routes only, so nothing is kept or done for addresses that have proved nothing.
  *
- * After an ICE restart the old credentials hold until a request with the new ones has come.
+ * An address belongs to one transport. A client could try to take another's by forging the source of its own valid
+ * requests; so an address changes hands only when its owner has not been heard there for a while.
+ *
+ * After an ICE restart both credentials work until the first request with the new ones.
  */
+#include "state.h"
+#include "stun.h"
+
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <netinet/in.h>
-#include <openssl/crypto.h>
+enum {
+  ROUTE_STALE_US = 8 * MT_SECOND, /* browsers check every 2.5 s */
+  REPORT_FIRST_US = 300 * MT_MS,
+  DTLS_BURST = 32,
+};
 
-#include "internal.h"
-#include "rtcp.h"
-#include "stun.h"
+/* ---- credentials ---- */
 
-static uint64_t hash_bytes(uint64_t seed, const void *p, size_t n) {
-  const uint8_t *b = p;
-  uint64_t h = seed ^ (n * 0x9e3779b97f4a7c15u);
-  for (; n >= 8; b += 8, n -= 8) {
-    uint64_t w;
-    memcpy(&w, b, 8);
-    h = mt_mix(h ^ w);
-  }
-  uint64_t w = 0;
-  memcpy(&w, b, n);
-  return mt_mix(h ^ w);
+static uint64_t ufrag_hash(const mt_core *core, const void *ufrag, size_t len) {
+  return mt_hash_bytes(ufrag, len, core->settings.seed);
 }
 
-/* Two addresses with the same 64-bit keyed hash are taken for "not known": what is found is compared. */
-static uint64_t address_key(const mt_core *core, const mt_addr *a) { return hash_bytes(core->seed, a, sizeof *a); }
-
-static mt_path *path_of(mt_core *core, const mt_addr *a) {
-  mt_path *path = mt_map_get(&core->by_address, core->seed, address_key(core, a));
-  return path != NULL && memcmp(&path->addr, a, sizeof *a) == 0 ? path : NULL;
+static void credentials_set(mt_core *core, mt_transport *t, mt_credentials *slot, const mt_command *c) {
+  slot->transport = t;
+  slot->ufrag = c->u.ice.ufrag;
+  slot->password = c->u.ice.password;
+  slot->used = true;
+  mt_table_insert(&core->ufrags, &slot->node, ufrag_hash(core, slot->ufrag.text, slot->ufrag.len));
 }
 
-mt_transport *mt_transport_of(mt_core *core, const mt_addr *from) {
-  mt_path *path = path_of(core, from);
-  return path == NULL ? NULL : path->transport;
+static void credentials_drop(mt_core *core, mt_credentials *slot) {
+  if (!slot->used) return;
+  mt_table_remove(&core->ufrags, &slot->node);
+  OPENSSL_cleanse(&slot->password, sizeof slot->password);
+  slot->used = false;
 }
 
-static void forget_path(mt_transport *t, mt_path *path) {
-  mt_map_remove(&t->core->by_address, t->core->seed, address_key(t->core, &path->addr));
-  for (unsigned i = 0; i < t->path_count; i++)
-    if (t->paths[i] == path) {
-      memmove(&t->paths[i], &t->paths[i + 1], (t->path_count - i - 1) * sizeof t->paths[0]);
-      t->path_count--;
-      break;
-    }
-  free(path);
-}
-
-/* The path for an address that has just proved to be `t`'s: known, taken over from another transport, or new (the oldest one not in use makes
- * room). NULL without memory. */
-static mt_path *learn_path(mt_transport *t, const mt_addr *from) {
-  mt_core *core = t->core;
-  mt_path *path = mt_map_get(&core->by_address, core->seed, address_key(core, from));
-  if (path != NULL && path->transport == t && memcmp(&path->addr, from, sizeof *from) == 0) return path;
-  if (path != NULL) { /* the port of a client that has gone, used anew */
-    mt_transport *other = path->transport;
-    if (other->selected == path) other->selected = NULL;
-    forget_path(other, path);
-  }
-  if (t->path_count == MT_MAX_PATHS) forget_path(t, t->paths[t->paths[0] == t->selected ? 1 : 0]);
-  path = calloc(1, sizeof *path);
-  if (path == NULL) return NULL;
-  path->addr = *from;
-  path->transport = t;
-  if (!mt_map_put(&core->by_address, core->seed, address_key(core, from), path)) {
-    free(path);
-    return NULL;
-  }
-  t->paths[t->path_count++] = path;
-  return path;
-}
-
-static void select_path(mt_transport *t, mt_path *path) {
-  if (t->selected == path) return;
-  bool first = t->selected == NULL && !t->connected_pending && t->last_check == 0;
-  t->selected = path;
-  if (first)
-    t->connected_pending = true;
-  else if (!t->connected_pending)
-    t->moved_pending = true;
-}
-
-static void tell_path(mt_transport *t) {
-  if (t->selected == NULL || !(t->connected_pending || t->moved_pending)) return;
-  mt_event e = {.type = t->connected_pending ? MT_EVENT_ICE_CONNECTED : MT_EVENT_ICE_MOVED, .id = t->id, .addr = t->selected->addr};
-  if (t->core->sink.event(t->core->sink.ctx, &e)) t->connected_pending = t->moved_pending = false;
-}
-
-static uint64_t ufrag_key(const mt_core *core, const void *ufrag, size_t len) { return hash_bytes(~core->seed, ufrag, len); }
-
-static mt_transport *by_ufrag(mt_core *core, const uint8_t *ufrag, size_t len, const char **pwd, bool *is_new) {
-  mt_transport *t = mt_map_get(&core->by_ufrag, core->seed, ufrag_key(core, ufrag, len));
-  if (t == NULL) return NULL;
-  if (strlen(t->ufrag) == len && memcmp(t->ufrag, ufrag, len) == 0) {
-    *pwd = t->pwd;
-    *is_new = true;
-    return t;
-  }
-  if (len > 0 && strlen(t->old_ufrag) == len && memcmp(t->old_ufrag, ufrag, len) == 0) {
-    *pwd = t->old_pwd;
-    *is_new = false;
-    return t;
+static mt_credentials *credentials_find(mt_core *core, const uint8_t *ufrag, size_t len) {
+  for (mt_node *n = mt_table_first(&core->ufrags, ufrag_hash(core, ufrag, len)); n; n = mt_table_next(n)) {
+    mt_credentials *c = MT_OF(n, mt_credentials, node);
+    if (c->ufrag.len == len && memcmp(c->ufrag.text, ufrag, len) == 0) return c;
   }
   return NULL;
 }
 
-static void to_sockaddr(const mt_addr *a, struct sockaddr_storage *out) {
-  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  memset(out, 0, sizeof *out);
-  if (memcmp(a->ip, mapped, 12) == 0) {
-    struct sockaddr_in *in = (struct sockaddr_in *)out;
-    in->sin_family = AF_INET;
-    in->sin_port = htons(a->port);
-    memcpy(&in->sin_addr, a->ip + 12, 4);
-  } else {
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(a->port);
-    memcpy(&in6->sin6_addr, a->ip, 16);
+/* ---- routes ---- */
+
+mt_route *mt_route_find(mt_core *core, const mt_path *path) {
+  for (mt_node *n = mt_table_first(&core->routes, mt_path_hash(path, core->settings.seed)); n; n = mt_table_next(n)) {
+    mt_route *r = MT_OF(n, mt_route, node);
+    if (mt_path_equal(&r->path, path)) return r;
   }
+  return NULL;
 }
 
-static void forget_old_credentials(mt_transport *t) {
-  if (t->old_ufrag[0] == 0) return;
-  mt_map_remove(&t->core->by_ufrag, t->core->seed, ufrag_key(t->core, t->old_ufrag, strlen(t->old_ufrag)));
-  t->old_ufrag[0] = t->old_pwd[0] = 0;
+void mt_route_drop(mt_core *core, mt_route *route) {
+  if (!route->used) return;
+  mt_table_remove(&core->routes, &route->node);
+  if (route->transport->selected == route) route->transport->selected = NULL;
+  route->used = false;
 }
 
-void mt_transport_stun(mt_core *core, const mt_addr *from, const uint8_t *data, size_t len) {
+/* A free place, or that of the route heard from longest ago (never the selected one). */
+static mt_route *route_place(mt_core *core, mt_transport *t) {
+  mt_route *oldest = NULL;
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) {
+    mt_route *r = &t->routes[i];
+    if (!r->used) return r;
+    if (r != t->selected && (!oldest || r->seen < oldest->seen)) oldest = r;
+  }
+  mt_route_drop(core, oldest);
+  return oldest;
+}
+
+/* NULL: the address is another transport's, which was heard there just now. */
+static mt_route *route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now) {
+  mt_route *r = mt_route_find(core, path);
+  if (r && r->transport != t) {
+    if (now - r->seen < ROUTE_STALE_US) return NULL;
+    mt_route_drop(core, r);
+    r = NULL;
+  }
+  if (!r) {
+    r = route_place(core, t);
+    *r = (mt_route){.transport = t, .path = *path, .used = true};
+    mt_table_insert(&core->routes, &r->node, mt_path_hash(path, core->settings.seed));
+  }
+  r->seen = now;
+  return r;
+}
+
+static void route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated, int64_t now) {
+  bool current_works = t->selected && now - t->selected->seen < ROUTE_STALE_US;
+  if (t->selected == r || (current_works && !nominated)) return;
+  t->selected = r;
+  mt_change(core, &t->changes, t->was_connected ? MT_CHANGED_MOVED : MT_CHANGED_CONNECTED);
+  t->was_connected = true;
+}
+
+/* ---- ICE ---- */
+
+static void answer(mt_core *core, const mt_path *to, size_t len) {
+  if (!len) return;
+  core->counters.datagrams_out++;
+  core->counters.bytes_out += len;
+  core->sink.send(core->sink.context, to, len);
+}
+
+void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
   mt_stun m;
-  if (!mt_stun_parse_untrusted(data, len, &m) || m.type != 0x0001 || m.local_ufrag_len == 0 || m.integrity_offset == 0) {
-    core->drops.stun_bad++;
+  if (!mt_stun_parse_untrusted(data, len, &m)) {
+    core->counters.dropped_stun_malformed++;
     return;
   }
-  const char *pwd = NULL;
-  bool is_new = false;
-  mt_transport *t = by_ufrag(core, m.username, m.local_ufrag_len, &pwd, &is_new);
-  if (t == NULL || !mt_stun_check_integrity(data, len, &m, (const uint8_t *)pwd, strlen(pwd))) {
-    /* Silence: an answer would tell a stranger what exists, and could be aimed at somebody else. */
-    core->drops.stun_bad++;
+  if (m.type != 0x0001) {
+    core->counters.dropped_stun_no_request++;
     return;
   }
-  uint8_t *out = core->sink.buffer(core->sink.ctx);
-  size_t pwd_len = strlen(pwd);
-  if (m.unknown_required != 0) {
-    core->drops.stun_errors++;
-    size_t n = mt_stun_write_error(out, &m, 420, (const uint8_t *)pwd, pwd_len);
-    if (n > 0) core->sink.send(core->sink.ctx, from, n);
+  mt_credentials *c = m.local_ufrag_len ? credentials_find(core, m.username, m.local_ufrag_len) : NULL;
+  if (!c) {
+    core->counters.dropped_stun_unknown_ufrag++;
+    return;
+  }
+  const uint8_t *password = (const uint8_t *)c->password.text;
+  size_t password_len = c->password.len;
+  if (!mt_stun_check_integrity(data, len, &m, password, password_len)) {
+    core->counters.dropped_stun_unauthentic++;
+    return;
+  }
+  mt_transport *t = c->transport;
+  uint8_t *out = core->sink.reserve(core->sink.context);
+  if (m.unknown_required || m.ice_controlled) {
+    uint16_t code = m.unknown_required ? 420 : 487; /* a lite agent is always the controlled one */
+    answer(core, from, mt_stun_write_error(out, &m, code, password, password_len));
+    return;
+  }
+  mt_route *r = route_prove(core, t, from, now);
+  if (!r) {
+    core->counters.dropped_address_taken++;
     return;
   }
   struct sockaddr_storage mapped;
-  to_sockaddr(from, &mapped);
-  size_t n = mt_stun_write_success(out, &m, (const struct sockaddr *)&mapped, (const uint8_t *)pwd, pwd_len);
-  if (n > 0) core->sink.send(core->sink.ctx, from, n);
-  mt_path *path = learn_path(t, from);
-  if (path == NULL) {
-    core->drops.no_memory++;
-    return;
+  mt_path_to_sockaddr(from, from->family == 6 ? AF_INET6 : AF_INET, &mapped);
+  core->counters.stun_answered++;
+  answer(core, from, mt_stun_write_success(out, &m, (const struct sockaddr *)(const void *)&mapped, password, password_len));
+  if (c == &t->credentials[0]) credentials_drop(core, &t->credentials[1]);
+  t->heard = now;
+  if (t->silent) {
+    t->silent = false;
+    t->changes.flags &= ~(uint32_t)MT_CHANGED_SILENT;
   }
-  /* a nomination with credentials that have been replaced does not move the media back */
-  if (t->selected == NULL || (m.use_candidate && (is_new || t->old_ufrag[0] == 0))) select_path(t, path);
-  if (is_new) forget_old_credentials(t);
-  t->last_check = core->now;
-  t->silent = t->silent_told = false;
-  tell_path(t);
+  route_select(core, t, r, m.use_candidate, now);
 }
 
-void mt_transport_add(mt_core *core, uint32_t id, const char *ufrag, const char *pwd) {
-  if (core->transports.count >= core->settings.max_transports || mt_map_get(&core->transports, core->seed, id) != NULL) {
-    core->drops.no_memory++;
+void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
+  if (!t->was_connected || t->silent || now - t->heard < (int64_t)core->settings.consent_ms * MT_MS) return;
+  t->silent = true;
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
+  mt_change(core, &t->changes, MT_CHANGED_SILENT);
+}
+
+/* ---- DTLS ---- */
+
+void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
+  mt_route *r = mt_route_find(core, from);
+  if (!r) {
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  mt_transport *t = r->transport;
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  t->dtls_tokens += (double)(now - t->dtls_filled) / MT_SECOND * core->settings.dtls_per_second;
+  t->dtls_filled = now;
+  if (t->dtls_tokens > DTLS_BURST) t->dtls_tokens = DTLS_BURST;
+  if (t->dtls_tokens < 1) {
+    core->counters.dropped_dtls_rate++;
+    return;
+  }
+  t->dtls_tokens--;
+  mt_event e = {.type = MT_EVENT_DTLS, .id = t->id, .data = data, .len = len};
+  if (!core->sink.event(core->sink.context, &e)) core->counters.dropped_dtls_events++;
+}
+
+/* ---- SSRCs that we send ---- */
+
+mt_sender *mt_sender_get(mt_core *core, mt_transport *t, uint32_t ssrc) {
+  mt_node *n = mt_table_first(&t->senders, mt_hash64(ssrc));
+  if (n) return MT_OF(n, mt_sender, node);
+  mt_sender *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->ssrc = ssrc;
+  /* below 2^15, or a receiver that missed the first packets guesses the wrong roll-over count */
+  s->next = 1 + mt_random(core) % 0x7000;
+  mt_table_insert(&t->senders, &s->node, mt_hash64(ssrc));
+  return s;
+}
+
+/* ---- life ---- */
+
+void mt_transport_add(mt_core *core, int64_t now, const mt_command *c) {
+  if (mt_find_transport(core, c->id)) {
+    core->counters.commands_refused++;
     return;
   }
   mt_transport *t = calloc(1, sizeof *t);
-  if (t == NULL) goto no_memory;
-  t->core = core;
-  t->id = id;
-  strcpy(t->ufrag, ufrag);
-  strcpy(t->pwd, pwd);
-  t->own_ssrc = (uint32_t)mt_core_random(core) | 1;
-  t->dtls_tokens = core->settings.dtls_per_second;
-  t->dtls_refilled = core->now;
-  if (!mt_map_put(&core->transports, core->seed, id, t)) goto no_memory;
-  if (!mt_map_put(&core->by_ufrag, core->seed, ufrag_key(core, ufrag, strlen(ufrag)), t)) {
-    mt_map_remove(&core->transports, core->seed, id);
-    goto no_memory;
+  bool ok = t != NULL;
+  if (ok) {
+    ok = mt_table_init(&t->sources, 8);
+    ok = mt_table_init(&t->consumers_by_ssrc, 8) && ok;
+    ok = mt_table_init(&t->senders, 8) && ok;
   }
-  return;
-no_memory:
-  free(t);
-  core->drops.no_memory++;
-}
-
-void mt_transport_restart_ice(mt_transport *t, const char *ufrag, const char *pwd) {
-  mt_core *core = t->core;
-  forget_old_credentials(t);
-  if (!mt_map_put(&core->by_ufrag, core->seed, ufrag_key(core, ufrag, strlen(ufrag)), t)) {
-    core->drops.no_memory++;
+  if (!ok) {
+    core->counters.dropped_no_memory++;
+    if (t) {
+      mt_table_free(&t->sources);
+      mt_table_free(&t->consumers_by_ssrc);
+      mt_table_free(&t->senders);
+    }
+    free(t);
     return;
   }
-  strcpy(t->old_ufrag, t->ufrag);
-  strcpy(t->old_pwd, t->pwd);
-  strcpy(t->ufrag, ufrag);
-  strcpy(t->pwd, pwd);
+  t->id = t->stats.id = c->id;
+  t->changes.kind = MT_KIND_TRANSPORT;
+  t->dtls_tokens = DTLS_BURST;
+  t->dtls_filled = now;
+  t->next_report = now + REPORT_FIRST_US + (int64_t)(mt_random(core) % MT_SECOND);
+  t->reported = now;
+  t->rtcp_ssrc = (uint32_t)mt_random(core) | 1;
+  mt_list_init(&t->link);
+  mt_list_init(&t->changes.link);
+  mt_list_init(&t->producers);
+  mt_list_init(&t->consumers);
+  mt_list_append(&core->all_transports, &t->link);
+  mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
+  credentials_set(core, t, &t->credentials[0], c);
 }
 
-void mt_transport_remove(mt_transport *t) {
-  mt_core *core = t->core;
-  while (t->consumers != NULL) mt_consumer_remove(t->consumers);
-  while (t->producers != NULL) mt_producer_remove(t->producers);
-  while (t->path_count > 0) forget_path(t, t->paths[0]);
-  forget_old_credentials(t);
-  mt_map_remove(&core->by_ufrag, core->seed, ufrag_key(core, t->ufrag, strlen(t->ufrag)));
-  mt_map_remove(&core->transports, core->seed, t->id);
+void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c) {
+  credentials_drop(core, &t->credentials[1]);
+  mt_command before = {.type = c->type};
+  before.u.ice.ufrag = t->credentials[0].ufrag;
+  before.u.ice.password = t->credentials[0].password;
+  credentials_drop(core, &t->credentials[0]);
+  credentials_set(core, t, &t->credentials[1], &before);
+  credentials_set(core, t, &t->credentials[0], c);
+  OPENSSL_cleanse(&before, sizeof before);
+}
+
+static void free_sources(mt_transport *t) {
+  for (mt_node *n; (n = mt_table_any(&t->sources));) {
+    mt_table_remove(&t->sources, n);
+    free(MT_OF(n, mt_source, node));
+  }
+}
+
+void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int64_t now) {
+  mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)c->u.srtp.profile, c->u.srtp.tx, c->u.srtp.rx);
+  /* A transport has one DTLS association and so one pair of keys: with others the windows and indices would have to start anew. */
+  if (!srtp || t->srtp) {
+    mt_srtp_free(srtp);
+    core->counters.commands_refused++;
+    return;
+  }
+  t->srtp = srtp;
+  MT_EACH(item, &t->consumers) {
+    mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
+    if (!consumer->paused) mt_consumer_want_keyframe(core, consumer, now);
+  }
+}
+
+void mt_transport_remove(mt_core *core, mt_transport *t) {
+  MT_EACH(item, &t->consumers) mt_consumer_remove(core, MT_OF(item, mt_consumer, in_transport));
+  MT_EACH(item, &t->producers) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
+  credentials_drop(core, &t->credentials[0]);
+  credentials_drop(core, &t->credentials[1]);
+  mt_twcc_free(t);
   mt_srtp_free(t->srtp);
-  free(t->rtcp_sources);
-  free(t->arrivals);
-  OPENSSL_cleanse(t, sizeof *t);
-  free(t);
-}
-
-void mt_transport_dtls(mt_transport *t, const uint8_t *data, size_t len) {
-  mt_core *core = t->core;
-  double most = core->settings.dtls_per_second;
-  t->dtls_tokens += most * (double)(core->now - t->dtls_refilled) / (double)MT_SECOND;
-  if (t->dtls_tokens > most) t->dtls_tokens = most;
-  t->dtls_refilled = core->now;
-  if (t->dtls_tokens < 1) {
-    core->drops.dtls_limited++;
-    return;
+  free_sources(t);
+  for (mt_node *n; (n = mt_table_any(&t->senders));) {
+    mt_table_remove(&t->senders, n);
+    free(MT_OF(n, mt_sender, node));
   }
-  t->dtls_tokens -= 1;
-  if (!mt_core_event_data(core, MT_EVENT_DTLS, t->id, data, len)) core->drops.dtls_lost++;
-}
-
-void mt_transport_send(mt_transport *t, size_t len) {
-  if (t->selected == NULL || len == 0) return;
-  t->packets_out++;
-  t->bytes_out += len;
-  t->core->sink.send(t->core->sink.ctx, &t->selected->addr, len);
-}
-
-void mt_transport_send_rtcp(mt_transport *t, const uint8_t *rtcp, size_t len) {
-  if (t->srtp == NULL || t->selected == NULL || len == 0) return;
-  uint8_t *out = t->core->sink.buffer(t->core->sink.ctx);
-  memcpy(out, rtcp, len);
-  /* 31 bits; at a thousand packets a second it lasts three weeks, then the session has to be keyed anew (RFC 3711 §9.2) */
-  if (t->srtcp_index >= 0x7fffffff) return;
-  mt_transport_send(t, mt_srtcp_protect(t->srtp, t->srtcp_index++, out, len, MT_MAX_DATAGRAM));
-}
-
-void mt_transport_tick(mt_transport *t) {
-  tell_path(t);
-  if (t->last_check != 0 && t->core->now - t->last_check > t->core->settings.consent_timeout_us) t->silent = true;
-  if (t->silent && !t->silent_told) t->silent_told = mt_core_event(t->core, MT_EVENT_ICE_SILENT, t->id, 0, 0);
+  mt_table_free(&t->sources);
+  mt_table_free(&t->consumers_by_ssrc);
+  mt_table_free(&t->senders);
+  mt_table_remove(&core->transports, &t->node);
+  mt_list_remove(&t->link);
+  mt_list_remove(&t->changes.link);
+  free(t);
 }

@@ -1,0 +1,277 @@
+# What the shell sees of the C headers.
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "stdbool.h":
+    ctypedef bint bool_t "bool"
+
+
+cdef extern from "c/path.h":
+    enum:
+        MT_PATH_NONE
+        MT_PATH_UDP
+
+    ctypedef struct mt_path:
+        uint8_t kind
+        uint8_t family
+        uint16_t port
+        uint8_t ip[16]
+
+
+cdef extern from "c/core.h":
+    enum:
+        MT_DATAGRAM_MAX
+        MT_MAX_ENCODINGS
+        MT_MAX_TEXT
+        MT_EXT_COUNT
+
+    ctypedef struct mt_settings:
+        uint32_t history_packets
+        uint32_t history_ms
+        uint32_t dtls_per_second
+        uint32_t consent_ms
+        uint32_t pli_interval_ms
+        uint32_t nack_delay_ms
+        uint32_t nack_interval_ms
+        uint32_t nack_tries
+        uint32_t layer_silence_ms
+        uint64_t seed
+
+    ctypedef struct mt_text:
+        uint8_t len
+        char text[1]  # longer; only its address is used
+
+    ctypedef enum mt_codec:
+        MT_CODEC_OTHER
+        MT_CODEC_VP8
+        MT_CODEC_VP9
+        MT_CODEC_H264
+
+    const char *const mt_extension_uris[1]
+
+    ctypedef struct mt_encoding_spec:
+        uint32_t ssrc
+        uint32_t rtx_ssrc
+        mt_text rid
+
+    ctypedef struct mt_producer_spec:
+        bool_t video
+        mt_codec codec
+        uint8_t payload_type
+        int16_t rtx_payload_type
+        uint32_t clock_rate
+        mt_text mid
+        uint8_t encoding_count
+        mt_encoding_spec encodings[1]
+        uint8_t ext_ids[1]
+        bool_t nack
+        bool_t pli
+        bool_t fir
+        bool_t transport_cc
+        bool_t remb
+        bool_t paused
+
+    ctypedef struct mt_consumer_spec:
+        uint32_t ssrc
+        uint32_t rtx_ssrc
+        uint8_t payload_type
+        int16_t rtx_payload_type
+        mt_text mid
+        mt_text cname
+        uint8_t ext_ids[1]
+        bool_t nack
+        bool_t pli
+        bool_t fir
+        bool_t paused
+
+    ctypedef enum mt_command_type:
+        MT_ADD_TRANSPORT
+        MT_RESTART_ICE
+        MT_SET_SRTP
+        MT_SEND_DTLS
+        MT_REMOVE_TRANSPORT
+        MT_SET_MAX_BITRATE
+        MT_ADD_PRODUCER
+        MT_PAUSE_PRODUCER
+        MT_REMOVE_PRODUCER
+        MT_ADD_CONSUMER
+        MT_PAUSE_CONSUMER
+        MT_SET_LAYER
+        MT_REMOVE_CONSUMER
+        MT_REQUEST_KEYFRAME
+        MT_REQUEST_STATS
+
+    ctypedef struct mt_ice_spec:
+        mt_text ufrag
+        mt_text password
+
+    ctypedef struct mt_srtp_spec:
+        uint32_t profile
+        uint8_t tx[1]
+        uint8_t rx[1]
+
+    ctypedef struct mt_data:
+        uint8_t *bytes
+        size_t len
+
+    ctypedef union command_union:
+        mt_ice_spec ice
+        mt_srtp_spec srtp
+        mt_data data
+        mt_producer_spec producer_spec
+        mt_consumer_spec consumer_spec
+        uint64_t number
+
+    ctypedef struct mt_command:
+        mt_command_type type
+        uint32_t id
+        uint32_t transport
+        uint32_t producer
+        command_union u
+
+    ctypedef enum mt_event_type:
+        MT_EVENT_ICE_CONNECTED
+        MT_EVENT_ICE_MOVED
+        MT_EVENT_ICE_SILENT
+        MT_EVENT_DTLS
+        MT_EVENT_STREAM_STARTED
+        MT_EVENT_LAYER_CHANGED
+        MT_EVENT_AUDIO_LEVEL
+        MT_EVENT_PRODUCER_SCORE
+        MT_EVENT_CONSUMER_SCORE
+        MT_EVENT_STATS
+        MT_EVENT_FAILED
+
+    ctypedef struct mt_event:
+        mt_event_type type
+        uint32_t id
+        uint32_t number
+        int32_t value
+        uint8_t index
+        uint8_t scores[4]
+        mt_path path
+        const void *data
+        size_t len
+
+    ctypedef struct mt_sink:
+        void *context
+        uint8_t *(*reserve)(void *context) noexcept
+        void (*send)(void *context, const mt_path *to, size_t len) noexcept
+        bool_t (*event)(void *context, const mt_event *event) noexcept
+
+    ctypedef struct mt_core:
+        pass
+
+    mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink)
+    void mt_core_free(mt_core *core)
+    void mt_core_datagram(
+        mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
+    )
+    void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
+    int64_t mt_core_tick(mt_core *core, int64_t now)
+
+
+cdef extern from "c/srtp.h":
+    size_t mt_srtp_keying_length(int profile)
+
+
+cdef extern from "c/stats.h":
+    ctypedef struct mt_transport_stats:
+        uint32_t id
+        mt_path path
+        bool_t has_srtp
+        uint64_t packets_in
+        uint64_t bytes_in
+        uint64_t packets_out
+        uint64_t bytes_out
+        uint64_t max_bitrate
+        uint64_t remb
+        uint32_t bitrate_in
+        uint32_t bitrate_out
+        uint32_t rtt_us
+        uint32_t transport_cc_sent
+        uint32_t transport_cc_received
+
+    ctypedef struct mt_stream_stats:
+        uint32_t ssrc
+        uint32_t rtx_ssrc
+        mt_text rid
+        uint64_t packets
+        uint64_t bytes
+        uint64_t recovered
+        uint64_t duplicates
+        int64_t lost
+        uint32_t jitter_us
+        uint32_t nacks
+        uint32_t plis
+        uint32_t keyframes
+        uint32_t bitrate
+        uint32_t missing
+        uint16_t width
+        uint16_t height
+        uint8_t score
+        bool_t active
+
+    ctypedef struct mt_producer_stats:
+        uint32_t id
+        uint32_t transport
+        bool_t video
+        bool_t paused
+        int32_t audio_level
+        uint8_t stream_count
+        mt_stream_stats streams[1]
+
+    ctypedef struct mt_consumer_stats:
+        uint32_t id
+        uint32_t transport
+        uint32_t producer
+        uint32_t ssrc
+        bool_t paused
+        int8_t spatial
+        int8_t target
+        int8_t preferred
+        uint64_t packets
+        uint64_t bytes
+        uint64_t retransmissions
+        uint32_t bitrate
+        uint32_t nacks
+        uint32_t plis
+        uint32_t switches
+        uint32_t jitter_us
+        uint32_t rtt_us
+        int32_t lost
+        uint8_t fraction_lost
+        uint8_t score
+
+    ctypedef struct mt_counters:
+        pass
+
+    ctypedef struct mt_stats:
+        mt_counters counters
+        uint64_t buffers
+        uint64_t buffers_used
+        size_t transport_count
+        size_t producer_count
+        size_t consumer_count
+        mt_transport_stats *transports
+        mt_producer_stats *producers
+        mt_consumer_stats *consumers
+
+    const char *const mt_counter_names[1]
+    const uint32_t mt_counter_count
+    void mt_stats_free(mt_stats *stats)
+
+
+cdef extern from "c/thread.h":
+    ctypedef struct mt_engine:
+        pass
+
+    mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port)
+    void mt_engine_close(mt_engine *engine) nogil
+    uint16_t mt_engine_port(const mt_engine *engine)
+    int mt_engine_event_fd(const mt_engine *engine)
+    bool_t mt_engine_command(mt_engine *engine, const mt_command *command)
+    void mt_engine_reset_events(mt_engine *engine)
+    bool_t mt_engine_next_event(mt_engine *engine, mt_event *event)
+    void mt_event_release(mt_event *event)

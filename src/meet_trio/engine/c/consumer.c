@@ -1,0 +1,163 @@
+/* Consumers: their life, what they want to forward, and when that changes. How packets are rewritten is forward.c's.
+ *
+ * A consumer forwards one stream at a time, in stretches ("epochs") with constant offsets of all numbers. It has a
+ * target: the highest stream that arrives and is not above what was asked for. When the target is not
+ * what it forwards now, it goes on with the old one until a key frame of the target comes.
+ */
+#include "state.h"
+
+#include <stdlib.h>
+
+enum { RESEND_BURST = 300 };
+
+static mt_stream *current_stream(const mt_consumer *c) {
+  const mt_epoch *e = &c->epochs[0];
+  return c->producer && e->open ? &c->producer->streams[e->stream] : NULL;
+}
+
+bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s) {
+  if (c->paused || c->producer != s->producer) return false;
+  return c->target == s->index || current_stream(c) == s;
+}
+
+void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_stream *s = current_stream(c);
+  if (s && s->index == c->target) {
+    mt_want_keyframe(core, s, now);
+  } else if (c->producer && c->target >= 0) {
+    mt_want_keyframe(core, &c->producer->streams[c->target], now);
+  }
+}
+
+/* What the client is told: only simulcast has layers. */
+static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
+  const mt_stream *s = current_stream(c);
+  bool layered = c->producer && c->producer->spec.encoding_count > 1;
+  int8_t layer = layered && s && !c->paused && mt_stream_active(core, s, now) ? (int8_t)s->index : -1;
+  if (layer == c->told_layer) return;
+  c->told_layer = layer;
+  c->stats.switches++;
+  mt_change(core, &c->changes, MT_CHANGED_LAYER);
+}
+
+void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_producer *p = c->producer;
+  if (!p) return;
+  int8_t target = -1;
+  if (p->spec.encoding_count == 1) {
+    target = 0;
+  } else {
+    for (int8_t i = 0; i < p->spec.encoding_count; i++) {
+      if (!mt_stream_active(core, &p->streams[i], now)) continue;
+      if (target < 0 || i <= c->preferred) target = i; /* too high a layer is better than none */
+    }
+  }
+  if (target >= 0 && target != c->target) {
+    c->target = target;
+    c->switching = false;
+    if (!c->paused && current_stream(c) != &p->streams[target]) mt_want_keyframe(core, &p->streams[target], now);
+  }
+  tell_layer(core, c, now);
+}
+
+void mt_consumer_close_epoch(mt_consumer *c) {
+  mt_epoch *e = &c->epochs[0];
+  if (!e->open) return;
+  e->open = false;
+  e->last = c->highest - e->sequence_delta;
+}
+
+void mt_consumer_halt(mt_core *core, mt_consumer *c) {
+  mt_consumer_close_epoch(c);
+  c->switching = false;
+  if (c->told_layer >= 0) {
+    c->told_layer = -1;
+    mt_change(core, &c->changes, MT_CHANGED_LAYER);
+  }
+}
+
+void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) {
+  if (c->paused == paused) return;
+  c->paused = paused;
+  if (paused) {
+    mt_consumer_halt(core, c);
+    return;
+  }
+  mt_consumer_choose_layer(core, c, now);
+  if (c->transport->srtp) mt_consumer_want_keyframe(core, c, now); /* else when there are keys */
+}
+
+static bool sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender **out) {
+  mt_sender *s = mt_sender_get(core, t, ssrc);
+  if (!s || s->busy) return false;
+  s->busy = true;
+  *out = s;
+  return true;
+}
+
+/* Everything that can fail; what it took is in `c` either way. */
+static bool prepare(mt_core *core, mt_consumer *c) {
+  if (c->spec.nack && !(c->sent = calloc(MT_SENT_SLOTS, sizeof *c->sent))) return false;
+  if (!sender_take(core, c->transport, c->spec.ssrc, &c->sender)) return false;
+  return !c->spec.rtx_ssrc || sender_take(core, c->transport, c->spec.rtx_ssrc, &c->rtx_sender);
+}
+
+static void discard(mt_consumer *c) {
+  if (c->sender) c->sender->busy = false;
+  if (c->rtx_sender) c->rtx_sender->busy = false;
+  free(c->sent);
+  free(c);
+}
+
+void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
+  mt_transport *t = mt_find_transport(core, cmd->transport);
+  mt_producer *p = mt_find_producer(core, cmd->producer);
+  if (!t) { /* without its producer a consumer is silent, without its transport it is nothing */
+    core->counters.commands_for_unknown_ids++;
+    return;
+  }
+  mt_consumer *c = mt_find_consumer(core, cmd->id) ? NULL : calloc(1, sizeof *c);
+  if (!c) {
+    core->counters.commands_refused++;
+    return;
+  }
+  c->transport = t;
+  c->spec = cmd->u.consumer_spec;
+  if (!prepare(core, c)) {
+    core->counters.commands_refused++;
+    discard(c);
+    return;
+  }
+  c->id = cmd->id;
+  c->producer_id = cmd->producer;
+  c->producer = p;
+  c->paused = c->spec.paused;
+  c->changes.kind = MT_KIND_CONSUMER;
+  c->preferred = MT_MAX_ENCODINGS - 1;
+  c->target = c->told_layer = -1;
+  c->highest = c->sender->next - 1;
+  c->resend_tokens = RESEND_BURST;
+  c->resend_filled = now;
+  c->stats.score = 10;
+  mt_list_init(&c->in_transport);
+  mt_list_init(&c->in_producer);
+  mt_list_init(&c->changes.link);
+  mt_list_append(&t->consumers, &c->in_transport);
+  if (p) mt_list_append(&p->consumers, &c->in_producer);
+  mt_table_insert(&core->consumers, &c->node, mt_hash64(c->id));
+  mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc, mt_hash64(c->spec.ssrc));
+  if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc, mt_hash64(c->spec.rtx_ssrc));
+  mt_consumer_choose_layer(core, c, now);
+  if (!c->paused && t->srtp) mt_consumer_want_keyframe(core, c, now);
+}
+
+void mt_consumer_remove(mt_core *core, mt_consumer *c) {
+  mt_transport *t = c->transport;
+  mt_table_remove(&core->consumers, &c->node);
+  mt_table_remove(&t->consumers_by_ssrc, &c->by_ssrc);
+  if (c->rtx_sender) mt_table_remove(&t->consumers_by_ssrc, &c->by_rtx_ssrc);
+  mt_list_remove(&c->in_transport);
+  mt_list_remove(&c->in_producer);
+  mt_list_remove(&c->changes.link);
+  discard(c);
+}

@@ -1,0 +1,169 @@
+/* RTP from clients: decrypt, find the stream it belongs to, unwrap retransmissions (RFC 4588), hand it to the stream.
+ *
+ * A replay window is kept for every SSRC that sent an authentic packet, whether or not it belongs to a producer: media may come
+ * before the `produce` request, and a producer may end while its packets are still on their way. "Unknown" is
+ * never remembered: an SSRC without stream is looked up with every packet.
+ *
+ * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
+ * retransmissions, else MID alone with the payload type saying which of the two it is.
+ */
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
+  mt_node *n = mt_table_first(&t->sources, mt_hash64(ssrc));
+  return n ? MT_OF(n, mt_source, node) : NULL;
+}
+
+mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
+  if (t->sources.count >= MT_MAX_SOURCES) {
+    core->counters.dropped_rtp_too_many_sources++;
+    return NULL;
+  }
+  mt_source *s = calloc(1, sizeof *s);
+  if (!s) {
+    core->counters.dropped_no_memory++;
+    return NULL;
+  }
+  s->ssrc = ssrc;
+  mt_table_insert(&t->sources, &s->node, mt_hash64(ssrc));
+  return s;
+}
+
+/* ---- which stream? ---- */
+
+static bool text_is(const mt_text *t, const uint8_t *p, size_t len) {
+  return t->len == len && memcmp(t->text, p, len) == 0;
+}
+
+static const mt_rtp_ext *extension(const mt_producer *p, const mt_rtp *h, mt_ext_kind kind) {
+  uint8_t id = p->spec.ext_ids[kind];
+  return id ? mt_rtp_find_ext(h, id) : NULL;
+}
+
+static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int64_t now) {
+  mt_source **place = rtx ? &s->rtx : &s->main;
+  if (*place) {
+    (*place)->stream = NULL;
+    if (!rtx) mt_stream_reset(core, s, now);
+  }
+  *place = source;
+  source->stream = s;
+  source->rtx = rtx;
+  if (rtx) {
+    s->stats.rtx_ssrc = source->ssrc;
+    return;
+  }
+  s->stats.ssrc = source->ssrc;
+}
+
+static bool find_by_announced_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    for (unsigned i = 0; i < p->spec.encoding_count; i++) {
+      const mt_encoding_spec *e = &p->spec.encodings[i];
+      if (e->ssrc != source->ssrc && e->rtx_ssrc != source->ssrc) continue;
+      if (source->ssrc == 0) continue; /* 0 says "not announced" */
+      attach(core, source, &p->streams[i], e->ssrc != source->ssrc, now);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Does this packet carry the producer's MID (or none at all), and the RID of which of its encodings? */
+static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data,
+                  int64_t now) {
+  const mt_rtp_ext *mid = extension(p, h, MT_EXT_MID);
+  if (mid && !text_is(&p->spec.mid, data + mid->offset, mid->len)) return false;
+  const mt_rtp_ext *rid = extension(p, h, MT_EXT_RID), *repaired = extension(p, h, MT_EXT_REPAIRED_RID);
+  const mt_rtp_ext *layer = repaired ? repaired : rid;
+  bool rtx = repaired || h->payload_type == p->spec.rtx_payload_type;
+  for (unsigned i = 0; layer && i < p->spec.encoding_count; i++) {
+    const mt_text *name = &p->spec.encodings[i].rid;
+    if (!name->len || !text_is(name, data + layer->offset, layer->len)) continue;
+    attach(core, source, &p->streams[i], rtx, now);
+    return true;
+  }
+  if (!mid || p->spec.encoding_count != 1) return false;
+  if (!rtx && h->payload_type != p->spec.payload_type) return false;
+  attach(core, source, &p->streams[0], rtx, now);
+  return true;
+}
+
+static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data,
+                        int64_t now) {
+  if (find_by_announced_ssrc(core, t, source, now)) return true;
+  MT_EACH(item, &t->producers)
+    if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+  return false;
+}
+
+/* ---- packets ---- */
+
+static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload,
+                        size_t len, int64_t now) {
+  if (len > 2 && s->started) {
+    uint64_t sequence = mt_stream_extend(s, mt_load16(payload));
+    /* most of what browsers send here is old data that probes the bandwidth */
+    if (mt_missing_has(s, sequence)) {
+      mt_stream_receive(core, s, h, data, payload + 2, len - 2, sequence, true, now);
+      return;
+    }
+  }
+  core->counters.dropped_rtx_unwanted++;
+}
+
+void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  mt_route *route = mt_route_find(core, from);
+  if (!route) {
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  mt_transport *t = route->transport;
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  if (!t->srtp) {
+    core->counters.dropped_no_keys++;
+    return;
+  }
+  mt_rtp h;
+  if (!mt_rtp_parse_untrusted(data, len, &h)) {
+    core->counters.dropped_rtp_malformed++;
+    return;
+  }
+  mt_source *source = mt_source_find(t, h.ssrc);
+  mt_srtp_window fresh = {0}; /* nothing is kept for a packet that is not authentic */
+  size_t plain_len;
+  uint64_t index;
+  mt_srtp_status status =
+      mt_srtp_unprotect(t->srtp, source ? &source->rtp : &fresh, data, len, h.header_len, &plain_len, &index);
+  if (status != MT_SRTP_OK) {
+    if (status == MT_SRTP_REPLAYED) core->counters.dropped_rtp_replayed++;
+    else core->counters.dropped_rtp_unauthentic++;
+    return;
+  }
+  if (!source) {
+    source = mt_source_add(core, t, h.ssrc);
+    if (!source) return;
+    source->rtp = fresh;
+  }
+  if (t->twcc && t->twcc_id) {
+    const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
+    if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);
+  }
+  if (!source->stream && !find_stream(core, t, source, &h, data, now)) {
+    core->counters.dropped_rtp_unknown_stream++;
+    return;
+  }
+  size_t payload_len;
+  if (!mt_rtp_payload_untrusted(data, plain_len, &h, &payload_len)) {
+    core->counters.dropped_rtp_malformed++;
+    return;
+  }
+  const uint8_t *payload = data + h.header_len;
+  if (source->rtx) receive_rtx(core, source->stream, &h, data, payload, payload_len, now);
+  else mt_stream_receive(core, source->stream, &h, data, payload, payload_len, index, false, now);
+}

@@ -1,0 +1,173 @@
+/* RTCP from clients: decrypt, and do what each packet of the compound asks for.
+ *
+ * Sender reports belong to streams that the client sends; everything else is about consumers, found by the SSRC that
+ * we send, and an SSRC of another transport is simply not found.
+ */
+#include "state.h"
+
+#include <math.h>
+
+/* A consumer by its SSRC or RTX SSRC. */
+static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
+  mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
+  if (!n) return NULL;
+  /* which of its two nodes is this? mt_hash64 is a bijection, so the other one has another hash or is this one */
+  MT_EACH(item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (&c->by_ssrc == n || &c->by_rtx_ssrc == n) return c;
+  }
+  return NULL;
+}
+
+static void sender_report(mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  mt_rtcp_sender_info info;
+  if (!mt_rtcp_read_sender_info(p, &info)) return;
+  mt_source *source = mt_source_find(t, info.ssrc);
+  if (!source || !source->stream || source->rtx) return;
+  mt_stream *s = source->stream;
+  s->has_sr = true;
+  s->sr_ntp = info.ntp;
+  s->sr_timestamp = info.rtp_timestamp;
+  s->sr_arrival = now;
+}
+
+/* 10 for no loss, 0 for 40 % and more */
+static uint8_t score_of(uint8_t fraction_lost) {
+  double score = 10 - (double)fraction_lost / 256 * 25;
+  return score < 0 ? 0 : (uint8_t)lround(score);
+}
+
+static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
+  if (!r->last_sr) return;
+  for (unsigned i = 0; i < MT_SR_MEMORY; i++) {
+    if (c->reports[i].ntp_middle != r->last_sr || !c->reports[i].sent) continue;
+    int64_t rtt = now - c->reports[i].sent - (int64_t)r->delay_since_last_sr * MT_SECOND / 65536;
+    if (rtt < MT_MS) rtt = MT_MS; /* finer than their clock */
+    if (rtt > 10 * MT_SECOND) return;
+    c->stats.rtt_us = (uint32_t)rtt;
+    c->transport->stats.rtt_us = (uint32_t)rtt;
+    return;
+  }
+}
+
+static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  mt_rtcp_report r;
+  for (unsigned i = 0; mt_rtcp_read_report(p, i, &r); i++) {
+    mt_consumer *c = find_consumer(t, r.ssrc);
+    if (!c || r.ssrc != c->spec.ssrc || !c->producer) continue;
+    uint32_t rate = c->producer->spec.clock_rate;
+    c->stats.fraction_lost = r.fraction_lost;
+    c->stats.lost = r.total_lost;
+    c->stats.jitter_us = rate ? (uint32_t)((uint64_t)r.jitter * MT_SECOND / rate) : 0;
+    measure_rtt(c, &r, now);
+    uint8_t score = score_of(r.fraction_lost);
+    if (c->score_known && score == c->stats.score) continue;
+    c->score_known = true;
+    c->stats.score = score;
+    mt_change(core, &c->changes, MT_CHANGED_SCORE);
+  }
+}
+
+static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  uint32_t sender, media;
+  if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
+  mt_consumer *c = find_consumer(t, media);
+  if (!c) return;
+  uint16_t pid, blp;
+  for (unsigned i = 0; mt_rtcp_read_nack(p, i, &pid, &blp); i++) {
+    c->stats.nacks++;
+    mt_consumer_resend(core, c, pid, now);
+    for (unsigned bit = 0; bit < 16; bit++) {
+      if (!(blp >> bit & 1)) continue;
+      c->stats.nacks++;
+      mt_consumer_resend(core, c, (uint16_t)(pid + bit + 1), now);
+    }
+  }
+}
+
+static void keyframe_asked(mt_core *core, mt_transport *t, uint32_t ssrc, int64_t now) {
+  mt_consumer *c = find_consumer(t, ssrc);
+  if (!c || c->paused) return;
+  c->stats.plis++;
+  /* what the client decodes now, which need not be what is to come */
+  if (c->producer && c->epochs[0].open) mt_want_keyframe(core, &c->producer->streams[c->epochs[0].stream], now);
+  else mt_consumer_want_keyframe(core, c, now);
+}
+
+static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  uint32_t sender, media, ssrc;
+  uint8_t sequence;
+  uint64_t bitrate;
+  if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
+  if (p->count == MT_PSFB_PLI) keyframe_asked(core, t, media, now);
+  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++)
+    keyframe_asked(core, t, ssrc, now);
+  if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) t->stats.remb = bitrate;
+}
+
+/* RFC 3550 section 6.6: the stream is over; another SSRC may take its place. */
+static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  uint32_t ssrc;
+  for (unsigned i = 0; mt_rtcp_read_bye(p, i, &ssrc); i++) {
+    mt_source *source = mt_source_find(t, ssrc);
+    mt_stream *s = source ? source->stream : NULL;
+    if (!s || source->rtx) continue;
+    source->stream = NULL;
+    s->main = NULL;
+    mt_stream_reset(core, s, now);
+    mt_producer_choose_layers(core, s->producer, now);
+  }
+}
+
+static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  switch (p->type) {
+  case MT_RTCP_SR:
+    sender_report(t, p, now);
+    receiver_reports(core, t, p, now);
+    break;
+  case MT_RTCP_RR: receiver_reports(core, t, p, now); break;
+  case MT_RTCP_BYE: bye(core, t, p, now); break;
+  case MT_RTCP_RTPFB:
+    if (p->count == MT_RTPFB_NACK) nack(core, t, p, now);
+    else if (p->count == MT_RTPFB_TRANSPORT_CC) t->stats.transport_cc_received++;
+    break;
+  case MT_RTCP_PSFB: payload_feedback(core, t, p, now); break;
+  default: break; /* SDES and the rest say nothing that is needed */
+  }
+}
+
+void mt_rtcp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  mt_route *route = mt_route_find(core, from);
+  if (!route) {
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  mt_transport *t = route->transport;
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  if (!t->srtp) {
+    core->counters.dropped_no_keys++;
+    return;
+  }
+  if (len < 8) {
+    core->counters.dropped_rtcp_malformed++;
+    return;
+  }
+  uint32_t ssrc = mt_load32(data + 4);
+  mt_source *source = mt_source_find(t, ssrc);
+  mt_srtp_window fresh = {0};
+  size_t plain_len;
+  if (mt_srtcp_unprotect(t->srtp, source ? &source->rtcp : &fresh, data, len, &plain_len) != MT_SRTP_OK) {
+    core->counters.dropped_rtcp_unauthentic++;
+    return;
+  }
+  if (!source) {
+    source = mt_source_add(core, t, ssrc);
+    if (!source) return;
+    source->rtcp = fresh;
+  }
+  mt_rtcp_packet p;
+  size_t offset = 0;
+  while (mt_rtcp_next_untrusted(data, plain_len, &offset, &p)) handle(core, t, &p, now);
+  if (offset != plain_len) core->counters.dropped_rtcp_malformed++;
+}

@@ -1,0 +1,215 @@
+/* One stream of a producer (an encoding, with its retransmissions): order, statistics, history.
+ *
+ * Sequence numbers are extended to 64 bits by the SRTP index, so they only rise. A packet is new (above the
+ * highest), awaited (in the list of missing ones), or a duplicate; there is nothing else, and so no packet is
+ * ever forwarded twice, whether it was late, retransmitted or both.
+ */
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  AUDIO_HISTORY = 128,
+  MAX_GAP = 1000, /* a jump beyond that is a new beginning, not loss */
+};
+
+bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
+  s->producer = p;
+  s->index = index;
+  mt_list_init(&s->nacking);
+  mt_list_init(&s->wanting);
+  s->stats.rid = p->spec.encodings[index].rid;
+  s->missing = calloc(MT_MAX_MISSING, sizeof *s->missing);
+  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && s->missing;
+}
+
+void mt_stream_free(mt_core *core, mt_stream *s) {
+  if (!s->producer) return; /* never begun */
+  if (s->main) s->main->stream = NULL;
+  if (s->rtx) s->rtx->stream = NULL;
+  mt_list_remove(&s->nacking);
+  mt_list_remove(&s->wanting);
+  mt_history_free(&s->history, &core->pool);
+  free(s->missing);
+}
+
+void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
+  s->generation++;
+  s->started = s->has_sr = s->has_transit = false;
+  s->jitter = 0;
+  s->last_arrival = 0;
+  s->received = s->reported_expected = s->reported_received = 0;
+  mt_missing_clear(s);
+  mt_history_clear(&s->history, &core->pool);
+  MT_EACH(item, &s->producer->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
+    if (mt_consumer_listens(c, s)) mt_want_keyframe(core, s, now);
+  }
+}
+
+bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
+  return s->started && now - s->last_arrival < (int64_t)core->settings.layer_silence_ms * MT_MS;
+}
+
+uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence) {
+  int16_t distance = (int16_t)(uint16_t)(sequence - (uint16_t)s->highest);
+  return s->highest + (uint64_t)(int64_t)distance;
+}
+
+/* RFC 3550 section 6.4.1 and appendix A.8 */
+static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
+  /* wraps as the timestamp does; the differences are what matters */
+  int64_t transit = (int64_t)(uint32_t)((uint64_t)now * s->producer->spec.clock_rate / MT_SECOND) - (int64_t)timestamp;
+  if (s->has_transit) {
+    int32_t d = (int32_t)(uint32_t)(uint64_t)(transit - s->transit);
+    s->jitter += ((d < 0 ? -(double)d : (double)d) - s->jitter) / 16;
+  }
+  s->transit = transit;
+  s->has_transit = true;
+}
+
+static bool is_keyframe(mt_packet *p, mt_codec codec) {
+  const uint8_t *payload = p->data + p->payload;
+  switch (codec) {
+  case MT_CODEC_VP8:
+    p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8);
+    return p->has_vp8 && p->vp8.keyframe;
+  case MT_CODEC_VP9: return mt_vp9_is_keyframe_untrusted(payload, p->payload_len);
+  case MT_CODEC_H264: return mt_h264_is_keyframe_untrusted(payload, p->payload_len);
+  case MT_CODEC_OTHER: break;
+  }
+  return false;
+}
+
+/* Extension values that consumers may want, then the payload, one after the other. */
+static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from,
+                 const uint8_t *payload, size_t payload_len) {
+  size_t at = 0;
+  p->ext_count = 0;
+  for (unsigned i = 0; i < h->ext_count; i++) {
+    const mt_rtp_ext *e = &h->ext[i];
+    uint8_t kind = producer->ext_kind[e->id];
+    /* below: those that the engine writes itself or that are meant for it alone */
+    if (kind == 0 || kind - 1 < MT_EXT_AUDIO_LEVEL || p->ext_count == MT_EXT_COUNT) continue;
+    if (at + e->len > MT_PACKET_DATA) return false;
+    p->ext[p->ext_count++] = (mt_packet_ext){(uint8_t)(kind - 1), e->len, (uint16_t)at};
+    memcpy(p->data + at, from + e->offset, e->len);
+    at += e->len;
+  }
+  if (at + payload_len > MT_PACKET_DATA) return false;
+  p->payload = (uint16_t)at;
+  p->payload_len = (uint16_t)payload_len;
+  memcpy(p->data + at, payload, payload_len);
+  return true;
+}
+
+static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                              size_t payload_len, uint64_t sequence, int64_t now) {
+  mt_packet *p = mt_pool_get(&core->pool);
+  if (!p) {
+    core->counters.dropped_no_memory++;
+    return NULL;
+  }
+  p->sequence = sequence;
+  p->arrived = now;
+  p->timestamp = h->timestamp;
+  p->marker = h->marker;
+  p->has_vp8 = false;
+  if (!copy(p, s->producer, h, from, payload, payload_len)) {
+    core->counters.dropped_rtp_too_large++;
+    mt_pool_put(&core->pool, p);
+    return NULL;
+  }
+  p->keyframe = is_keyframe(p, s->producer->spec.codec);
+  return p;
+}
+
+static void begin(mt_core *core, mt_stream *s, uint64_t sequence) {
+  s->started = true;
+  s->base = sequence;
+  s->highest = sequence;
+  mt_change(core, &s->producer->changes, (uint32_t)MT_CHANGED_STARTED << s->index);
+}
+
+/* Is this packet to be taken? Moves `highest` and the list of missing ones. */
+static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool recovered, int64_t now) {
+  if (!s->started) {
+    begin(core, s, sequence);
+    return true;
+  }
+  if (sequence <= s->highest) return mt_missing_take(s, sequence, recovered, now);
+  uint64_t first = s->highest + 1;
+  s->highest = sequence;
+  if (sequence - first > MAX_GAP || !mt_missing_add(core, s, first, sequence, now)) {
+    mt_missing_clear(s);
+    if (s->producer->spec.video) mt_want_keyframe(core, s, now);
+  }
+  return true;
+}
+
+static void note_keyframe(mt_stream *s, const mt_packet *p) {
+  s->stats.keyframes++;
+  mt_keyframe_came(s);
+  if (p->has_vp8 && p->vp8.width) {
+    s->stats.width = p->vp8.width;
+    s->stats.height = p->vp8.height;
+  }
+}
+
+void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                       size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
+  mt_producer *producer = s->producer;
+  bool was_active = mt_stream_active(core, s, now);
+  s->last_arrival = now;
+  if (recovered) {
+    s->stats.recovered++;
+  } else {
+    s->received++;
+    measure_jitter(s, h->timestamp, now);
+  }
+  s->stats.packets++;
+  s->stats.bytes += payload_len;
+  if (!take_sequence(core, s, sequence, recovered, now)) {
+    s->stats.duplicates++;
+    core->counters.dropped_rtp_duplicate++;
+    return;
+  }
+  uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
+  const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
+  if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
+  mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
+  if (!p) return;
+  if (p->keyframe) note_keyframe(s, p);
+  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
+  if (!was_active) {
+    if (s->keyframe_wanted) mt_due(core, now);
+    mt_producer_choose_layers(core, producer, now);
+  }
+  mt_producer_forward(core, s, p, now);
+}
+
+/* RFC 3550 appendix A.3 */
+void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now) {
+  uint64_t expected = s->highest - s->base + 1;
+  int64_t lost = (int64_t)expected - (int64_t)s->received;
+  int64_t expected_now = (int64_t)(expected - s->reported_expected);
+  int64_t lost_now = expected_now - (int64_t)(s->received - s->reported_received);
+  s->reported_expected = expected;
+  s->reported_received = s->received;
+  int64_t fraction = expected_now > 0 && lost_now > 0 ? lost_now * 256 / expected_now : 0;
+  if (lost > 0x7fffff) lost = 0x7fffff;
+  if (lost < -0x800000) lost = -0x800000;
+  s->stats.lost = lost;
+  *out = (mt_rtcp_report){
+      .ssrc = s->stats.ssrc,
+      .fraction_lost = fraction > 255 ? 255 : (uint8_t)fraction,
+      .total_lost = (int32_t)lost,
+      .highest_sequence = (uint32_t)s->highest,
+      .jitter = (uint32_t)s->jitter,
+  };
+  if (s->has_sr) {
+    out->last_sr = (uint32_t)(s->sr_ntp >> 16);
+    out->delay_since_last_sr = (uint32_t)((now - s->sr_arrival) * 65536 / MT_SECOND);
+  }
+}

@@ -1,0 +1,257 @@
+/* See thread.h. One turn of the loop: wait for the socket, a command or the core's next deadline; apply commands; feed datagrams by
+ * batches; let the core do what is due; send; wake Python if there are new events.
+ *
+ * Python is woken through an eventfd that is written once until Python has read it, because every wake-up costs its main thread
+ * tens of microseconds.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "thread.h"
+
+#include "ring.h"
+#include "stats.h"
+#include "udp.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+  COMMAND_SLOTS = 4096,
+  EVENT_SLOTS = 4096,
+  BATCHES_PER_TURN = 8,   /* then commands get their turn */
+  COMMANDS_PER_TURN = 256, /* then packets */
+};
+
+struct mt_engine {
+  pthread_t thread;
+  bool started;
+  mt_udp *udp;
+  mt_core *core;
+  int epoll_fd, command_fd, event_fd;
+  mt_ring commands, events;
+  _Atomic bool stop;
+  _Atomic bool told; /* event_fd is written and not yet reset */
+  bool new_events;   /* the thread's own */
+};
+
+static int64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- the core's sink ---- */
+
+static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine *)context)->udp); }
+
+static void sink_send(void *context, const mt_path *to, size_t len) {
+  mt_udp_send(((mt_engine *)context)->udp, to, len);
+}
+
+static bool sink_event(void *context, const mt_event *event) {
+  mt_engine *e = context;
+  mt_event copy = *event;
+  if (event->len) {
+    void *data = malloc(event->len);
+    if (!data) return false;
+    memcpy(data, event->data, event->len);
+    copy.data = data;
+  }
+  if (!mt_ring_put(&e->events, &copy)) {
+    if (event->len) free((void *)(uintptr_t)copy.data);
+    return false;
+  }
+  e->new_events = true;
+  return true;
+}
+
+void mt_event_release(mt_event *event) {
+  void *data = (void *)(uintptr_t)event->data;
+  if (event->type == MT_EVENT_STATS) mt_stats_free(data);
+  else if (event->len) free(data);
+  event->data = NULL;
+  event->len = 0;
+}
+
+/* ---- the thread ---- */
+
+static void write_fd(int fd) {
+  uint64_t one = 1;
+  ssize_t n = write(fd, &one, sizeof one);
+  (void)n; /* full means that it is readable already */
+}
+
+static void read_fd(int fd) {
+  uint64_t count;
+  ssize_t n = read(fd, &count, sizeof count);
+  (void)n;
+}
+
+static void release_command(mt_command *c) {
+  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
+}
+
+/* True: there are more. */
+static bool apply_commands(mt_engine *e, int64_t now) {
+  for (unsigned i = 0; i < COMMANDS_PER_TURN; i++) {
+    mt_command *c = mt_ring_peek(&e->commands);
+    if (!c) return false;
+    mt_core_command(e->core, now, c);
+    release_command(c);
+    mt_ring_pop(&e->commands);
+  }
+  return true;
+}
+
+/* True: there may be more. */
+static bool receive(mt_engine *e, const char **failure) {
+  for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
+    int n = mt_udp_receive(e->udp);
+    if (n < 0) *failure = "the UDP socket is broken";
+    if (n <= 0) return false;
+    int64_t now = now_us();
+    for (int k = 0; k < n; k++) {
+      mt_path from;
+      size_t len;
+      uint8_t *data = mt_udp_datagram(e->udp, k, &from, &len);
+      mt_core_datagram(e->core, now, &from, data, len);
+    }
+    mt_udp_flush(e->udp);
+    if (n < MT_UDP_BATCH) return false;
+  }
+  return true;
+}
+
+static void tell_python(mt_engine *e) {
+  if (!e->new_events) return;
+  e->new_events = false;
+  if (!atomic_exchange(&e->told, true)) write_fd(e->event_fd);
+}
+
+static int timeout_ms(int64_t deadline, bool more) {
+  if (more) return 0;
+  int64_t wait = deadline - now_us();
+  if (wait <= 0) return 0;
+  return wait > 1000000 ? 1000 : (int)((wait + 999) / 1000);
+}
+
+static void *run(void *context) {
+  mt_engine *e = context;
+  const char *failure = NULL;
+  int64_t deadline = 0;
+  bool more = false;
+  while (!atomic_load(&e->stop) && !failure) {
+    struct epoll_event ready[2];
+    int n = epoll_wait(e->epoll_fd, ready, 2, timeout_ms(deadline, more));
+    if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
+    for (int i = 0; i < n; i++)
+      if (ready[i].data.fd == e->command_fd) read_fd(e->command_fd);
+    more = apply_commands(e, now_us());
+    more = receive(e, &failure) || more;
+    deadline = mt_core_tick(e->core, now_us());
+    mt_udp_flush(e->udp);
+    tell_python(e);
+  }
+  if (failure) {
+    mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
+    while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(10000); /* Python is to hear of this */
+    tell_python(e);
+  }
+  return NULL;
+}
+
+/* ---- opening and closing, from the other side ---- */
+
+static bool watch(mt_engine *e, int fd) {
+  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+  return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool start(mt_engine *e) {
+  sigset_t all, before;
+  sigfillset(&all); /* signals are Python's main thread's */
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  int error = pthread_create(&e->thread, NULL, run, e);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (error) errno = error;
+  e->started = !error;
+  return e->started;
+}
+
+static bool set_up(mt_engine *e, const mt_settings *settings, const char *ip, uint16_t port) {
+  mt_sink sink = {e, sink_reserve, sink_send, sink_event};
+  e->udp = mt_udp_open(ip, port);
+  if (!e->udp) return false;
+  e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  e->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (e->epoll_fd < 0 || e->command_fd < 0 || e->event_fd < 0) return false;
+  errno = ENOMEM;
+  if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
+  if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
+  e->core = mt_core_new(settings, &sink);
+  return e->core && watch(e, mt_udp_fd(e->udp)) && watch(e, e->command_fd) && start(e);
+}
+
+mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port) {
+  mt_engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
+  if (!e) return NULL;
+  memset(e, 0, sizeof *e);
+  e->epoll_fd = e->command_fd = e->event_fd = -1;
+  if (set_up(e, settings, ip, port)) return e;
+  int error = errno;
+  mt_engine_close(e);
+  errno = error;
+  return NULL;
+}
+
+static void close_fd(int fd) {
+  if (fd >= 0) close(fd);
+}
+
+void mt_engine_close(mt_engine *e) {
+  if (e->started) {
+    atomic_store(&e->stop, true);
+    write_fd(e->command_fd);
+    pthread_join(e->thread, NULL);
+  }
+  mt_core_free(e->core);
+  for (mt_command *c; e->commands.items && (c = mt_ring_peek(&e->commands)); mt_ring_pop(&e->commands)) release_command(c);
+  for (mt_event *v; e->events.items && (v = mt_ring_peek(&e->events)); mt_ring_pop(&e->events)) mt_event_release(v);
+  mt_ring_free(&e->commands);
+  mt_ring_free(&e->events);
+  mt_udp_close(e->udp);
+  close_fd(e->epoll_fd);
+  close_fd(e->command_fd);
+  close_fd(e->event_fd);
+  free(e);
+}
+
+uint16_t mt_engine_port(const mt_engine *e) { return mt_udp_port(e->udp); }
+
+int mt_engine_event_fd(const mt_engine *e) { return e->event_fd; }
+
+bool mt_engine_command(mt_engine *e, const mt_command *command) {
+  if (!mt_ring_put(&e->commands, command)) return false;
+  write_fd(e->command_fd);
+  return true;
+}
+
+void mt_engine_reset_events(mt_engine *e) {
+  read_fd(e->event_fd);
+  atomic_store(&e->told, false);
+}
+
+bool mt_engine_next_event(mt_engine *e, mt_event *out) {
+  mt_event *v = mt_ring_peek(&e->events);
+  if (!v) return false;
+  *out = *v;
+  mt_ring_pop(&e->events);
+  return true;
+}
