@@ -29,7 +29,8 @@ MAY_IMPORT = {
         "socketio",
         "wire",
     },
-    "edge": {"errors", "live", "room", "socketio"},
+    # of ortc only the type of parsed JSON
+    "edge": {"errors", "live", "ortc", "room", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "room", "socketio"},
     "media": {"engine", "errors", "ortc", "wire"},
