@@ -41,10 +41,14 @@ class Daemon:
             self.process.wait()
             pytest.fail("the daemon does not end:\n" + "".join(self.log[-50:]))
         seconds = time.monotonic() - start
+        self.clean_up()
+        return code, seconds
+
+    def clean_up(self) -> None:
+        """After the end of the process."""
         self.reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
-        return code, seconds
 
 
 def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
@@ -82,5 +86,7 @@ def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> 
     if not found.wait(START_DEADLINE) or not urls:
         process.kill()
         process.wait()
+        reader.join()
+        process.stdout.close()
         pytest.fail("the daemon did not start:\n" + "".join(log))
     return Daemon(process, urls[0], log, reader)

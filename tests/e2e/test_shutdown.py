@@ -1,0 +1,119 @@
+"""The end of the daemon and of a room, with clients that do not cooperate."""
+
+import contextlib
+import re
+import socket
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+import trio
+from support.api import MeetApi
+from support.daemon import STOP_DEADLINE, Daemon, start_daemon
+from support.participant import open_participant
+from support.signaling import open_signaling
+
+from meet_trio.room import Role
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    running = start_daemon()
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def api(daemon: Daemon) -> MeetApi:
+    match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
+    assert match is not None
+    return MeetApi("127.0.0.1", daemon.port, match.group(1))
+
+
+async def flood(daemon: Daemon, room_id: str) -> None:
+    """More notices than socket buffers hold, for everybody in the room."""
+    for _ in range(40):
+        data = {"roomId": room_id, "type": "flood", "data": "x" * 100_000}
+        await api(daemon).call("POST", "/signal", data)
+
+
+async def test_a_client_that_never_reads_does_not_hold_up_its_room(daemon: Daemon) -> None:
+    with trio.fail_after(30):
+        room_id = await api(daemon).create_room()
+        owner_url = await api(daemon).create_peer(room_id, int(Role.OWNER | Role.MODERATOR))
+        deaf_url = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        async with (
+            open_participant(owner_url) as owner,
+            open_signaling(deaf_url) as deaf,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(deaf.run)
+            await owner.join("Ada")
+            await deaf.wait_notice("roomReady")
+            deaf.stop_reading()
+            await flood(daemon, room_id)
+            start = trio.current_time()
+            await owner.request("moderator:closeRoom")
+            while await api(daemon).rooms():
+                await trio.sleep(0.02)
+            assert trio.current_time() - start < STOP_DEADLINE
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_client_that_never_reads_does_not_hold_up_the_end(daemon: Daemon) -> None:
+    with trio.fail_after(30):
+        room_id = await api(daemon).create_room()
+        url = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        other = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        async with (
+            open_signaling(url) as deaf,
+            open_signaling(other) as good,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(deaf.run)
+            nursery.start_soon(good.run)
+            await deaf.wait_notice("roomReady")
+            await good.wait_notice("roomReady")
+            deaf.stop_reading()
+            await flood(daemon, room_id)
+            code, seconds = await trio.to_thread.run_sync(daemon.stop)
+            assert (code, seconds < STOP_DEADLINE) == (0, True), seconds
+            # the one that listens was told goodbye
+            await good.closed.wait()
+            assert good.disconnected_by_server
+            nursery.cancel_scope.cancel()
+
+
+def test_http_clients_that_stall_do_not_hold_up_the_end(daemon: Daemon) -> None:
+    """In the middle of a head, of a body, kept alive, and deaf."""
+    token = api(daemon).token
+    heads = [
+        b"GET /meetmedia/api/sess",
+        b"POST /meetmedia/api/signal HTTP/1.1\r\nHost: x\r\nX-Auth-Token: "
+        + token.encode()
+        + b"\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+        b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n",
+        # pipelined without reading: the answers fill the buffers
+        b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n" * 20000,
+    ]
+    with contextlib.ExitStack() as stack:
+        for head in heads:
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.send(head)
+        assert urllib.request.urlopen(f"{daemon.url}ping", timeout=5).read() == b"PONG"
+        code, seconds = daemon.stop()
+    assert (code, seconds < STOP_DEADLINE) == (0, True), seconds
+
+
+def test_a_taken_port_is_named(daemon: Daemon) -> None:
+    with pytest.raises(pytest.fail.Exception, match=f"cannot listen on 127.0.0.1:{daemon.port}"):
+        start_daemon("--http-port", str(daemon.port))
+
+
+def test_goodbye_leaves_with_code_zero_on_sigint(daemon: Daemon) -> None:
+    daemon.process.send_signal(2)
+    assert daemon.process.wait(STOP_DEADLINE + 3) == 0
+    daemon.clean_up()
+    assert "Traceback" not in "".join(daemon.log)
