@@ -3,6 +3,7 @@ import { render } from "preact";
 import { optionsOf } from "./options.ts";
 import "./styles/base.css";
 import "./styles/screens.css";
+import "./styles/stage.css";
 import "./styles/room.css";
 import { testHooks } from "./test-hooks.ts";
 import { App, Page } from "./ui/App.tsx";
