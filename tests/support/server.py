@@ -70,13 +70,18 @@ class LocalServer:
         return counts
 
 
-def quick_settings(**media: object) -> Settings:
-    """Free ports, and deadlines short enough for a test to wait for them."""
+def quick_settings(*, patience: float = 4.0, **media: object) -> Settings:
+    """Free ports, and deadlines short enough for a test to wait for them.
+
+    ``patience`` is the time in seconds for clients to come and for transports to connect: more on a
+    machine that has much else to do.
+    """
+    chosen = {"port": 0, "connect_timeout": patience, **media}
     return Settings(
         http=HttpSettings(host="127.0.0.1", port=0, auth_token=TOKEN),
-        signaling=SignalingSettings(reconnect_grace=0.5, first_connection_timeout=4.0),
-        rooms=RoomSettings(empty_timeout=0.3, never_joined_timeout=4.0),
-        media=MediaSettings(**{"port": 0, "connect_timeout": 3.0, **media}),  # type: ignore[arg-type]
+        signaling=SignalingSettings(reconnect_grace=0.5, first_connection_timeout=patience),
+        rooms=RoomSettings(empty_timeout=0.3, never_joined_timeout=patience),
+        media=MediaSettings(**chosen),  # type: ignore[arg-type]
     )
 
 
