@@ -135,14 +135,16 @@ async def _run_parts(
         ),
     )
     sockets = SocketServer(_socket_settings(settings), {"/": signaling_handler(registry)})
+    paths = signaling_paths(settings.http.path_prefix)
     door = FrontDoor(
-        app=build_site(api, page=settings.page, demo=settings.demo.enabled),
+        app=build_site(api, sockets.asgi, paths, page=settings.page, demo=settings.demo.enabled),
         websocket=lambda stream, client: sockets.serve_websocket_stream(stream, client=client),
-        websocket_paths=signaling_paths(settings.http.path_prefix),
+        websocket_paths=paths,
         settings=_door_settings(settings),
         tls=_tls(settings),
     )
     await nursery.start(outbox.run)
+    await nursery.start(sockets.run)
     await nursery.start(door.serve, listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
@@ -231,8 +233,9 @@ def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str,
 
 
 def _socket_settings(settings: Settings) -> SocketSettings:
-    signaling = settings.signaling
+    signaling, origins = settings.signaling, settings.http.cors_origins
     return SocketSettings(
+        origins=frozenset(origins) if origins else None,
         ping_interval=signaling.ping_interval,
         ping_timeout=signaling.ping_timeout,
         max_payload=signaling.max_payload,

@@ -86,9 +86,8 @@ class HttpSettings:
         default=(),
         metadata=about(
             kinds.ORIGINS,
-            "web origins that may use signaling by long-polling from their pages",
+            "web origins whose pages may use signaling; none: every origin's, by websocket alone",
             default="none",
-            planned=True,
         ),
     )
     max_body_bytes: int = attrs.field(

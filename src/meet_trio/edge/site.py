@@ -40,8 +40,12 @@ _PAGE_HEADERS = {
 }
 
 
-def build_site(api: HttpApi, *, page: bool, demo: bool) -> ASGIApp:
-    """``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without
+def build_site(
+    api: HttpApi, polling: ASGIApp, polling_paths: frozenset[str], *, page: bool, demo: bool
+) -> ASGIApp:
+    """``polling`` serves Engine.IO's long-polling on ``polling_paths``.
+
+    ``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without
     Kolab.
     """
     routes: list[BaseRoute] = list(api.mount())
@@ -49,7 +53,13 @@ def build_site(api: HttpApi, *, page: bool, demo: bool) -> ASGIApp:
         routes += DemoRoutes(api).routes()
     if page:
         routes += _page_routes()
-    return without_trailing_slash(Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS))
+    site = without_trailing_slash(Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        polls = scope["type"] == "http" and scope["path"] in polling_paths
+        await (polling if polls else site)(scope, receive, send)
+
+    return app
 
 
 def _page_routes() -> Sequence[BaseRoute]:
