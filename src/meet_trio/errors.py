@@ -2,7 +2,8 @@
 
 ``RequestError`` and its children say that the other side asked for something wrong: the message
 names what, is safe to show to that side, and nothing has changed. Anything else that is raised is a
-fault of this program. ``live.handlers`` and ``edge.http_api`` turn either into what a client is told.
+fault of this program. ``live.handlers`` and ``edge.http_api`` turn either into what a client is
+told.
 """
 
 

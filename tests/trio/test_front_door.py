@@ -1,4 +1,4 @@
-"""The front door on a real loopback socket: who gets a connection, and that no client can hold it."""
+"""The front door on a real loopback socket: who gets a connection, and that none can hold it."""
 
 import contextlib
 from collections.abc import AsyncIterator

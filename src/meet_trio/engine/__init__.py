@@ -1,7 +1,7 @@
 """The forwarder: a C thread that owns a UDP port and everything that flows through it.
 
-``Engine`` takes commands and gives events; see ``c/core.h`` for what happens in between. ``Core`` is
-the same machine without thread, socket and clock, for tests.
+``Engine`` takes commands and gives events; see ``c/core.h`` for what happens in between. ``Core``
+is the same machine without thread, socket and clock, for tests.
 """
 
 from ._engine import Core, Engine, EngineOverloaded

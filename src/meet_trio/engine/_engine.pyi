@@ -13,9 +13,7 @@ class _Commands:
     def restart_ice(self, transport: int, ufrag: str, password: str) -> None:
         """The old credentials hold until a check with the new ones comes."""
 
-    def set_srtp(
-        self, transport: int, profile: int, tx_keying: bytes, rx_keying: bytes
-    ) -> None:
+    def set_srtp(self, transport: int, profile: int, tx_keying: bytes, rx_keying: bytes) -> None:
         """``profile`` as in RFC 5764 §4.1.2; keying is master key and salt together."""
 
     def send_dtls(self, transport: int, datagram: bytes) -> None:

@@ -161,7 +161,7 @@ class ConsumerScore:
 
 @attrs.frozen
 class StatsReady:
-    """``stats``: ``transports``, ``producers`` and ``consumers`` by id (as text), and ``engine``."""
+    """``stats``: ``transports``, ``producers``, ``consumers`` by id (as text), and ``engine``."""
 
     token: int
     stats: dict[str, object]
