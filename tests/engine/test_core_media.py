@@ -1,0 +1,362 @@
+"""Forwarding: what a viewer gets of what a publisher sends, and what retransmission adds."""
+
+from typing import Any
+
+import pytest
+from support.engine_world import (
+    PROFILES,
+    Camera,
+    EngineClient,
+    World,
+    audio,
+    of,
+    video,
+)
+
+from meet_trio.engine import EncodingSpec, StreamStarted
+from meet_trio.wire.rtcp import Nack
+from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
+from meet_trio.wire.vp8 import parse_vp8_untrusted
+
+
+def rtp(payload_type: int, sequence: int, timestamp: int, ssrc: int, **more: Any) -> RtpPacket:
+    return RtpPacket(
+        payload_type=payload_type,
+        sequence_number=sequence,
+        timestamp=timestamp,
+        ssrc=ssrc,
+        **more,
+    )
+
+
+def begin() -> tuple[World, EngineClient, EngineClient, Camera, int, int]:
+    """A publisher with a camera, a viewer, and the first key frame sent."""
+    world = World()
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, video())
+    consumer = world.consume(bob, producer)
+    camera = Camera()
+    alice.send(*camera.frame(key=True))
+    return world, alice, bob, camera, producer, consumer
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_everything_is_rewritten(profile: int) -> None:
+    world = World()
+    alice, bob = world.client(profile), world.client(profile)
+    producer = world.produce(alice, video())
+    consumer = world.consume(bob, producer)
+    camera = Camera(extensions={9: b"v0", 4: b"\x01", 3: b"\x12\x34", 2: b"abc", 14: b"?"})
+    sent = [p for i in range(40) for p in camera.frame(key=i == 0)]  # over a wrap at 65536
+    alice.send(*sent)
+    assert len(bob.rtp) == len(sent) == 80
+    first, first_sent = bob.rtp[0], sent[0]
+    assert first.sequence_number < 0x8000
+    for i, (got, was) in enumerate(zip(bob.rtp, sent, strict=True)):
+        assert (got.ssrc, got.payload_type) == (consumer + 50_000, 101)
+        assert got.sequence_number == first.sequence_number + i
+        assert got.marker == was.marker
+        assert (
+            got.timestamp - first.timestamp
+        ) & 0xFFFFFFFF == was.timestamp - first_sent.timestamp
+        descriptor, data = parse_vp8_untrusted(got.payload)
+        _, data_sent = parse_vp8_untrusted(was.payload)
+        assert data == data_sent
+        assert (descriptor.picture_id or 0) - (
+            parse_vp8_untrusted(first.payload)[0].picture_id or 0
+        ) == i // 2
+        assert set(got.extensions) == {1, 4, 5, 11}  # MID, send time, transport-cc, orientation
+        assert got.extensions[1] == str(consumer).encode()
+        assert got.extensions[5] == i.to_bytes(2, "big")
+        assert got.extensions[11] == b"\x01"
+
+
+def test_send_time_is_that_of_sending() -> None:
+    world, alice, bob, camera, *_ = begin()
+    world.run(1)
+    alice.send(*camera.frame())
+    times = [int.from_bytes(p.extensions[4], "big") / (1 << 18) for p in bob.rtp]
+    assert times[-1] - times[0] == pytest.approx(1, abs=0.001)
+
+
+def test_many_viewers_get_the_same_with_their_own_numbers() -> None:
+    world = World()
+    alice = world.client()
+    viewers = [world.client() for _ in range(5)]
+    producer = world.produce(alice, video())
+    consumers = [world.consume(v, producer) for v in viewers]
+    camera = Camera()
+    for i in range(10):
+        alice.send(*camera.frame(key=i == 0))
+    for viewer, consumer in zip(viewers, consumers, strict=True):
+        assert {p.ssrc for p in viewer.rtp} == {consumer + 50_000}
+        assert len(viewer.rtp) == 20
+
+
+def test_audio_needs_no_key_frame() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    consumer = world.consume(bob, world.produce(alice, audio()), nack=False)
+    for i in range(3):
+        alice.send(rtp(111, 7 + i, 960 * i, 2000, payload=b"opus", extensions={1: b"\x85"}))
+    assert [p.payload for p in bob.rtp] == [b"opus"] * 3
+    assert {p.ssrc for p in bob.rtp} == {consumer + 50_000}
+    assert bob.rtp[0].extensions[10] == b"\x85"
+
+
+def test_video_begins_with_a_key_frame() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    alice.send(*camera.frame(), *camera.frame())
+    assert bob.rtp == []
+    alice.send(*camera.frame(key=True))
+    assert len(bob.rtp) == 2
+
+
+@pytest.mark.parametrize("order", ["late", "retransmitted", "both"])
+def test_gaps_keep_their_place(order: str) -> None:
+    _, alice, bob, camera, _, consumer = begin()
+    frames = [camera.frame() for _ in range(4)]
+    lost = frames[1][0]
+    for frame in frames:
+        alice.send(*(p for p in frame if p is not lost))
+    assert len(bob.rtp) == 9
+    if order in ("late", "both"):
+        alice.send(lost)
+    if order in ("retransmitted", "both"):
+        alice.send(wrap_rtx(lost, payload_type=97, ssrc=1001, sequence_number=5))
+    got = sorted(bob.rtp, key=lambda p: p.sequence_number)
+    first = got[0].sequence_number
+    assert [p.sequence_number - first for p in got] == list(range(10))
+    late = got[4]
+    assert late is bob.rtp[-1]
+    assert (late.ssrc, late.payload_type, late.timestamp) == (
+        consumer + 50_000,
+        101,
+        got[5].timestamp,
+    )
+    assert parse_vp8_untrusted(late.payload)[1] == parse_vp8_untrusted(lost.payload)[1]
+
+
+def test_retransmissions_that_nobody_misses_are_dropped() -> None:
+    world, alice, bob, camera, *_ = begin()
+    frame = camera.frame()
+    alice.send(*frame)
+    before = len(bob.rtp)
+    alice.send(wrap_rtx(frame[0], payload_type=97, ssrc=1001, sequence_number=5))
+    alice.send(rtp(97, 6, 0, 1001, padding=200))
+    assert len(bob.rtp) == before
+    assert world.counter("dropped_rtx_unwanted") == 2
+
+
+def test_a_replayed_packet_is_dropped() -> None:
+    world, alice, bob, camera, *_ = begin()
+    data = alice.protect(camera.frame()[0])
+    alice.send_raw(data)
+    count = len(bob.rtp)
+    alice.send_raw(data)
+    alice.send_raw(data[:-1] + bytes([data[-1] ^ 1]))
+    assert len(bob.rtp) == count
+    assert (
+        world.counter("dropped_rtp_replayed") == 2
+    )  # seen by its number before the tag is looked at
+
+
+def test_media_before_produce_is_found_afterwards() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    camera = Camera()
+    alice.send(*camera.frame(key=True))
+    assert world.counter("dropped_rtp_unknown_stream") == 2
+    producer = world.produce(alice, video())
+    world.consume(bob, producer)
+    alice.send(*camera.frame(key=True))
+    assert len(bob.rtp) == 2
+    assert world.take_events(StreamStarted) == [StreamStarted(producer, 0, 1000)]
+
+
+def test_a_stream_is_found_by_mid_and_remembered() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, video(encodings=(EncodingSpec(),)))
+    world.consume(bob, producer)
+    camera = Camera(ssrc=4242, extensions={9: b"other"})
+    alice.send(*camera.frame(key=True))
+    assert bob.rtp == []
+    camera.extensions = {9: b"v0"}
+    alice.send(*camera.frame(key=True))
+    camera.extensions = {}
+    alice.send(*camera.frame())
+    assert len(bob.rtp) == 4
+    lost = camera.frame()[0]
+    alice.send(*camera.frame())
+    rtx = wrap_rtx(lost, payload_type=97, ssrc=4243, sequence_number=1)
+    alice.send(rtp(97, 1, lost.timestamp, 4243, payload=rtx.payload, extensions={9: b"v0"}))
+    assert len(bob.rtp) == 7
+
+
+def test_padding_is_taken_off_and_empty_packets_keep_their_place() -> None:
+    _, alice, bob, camera, *_ = begin()
+    packet = camera.frame()[0]
+    alice.send(rtp(96, packet.sequence_number, packet.timestamp, 1000, padding=100))
+    assert (bob.rtp[-1].payload, bob.rtp[-1].padding) == (b"", 0)
+    assert bob.rtp[-1].sequence_number == bob.rtp[-2].sequence_number + 1
+
+
+def test_pause_and_resume_go_on_without_a_gap() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    alice.send(*camera.frame())
+    world.core.set_consumer_paused(consumer, True)
+    for _ in range(30):
+        world.run(1 / 30)
+        alice.send(*camera.frame())
+    assert len(bob.rtp) == 4
+    world.core.set_consumer_paused(consumer, False)
+    alice.send(*camera.frame())
+    assert len(bob.rtp) == 4
+    alice.send(*camera.frame(key=True))
+    before, after = bob.rtp[3], bob.rtp[4]
+    assert after.sequence_number == before.sequence_number + 1
+    assert (after.timestamp - before.timestamp) & 0xFFFFFFFF == 3000 * 32
+    pictures = [parse_vp8_untrusted(p.payload)[0] for p in (before, after)]
+    assert (pictures[1].picture_id or 0) - (pictures[0].picture_id or 0) == 1
+    assert (pictures[1].tl0_picture_index or 0) - (pictures[0].tl0_picture_index or 0) == 1
+
+
+def test_a_paused_producer_is_silent() -> None:
+    world, alice, bob, camera, producer, _ = begin()
+    world.core.set_producer_paused(producer, True)
+    alice.send(*camera.frame(key=True))
+    assert len(bob.rtp) == 2
+    world.core.set_producer_paused(producer, False)
+    alice.send(*camera.frame(), *camera.frame(key=True))
+    assert len(bob.rtp) == 4
+    assert bob.rtp[2].sequence_number == bob.rtp[1].sequence_number + 1
+
+
+def test_another_ssrc_of_the_same_encoding_goes_on_with_its_key_frame() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    world.consume(bob, world.produce(alice, video(encodings=(EncodingSpec(),))))
+    first = Camera(ssrc=1, extensions={9: b"v0"})
+    alice.send(*first.frame(key=True))
+    world.run(0.5)
+    second = Camera(ssrc=2, extensions={9: b"v0"}, sequence=7, timestamp=99, picture=3, tl0=9)
+    alice.send(*second.frame(), *second.frame(key=True), *second.frame())
+    assert len(bob.rtp) == 6
+    numbers = [p.sequence_number for p in bob.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+    assert (bob.rtp[2].timestamp - bob.rtp[0].timestamp) & 0xFFFFFFFF == 45_000
+    pictures = [parse_vp8_untrusted(p.payload)[0].picture_id or 0 for p in bob.rtp]
+    assert [p - pictures[0] for p in pictures] == [0, 0, 1, 1, 2, 2]
+
+
+# Retransmission to viewers
+
+
+def test_nack_is_answered_through_rtx() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    for _ in range(5):
+        alice.send(*camera.frame())
+    wanted = bob.rtp[3:6]
+    bob.send_rtcp(Nack(9, consumer + 50_000, tuple(p.sequence_number for p in wanted)))
+    again = of(bob.rtp, consumer + 60_000)
+    assert [p.sequence_number - again[0].sequence_number for p in again] == [0, 1, 2]
+    for got, was in zip(again, wanted, strict=True):
+        assert got.payload_type == 102
+        original = unwrap_rtx_untrusted(got, payload_type=101, ssrc=consumer + 50_000)
+        assert (
+            original.sequence_number,
+            original.timestamp,
+            original.marker,
+            original.payload,
+        ) == (
+            was.sequence_number,
+            was.timestamp,
+            was.marker,
+            was.payload,
+        )
+    # at once again: it is still under way
+    bob.send_rtcp(Nack(9, consumer + 50_000, (wanted[0].sequence_number,)))
+    assert len(of(bob.rtp, consumer + 60_000)) == 3
+    world.run(0.05)
+    bob.send_rtcp(Nack(9, consumer + 50_000, (wanted[0].sequence_number,)))
+    assert len(of(bob.rtp, consumer + 60_000)) == 4
+
+
+def test_without_rtx_the_very_same_datagram_is_sent_again() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    consumer = world.consume(
+        bob, world.produce(alice, video()), rtx_ssrc=None, rtx_payload_type=None
+    )
+    camera = Camera()
+    alice.send(*camera.frame(key=True), *camera.frame())
+    sent = list(bob.raw)
+    received = [p.sequence_number for p in bob.rtp]
+    bob.drop = lambda _: True  # libsrtp would call it a replay
+    world.run(0.1)
+    bob.send_rtcp(Nack(9, consumer + 50_000, (received[2],)))
+    assert bob.raw[4:] == [sent[2]]
+
+
+def test_what_is_too_old_is_not_sent_again() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    old = bob.rtp[0].sequence_number
+    for _ in range(60):
+        world.run(1 / 30)
+        alice.send(*camera.frame())
+    bob.send_rtcp(Nack(9, consumer + 50_000, (old,)))
+    assert of(bob.rtp, consumer + 60_000) == []
+    assert world.counter("retransmissions_missed") == 1
+
+
+def test_nacks_cannot_make_us_flood() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    for _ in range(250):
+        alice.send(*camera.frame())
+    numbers = tuple(p.sequence_number for p in bob.rtp)
+    for at in range(0, len(numbers), 100):
+        bob.send_rtcp(Nack(9, consumer + 50_000, numbers[at : at + 100]))
+    assert len(of(bob.rtp, consumer + 60_000)) == 300
+
+
+# Ends
+
+
+def test_everything_can_go_in_any_order() -> None:
+    world, alice, bob, camera, producer, consumer = begin()
+    world.core.remove_producer(producer)
+    alice.send(*camera.frame(key=True))
+    assert len(bob.rtp) == 2
+    world.core.set_consumer_paused(consumer, True)
+    world.core.set_consumer_paused(consumer, False)
+    world.core.set_preferred_layers(consumer, 0)
+    bob.send_rtcp(Nack(9, consumer + 50_000, (bob.rtp[0].sequence_number,)))
+    world.run(3, step=0.05)
+    stats = world.stats()
+    assert (list(stats["producers"]), list(stats["consumers"])) == ([], [str(consumer)])
+    assert stats["engine"]["packet_buffers_used"] == 0
+    # the same stream again under another id
+    producer = world.produce(alice, video())
+    world.consume(bob, producer)
+    alice.send(*camera.frame(key=True))
+    assert len(bob.rtp) == 4
+    world.core.remove_transport(bob.number)
+    alice.send(*camera.frame())
+    world.core.remove_transport(alice.number)
+    world.run(3, step=0.05)
+    stats = world.stats()
+    assert (stats["transports"], stats["producers"], stats["consumers"]) == ({}, {}, {})
+
+
+def test_an_srtp_index_is_never_used_twice_by_a_new_consumer_with_an_old_ssrc() -> None:
+    world, alice, bob, camera, producer, consumer = begin()
+    alice.send(*camera.frame())
+    last = bob.rtp[-1].sequence_number
+    world.core.remove_consumer(consumer)
+    world.consume(bob, producer, ssrc=consumer + 50_000)
+    alice.send(*camera.frame(key=True))
+    assert bob.rtp[-2].sequence_number == last + 1
