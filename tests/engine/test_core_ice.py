@@ -1,4 +1,4 @@
-"""ICE-lite and the way of DTLS through the core: who is answered, where media goes, what goes up."""
+"""ICE-lite and DTLS through the core: who is answered, where media goes, what goes up."""
 
 import pytest
 from support.engine_world import World

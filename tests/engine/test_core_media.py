@@ -314,7 +314,7 @@ def test_what_is_too_old_is_not_sent_again() -> None:
 
 
 def test_nacks_cannot_make_us_flood() -> None:
-    world, alice, bob, camera, _, consumer = begin()
+    _, alice, bob, camera, _, consumer = begin()
     for _ in range(250):
         alice.send(*camera.frame())
     numbers = tuple(p.sequence_number for p in bob.rtp)

@@ -31,7 +31,7 @@ from meet_trio.engine import (
     StatsReady,
 )
 from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
+from meet_trio.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp_untrusted
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 from meet_trio.wire.stun import binding_request, build_stun
 from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
@@ -352,6 +352,10 @@ def layer_cameras(count: int = 3, *, mid: str = "v0") -> list[Camera]:
         )
         for i in range(count)
     ]
+
+
+def sender_report(ssrc: int, ntp: int, rtp_timestamp: int) -> SenderReport:
+    return SenderReport(ssrc=ssrc, ntp=ntp, rtp_timestamp=rtp_timestamp, packets=1, octets=1)
 
 
 def of(packets: Iterable[RtpPacket], ssrc: int) -> list[RtpPacket]:

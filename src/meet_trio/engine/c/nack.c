@@ -149,7 +149,7 @@ void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
 }
 
 void mt_keyframe_came(mt_stream *s) {
-  s->keyframe_wanted = false;
+  s->keyframe_wanted = s->keyframe_demanded = false;
   mt_list_remove(&s->wanting);
 }
 
@@ -158,6 +158,10 @@ int64_t mt_keyframe_tick(mt_core *core, int64_t now) {
   MT_EACH(item, &core->wanting) {
     mt_stream *s = MT_OF(item, mt_stream, wanting);
     if (!s->started || s->producer->paused) continue; /* its first packet comes back to this */
+    if (!s->keyframe_demanded && !anybody_listens(s)) {
+      mt_keyframe_came(s); /* nobody waits for it any more */
+      continue;
+    }
     ask_for_keyframe(core, s, now);
     int64_t due = s->keyframe_asked + keyframe_interval(core, s, now);
     if (due < next) next = due;

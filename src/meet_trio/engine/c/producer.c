@@ -87,14 +87,19 @@ void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) 
   mt_due(core, now); /* key frames that were wanted during the pause */
 }
 
+static void demand(mt_core *core, mt_stream *s, int64_t now) {
+  s->keyframe_demanded = true;
+  mt_want_keyframe(core, s, now);
+}
+
 void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now) {
   bool any = false;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     if (!mt_stream_active(core, &p->streams[i], now)) continue;
-    mt_want_keyframe(core, &p->streams[i], now);
+    demand(core, &p->streams[i], now);
     any = true;
   }
-  if (!any) mt_want_keyframe(core, &p->streams[0], now);
+  if (!any) demand(core, &p->streams[0], now);
 }
 
 void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t now) {

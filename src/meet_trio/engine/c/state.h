@@ -152,6 +152,7 @@ struct mt_stream {
   mt_missing *missing; /* ascending */
   uint32_t missing_count;
   bool keyframe_wanted;
+  bool keyframe_demanded; /* whether or not a consumer waits for it */
   int64_t keyframe_asked;
   uint8_t fir_sequence;
   uint32_t rtt_us; /* from NACKs to their retransmissions; 0: unknown */

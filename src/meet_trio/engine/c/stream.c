@@ -180,12 +180,12 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return;
-  if (p->keyframe) note_keyframe(s, p);
-  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   if (!was_active) {
     if (s->keyframe_wanted) mt_due(core, now);
     mt_producer_choose_layers(core, producer, now);
   }
+  if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
+  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   mt_producer_forward(core, s, p, now);
 }
 

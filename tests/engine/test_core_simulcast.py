@@ -1,0 +1,248 @@
+"""Simulcast: which layer a viewer gets, and that nobody sees the seam."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.engine_world import (
+    Camera,
+    EngineClient,
+    World,
+    layer_cameras,
+    sender_report,
+    simulcast,
+)
+
+from meet_trio.engine import LayerChanged, StreamStarted
+from meet_trio.wire.rtcp import Bye, Pli
+from meet_trio.wire.rtp import RtpPacket, wrap_rtx
+from meet_trio.wire.vp8 import parse_vp8_untrusted
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def publish(world: World, layers: int = 3) -> tuple[EngineClient, EngineClient, int, int]:
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, simulcast(layers))
+    return alice, bob, producer, world.consume(bob, producer)
+
+
+def send_frames(
+    world: World, client: EngineClient, cameras: Sequence[Camera], count: int, *, key: bool = False
+) -> None:
+    """``count`` frames of each camera, 30 a second; the first a key frame if ``key``."""
+    for i in range(count):
+        world.run(1 / 30)
+        for camera in cameras:
+            client.send(*camera.frame(key=key and i == 0))
+
+
+def layers_of(packets: Sequence[RtpPacket]) -> list[bytes]:
+    """The tags of the layers, in order, without repetition."""
+    found: list[bytes] = []
+    for packet in packets:
+        data = parse_vp8_untrusted(packet.payload)[1]
+        tag = next(t for t in (b"r0", b"r1", b"r2") if t in data)
+        if not found or found[-1] != tag:
+            found.append(tag)
+    return found
+
+
+def assert_seamless(packets: Sequence[RtpPacket]) -> None:
+    """Sequence numbers, picture ids and TL0PICIDX rise by one, timestamps rise, frames are whole."""
+    first = packets[0].sequence_number
+    assert [p.sequence_number - first for p in packets] == list(range(len(packets)))
+    descriptors = [parse_vp8_untrusted(p.payload)[0] for p in packets]
+    for i in range(0, len(packets), 2):
+        assert descriptors[i].start_of_partition
+        assert not packets[i].marker
+        assert packets[i + 1].marker
+        assert descriptors[i].picture_id == descriptors[i + 1].picture_id
+        assert packets[i].timestamp == packets[i + 1].timestamp
+    for i in range(2, len(packets), 2):
+        before, now = descriptors[i - 2], descriptors[i]
+        assert now.picture_id == ((before.picture_id or 0) + 1) & 0x7FFF
+        assert now.tl0_picture_index == ((before.tl0_picture_index or 0) + 1) & 0xFF
+        assert 0 < (packets[i].timestamp - packets[i - 2].timestamp) & 0xFFFFFFFF < 90_000
+
+
+def test_the_highest_layer_is_forwarded_once_it_has_a_key_frame(world: World) -> None:
+    alice, bob, producer, consumer = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras[:1], 1, key=True)
+    send_frames(world, alice, cameras, 5)
+    assert layers_of(bob.rtp) == [b"r0"]
+    send_frames(world, alice, cameras, 30, key=True)
+    assert layers_of(bob.rtp) == [b"r0", b"r2"]
+    assert_seamless(bob.rtp)
+    assert world.take_events(LayerChanged) == [
+        LayerChanged(consumer, 0),
+        LayerChanged(consumer, 2),
+    ]
+    assert sorted(e.encoding for e in world.take_events(StreamStarted)) == [0, 1, 2]
+    assert world.stats()["producers"][str(producer)]["streams"][1]["rid"] == "r1"
+
+
+def test_a_key_frame_is_asked_of_the_layer_that_is_wanted(world: World) -> None:
+    alice, _, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras[:1], 3, key=True)
+    alice.rtcp.clear()
+    send_frames(world, alice, cameras, 3)
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
+
+
+def test_a_layer_that_falls_silent_is_replaced_and_comes_back(world: World) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 30, key=True)
+    alice.rtcp.clear()
+    send_frames(world, alice, cameras[:2], 50)
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
+    send_frames(world, alice, cameras[:2], 10, key=True)
+    send_frames(world, alice, cameras, 10)
+    send_frames(world, alice, cameras, 10, key=True)
+    assert layers_of(bob.rtp)[-3:] == [b"r2", b"r1", b"r2"]
+    assert [e.spatial for e in world.take_events(LayerChanged)][-3:] == [None, 1, 2]
+    numbers = [p.sequence_number for p in bob.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_the_preferred_layer_is_the_highest_that_is_sent(world: World) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    world.core.set_preferred_layers(consumer, 1)
+    send_frames(world, alice, cameras, 10, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r1"
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 3)
+    assert layers_of(bob.rtp)[-1] == b"r1"  # until there is a key frame
+    send_frames(world, alice, cameras, 3, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r0"
+    world.core.set_preferred_layers(consumer, 9)
+    send_frames(world, alice, cameras, 3, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    assert_seamless(bob.rtp)
+
+
+def test_a_switch_waits_for_the_end_of_the_frame(world: World) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 10, key=True)
+    world.core.set_preferred_layers(consumer, 2)
+    world.run(0.03)
+    # interleaved as a pacer does it
+    (low1, low2), (high1, high2) = cameras[0].frame(), cameras[2].frame(key=True)
+    alice.send(low1, high1)
+    assert layers_of(bob.rtp)[-1] == b"r0"
+    alice.send(low2, high2)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    assert_seamless(bob.rtp)
+
+
+def test_a_switch_does_not_wait_for_ever(world: World) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 10, key=True)
+    world.core.set_preferred_layers(consumer, 2)
+    world.run(0.03)
+    alice.send(cameras[0].frame()[0])  # its end is lost
+    alice.send(*cameras[2].frame(key=True))
+    world.run(0.06)
+    alice.send(*cameras[2].frame())
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    numbers = [p.sequence_number for p in bob.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_late_packets_of_the_layer_before_keep_their_numbers(world: World) -> None:
+    alice, bob, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras[:1], 5, key=True)
+    first, last = cameras[0].frame()
+    alice.send(last)  # first is missing
+    send_frames(world, alice, cameras, 1)
+    send_frames(world, alice, cameras, 5, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    rtx = wrap_rtx(first, payload_type=97, ssrc=3100, sequence_number=1)
+    alice.send(
+        RtpPacket(
+            payload_type=97,
+            sequence_number=1,
+            timestamp=rtx.timestamp,
+            ssrc=3100,
+            payload=rtx.payload,
+            extensions={9: b"v0", 11: b"r0"},
+        )
+    )
+    late = bob.rtp[-1]
+    assert layers_of([late]) == [b"r0"]
+    assert_seamless(sorted(bob.rtp, key=lambda p: p.sequence_number))
+
+
+@pytest.mark.parametrize("with_reports", [True, False])
+def test_timestamps_go_on_with_the_common_clock(world: World, with_reports: bool) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 5, key=True)
+    if with_reports:
+        for camera in cameras:
+            # each says: at this instant my clock stands here
+            ntp = round((3_900_000_000 + world.now) * 2**32)
+            alice.send_rtcp(sender_report(camera.ssrc, ntp, camera.timestamp))
+    send_frames(world, alice, cameras, 20)
+    old = bob.rtp[-1].timestamp
+    world.core.set_preferred_layers(consumer, 2)
+    for camera in cameras:  # a jitter of 20 ms, that arrival times would show
+        camera.timestamp = (camera.timestamp + (1800 if with_reports else 0)) & 0xFFFFFFFF
+    send_frames(world, alice, cameras, 1, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    step = (bob.rtp[-1].timestamp - old) & 0xFFFFFFFF
+    assert step == pytest.approx(4800 if with_reports else 3000, abs=10)
+
+
+def test_a_layer_that_says_bye_is_left_at_once(world: World) -> None:
+    alice, bob, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 10, key=True)
+    alice.send_rtcp(Bye((3002,)))
+    send_frames(world, alice, cameras[:2], 5, key=True)
+    assert layers_of(bob.rtp)[-2:] == [b"r2", b"r1"]
+    assert_seamless(bob.rtp)
+
+
+def test_each_viewer_has_its_own_layer(world: World) -> None:
+    alice, bob, producer, _ = publish(world)
+    carol = world.client()
+    low = world.consume(carol, producer)
+    world.core.set_preferred_layers(low, 0)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 10, key=True)
+    send_frames(world, alice, cameras, 10, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    assert layers_of(carol.rtp) == [b"r0"]
+
+
+def test_pause_and_silence_are_no_layer(world: World) -> None:
+    alice, _, producer, consumer = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 10, key=True)
+    send_frames(world, alice, cameras, 10, key=True)
+    world.take_events(LayerChanged)
+    world.core.set_consumer_paused(consumer, True)
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    world.core.set_consumer_paused(consumer, False)
+    send_frames(world, alice, cameras, 5, key=True)
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+    world.core.set_producer_paused(producer, True)
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    world.core.set_producer_paused(producer, False)
+    send_frames(world, alice, cameras, 5, key=True)
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+    world.run(2)
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
