@@ -5,6 +5,7 @@ JSON and urlencoded bodies are read as Kolab sends them; a body of another type 
 the original does. Nothing from the outside goes further in without passing here.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -24,10 +25,11 @@ JsonObject = Mapping[str, Json]
 async def read_object(request: Request, *, max_bytes: int) -> JsonObject:
     """The body as an object, ``{}`` when there is none. Raises HTTPException 413, or BadRequest."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise HTTPException(413, f"the body is larger than {max_bytes} bytes")
+    async with contextlib.aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > max_bytes:
+                raise HTTPException(413, f"the body is larger than {max_bytes} bytes")
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     match kind.strip().lower():
         case "application/json":
