@@ -84,7 +84,6 @@ async def test_health_tells_of_a_dead_engine() -> None:
         ("POST", "/signal"),
         ("GET", "/stats"),
         ("GET", "/nothing"),
-        ("GET", ""),
     ],
 )
 async def test_without_the_token_403_and_nothing_done(
