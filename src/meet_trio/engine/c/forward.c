@@ -20,7 +20,11 @@ static bool belongs(const mt_epoch *e, const mt_stream *s) {
   return e->used && e->stream == s->index && e->generation == s->generation;
 }
 
-static bool later_picture(uint16_t a, uint16_t b) { return (int16_t)(uint16_t)((a - b) << 1) > 0; }
+/* 15-bit numbers that wrap */
+static bool later_picture(uint16_t a, uint16_t b) {
+  unsigned ahead = (unsigned)(a - b) & 0x7fff;
+  return ahead != 0 && ahead < 0x4000;
+}
 
 static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n = {

@@ -1,0 +1,392 @@
+/* The core in a storm: clients come and go, produce, consume, pause, lose, reorder, ask again, report, and send rubbish, in an order that
+ * only the seed knows, while packets flow and Python is now and then too slow to read events. Sanitizers watch memory; the
+ * far ends hold what must be true at any moment:
+ *
+ *  - every SRTP and SRTCP packet is authentic, and no index is used twice with the same SSRC (the receiver's replay window);
+ *  - its header is well-formed and its SSRC one that a consumer of that client has;
+ *  - in the end nothing is left, neither objects nor packet buffers.
+ *
+ * Usage: churn SEED STEPS
+ */
+#include "../../core.h"
+#include "../../rtcp.h"
+#include "../../rtp.h"
+#include "../../stats.h"
+#include "../../stun.h"
+#include "../check.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+enum { CLIENTS = 6, SSRCS = 64, IDS = 24, KEYING = 28 };
+
+typedef struct {
+  uint32_t ssrc;
+  mt_srtp_window rtp, rtcp;
+} window;
+
+typedef struct {
+  bool alive, keyed;
+  uint32_t id;
+  char password[24];
+  mt_path path;
+  mt_srtp *srtp; /* the far end's: its tx is our rx */
+  uint32_t srtcp_index;
+  window windows[SSRCS];
+  unsigned window_count;
+  uint64_t sent[8]; /* next index of each SSRC that it sends */
+  uint16_t twcc;
+  uint16_t last_sequence;
+  uint32_t last_ssrc;
+} client;
+
+static mt_core *core;
+static int64_t now = 1000000;
+static uint64_t state;
+static client clients[CLIENTS];
+static uint32_t next_id = 1;
+static uint32_t producers[IDS], consumers[IDS];
+static uint8_t out_buffer[MT_DATAGRAM_MAX];
+static bool deaf; /* events are refused */
+static uint64_t media_out, events;
+static mt_stats last_stats;
+
+static uint32_t dice(uint32_t sides) {
+  state += UINT64_C(0x9e3779b97f4a7c15);
+  return (uint32_t)(mt_hash64(state) >> 32) % sides;
+}
+
+static client *client_at(const mt_path *p) {
+  for (unsigned i = 0; i < CLIENTS; i++)
+    if (mt_path_equal(&clients[i].path, p)) return &clients[i];
+  return NULL;
+}
+
+static window *window_of(client *c, uint32_t ssrc) {
+  for (unsigned i = 0; i < c->window_count; i++)
+    if (c->windows[i].ssrc == ssrc) return &c->windows[i];
+  CHECK(c->window_count < SSRCS);
+  window *w = &c->windows[c->window_count++ % SSRCS];
+  *w = (window){.ssrc = ssrc};
+  return w;
+}
+
+/* ---- the sink ---- */
+
+static uint8_t *reserve(void *context) {
+  (void)context;
+  memset(out_buffer, 0xee, sizeof out_buffer);
+  return out_buffer;
+}
+
+static void receive_rtp(client *c, size_t len) {
+  mt_rtp h;
+  size_t plain;
+  uint64_t index;
+  CHECK(mt_rtp_parse_untrusted(out_buffer, len, &h));
+  mt_srtp_status s = mt_srtp_unprotect(c->srtp, &window_of(c, h.ssrc)->rtp, out_buffer, len, h.header_len, &plain, &index);
+  CHECK(s == MT_SRTP_OK);
+  CHECK(h.ssrc > 100000);
+  c->last_ssrc = h.ssrc;
+  c->last_sequence = h.sequence;
+  media_out++;
+}
+
+static void receive_rtcp(client *c, size_t len) {
+  size_t plain, offset = 0;
+  mt_rtcp_packet p;
+  CHECK(mt_srtcp_unprotect(c->srtp, &window_of(c, mt_load32(out_buffer + 4))->rtcp, out_buffer, len, &plain) == MT_SRTP_OK);
+  while (mt_rtcp_next_untrusted(out_buffer, plain, &offset, &p)) {
+  }
+  CHECK(offset == plain);
+}
+
+static void send_out(void *context, const mt_path *to, size_t len) {
+  (void)context;
+  client *c = client_at(to);
+  CHECK(c != NULL && c->alive);
+  CHECK(len > 0 && len <= MT_DATAGRAM_MAX);
+  if (!c || !mt_is_rtp_or_rtcp(out_buffer, len)) return;
+  CHECK(c->keyed);
+  if (mt_is_rtcp(out_buffer, len)) receive_rtcp(c, len);
+  else receive_rtp(c, len);
+}
+
+static bool take_event(void *context, const mt_event *event) {
+  (void)context;
+  if (deaf) return false;
+  events++;
+  if (event->type == MT_EVENT_STATS) {
+    mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
+    last_stats = *stats;
+    mt_stats_free(stats);
+  }
+  return true;
+}
+
+/* ---- what clients do ---- */
+
+static void command(mt_command_type type, uint32_t id, uint64_t number) {
+  mt_command c = {.type = type, .id = id, .u.number = number};
+  mt_core_command(core, now, &c);
+}
+
+static void put_text(mt_text *t, const char *text) {
+  t->len = (uint8_t)strlen(text);
+  memcpy(t->text, text, t->len);
+}
+
+static void check(client *c) {
+  uint8_t m[128] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
+  char name[32];
+  size_t n = 20, name_len = (size_t)snprintf(name, sizeof name, "u%u:x", c->id);
+  for (unsigned i = 8; i < 20; i++) m[i] = (uint8_t)dice(256);
+  mt_store16(m + n, 0x0006);
+  mt_store16(m + n + 2, (uint16_t)name_len);
+  memcpy(m + n + 4, name, name_len);
+  n += 4 + (name_len + 3) / 4 * 4;
+  if (dice(2)) {
+    mt_store16(m + n, 0x0025); /* USE-CANDIDATE */
+    n += 4;
+  }
+  mt_store16(m + 2, (uint16_t)(n + 24 - 20));
+  unsigned digest_len = 20;
+  mt_store16(m + n, 0x0008);
+  mt_store16(m + n + 2, 20);
+  HMAC(EVP_sha1(), c->password, (int)strlen(c->password), m, n, m + n + 4, &digest_len);
+  mt_core_datagram(core, now, &c->path, m, n + 24);
+}
+
+static void arrive(client *c) {
+  mt_command cmd = {.type = MT_ADD_TRANSPORT, .id = next_id++};
+  mt_path path = c->path;
+  uint16_t port = (uint16_t)(path.port + CLIENTS);
+  *c = (client){.alive = true, .id = cmd.id, .path = path};
+  c->path.port = port;
+  for (unsigned i = 0; i < 8; i++) c->sent[i] = dice(0x8000);
+  char ufrag[16];
+  snprintf(ufrag, sizeof ufrag, "u%u", c->id);
+  snprintf(c->password, sizeof c->password, "password%u", c->id);
+  put_text(&cmd.u.ice.ufrag, ufrag);
+  put_text(&cmd.u.ice.password, c->password);
+  mt_core_command(core, now, &cmd);
+  check(c);
+}
+
+static void take_keys(client *c) {
+  mt_command cmd = {.type = MT_SET_SRTP, .id = c->id, .u.srtp.profile = MT_SRTP_AEAD_AES_128_GCM};
+  if (c->keyed) return;
+  for (unsigned i = 0; i < KEYING; i++) {
+    cmd.u.srtp.tx[i] = (uint8_t)dice(256);
+    cmd.u.srtp.rx[i] = (uint8_t)dice(256);
+  }
+  c->srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, cmd.u.srtp.rx, cmd.u.srtp.tx);
+  c->keyed = true;
+  mt_core_command(core, now, &cmd);
+}
+
+static void leave(client *c) {
+  command(MT_REMOVE_TRANSPORT, c->id, 0);
+  mt_srtp_free(c->srtp);
+  c->srtp = NULL;
+  c->alive = c->keyed = false;
+}
+
+static void produce(client *c) {
+  mt_command cmd = {.type = MT_ADD_PRODUCER, .id = next_id++, .transport = c->id};
+  mt_producer_spec *s = &cmd.u.producer_spec;
+  s->video = dice(3) != 0;
+  s->codec = s->video ? (mt_codec)(1 + dice(3)) : MT_CODEC_OTHER;
+  if (dice(3) && s->video) s->codec = MT_CODEC_VP8;
+  s->payload_type = 96;
+  s->rtx_payload_type = s->video ? 97 : -1;
+  s->clock_rate = s->video ? 90000 : 48000;
+  put_text(&s->mid, "m");
+  s->encoding_count = s->video ? (uint8_t)(1 + dice(3)) : 1;
+  bool announced = dice(2);
+  for (uint8_t i = 0; i < s->encoding_count; i++) {
+    char rid[4] = {'r', (char)('0' + i), 0, 0};
+    if (announced) s->encodings[i].ssrc = 1000 + i;
+    if (announced) s->encodings[i].rtx_ssrc = 1004 + i;
+    put_text(&s->encodings[i].rid, rid);
+  }
+  s->ext_ids[MT_EXT_MID] = 1;
+  s->ext_ids[MT_EXT_RID] = 2;
+  s->ext_ids[MT_EXT_REPAIRED_RID] = 3;
+  s->ext_ids[MT_EXT_TRANSPORT_CC] = 4;
+  s->ext_ids[MT_EXT_AUDIO_LEVEL] = 5;
+  s->nack = dice(4), s->pli = dice(4), s->fir = dice(2), s->transport_cc = dice(2), s->remb = dice(2);
+  mt_core_command(core, now, &cmd);
+  producers[dice(IDS)] = cmd.id;
+}
+
+static void consume(client *c) {
+  mt_command cmd = {.type = MT_ADD_CONSUMER, .id = next_id++, .transport = c->id, .producer = producers[dice(IDS)]};
+  mt_consumer_spec *s = &cmd.u.consumer_spec;
+  s->ssrc = 100001 + 2 * dice(SSRCS / 4); /* few, so that they are used again */
+  s->nack = dice(2);
+  s->rtx_payload_type = s->nack ? 102 : -1; /* without RTX a retransmission is a replay, which receivers see */
+  s->rtx_ssrc = s->nack ? s->ssrc + 1 : 0;
+  s->payload_type = 101;
+  put_text(&s->mid, "7");
+  put_text(&s->cname, "c");
+  s->ext_ids[MT_EXT_MID] = (uint8_t)(1 + dice(20));
+  s->ext_ids[MT_EXT_ABS_SEND_TIME] = 22;
+  s->ext_ids[MT_EXT_TRANSPORT_CC] = 23;
+  s->pli = s->fir = true;
+  s->paused = dice(4) == 0;
+  mt_core_command(core, now, &cmd);
+  consumers[dice(IDS)] = cmd.id;
+}
+
+static void send_media(client *c) {
+  uint8_t p[1600], layer = (uint8_t)dice(3);
+  bool rtx = dice(8) == 0;
+  uint32_t which = layer + (rtx ? 4u : 0u), ssrc = 1000 + which;
+  if (!c->keyed) return;
+  char rid[2] = {'r', (char)('0' + layer)};
+  uint8_t number[2], level = (uint8_t)dice(256);
+  mt_store16(number, c->twcc++);
+  mt_rtp_ext_out ext[] = {{dice(3) ? 1 : 0, 1, (const uint8_t *)"m"},
+                          {dice(3) ? (rtx ? 3 : 2) : 0, 2, (const uint8_t *)rid},
+                          {4, 2, number},
+                          {5, 1, &level}};
+  /* lost, reordered by up to four, or jumping far */
+  uint64_t index = c->sent[which];
+  uint32_t fate = dice(100);
+  c->sent[which] += fate < 4 ? 1 + dice(5) : fate == 4 ? 1 + dice(3000) : 1;
+  if (fate > 90 && index > 8) index -= dice(5);
+  size_t header = mt_rtp_write_header(p, sizeof p, rtx ? 97 : 96, dice(2), (uint16_t)index,
+                                      (uint32_t)(now * 9 / 100), ssrc, ext, 4, NULL);
+  size_t n = dice(20) ? dice(1200) : dice(1500);
+  uint8_t *payload = p + header;
+  for (size_t i = 0; i < n && i < 16; i++) payload[i] = (uint8_t)dice(256);
+  if (rtx && n >= 2) mt_store16(payload, (uint16_t)(c->sent[layer] - 1 - dice(6)));
+  uint8_t *vp8 = payload + (rtx ? 2 : 0);
+  if (n > 30) {
+    static const uint8_t start[] = {0x90, 0xe0, 0x80, 0x11, 0x22, 0x00};
+    memcpy(vp8, start, sizeof start);
+    vp8[6] = dice(10) ? 1 : 0; /* a key frame */
+  }
+  size_t len = mt_srtp_protect(c->srtp, index, p, header, 0, payload, n);
+  if (!len) return;
+  if (dice(200) == 0) p[dice((uint32_t)len)] ^= 1;
+  mt_core_datagram(core, now, &c->path, p, len);
+}
+
+static void send_rtcp(client *c) {
+  uint8_t p[1600];
+  size_t n = 0, cap = sizeof p - MT_SRTCP_MAX_OVERHEAD;
+  uint32_t media = dice(4) ? c->last_ssrc : 100001 + dice(40);
+  mt_rtcp_sender_info info = {1000 + dice(3), (uint64_t)now << 20, (uint32_t)(now * 9 / 100), 1, 1};
+  mt_rtcp_report report = {.ssrc = media, .fraction_lost = (uint8_t)dice(256), .jitter = dice(9000), .last_sr = dice(9)};
+  uint16_t lost[8];
+  for (unsigned i = 0; i < 8; i++) lost[i] = (uint16_t)(c->last_sequence - 16 + 2 * i);
+  if (!c->keyed) return;
+  switch (dice(8)) {
+  case 0: n = mt_rtcp_write_sr(p, cap, &info, &report, dice(2)); break;
+  case 1: n = mt_rtcp_write_rr(p, cap, 1, &report, 1); break;
+  case 2: n = mt_rtcp_write_nack(p, cap, 1, media, lost, 8); break;
+  case 3: n = mt_rtcp_write_pli(p, cap, 1, media); break;
+  case 4: n = mt_rtcp_write_fir(p, cap, 1, media, 3); break;
+  case 5: n = mt_rtcp_write_remb(p, cap, 1, 1000000, &media, 1); break;
+  case 6: n = dice(10) ? 0 : mt_rtcp_write_bye(p, cap, 1000 + dice(3)); break;
+  default:
+    n = 8 + 4 * dice(10);
+    for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
+  }
+  n = n ? mt_srtcp_protect(c->srtp, c->srtcp_index++, p, n, sizeof p) : 0;
+  if (n) mt_core_datagram(core, now, &c->path, p, n);
+}
+
+static void send_rubbish(client *c) {
+  uint8_t p[100];
+  size_t n = dice(sizeof p);
+  for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
+  bytes copy = bytes_copy(p, n);
+  mt_core_datagram(core, now, &c->path, copy.p, n);
+  free(copy.p);
+}
+
+static void restart(client *c) {
+  mt_command cmd = {.type = MT_RESTART_ICE, .id = c->id};
+  char ufrag[16];
+  snprintf(ufrag, sizeof ufrag, "u%u", c->id); /* the same name again, so that checks go on */
+  put_text(&cmd.u.ice.ufrag, ufrag);
+  put_text(&cmd.u.ice.password, c->password);
+  mt_core_command(core, now, &cmd);
+}
+
+static void step(void) {
+  client *c = &clients[dice(CLIENTS)];
+  uint32_t what = dice(1000);
+  now += dice(4000);
+  mt_core_tick(core, now);
+  if (!c->alive) {
+    if (dice(10) == 0) arrive(c);
+    return;
+  }
+  if (!c->keyed && dice(10) == 0) take_keys(c);
+  if (what < 700) send_media(c);
+  else if (what < 850) send_rtcp(c);
+  else if (what < 880) send_rubbish(c);
+  else if (what < 900) check(c);
+  else if (what < 910) produce(c);
+  else if (what < 935) consume(c);
+  else if (what < 945) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(2));
+  else if (what < 955) command(MT_SET_LAYER, consumers[dice(IDS)], dice(5));
+  else if (what < 965) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
+  else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)], 0);
+  else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)], dice(2));
+  else if (what < 985) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)], 0);
+  else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
+  else if (what < 990) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
+  else if (what < 992) leave(c);
+  else if (what < 994) restart(c);
+  else if (what < 996) now += (int64_t)dice(60) * 1000000;
+  else deaf = !deaf;
+}
+
+int main(int argc, char **argv) {
+  state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+  unsigned long steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
+  mt_sink sink = {NULL, reserve, send_out, take_event};
+  mt_settings settings = {.history_packets = 64,
+                          .history_ms = 1000,
+                          .dtls_per_second = 50,
+                          .consent_ms = 30000,
+                          .pli_interval_ms = 300,
+                          .nack_delay_ms = 10,
+                          .nack_interval_ms = 50,
+                          .nack_tries = 4,
+                          .layer_silence_ms = 1500,
+                          .seed = state};
+  core = mt_core_new(&settings, &sink);
+  for (unsigned i = 0; i < CLIENTS; i++) {
+    clients[i].path = (mt_path){.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(i + 1), .ip = {10, 0, 0, 1}};
+    arrive(&clients[i]);
+  }
+  for (unsigned long i = 0; i < steps; i++) step();
+  deaf = false;
+  command(MT_REQUEST_STATS, 1, 0);
+  mt_core_tick(core, now + 1);
+  uint64_t resent = last_stats.counters.retransmissions;
+  for (unsigned i = 0; i < CLIENTS; i++)
+    if (clients[i].alive) leave(&clients[i]);
+  for (unsigned i = 0; i < 3; i++) {
+    command(MT_REQUEST_STATS, 1, 0);
+    mt_core_tick(core, now += 10000000);
+  }
+  CHECK(last_stats.transport_count == 0 && last_stats.producer_count == 0 && last_stats.consumer_count == 0);
+  CHECK(last_stats.buffers_used == 0);
+  mt_core_free(core);
+  if (steps >= 10000) { /* the storm was one */
+    CHECK(media_out > steps / 100);
+    CHECK(resent > 0);
+    CHECK(events > steps / 1000);
+  }
+  printf("%llu media packets out, %llu retransmissions, %llu events\n", (unsigned long long)media_out,
+         (unsigned long long)resent, (unsigned long long)events);
+  return check_result();
+}

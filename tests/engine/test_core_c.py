@@ -1,0 +1,39 @@
+"""The core in a storm of random clients, under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+More of it: run the program that this builds with another seed and more steps.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
+STEPS = 60_000
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("churn") / "churn"
+    sources = [p for p in sorted(C.glob("*.c")) if p.name not in ("thread.c", "udp.c")]
+    command = [
+        *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
+        *("-Wno-deprecated-declarations", "-fsanitize=address,undefined"),
+        *("-fno-sanitize-recover=all", "-o", str(program)),
+        *map(str, [C / "tests" / "core" / "churn.c", *sources]),
+        "-lcrypto",
+        "-lm",
+    ]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return program
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_storm(churn: Path, seed: int) -> None:
+    command = [str(churn), str(seed), str(STEPS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert " 0 failures" in done.stdout
