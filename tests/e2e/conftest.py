@@ -40,11 +40,17 @@ def join(browser: Browser) -> Iterator[Join]:
     contexts = []
 
     def enter(
-        url: str, name: str, *, browser: Browser = browser, wait: bool = True, **query: str
+        url: str,
+        name: str,
+        *,
+        browser: Browser = browser,
+        wait: bool = True,
+        size: tuple[int, int] = (640, 400),  # drawing, too, is done in software
+        **query: str,
     ) -> MeetingPage:
         context = browser.new_context(
             permissions=["camera", "microphone"],
-            viewport={"width": 1280, "height": 800},
+            viewport={"width": size[0], "height": size[1]},
             ignore_https_errors=True,
         )
         contexts.append(context)

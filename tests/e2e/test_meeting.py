@@ -38,7 +38,7 @@ def sent_frames(page: MeetingPage) -> int:
 
 
 def test_three_meet_with_simulcast(room: str, join: Join) -> None:
-    pages = [join(room, name) for name in ("Ada", "Bob", "Cy")]
+    pages = [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
     check_three(pages)
     # the top one of the layers arrives after the publisher's bandwidth estimate has grown
     pages[0].wait(
@@ -220,7 +220,7 @@ def test_over_tls(tmp_path: Path, browser: Browser, join: Join) -> None:
     try:
         assert daemon.url.startswith("https://")
         room = make_room(daemon, browser)
-        pages = [join(room, name) for name in ("Ada", "Bob", "Cy")]
+        pages = [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
         check_three(pages)
         pages[0].screenshot("three-meet-tls")
     finally:

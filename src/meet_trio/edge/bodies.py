@@ -25,6 +25,9 @@ JsonObject = Mapping[str, Json]
 async def read_object(request: Request, *, max_bytes: int) -> JsonObject:
     """The body as an object, ``{}`` when there is none. Raises HTTPException 413, or BadRequest."""
     body = bytearray()
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise HTTPException(413, f"the body is larger than {max_bytes} bytes")
     async with contextlib.aclosing(request.stream()) as chunks:
         async for chunk in chunks:
             body += chunk
