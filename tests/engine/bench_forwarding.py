@@ -40,7 +40,7 @@ def publish(port: int, key: bytes, stun: bytes, seconds: float, rate: float) -> 
         )
     )
     camera = Camera(parts=FRAME, tag=b"x" * (SIZE - 60))
-    packets = []
+    packets: list[bytes] = []
     while len(packets) < rate * seconds:
         key_frame = not packets
         packets += [session.protect(build_rtp(p)) for p in camera.frame(key=key_frame)]

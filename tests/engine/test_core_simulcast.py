@@ -184,6 +184,23 @@ def test_late_packets_of_the_layer_before_keep_their_numbers(world: World) -> No
     assert_seamless(sorted(bob.rtp, key=lambda p: p.sequence_number))
 
 
+def test_a_nameless_retransmission_goes_where_it_is_missed(world: World) -> None:
+    alice, bob, producer, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 1, key=True)
+    send_frames(world, alice, cameras, 1, key=True)
+    cameras[2].extensions = {}
+    lost, last = cameras[2].frame()
+    alice.send(last)
+    alice.send(wrap_rtx(lost, payload_type=97, ssrc=3200, sequence_number=1))
+    assert_seamless(sorted(bob.rtp, key=lambda p: p.sequence_number))
+    streams = world.stats()["producers"][str(producer)]["streams"]
+    assert [s["rtxSsrc"] for s in streams] == [None, None, 3200]
+    # nobody misses this: it says nothing about where it belongs
+    alice.send(wrap_rtx(last, payload_type=97, ssrc=3201, sequence_number=1))
+    assert world.counter("dropped_rtp_unknown_stream") == 1
+
+
 @pytest.mark.parametrize("with_reports", [True, False])
 def test_timestamps_go_on_with_the_common_clock(world: World, with_reports: bool) -> None:
     alice, bob, _, consumer = publish(world)

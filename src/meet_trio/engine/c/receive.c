@@ -5,7 +5,8 @@
  * never remembered: an SSRC without stream is looked up with every packet.
  *
  * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
- * retransmissions, else MID alone with the payload type saying which of the two it is.
+ * retransmissions, else MID alone with the payload type saying which of the two it is. A client may stop naming its
+ * streams before it sends its first retransmission; then that belongs to the one stream that misses what it brings.
  */
 #include "state.h"
 
@@ -93,12 +94,31 @@ static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp
   return true;
 }
 
+/* A retransmission without any name: which stream has no RTX yet and misses just this packet? */
+static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h,
+                                    const uint8_t *payload, size_t payload_len, int64_t now) {
+  mt_stream *found = NULL;
+  if (payload_len <= 2) return false;
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    if (p->spec.rtx_payload_type != h->payload_type) continue;
+    for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+      mt_stream *s = &p->streams[i];
+      if (s->rtx || !s->started || !mt_missing_has(s, mt_stream_extend(s, mt_load16(payload)))) continue;
+      if (found) return false;
+      found = s;
+    }
+  }
+  if (found) attach(core, source, found, true, now);
+  return found != NULL;
+}
+
 static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data,
-                        int64_t now) {
+                        size_t payload_len, int64_t now) {
   if (find_by_announced_ssrc(core, t, source, now)) return true;
   MT_EACH(item, &t->producers)
     if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
-  return false;
+  return find_by_what_is_missing(core, t, source, h, data + h->header_len, payload_len, now);
 }
 
 /* ---- packets ---- */
@@ -154,13 +174,13 @@ void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *d
     const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
     if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);
   }
-  if (!source->stream && !find_stream(core, t, source, &h, data, now)) {
-    core->counters.dropped_rtp_unknown_stream++;
-    return;
-  }
   size_t payload_len;
   if (!mt_rtp_payload_untrusted(data, plain_len, &h, &payload_len)) {
     core->counters.dropped_rtp_malformed++;
+    return;
+  }
+  if (!source->stream && !find_stream(core, t, source, &h, data, payload_len, now)) {
+    core->counters.dropped_rtp_unknown_stream++;
     return;
   }
   const uint8_t *payload = data + h.header_len;
