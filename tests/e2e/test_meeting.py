@@ -144,7 +144,8 @@ def test_moderator_kicks(room: str, join: Join) -> None:
 
 
 def test_chat_and_hand(room: str, join: Join) -> None:
-    ada, bob = join(room, "Ada"), join(room, "Bob")
+    wide = (1280, 800)  # on a small screen the chat covers the buttons
+    ada, bob = join(room, "Ada", size=wide), join(room, "Bob", size=wide)
     bob.wait("meetTest.state().peers.length === 1")
     ada.click("chat-toggle")
     ada.page.get_by_test_id("chat-input").fill("Hello, <b>Bob</b>")
