@@ -145,8 +145,9 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   mt_list_append(&t->consumers, &c->in_transport);
   if (p) mt_list_append(&p->consumers, &c->in_producer);
   mt_table_insert(&core->consumers, &c->node, mt_hash64(c->id));
-  mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc, mt_hash64(c->spec.ssrc));
-  if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc, mt_hash64(c->spec.rtx_ssrc));
+  c->by_ssrc.consumer = c->by_rtx_ssrc.consumer = c;
+  mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
+  if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
   mt_consumer_choose_layer(core, c, now);
   if (!c->paused && t->srtp) mt_consumer_want_keyframe(core, c, now);
 }
@@ -154,8 +155,8 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
 void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_transport *t = c->transport;
   mt_table_remove(&core->consumers, &c->node);
-  mt_table_remove(&t->consumers_by_ssrc, &c->by_ssrc);
-  if (c->rtx_sender) mt_table_remove(&t->consumers_by_ssrc, &c->by_rtx_ssrc);
+  mt_table_remove(&t->consumers_by_ssrc, &c->by_ssrc.node);
+  if (c->rtx_sender) mt_table_remove(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node);
   mt_list_remove(&c->in_transport);
   mt_list_remove(&c->in_producer);
   mt_list_remove(&c->changes.link);

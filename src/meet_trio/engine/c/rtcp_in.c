@@ -10,13 +10,7 @@
 /* A consumer by its SSRC or RTX SSRC. */
 static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
-  if (!n) return NULL;
-  /* which of its two nodes is this? mt_hash64 is a bijection, so the other one has another hash or is this one */
-  MT_EACH(item, &t->consumers) {
-    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
-    if (&c->by_ssrc == n || &c->by_rtx_ssrc == n) return c;
-  }
-  return NULL;
+  return n ? MT_OF(n, mt_consumer_name, node)->consumer : NULL;
 }
 
 static void sender_report(mt_transport *t, const mt_rtcp_packet *p, int64_t now) {

@@ -209,9 +209,14 @@ typedef struct { /* what was sent under a sequence number */
 
 enum { MT_SENT_SLOTS = 512, MT_SR_MEMORY = 4 };
 
+typedef struct { /* in mt_transport.consumers_by_ssrc */
+  mt_node node;
+  mt_consumer *consumer;
+} mt_consumer_name;
+
 struct mt_consumer {
   mt_node node;
-  mt_node by_ssrc, by_rtx_ssrc; /* in the transport */
+  mt_consumer_name by_ssrc, by_rtx_ssrc;
   mt_list in_transport, in_producer;
   mt_changes changes;
   uint32_t id;

@@ -1,0 +1,175 @@
+"""The engine's thread on real sockets: opening and closing, events, commands, a datagram's way."""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_trio.engine import (
+    DtlsDatagram,
+    Engine,
+    EngineOverloaded,
+    EngineSettings,
+    Event,
+    IceConnected,
+    StatsReady,
+)
+from meet_trio.wire.stun import (
+    BINDING_SUCCESS,
+    XOR_MAPPED_ADDRESS,
+    binding_request,
+    build_stun,
+    parse_stun_untrusted,
+    parse_xor_address_untrusted,
+)
+
+UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"
+
+
+def resources() -> tuple[int, int]:
+    """Descriptors and threads of this process."""
+    return len(os.listdir("/proc/self/fd")), len(list(Path("/proc/self/task").iterdir()))
+
+
+def wait_event(engine: Engine, kind: type[Event], within: float = 5.0) -> Any:
+    """The first event of ``kind``; others are thrown away."""
+    deadline = time.monotonic() + within
+    while (left := deadline - time.monotonic()) > 0:
+        select.select([engine.event_fd], [], [], left)
+        for event in engine.read_events():
+            if isinstance(event, kind):
+                return event
+    pytest.fail(f"no {kind.__name__}")
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    before = resources()
+    engine = Engine(EngineSettings())
+    yield engine
+    engine.close()
+    engine.close()
+    assert resources() == before
+
+
+@pytest.fixture
+def client(engine: Engine) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect(("127.0.0.1", engine.port))
+        yield sock
+
+
+def check(sock: socket.socket) -> None:
+    request = binding_request(
+        remote_ufrag=UFRAG, local_ufrag="theirs", tie_breaker=1, nominate=True
+    )
+    sock.send(build_stun(request, PASSWORD))
+    answer = parse_stun_untrusted(sock.recv(2048))
+    assert answer.message_type == BINDING_SUCCESS
+    assert answer.transaction_id == request.transaction_id
+    mapped = dict(answer.attributes)[XOR_MAPPED_ADDRESS]
+    address = parse_xor_address_untrusted(mapped, answer.transaction_id)
+    assert address == sock.getsockname()[:2]
+
+
+def test_ice_and_dtls_over_the_socket(engine: Engine, client: socket.socket) -> None:
+    engine.add_transport(7, UFRAG, PASSWORD)
+    check(client)
+    assert wait_event(engine, IceConnected) == IceConnected(7, *client.getsockname())
+    client.send(b"\x16hello")
+    assert wait_event(engine, DtlsDatagram) == DtlsDatagram(7, b"\x16hello")
+    engine.send_dtls(7, b"\x16" + bytes(1400))
+    assert client.recv(2048) == b"\x16" + bytes(1400)
+
+
+def test_dual_stack() -> None:
+    engine = Engine(EngineSettings(listen_ip="::"))
+    try:
+        engine.add_transport(1, UFRAG, PASSWORD)
+        for family, ip in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(5)
+                sock.connect((ip, engine.port))
+                check(sock)
+    finally:
+        engine.close()
+
+
+def test_a_port_in_use_is_named() -> None:
+    before = resources()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"UDP 127.0.0.1:{port}"):
+            Engine(EngineSettings(port=port))
+    with pytest.raises(OSError, match="UDP nonsense:0"):
+        Engine(EngineSettings(listen_ip="nonsense"))
+    assert resources() == before
+
+
+def test_opened_and_closed_many_times_nothing_is_left() -> None:
+    before = resources()
+    for _ in range(20):
+        engine = Engine(EngineSettings())
+        engine.add_transport(1, UFRAG, PASSWORD)
+        engine.send_dtls(1, b"\x16never sent")
+        engine.request_stats(1)  # its answer is not read
+        engine.close()
+    assert resources() == before
+
+
+def test_dropping_it_closes_it() -> None:
+    before = resources()
+    engine = Engine(EngineSettings())
+    assert resources() != before
+    del engine
+    assert resources() == before
+
+
+def test_after_close_commands_do_nothing_and_the_rest_says_so() -> None:
+    engine = Engine(EngineSettings())
+    engine.close()
+    engine.remove_transport(1)
+    engine.send_dtls(1, b"\x16x")
+    with pytest.raises(ValueError, match="closed"):
+        engine.read_events()
+
+
+def test_the_event_fd_is_readable_only_while_events_wait(
+    engine: Engine, client: socket.socket
+) -> None:
+    assert select.select([engine.event_fd], [], [], 0)[0] == []
+    engine.add_transport(1, UFRAG, PASSWORD)
+    for number in range(5):
+        engine.request_stats(number)
+    tokens: list[int] = []
+    while len(tokens) < 5:
+        assert select.select([engine.event_fd], [], [], 5)[0]
+        tokens += [e.token for e in engine.read_events() if isinstance(e, StatsReady)]
+    assert tokens == list(range(5))
+    assert engine.read_events() == []
+    assert select.select([engine.event_fd], [], [], 0.2)[0] == []
+
+
+def test_a_flood_of_commands_is_refused_not_lost(engine: Engine) -> None:
+    accepted = 0
+    for number in range(100_000):
+        try:
+            engine.remove_transport(number)
+            accepted += 1
+        except EngineOverloaded:
+            pass
+    while True:
+        try:
+            engine.request_stats(1)
+            break
+        except EngineOverloaded:
+            time.sleep(0.001)
+    figures = wait_event(engine, StatsReady).stats["engine"]
+    assert (figures["commands"], figures["commands_for_unknown_ids"]) == (accepted + 1, accepted)
