@@ -233,6 +233,23 @@ def test_a_layer_that_says_bye_is_left_at_once(world: World) -> None:
     assert_seamless(bob.rtp)
 
 
+def test_after_a_silence_of_all_layers_the_lowest_is_not_taken_for_the_only_one(
+    world: World,
+) -> None:
+    alice, bob, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 2, key=True)
+    send_frames(world, alice, cameras, 2, key=True)
+    alice.rtcp.clear()
+    for _ in range(3):
+        world.run(2)
+        for camera in cameras:
+            alice.send(*camera.frame())
+            world.run(0.002)
+    assert alice.rtcp_of(Pli) == []
+    assert layers_of(bob.rtp)[-1] == b"r2"
+
+
 def test_each_viewer_has_its_own_layer(world: World) -> None:
     alice, bob, producer, _ = publish(world)
     carol = world.client()

@@ -40,7 +40,7 @@ static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
 }
 
-void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, int64_t now) {
+void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
   mt_producer *p = c->producer;
   if (!p) return;
   int8_t target = -1;
@@ -52,7 +52,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, int64_t now) {
       if (target < 0 || i <= c->preferred) target = i; /* too high a layer is better than none */
     }
   }
-  if (target >= 0 && target != c->target) {
+  if (target >= 0 && target != c->target && (may_fall || target > c->target)) {
     c->target = target;
     c->switching = false;
     if (!c->paused && current_stream(c) != &p->streams[target]) mt_want_keyframe(core, &p->streams[target], now);
@@ -83,7 +83,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
     mt_consumer_halt(core, c);
     return;
   }
-  mt_consumer_choose_layer(core, c, now);
+  mt_consumer_choose_layer(core, c, true, now);
   if (c->transport->srtp) mt_consumer_want_keyframe(core, c, now); /* else when there are keys */
 }
 
@@ -148,7 +148,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   c->by_ssrc.consumer = c->by_rtx_ssrc.consumer = c;
   mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
-  mt_consumer_choose_layer(core, c, now);
+  mt_consumer_choose_layer(core, c, true, now);
   if (!c->paused && t->srtp) mt_consumer_want_keyframe(core, c, now);
 }
 

@@ -174,7 +174,7 @@ static bool command_to_consumer(mt_core *core, int64_t now, const mt_command *cm
   case MT_REMOVE_CONSUMER: mt_consumer_remove(core, c); return true;
   default:
     c->preferred = cmd->u.number < MT_MAX_ENCODINGS ? (uint8_t)cmd->u.number : MT_MAX_ENCODINGS - 1;
-    mt_consumer_choose_layer(core, c, now);
+    mt_consumer_choose_layer(core, c, true, now);
     return true;
   }
 }

@@ -105,7 +105,7 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
   begin_epoch(core, c, s, p, now);
   for (uint64_t i = first; i <= s->highest; i++)
     if ((p = mt_history_find(&s->history, i))) emit(core, c, &c->epochs[0], p, now);
-  mt_consumer_choose_layer(core, c, now); /* tells the layer */
+  mt_consumer_choose_layer(core, c, true, now); /* tells the layer */
 }
 
 static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {

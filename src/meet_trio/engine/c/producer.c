@@ -1,7 +1,8 @@
 /* Producers: their streams, who gets them, the speaker's level, and the choice of layers.
  *
  * One list of consumers for each producer; each consumer decides for itself which stream it forwards. Layers are looked at
- * when a stream begins or comes back, and ten times a second because streams end by falling silent.
+ * when a stream begins or comes back, and ten times a second because streams end by falling silent. Only the latter
+ * leads to a lower one: when all come back after a pause, the lowest comes first.
  */
 #include "state.h"
 
@@ -111,8 +112,8 @@ void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t
   MT_EACH(item, &p->consumers) mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
 }
 
-void mt_producer_choose_layers(mt_core *core, mt_producer *p, int64_t now) {
-  MT_EACH(item, &p->consumers) mt_consumer_choose_layer(core, MT_OF(item, mt_consumer, in_producer), now);
+void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now) {
+  MT_EACH(item, &p->consumers) mt_consumer_choose_layer(core, MT_OF(item, mt_consumer, in_producer), may_fall, now);
 }
 
 /* ---- the speaker's level (RFC 6464) ---- */
@@ -137,7 +138,7 @@ void mt_producer_level(mt_core *core, mt_producer *p, uint8_t extension, int64_t
 }
 
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
-  if (p->spec.encoding_count > 1) mt_producer_choose_layers(core, p, now);
+  if (p->spec.encoding_count > 1) mt_producer_choose_layers(core, p, true, now);
   if (!p->spec.video && p->level_heard && now - p->level_heard > LEVEL_SILENCE_US) tell_level(core, p, LEVEL_SILENT);
   int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++)

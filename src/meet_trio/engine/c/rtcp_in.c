@@ -109,7 +109,7 @@ static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t
     source->stream = NULL;
     s->main = NULL;
     mt_stream_reset(core, s, now);
-    mt_producer_choose_layers(core, s->producer, now);
+    mt_producer_choose_layers(core, s->producer, true, now);
   }
 }
 

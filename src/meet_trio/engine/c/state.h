@@ -341,7 +341,7 @@ void mt_producer_remove(mt_core *core, mt_producer *p);
 void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now);
 void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now);
 void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t now);
-void mt_producer_choose_layers(mt_core *core, mt_producer *p, int64_t now);
+void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now);
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_producer_level(mt_core *core, mt_producer *p, uint8_t extension, int64_t now);
 
@@ -351,7 +351,8 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c);
 void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now);
 void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing flows until a new stretch begins */
 void mt_consumer_close_epoch(mt_consumer *c);
-void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, int64_t now);
+/* `may_fall`: to a lower one too */
+void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
 bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
 

@@ -8,7 +8,7 @@
 
 /* What became of datagrams and commands: X(name) */
 #define MT_COUNTERS(X) \
-  X(datagrams_in) X(bytes_in) X(datagrams_out) X(bytes_out) X(stun_answered) X(dropped_unknown_kind) \
+  X(datagrams_in) X(bytes_in) X(datagrams_out) X(bytes_out) X(datagrams_refused) X(stun_answered) X(dropped_unknown_kind) \
   X(dropped_stun_malformed) X(dropped_stun_unknown_ufrag) X(dropped_stun_unauthentic) X(dropped_stun_no_request) \
   X(dropped_address_taken) X(dropped_unknown_address) X(dropped_dtls_rate) X(dropped_dtls_no_path) X(dropped_dtls_events) \
   X(dropped_no_keys) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \

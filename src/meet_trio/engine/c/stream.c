@@ -182,7 +182,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (!p) return;
   if (!was_active) {
     if (s->keyframe_wanted) mt_due(core, now);
-    mt_producer_choose_layers(core, producer, now);
+    mt_producer_choose_layers(core, producer, false, now);
   }
   if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
   if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;

@@ -62,6 +62,8 @@ static bool sink_event(void *context, const mt_event *event) {
     memcpy(data, event->data, event->len);
     copy.data = data;
   }
+  if (event->type == MT_EVENT_STATS)
+    ((mt_stats *)(uintptr_t)event->data)->counters.datagrams_refused = mt_udp_lost(e->udp);
   if (!mt_ring_put(&e->events, &copy)) {
     if (event->len) free((void *)(uintptr_t)copy.data);
     return false;
