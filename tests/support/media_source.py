@@ -77,7 +77,9 @@ class SendStream:
     sequence_number: int = attrs.field(factory=lambda: secrets.randbits(15))
     rtx_sequence_number: int = attrs.field(factory=lambda: secrets.randbits(15))
     announce: bool = True
-    """Put MID and RID on each packet; Chromium does until the first receiver report."""
+    """Put MID and RID on each packet; Chromium does until the first receiver report on it."""
+    announce_rtx: bool = True
+    """The same for the RTX stream, whose reports come by themselves."""
     packets: int = 0
     octets: int = 0
     retransmitted: int = 0
@@ -102,7 +104,7 @@ class SendStream:
             ssrc=self.ssrc,
             payload=payload,
             marker=marker,
-            extensions={**(extensions or {}), **self._identification(RID)},
+            extensions={**(extensions or {}), **self._identification(RID, self.announce)},
         )
         self.packets += 1
         self.octets += len(payload)
@@ -127,7 +129,7 @@ class SendStream:
             ssrc=self.rtx_ssrc,
             sequence_number=self.rtx_sequence_number,
         )
-        return attrs.evolve(rtx, extensions=self._identification(REPAIRED_RID))
+        return attrs.evolve(rtx, extensions=self._identification(REPAIRED_RID, self.announce_rtx))
 
     def report(self) -> tuple[SenderReport, Sdes]:
         """What to tell receivers once a second."""
@@ -143,8 +145,8 @@ class SendStream:
             Sdes((SdesChunk(self.ssrc, ((SDES_CNAME, self.cname.encode()),)),)),
         )
 
-    def _identification(self, rid_uri: str) -> dict[int, bytes]:
-        if not self.announce:
+    def _identification(self, rid_uri: str, wanted: bool) -> dict[int, bytes]:
+        if not wanted:
             return {}
         found = {self.extension_ids[MID]: self.mid.encode()}
         if self.rid is not None:

@@ -98,8 +98,8 @@ class SendSession:
                 case ReceiverReport() | SenderReport():
                     for block in packet.reports:
                         for stream in self._streams():
-                            if stream.ssrc == block.ssrc:
-                                stream.announce = False
+                            stream.announce &= stream.ssrc != block.ssrc
+                            stream.announce_rtx &= stream.rtx_ssrc != block.ssrc
                 case Remb():
                     self.remb = packet.bitrate
                 case TransportFeedback():

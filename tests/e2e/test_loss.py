@@ -1,0 +1,110 @@
+"""Media through the server over lossy links: what is lost comes again, in time.
+
+Participants in Python; each datagram's fate follows a seed, on the way to the server and on the
+way back.
+"""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import attrs
+import pytest
+import trio
+from support.participant import ClientConsumer, ClientProducer, Participant, open_participant
+from support.server import open_server, quick_settings
+
+from meet_trio.room import Role
+
+FRAMES = 200  # ten seconds of video
+
+
+def losing(share: float, seed: int) -> Callable[[bytes], bool]:
+    """Loses this share of all datagrams, STUN and DTLS as well."""
+    fate = random.Random(seed)
+    return lambda datagram: fate.random() < share
+
+
+@attrs.frozen
+class Watching:
+    """One sends a camera, the other one watches."""
+
+    sender: Participant
+    producer: ClientProducer
+    viewer: Participant
+    consumer: ClientConsumer
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self.producer.source.frame
+
+    def check(self) -> None:
+        stream = self.consumer.stream
+        assert stream.faults == []
+        assert self.viewer.receive is not None
+        assert not self.viewer.receive.unknown
+
+
+@asynccontextmanager
+async def watching(share: float) -> AsyncIterator[Watching]:
+    """A meeting of two whose every link loses ``share`` both ways, once it is connected."""
+    # without a ceiling on its bitrate a sender may send all layers
+    settings = quick_settings(max_incoming_bitrate=10_000_000)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(open_server(settings))
+        room = await server.api.create_room()
+        sender, viewer = [
+            await stack.enter_async_context(
+                open_participant(await server.api.create_peer(room, Role.PUBLISHER))
+            )
+            for _ in range(2)
+        ]
+        for participant in (sender, viewer):
+            await participant.join()
+            await participant.connect()
+        producer = await sender.produce_video()
+        consumer = await viewer.wait_consumer(kind="video")
+        await viewer.wait_frames(consumer, 10)
+        for seed, session in enumerate((sender.send, viewer.receive)):
+            assert session is not None
+            session.transport.drop_outgoing = losing(share, 2 * seed)
+            session.transport.drop_incoming = losing(share, 2 * seed + 1)
+        yield Watching(sender, producer, viewer, consumer)
+
+
+async def count_frames(share: float) -> tuple[int, Watching]:
+    """How many of ``FRAMES`` frames the viewer gets."""
+    with trio.fail_after(60):
+        async with watching(share) as meeting:
+            arrived: set[int] = set()
+            meeting.consumer.stream.on_frame = lambda stamp: arrived.add(stamp.frame)
+            wanted = range(meeting.sent, meeting.sent + FRAMES)
+            while meeting.sent < wanted.stop:
+                await trio.sleep(0.02)
+            await trio.sleep(0.5)  # the last ones may still be on their way again
+            return len(arrived.intersection(wanted)), meeting
+
+
+async def test_lossless_video_is_complete() -> None:
+    frames, meeting = await count_frames(0)
+    meeting.check()
+    stream = meeting.consumer.stream
+    assert (stream.lost, stream.recovered, stream.duplicates) == (0, 0, 0)
+    assert frames == FRAMES
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1])
+async def test_lossy_video_keeps_its_frames(share: float) -> None:
+    frames, meeting = await count_frames(share)
+    meeting.check()
+    stream = meeting.consumer.stream
+    print(
+        f"{share:.0%}: {frames} of {FRAMES} frames, {stream.recovered} recovered,"
+        f" {stream.lost} lost, freeze {stream.longest_freeze:.2f} s,"
+        f" retransmitted by the sender {meeting.producer.source.streams[-1].retransmitted}"
+    )
+    assert frames >= 0.9 * FRAMES
+    # it is retransmission that saved them, on both links
+    assert stream.recovered > 0
+    assert sum(s.retransmitted for s in meeting.producer.source.streams) > 0
