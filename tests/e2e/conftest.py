@@ -1,8 +1,10 @@
 """Fixtures of a real daemon and real browsers, for tests that a user could have made by hand."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from e2e.link import compile_emulator
 from playwright.sync_api import Browser, Playwright, sync_playwright
 from support.daemon import STOP_DEADLINE, Daemon, start_daemon
 from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
@@ -65,6 +67,12 @@ def join(browser: Browser) -> Iterator[Join]:
     yield enter
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def link_emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that is a bad network, see ``link.py``."""
+    return compile_emulator(tmp_path_factory.mktemp("link"))
 
 
 @pytest.fixture

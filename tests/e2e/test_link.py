@@ -17,14 +17,9 @@ from pathlib import Path
 
 import attrs
 import pytest
-from e2e.link import Link, LinkUnavailable, Weather, compile_emulator, open_link
+from e2e.link import Link, LinkUnavailable, Weather, open_link
 
 CHUNK = 50  # datagrams in flight at once, well within any socket buffer
-
-
-@pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_emulator(tmp_path_factory.mktemp("link"))
 
 
 @attrs.define(eq=False)
@@ -81,8 +76,8 @@ def ends(emulator: Path, up: Weather, seed: int = 1) -> Iterator[Ends]:
         yield both
 
 
-def test_fair_link_carries_all_in_order_both_ways(emulator: Path) -> None:
-    with ends(emulator, Weather()) as both:
+def test_fair_link_carries_all_in_order_both_ways(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather()) as both:
         assert both.carry(500, size=1400) == list(range(500))
         both.server.send(b"down")
         assert both.client.recv(10) == b"down"
@@ -90,9 +85,9 @@ def test_fair_link_carries_all_in_order_both_ways(emulator: Path) -> None:
     assert (up.received, up.delivered, down.received, down.delivered) == (500, 500, 1, 1)
 
 
-def test_loss_has_its_share_and_follows_the_seed(emulator: Path) -> None:
+def test_loss_has_its_share_and_follows_the_seed(link_emulator: Path) -> None:
     count, loss = 3000, 0.1
-    with ends(emulator, Weather(loss=loss), seed=7) as both:
+    with ends(link_emulator, Weather(loss=loss), seed=7) as both:
         first = both.carry(count)
         both.link.seed(7)
         again = both.carry(count)
@@ -106,16 +101,16 @@ def test_loss_has_its_share_and_follows_the_seed(emulator: Path) -> None:
         assert arrived == sorted(arrived)
 
 
-def test_bursts_have_their_mean_length(emulator: Path) -> None:
-    with ends(emulator, Weather(loss=0.1, burst=5)) as both:
+def test_bursts_have_their_mean_length(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(loss=0.1, burst=5)) as both:
         arrived = both.carry(5000)
     gaps = [b - a - 1 for a, b in itertools.pairwise(arrived) if b - a > 1]
     assert 4 < sum(gaps) / len(gaps) < 6
     assert 0.06 < sum(gaps) / 5000 < 0.14
 
 
-def test_fates_do_not_depend_on_the_weather_before(emulator: Path) -> None:
-    with ends(emulator, Weather(loss=0.5), seed=3) as both:
+def test_fates_do_not_depend_on_the_weather_before(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(loss=0.5), seed=3) as both:
         whole = both.carry(200)
         both.link.seed(3)
         both.link.set(up=Weather())
@@ -126,8 +121,8 @@ def test_fates_do_not_depend_on_the_weather_before(emulator: Path) -> None:
     assert [number + 100 for number in rest] == [number for number in whole if number >= 100]
 
 
-def test_delay_is_at_least_what_it_says_in_each_direction(emulator: Path) -> None:
-    with ends(emulator, Weather(delay=0.03)) as both:
+def test_delay_is_at_least_what_it_says_in_each_direction(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(delay=0.03)) as both:
         both.link.set(down=Weather(delay=0.05))
         trips = []
         for _ in range(10):
@@ -142,8 +137,8 @@ def test_delay_is_at_least_what_it_says_in_each_direction(emulator: Path) -> Non
     assert min(trips) < 0.08 + 0.02
 
 
-def test_jitter_keeps_the_order_and_reordering_does_not(emulator: Path) -> None:
-    with ends(emulator, Weather(jitter=0.01)) as both:
+def test_jitter_keeps_the_order_and_reordering_does_not(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(jitter=0.01)) as both:
         assert both.carry(300) == list(range(300))
         both.link.set(up=Weather(reorder=0.1, reorder_delay=0.02))
         arrived = both.carry(300)
@@ -153,8 +148,8 @@ def test_jitter_keeps_the_order_and_reordering_does_not(emulator: Path) -> None:
     assert 10 < reordered < 60
 
 
-def test_duplicates(emulator: Path) -> None:
-    with ends(emulator, Weather(duplicate=0.2)) as both:
+def test_duplicates(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(duplicate=0.2)) as both:
         arrived = both.carry(300)
         duplicated = both.link.counters()[0].duplicated
     assert sorted(set(arrived)) == list(range(300))
@@ -162,10 +157,10 @@ def test_duplicates(emulator: Path) -> None:
     assert 30 < duplicated < 95
 
 
-def test_rate_limit_spreads_and_its_queue_drops(emulator: Path) -> None:
+def test_rate_limit_spreads_and_its_queue_drops(link_emulator: Path) -> None:
     rate, size, overhead = 1_000_000, 972, 28
     queue = 20 * (size + overhead)
-    with ends(emulator, Weather(rate=rate, queue=queue)) as both:
+    with ends(link_emulator, Weather(rate=rate, queue=queue)) as both:
         start = time.monotonic()
         arrived = both.carry(CHUNK, size=size)
         took = time.monotonic() - start
@@ -177,8 +172,8 @@ def test_rate_limit_spreads_and_its_queue_drops(emulator: Path) -> None:
     assert dropped > 0
 
 
-def test_outage(emulator: Path) -> None:
-    with ends(emulator, Weather(delay=0.001)) as both:
+def test_outage(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(delay=0.001)) as both:
         with both.link.outage():
             assert both.carry(20) == []
             assert both.link.counters()[0].outage_dropped == 20
@@ -186,8 +181,8 @@ def test_outage(emulator: Path) -> None:
         assert both.link.up == Weather(delay=0.001)
 
 
-def test_commands_run_beyond_the_link(emulator: Path, tmp_path: Path) -> None:
-    with open_link(emulator) as link:
+def test_commands_run_beyond_the_link(link_emulator: Path, tmp_path: Path) -> None:
+    with open_link(link_emulator) as link:
         wrapper = link.write_wrapper(tmp_path / "cat beyond", "cat")
         devices = subprocess.run(
             [wrapper, "/proc/self/net/dev"], check=True, capture_output=True, text=True
@@ -195,10 +190,10 @@ def test_commands_run_beyond_the_link(emulator: Path, tmp_path: Path) -> None:
     assert {line.split(":")[0].strip() for line in devices.splitlines()[2:]} == {"lo", "link"}
 
 
-def test_links_are_independent(emulator: Path) -> None:
+def test_links_are_independent(link_emulator: Path) -> None:
     with (
-        ends(emulator, Weather(down=True)) as broken,
-        ends(emulator, Weather()) as fair,
+        ends(link_emulator, Weather(down=True)) as broken,
+        ends(link_emulator, Weather()) as fair,
     ):
         assert broken.carry(5) == []
         assert fair.carry(5) == list(range(5))
@@ -211,7 +206,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_nothing_is_left_when_the_owner_is_killed(emulator: Path) -> None:
+def test_nothing_is_left_when_the_owner_is_killed(link_emulator: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from e2e.link import open_link\n"
         "with open_link(Path(sys.argv[1])) as link:\n"
@@ -219,7 +214,7 @@ def test_nothing_is_left_when_the_owner_is_killed(emulator: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", program, emulator],
+        [sys.executable, "-c", program, link_emulator],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -233,18 +228,18 @@ def test_nothing_is_left_when_the_owner_is_killed(emulator: Path) -> None:
         wait_until(lambda: not device.exists())
 
 
-def test_device_is_gone_after_use(emulator: Path) -> None:
-    with open_link(emulator) as link:
+def test_device_is_gone_after_use(link_emulator: Path) -> None:
+    with open_link(link_emulator) as link:
         device = Path(f"/sys/class/net/meet{link.server_ip.split('.')[2]}")
         assert device.exists()
     assert not device.exists()
 
 
 def test_without_root_it_says_what_is_missing(
-    emulator: Path, monkeypatch: pytest.MonkeyPatch
+    link_emulator: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LinkUnavailable, match="root"), open_link(emulator):
+    with pytest.raises(LinkUnavailable, match="root"), open_link(link_emulator):
         pass
 
 

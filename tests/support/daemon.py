@@ -77,7 +77,7 @@ def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> 
             log.append(line)
             if (match := re.search(r"listens on (https?://\S+)", line)) is not None:
                 urls.append(match.group(1))
-            if line.startswith("Token of the API") or "demo mode" in line:
+            if line.startswith("This is demo mode"):
                 found.set()
         found.set()
 

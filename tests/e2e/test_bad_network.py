@@ -1,0 +1,88 @@
+"""Browsers behind an emulated link that loses 3 % of all packets both ways: the video goes on."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from e2e.link import Link, Weather, open_link
+from playwright.sync_api import Browser, Playwright
+from support.daemon import Daemon, start_daemon
+from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
+
+STRETCH = 12.0  # seconds that are measured in each weather
+FAIR = Weather(delay=0.02)
+LOSSY = attrs.evolve(FAIR, loss=0.03)
+
+
+@pytest.fixture
+def link(link_emulator: Path) -> Iterator[Link]:
+    with open_link(link_emulator, up=FAIR, down=FAIR) as link:
+        yield link
+
+
+@pytest.fixture
+def far_daemon(link: Link) -> Iterator[Daemon]:
+    """A daemon that is reached over the link, and only over it."""
+    with socket.socket() as probe:
+        probe.bind((link.server_ip, 0))
+        port = probe.getsockname()[1]
+    running = start_daemon(
+        *("--demo-allow-remote", "--http-host", link.server_ip, "--http-port", str(port)),
+        *("--media-listen-ip", link.server_ip),
+        PUBLIC_DOMAIN=f"{link.server_ip}:{port}",
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def far_browser(
+    playwright: Playwright, link: Link, far_daemon: Daemon, tmp_path: Path
+) -> Iterator[Browser]:
+    """Chromium at the other end of the link."""
+    wrapper = link.write_wrapper(tmp_path / "chromium", CHROMIUM)
+    origin = far_daemon.url.rstrip("/")
+    # cameras want https or this
+    flags = [*CHROMIUM_FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}"]
+    running = playwright.chromium.launch(
+        executable_path=wrapper, args=flags, ignore_default_args=["--mute-audio"]
+    )
+    yield running
+    running.close()
+
+
+def measure(pages: list[MeetingPage]) -> int:
+    """Video frames that all pages decode within ``STRETCH``."""
+
+    def frames() -> int:
+        return sum(
+            int(str(s["framesDecoded"]))
+            for page in pages
+            for s in page.stats()
+            if s["kind"] == "video"
+        )
+
+    before = frames()
+    time.sleep(STRETCH)
+    return frames() - before
+
+
+def test_video_survives_three_percent_loss(
+    link: Link, far_daemon: Daemon, far_browser: Browser, join: Join
+) -> None:
+    room = make_room(far_daemon, far_browser)
+    pages = [join(room, name, browser=far_browser) for name in ("Ada", "Bob")]
+    for page in pages:
+        page.wait_for_media(videos=1, audios=1)
+    time.sleep(3)  # until the bandwidth estimates have grown
+    fair = measure(pages)
+    link.set(LOSSY, LOSSY)
+    lossy = measure(pages)
+    up, down = link.counters()
+    print(f"frames in {STRETCH} s: {fair} without loss, {lossy} with 3 %; {up}, {down}")
+    pages[0].screenshot("three-percent-loss")
+    assert min(up.lost, down.lost) > 30
+    assert lossy >= 0.9 * fair
