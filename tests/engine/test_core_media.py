@@ -13,7 +13,7 @@ from support.engine_world import (
     video,
 )
 
-from meet_trio.engine import EncodingSpec, StreamStarted
+from meet_trio.engine import EncodingSpec, EngineSettings, StreamStarted
 from meet_trio.wire.rtcp import Nack
 from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
 from meet_trio.wire.vp8 import parse_vp8_untrusted
@@ -138,6 +138,24 @@ def test_gaps_keep_their_place(order: str) -> None:
         got[5].timestamp,
     )
     assert parse_vp8_untrusted(late.payload)[1] == parse_vp8_untrusted(lost.payload)[1]
+
+
+def test_what_is_too_late_for_the_history_is_dropped() -> None:
+    world = World(EngineSettings(history_packets=16))
+    alice, bob = world.client(), world.client()
+    consumer = world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    alice.send(*camera.frame(key=True))
+    lost, last = camera.frame()
+    alice.send(last)
+    for _ in range(20):
+        alice.send(*camera.frame())
+    count = len(bob.rtp)
+    alice.send(lost)
+    assert len(bob.rtp) == count
+    newest = bob.rtp[-8:]
+    bob.send_rtcp(Nack(9, consumer + 50_000, tuple(p.sequence_number for p in newest)))
+    assert len(of(bob.rtp, consumer + 60_000)) == 8
 
 
 def test_retransmissions_that_nobody_misses_are_dropped() -> None:

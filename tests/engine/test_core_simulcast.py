@@ -201,8 +201,25 @@ def test_a_nameless_retransmission_goes_where_it_is_missed(world: World) -> None
     assert world.counter("dropped_rtp_unknown_stream") == 1
 
 
-@pytest.mark.parametrize("with_reports", [True, False])
-def test_timestamps_go_on_with_the_common_clock(world: World, with_reports: bool) -> None:
+def test_a_nameless_retransmission_that_two_streams_miss_is_dropped(world: World) -> None:
+    alice, _, _, _ = publish(world)
+    cameras = layer_cameras()
+    cameras[1].sequence = cameras[2].sequence
+    send_frames(world, alice, cameras, 2, key=True)
+    lost = None
+    for camera in cameras[1:]:
+        camera.extensions = {}
+        lost, last = camera.frame()
+        alice.send(last)
+    assert lost is not None
+    alice.send(wrap_rtx(lost, payload_type=97, ssrc=3200, sequence_number=1))
+    assert world.counter("dropped_rtp_unknown_stream") == 1
+
+
+@pytest.mark.parametrize(("with_reports", "apart"), [(True, 0), (False, 0), (True, 100)])
+def test_timestamps_go_on_with_the_common_clock(
+    world: World, with_reports: bool, apart: int
+) -> None:
     alice, bob, _, consumer = publish(world)
     cameras = layer_cameras()
     world.core.set_preferred_layers(consumer, 0)
@@ -210,7 +227,7 @@ def test_timestamps_go_on_with_the_common_clock(world: World, with_reports: bool
     if with_reports:
         for camera in cameras:
             # each says: at this instant my clock stands here
-            ntp = round((3_900_000_000 + world.now) * 2**32)
+            ntp = round((3_900_000_000 + world.now + apart * (camera is cameras[2])) * 2**32)
             alice.send_rtcp(sender_report(camera.ssrc, ntp, camera.timestamp))
     send_frames(world, alice, cameras, 20)
     old = bob.rtp[-1].timestamp
@@ -220,6 +237,7 @@ def test_timestamps_go_on_with_the_common_clock(world: World, with_reports: bool
     send_frames(world, alice, cameras, 1, key=True)
     assert layers_of(bob.rtp)[-1] == b"r2"
     step = (bob.rtp[-1].timestamp - old) & 0xFFFFFFFF
+    # and clocks that are 100 s apart are not believed
     assert step == pytest.approx(4800 if with_reports else 3000, abs=10)
 
 

@@ -42,8 +42,9 @@ bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t no
   uint32_t i = position(s, sequence);
   if (i == s->missing_count || s->missing[i].sequence != sequence) return false;
   const mt_missing *m = &s->missing[i];
-  if (recovered && m->tries == 1 && m->asked) {
-    /* only the first answer says which request it answers */
+  if (recovered && m->asked) {
+    /* From the first request: right when round trips are longer than the interval, when all are answered after a second one. A
+     * first request that was lost gives too much, but is rare. */
     uint32_t took = (uint32_t)(now - m->asked);
     s->rtt_us = s->rtt_us ? (s->rtt_us * 7 + took) / 8 : took;
   }
@@ -94,7 +95,7 @@ static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
       m.tries++;
       m.due = now + interval;
       if (ask) {
-        m.asked = now;
+        if (!m.asked) m.asked = now;
         sequences[count++] = (uint16_t)m.sequence;
       }
     }

@@ -135,7 +135,7 @@ struct mt_transport {
 
 typedef struct {
   uint64_t sequence;
-  int64_t due, asked; /* asked: the last time, 0 = never */
+  int64_t due, asked; /* asked: the first time, 0 = never */
   uint8_t tries;
 } mt_missing;
 

@@ -9,10 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  AUDIO_HISTORY = 128,
-  MAX_GAP = 1000, /* a jump beyond that is a new beginning, not loss */
-};
+enum { AUDIO_HISTORY = 128 };
 
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
   s->producer = p;
@@ -141,7 +138,7 @@ static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool r
   if (sequence <= s->highest) return mt_missing_take(s, sequence, recovered, now);
   uint64_t first = s->highest + 1;
   s->highest = sequence;
-  if (sequence - first > MAX_GAP || !mt_missing_add(core, s, first, sequence, now)) {
+  if (!mt_missing_add(core, s, first, sequence, now)) { /* a jump: a new beginning, not loss */
     mt_missing_clear(s);
     if (s->producer->spec.video) mt_want_keyframe(core, s, now);
   }
