@@ -10,6 +10,9 @@ import { Refused, type Signaling } from "./signaling.ts";
 
 const RESTART_AFTER_MS = 2000; // "disconnected" often heals by itself
 const RESTART_AGAIN_MS = 6000;
+// Chromium never says "failed" of a transport that has found no candidate of its own, as when the
+// TURN server refuses it and no other way is allowed.
+const FIRST_PATH_MS = 12_000;
 
 /** What is sent at most once each. */
 export type Slot = "mic" | "webcam" | "screen" | "screen-audio";
@@ -52,7 +55,7 @@ interface Arrival {
 export class MediaSession {
   readonly consumers = new Map<string, Receiving>();
   readonly producers = new Map<Slot, ms.Producer>();
-  /** some transport has lost its path */
+  /** some transport has lost its path, or has found none in time */
   readonly trouble = signal(false);
   onDead: (() => void) | null = null;
 
@@ -65,6 +68,8 @@ export class MediaSession {
   readonly #toldPaused = new Set<Slot>();
   readonly #arriving = new Map<string, Arrival>();
   readonly #timers = new Map<string, number>();
+  /** ids of transports that should have been connected by now and never were */
+  readonly #overdue = new Set<string>();
   #receive: ms.Transport | null = null;
   #send: Promise<ms.Transport> | null = null;
   #sendReady: ms.Transport | null = null;
@@ -322,6 +327,11 @@ export class MediaSession {
       ? this.#device.createSendTransport(options)
       : this.#device.createRecvTransport(options);
     transport.on("connect", ({ dtlsParameters }, done, failed) => {
+      window.setTimeout(() => {
+        if (!pending(transport)) return;
+        this.#overdue.add(transport.id);
+        this.#watch(transport, 0);
+      }, FIRST_PATH_MS);
       this.#signaling
         .request("connectWebRtcTransport", { transportId: transport.id, dtlsParameters })
         .then(done, failed);
@@ -344,15 +354,16 @@ export class MediaSession {
     clearTimeout(this.#timers.get(transport.id));
     this.#timers.delete(transport.id);
     if (this.#closed) return;
-    this.trouble.value = this.transports.some(broken);
-    if (!broken(transport)) return;
+    if (transport.connectionState === "connected") this.#overdue.delete(transport.id);
+    this.trouble.value = this.transports.some((one) => this.#broken(one));
+    if (!this.#broken(transport)) return;
     const delay = transport.connectionState === "failed" ? 0 : wait;
     this.#timers.set(
       transport.id,
       window.setTimeout(() => {
-        if (this.#closed || !broken(transport)) return;
+        if (this.#closed || !this.#broken(transport)) return;
         const again = (): void => {
-          if (!this.#closed && broken(transport)) {
+          if (!this.#closed && this.#broken(transport)) {
             this.#timers.set(
               transport.id,
               window.setTimeout(() => this.#watch(transport, 0), RESTART_AGAIN_MS),
@@ -375,8 +386,14 @@ export class MediaSession {
     });
     if (!transport.closed) await transport.restartIce({ iceParameters });
   }
+
+  #broken(transport: ms.Transport): boolean {
+    const { id, connectionState } = transport;
+    if (pending(transport)) return this.#overdue.has(id);
+    return connectionState === "failed" || connectionState === "disconnected";
+  }
 }
 
-function broken(transport: ms.Transport): boolean {
-  return transport.connectionState === "failed" || transport.connectionState === "disconnected";
+function pending(transport: ms.Transport): boolean {
+  return transport.connectionState === "new" || transport.connectionState === "connecting";
 }

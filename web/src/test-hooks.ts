@@ -84,7 +84,9 @@ export function testHooks(page: Page): MeetTest {
         const stats = await transport.getStats();
         for (const entry of stats.values()) {
           if (entry.type === "transport") take(figures, entry, TRANSPORT);
-          if (entry.type === "candidate-pair" && entry.nominated) take(figures, entry, PAIR);
+          if (entry.type !== "candidate-pair" || !entry.nominated) continue;
+          take(figures, entry, PAIR);
+          take(figures, stats.get(entry.localCandidateId) ?? {}, OWN_CANDIDATE);
         }
         out.push(figures);
       }
@@ -114,6 +116,7 @@ const OUTBOUND = (
 ).split(" ");
 const TRANSPORT = "dtlsState iceState srtpCipher tlsVersion packetsSent packetsReceived".split(" ");
 const PAIR = "currentRoundTripTime availableOutgoingBitrate responsesReceived requestsSent".split(" ");
+const OWN_CANDIDATE = ["candidateType", "relayProtocol"];
 
 function take(figures: Figures, entry: Record<string, unknown>, names: readonly string[]): void {
   for (const name of names) {
