@@ -61,12 +61,14 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
   fi
 }
 
-# chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests
+# chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests; coturn: a
+# relay between browsers and server
 test_packages() {
   command -v chromium >/dev/null || echo chromium
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
   PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || echo iproute2
   command -v ping >/dev/null || echo iputils-ping
+  PATH=$PATH:/usr/sbin:/sbin command -v turnserver >/dev/null || echo coturn
 }
 
 install_packages() {
