@@ -1,5 +1,6 @@
 """Fixtures of a real daemon and real browsers, for tests that a user could have made by hand."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,19 @@ def daemon() -> Iterator[Daemon]:
     assert seconds < STOP_DEADLINE
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
+    """For the tests of one file, so that its event loop has ended when others want one."""
+    # tests of the server import trio-asyncio, whose policy makes loops that Playwright cannot use
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
+    try:
+        with sync_playwright() as running:
+            yield running
+    finally:
+        asyncio.set_event_loop_policy(None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     running = playwright.chromium.launch(
         executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS), ignore_default_args=["--mute-audio"]
