@@ -135,15 +135,17 @@ install_package() {
   echo "$hash $1" >"$stamp"
 }
 
-# npm's packages, as locked
-install_web_packages() {
-  local stamp=web/node_modules/.stamp hash
-  hash=$(hash_of web/package.json web/package-lock.json)
+# install_npm_packages FOLDER WHOSE: npm's packages, as locked in FOLDER
+install_npm_packages() {
+  local stamp=$1/node_modules/.stamp hash
+  hash=$(hash_of "$1/package.json" "$1/package-lock.json")
   [[ $(cat "$stamp" 2>/dev/null) == "$hash" ]] && return
-  say "Installing the page's packages"
-  npm --prefix web ci --loglevel=error --no-audit --no-fund >&2
+  say "Installing $2 packages"
+  npm --prefix "$1" ci --loglevel=error --no-audit --no-fund >&2
   echo "$hash" >"$stamp"
 }
+
+install_web_packages() { install_npm_packages web "the page's"; }
 
 # The page, built into the package.
 build_page() {
@@ -171,5 +173,8 @@ set_up() {
   install_requirements "$1"
   install_package "$2"
   build_page
+  if [[ -n ${WITH_TESTS:-} ]]; then
+    install_npm_packages tests/e2e/socketio_clients "the stock clients'"
+  fi
   exec 9>&-
 }
