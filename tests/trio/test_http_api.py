@@ -65,7 +65,7 @@ async def test_ping_health_and_trailing_slash() -> None:
 
 async def test_health_tells_of_a_dead_engine() -> None:
     async with open_site() as site:
-        site.world.host.failed = True
+        site.world.host.failure.set()
         health = await site.call("GET", "/health")
         assert (health.status_code, health.json()["success"]) == (503, False)
         refused = await site.call("POST", "/sessions")

@@ -2,6 +2,9 @@
 
 ``run`` is the parent of every room. Cancelling it closes them all, each with its goodbyes, at the
 same time. A room is in ``rooms`` exactly as long as its task lives.
+
+When an engine fails, its rooms are closed: without media they are of no use, and their people can
+meet anew on an engine that works.
 """
 
 import logging
@@ -36,6 +39,8 @@ class Registry:
         """Hold the rooms until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                for host in self.hosts:
+                    self._nursery.start_soon(self._close_rooms_with, host)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
@@ -59,6 +64,12 @@ class Registry:
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
         return room
+
+    async def _close_rooms_with(self, host: EngineHost) -> None:
+        await host.failure.wait()
+        for room in self.rooms.values():
+            if room.around.host is host:
+                room.close()
 
     async def _live(self, room: LiveRoom, *, task_status: trio.TaskStatus[None]) -> None:
         host = room.around.host

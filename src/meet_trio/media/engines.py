@@ -56,7 +56,7 @@ class EngineHost:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.failed = False
+        self.failure = trio.Event()
         self.rooms = 0  # placed here
         self.dropped_events = 0
         self._numbers = itertools.count(1)
@@ -64,6 +64,11 @@ class EngineHost:
         self._producers: dict[int, trio.MemorySendChannel[Event]] = {}
         self._consumers: dict[int, trio.MemorySendChannel[Event]] = {}
         self._stats_waiting: dict[int, trio.MemorySendChannel[dict[str, object]]] = {}
+
+    @property
+    def failed(self) -> bool:
+        """The engine's thread has ended by itself; it forwards nothing any more."""
+        return self.failure.is_set()
 
     def new_number(self) -> int:
         return next(self._numbers)
@@ -102,6 +107,8 @@ class EngineHost:
         """The engine's own figures, see ``Engine.request_stats``. Raises EngineError when it does
         not answer.
         """
+        if self.failed:
+            raise EngineError(f"the engine on port {self.engine.port} has failed")
         token = self.new_number()
         send, receive = trio.open_memory_channel[dict[str, object]](1)
         self._stats_waiting[token] = send
@@ -140,7 +147,7 @@ class EngineHost:
                     with contextlib.suppress(trio.WouldBlock):
                         waiting.send_nowait(event.stats)
             case EngineFailed():
-                self.failed = True
+                self.failure.set()
                 logger.critical("engine on port %d failed: %s", self.engine.port, event.message)
 
     def _advise(self, channel: trio.MemorySendChannel[Event] | None, event: Event) -> None:
