@@ -1,0 +1,209 @@
+"""What the original server does wrong and this one must not, tried on the whole server.
+
+| fault of the original | test |
+|---|---|
+| ``GET stats`` throws as soon as there is a room, and that ends the process | here: ``test_stats_of_a_running_meeting`` |
+| after a reconnect every request is handled once more | here: ``test_after_reconnects_a_request_is_handled_once`` |
+| one worker's death ends the whole process | here: ``test_a_dead_engine_ends_its_own_meetings_alone`` |
+| transports on the wrong worker's port: joins fail beyond some 19 peers | here: ``test_two_dozen_join_one_room_of_two_engines`` |
+| without AUTH_TOKEN the API is open to all | ``test_config.py``: ``test_settings_without_a_token_are_refused``, ``test_a_file_without_a_token_is_refused``; ``test_http_api.py``: ``test_without_the_token_403_and_nothing_done`` |
+| ``connectPlainTransport`` sends media to any address | here: ``test_media_is_not_sent_to_where_a_peer_points`` |
+| a room that nobody joins, a peer that never connects live for ever | ``test_live.py``: ``test_room_that_nobody_joins_and_peer_that_never_connects_expire``; ``test_leaks.py``: ``never_connect`` |
+| a request unanswered three times counts as answered | ``test_live.py``: ``test_unanswered_or_refused_consumer_is_given_up`` |
+| malformed JSON is a 500 | ``test_http_api.py``: ``test_bad_bodies_are_named_and_change_nothing`` |
+| malformed frames end the process | ``test_wire.py``: ``test_broken_frames_end_their_connection_alone``, ``test_what_ended_the_original_is_shrugged_off`` |
+| ``health`` is healthy whatever happens | here: ``test_a_dead_engine_ends_its_own_meetings_alone``; ``test_http_api.py``: ``test_health_tells_of_a_dead_engine`` |
+"""  # noqa: E501
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from support.api import ApiError
+from support.participant import Participant, open_participant
+from support.rtp_parameters import receive_capabilities
+from support.server import LocalServer, open_server, quick_settings
+from support.signaling import RequestFailed, Signaling, open_signaling
+
+from meet_trio.media.engines import EngineHost
+from meet_trio.room import Role
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+
+
+@contextlib.asynccontextmanager
+async def meeting(server: LocalServer, room_id: str) -> AsyncIterator[list[Participant]]:
+    """Two who hear and see each other."""
+    async with contextlib.AsyncExitStack() as stack:
+        people = []
+        for name in ("Ada", "Bob"):
+            url = await server.api.create_peer(room_id, PARTICIPANT)
+            person = await stack.enter_async_context(open_participant(url))
+            await person.join(name)
+            await person.connect()
+            await person.produce_audio()
+            await person.produce_video()
+            people.append(person)
+        for person in people:
+            for consumer in [await person.wait_consumer(kind=k) for k in ("audio", "video")]:
+                await person.wait_frames(consumer)
+        yield people
+
+
+async def test_stats_of_a_running_meeting() -> None:
+    with trio.fail_after(20):
+        async with open_server() as server:
+            room_id, empty = await server.api.create_room(), await server.api.create_room()
+            async with meeting(server, room_id) as people:
+                for _ in range(2):
+                    stats = await server.api.call("GET", "/stats")
+                    assert stats[empty] == {}
+                    assert list(stats[room_id]) == [person.id for person in people]
+                for person in people:
+                    figures = stats[room_id][person.id]
+                    assert {p["id"] for p in figures["producers"]} == set(person.producers)
+                    assert {c["id"] for c in figures["consumers"]} == set(person.consumers)
+                    for stream in figures["producers"][1]["streams"]:
+                        assert stream["packetCount"] > 0, stream
+                    for consumer in figures["consumers"]:
+                        assert consumer["packetCount"] > 0, consumer
+                    assert [t["state"] for t in figures["transports"]] == ["connected"] * 2
+                assert (await server.api.call("GET", "/health"))["success"] is True
+
+
+@contextlib.asynccontextmanager
+async def connection(url: str) -> AsyncIterator[Signaling]:
+    """Signaling that is being read."""
+    async with open_signaling(url) as signaling, trio.open_nursery() as nursery:
+        nursery.start_soon(signaling.run)
+        yield signaling
+        nursery.cancel_scope.cancel()
+
+
+async def test_after_reconnects_a_request_is_handled_once() -> None:
+    with trio.fail_after(20):
+        async with open_server() as server:
+            room_id = await server.api.create_room()
+            ada_url = await server.api.create_peer(room_id, PARTICIPANT)
+            bob_url = await server.api.create_peer(room_id, PARTICIPANT)
+            async with open_participant(ada_url) as ada:
+                await ada.join("Ada")
+                async with connection(bob_url) as bob:
+                    await bob.wait_notice("roomReady")
+                    router = await bob.request("getRouterRtpCapabilities")
+                    join = {"nickname": "Bob", "rtpCapabilities": receive_capabilities(router)}
+                    bob_id = (await bob.request("join", join))["id"]
+                for _ in range(3):
+                    async with connection(bob_url) as lost:
+                        await lost.wait_notice("roomBack")
+                        lost.abort()
+                async with connection(bob_url) as bob:
+                    await bob.wait_notice("roomBack")
+                    await bob.request("chatMessage", {"message": "once"})
+                    await bob.request(
+                        "createWebRtcTransport",
+                        {"forceTcp": False, "producing": True, "consuming": False},
+                    )
+                    # what came before the answer to a later request is all there was
+                    for signaling in (ada.signaling, bob):
+                        await signaling.request("ping")
+                        heard = [n.data for n in signaling.notices if n.method == "chatMessage"]
+                        assert [chat["message"] for chat in heard] == ["once"]
+                    peer = server.running.registry.rooms[room_id].peers[bob_id]
+                    assert len(peer.transports) == 1
+                assert [n for n in ada.signaling.notices if n.method == "peerClosed"] == []
+
+
+def break_engine(host: EngineHost) -> None:
+    """Take its socket from under it; it notices within a second."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as copy:
+            if copy.type == socket.SOCK_DGRAM and copy.getsockname()[1] == host.engine.port:
+                with open(os.devnull) as nothing:
+                    os.dup2(nothing.fileno(), int(name))
+                return
+    pytest.fail("the engine has no socket")
+
+
+async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
+    with trio.fail_after(30):
+        async with open_server(quick_settings(workers=2)) as server:
+            doomed, lucky = await server.api.create_room(), await server.api.create_room()
+            rooms = server.running.registry.rooms
+            host = rooms[doomed].around.host
+            assert rooms[lucky].around.host is not host
+            async with meeting(server, doomed) as victims, meeting(server, lucky) as others:
+                break_engine(host)
+                for victim in victims:
+                    await victim.signaling.closed.wait()
+                    assert victim.signaling.disconnected_by_server
+                while doomed in rooms:
+                    await trio.sleep(0.02)
+                for person in others:
+                    video = await person.wait_consumer(kind="video")
+                    await person.wait_frames(video, 5)
+                # whoever watches the server hears of it
+                with pytest.raises(ApiError) as unhealthy:
+                    await server.api.call("GET", "/health")
+                assert unhealthy.value.status == 503
+                assert json.loads(unhealthy.value.body)["success"] is False
+                # new rooms go where they work
+                for _ in range(2):
+                    async with meeting(server, await server.api.create_room()):
+                        pass
+
+
+async def come(url: str, speaks: bool, heard: list[str], end: trio.Event) -> None:
+    """One of many: speaks, or is noted in ``heard`` once the one who does is heard."""
+    async with open_participant(url) as participant:
+        await participant.join()
+        await participant.connect()
+        if speaks:
+            await participant.produce_audio()
+        else:
+            voice = await participant.wait_consumer(kind="audio")
+            await participant.wait_frames(voice)
+            heard.append(url)
+        await end.wait()
+
+
+async def test_two_dozen_join_one_room_of_two_engines() -> None:
+    with trio.fail_after(40):
+        async with open_server(quick_settings(workers=2, patience=20)) as server:
+            rooms = [await server.api.create_room() for _ in range(2)]
+            hosts = {id(room.around.host) for room in server.running.registry.rooms.values()}
+            assert len(hosts) == 2
+            for room_id in rooms:
+                heard: list[str] = []
+                end = trio.Event()
+                async with trio.open_nursery() as nursery:
+                    for number in range(24):
+                        url = await server.api.create_peer(room_id, PARTICIPANT)
+                        nursery.start_soon(come, url, number == 0, heard, end)
+                    while len(heard) < 23:
+                        await trio.sleep(0.02)
+                    end.set()
+
+
+async def test_media_is_not_sent_to_where_a_peer_points() -> None:
+    with trio.fail_after(20), socket.socket(type=socket.SOCK_DGRAM) as victim:
+        victim.bind(("127.0.0.1", 0))
+        victim.setblocking(False)
+        async with open_server() as server:
+            room_id = await server.api.create_room()
+            async with meeting(server, room_id) as (ada, _):
+                assert ada.receive is not None
+                address = {"ip": "127.0.0.1", "port": victim.getsockname()[1]}
+                for transport_id in (ada.receive.transport.remote.id, "made-up"):
+                    for extra in ({}, {"rtcpPort": address["port"]}):
+                        request = {"transportId": transport_id, **address, **extra}
+                        with pytest.raises(RequestFailed, match="connectPlainTransport failed"):
+                            await ada.request("connectPlainTransport", request)
+                consumer = await ada.wait_consumer(kind="video")
+                await ada.wait_frames(consumer, 5)
+            with pytest.raises(BlockingIOError):
+                victim.recv(2000)
