@@ -99,7 +99,10 @@ def test_a_layer_that_falls_silent_is_replaced_and_comes_back(world: World) -> N
     cameras = layer_cameras()
     send_frames(world, alice, cameras, 30, key=True)
     alice.rtcp.clear()
-    send_frames(world, alice, cameras[:2], 50)
+    send_frames(world, alice, cameras[:2], 11)
+    assert alice.rtcp_of(Pli) == []
+    # long before it counts as silent: the others have left it behind
+    send_frames(world, alice, cameras[:2], 6)
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
     send_frames(world, alice, cameras[:2], 10, key=True)
     send_frames(world, alice, cameras, 10)
@@ -266,6 +269,29 @@ def test_after_a_silence_of_all_layers_the_lowest_is_not_taken_for_the_only_one(
             world.run(0.002)
     assert alice.rtcp_of(Pli) == []
     assert layers_of(bob.rtp)[-1] == b"r2"
+
+
+def test_a_layer_of_few_frames_is_not_left_behind(world: World) -> None:
+    alice, bob, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 2, key=True)
+    send_frames(world, alice, cameras, 2, key=True)
+    alice.rtcp.clear()
+    for _ in range(20):  # 4 frames a second beside 30
+        send_frames(world, alice, cameras[:2], 7)
+        send_frames(world, alice, cameras, 1)
+    assert alice.rtcp_of(Pli) == []
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    # padding is no sign of life
+    number = cameras[2].sequence
+    for _ in range(15):
+        send_frames(world, alice, cameras[:2], 1)
+        padding = RtpPacket(
+            payload_type=96, sequence_number=number, timestamp=0, ssrc=3002, padding=99
+        )
+        number += 1
+        alice.send(padding)
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
 
 
 def test_each_viewer_has_its_own_layer(world: World) -> None:

@@ -33,7 +33,7 @@ void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
 static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
-  int8_t layer = layered && s && !c->paused && mt_stream_active(core, s, now) ? (int8_t)s->index : -1;
+  int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
   if (layer == c->told_layer) return;
   c->told_layer = layer;
   c->stats.switches++;
@@ -48,7 +48,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     target = 0;
   } else {
     for (int8_t i = 0; i < p->spec.encoding_count; i++) {
-      if (!mt_stream_active(core, &p->streams[i], now)) continue;
+      if (!mt_stream_arriving(core, &p->streams[i], now)) continue;
       if (target < 0 || i <= c->preferred) target = i; /* too high a layer is better than none */
     }
   }

@@ -145,7 +145,9 @@ struct mt_stream {
   uint8_t generation; /* counts the SSRCs that this encoding has had */
   mt_source *main, *rtx;
   bool started;
-  int64_t last_arrival; /* of any packet; 0: never */
+  int64_t last_arrival; /* of media, not of padding and retransmissions; 0: never */
+  uint32_t frames;      /* whole or not */
+  uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* the other streams' `frames` at the last arrival */
   uint64_t base, highest; /* extended sequence numbers */
   mt_history history;
   mt_list nacking, wanting;
@@ -319,6 +321,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index);
 void mt_stream_free(mt_core *core, mt_stream *s);
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now); /* another SSRC begins, or this one has ended */
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now);
+bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now); /* and the others have not left it behind */
 /* One packet, decrypted, `from` its datagram. `recovered`: unwrapped from RTX. */
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now);

@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AUDIO_HISTORY = 128 };
+enum {
+  AUDIO_HISTORY = 128,
+  LEFT_BEHIND_FRAMES = 8, /* so many of another layer without one of this */
+  LEFT_BEHIND_US = 400 * MT_MS,
+};
 
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
   s->producer = p;
@@ -47,6 +51,24 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
 
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
   return s->started && now - s->last_arrival < (int64_t)core->settings.layer_silence_ms * MT_MS;
+}
+
+/* A client that has too little bandwidth stops its upper layers, and whoever watches them freezes: that must be noticed sooner than
+ * the silence of a stream that may just have nothing to show. */
+bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now) {
+  if (!mt_stream_active(core, s, now)) return false;
+  if (now - s->last_arrival < LEFT_BEHIND_US) return true;
+  const mt_producer *p = s->producer;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
+    if (i != s->index && p->streams[i].frames - s->frames_of_others[i] >= LEFT_BEHIND_FRAMES) return false;
+  return true;
+}
+
+static void note_arrival(mt_stream *s, bool marker, int64_t now) {
+  const mt_producer *p = s->producer;
+  s->last_arrival = now;
+  s->frames += marker;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) s->frames_of_others[i] = p->streams[i].frames;
 }
 
 uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence) {
@@ -157,8 +179,8 @@ static void note_keyframe(mt_stream *s, const mt_packet *p) {
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
-  bool was_active = mt_stream_active(core, s, now);
-  s->last_arrival = now;
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  if (!recovered && payload_len) note_arrival(s, h->marker, now);
   if (recovered) {
     s->stats.recovered++;
   } else {
@@ -177,7 +199,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return;
-  if (!was_active) {
+  if (!was_arriving) {
     if (s->keyframe_wanted) mt_due(core, now);
     mt_producer_choose_layers(core, producer, false, now);
   }
