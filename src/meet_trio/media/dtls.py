@@ -89,6 +89,7 @@ class _DatagramPath:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_DATAGRAMS)
         self._out = send
+        self.reader: asyncio.Task[None] | None = None
 
     def feed(self, datagram: bytes) -> None:
         # A full queue loses the datagram, as the network may; DTLS retransmits.
@@ -96,6 +97,10 @@ class _DatagramPath:
             self._queue.put_nowait(datagram)
 
     async def _recv(self) -> bytes:
+        # Before Python 3.12 asyncio.wait_for, which aiortc calls this through, drops a cancellation
+        # that comes together with a datagram, and a handshake may then go on for ever.
+        if self.reader is not None and self.reader.cancelling():
+            raise ConnectionError("cancelled")
         return await self._queue.get()
 
     async def _send(self, datagram: bytes) -> None:
@@ -107,6 +112,7 @@ class _DtlsServer(RTCDtlsTransport):
         super().__init__(path, [certificate])  # type: ignore[arg-type]  # see _DatagramPath
         self._srtp_profiles = _PROFILES
         self._set_role("server")
+        self._path = path
         self.keys: SrtpKeys | None = None
 
     def _setup_srtp(self) -> None:
@@ -130,10 +136,15 @@ class _DtlsServer(RTCDtlsTransport):
     async def run(
         self, fingerprints: Sequence[Fingerprint], connected: Callable[[SrtpKeys], None]
     ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._path.reader = task
         try:
             await self.start(
                 RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
             )
+            if task.cancelling():  # see _recv
+                raise asyncio.CancelledError
             # start() returns silently on failure
             if self.state != "connected" or self.keys is None or self._task is None:
                 raise DtlsError("handshake failed, or the certificate has another fingerprint")

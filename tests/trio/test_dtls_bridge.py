@@ -1,0 +1,129 @@
+"""The DTLS bridge: handshakes with OpenSSL's client, and a cancellation that comes at any
+moment of one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+from support.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
+
+from meet_trio.media.dtls import (
+    DtlsBridge,
+    DtlsError,
+    DtlsSession,
+    Fingerprint,
+    SrtpKeys,
+    open_bridge,
+)
+
+
+@pytest.fixture
+async def bridge() -> AsyncIterator[DtlsBridge]:
+    async with open_bridge() as bridge:
+        yield bridge
+
+
+class Client:
+    """OpenSSL's end, whose datagrams go straight into a session and the session's into it."""
+
+    def __init__(
+        self, bridge: DtlsBridge, profiles: tuple[SrtpProfile, ...] = SRTP_PROFILES
+    ) -> None:
+        self.identity = Identity.generate(profiles)
+        self.endpoint = DtlsEndpoint(self.identity)
+        self.inbox: list[bytes] = []
+        self.session: DtlsSession = bridge.open_session(self.inbox.append)
+        self.fingerprints = [Fingerprint("sha-256", self.identity.fingerprint)]
+
+    def send_hello(self) -> None:
+        self.endpoint.start()
+        self.send()
+
+    def send(self) -> None:
+        for datagram in self.endpoint.outgoing():
+            self.session.feed(datagram)
+
+    async def shake_hands(self) -> None:
+        self.send_hello()
+        while self.endpoint.keys is None:
+            while self.inbox:
+                self.endpoint.receive(self.inbox.pop(0))
+            self.send()
+            await trio.sleep(0.001)
+
+
+@pytest.mark.parametrize("profile", SRTP_PROFILES, ids=lambda p: p.name.decode())
+async def test_both_ends_have_the_same_keys(bridge: DtlsBridge, profile: SrtpProfile) -> None:
+    client = Client(bridge, (profile,))
+    keys: list[SrtpKeys] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
+            await client.shake_hands()
+            while not keys:
+                await trio.sleep(0.001)
+            assert client.endpoint.keys is not None
+            assert (keys[0].tx, keys[0].rx) == (client.endpoint.keys.rx, client.endpoint.keys.tx)
+            assert client.endpoint.peer_fingerprint in {f.value for f in bridge.fingerprints}
+            client.endpoint.close()
+            client.send()  # its goodbye ends the session
+
+
+async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:
+    client = Client(bridge)
+    stranger = [Fingerprint("sha-256", Identity.generate().fingerprint)]
+    keys: list[SrtpKeys] = []
+    with trio.fail_after(5), pytest.RaisesGroup(DtlsError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.session.run, stranger, keys.append)
+            await client.shake_hands()
+    assert keys == []
+
+
+async def test_garbage_does_not_end_a_handshake(bridge: DtlsBridge) -> None:
+    client = Client(bridge)
+    keys: list[SrtpKeys] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
+            client.session.feed(b"\x16\xfe\xfd" + bytes(30))
+            await client.shake_hands()
+            while not keys:
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("ticks", range(16))
+async def test_cancel_right_after_a_datagram_is_not_lost(bridge: DtlsBridge, ticks: int) -> None:
+    """``asyncio.wait_for`` swallows a cancellation that comes together with what it waits for."""
+    client = Client(bridge)
+    before = bridge.task_count()
+    stuck = False
+
+    async def watch() -> None:
+        nonlocal stuck
+        await trio.sleep(2)
+        stuck = True
+        for task in asyncio.all_tasks(bridge._loop):
+            task.cancel()  # a second time, so that this test can end
+
+    async with trio.open_nursery() as watchers:
+        watchers.start_soon(watch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.session.run, client.fingerprints, lambda keys: None)
+            client.send_hello()
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            for datagram in client.inbox:
+                client.endpoint.receive(datagram)
+            # from its first flight on the server waits with a timeout
+            client.send()
+            for _ in range(ticks):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        watchers.cancel_scope.cancel()
+    assert not stuck
+    await trio.testing.wait_all_tasks_blocked()
+    assert bridge.task_count() == before
