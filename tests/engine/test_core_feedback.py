@@ -136,6 +136,19 @@ def test_a_missing_packet_is_asked_for_again_and_then_given_up() -> None:
     assert len(alice.rtcp_of(Pli)) >= 1
 
 
+def test_three_later_packets_are_enough_to_ask() -> None:
+    world = World()
+    alice, _, camera, _ = meet(world)
+    lost = lose_one(world, alice, camera)
+    alice.send(camera.frame()[0])
+    world.run(0.001, step=0.001)
+    assert alice.rtcp_of(Nack) == []
+    camera.sequence = (camera.sequence - 1) & 0xFFFF
+    alice.send(camera.frame()[0])
+    world.run(0.001, step=0.001)
+    assert [n.lost for n in alice.rtcp_of(Nack)] == [(lost.sequence_number,)]
+
+
 def test_what_comes_late_is_not_asked_for() -> None:
     world = World()
     alice, _, camera, _ = meet(world)

@@ -1,6 +1,6 @@
 /* Asking a producer for what is missing: single packets (NACK, RFC 4585) and key frames (PLI, FIR).
  *
- * A packet is asked for when it is still missing after a short while, then again at intervals of a round trip but no less
+ * A packet is asked for when it is still missing after a short while or three later ones, then again at intervals of a round trip but no less
  * than the setting, and given up after a number of tries or when the history would not keep it any more. Giving up on
  * video means that decoders cannot go on: a key frame is wanted.
  *
@@ -10,6 +10,8 @@
 #include "state.h"
 
 #include <string.h>
+
+enum { OVERTAKEN_BY = 3 /* packets: more than networks reorder */ };
 
 /* ---- the list of missing packets, ascending ---- */
 
@@ -32,10 +34,20 @@ bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, i
   if (first == end) return true;
   if (end - first > MT_MAX_MISSING - s->missing_count) return false;
   int64_t due = now + (int64_t)core->settings.nack_delay_ms * MT_MS;
-  for (; first < end; first++) s->missing[s->missing_count++] = (mt_missing){.sequence = first, .due = due};
+  for (; first < end; first++) s->missing[s->missing_count++] = (mt_missing){first, due, 0, s->received, 0};
   mt_list_append(&core->nacking, &s->nacking);
   mt_due(core, due);
   return true;
+}
+
+void mt_missing_overtaken(mt_core *core, mt_stream *s, int64_t now) {
+  for (uint32_t i = s->missing_count; i-- > 0;) {
+    mt_missing *m = &s->missing[i];
+    if (m->tries > 0 || m->due <= now) return; /* and so are those before it */
+    if (s->received - m->noticed + 1 < OVERTAKEN_BY) continue;
+    m->due = now;
+    mt_due(core, now);
+  }
 }
 
 bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t now) {

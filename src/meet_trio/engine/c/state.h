@@ -136,6 +136,7 @@ struct mt_transport {
 typedef struct {
   uint64_t sequence;
   int64_t due, asked; /* asked: the first time, 0 = never */
+  uint64_t noticed;   /* the stream's `received` then */
   uint8_t tries;
 } mt_missing;
 
@@ -330,6 +331,7 @@ uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence);
 
 /* nack.c */
 bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, int64_t now); /* false: too many */
+void mt_missing_overtaken(mt_core *core, mt_stream *s, int64_t now); /* a new packet has come */
 bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t now); /* was it missing? */
 bool mt_missing_has(const mt_stream *s, uint64_t sequence);
 void mt_missing_clear(mt_stream *s);

@@ -164,6 +164,7 @@ static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool r
     mt_missing_clear(s);
     if (s->producer->spec.video) mt_want_keyframe(core, s, now);
   }
+  mt_missing_overtaken(core, s, now);
   return true;
 }
 
