@@ -106,8 +106,8 @@ class DtlsEndpoint:
             self._ssl.recv(1)
         except SSL.ZeroReturnError:
             self.closed_by_peer = True
-        except SSL.WantReadError:
-            pass
+        except (SSL.WantReadError, SSL.SysCallError):
+            pass  # the latter is how pyOpenSSL tells of a record that OpenSSL threw away
 
     def outgoing(self) -> list[bytes]:
         """Datagrams to send now."""
