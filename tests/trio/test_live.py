@@ -11,7 +11,7 @@ from support.live_fakes import Client, FakeSocket, World
 from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
 from trio.testing import MockClock
 
-from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged
+from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged, ProducerScore
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.peer import PeerSettings
 from meet_trio.live.room import LiveRoom, RoomSettings
@@ -344,6 +344,12 @@ async def test_advice_of_the_engine_reaches_the_viewer(autojump_clock: MockClock
         assert isinstance(score, dict)
         assert score["consumerId"] == consumer.state.id
         assert score["score"]["score"] == 7
+        (producer,) = room.producers.values()
+        world.hear(ProducerScore(producer.number, (4,)))
+        await trio.testing.wait_all_tasks_blocked()
+        _, score = bob.socket.notices("consumerScoreChanged")
+        assert isinstance(score, dict)
+        assert score["score"] == {"score": 7, "producerScore": 4, "producerScores": [4]}
         # of a simple stream there are no layers to speak of
         world.hear(LayerChanged(consumer.number, 0))
         await trio.testing.wait_all_tasks_blocked()

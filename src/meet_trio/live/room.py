@@ -298,14 +298,19 @@ class LiveRoom:
         for producer in self.producers.values():
             if producer.number == event.producer:
                 producer.scores = list(event.scores)
+                for consumer in self.state.consumers_of(producer.state.id):
+                    self._tell_score(self.consumers[consumer.id])
 
     def _consumer_score(self, event: ConsumerScore) -> None:
         consumer = self._consumer_by_number(event.consumer)
-        if consumer is None:
-            return
+        if consumer is not None:
+            consumer.score = event.score
+            self._tell_score(consumer)
+
+    def _tell_score(self, consumer: LiveConsumer) -> None:
         scores = consumer.producer.scores
         score = {
-            "score": event.score,
+            "score": consumer.score,
             "producerScore": max(scores, default=0),
             "producerScores": scores,
         }

@@ -62,6 +62,7 @@ class LiveConsumer:
     producer: LiveProducer
     number: int
     accepted: bool = False
+    score: int = 10  # 0-10, until the engine knows better
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     @classmethod
