@@ -99,7 +99,7 @@ class Polling:
                 return [Packet(PacketType.NOOP)]
             if session.has_packets:
                 packets = session.take()
-                if session.state is State.CLOSING:
+                if packets[-1].type is PacketType.CLOSE:
                     self._connection.fail(Reason.SERVER)
                 return packets
             await self._connection.wait_for_change()

@@ -55,7 +55,7 @@ async def upgrade(connection: Connection, websocket: WebSocket) -> None:
         return  # there is one already
     try:
         with connection.until_closed(), trio.move_on_after(connection.settings.upgrade_timeout):
-            while connection.session.state in (State.PROBING, State.PROBED):
+            while connection.session.is_upgrading:
                 packet = _decode(connection, await websocket.receive())
                 answer = connection.session.receive_probe(packet)
                 connection.changed()
@@ -66,7 +66,7 @@ async def upgrade(connection: Connection, websocket: WebSocket) -> None:
     finally:
         connection.session.probe_lost()
         connection.changed()
-    if connection.session.state is State.WEBSOCKET:
+    if not connection.session.on_polling:
         try:
             await carry(connection, websocket)
         finally:

@@ -10,9 +10,10 @@ The way that packets take to the client is part of the state:
     any of these ──close()──▶ CLOSING ──flushed, lost, or in time──▶ CLOSED ◀──fail()── any
 
 While a websocket is being probed the session still lives on polling. ``close`` lets what waits in
-the outbox go first; ``fail`` drops it. The owner calls ``receive`` for each packet, ``tick`` at
-``deadline``, sends what ``take`` returns on the current way, and looks at ``state`` after each of
-them.
+the outbox go first; ``fail`` drops it. A client that has been answered its probe polls no more: it
+gets what waits, and the goodbye, on the websocket. The owner calls ``receive`` for each packet,
+``tick`` at ``deadline``, sends what ``take`` returns on the current way, and looks at ``state``
+after each of them.
 
 Heartbeat: in revision 4 the server pings every ``ping_interval`` and the pong must come within
 ``ping_timeout``; in revision 3 the client pings, and must do so again within the sum of both.
@@ -56,7 +57,12 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
     State.PROBING: {Input.PROBE: State.PROBED, Input.PROBE_LOST: State.POLLING, **_END},
     State.PROBED: {Input.UPGRADE: State.WEBSOCKET, Input.PROBE_LOST: State.POLLING, **_END},
     State.WEBSOCKET: _END,
-    State.CLOSING: {Input.CLOSE: State.CLOSING, Input.FAIL: State.CLOSED},
+    State.CLOSING: {
+        Input.UPGRADE: State.CLOSING,
+        Input.PROBE_LOST: State.CLOSING,
+        Input.CLOSE: State.CLOSING,
+        Input.FAIL: State.CLOSED,
+    },
     State.CLOSED: {Input.CLOSE: State.CLOSED, Input.FAIL: State.CLOSED},
 }
 
@@ -75,6 +81,7 @@ class Session:
         self.reason: Reason | None = None
         self._settings = settings
         self._on_polling = not websocket
+        self._probed = False  # in CLOSING, too
         self._outbox: deque[Packet] = deque()
         self._outbox_bytes = 0
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
@@ -113,6 +120,8 @@ class Session:
         Raises ProtocolError; the owner then calls ``fail``.
         """
         if not self.is_open:
+            if packet.type is PacketType.CLOSE:
+                self.fail(Reason.TRANSPORT_CLOSE)
             return None
         match packet.type, self.revision:
             case PacketType.MESSAGE, _:
@@ -153,13 +162,14 @@ class Session:
             self._put(Packet(PacketType.MESSAGE, data))
 
     def take(self) -> list[Packet]:
-        """What is to be sent now on the current way, oldest first. When nothing is left of a
-        goodbye, the session is closed.
+        """What is to be sent now on the current way, oldest first. CLOSE is the last of all, and in
+        a payload of its own: socket.io-client 4 acts on it before it looks at the messages that it
+        came with.
         """
         packets = list(self._outbox)
         self._outbox.clear()
         self._outbox_bytes = 0
-        if self.state is State.CLOSING and self._on_polling:
+        if self.state is State.CLOSING and self._on_polling and not packets:
             packets.append(Packet(PacketType.CLOSE))
         elif self.state is State.PROBED and not packets:
             packets.append(Packet(PacketType.NOOP))  # the client waits for its poll to return
@@ -174,6 +184,11 @@ class Session:
             or self.state is State.PROBED
         )
 
+    @property
+    def is_upgrading(self) -> bool:
+        """``receive_probe`` takes packets."""
+        return self.state is State.PROBING or (self._probed and self.state is not State.CLOSED)
+
     def websocket_comes(self) -> bool:
         """A websocket with this session's id. False if there already is one."""
         if Input.WEBSOCKET_COMES not in _NEXT[self.state]:
@@ -187,15 +202,18 @@ class Session:
         """
         if packet == Packet(PacketType.PING, "probe") and self.state is State.PROBING:
             self._change(Input.PROBE)
+            self._probed = True
             return Packet(PacketType.PONG, "probe")
-        if packet.type is PacketType.UPGRADE and self.state is State.PROBED:
+        if packet.type is PacketType.UPGRADE and self._probed:
             self._change(Input.UPGRADE)
+            self._probed = False
             self._on_polling = False
             return None
         raise ProtocolError("unexpected packet while probing")
 
     def probe_lost(self) -> None:
         """The websocket being probed is gone; the session goes on with polling."""
+        self._probed = False
         if Input.PROBE_LOST in _NEXT[self.state]:
             self._change(Input.PROBE_LOST)
 

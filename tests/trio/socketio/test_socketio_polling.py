@@ -340,9 +340,10 @@ async def test_server_disconnects(
 
             async def poll() -> None:
                 packets: list[str] = []
-                while "1" not in packets:
+                while "41" not in packets:
                     packets += str(await client.poll()).split("\x1e")
-                assert packets == ['42["bye"]', "41", "1"]
+                assert packets == ['42["bye"]', "41"]
+                assert await client.poll() == "1"
 
             if polling_at_the_time:
                 nursery.start_soon(poll)
@@ -415,6 +416,31 @@ async def test_what_waits_in_an_upgrade_can_still_be_polled(
         assert await client.poll() == "6"
         await websocket.say("5", "1")
         assert await websocket.hear() == Closed(1005)
+
+
+async def test_server_disconnects_in_an_upgrade(autojump_clock: trio.testing.MockClock) -> None:
+    sockets: list[Socket] = []
+
+    async def handler(socket: Socket) -> None:
+        sockets.append(socket)
+        await trio.sleep_forever()
+
+    async with serve(handler) as service:
+        client = await connected(service.polling())
+        websocket = service.client(UPGRADE4 + client.query.rpartition("=")[2])
+        await websocket.open()
+        await websocket.say("2probe")
+        assert await websocket.hear() == "3probe"
+        assert await client.poll() == "6"
+        # the client polls no more
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sockets[0].disconnect)
+            await trio.testing.wait_all_tasks_blocked()
+            await websocket.say("5")
+            assert await websocket.hear() == "41"
+            assert await websocket.hear() == Closed(1005)
+            await websocket.close()
+        assert trio.current_time() < 0.1
 
 
 @pytest.mark.parametrize("how", ["lost", "closed", "garbage", "early", "silent", "slow"])
@@ -524,7 +550,7 @@ async def test_cancelling_the_server_says_goodbye(
         )
 
         async def poll() -> None:
-            assert await polled.poll() == "41\x1e1"
+            assert [await polled.poll() for _ in range(2)] == ["41", "1"]
 
         clients.start_soon(poll)
         await trio.testing.wait_all_tasks_blocked()
