@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """A Socket.IO and an Engine.IO server that echo, as the public protocol test suites expect them.
 
-    python tools/socketio_echo.py [--port 3000]
+    python tools/socketio_echo.py [--port 3000] [--ping-timeout 0.2]
 
 ``/socket.io/``: on connection emits ``auth`` with the handshake's auth; ``message`` comes back as
 ``message-back``, ``message-with-ack`` is acknowledged, both with the same arguments; also in
 namespace ``/custom``. ``/engine.io/``: bare Engine.IO, every message comes back. Short times, any
-origin.
+origin. ``--ping-timeout`` (seconds) is for clients on a machine that has much else to do.
 """
 
 import argparse
 import contextlib
 import logging
 
+import attrs
 import trio
 
 from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
@@ -20,7 +21,7 @@ from meet_trio.edge.stream import PeekedStream
 from meet_trio.socketio import Connection, EngineServer, Server, Settings, Socket
 
 MAX_HEAD = 16 * 1024
-SETTINGS = Settings(
+SETTINGS = Settings(  # what the suites expect
     ping_interval=0.3,
     ping_timeout=0.2,
     max_payload=1_000_000,
@@ -45,10 +46,10 @@ async def echo_messages(connection: Connection) -> None:
         connection.send(await connection.receive())
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, settings: Settings) -> None:
     servers: dict[str, Server | EngineServer] = {
-        "/socket.io/": Server(SETTINGS, {"/": echo_events, "/custom": echo_events}),
-        "/engine.io/": EngineServer(SETTINGS, echo_messages),
+        "/socket.io/": Server(settings, {"/": echo_events, "/custom": echo_events}),
+        "/engine.io/": EngineServer(settings, echo_messages),
     }
 
     async def http(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
@@ -60,7 +61,7 @@ async def serve(port: int) -> None:
         await send({"type": "http.response.body", "body": b""})
 
     async def websocket(stream: PeekedStream, client: str) -> None:
-        again = PeekedStream(stream, send_deadline=SETTINGS.send_timeout)
+        again = PeekedStream(stream, send_deadline=settings.send_timeout)
         head = await again.peek_head(MAX_HEAD)
         path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
         await servers[path].serve_websocket_stream(again, client=client)
@@ -78,6 +79,8 @@ async def serve(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Socket.IO and Engine.IO echo server")
     parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--ping-timeout", type=float, default=SETTINGS.ping_timeout)
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     with contextlib.suppress(KeyboardInterrupt):
-        trio.run(serve, parser.parse_args().port)
+        trio.run(serve, args.port, attrs.evolve(SETTINGS, ping_timeout=args.ping_timeout))
