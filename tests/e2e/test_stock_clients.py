@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 SIGNALING = "/meetmedia/signaling"
 WAYS = {"default": None, "polling": ["polling"], "websocket": ["websocket"]}
 # python-socketio takes each packet in a thread of its own, and may see the end of the connection
-# before the goodbye that came first
+# before the goodbye that came first; its own may be overtaken by its closing the websocket
 SAYS_WHO_LEFT = ("socket.io-client-4", "socket.io-client-2")
 GRACE = 10.0  # seconds that a lost peer has
 DEADLINE = 20
@@ -197,7 +197,7 @@ async def test_a_meeting(daemon: Daemon, api: MeetApi, name: str, way: str) -> N
                 start = trio.current_time()
                 await client.tell(disconnect=True)
                 await owner.signaling.wait_notice("peerClosed", peerId=peer_id)
-                assert trio.current_time() - start < GRACE / 2
+                assert name not in SAYS_WHO_LEFT or trio.current_time() - start < GRACE / 2
 
 
 @every_client
