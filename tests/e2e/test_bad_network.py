@@ -80,6 +80,7 @@ def test_video_survives_three_percent_loss(
     time.sleep(3)  # until the bandwidth estimates have grown
     fair = measure(pages)
     link.set(LOSSY, LOSSY)
+    time.sleep(3)  # until the jitter buffers have
     lossy = measure(pages)
     up, down = link.counters()
     print(f"frames in {STRETCH} s: {fair} without loss, {lossy} with 3 %; {up}, {down}")

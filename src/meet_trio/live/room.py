@@ -269,6 +269,8 @@ class LiveRoom:
                 self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
             else:
                 consumer.accept()
+                if any(consumer.producer.scores):  # what it was not told before
+                    self._tell_score(consumer)
 
     # What the engine says
 
@@ -287,7 +289,7 @@ class LiveRoom:
 
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_by_number(event.consumer)
-        if consumer is None or consumer.rtp.type == "simple":
+        if consumer is None or consumer.rtp.type == "simple" or not consumer.accepted:
             return
         data: dict[str, object] = {"consumerId": consumer.state.id}
         if event.spatial is not None:
@@ -308,6 +310,8 @@ class LiveRoom:
             self._tell_score(consumer)
 
     def _tell_score(self, consumer: LiveConsumer) -> None:
+        if not consumer.accepted:
+            return  # its client does not know it yet
         scores = consumer.producer.scores
         score = {
             "score": consumer.score,

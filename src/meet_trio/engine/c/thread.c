@@ -5,6 +5,7 @@
  * tens of microseconds.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
+#define _GNU_SOURCE /* pthread_setname_np */
 #include "thread.h"
 
 #include "ring.h"
@@ -182,6 +183,7 @@ static bool start(mt_engine *e) {
   int error = pthread_create(&e->thread, NULL, run, e);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (error) errno = error;
+  else pthread_setname_np(e->thread, "meet-engine");
   e->started = !error;
   return e->started;
 }
