@@ -1,6 +1,7 @@
 """RTCP packets: round trips, garbage, and aiortc's parser as a second opinion."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from aiortc import rtp as aiortc_rtp
@@ -152,7 +153,8 @@ def test_aiortc_reads_reports_and_feedback() -> None:
             Bye((5, 6)),
         ]
     )
-    sr, sdes, nack, pli, remb, bye = aiortc_rtp.RtcpPacket.parse(raw)
+    parsed: list[Any] = aiortc_rtp.RtcpPacket.parse(raw)
+    sr, sdes, nack, pli, remb, bye = parsed
     assert (sr.ssrc, sr.sender_info.ntp_timestamp, sr.sender_info.octet_count) == (5, 1 << 40, 2)
     theirs = sr.reports[0]
     assert (theirs.fraction_lost, theirs.packets_lost, theirs.highest_sequence) == (12, -3, 0x10002)

@@ -1,6 +1,7 @@
 """RTP packets: round trips, garbage, and aiortc's parser as a second opinion."""
 
 import contextlib
+from typing import Any
 
 import attrs
 import pytest
@@ -126,7 +127,7 @@ def test_extension_forms(body: str, expected: dict[int, bytes] | None) -> None:
         {"padding": 256},
     ],
 )
-def test_fields_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
+def test_fields_that_do_not_fit_are_refused(change: dict[str, Any]) -> None:
     packet = RtpPacket(payload_type=96, sequence_number=1, timestamp=2, ssrc=3)
     with pytest.raises(ValueError, match=r"."):
         build_rtp(attrs.evolve(packet, **change))
