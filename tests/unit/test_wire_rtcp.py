@@ -231,6 +231,24 @@ def test_transport_feedback_padded_as_libwebrtc_does() -> None:
     assert feedback.deltas == (7,)
 
 
+def test_a_nack_names_seventeen_numbers_in_four_bytes() -> None:
+    assert len(build_rtcp([Nack(1, 2, tuple(range(17)))])) == 16
+    assert len(build_rtcp([Nack(1, 2, (0, 17))])) == 20
+
+
+@pytest.mark.parametrize("deltas", [(255, 256, -1, 0), (*[None] * 9000, 1)], ids=["edges", "long"])
+def test_transport_feedback_at_its_limits(deltas: tuple[int | None, ...]) -> None:
+    feedback = TransportFeedback(
+        sender_ssrc=1,
+        media_ssrc=2,
+        base_sequence=65535,
+        reference_time=-1,
+        feedback_count=255,
+        deltas=deltas,
+    )
+    assert parse_rtcp_untrusted(build_rtcp([feedback])) == (feedback,)
+
+
 @pytest.mark.parametrize(
     ("raw", "why"),
     [

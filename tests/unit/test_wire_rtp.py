@@ -147,6 +147,13 @@ def test_rtx_round_trip_and_aiortc_agrees(packet: RtpPacket, number: int, ssrc: 
     assert again.serialize() == build_rtp(packet)
 
 
+def test_padding_may_not_reach_into_the_header() -> None:
+    raw = bytes.fromhex("a06000010000000200000003")
+    assert parse_rtp_untrusted(raw + b"\x00\x02").padding == 2
+    with pytest.raises(WireError, match="padding"):
+        parse_rtp_untrusted(raw + b"\x00\x03")
+
+
 def test_rtx_probe_without_payload_is_an_error() -> None:
     probe = RtpPacket(payload_type=97, sequence_number=1, timestamp=0, ssrc=2, padding=200)
     with pytest.raises(WireError):
@@ -171,6 +178,12 @@ def test_vp8_descriptor_round_trip(descriptor: Vp8Descriptor, data: bytes) -> No
     assert parse_vp8_untrusted(build_vp8_descriptor(descriptor) + data) == (descriptor, data)
 
 
+def test_vp8_key_index_without_a_temporal_layer() -> None:
+    # X set; of the extensions only K: one byte with the key index in its low five bits
+    descriptor, data = parse_vp8_untrusted(bytes.fromhex("9010e7aa"))
+    assert (descriptor.key_index, descriptor.temporal_layer, data) == (7, None, b"\xaa")
+
+
 @given(st.binary(max_size=12))
 def test_vp8_garbage(payload: bytes) -> None:
     try:
@@ -185,5 +198,7 @@ def test_vp8_key_frame_is_told_from_a_delta_frame() -> None:
     assert is_key_frame(start, key_frame_header(640, 480))
     assert not is_key_frame(start, b"\x31\x00\x00")
     assert not is_key_frame(start, b"")
+    later = Vp8Descriptor(start_of_partition=True, partition=1)
+    assert not is_key_frame(later, key_frame_header(2, 2))
     assert not is_key_frame(Vp8Descriptor(start_of_partition=False), key_frame_header(2, 2))
     assert key_frame_header(640, 480)[3:] == bytes.fromhex("9d012a8002e001")

@@ -1,5 +1,7 @@
 """STUN, demultiplexing and TURN credentials, with aioice and RFC 5769 as second opinions."""
 
+import zlib
+
 import pytest
 from aioice import stun as aioice_stun
 from hypothesis import given
@@ -96,6 +98,16 @@ def test_rfc_5769_sample_request() -> None:
     assert message.get(USE_CANDIDATE) is None
     assert has_integrity_untrusted(RFC_5769_REQUEST, RFC_5769_PASSWORD)
     assert not has_integrity_untrusted(RFC_5769_REQUEST, "x")
+
+
+def test_nothing_may_follow_the_fingerprint() -> None:
+    raw = build_stun(StunMessage(BINDING_REQUEST))
+    longer = (int.from_bytes(raw[2:4], "big") + 4).to_bytes(2, "big")
+    # its CRC covers the length, so this one is right in itself
+    crc = zlib.crc32(raw[:2] + longer + raw[4:20]) ^ 0x5354554E
+    forged = raw[:2] + longer + raw[4:24] + crc.to_bytes(4, "big") + bytes(4)
+    with pytest.raises(WireError, match="fingerprint"):
+        parse_stun_untrusted(forged)
 
 
 def test_aioice_reads_our_check_and_we_read_its_answer() -> None:
