@@ -30,6 +30,7 @@ from .live.handlers import handle_event
 from .live.peer import PeerSettings
 from .live.registry import Registry
 from .live.room import RoomSettings, Surroundings
+from .media.announced import AnnouncedAddresses
 from .media.dtls import DtlsBridge, open_bridge
 from .media.engines import EngineHost, open_engine
 from .media.transport import TransportSettings
@@ -122,8 +123,11 @@ async def _run_parts(
             tries=settings.webhook.tries,
         )
     )
+    announced = AnnouncedAddresses(settings.media.announced_address, settings.media.listen_ip)
     registry = Registry(
-        hosts, partial(_surroundings, settings, bridge, outbox), max_rooms=settings.limits.rooms
+        hosts,
+        partial(_surroundings, settings, bridge, outbox, announced),
+        max_rooms=settings.limits.rooms,
     )
     api = HttpApi(
         registry,
@@ -169,7 +173,7 @@ async def _open_host(stack: AsyncExitStack, settings: Settings, index: int) -> E
     media = settings.media
     port = media.port + index if media.port else 0
     engine = EngineSettings(
-        listen_ip=media.listen_ip, port=port, consent_timeout=media.consent_timeout
+        listen_ip=media.listen_ip[0], port=port, consent_timeout=media.consent_timeout
     )
     try:
         return await stack.enter_async_context(open_engine(engine))
@@ -183,7 +187,11 @@ async def _open_host(stack: AsyncExitStack, settings: Settings, index: int) -> E
 
 
 def _surroundings(
-    settings: Settings, bridge: DtlsBridge, outbox: Outbox, host: EngineHost
+    settings: Settings,
+    bridge: DtlsBridge,
+    outbox: Outbox,
+    announced: AnnouncedAddresses,
+    host: EngineHost,
 ) -> Surroundings:
     signaling, limits = settings.signaling, settings.limits
     return Surroundings(
@@ -203,10 +211,10 @@ def _surroundings(
             max_transports=limits.transports_per_peer,
         ),
         transport_settings=TransportSettings(
-            announced_address=settings.media.announced_address,
             connect_timeout=settings.media.connect_timeout,
             max_incoming_bitrate=settings.media.max_incoming_bitrate,
         ),
+        announced=announced,
         limits=RoomLimits(
             nickname=limits.nickname,
             chat_message=limits.chat_message,

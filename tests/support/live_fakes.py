@@ -16,6 +16,7 @@ from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import PeerSettings
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
+from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import Fingerprint, SrtpKeys
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.transport import TransportSettings
@@ -252,7 +253,8 @@ class World:
             bridge=self.bridge,  # type: ignore[arg-type]
             settings=self.room_settings,
             peer_settings=self.peer_settings,
-            transport_settings=TransportSettings("192.0.2.9"),
+            transport_settings=TransportSettings(),
+            announced=AnnouncedAddresses(["192.0.2.9"], ["192.0.2.9"]),
             limits=RoomLimits(),
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,

@@ -77,7 +77,7 @@ def test_variables_of_the_original(tmp_path: Path) -> None:
     assert settings.webhook.url == "https://kolab.example/api/webhooks/meet"
     assert settings.webhook.token == "hook"
     assert (settings.rooms.spread_size, media.workers) == (20, 3)
-    assert (media.listen_ip, media.announced_address) == ("192.0.2.2", "media.example")
+    assert (media.listen_ip, media.announced_address) == (("192.0.2.2",), ("media.example",))
     assert settings.process.debug == "kolabmeet-server*"
     assert not settings.demo.enabled
     assert not settings.page
@@ -102,7 +102,7 @@ def test_no_settings_at_all_is_a_demo_on_loopback() -> None:
         assert settings.demo.enabled
         assert settings.page
         assert (settings.http.host, settings.http.port) == ("127.0.0.1", 12443)
-        assert settings.media.listen_ip == settings.media.announced_address == "127.0.0.1"
+        assert settings.media.listen_ip == settings.media.announced_address == ("127.0.0.1",)
         assert settings.turn.server is None
     assert len(first.http.auth_token) >= 32
     assert first.http.auth_token != second.http.auth_token
@@ -125,10 +125,12 @@ def test_a_file_without_a_token_is_refused(toml: Path) -> None:
 @pytest.mark.parametrize("name", ["http.host", "media.listen_ip"])
 def test_demo_beyond_loopback_wants_to_be_told(name: str) -> None:
     flags = {"demo.enabled": True, name: "192.0.2.1"}
+    if name == "media.listen_ip":
+        flags[name] = "127.0.0.1, 192.0.2.1"
     with pytest.raises(ConfigError, match=rf"{name}: .*--demo-allow-remote"):
         loaded({}, flags)
     allowed = loaded({}, {**flags, "demo.allow_remote": True})
-    assert "192.0.2.1" in (allowed.http.host, allowed.media.listen_ip)
+    assert "192.0.2.1" in (allowed.http.host, *allowed.media.listen_ip)
     for host in ("127.0.0.9", "::1", "[::1]", "localhost"):
         assert loaded({}, {"demo.enabled": True, "http.host": host}).demo.enabled
 
@@ -138,12 +140,27 @@ def test_demo_keeps_a_token_that_is_given() -> None:
 
 
 def test_media_address_is_this_machine_s_unless_said() -> None:
-    media = loaded().media
-    assert (media.listen_ip, media.announced_address) == ("10.1.2.3", "10.1.2.3")
-    media = loaded({**TOKEN, "WEBRTC_LISTEN_IP": "0.0.0.0"}).media
-    assert (media.listen_ip, media.announced_address) == ("0.0.0.0", "10.1.2.3")
-    media = loaded({**TOKEN, "WEBRTC_ANNOUNCED_ADDRESS": "meet.example"}).media
-    assert (media.listen_ip, media.announced_address) == ("10.1.2.3", "meet.example")
+    def addresses(**given: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        media = loaded({**TOKEN, **given}).media
+        return media.listen_ip, media.announced_address
+
+    mine = ("10.1.2.3",)
+    assert addresses() == (mine, mine)
+    assert addresses(WEBRTC_LISTEN_IP="0.0.0.0") == (("0.0.0.0",), mine)
+    assert addresses(WEBRTC_ANNOUNCED_ADDRESS="meet.example") == (mine, ("meet.example",))
+    both = ("192.0.2.1", "2001:db8::1")
+    assert addresses(WEBRTC_LISTEN_IP="192.0.2.1,[2001:db8::1]") == (both, both)
+    assert addresses(WEBRTC_LISTEN_IP="0.0.0.0, ::") == (("0.0.0.0", "::"), mine)
+    assert addresses(WEBRTC_ANNOUNCED_ADDRESS="meet.example, 192.0.2.1")[1] == (
+        "meet.example",
+        "192.0.2.1",
+    )
+
+
+@pytest.mark.parametrize("wrong", ["192.0.2.1,", "192.0.2", "one two", ","])
+def test_a_wrong_address_among_several_is_named(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"WEBRTC_LISTEN_IP.*(an IP address|IPv4)"):
+        loaded({**TOKEN, "WEBRTC_LISTEN_IP": wrong})
 
 
 def test_turn_without_a_secret_is_refused_only_if_asked_for() -> None:
@@ -268,7 +285,8 @@ def test_every_default_is_a_value_that_could_be_given() -> None:
     for entry in entries():
         default = entry.default
         if default not in (attrs.NOTHING, None, ()) and entry.key != "media.plain_ports":
-            assert entry.about.kind(str(default)) == default, entry.key
+            written = ",".join(default) if isinstance(default, tuple) else str(default)
+            assert entry.about.kind(written) == default, entry.key
 
 
 def test_every_name_is_given_once() -> None:

@@ -12,7 +12,7 @@ value, or raises ``ValueError`` with a text that says what is wanted.
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -230,11 +230,28 @@ def _ports(raw: object) -> tuple[int, int]:
     return first, last
 
 
-def _origins(raw: object) -> tuple[str, ...]:
+def _items(raw: object) -> Sequence[object]:
+    """A list as TOML has it, or separated by commas as a variable or a flag must have it."""
     items = raw.split(",") if isinstance(raw, str) else raw
-    if not isinstance(items, list):
+    if not isinstance(items, list | tuple):
         raise ValueError
-    origins = tuple(_text(item).rstrip("/") for item in items)
+    return items
+
+
+def list_of(kind: Kind, wanted: str) -> Kind:
+    """One or several of a kind, each once."""
+
+    def read(raw: object) -> tuple[object, ...]:
+        found = tuple(dict.fromkeys(kind(item) for item in _items(raw)))
+        if not found:
+            raise ValueError
+        return found
+
+    return Kind(f"{wanted} (several: separated by commas)", read)
+
+
+def _origins(raw: object) -> tuple[str, ...]:
+    origins = tuple(_text(item).rstrip("/") for item in _items(raw))
     for origin in origins:
         if origin == "*":
             continue
@@ -247,7 +264,8 @@ def _origins(raw: object) -> tuple[str, ...]:
 TEXT = Kind("a text", _text)
 SWITCH = Kind("on or off", _switch, switch=True)
 HOST = Kind("an IP address or a host name", _host)
-ADDRESS = Kind("an IP address", _address)
+ADDRESSES = list_of(Kind("an IP address", _address), "an IP address")
+HOSTS = list_of(HOST, "an IP address or a host name")
 DOMAIN = Kind("a host or host:port, without a scheme,", _domain)
 PORT = whole(0, 65535)
 PORTS = Kind("a range of ports like 40000-49999", _ports)

@@ -194,29 +194,39 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _complete(given: dict[str, object], bare: bool, primary_address: Callable[[], str]) -> None:
+def _refuse_beyond_loopback(key: str, hosts: Iterable[str]) -> None:
+    for host in hosts:
+        if not is_loopback(host):
+            raise ConfigError(
+                f"{key}: demo mode listens on loopback only, not on {host}: it lets everybody open "
+                "rooms. If that is meant: --demo-allow-remote"
+            )
+
+
+def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], str]) -> None:
     """Fills in defaults that depend on other settings; refuses what does not go together."""
     demo = given.setdefault("demo.enabled", bare)
     if demo:
         given.setdefault("http.host", "127.0.0.1")
-        given.setdefault("media.listen_ip", "127.0.0.1")
+        given.setdefault("media.listen_ip", ("127.0.0.1",))
         given.setdefault("http.auth_token", secrets.token_urlsafe(24))
-        for key in ("http.host", "media.listen_ip"):
-            if not is_loopback(str(given[key])) and not given.get("demo.allow_remote"):
-                raise ConfigError(
-                    f"{key}: demo mode listens on loopback only, not on {given[key]}: it lets "
-                    "everybody open rooms. If that is meant: --demo-allow-remote"
-                )
+        if not given.get("demo.allow_remote"):
+            _refuse_beyond_loopback("http.host", [given["http.host"]])
+            _refuse_beyond_loopback("media.listen_ip", given["media.listen_ip"])
     elif "http.auth_token" not in given:
         raise ConfigError(
             "http.auth_token: the API would be open to all; set AUTH_TOKEN. To try the server on "
             "this machine: --demo"
         )
     given.setdefault("media.workers", len(os.sched_getaffinity(0)))
-    listen_ip = str(given.setdefault("media.listen_ip", primary_address()))
+    listen_ips = given.setdefault("media.listen_ip", (primary_address(),))
     if "media.announced_address" not in given:
-        anywhere = ipaddress.ip_address(listen_ip).is_unspecified
-        given["media.announced_address"] = primary_address() if anywhere else listen_ip
+        given["media.announced_address"] = tuple(
+            dict.fromkeys(
+                primary_address() if ipaddress.ip_address(ip).is_unspecified else ip
+                for ip in listen_ips
+            )
+        )
     if given.get("turn.static_secret") is not None:
         given.setdefault("turn.server", "turn:127.0.0.1:3478?transport=tcp")
     elif given.get("turn.server") is not None:

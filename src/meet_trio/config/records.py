@@ -213,22 +213,23 @@ class MediaSettings:
             default="number of cores",
         ),
     )
-    listen_ip: str = attrs.field(
-        default="127.0.0.1",
+    listen_ip: tuple[str, ...] = attrs.field(
+        default=("127.0.0.1",),
         metadata=about(
-            kinds.ADDRESS,
-            "address that media is received on",
+            kinds.ADDRESSES,
+            "addresses that media is received on",
             env="WEBRTC_LISTEN_IP",
             default="this machine's address (demo: 127.0.0.1)",
         ),
     )
-    announced_address: str = attrs.field(
-        default="127.0.0.1",
+    announced_address: tuple[str, ...] = attrs.field(
+        default=("127.0.0.1",),
         metadata=about(
-            kinds.HOST,
-            "address or name that clients are told to send media to",
+            kinds.HOSTS,
+            "addresses or names that clients are told to send media to; a name is looked up here, "
+            "again every minute",
             env="WEBRTC_ANNOUNCED_ADDRESS",
-            default="the address that media is received on",
+            default="the addresses that media is received on",
         ),
     )
     port: int = attrs.field(

@@ -97,6 +97,7 @@ async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) ->
         host=around.host,
         bridge=around.bridge,
         settings=around.transport_settings,
+        addresses=await around.announced.current(),
         producing=request.producing,
         consuming=request.consuming,
     )

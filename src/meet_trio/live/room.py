@@ -21,6 +21,7 @@ import trio
 
 from meet_trio.engine import ConsumerScore, Event, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineError, EngineHost
 from meet_trio.media.transport import TransportSettings, WebRtcTransport
@@ -54,6 +55,7 @@ class Surroundings:
     settings: RoomSettings
     peer_settings: PeerSettings
     transport_settings: TransportSettings
+    announced: AnnouncedAddresses
     limits: RoomLimits
     router_capabilities: RtpCapabilities
     handle: Handler

@@ -70,22 +70,25 @@ class IceParameters:
 
 @attrs.frozen
 class TransportSettings:
-    """``announced_address`` is what candidates say; ``connect_timeout`` in seconds from connect to
-    media; ``max_incoming_bitrate`` in bit/s is the most that feedback will ever grant the client.
+    """``connect_timeout`` in seconds from connect to media; ``max_incoming_bitrate`` in bit/s is
+    the most that feedback will ever grant the client.
     """
 
-    announced_address: str
     connect_timeout: float = 30.0
     max_incoming_bitrate: int = 1_500_000
 
 
 @attrs.define(eq=False)
 class WebRtcTransport:
-    """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire."""
+    """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
+
+    ``addresses`` is what its candidates say, the preferred one first.
+    """
 
     host: EngineHost
     bridge: DtlsBridge
     settings: TransportSettings
+    addresses: Sequence[str]
     producing: bool
     consuming: bool
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
@@ -109,15 +112,8 @@ class WebRtcTransport:
             "id": self.id,
             "iceParameters": self.ice.to_json(),
             "iceCandidates": [
-                {
-                    "foundation": "udpcandidate",
-                    "priority": 1076558079,  # RFC 8445 §5.1.2; what mediasoup says for UDP
-                    "ip": self.settings.announced_address,
-                    "address": self.settings.announced_address,
-                    "protocol": "udp",
-                    "port": self.host.engine.port,
-                    "type": "host",
-                }
+                _candidate(address, self.host.engine.port, 11_000 - 200 * place)
+                for place, address in enumerate(self.addresses)
             ],
             "dtlsParameters": {
                 "role": "auto",
@@ -195,6 +191,21 @@ class WebRtcTransport:
                 self.remote_address = (event.ip, event.port)
             case IceSilent():
                 self._fail("no STUN checks from the client any more")
+
+
+def _candidate(address: str, port: int, preference: int) -> dict[str, Json]:
+    """``preference``: the local one of RFC 8445 §5.1.2.1; the type's is mediasoup's, so that
+    clients see the numbers that they saw before.
+    """
+    return {
+        "foundation": "udpcandidate",
+        "priority": (64 << 24) + (preference << 8) + 255,
+        "ip": address,
+        "address": address,
+        "protocol": "udp",
+        "port": port,
+        "type": "host",
+    }
 
 
 def _random_ice_chars(length: int) -> str:
