@@ -2,27 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 import trio
 from support.server import LocalServer, open_server
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
+from support.wire_peer import SIGNALING_PATH, open_socket
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
-PATHS = ("/meetmedia/signaling/", "/meetmedia/signaling", "/socket.io/", "/socket.io")
-
-
-@contextlib.asynccontextmanager
-async def open_socket(
-    server: LocalServer, query: str, path: str = PATHS[0]
-) -> AsyncIterator[WebSocketConnection]:
-    target = f"{path}?{query}&transport=websocket"
-    tcp = await trio.open_tcp_stream("127.0.0.1", server.running.port)
-    # trio-websocket leaves the stream open when the server has closed first
-    async with tcp, trio.open_nursery() as nursery:
-        yield await wrap_client_stream(nursery, tcp, "127.0.0.1", target)
-        nursery.cancel_scope.cancel()
+PATHS = (SIGNALING_PATH, "/meetmedia/signaling", "/socket.io/", "/socket.io")
 
 
 async def token_query(server: LocalServer, role: int = 3) -> str:
@@ -32,6 +20,7 @@ async def token_query(server: LocalServer, role: int = 3) -> str:
 
 async def room_ready(socket: WebSocketConnection, query: str) -> None:
     frame = await socket.get_message()
+    assert isinstance(frame, str)
     assert frame.startswith('42["notification",')
     _, message = json.loads(frame[2:])
     assert message["method"] == "roomReady"
