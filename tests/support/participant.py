@@ -113,6 +113,7 @@ class Participant:
         if receive:
             transport = await self.create_transport(producing=False)
             self.receive = ReceiveSession(transport)
+            self._tell()
             self.nursery.start_soon(self.receive.run_feedback)
 
     async def create_transport(self, *, producing: bool) -> ClientTransport:
@@ -267,12 +268,15 @@ class Participant:
         news, self._news = self._news, trio.Event()
         news.set()
 
-    def _handle_request(self, method: str, data: Any) -> None:
+    async def _handle_request(self, method: str, data: Any) -> None:
         if method != "newConsumer" or not self.accept_consumers:
             raise NotImplementedError(method)
         if data["id"] in self.consumers:
             return  # repeated, for our first answer came late
-        assert self.receive is not None
+        while self.receive is None:
+            # The offer may be read in the same breath as the answer that brings the transport.
+            # In a browser what waits for the answer goes on first.
+            await self._news.wait()
         parameters = data["rtpParameters"]
         (encoding,) = parameters["encodings"]
         codec = parameters["codecs"][0]

@@ -16,7 +16,7 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ class Notice:
     data: Any
 
 
-def _refuse(method: str, data: Any) -> object:
+async def _refuse(method: str, data: Any) -> object:
     raise NotImplementedError(method)
 
 
@@ -58,8 +58,9 @@ class Signaling:
 
     websocket: WebSocketConnection
     tcp: trio.SocketStream
-    on_request: Callable[[str, Any], object] = _refuse
-    """Called with method and data; what it raises goes back as an error acknowledgement."""
+    on_request: Callable[[str, Any], Awaitable[object]] = _refuse
+    """Called with method and data; what it raises goes back as an error acknowledgement. Nothing
+    else is read before it returns."""
     on_notice: Callable[[Notice], None] = lambda _: None
     notices: list[Notice] = attrs.field(factory=list)
     requests: list[Notice] = attrs.field(factory=list)
@@ -189,7 +190,7 @@ class Signaling:
             return
         self.requests.append(notice)
         try:
-            answer = [None, self.on_request(notice.method, notice.data)]
+            answer = [None, await self.on_request(notice.method, notice.data)]
         except Exception as error:
             answer = [500, repr(error)]
         await self._send(f"43{id}" + json.dumps(answer))
