@@ -15,7 +15,7 @@ Nothing happens but in ``send…`` and ``run``; datagrams arrive at once.
 import itertools
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import pylibsrtp
@@ -203,12 +203,20 @@ class EngineClient:
         return [p for p in self.rtcp if isinstance(p, kind)]
 
 
+class HasNumber(Protocol):
+    """A transport's far side, of either kind."""
+
+    number: int
+
+
 @attrs.define(eq=False)
 class World:
     settings: EngineSettings = attrs.field(factory=EngineSettings)
     core: Core = attrs.field(init=False)
     events: list[Event] = attrs.field(factory=list)
     clients: list[EngineClient] = attrs.field(factory=list)
+    plain_sent: list[tuple[int, bool, str, int, bytes]] = attrs.field(factory=list)
+    """What left by plain transports' sockets, see ``engine_plain``."""
     _numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
 
     def __attrs_post_init__(self) -> None:
@@ -228,6 +236,9 @@ class World:
         self.deliver()
         return client
 
+    def new_number(self) -> int:
+        return next(self._numbers)
+
     def new_client(self) -> EngineClient:
         """One that has not yet sent anything."""
         number = next(self._numbers)
@@ -237,12 +248,12 @@ class World:
         self.clients.append(client)
         return client
 
-    def produce(self, client: EngineClient, spec: ProducerSpec) -> int:
+    def produce(self, client: HasNumber, spec: ProducerSpec) -> int:
         number = next(self._numbers)
         self.core.add_producer(number, client.number, spec)
         return number
 
-    def consume(self, client: EngineClient, producer: int, **changes: Any) -> int:
+    def consume(self, client: HasNumber, producer: int, **changes: Any) -> int:
         """SSRC is the id + 50000, RTX + 60000."""
         number = next(self._numbers)
         spec = ConsumerSpec(
@@ -276,6 +287,7 @@ class World:
             for client in self.clients:
                 if client.address == (ip, port):
                     client.receive(data)
+        self.plain_sent.extend(self.core.take_plain_sent())
         self.events.extend(self.core.take_events())
 
     def take_events(self, kind: type[T]) -> list[T]:

@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from .records import ConsumerSpec, EngineSettings, Event, ProducerSpec
 
 class EngineOverloaded(Exception):
@@ -18,6 +20,22 @@ class _Commands:
 
     def send_dtls(self, transport: int, datagram: bytes) -> None:
         """To the selected path; dropped as long as there is none."""
+
+    def add_plain_transport(
+        self, transport: int, rtp_fd: int, rtcp_fd: int, allowed: Iterable[str], comedia: bool
+    ) -> None:
+        """RTP without ICE, DTLS and SRTP. Nothing is taken from or sent to addresses outside of
+        ``allowed``, at most 16 networks like ``10.0.0.0/8``. ``comedia``: the first packet says
+        where the client is, for RTP and RTCP by itself.
+
+        The bound UDP sockets are the engine's if this returns, and closed with the transport; the
+        caller's if it raises. ``Core`` does not look at them.
+        """
+
+    def connect_plain_transport(self, transport: int, ip: str, port: int, rtcp_port: int) -> None:
+        """Say where the client is. With ``comedia`` its packets may still say better. Refused,
+        and counted, outside of the allowed networks.
+        """
 
     def set_max_incoming_bitrate(self, transport: int, bps: int) -> None:
         """What REMB grants, in bit/s."""
@@ -68,8 +86,16 @@ class Core(_Commands):
 
     def __init__(self, settings: EngineSettings, seed: int = 1) -> None: ...
     def datagram(self, ip: str, port: int, data: bytes) -> None: ...
+    def plain_datagram(
+        self, transport: int, ip: str, port: int, data: bytes, rtcp: bool = False
+    ) -> None:
+        """What has come by a plain transport's RTP or RTCP socket."""
+
     def tick(self) -> int:
         """When to come again."""
 
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
+    def take_plain_sent(self) -> list[tuple[int, bool, str, int, bytes]]:
+        """By plain transports' sockets: transport, whether by its RTCP socket, ip, port, data."""
+
     def take_events(self) -> list[Event]: ...

@@ -5,7 +5,7 @@ figures become Python values. Nothing here waits, and nothing here is on a packe
 
 import os
 import secrets
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc
@@ -106,6 +106,23 @@ cdef int _consumer_spec(mt_consumer_spec *out, object spec) except -1:
     _text(&out.cname, spec.cname.encode()[:MT_MAX_TEXT].decode(errors="ignore"), "cname")
     _extensions(&out.ext_ids[0], spec.header_extensions)
     out.nack, out.pli, out.fir, out.paused = spec.nack, spec.pli, spec.fir, spec.paused
+    return 0
+
+
+cdef int _network(mt_network *out, object text) except -1:
+    network = ip_network(text)
+    cdef bytes raw = network.network_address.packed
+    out.family, out.prefix = network.version, network.prefixlen
+    memcpy(&out.ip[0], <const char *>raw, len(raw))
+    return 0
+
+
+cdef int _address(mt_path *out, str ip, int port, str name) except -1:
+    cdef bytes raw = ip_address(ip).packed
+    if not 1 <= port <= 65535:
+        raise ValueError(f"{name}: {port} is no port")
+    out.family, out.port = 4 if len(raw) == 4 else 6, port
+    memcpy(&out.ip[0], <const char *>raw, len(raw))
     return 0
 
 
@@ -240,6 +257,8 @@ cdef object _record(const mt_event *e):
         return records.IceMoved(e.id, _ip(&e.path), e.path.port)
     if kind == MT_EVENT_ICE_SILENT:
         return records.IceSilent(e.id)
+    if kind == MT_EVENT_PLAIN_CONNECTED:
+        return records.PlainConnected(e.id, _ip(&e.path), e.path.port)
     if kind == MT_EVENT_DTLS:
         return records.DtlsDatagram(e.id, data)
     if kind == MT_EVENT_STREAM_STARTED:
@@ -312,6 +331,29 @@ cdef class _Commands:
         except BaseException:
             free(c.u.data.bytes)
             raise
+
+    def add_plain_transport(
+        self, uint32_t transport, int rtp_fd, int rtcp_fd, allowed, bint comedia
+    ):
+        cdef mt_command c
+        networks = list(allowed)
+        if len(networks) > MT_MAX_NETWORKS:
+            raise ValueError(f"allowed: {len(networks)} networks, {MT_MAX_NETWORKS} is the most")
+        memset(&c, 0, sizeof(c))
+        c.type, c.id = MT_ADD_PLAIN_TRANSPORT, transport
+        c.u.plain.rtp_fd, c.u.plain.rtcp_fd = rtp_fd, rtcp_fd
+        c.u.plain.comedia, c.u.plain.network_count = comedia, len(networks)
+        for i, network in enumerate(networks):
+            _network(&c.u.plain.networks[0] + <size_t>i, network)
+        self._give(&c)
+
+    def connect_plain_transport(self, uint32_t transport, str ip, int port, int rtcp_port):
+        cdef mt_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.id = MT_CONNECT_PLAIN, transport
+        _address(&c.u.remote.rtp, ip, port, "port")
+        _address(&c.u.remote.rtcp, ip, rtcp_port, "rtcp_port")
+        self._give(&c)
 
     def set_max_incoming_bitrate(self, uint32_t transport, uint64_t bps):
         self._simple(MT_SET_MAX_BITRATE, transport, bps)
@@ -429,7 +471,7 @@ cdef class Core(_Commands):
     cdef uint8_t _buffer[2048]
     cdef public int64_t now
     cdef public bint take_events_in
-    cdef list _sent, _events
+    cdef list _sent, _plain_sent, _events
 
     def __init__(self, settings, uint64_t seed=1):
         cdef mt_settings s
@@ -439,7 +481,7 @@ cdef class Core(_Commands):
         _settings(&s, settings, seed)
         self.now = 1_000_000
         self.take_events_in = True
-        self._sent, self._events = [], []
+        self._sent, self._plain_sent, self._events = [], [], []
         sink.context = <void *>self
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
         self._core = mt_core_new(&s, &sink)
@@ -458,21 +500,35 @@ cdef class Core(_Commands):
 
     def datagram(self, str ip, uint16_t port, bytes data):
         cdef mt_path path
-        cdef bytes raw = ip_address(ip).packed
+        memset(&path, 0, sizeof(path))
+        path.kind = MT_PATH_UDP
+        self._arrive(&path, ip, port, data)
+
+    def plain_datagram(self, uint32_t transport, str ip, uint16_t port, bytes data, bint rtcp=False):
+        cdef mt_path path
+        memset(&path, 0, sizeof(path))
+        path.kind = MT_PATH_PLAIN_RTCP if rtcp else MT_PATH_PLAIN_RTP
+        path.connection = transport
+        self._arrive(&path, ip, port, data)
+
+    cdef int _arrive(self, mt_path *path, str ip, int port, bytes data) except -1:
         cdef uint8_t copy[2048]
         if len(data) > sizeof(copy):
             raise ValueError(f"data: {len(data)} bytes")
-        memset(&path, 0, sizeof(path))
-        path.kind, path.family, path.port = MT_PATH_UDP, 4 if len(raw) == 4 else 6, port
-        memcpy(path.ip, <const char *>raw, len(raw))
+        _address(path, ip, port, "port")
         memcpy(copy, <const char *>data, len(data))
-        mt_core_datagram(self._core, self.now, &path, copy, len(data))
+        mt_core_datagram(self._core, self.now, path, copy, len(data))
+        return 0
 
     def tick(self):
         return mt_core_tick(self._core, self.now)
 
     def take_sent(self):
         out, self._sent = self._sent, []
+        return out
+
+    def take_plain_sent(self):
+        out, self._plain_sent = self._plain_sent, []
         return out
 
     def take_events(self):
@@ -486,7 +542,12 @@ cdef uint8_t *_core_reserve(void *context) noexcept:
 
 cdef void _core_send(void *context, const mt_path *to, size_t length) noexcept:
     core = <Core>context
-    core._sent.append((_ip(to), to.port, (<const char *>core._buffer)[:length]))
+    datagram = (<const char *>core._buffer)[:length]
+    if to.kind == MT_PATH_PLAIN_RTP or to.kind == MT_PATH_PLAIN_RTCP:
+        rtcp = to.kind == MT_PATH_PLAIN_RTCP
+        core._plain_sent.append((to.connection, rtcp, _ip(to), to.port, datagram))
+    else:
+        core._sent.append((_ip(to), to.port, datagram))
 
 
 cdef bool_t _core_event(void *context, const mt_event *event) noexcept:

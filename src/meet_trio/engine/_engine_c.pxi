@@ -11,11 +11,14 @@ cdef extern from "c/path.h":
     enum:
         MT_PATH_NONE
         MT_PATH_UDP
+        MT_PATH_PLAIN_RTP
+        MT_PATH_PLAIN_RTCP
 
     ctypedef struct mt_path:
         uint8_t kind
         uint8_t family
         uint16_t port
+        uint32_t connection
         uint8_t ip[16]
 
 
@@ -24,6 +27,7 @@ cdef extern from "c/core.h":
         MT_DATAGRAM_MAX
         MT_MAX_ENCODINGS
         MT_MAX_TEXT
+        MT_MAX_NETWORKS
         MT_EXT_COUNT
 
     ctypedef struct mt_settings:
@@ -101,6 +105,8 @@ cdef extern from "c/core.h":
         MT_REMOVE_CONSUMER
         MT_REQUEST_KEYFRAME
         MT_REQUEST_STATS
+        MT_ADD_PLAIN_TRANSPORT
+        MT_CONNECT_PLAIN
 
     ctypedef struct mt_ice_spec:
         mt_text ufrag
@@ -115,10 +121,28 @@ cdef extern from "c/core.h":
         uint8_t *bytes
         size_t len
 
+    ctypedef struct mt_network:
+        uint8_t family
+        uint8_t prefix
+        uint8_t ip[16]
+
+    ctypedef struct mt_plain_spec:
+        int rtp_fd
+        int rtcp_fd
+        bool_t comedia
+        uint8_t network_count
+        mt_network networks[1]
+
+    ctypedef struct mt_remote_spec:
+        mt_path rtp
+        mt_path rtcp
+
     ctypedef union command_union:
         mt_ice_spec ice
         mt_srtp_spec srtp
         mt_data data
+        mt_plain_spec plain
+        mt_remote_spec remote
         mt_producer_spec producer_spec
         mt_consumer_spec consumer_spec
         uint64_t number
@@ -134,6 +158,7 @@ cdef extern from "c/core.h":
         MT_EVENT_ICE_CONNECTED
         MT_EVENT_ICE_MOVED
         MT_EVENT_ICE_SILENT
+        MT_EVENT_PLAIN_CONNECTED
         MT_EVENT_DTLS
         MT_EVENT_STREAM_STARTED
         MT_EVENT_LAYER_CHANGED

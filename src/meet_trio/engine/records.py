@@ -110,6 +110,17 @@ class IceSilent:
 
 
 @attrs.frozen
+class PlainConnected:
+    """A plain transport has an address to send RTP to: it was connected, or its client's first
+    packet has come.
+    """
+
+    transport: int
+    ip: str
+    port: int
+
+
+@attrs.frozen
 class DtlsDatagram:
     """From an address that has proved to be the transport's."""
 
@@ -178,6 +189,7 @@ Event: TypeAlias = (
     IceConnected
     | IceMoved
     | IceSilent
+    | PlainConnected
     | DtlsDatagram
     | StreamStarted
     | LayerChanged

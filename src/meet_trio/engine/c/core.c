@@ -42,8 +42,8 @@ void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
   core->next_tick = 0;
 }
 
-void mt_send(mt_core *core, mt_transport *t, size_t len) {
-  if (!t->selected) {
+static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t len) {
+  if (!to || to->kind == MT_PATH_NONE) {
     core->counters.dropped_no_path++;
     return;
   }
@@ -51,7 +51,11 @@ void mt_send(mt_core *core, mt_transport *t, size_t len) {
   core->counters.bytes_out += len;
   t->stats.packets_out++;
   t->stats.bytes_out += len;
-  core->sink.send(core->sink.context, &t->selected->path, len);
+  core->sink.send(core->sink.context, to, len);
+}
+
+void mt_send(mt_core *core, mt_transport *t, size_t len) {
+  send_to(core, t, t->selected ? &t->selected->path : NULL, len);
 }
 
 void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
@@ -59,7 +63,8 @@ void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) 
   size_t n = mt_srtcp_protect(t->srtp, t->srtcp_next, packet, len, MT_DATAGRAM_MAX);
   if (!n) return;
   t->srtcp_next++;
-  mt_send(core, t, n);
+  if (t->plain) send_to(core, t, &t->plain->rtcp.route.path, n);
+  else mt_send(core, t, n);
 }
 
 static mt_node *by_id(const mt_table *table, uint32_t id) { return mt_table_first(table, mt_hash64(id)); }
@@ -119,13 +124,17 @@ void mt_core_free(mt_core *core) {
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
   core->counters.datagrams_in++;
   core->counters.bytes_in += len;
-  if (len > 0 && data[0] < 4) {
+  if (from->kind == MT_PATH_PLAIN_RTP || from->kind == MT_PATH_PLAIN_RTCP) {
+    mt_plain_datagram(core, now, from, data, len);
+  } else if (len > 0 && data[0] < 4) {
     mt_ice_datagram(core, now, from, data, len);
   } else if (len > 0 && data[0] >= 20 && data[0] < 64) {
     mt_dtls_datagram(core, now, from, data, len);
   } else if (mt_is_rtp_or_rtcp(data, len)) {
-    if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, from, data, len);
-    else mt_rtp_datagram(core, now, from, data, len);
+    mt_route *route = mt_route_find(core, from);
+    if (!route) core->counters.dropped_unknown_address++;
+    else if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, route->transport, data, len);
+    else mt_rtp_datagram(core, now, route->transport, data, len);
   } else {
     core->counters.dropped_unknown_kind++;
   }
@@ -146,8 +155,18 @@ static bool command_to_transport(mt_core *core, int64_t now, const mt_command *c
     mt_transport_add(core, now, c);
     return true;
   }
+  if (c->type == MT_ADD_PLAIN_TRANSPORT) {
+    mt_plain_add(core, now, c);
+    return true;
+  }
   if (!t) return false;
+  bool for_ice = c->type == MT_RESTART_ICE || c->type == MT_SET_SRTP || c->type == MT_SEND_DTLS;
+  if (t->plain ? for_ice : c->type == MT_CONNECT_PLAIN) {
+    core->counters.commands_refused++;
+    return true;
+  }
   switch (c->type) {
+  case MT_CONNECT_PLAIN: mt_plain_connect(core, t, c, now); return true;
   case MT_RESTART_ICE: mt_transport_restart(core, t, c); return true;
   case MT_SET_SRTP: mt_transport_keys(core, t, c, now); return true;
   case MT_SEND_DTLS: send_dtls(core, t, c); return true;
@@ -188,7 +207,9 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_SET_SRTP:
   case MT_SEND_DTLS:
   case MT_REMOVE_TRANSPORT:
-  case MT_SET_MAX_BITRATE: known = command_to_transport(core, now, c); break;
+  case MT_SET_MAX_BITRATE:
+  case MT_ADD_PLAIN_TRANSPORT:
+  case MT_CONNECT_PLAIN: known = command_to_transport(core, now, c); break;
   case MT_ADD_PRODUCER: mt_producer_add(core, c); break;
   case MT_PAUSE_PRODUCER:
   case MT_REMOVE_PRODUCER:
@@ -219,6 +240,10 @@ static bool offer_transport(mt_core *core, mt_transport *t) {
   mt_event e = {.id = t->id};
   if (t->selected) e.path = t->selected->path;
   else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED);
+  if (t->plain) {
+    e.type = MT_EVENT_PLAIN_CONNECTED;
+    return offer(core, &t->changes, MT_CHANGED_CONNECTED, &e);
+  }
   return (e.type = MT_EVENT_ICE_CONNECTED, offer(core, &t->changes, MT_CHANGED_CONNECTED, &e)) &&
          (e.type = MT_EVENT_ICE_MOVED, offer(core, &t->changes, MT_CHANGED_MOVED, &e)) &&
          (e.type = MT_EVENT_ICE_SILENT, offer(core, &t->changes, MT_CHANGED_SILENT, &e));

@@ -3,7 +3,7 @@
  * Datagrams, commands and the time go in; datagrams and events come out through a sink. The thread (thread.c)
  * lends it a socket and a clock, the tests lend it memory and a clock of their own. Single-threaded; no call blocks.
  *
- *   transport   a client's path for media: ICE-lite credentials, the addresses that proved them, SRTP keys
+ *   transport   a client's path for media: ICE-lite credentials, the addresses that proved them, SRTP keys; or plain RTP
  *   producer    what a client sends: one to four streams (simulcast), found by SSRC, MID + RID, MID + repaired RID
  *   consumer    a producer's stream on its way to another client: rewritten SSRC, sequence numbers, timestamps, extensions
  *
@@ -25,6 +25,7 @@ enum {
   MT_DATAGRAM_MAX = 2048, /* largest datagram in or out */
   MT_MAX_ENCODINGS = 4,
   MT_MAX_TEXT = 64, /* ufrag, password, MID, RID, CNAME */
+  MT_MAX_NETWORKS = 16, /* that a plain transport may talk to */
 };
 
 typedef struct {
@@ -114,6 +115,8 @@ typedef enum {
   MT_REMOVE_CONSUMER,
   MT_REQUEST_KEYFRAME, /* id: a producer */
   MT_REQUEST_STATS,    /* id: a token */
+  MT_ADD_PLAIN_TRANSPORT, /* plain */
+  MT_CONNECT_PLAIN,       /* remote */
 } mt_command_type;
 
 typedef struct {
@@ -131,6 +134,23 @@ typedef struct {
 } mt_data;
 
 typedef struct {
+  uint8_t family; /* 4 or 6 */
+  uint8_t prefix; /* bits */
+  uint8_t ip[16];
+} mt_network;
+
+typedef struct {
+  int rtp_fd, rtcp_fd; /* the thread's; the core knows its sockets by the transport's id */
+  bool comedia;        /* the first packet says where the client is */
+  uint8_t network_count;
+  mt_network networks[MT_MAX_NETWORKS]; /* nothing is taken from or sent to elsewhere */
+} mt_plain_spec;
+
+typedef struct { /* family, port and ip of each */
+  mt_path rtp, rtcp;
+} mt_remote_spec;
+
+typedef struct {
   mt_command_type type;
   uint32_t id;
   uint32_t transport, producer; /* of a new producer or consumer */
@@ -138,6 +158,8 @@ typedef struct {
     mt_ice_spec ice;
     mt_srtp_spec srtp;
     mt_data data;
+    mt_plain_spec plain;
+    mt_remote_spec remote;
     mt_producer_spec producer_spec;
     mt_consumer_spec consumer_spec;
     uint64_t number;
@@ -148,6 +170,7 @@ typedef enum {
   MT_EVENT_ICE_CONNECTED = 1, /* id: transport; path */
   MT_EVENT_ICE_MOVED,
   MT_EVENT_ICE_SILENT,
+  MT_EVENT_PLAIN_CONNECTED, /* id: transport; path: where its RTP goes */
   MT_EVENT_DTLS,           /* id: transport; data, len: valid during the call */
   MT_EVENT_STREAM_STARTED, /* id: producer; index, number: SSRC */
   MT_EVENT_LAYER_CHANGED,  /* id: consumer; value: spatial layer or -1 */

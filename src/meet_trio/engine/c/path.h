@@ -1,6 +1,6 @@
 /* Where a client's datagrams come from and go to. A plain value, compared and hashed byte by byte: unused fields are zero.
  *
- * Today always a UDP address; `kind` and `connection` are there so that a TCP connection (RFC 4571 framing) can be a path too and
+ * Today always a UDP address, by the engine's own socket or by one of a plain transport; `kind` and `connection` are there so that a TCP connection (RFC 4571 framing) can be a path too and
  * nothing above cares.
  */
 #ifndef MT_PATH_H
@@ -14,13 +14,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1 };
+enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1, MT_PATH_PLAIN_RTP = 3, MT_PATH_PLAIN_RTCP = 4 };
 
 typedef struct {
   uint8_t kind;
   uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
   uint16_t port;
-  uint32_t connection; /* which TCP connection; 0 for UDP */
+  uint32_t connection; /* which TCP connection; plain RTP: whose transport's sockets; 0 for UDP */
   uint8_t ip[16];
 } mt_path;
 

@@ -7,6 +7,7 @@
  * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
  * retransmissions, else MID alone with the payload type saying which of the two it is. A client may stop naming its
  * streams before it sends its first retransmission; then that belongs to the one stream that misses what it brings.
+ * Over plain RTP the payload type alone will do, where only one producer without names has it.
  */
 #include "state.h"
 
@@ -113,11 +114,27 @@ static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *s
   return found != NULL;
 }
 
+/* Nobody names anything: whose payload type is it? A stream that runs is not taken over, or two would take it from each other. */
+static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, int64_t now) {
+  mt_producer *found = NULL;
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    const mt_encoding_spec *e = &p->spec.encodings[0];
+    if (p->spec.payload_type != h->payload_type || p->spec.encoding_count != 1 || e->ssrc || e->rid.len) continue;
+    if (found || extension(p, h, MT_EXT_MID)) return false;
+    found = p;
+  }
+  if (!found || (found->streams[0].main && mt_stream_active(core, &found->streams[0], now))) return false;
+  attach(core, source, &found->streams[0], false, now);
+  return true;
+}
+
 static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data,
                         size_t payload_len, int64_t now) {
   if (find_by_announced_ssrc(core, t, source, now)) return true;
   MT_EACH(item, &t->producers)
     if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+  if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
   return find_by_what_is_missing(core, t, source, h, data + h->header_len, payload_len, now);
 }
 
@@ -136,13 +153,24 @@ static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint
   core->counters.dropped_rtx_unwanted++;
 }
 
-void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
-  mt_route *route = mt_route_find(core, from);
-  if (!route) {
-    core->counters.dropped_unknown_address++;
-    return;
-  }
-  mt_transport *t = route->transport;
+/* A sender that was started anew with its old SSRC is behind everything that came before. Two packets in a row that are too far behind
+ * to be late say so (RFC 3550 appendix A.1). With SRTP this cannot be: new keys would come first. */
+static bool began_anew(mt_source *source, uint16_t sequence) {
+  int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
+  bool astray = ahead <= -MT_SRTP_WINDOW_BITS;
+  bool again = astray && source->astray && sequence == source->next_astray;
+  source->astray = astray;
+  source->next_astray = (uint16_t)(sequence + 1);
+  return again;
+}
+
+static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
+  source->rtp = (mt_srtp_window){0};
+  source->astray = false;
+  if (source->stream && !source->rtx) mt_stream_reset(core, source->stream, now);
+}
+
+void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
   t->stats.packets_in++;
   t->stats.bytes_in += len;
   if (!t->srtp) {
@@ -160,6 +188,10 @@ void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *d
   uint64_t index;
   mt_srtp_status status =
       mt_srtp_unprotect(t->srtp, source ? &source->rtp : &fresh, data, len, h.header_len, &plain_len, &index);
+  if (status == MT_SRTP_REPLAYED && t->plain && began_anew(source, h.sequence)) {
+    begin_anew(core, source, now);
+    status = mt_srtp_unprotect(t->srtp, &source->rtp, data, len, h.header_len, &plain_len, &index);
+  }
   if (status != MT_SRTP_OK) {
     if (status == MT_SRTP_REPLAYED) core->counters.dropped_rtp_replayed++;
     else core->counters.dropped_rtp_unauthentic++;
@@ -170,6 +202,7 @@ void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *d
     if (!source) return;
     source->rtp = fresh;
   }
+  source->astray = false;
   if (t->twcc && t->twcc_id) {
     const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
     if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);

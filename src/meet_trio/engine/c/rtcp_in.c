@@ -130,13 +130,7 @@ static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int6
   }
 }
 
-void mt_rtcp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
-  mt_route *route = mt_route_find(core, from);
-  if (!route) {
-    core->counters.dropped_unknown_address++;
-    return;
-  }
-  mt_transport *t = route->transport;
+void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
   t->stats.packets_in++;
   t->stats.bytes_in += len;
   if (!t->srtp) {

@@ -41,6 +41,7 @@ typedef struct {
 } keyset;
 
 struct mt_srtp {
+  bool null; /* plain RTP: no keys, no tags */
   bool gcm;
   size_t tag_len;
   keyset tx_rtp, tx_rtcp, rx_rtp, rx_rtcp;
@@ -133,6 +134,12 @@ mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *
   if (ok) return s;
   mt_srtp_free(s);
   return NULL;
+}
+
+mt_srtp *mt_srtp_new_null(void) {
+  mt_srtp *s = calloc(1, sizeof *s);
+  if (s) s->null = true;
+  return s;
 }
 
 void mt_srtp_free(mt_srtp *s) {
@@ -251,6 +258,10 @@ size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_l
   uint8_t *payload = out + header_len;
   size_t len = header_len + prefix_len + rest_len;
   if (header_len < RTP_MIN_HEADER || len > INT_MAX || index >> 48 || (index & 0xffff) != mt_load16(out + 2)) return 0;
+  if (s->null) {
+    if (rest_len) memcpy(payload + prefix_len, rest, rest_len);
+    return len;
+  }
   if (s->gcm) {
     if (!gcm_start(k, out + 8, index, out, header_len, NULL, 0) || !update(k->cipher, payload, payload, prefix_len) ||
         !update(k->cipher, payload + prefix_len, rest, rest_len) || !gcm_seal(k, out + len))
@@ -281,7 +292,7 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
         !update(k->cipher, payload, payload, payload_len))
       return MT_SRTP_ERROR;
     if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
-  } else {
+  } else if (!s->null) {
     uint8_t roc[4], right[SHA_DIGEST_LENGTH];
     mt_store32(roc, (uint32_t)(index >> 16));
     cm_tag(k, packet, len - CM_TAG, roc, sizeof roc, right);
@@ -298,6 +309,7 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
 
 size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len, size_t cap) {
   const keyset *k = &s->tx_rtcp;
+  if (s->null) return len < RTCP_MIN_HEADER || len > cap ? 0 : len;
   size_t total = len + RTCP_INDEX_WORD + s->tag_len;
   if (len < RTCP_MIN_HEADER || len > INT_MAX || total > cap || index >> 31) return 0;
   uint8_t *body = packet + RTCP_MIN_HEADER, word[RTCP_INDEX_WORD];
@@ -320,6 +332,10 @@ size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len,
 
 mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t *out_len) {
   const keyset *k = &s->rx_rtcp;
+  if (s->null) {
+    *out_len = len;
+    return len < RTCP_MIN_HEADER ? MT_SRTP_TOO_SHORT : MT_SRTP_OK;
+  }
   if (len > INT_MAX || len < RTCP_MIN_HEADER + RTCP_INDEX_WORD + s->tag_len) return MT_SRTP_TOO_SHORT;
   size_t plain_len = len - RTCP_INDEX_WORD - s->tag_len;
   uint8_t *word = packet + (s->gcm ? len - RTCP_INDEX_WORD : plain_len);

@@ -45,6 +45,9 @@ size_t mt_srtp_keying_length(mt_srtp_profile profile);
 
 /* `tx`, `rx`: master key followed by master salt, mt_srtp_keying_length bytes each. NULL on failure. */
 mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
+/* For plain RTP: nothing is encrypted and nobody is authenticated, packets stay as they are. Indices and the RTP replay window work as
+ * ever; RTCP, which has no index then, is not looked at for replays. No DTLS handshake can ask for this. */
+mt_srtp *mt_srtp_new_null(void);
 void mt_srtp_free(mt_srtp *s); /* NULL is allowed; wipes the keys */
 
 /* Encrypt one RTP packet whose header (`header_len` bytes, with CSRCs and extension) and the first `prefix_len` bytes

@@ -78,6 +78,8 @@ typedef struct { /* an SSRC that the client sends */
   mt_srtp_window rtp, rtcp;
   mt_stream *stream; /* NULL: of no producer (any more) */
   bool rtx;
+  bool astray; /* plain RTP: the last packet was far behind, */
+  uint16_t next_astray; /* and this would follow it */
 } mt_source;
 
 typedef struct { /* an SSRC that we send; stays when its consumer goes, so that no index is ever used twice */
@@ -103,6 +105,18 @@ typedef struct {
   uint32_t bitrate;
 } mt_rate; /* bytes counted → bit/s of the last second */
 
+typedef struct { /* one of the two sockets of a plain transport, seen from the core */
+  mt_route route; /* never in mt_core.routes; kind MT_PATH_NONE: the far side's address is not known */
+  bool fixed;     /* it is the only one that packets are taken from */
+} mt_plain_end;
+
+typedef struct {
+  mt_plain_end rtp, rtcp;
+  bool comedia;
+  uint8_t network_count;
+  mt_network networks[MT_MAX_NETWORKS];
+} mt_plain;
+
 struct mt_transport {
   mt_node node;  /* in mt_core.transports */
   mt_list link;  /* in mt_core.all_transports */
@@ -111,6 +125,7 @@ struct mt_transport {
   mt_credentials credentials[2]; /* those in use; those of before a restart */
   mt_route routes[MT_MAX_ROUTES];
   mt_route *selected;
+  mt_plain *plain; /* NULL: ICE and DTLS */
   bool was_connected, silent;
   int64_t heard; /* last authenticated request on any route */
 
@@ -290,6 +305,7 @@ uint32_t mt_rate_update(mt_rate *rate, uint64_t bytes, int64_t elapsed);
 
 /* transport.c */
 void mt_transport_add(mt_core *core, int64_t now, const mt_command *c);
+mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id); /* without credentials; NULL: refused or no memory */
 void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c);
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int64_t now);
 void mt_transport_remove(mt_core *core, mt_transport *t);
@@ -300,13 +316,18 @@ void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now);
 void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
 mt_sender *mt_sender_get(mt_core *core, mt_transport *t, uint32_t ssrc);
 
+/* plain.c */
+void mt_plain_add(mt_core *core, int64_t now, const mt_command *c);
+void mt_plain_connect(mt_core *core, mt_transport *t, const mt_command *c, int64_t now);
+void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
+
 /* receive.c */
-void mt_rtp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
+void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc);
 mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc);
 
 /* rtcp_in.c */
-void mt_rtcp_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
+void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
 
 /* rtcp_out.c */
 void mt_transport_report(mt_core *core, mt_transport *t, int64_t now);

@@ -19,7 +19,7 @@ static uint32_t to_us(double clock_units, uint32_t rate) {
 static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   *out = t->stats;
   if (t->selected) out->path = t->selected->path;
-  out->has_srtp = t->srtp != NULL;
+  out->has_srtp = t->srtp && !t->plain;
   out->max_bitrate = t->max_bitrate;
   out->bitrate_in = t->rate_in.bitrate;
   out->bitrate_out = t->rate_out.bitrate;

@@ -206,10 +206,10 @@ mt_sender *mt_sender_get(mt_core *core, mt_transport *t, uint32_t ssrc) {
 
 /* ---- life ---- */
 
-void mt_transport_add(mt_core *core, int64_t now, const mt_command *c) {
-  if (mt_find_transport(core, c->id)) {
+mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
+  if (mt_find_transport(core, id)) {
     core->counters.commands_refused++;
-    return;
+    return NULL;
   }
   mt_transport *t = calloc(1, sizeof *t);
   bool ok = t != NULL;
@@ -226,9 +226,9 @@ void mt_transport_add(mt_core *core, int64_t now, const mt_command *c) {
       mt_table_free(&t->senders);
     }
     free(t);
-    return;
+    return NULL;
   }
-  t->id = t->stats.id = c->id;
+  t->id = t->stats.id = id;
   t->changes.kind = MT_KIND_TRANSPORT;
   t->dtls_tokens = DTLS_BURST;
   t->dtls_filled = now;
@@ -241,7 +241,12 @@ void mt_transport_add(mt_core *core, int64_t now, const mt_command *c) {
   mt_list_init(&t->consumers);
   mt_list_append(&core->all_transports, &t->link);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
-  credentials_set(core, t, &t->credentials[0], c);
+  return t;
+}
+
+void mt_transport_add(mt_core *core, int64_t now, const mt_command *c) {
+  mt_transport *t = mt_transport_new(core, now, c->id);
+  if (t) credentials_set(core, t, &t->credentials[0], c);
 }
 
 void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c) {
@@ -285,6 +290,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   credentials_drop(core, &t->credentials[1]);
   mt_twcc_free(t);
   mt_srtp_free(t->srtp);
+  free(t->plain);
   free_sources(t);
   for (mt_node *n; (n = mt_table_any(&t->senders));) {
     mt_table_remove(&t->senders, n);
