@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Self
 
 from .records import ConsumerSpec, EngineSettings, Event, ProducerSpec
 
@@ -44,6 +45,22 @@ class _Commands:
         """With its producers and consumers."""
 
     def add_producer(self, producer: int, transport: int, spec: ProducerSpec) -> None: ...
+    def add_mirror(self, producer: int, spec: ProducerSpec) -> None:
+        """A producer of another engine, as it was added there. Its consumers are added here as
+        ever; it is silent until it is relayed, sends no events, and is removed, paused and resumed
+        here like a producer.
+        """
+
+    def relay_producer(self, producer: int, to: Self) -> None:
+        """Send what its mirror on ``to`` wants; the mirror is there already. To a closed engine
+        nothing happens. ValueError when ``to`` is this one.
+        """
+
+    def stop_relaying(self, producer: int, to: Self) -> None:
+        """The mirror falls silent and stays. It ends by itself with the producer, with the mirror
+        and with either engine.
+        """
+
     def set_producer_paused(self, producer: int, paused: bool) -> None: ...
     def remove_producer(self, producer: int) -> None:
         """Its consumers stay, silent, until they are removed."""
@@ -93,6 +110,12 @@ class Core(_Commands):
 
     def tick(self) -> int:
         """When to come again."""
+
+    def cross(self) -> None:
+        """Take what other cores have sent; their own packets and wishes cross only so."""
+
+    def close(self) -> None:
+        """As an engine's end looks to linked cores. Afterwards commands do nothing."""
 
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
     def take_plain_sent(self) -> list[tuple[int, bool, str, int, bytes]]:

@@ -206,6 +206,12 @@ cdef dict _producer_figures(const mt_producer_stats *p):
     }
 
 
+cdef dict _mirror_figures(const mt_producer_stats *p):
+    figures = _producer_figures(p)
+    del figures["transport"], figures["audioLevel"]
+    return figures
+
+
 cdef dict _consumer_figures(const mt_consumer_stats *c):
     return {
         "transport": c.transport,
@@ -238,11 +244,19 @@ cdef dict _figures(const mt_stats *s):
     cdef size_t i
     transports = {str(s.transports[i].id): _transport_figures(&s.transports[i]) for i in range(s.transport_count)}
     producers = {str(s.producers[i].id): _producer_figures(&s.producers[i]) for i in range(s.producer_count)}
+    mirrors = {str(s.mirrors[i].id): _mirror_figures(&s.mirrors[i]) for i in range(s.mirror_count)}
     consumers = {str(s.consumers[i].id): _consumer_figures(&s.consumers[i]) for i in range(s.consumer_count)}
     engine["transports"] = len(transports)
     engine["producers"] = len(producers)
+    engine["mirrors"] = len(mirrors)
     engine["consumers"] = len(consumers)
-    return {"transports": transports, "producers": producers, "consumers": consumers, "engine": engine}
+    return {
+        "transports": transports,
+        "producers": producers,
+        "mirrors": mirrors,
+        "consumers": consumers,
+        "engine": engine,
+    }
 
 
 cdef object _record(const mt_event *e):
@@ -277,9 +291,37 @@ cdef object _record(const mt_event *e):
 # ---- the classes ----
 
 
+cdef uint32_t _relay_slots(object s) except? 0:
+    packets = s.relay_packets
+    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
+        raise ValueError(f"relay_packets: {packets} is no power of two from 16 to 65536")
+    return packets
+
+
 cdef class _Commands:
+    cdef mt_links _links
+    cdef uint32_t _slots
+
+    def __dealloc__(self):
+        mt_links_free(&self._links)
+
+    # Takes over what the command holds, unless it raises.
     cdef int _give(self, mt_command *command) except -1:
         raise NotImplementedError
+
+    # NULL: closed
+    cdef mt_bell *_bell(self) except? NULL:
+        raise NotImplementedError
+
+    cdef int _give_link(self, mt_command_type kind, uint32_t id, mt_link *link) except -1:
+        cdef mt_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.id, c.u.link = kind, id, mt_link_hold(link)
+        try:
+            return self._give(&c)
+        except BaseException:
+            mt_command_release(&c)
+            raise
 
     cdef int _simple(self, mt_command_type kind, uint32_t id, uint64_t number=0) except -1:
         cdef mt_command c
@@ -329,7 +371,7 @@ cdef class _Commands:
         try:
             self._give(&c)
         except BaseException:
-            free(c.u.data.bytes)
+            mt_command_release(&c)
             raise
 
     def add_plain_transport(
@@ -367,6 +409,33 @@ cdef class _Commands:
         c.type, c.id, c.transport = MT_ADD_PRODUCER, producer, transport
         _producer_spec(&c.u.producer_spec, spec)
         self._give(&c)
+
+    def add_mirror(self, uint32_t producer, spec):
+        cdef mt_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.id = MT_ADD_MIRROR, producer
+        _producer_spec(&c.u.producer_spec, spec)
+        self._give(&c)
+
+    def relay_producer(self, uint32_t producer, _Commands to not None):
+        cdef mt_bell *source = self._bell()
+        cdef mt_bell *sink = to._bell()
+        if to is self or type(to) is not type(self):
+            raise ValueError("to: another engine of the same kind")
+        if not source or not sink:
+            return
+        mt_links_prune(&self._links)
+        cdef mt_link *link = mt_links_get(&self._links, source, sink, self._slots)
+        if not link:
+            raise MemoryError
+        to._give_link(MT_ADD_LINK, 0, link)
+        self._give_link(MT_RELAY_PRODUCER, producer, link)
+
+    def stop_relaying(self, uint32_t producer, _Commands to not None):
+        cdef mt_bell *sink = to._bell()
+        cdef mt_link *link = mt_links_find(&self._links, sink) if sink else NULL
+        if link:
+            self._give_link(MT_STOP_RELAYING, producer, link)
 
     def set_producer_paused(self, uint32_t producer, bint paused):
         self._simple(MT_PAUSE_PRODUCER, producer, paused)
@@ -409,6 +478,7 @@ cdef class Engine(_Commands):
         if not 0 <= settings.port <= 65535:
             raise ValueError(f"port: {settings.port}")
         _settings(&s, settings, secrets.randbits(64))
+        self._slots = _relay_slots(settings)
         self.ip = settings.listen_ip
         self._engine = mt_engine_open(&s, ip, settings.port)
         if not self._engine:
@@ -424,6 +494,7 @@ cdef class Engine(_Commands):
         if engine:
             with nogil:
                 mt_engine_close(engine)
+            mt_links_free(&self._links)
 
     cdef int _open(self) except -1:
         if not self._engine:
@@ -433,12 +504,14 @@ cdef class Engine(_Commands):
     cdef int _give(self, mt_command *command) except -1:
         # objects outlive the engine by a moment when a server ends
         if not self._engine:
-            if command.type == MT_SEND_DTLS:
-                free(command.u.data.bytes)
+            mt_command_release(command)
             return 0
         if not mt_engine_command(self._engine, command):
             raise EngineOverloaded("the engine's command ring is full")
         return 0
+
+    cdef mt_bell *_bell(self) except? NULL:
+        return mt_engine_bell(self._engine) if self._engine else NULL
 
     @property
     def port(self):
@@ -454,6 +527,7 @@ cdef class Engine(_Commands):
         cdef mt_event e
         cdef list out = []
         self._open()
+        mt_links_prune(&self._links)
         mt_engine_reset_events(self._engine)
         while mt_engine_next_event(self._engine, &e):
             try:
@@ -468,6 +542,7 @@ cdef class Engine(_Commands):
 
 cdef class Core(_Commands):
     cdef mt_core *_core
+    cdef mt_bell *_own_bell
     cdef uint8_t _buffer[2048]
     cdef public int64_t now
     cdef public bint take_events_in
@@ -484,19 +559,39 @@ cdef class Core(_Commands):
         self._sent, self._plain_sent, self._events = [], [], []
         sink.context = <void *>self
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
+        self._slots = _relay_slots(settings)
+        self._own_bell = mt_bell_new(-1)
         self._core = mt_core_new(&s, &sink)
-        if not self._core:
+        if not self._core or not self._own_bell:
             raise MemoryError
 
     def __dealloc__(self):
-        # freeing sends and tells nothing
+        self._close()
+
+    cdef void _close(self) noexcept:
+        # freeing sends and tells nothing, but to linked cores
         mt_core_free(self._core)
+        mt_bell_drop(self._own_bell)
+        mt_links_free(&self._links)
+        self._core = NULL
+        self._own_bell = NULL
+
+    def close(self):
+        self._close()
+
+    cdef mt_bell *_bell(self) except? NULL:
+        return self._own_bell
 
     cdef int _give(self, mt_command *command) except -1:
-        mt_core_command(self._core, self.now, command)
-        if command.type == MT_SEND_DTLS:
-            free(command.u.data.bytes)
+        if self._core:
+            mt_core_command(self._core, self.now, command)
+        mt_command_release(command)
         return 0
+
+    def cross(self):
+        mt_core_look(self._core)
+        while mt_core_cross(self._core, self.now):
+            pass
 
     def datagram(self, str ip, uint16_t port, bytes data):
         cdef mt_path path

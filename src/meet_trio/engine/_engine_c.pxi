@@ -99,6 +99,10 @@ cdef extern from "c/core.h":
         MT_ADD_PRODUCER
         MT_PAUSE_PRODUCER
         MT_REMOVE_PRODUCER
+        MT_ADD_MIRROR
+        MT_ADD_LINK
+        MT_RELAY_PRODUCER
+        MT_STOP_RELAYING
         MT_ADD_CONSUMER
         MT_PAUSE_CONSUMER
         MT_SET_LAYER
@@ -137,6 +141,9 @@ cdef extern from "c/core.h":
         mt_path rtp
         mt_path rtcp
 
+    ctypedef struct mt_link:
+        pass
+
     ctypedef union command_union:
         mt_ice_spec ice
         mt_srtp_spec srtp
@@ -145,6 +152,7 @@ cdef extern from "c/core.h":
         mt_remote_spec remote
         mt_producer_spec producer_spec
         mt_consumer_spec consumer_spec
+        mt_link *link
         uint64_t number
 
     ctypedef struct mt_command:
@@ -195,6 +203,26 @@ cdef extern from "c/core.h":
     )
     void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
     int64_t mt_core_tick(mt_core *core, int64_t now)
+    void mt_core_look(mt_core *core)
+    bool_t mt_core_cross(mt_core *core, int64_t now)
+    void mt_core_ring(mt_core *core)
+    void mt_command_release(mt_command *command)
+
+
+cdef extern from "c/link.h":
+    ctypedef struct mt_bell:
+        pass
+
+    ctypedef struct mt_links:
+        pass
+
+    mt_bell *mt_bell_new(int fd)
+    void mt_bell_drop(mt_bell *bell)
+    mt_link *mt_link_hold(mt_link *link)
+    mt_link *mt_links_get(mt_links *links, mt_bell *source, mt_bell *sink, uint32_t slots)
+    mt_link *mt_links_find(const mt_links *links, const mt_bell *sink)
+    void mt_links_prune(mt_links *links)
+    void mt_links_free(mt_links *links)
 
 
 cdef extern from "c/srtp.h":
@@ -278,9 +306,11 @@ cdef extern from "c/stats.h":
         uint64_t buffers_used
         size_t transport_count
         size_t producer_count
+        size_t mirror_count
         size_t consumer_count
         mt_transport_stats *transports
         mt_producer_stats *producers
+        mt_producer_stats *mirrors
         mt_consumer_stats *consumers
 
     const char *const mt_counter_names[1]
@@ -295,6 +325,7 @@ cdef extern from "c/thread.h":
     mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port)
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
+    mt_bell *mt_engine_bell(mt_engine *engine)
     int mt_engine_event_fd(const mt_engine *engine)
     bool_t mt_engine_command(mt_engine *engine, const mt_command *command)
     void mt_engine_reset_events(mt_engine *engine)

@@ -18,6 +18,7 @@ class EngineSettings:
     a power of two. ``dtls_per_second``: DTLS datagrams of one transport that are handed up.
     ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a missing
     packet may be late by ``nack_delay``, then it is asked for ``nack_tries`` times.
+    ``relay_packets``: how many may be on their way to one other engine; a power of two.
     ``layer_silence``: a simulcast layer without packets for that long is not arriving.
     """
 
@@ -32,6 +33,7 @@ class EngineSettings:
     nack_interval: float = 0.05
     nack_tries: int = 10
     layer_silence: float = 1.5
+    relay_packets: int = 1024
 
 
 @attrs.frozen
@@ -172,7 +174,8 @@ class ConsumerScore:
 
 @attrs.frozen
 class StatsReady:
-    """``stats``: ``transports``, ``producers``, ``consumers`` by id (as text), and ``engine``."""
+    """``stats``: ``transports``, ``producers``, ``mirrors`` (of other engines' producers),
+    ``consumers`` by id (as text), and ``engine``."""
 
     token: int
     stats: dict[str, object]

@@ -5,6 +5,7 @@
  */
 #include "state.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +101,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->settings = *settings;
   core->sink = *sink;
   core->random = settings->seed;
-  mt_list *lists[] = {&core->all_transports, &core->changed, &core->nacking, &core->wanting, &core->feeding};
+  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking, &core->wanting, &core->feeding};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   bool ok = true;
@@ -112,6 +113,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
 
 void mt_core_free(mt_core *core) {
   if (!core) return;
+  mt_core_leave_links(core);
+  MT_EACH(item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, link));
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
@@ -210,7 +213,11 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_SET_MAX_BITRATE:
   case MT_ADD_PLAIN_TRANSPORT:
   case MT_CONNECT_PLAIN: known = command_to_transport(core, now, c); break;
-  case MT_ADD_PRODUCER: mt_producer_add(core, c); break;
+  case MT_ADD_PRODUCER:
+  case MT_ADD_MIRROR: mt_producer_add(core, c); break;
+  case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
+  case MT_RELAY_PRODUCER: mt_relay_start(core, c, now); break;
+  case MT_STOP_RELAYING: mt_relay_stop(core, c); break;
   case MT_PAUSE_PRODUCER:
   case MT_REMOVE_PRODUCER:
   case MT_REQUEST_KEYFRAME: known = command_to_producer(core, now, c); break;
@@ -225,6 +232,19 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     break;
   }
   if (!known) core->counters.commands_for_unknown_ids++;
+}
+
+void mt_command_release(mt_command *c) {
+  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);
+  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
+}
+
+/* The other end of a link is to hear that this one has never been held. */
+void mt_command_discard(mt_command *c) {
+  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
+  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);
+  mt_command_release(c);
 }
 
 /* ---- events ---- */
@@ -307,6 +327,8 @@ static bool offer_events(mt_core *core, int64_t now) {
 /* ---- time ---- */
 
 static void round_of_all(mt_core *core, int64_t now) {
+  mt_links_round(core);
+  MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
   MT_EACH(item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, link);
     mt_transport_check_consent(core, t, now);
@@ -319,6 +341,7 @@ static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t mt_core_tick(mt_core *core, int64_t now) {
   if (now < core->next_tick) return core->next_tick;
+  core->last_now = now;
   if (now >= core->next_round) {
     core->next_round = now + ROUND_US;
     round_of_all(core, now);

@@ -6,6 +6,7 @@
  *   transport   a client's path for media: ICE-lite credentials, the addresses that proved them, SRTP keys; or plain RTP
  *   producer    what a client sends: one to four streams (simulcast), found by SSRC, MID + RID, MID + repaired RID
  *   consumer    a producer's stream on its way to another client: rewritten SSRC, sequence numbers, timestamps, extensions
+ *   mirror      a producer of another engine, filled through a link (link.h)
  *
  * Ids are given out by the caller, one space for each kind. A command for an id that does not exist is counted and has
  * no other effect: objects may go at any moment, a command may have been on its way.
@@ -109,6 +110,10 @@ typedef enum {
   MT_ADD_PRODUCER,    /* producer */
   MT_PAUSE_PRODUCER,  /* number: bool */
   MT_REMOVE_PRODUCER,
+  MT_ADD_MIRROR,     /* id: a producer of another engine; producer */
+  MT_ADD_LINK,       /* link: this engine is its sink */
+  MT_RELAY_PRODUCER, /* link: this engine is its source */
+  MT_STOP_RELAYING,  /* link */
   MT_ADD_CONSUMER,   /* consumer */
   MT_PAUSE_CONSUMER, /* number: bool */
   MT_SET_LAYER,      /* number: highest spatial layer to forward */
@@ -132,6 +137,8 @@ typedef struct {
   uint8_t *bytes;
   size_t len;
 } mt_data;
+
+typedef struct mt_link mt_link; /* link.h */
 
 typedef struct {
   uint8_t family; /* 4 or 6 */
@@ -162,9 +169,13 @@ typedef struct {
     mt_remote_spec remote;
     mt_producer_spec producer_spec;
     mt_consumer_spec consumer_spec;
+    mt_link *link; /* a reference of the command's own */
     uint64_t number;
   } u;
 } mt_command;
+
+void mt_command_release(mt_command *c); /* what it holds, after it was applied */
+void mt_command_discard(mt_command *c); /* the same, for an engine that has closed before */
 
 typedef enum {
   MT_EVENT_ICE_CONNECTED = 1, /* id: transport; path */
@@ -212,5 +223,12 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
 void mt_core_command(mt_core *core, int64_t now, const mt_command *command);
 /* Do what time asks for and offer waiting events; returns when to come again. Cheap when nothing is due. */
 int64_t mt_core_tick(mt_core *core, int64_t now);
+
+/* Other engines: look at what has come, then apply all commands, then take what was seen (true: there is more of it). */
+void mt_core_look(mt_core *core);
+bool mt_core_cross(mt_core *core, int64_t now);
+bool mt_core_idle(mt_core *core);        /* nothing has come */
+void mt_core_ring(mt_core *core);        /* wake those whom something was sent to; after each batch */
+void mt_core_leave_links(mt_core *core); /* closes this end of all links, as mt_core_free does too */
 
 #endif

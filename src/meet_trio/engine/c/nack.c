@@ -72,12 +72,6 @@ void mt_missing_clear(mt_stream *s) {
 
 /* ---- NACK ---- */
 
-static bool anybody_listens(const mt_stream *s) {
-  MT_EACH(item, &s->producer->consumers)
-    if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
-  return false;
-}
-
 static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, unsigned count) {
   mt_transport *t = s->producer->transport;
   uint8_t *out = core->sink.reserve(core->sink.context);
@@ -92,7 +86,7 @@ static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
   int64_t interval = (int64_t)settings->nack_interval_ms * MT_MS;
   if (s->rtt_us + 10 * MT_MS > interval) interval = s->rtt_us + 10 * MT_MS;
   if (interval > MT_SECOND / 3) interval = MT_SECOND / 3;
-  bool ask = s->producer->spec.nack && anybody_listens(s), gave_up = false;
+  bool ask = s->producer->spec.nack && mt_stream_listened(s), gave_up = false;
   uint16_t sequences[MT_MAX_MISSING];
   unsigned count = 0;
   uint32_t kept = 0;
@@ -117,7 +111,7 @@ static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
   s->missing_count = kept;
   if (!kept) mt_list_remove(&s->nacking);
   if (count) send_nack(core, s, sequences, count);
-  if (gave_up && s->producer->spec.video && anybody_listens(s)) mt_want_keyframe(core, s, now);
+  if (gave_up && s->producer->spec.video && mt_stream_listened(s)) mt_want_keyframe(core, s, now);
   return next;
 }
 
@@ -144,6 +138,14 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   const mt_producer *p = s->producer;
   mt_transport *t = p->transport;
   if (s->keyframe_asked && now < s->keyframe_asked + keyframe_interval(core, s, now)) return;
+  if (p->mirror) {
+    bool listened = mt_stream_listened(s);
+    if (!mt_mirror_wish_keyframe(s->producer, s, listened)) return;
+    s->keyframe_asked = now;
+    s->stats.plis++;
+    if (!listened) mt_keyframe_came(s); /* it will not come here */
+    return;
+  }
   uint8_t *out = core->sink.reserve(core->sink.context);
   size_t cap = MT_DATAGRAM_MAX - MT_SRTCP_MAX_OVERHEAD;
   size_t n = p->spec.pli || !p->spec.fir
@@ -163,6 +165,7 @@ void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
 
 void mt_keyframe_came(mt_stream *s) {
   s->keyframe_wanted = s->keyframe_demanded = false;
+  if (s->producer->mirror) s->keyframe_asked = 0; /* how often a client is asked is the other engine's to limit */
   mt_list_remove(&s->wanting);
 }
 
@@ -170,14 +173,15 @@ int64_t mt_keyframe_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
   MT_EACH(item, &core->wanting) {
     mt_stream *s = MT_OF(item, mt_stream, wanting);
-    if (!s->started || s->producer->paused) continue; /* its first packet comes back to this */
-    if (!s->keyframe_demanded && !anybody_listens(s)) {
+    const mt_producer *p = s->producer;
+    if (p->paused || (p->mirror ? !p->link : !s->started)) continue; /* its first packet comes back to this */
+    if (!s->keyframe_demanded && !mt_stream_listened(s)) {
       mt_keyframe_came(s); /* nobody waits for it any more */
       continue;
     }
     ask_for_keyframe(core, s, now);
     int64_t due = s->keyframe_asked + keyframe_interval(core, s, now);
-    if (due < next) next = due;
+    if (s->keyframe_wanted && due < next) next = due;
   }
   return next;
 }

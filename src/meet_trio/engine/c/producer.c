@@ -23,8 +23,9 @@ static void take_transport_settings(mt_core *core, mt_transport *t, const mt_pro
 }
 
 void mt_producer_add(mt_core *core, const mt_command *c) {
-  mt_transport *t = mt_find_transport(core, c->transport);
-  if (!t) {
+  bool mirror = c->type == MT_ADD_MIRROR;
+  mt_transport *t = mirror ? NULL : mt_find_transport(core, c->transport);
+  if (!t && !mirror) {
     core->counters.commands_for_unknown_ids++;
     return;
   }
@@ -39,6 +40,7 @@ void mt_producer_add(mt_core *core, const mt_command *c) {
   }
   p->id = c->id;
   p->transport = t;
+  p->mirror = mirror;
   p->spec = c->u.producer_spec;
   p->paused = p->spec.paused;
   p->changes.kind = MT_KIND_PRODUCER;
@@ -46,9 +48,11 @@ void mt_producer_add(mt_core *core, const mt_command *c) {
   mt_list_init(&p->in_transport);
   mt_list_init(&p->changes.link);
   mt_list_init(&p->consumers);
+  mt_list_init(&p->relays);
+  mt_list_init(&p->in_link);
   for (unsigned kind = 0; kind < MT_EXT_COUNT; kind++)
     if (p->spec.ext_ids[kind]) p->ext_kind[p->spec.ext_ids[kind]] = (uint8_t)(kind + 1);
-  mt_list_append(&t->producers, &p->in_transport);
+  mt_list_append(mirror ? &core->mirrors : &t->producers, &p->in_transport);
   mt_table_insert(&core->producers, &p->node, mt_hash64(p->id));
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     if (mt_stream_init(core, &p->streams[i], p, i)) continue;
@@ -56,10 +60,12 @@ void mt_producer_add(mt_core *core, const mt_command *c) {
     mt_producer_remove(core, p);
     return;
   }
-  take_transport_settings(core, t, &p->spec);
+  if (!mirror) take_transport_settings(core, t, &p->spec);
 }
 
 void mt_producer_remove(mt_core *core, mt_producer *p) {
+  mt_producer_end_relays(core, p);
+  if (p->mirror) mt_mirror_leave(p);
   MT_EACH(item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     mt_consumer_halt(core, c);

@@ -47,6 +47,7 @@ static const mt_rtp_ext *extension(const mt_producer *p, const mt_rtp *h, mt_ext
 
 static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int64_t now) {
   mt_source **place = rtx ? &s->rtx : &s->main;
+  if (!rtx) s->stats.ssrc = source->ssrc;
   if (*place) {
     (*place)->stream = NULL;
     if (!rtx) mt_stream_reset(core, s, now);
@@ -54,11 +55,7 @@ static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int
   *place = source;
   source->stream = s;
   source->rtx = rtx;
-  if (rtx) {
-    s->stats.rtx_ssrc = source->ssrc;
-    return;
-  }
-  s->stats.ssrc = source->ssrc;
+  if (rtx) s->stats.rtx_ssrc = source->ssrc;
 }
 
 static bool find_by_announced_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {

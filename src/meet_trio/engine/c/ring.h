@@ -36,6 +36,23 @@ static inline bool mt_ring_put(mt_ring *r, const void *item) {
   return true;
 }
 
+/* The place of the next item, to be filled where it lies and put by mt_ring_commit; NULL: no more than `spare` are free. */
+static inline void *mt_ring_reserve(mt_ring *r, uint32_t spare) {
+  uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+  uint32_t used = tail - atomic_load_explicit(&r->head, memory_order_acquire);
+  return used + spare > r->mask ? NULL : r->items + (size_t)(tail & r->mask) * r->size;
+}
+
+static inline void mt_ring_commit(mt_ring *r) {
+  atomic_store_explicit(&r->tail, atomic_load_explicit(&r->tail, memory_order_relaxed) + 1, memory_order_release);
+}
+
+/* How many items there are, for either side: at least as many for the taker, at most as many for the putter. */
+static inline uint32_t mt_ring_count(mt_ring *r) {
+  uint32_t head = atomic_load_explicit(&r->head, memory_order_acquire);
+  return atomic_load_explicit(&r->tail, memory_order_acquire) - head;
+}
+
 /* The oldest item, which stays in the ring until mt_ring_pop; NULL: none. */
 static inline void *mt_ring_peek(mt_ring *r) {
   uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);

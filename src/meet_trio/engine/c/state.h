@@ -6,6 +6,8 @@
  *            │              ├─ consumers    by SSRC and RTX SSRC, for RTCP
  *            │              └─ senders      SSRCs that we ever sent: the next SRTP index
  *            ├─ producers ── consumers of each (which live in other transports)
+ *            ├─ mirrors ───── streams, filled by other engines
+ *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
  *            └─ lists of what has something to do: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc)
  *
  * An object that goes takes itself out of every table and list, so that no pointer outlives it.
@@ -14,6 +16,7 @@
 #define MT_STATE_H
 
 #include "core.h"
+#include "link.h"
 #include "list.h"
 #include "packet.h"
 #include "rtcp.h"
@@ -188,12 +191,20 @@ struct mt_stream {
   mt_stream_stats stats;
 };
 
+typedef struct { /* a producer's way to one other engine */
+  mt_list in_producer, in_link;
+  mt_producer *producer;
+  mt_link *link;
+  uint8_t listened; /* encodings that somebody listens to over there, as bits */
+  uint8_t lost;     /* encodings of which packets found the ring full */
+} mt_relay;
+
 struct mt_producer {
   mt_node node;
-  mt_list in_transport;
+  mt_list in_transport; /* or mt_core.mirrors */
   mt_changes changes;
   uint32_t id;
-  mt_transport *transport;
+  mt_transport *transport; /* NULL: a mirror */
   mt_producer_spec spec;
   uint8_t ext_kind[256]; /* id → mt_ext_kind + 1 */
   bool paused;
@@ -202,6 +213,13 @@ struct mt_producer {
   int64_t level_due;
   int32_t level_sum, level_count, level_told;
   int64_t level_heard;
+  mt_list relays;
+
+  bool mirror;
+  mt_link *link; /* NULL: nothing comes (yet, or any more) */
+  mt_list in_link;
+  uint8_t listened; /* what the source was told */
+  int64_t rates_due;
 };
 
 /* ---- consumers ---- */
@@ -283,7 +301,8 @@ struct mt_core {
   mt_sink sink;
   uint64_t random;
   mt_table transports, producers, consumers, ufrags, routes;
-  mt_list all_transports;
+  mt_list all_transports, mirrors, links;
+  int64_t last_now; /* for what ends with a link */
   mt_list changed, nacking, wanting, feeding;
   int64_t next_tick, next_round;
   mt_pool pool;
@@ -349,6 +368,9 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now);
 void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now);
 uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence);
+bool mt_stream_listened(const mt_stream *s); /* by a consumer, or by another engine */
+void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now);
+void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now); /* a mirror's encoding arrives */
 
 /* nack.c */
 bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, int64_t now); /* false: too many */
@@ -370,6 +392,29 @@ void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t
 void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now);
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_producer_level(mt_core *core, mt_producer *p, uint8_t extension, int64_t now);
+
+/* cross.c */
+void mt_link_join(mt_core *core, mt_link *link, mt_side side);
+void mt_links_round(mt_core *core);
+
+/* relay.c */
+void mt_relay_start(mt_core *core, const mt_command *c, int64_t now);
+void mt_relay_stop(mt_core *core, const mt_command *c);
+void mt_relay_end(mt_relay *r);
+void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived, bool was_arriving);
+void mt_relay_state(mt_core *core, mt_stream *s);
+bool mt_relay_listens(const mt_stream *s);
+void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now);
+void mt_producer_end_relays(mt_core *core, mt_producer *p);
+void mt_relays_end(mt_link_end *end);
+
+/* mirror.c */
+void mt_mirror_listen(mt_consumer *c); /* it may listen to more than before */
+bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened); /* false: not now */
+void mt_mirror_leave(mt_producer *m);
+void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now);
+void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now);
+void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now);
 
 /* consumer.c */
 void mt_consumer_add(mt_core *core, int64_t now, const mt_command *c);

@@ -26,7 +26,8 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
 }
 
 static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
-  *out = (mt_producer_stats){.id = p->id, .transport = p->transport->id, .video = p->spec.video, .paused = p->paused};
+  *out = (mt_producer_stats){.id = p->id, .video = p->spec.video, .paused = p->paused};
+  if (p->transport) out->transport = p->transport->id;
   out->audio_level = p->level_told;
   out->stream_count = p->spec.encoding_count;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
@@ -60,14 +61,17 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
   /* one more of each: calloc(0) may give NULL */
   out->transports = calloc(core->transports.count + 1, sizeof *out->transports);
   out->producers = calloc(core->producers.count + 1, sizeof *out->producers);
+  out->mirrors = calloc(core->producers.count + 1, sizeof *out->mirrors);
   out->consumers = calloc(core->consumers.count + 1, sizeof *out->consumers);
-  if (!out->transports || !out->producers || !out->consumers) {
+  if (!out->transports || !out->producers || !out->mirrors || !out->consumers) {
     mt_stats_free(out);
     return NULL;
   }
   out->counters = core->counters;
   out->buffers = core->pool.count;
   out->buffers_used = core->pool.used;
+  MT_EACH(item, &core->mirrors)
+    take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
   MT_EACH(item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, link);
     take_transport(t, &out->transports[out->transport_count++]);
@@ -82,6 +86,7 @@ void mt_stats_free(mt_stats *stats) {
   if (!stats) return;
   free(stats->transports);
   free(stats->producers);
+  free(stats->mirrors);
   free(stats->consumers);
   free(stats);
 }

@@ -15,6 +15,7 @@
   X(dropped_no_keys) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
   X(dropped_rtp_too_many_sources) X(dropped_rtp_duplicate) X(dropped_rtp_too_large) X(dropped_rtp_paused) X(dropped_rtx_unwanted) \
   X(dropped_rtcp_malformed) X(dropped_rtcp_unauthentic) X(dropped_no_memory) X(dropped_no_path) \
+  X(relay_packets_out) X(relay_bytes_out) X(relay_packets_in) X(relay_bytes_in) X(dropped_relay_full) X(dropped_relay_unknown) \
   X(rtp_forwarded) X(retransmissions) X(retransmissions_missed) X(commands) X(commands_for_unknown_ids) X(commands_refused)
 
 typedef struct {
@@ -46,7 +47,7 @@ typedef struct {
 } mt_stream_stats;
 
 typedef struct {
-  uint32_t id, transport;
+  uint32_t id, transport; /* a mirror's transport is another engine's, and 0 */
   bool video, paused;
   int32_t audio_level;
   uint8_t stream_count;
@@ -66,9 +67,9 @@ typedef struct {
 typedef struct {
   mt_counters counters;
   uint64_t buffers, buffers_used; /* packet buffers of the history */
-  size_t transport_count, producer_count, consumer_count;
+  size_t transport_count, producer_count, mirror_count, consumer_count;
   mt_transport_stats *transports;
-  mt_producer_stats *producers;
+  mt_producer_stats *producers, *mirrors;
   mt_consumer_stats *consumers;
 } mt_stats;
 

@@ -21,8 +21,9 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
   s->stats.rid = p->spec.encodings[index].rid;
-  s->missing = calloc(MT_MAX_MISSING, sizeof *s->missing);
-  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && s->missing;
+  if (!p->mirror) s->missing = calloc(MT_MAX_MISSING, sizeof *s->missing); /* a mirror waits for nothing */
+  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) &&
+         (p->mirror || s->missing);
 }
 
 void mt_stream_free(mt_core *core, mt_stream *s) {
@@ -40,13 +41,18 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->started = s->has_sr = s->has_transit = false;
   s->jitter = 0;
   s->last_arrival = 0;
+  s->base = s->highest = 0;
   s->received = s->reported_expected = s->reported_received = 0;
   mt_missing_clear(s);
   mt_history_clear(&s->history, &core->pool);
-  MT_EACH(item, &s->producer->consumers) {
-    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
-    if (mt_consumer_listens(c, s)) mt_want_keyframe(core, s, now);
-  }
+  if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
+  mt_relay_state(core, s);
+}
+
+bool mt_stream_listened(const mt_stream *s) {
+  MT_EACH(item, &s->producer->consumers)
+    if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
+  return mt_relay_listens(s);
 }
 
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
@@ -149,6 +155,7 @@ static void begin(mt_core *core, mt_stream *s, uint64_t sequence) {
   s->base = sequence;
   s->highest = sequence;
   mt_change(core, &s->producer->changes, (uint32_t)MT_CHANGED_STARTED << s->index);
+  mt_relay_state(core, s);
 }
 
 /* Is this packet to be taken? Moves `highest` and the list of missing ones. */
@@ -177,6 +184,21 @@ static void note_keyframe(mt_stream *s, const mt_packet *p) {
   }
 }
 
+/* Layers are chosen before the packet is sent. */
+static void came_back(mt_core *core, mt_stream *s, int64_t now) {
+  if (s->keyframe_wanted) mt_due(core, now);
+  mt_producer_choose_layers(core, s->producer, false, now);
+}
+
+/* Into the history, and on its way. */
+static bool keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, int64_t now) {
+  if (!was_arriving) came_back(core, s, now);
+  if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
+  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return false;
+  mt_producer_forward(core, s, p, now);
+  return true;
+}
+
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
@@ -200,13 +222,34 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return;
-  if (!was_arriving) {
-    if (s->keyframe_wanted) mt_due(core, now);
-    mt_producer_choose_layers(core, producer, false, now);
+  if (keep_and_forward(core, s, p, was_arriving, now))
+    mt_relay_packet(core, s, p, !recovered && payload_len, was_arriving);
+}
+
+/* ---- mirrors ---- */
+
+void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now) {
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  s->started = true;
+  note_arrival(s, marker, now);
+  if (!was_arriving) came_back(core, s, now);
+}
+
+/* The engine that has the client took this packet once, so it is new here too. */
+void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now) {
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  s->started = true;
+  if (arrived) note_arrival(s, from->marker, now);
+  s->stats.packets++;
+  s->stats.bytes += from->payload_len;
+  if (from->sequence > s->highest) s->highest = from->sequence;
+  mt_packet *p = mt_pool_get(&core->pool);
+  if (!p) {
+    core->counters.dropped_no_memory++;
+    return;
   }
-  if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
-  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
-  mt_producer_forward(core, s, p, now);
+  memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
+  keep_and_forward(core, s, p, was_arriving, now);
 }
 
 /* RFC 3550 appendix A.3 */

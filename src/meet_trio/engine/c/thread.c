@@ -8,12 +8,12 @@
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "thread.h"
 
+#include "link.h"
 #include "ring.h"
 #include "stats.h"
 #include "udp.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -34,6 +34,7 @@ struct mt_engine {
   mt_udp *udp;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
+  mt_bell *bell; /* rings command_fd */
   mt_ring commands, events;
   _Atomic bool stop;
   _Atomic bool told; /* event_fd is written and not yet reset */
@@ -95,18 +96,13 @@ static void read_fd(int fd) {
   (void)n;
 }
 
-static void release_command(mt_command *c) {
-  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
-  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
-}
-
 /* True: there are more. */
 static bool apply_commands(mt_engine *e, int64_t now) {
   for (unsigned i = 0; i < COMMANDS_PER_TURN; i++) {
     mt_command *c = mt_ring_peek(&e->commands);
     if (!c) return false;
     mt_core_command(e->core, now, c);
-    release_command(c);
+    mt_command_release(c);
     mt_ring_pop(&e->commands);
   }
   return true;
@@ -126,6 +122,7 @@ static bool receive(mt_engine *e, const char **failure) {
       mt_core_datagram(e->core, now, &from, data, len);
     }
     mt_udp_flush(e->udp);
+    mt_core_ring(e->core);
     if (n < MT_UDP_BATCH) return false;
   }
   return true;
@@ -144,6 +141,12 @@ static int timeout_ms(int64_t deadline, bool more) {
   return wait > 1000000 ? 1000 : (int)((wait + 999) / 1000);
 }
 
+/* Nothing is missed: whoever sends to this engine after it has looked will ring. */
+static bool may_sleep(mt_engine *e) {
+  atomic_exchange(&e->bell->asleep, true);
+  return mt_core_idle(e->core);
+}
+
 static void *run(void *context) {
   mt_engine *e = context;
   const char *failure = NULL;
@@ -151,16 +154,22 @@ static void *run(void *context) {
   bool more = false;
   while (!atomic_load(&e->stop) && !failure) {
     struct epoll_event ready[2];
+    more = !may_sleep(e) || more;
     int n = epoll_wait(e->epoll_fd, ready, 2, timeout_ms(deadline, more));
+    atomic_store(&e->bell->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     for (int i = 0; i < n; i++)
       if (ready[i].data.fd == e->command_fd) read_fd(e->command_fd);
+    mt_core_look(e->core);
     more = apply_commands(e, now_us());
+    if (!more) more = mt_core_cross(e->core, now_us());
     more = receive(e, &failure) || more;
     deadline = mt_core_tick(e->core, now_us());
     mt_udp_flush(e->udp);
+    mt_core_ring(e->core);
     tell_python(e);
   }
+  mt_core_leave_links(e->core);
   if (failure) {
     mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
     while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(10000); /* Python is to hear of this */
@@ -196,6 +205,8 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const char *ip, ui
   e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   e->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (e->epoll_fd < 0 || e->command_fd < 0 || e->event_fd < 0) return false;
+  e->bell = mt_bell_new(e->command_fd);
+  if (!e->bell) return false;
   errno = ENOMEM;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
@@ -226,7 +237,7 @@ void mt_engine_close(mt_engine *e) {
     pthread_join(e->thread, NULL);
   }
   mt_core_free(e->core);
-  for (mt_command *c; e->commands.items && (c = mt_ring_peek(&e->commands)); mt_ring_pop(&e->commands)) release_command(c);
+  for (mt_command *c; e->commands.items && (c = mt_ring_peek(&e->commands)); mt_ring_pop(&e->commands)) mt_command_discard(c);
   for (mt_event *v; e->events.items && (v = mt_ring_peek(&e->events)); mt_ring_pop(&e->events)) mt_event_release(v);
   mt_ring_free(&e->commands);
   mt_ring_free(&e->events);
@@ -234,10 +245,13 @@ void mt_engine_close(mt_engine *e) {
   close_fd(e->epoll_fd);
   close_fd(e->command_fd);
   close_fd(e->event_fd);
+  mt_bell_drop(e->bell);
   free(e);
 }
 
 uint16_t mt_engine_port(const mt_engine *e) { return mt_udp_port(e->udp); }
+
+mt_bell *mt_engine_bell(mt_engine *e) { return e->bell; }
 
 int mt_engine_event_fd(const mt_engine *e) { return e->event_fd; }
 

@@ -7,15 +7,17 @@
 #define MT_THREAD_H
 
 #include "core.h"
+#include "link.h"
 
 typedef struct mt_engine mt_engine;
 
 mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port); /* NULL with errno set */
 void mt_engine_close(mt_engine *e); /* stops and joins the thread, drops what waits */
 uint16_t mt_engine_port(const mt_engine *e);
+mt_bell *mt_engine_bell(mt_engine *e);      /* by which other engines wake this one */
 int mt_engine_event_fd(const mt_engine *e); /* readable when events wait */
 
-/* False: the ring is full, nothing was done. `u.data.bytes` (malloc'ed) is the engine's when it is true. */
+/* False: the ring is full, nothing was done. What the command holds is the engine's when it is true. */
 bool mt_engine_command(mt_engine *e, const mt_command *command);
 
 /* First reset, then take until there is none. `data` of an event is the caller's: give it back. */

@@ -1,0 +1,157 @@
+"""Several engines on real sockets and threads: the way from one to another, and their ends."""
+
+import itertools
+import secrets
+import select
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pylibsrtp
+import pytest
+from pylibsrtp import Policy
+from support.engine_world import PROFILES, VIEWED, Camera, of, video
+
+from meet_trio.engine import ConsumerSpec, Engine, EngineSettings, StatsReady
+from meet_trio.wire.demux import DatagramKind, classify
+from meet_trio.wire.rtcp import Pli, RtcpPacket, parse_rtcp_untrusted
+from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from meet_trio.wire.stun import binding_request, build_stun
+
+PROFILE = 0x0007
+numbers = itertools.count(1)
+
+
+@attrs.define(eq=False)
+class SocketClient:
+    """One transport's far side, on a socket."""
+
+    engine: Engine
+    number: int = attrs.field(factory=lambda: next(numbers))
+    sock: socket.socket = attrs.field(init=False)
+    tx: pylibsrtp.Session = attrs.field(init=False)
+    rx: pylibsrtp.Session = attrs.field(init=False)
+    rtp: list[RtpPacket] = attrs.field(factory=list)
+    rtcp: list[RtcpPacket] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        name, length = PROFILES[PROFILE]
+        ours, theirs = secrets.token_bytes(length), secrets.token_bytes(length)
+        self.tx = pylibsrtp.Session(
+            Policy(key=ours, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=name)
+        )
+        self.rx = pylibsrtp.Session(
+            Policy(key=theirs, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=name)
+        )
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.settimeout(5)
+        self.sock.connect(("127.0.0.1", self.engine.port))
+        ufrag, password = f"u{self.number}", f"password-of-{self.number}"
+        self.engine.add_transport(self.number, ufrag, password)
+        request = binding_request(
+            remote_ufrag=ufrag, local_ufrag="theirs", tie_breaker=1, nominate=True
+        )
+        self.sock.send(build_stun(request, password))
+        assert classify(self.sock.recv(2048)) is DatagramKind.STUN
+        self.engine.set_srtp(self.number, PROFILE, theirs, ours)
+
+    def send(self, *packets: RtpPacket) -> None:
+        for packet in packets:
+            self.sock.send(self.tx.protect(build_rtp(packet)))
+
+    def receive(self) -> None:
+        """The next datagram; fails after a while."""
+        data = self.sock.recv(2048)
+        match classify(data):
+            case DatagramKind.RTP:
+                self.rtp.append(parse_rtp_untrusted(self.rx.unprotect(data)))
+            case DatagramKind.RTCP:
+                self.rtcp.extend(parse_rtcp_untrusted(self.rx.unprotect_rtcp(data)))
+
+    def produce(self) -> int:
+        producer = next(numbers)
+        self.engine.add_producer(producer, self.number, video())
+        return producer
+
+    def consume(self, producer: int) -> int:
+        """The SSRC."""
+        consumer = next(numbers)
+        spec = ConsumerSpec(
+            ssrc=consumer + 50_000,
+            rtx_ssrc=consumer + 60_000,
+            payload_type=101,
+            rtx_payload_type=102,
+            mid=str(consumer),
+            cname="publisher",
+            header_extensions=VIEWED,
+            nack=True,
+            pli=True,
+            fir=True,
+            paused=False,
+        )
+        self.engine.add_consumer(consumer, self.number, producer, spec)
+        return consumer + 50_000
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+@pytest.fixture
+def engines() -> Iterator[list[Engine]]:
+    engines = [Engine(EngineSettings()) for _ in range(3)]
+    yield engines
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture
+def clients(engines: list[Engine]) -> Iterator[list[SocketClient]]:
+    clients = [SocketClient(engine) for engine in engines]
+    yield clients
+    for client in clients:
+        client.close()
+
+
+def mirror(producer: int, source: Engine, *sinks: Engine) -> None:
+    for sink in sinks:
+        sink.add_mirror(producer, video())
+        source.relay_producer(producer, sink)
+
+
+def stats(engine: Engine) -> dict[str, Any]:
+    engine.request_stats(1)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        select.select([engine.event_fd], [], [], 1)
+        for event in engine.read_events():
+            if isinstance(event, StatsReady):
+                return dict(event.stats)
+    pytest.fail("no stats")
+
+
+def test_packets_reach_viewers_of_other_engines(
+    engines: list[Engine], clients: list[SocketClient]
+) -> None:
+    alice, *viewers = clients
+    producer = alice.produce()
+    mirror(producer, *engines)
+    ssrcs = [viewer.consume(producer) for viewer in viewers]
+    camera = Camera()
+    alice.send(*camera.frame())
+    while not any(isinstance(p, Pli) for p in alice.rtcp):
+        alice.receive()  # the wish of a viewer of another engine
+    alice.send(*camera.frame(key=True))
+    for _ in range(20):
+        alice.send(*camera.frame())
+    for viewer, ssrc in zip(viewers, ssrcs, strict=True):
+        while len(of(viewer.rtp, ssrc)) < 42:
+            viewer.receive()
+        first = viewer.rtp[0].sequence_number
+        found = [(p.sequence_number - first) & 0xFFFF for p in of(viewer.rtp, ssrc)]
+        assert found == list(range(42))
+    crossed = stats(engines[0])["engine"]["relay_packets_out"]
+    assert 2 * 42 <= crossed <= 2 * 44  # the first frame may have come before anybody listened
+    taken = [stats(engine)["engine"]["relay_packets_in"] for engine in engines[1:]]
+    assert sum(taken) == crossed
