@@ -8,9 +8,10 @@ that has deadlines; the last resort is the shield's own.
 The only place that reads ``Settings``; everything below is handed the values it needs.
 """
 
+import itertools
 import signal
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -93,8 +94,10 @@ async def _serve_shielded(
             for listener in listeners:
                 stack.push_async_callback(listener.aclose)
             bridge = await stack.enter_async_context(open_bridge())
+            numbers = itertools.count(1)
             hosts = [
-                await _open_host(stack, settings, index) for index in range(settings.media.workers)
+                await _open_host(stack, settings, index, numbers)
+                for index in range(settings.media.workers)
             ]
             nursery = await stack.enter_async_context(trio.open_nursery())
             await _run_parts(settings, listeners, bridge, hosts, nursery, stop, whole, task_status)
@@ -125,9 +128,7 @@ async def _run_parts(
     )
     announced = AnnouncedAddresses(settings.media.announced_address, settings.media.listen_ip)
     registry = Registry(
-        hosts,
-        partial(_surroundings, settings, bridge, outbox, announced),
-        max_rooms=settings.limits.rooms,
+        _surroundings(settings, hosts, bridge, outbox, announced), max_rooms=settings.limits.rooms
     )
     api = HttpApi(
         registry,
@@ -169,14 +170,16 @@ async def _open_listeners(settings: Settings) -> Sequence[trio.SocketListener]:
         ) from None
 
 
-async def _open_host(stack: AsyncExitStack, settings: Settings, index: int) -> EngineHost:
+async def _open_host(
+    stack: AsyncExitStack, settings: Settings, index: int, numbers: Iterator[int]
+) -> EngineHost:
     media = settings.media
     port = media.port + index if media.port else 0
     engine = EngineSettings(
         listen_ip=media.listen_ip[0], port=port, consent_timeout=media.consent_timeout
     )
     try:
-        return await stack.enter_async_context(open_engine(engine))
+        return await stack.enter_async_context(open_engine(engine, numbers))
     except OSError as error:
         raise ConfigError(
             f"media.listen_ip, media.port: cannot use {media.listen_ip}:{port}: {error}"
@@ -188,18 +191,19 @@ async def _open_host(stack: AsyncExitStack, settings: Settings, index: int) -> E
 
 def _surroundings(
     settings: Settings,
+    hosts: Sequence[EngineHost],
     bridge: DtlsBridge,
     outbox: Outbox,
     announced: AnnouncedAddresses,
-    host: EngineHost,
 ) -> Surroundings:
     signaling, limits = settings.signaling, settings.limits
     return Surroundings(
-        host=host,
+        hosts=hosts,
         bridge=bridge,
         settings=RoomSettings(
             never_joined_timeout=settings.rooms.never_joined_timeout,
             empty_timeout=settings.rooms.empty_timeout,
+            spread_size=settings.rooms.spread_size,
             ice_servers=partial(_ice_servers, settings.turn),
         ),
         peer_settings=PeerSettings(

@@ -120,7 +120,8 @@ async def test_before_joining() -> None:
                 assert ice["iceLite"] is True
                 assert transport["dtlsParameters"]["role"] == "auto"
                 udp = transport["iceCandidates"][0]
-                port = server.running.registry.rooms[room_id].around.host.engine.port
+                (host,) = server.running.registry.rooms[room_id].placement.used
+                port = host.engine.port
                 assert (udp["protocol"], udp["ip"], udp["port"]) == ("udp", "127.0.0.1", port)
                 assert udp["type"] == "host"
                 # media goes on: the transport stays, only the words of its checks change

@@ -3,6 +3,7 @@
 They remember what was asked of them and refuse what the real ones would refuse.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 
@@ -29,10 +30,12 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 class FakeEngine:
     """Objects as the engine holds them: removing a transport removes what is on it."""
 
-    port = 44444
     ip = "127.0.0.1"
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 44444) -> None:
+        self.port = port
+        self.mirrors: set[int] = set()
+        self.relays: set[tuple[int, int]] = set()
         self.transports: dict[int, tuple[str, str]] = {}
         self.srtp: dict[int, int] = {}
         self.producers: dict[int, int] = {}
@@ -72,19 +75,35 @@ class FakeEngine:
         self.producers[producer] = transport
         self.producer_paused[producer] = spec.paused
 
+    def add_mirror(self, producer: int, spec: ProducerSpec) -> None:
+        assert producer not in self.producers
+        assert producer not in self.mirrors
+        self.mirrors.add(producer)
+        self.producer_paused[producer] = spec.paused
+
+    def relay_producer(self, producer: int, to: "FakeEngine") -> None:
+        assert producer in self.producers
+        assert producer in to.mirrors
+        self.relays.add((producer, to.port))
+
+    def stop_relaying(self, producer: int, to: "FakeEngine") -> None:
+        self.relays.discard((producer, to.port))
+
     def set_producer_paused(self, producer: int, paused: bool) -> None:
-        if producer in self.producers:
+        if producer in self.producers or producer in self.mirrors:
             self.producer_paused[producer] = paused
 
     def remove_producer(self, producer: int) -> None:
         self.producers.pop(producer, None)
+        self.mirrors.discard(producer)
         self.producer_paused.pop(producer, None)
+        self.relays = {relay for relay in self.relays if relay[0] != producer}
 
     def add_consumer(
         self, consumer: int, transport: int, producer: int, spec: ConsumerSpec
     ) -> None:
         assert transport in self.transports
-        assert producer in self.producers
+        assert producer in self.producers or producer in self.mirrors
         assert consumer not in self.consumers
         self.consumers[consumer] = (transport, producer)
         self.consumer_paused[consumer] = spec.paused
@@ -101,7 +120,8 @@ class FakeEngine:
         pass  # a dead engine: nothing comes back
 
     def is_empty(self) -> bool:
-        return not (self.transports or self.producers or self.consumers or self.srtp)
+        producers = self.producers or self.mirrors or self.relays or self.producer_paused
+        return not (self.transports or producers or self.consumers or self.srtp)
 
 
 class FakeDtlsSession:
@@ -232,24 +252,33 @@ class FakeSocket:
 
 @attrs.define(eq=False)
 class World:
-    """A registry with one fake engine, in ``nursery``."""
+    """A registry with fake engines, in ``nursery``; ``engine`` and ``host`` are the first."""
 
     nursery: trio.Nursery
     room_settings: RoomSettings
     peer_settings: PeerSettings
-    engine: FakeEngine = attrs.field(factory=FakeEngine)
+    engines: Sequence[FakeEngine] = attrs.field(factory=lambda: [FakeEngine()])
     bridge: FakeBridge = attrs.field(factory=FakeBridge)
     webhooks: list[Webhook] = attrs.field(factory=list)
-    host: EngineHost = attrs.field(init=False)
+    hosts: Sequence[EngineHost] = attrs.field(init=False)
     registry: Registry = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.host = EngineHost(self.engine)  # type: ignore[arg-type]
-        self.registry = Registry([self.host], self._surroundings)
+        numbers = itertools.count(1)
+        self.hosts = [EngineHost(engine, numbers) for engine in self.engines]  # type: ignore[arg-type]
+        self.registry = Registry(self._surroundings())
 
-    def _surroundings(self, host: EngineHost) -> Surroundings:
+    @property
+    def engine(self) -> FakeEngine:
+        return self.engines[0]
+
+    @property
+    def host(self) -> EngineHost:
+        return self.hosts[0]
+
+    def _surroundings(self) -> Surroundings:
         return Surroundings(
-            host=host,
+            hosts=self.hosts,
             bridge=self.bridge,  # type: ignore[arg-type]
             settings=self.room_settings,
             peer_settings=self.peer_settings,
@@ -275,8 +304,9 @@ class World:
     def is_clean(self) -> bool:
         """Nothing is left of any room."""
         return (
-            self.engine.is_empty()
-            and not any(self.host.object_counts().values())
+            all(engine.is_empty() for engine in self.engines)
+            and not any(any(host.object_counts().values()) for host in self.hosts)
+            and not any(host.peers for host in self.hosts)
             and not any(session.running for session in self.bridge.sessions)
             and not self.registry.rooms
         )

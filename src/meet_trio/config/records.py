@@ -195,7 +195,6 @@ class RoomSettings:
             whole(1, 100_000),
             "peers of a room on one media worker before it spreads to another",
             env="ROUTER_SCALE_SIZE",
-            planned=True,
         ),
     )
 

@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
+from meet_trio.live.figures import rooms_figures
 from meet_trio.live.registry import Registry
 from meet_trio.room import Role, parse_role
 
@@ -113,7 +114,7 @@ class HttpApi:
         return JSONResponse({})
 
     async def _stats(self, request: Request) -> Response:
-        return JSONResponse(await self.registry.stats())
+        return JSONResponse(await rooms_figures(self.registry.rooms.values()))
 
 
 async def _ping(request: Request) -> Response:

@@ -19,6 +19,7 @@ from meet_trio.room import Outcome, Request, UnknownMethod, parse_request
 from meet_trio.room import requests as r
 from meet_trio.socketio import Event
 
+from .figures import rooms_figures
 from .peer import Connection, LivePeer
 from .room import check_transport_limit, random_ssrc
 
@@ -81,7 +82,7 @@ def _close_room(peer: LivePeer, request: r.CloseRoom) -> Outcome:
 
 
 async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
-    logger.info("room %s: %s", peer.room.id, await peer.room.figures())
+    logger.info("room %s: %s", peer.room.id, await rooms_figures([peer.room]))
     return Outcome()
 
 
@@ -94,7 +95,7 @@ async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) ->
         raise BadRequest("forceTcp: this server has no TCP candidates yet")
     around = peer.room.around
     transport = WebRtcTransport(
-        host=around.host,
+        host=peer.room.placement.place(peer.id),
         bridge=around.bridge,
         settings=around.transport_settings,
         addresses=await around.announced.current(),

@@ -9,7 +9,6 @@ meet anew on an engine that works.
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -24,13 +23,9 @@ logger = logging.getLogger("meet_trio.live.registry")
 
 @attrs.define(eq=False)
 class Registry:
-    """``hosts``: the engines that rooms are placed on, the one with the fewest rooms first.
+    """``around`` is what every room gets."""
 
-    ``surroundings(host)`` is what a room placed there gets.
-    """
-
-    hosts: Sequence[EngineHost]
-    surroundings: Callable[[EngineHost], Surroundings]
+    around: Surroundings
     max_rooms: int = 10_000
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
@@ -39,7 +34,7 @@ class Registry:
         """Hold the rooms until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
-                for host in self.hosts:
+                for host in self.around.hosts:
                     self._nursery.start_soon(self._close_rooms_with, host)
                 task_status.started()
                 await trio.sleep_forever()
@@ -57,10 +52,9 @@ class Registry:
             raise LimitExceeded("the server is shutting down")
         if len(self.rooms) >= self.max_rooms:
             raise LimitExceeded(f"there are {self.max_rooms} rooms already")
-        working = [host for host in self.hosts if not host.failed]
-        if not working:
+        if all(host.failed for host in self.around.hosts):
             raise LimitExceeded("no media engine is working")
-        room = LiveRoom(room_id, self.surroundings(min(working, key=lambda host: host.rooms)))
+        room = LiveRoom(room_id, self.around)
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
         return room
@@ -68,29 +62,20 @@ class Registry:
     async def _close_rooms_with(self, host: EngineHost) -> None:
         await host.failure.wait()
         for room in self.rooms.values():
-            if room.around.host is host:
+            if host in room.placement.used:
                 room.close()
 
     async def _live(self, room: LiveRoom, *, task_status: trio.TaskStatus[None]) -> None:
-        host = room.around.host
-        host.rooms += 1
         try:
             await room.run(task_status=task_status)
         except Exception:
             # one room's fault must not end the others
             logger.exception("room %s failed", room.id)
         finally:
-            host.rooms -= 1
             del self.rooms[room.id]
 
     def trouble(self) -> str | None:
         """What keeps this server from working, for the health check."""
-        if any(host.failed for host in self.hosts):
+        if any(host.failed for host in self.around.hosts):
             return "a media engine has failed"
         return None
-
-    async def stats(self) -> dict[str, object]:
-        """Figures of every peer by room: ``{roomId: {peerId: {id, nickname, consumers, producers,
-        transports}}}``.
-        """
-        return {room.id: await room.figures() for room in list(self.rooms.values())}

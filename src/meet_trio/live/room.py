@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -23,13 +23,14 @@ from meet_trio.engine import ConsumerScore, Event, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
-from meet_trio.media.engines import EngineError, EngineHost
+from meet_trio.media.engines import EngineHost
 from meet_trio.media.transport import TransportSettings, WebRtcTransport
 from meet_trio.ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
 from meet_trio.ortc.fields import Json
 from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
 
 from .peer import Handler, LivePeer, PeerSettings, RequestUnanswered
+from .placement import Placement
 from .streams import LiveConsumer, LiveProducer
 
 logger = logging.getLogger("meet_trio.live.room")
@@ -39,18 +40,21 @@ _EVENTS_BUFFER = 256  # advice of the engine (layers, scores) that may wait for 
 
 @attrs.frozen
 class RoomSettings:
-    """Seconds. ``ice_servers`` gives what a peer is told, from its id and the Unix time."""
+    """Times in seconds. ``spread_size``: peers of a room on one engine before it spreads.
+    ``ice_servers`` gives what a peer is told, from its id and the Unix time.
+    """
 
     never_joined_timeout: float = 300.0
     empty_timeout: float = 10.0
+    spread_size: int = 16
     ice_servers: Callable[[str, float], list[dict[str, object]] | None] = lambda peer_id, now: None
 
 
 @attrs.frozen
 class Surroundings:
-    """What a room needs of the world: its engine, the DTLS bridge, settings, where webhooks go."""
+    """What rooms need of the world: engines, the DTLS bridge, settings, where webhooks go."""
 
-    host: EngineHost
+    hosts: Sequence[EngineHost]
     bridge: DtlsBridge
     settings: RoomSettings
     peer_settings: PeerSettings
@@ -78,6 +82,7 @@ class LiveRoom:
     around: Surroundings
     created_at: float = attrs.field(factory=time.time)
     state: Room = attrs.field(init=False)
+    placement: Placement = attrs.field(init=False)
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
@@ -90,6 +95,7 @@ class LiveRoom:
 
     def __attrs_post_init__(self) -> None:
         self.state = Room(self.id, int(self.created_at), self.around.limits)
+        self.placement = Placement(self.around.hosts, self.around.settings.spread_size)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until closed or cancelled."""
@@ -160,6 +166,7 @@ class LiveRoom:
             logger.exception("peer %s failed", peer.id)
         finally:
             self.peers.pop(peer.id, None)
+            self.placement.leave(peer.id)
             if peer.id in self.state.peers:
                 self._perform(self.state.leave(peer.id))
             if self.state.is_empty and self._life.deadline == float("inf"):
@@ -326,44 +333,6 @@ class LiveRoom:
     def _notify(self, peer_id: str, method: str, data: object) -> None:
         if (peer := self.peers.get(peer_id)) is not None:
             peer.notify(method, data)
-
-    # Figures
-
-    async def figures(self) -> dict[str, object]:
-        """``{peerId: {id, nickname, consumers, producers, transports}}`` with the engine's figures
-        for each.
-        """
-        try:
-            engine = await self.around.host.stats()
-        except EngineError as error:
-            logger.error("%s", error)
-            engine = {}
-        return {peer_id: self._peer_figures(peer, engine) for peer_id, peer in self.peers.items()}
-
-    def _peer_figures(self, peer: LivePeer, engine: Mapping[str, object]) -> dict[str, object]:
-        def figures(kind: str, number: int) -> dict[str, object]:
-            table = engine.get(kind)
-            found = table.get(str(number)) if isinstance(table, Mapping) else None
-            return dict(found) if isinstance(found, Mapping) else {}
-
-        return {
-            "id": peer.id,
-            "nickname": self.state.peers[peer.id].nickname,
-            "consumers": [
-                {"id": c.state.id, "kind": c.rtp.kind, **figures("consumers", c.number)}
-                for c in self.consumers.values()
-                if c.state.peer_id == peer.id
-            ],
-            "producers": [
-                {"id": p.state.id, "kind": p.state.rtp.kind, **figures("producers", p.number)}
-                for p in self.producers.values()
-                if p.state.peer_id == peer.id
-            ],
-            "transports": [
-                {"id": t.id, "state": t.state.value, **figures("transports", t.number)}
-                for t in peer.transports.values()
-            ],
-        }
 
 
 def random_ssrc() -> int:

@@ -6,10 +6,13 @@ earlier, and harmless on those that did not. Whether one exists at all is decide
 state.
 """
 
+from collections import Counter
+
 import attrs
 import trio
 
 from meet_trio.engine import Event
+from meet_trio.media.engines import EngineHost
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import ConsumerRtp
@@ -20,12 +23,16 @@ from meet_trio.room import Consumer, Producer
 class LiveProducer:
     """A stream that a peer sends, in one or several encodings. ``scores`` 0-10, one for each
     encoding.
+
+    Engines other than its own that have viewers of it hold a mirror, under the same number: the
+    stream crosses to each of them once, for as long as somebody there wants it.
     """
 
     state: Producer
     transport: WebRtcTransport
     number: int
     scores: list[int]
+    _viewers_elsewhere: Counter[EngineHost] = attrs.field(factory=Counter)
 
     @classmethod
     def open(
@@ -40,12 +47,35 @@ class LiveProducer:
         return cls(state, transport, number, [0] * len(state.rtp.params.encodings))
 
     def close(self) -> None:
+        """After its consumers."""
+        assert not self._viewers_elsewhere
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
 
     def apply_pause(self) -> None:
-        """Make the engine do what the state says."""
-        self.transport.host.engine.set_producer_paused(self.number, self.state.paused)
+        """Make the engines do what the state says."""
+        for host in (self.transport.host, *self._viewers_elsewhere):
+            host.engine.set_producer_paused(self.number, self.state.paused)
+
+    def show_on(self, host: EngineHost) -> None:
+        """There is one more consumer on ``host``."""
+        if host is self.transport.host:
+            return
+        if not self._viewers_elsewhere[host]:
+            spec = producer_spec(self.state.rtp, paused=self.state.paused)
+            host.engine.add_mirror(self.number, spec)
+            self.transport.host.engine.relay_producer(self.number, host.engine)
+        self._viewers_elsewhere[host] += 1
+
+    def hide_on(self, host: EngineHost) -> None:
+        """There is one less."""
+        if host is self.transport.host:
+            return
+        self._viewers_elsewhere[host] -= 1
+        if not self._viewers_elsewhere[host]:
+            del self._viewers_elsewhere[host]
+            self.transport.host.engine.stop_relaying(self.number, host.engine)
+            host.engine.remove_producer(self.number)
 
 
 @attrs.define(eq=False)
@@ -77,6 +107,7 @@ class LiveConsumer:
         host = transport.host
         consumer = cls(state, rtp, transport, producer, host.new_number())
         spec = consumer_spec(rtp, paused=consumer._held)
+        producer.show_on(host)
         host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
         host.watch_consumer(consumer.number, events)
         return consumer
@@ -85,6 +116,7 @@ class LiveConsumer:
         self.offering.cancel()
         self.transport.host.unwatch_consumer(self.number)
         self.transport.host.engine.remove_consumer(self.number)
+        self.producer.hide_on(self.transport.host)
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings

@@ -5,11 +5,11 @@ eventfd and hands each event on: those of a transport to that transport, those o
 consumer into the bounded channel of their room. Those channels carry advice (layers, audio levels);
 when one is full its event is dropped and counted, nobody waits.
 
-Ids in the engine are integers, given out here and never used twice in the life of the process.
+Ids in the engines are integers, given out by the hosts and never used twice in the life of the
+process, on whichever engine: a producer has the same id on every engine that it is mirrored to.
 """
 
 import contextlib
-import itertools
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
@@ -54,12 +54,12 @@ class TransportSink(Protocol):
 class EngineHost:
     """One engine: its objects' ids, its events, its statistics."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
         self.engine = engine
         self.failure = trio.Event()
-        self.rooms = 0  # placed here
+        self.peers = 0  # placed here, of all rooms
         self.dropped_events = 0
-        self._numbers = itertools.count(1)
+        self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
         self._producers: dict[int, trio.MemorySendChannel[Event]] = {}
         self._consumers: dict[int, trio.MemorySendChannel[Event]] = {}
@@ -162,14 +162,17 @@ class EngineHost:
 
 
 @contextlib.asynccontextmanager
-async def open_engine(settings: EngineSettings) -> AsyncIterator[EngineHost]:
+async def open_engine(
+    settings: EngineSettings, numbers: Iterator[int]
+) -> AsyncIterator[EngineHost]:
     """An engine's thread and the task that reads its events, for the time of the ``async with``.
 
-    Raises OSError when the port cannot be had.
+    ``numbers``: ids for its objects, shared by all engines that exchange streams. Raises OSError
+    when the port cannot be had.
     """
     engine = Engine(settings)
     try:
-        host = EngineHost(engine)
+        host = EngineHost(engine, numbers)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.run)
             try:

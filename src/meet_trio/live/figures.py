@@ -1,0 +1,78 @@
+"""Figures of rooms, for ``GET stats`` and ``dumpStats``: who is there, and what engines count."""
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import trio
+
+from meet_trio.media.engines import EngineError, EngineHost
+
+from .peer import LivePeer
+from .room import LiveRoom
+
+logger = logging.getLogger("meet_trio.live.figures")
+
+EngineFigures = Mapping[EngineHost, Mapping[str, object]]
+
+
+async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
+    """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``.
+
+    Each engine is asked once; what one that does not answer would say is left out.
+    """
+    rooms = list(rooms)
+    engines = await _ask({host for room in rooms for host in room.placement.used})
+    return {
+        room.id: {peer.id: _of_peer(peer, engines) for peer in room.peers.values()}
+        for room in rooms
+    }
+
+
+async def _ask(hosts: Iterable[EngineHost]) -> EngineFigures:
+    found: dict[EngineHost, Mapping[str, object]] = {}
+
+    async def ask(host: EngineHost) -> None:
+        try:
+            found[host] = await host.stats()
+        except EngineError as error:
+            logger.error("%s", error)
+
+    async with trio.open_nursery() as nursery:
+        for host in hosts:
+            nursery.start_soon(ask, host)
+    return found
+
+
+def _of_peer(peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
+    def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
+        table = engines.get(host, {}).get(kind)
+        found = table.get(str(number)) if isinstance(table, Mapping) else None
+        return dict(found) if isinstance(found, Mapping) else {}
+
+    room = peer.room
+    return {
+        "id": peer.id,
+        "nickname": room.state.peers[peer.id].nickname,
+        "consumers": [
+            {
+                "id": c.state.id,
+                "kind": c.rtp.kind,
+                **figures("consumers", c.transport.host, c.number),
+            }
+            for c in room.consumers.values()
+            if c.state.peer_id == peer.id
+        ],
+        "producers": [
+            {
+                "id": p.state.id,
+                "kind": p.state.rtp.kind,
+                **figures("producers", p.transport.host, p.number),
+            }
+            for p in room.producers.values()
+            if p.state.peer_id == peer.id
+        ],
+        "transports": [
+            {"id": t.id, "state": t.state.value, **figures("transports", t.host, t.number)}
+            for t in peer.transports.values()
+        ],
+    }
