@@ -1,85 +1,18 @@
 """Rooms and peers as tasks, with a clock that jumps: who comes and goes, and what is left."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 import attrs
 import pytest
 import trio
 import trio.testing
-from support.live_fakes import Client, FakeSocket, World
-from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
+from support.live_scenes import join, open_world, pair, produce, transport
 from trio.testing import MockClock
 
 from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged, ProducerScore
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import LiveRoom, RoomSettings
-from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
-EVERYTHING = Role(31)
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-
-
-@contextlib.asynccontextmanager
-async def open_world(
-    room_settings: RoomSettings | None = None, peer_settings: PeerSettings | None = None
-) -> AsyncIterator[World]:
-    async with trio.open_nursery() as nursery:
-        world = World(nursery, room_settings or RoomSettings(), peer_settings or PeerSettings())
-        await nursery.start(world.registry.run)
-        yield world
-        nursery.cancel_scope.cancel()
-    assert world.is_clean(), (world.engine, world.host.object_counts())
-
-
-async def transport(socket: FakeSocket, *, consuming: bool) -> str:
-    answer = await socket.ask(
-        "createWebRtcTransport", forceTcp=False, producing=not consuming, consuming=consuming
-    )
-    assert answer[0] is None
-    result = answer[1]
-    assert isinstance(result, dict)
-    return str(result["id"])
-
-
-async def join(client: Client, name: str = "x") -> None:
-    answer = await client.socket.ask("join", nickname=name, rtpCapabilities=CAPABILITIES)
-    assert answer[0] is None
-
-
-async def produce(client: Client, kind: str = "audio") -> str:
-    transport_id = await transport(client.socket, consuming=False)
-    if kind == "audio":
-        parameters = audio_parameters(mid="0", ssrc=1000, cname="c")
-    else:
-        parameters = video_parameters(
-            mid="1", encodings=[{"ssrc": 2000, "rtx": {"ssrc": 2001}}], cname="c"
-        )
-    source = "mic" if kind == "audio" else "webcam"
-    answer = await client.socket.ask(
-        "produce",
-        transportId=transport_id,
-        kind=kind,
-        rtpParameters=parameters,
-        appData={"source": source},
-    )
-    assert answer[0] is None, answer
-    result = answer[1]
-    assert isinstance(result, dict)
-    return str(result["id"])
-
-
-async def pair(world: World) -> tuple[LiveRoom, Client, Client]:
-    """Two joined peers, the second with a receiving transport."""
-    room = await world.registry.create_room()
-    ada, bob = await world.enter(room, EVERYTHING), await world.enter(room)
-    await join(ada, "Ada")
-    await transport(bob.socket, consuming=True)
-    await join(bob, "Bob")
-    return room, ada, bob
 
 
 async def test_first_socket_is_greeted_and_the_last_to_leave_ends_the_room(

@@ -27,7 +27,7 @@ import attrs
 import trio
 
 from meet_trio.errors import RequestError
-from meet_trio.media.transport import TransportFailed, WebRtcTransport
+from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
 from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket
 
 if TYPE_CHECKING:
@@ -179,13 +179,14 @@ class LivePeer:
         return mid
 
     async def start_transport(self, transport: WebRtcTransport) -> None:
-        """Bring a transport to life in this peer's nursery; returns once the engine knows it."""
-        self.transports[transport.id] = transport
-        try:
-            await self.nursery.start(self._live_transport, transport)
-        except BaseException:
-            self.transports.pop(transport.id, None)
-            raise
+        """Bring a transport to life in this peer's nursery; returns once the engine knows it.
+
+        It is this peer's only then: nothing may be offered on it before its client has been told of
+        it, which the caller does next without waiting for anything.
+        """
+        await self.nursery.start(self._live_transport, transport)
+        if transport.state is not TransportState.CLOSED:
+            self.transports[transport.id] = transport
 
     async def _live_transport(
         self, transport: WebRtcTransport, *, task_status: trio.TaskStatus[None]
