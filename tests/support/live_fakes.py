@@ -222,20 +222,26 @@ class FakeSocket:
         if self.reason is None:
             self.log.append(("notice", message["method"], message["data"]))
 
-    async def call(self, event: str, message: dict[str, object], *, timeout: float) -> list[object]:  # noqa: ASYNC109
+    async def call(
+        self,
+        event: str,
+        message: dict[str, object],
+        *,
+        timeout: float,  # noqa: ASYNC109
+        tries: int,
+    ) -> list[object]:
         json.dumps(message, allow_nan=False)
         assert event == "request"
-        if self.reason is not None:
-            raise Disconnected(self.reason)
-        self.calls.append((str(message["method"]), message["data"]))  # type: ignore[arg-type]
-        self.log.append(("call", message["method"], message["data"]))
-        await trio.lowlevel.checkpoint()
-        if self.answer_calls is not None:
-            return self.answer_calls
-        with trio.move_on_after(timeout):
-            await self._end.wait()
-            assert self.reason is not None
-            raise Disconnected(self.reason)
+        for _ in range(tries):
+            if self.reason is not None:
+                raise Disconnected(self.reason)
+            self.calls.append((str(message["method"]), message["data"]))  # type: ignore[arg-type]
+            self.log.append(("call", message["method"], message["data"]))
+            await trio.lowlevel.checkpoint()
+            if self.answer_calls is not None:
+                return self.answer_calls
+            with trio.move_on_after(timeout):
+                await self._end.wait()
         raise CallTimeout("no answer")
 
     async def receive(self) -> FakeEvent:

@@ -3,6 +3,7 @@
 import pytest
 import trio
 import trio.testing
+from support.live_fakes import FakeSocket
 from support.live_scenes import join, open_world, pair, produce, say
 from trio.testing import MockClock
 
@@ -23,3 +24,109 @@ async def test_nothing_is_offered_on_a_transport_before_its_client_knows_it(
         # whatever anybody does makes the room look for who misses what
         await ada.socket.ask("raisedHand", raisedHand=True)
         assert [e[0] for e in cy.socket.log if e[0] != "notice"] == ["ack", "call"]
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_second_socket_amid_a_request_of_the_first(
+    autojump_clock: MockClock, steps: int
+) -> None:
+    """The request is done or not; either way it is done once, and answered where it was asked."""
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+        first, peer = bob.socket, room.peers[bob.id]
+        before = len(world.engine.transports)
+        asked = say(first, "createWebRtcTransport", producing=True)
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        await bob.connect()
+        done = len(peer.transports) - 1
+        assert done == (asked.answer is not None)
+        # nothing is left half-way
+        assert len(world.engine.transports) == before + done
+        assert [entry[0] for entry in bob.socket.log] == ["notice"]
+        assert await bob.socket.ask("ping") == [None]
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_socket_lost_amid_its_request(autojump_clock: MockClock, steps: int) -> None:
+    """It was asked, so it is done, once; the answer is lost with the socket."""
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        say(bob.socket, "createWebRtcTransport", producing=True)
+        say(bob.socket, "chatMessage", message="last words")
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        await bob.connect()
+        assert bob.socket.notices()[0] == ("roomBack", {})
+        assert "ack" not in [entry[0] for entry in bob.socket.log]
+        assert len(room.peers[bob.id].transports) == 2
+        assert len(ada.socket.notices("chatMessage")) == 1
+
+
+@pytest.mark.parametrize("answer", [[None], [500, "I have it already"], None])
+async def test_who_was_asked_on_a_lost_socket_may_refuse_to_do_it_twice(
+    autojump_clock: MockClock, answer: list[object] | None
+) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.answer_calls = None
+        await produce(ada, "video")
+        assert [method for method, _ in bob.socket.calls] == ["newConsumer"]
+        assert list(world.engine.consumer_paused.values()) == [True]
+        peer = bob.room.peers[bob.id]
+        bob.socket.lose()
+        bob.socket = FakeSocket()
+        bob.socket.answer_calls = answer
+        world.nursery.start_soon(peer.serve, bob.socket)
+        await trio.sleep(61)
+        assert len(bob.socket.calls) == (3 if answer is None else 1)
+        assert list(world.engine.consumer_paused.values()) == [False]
+
+
+async def test_a_request_waits_for_the_next_socket(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        producer_id = await produce(ada)
+        await ada.socket.ask("chatMessage", message="hi")
+        await trio.sleep(5)
+        await bob.connect()
+        kinds = [entry[:2] for entry in bob.socket.log]
+        assert kinds == [
+            ("notice", "roomBack"),
+            ("notice", "chatMessage"),
+            ("call", "newConsumer"),
+        ]
+        # what has gone before its client could hear of it is not offered any more
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        second = await produce(ada, "video")
+        await ada.socket.ask("closeProducer", producerId=second)
+        await bob.connect()
+        assert bob.socket.calls == []
+        assert len(world.engine.consumers) == 1
+        await ada.socket.ask("closeProducer", producerId=producer_id)
+        assert world.engine.consumers == {}
+
+
+async def test_two_sockets_at_once_and_the_last_stays(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        peer = room.peers[bob.id]
+        sockets = [FakeSocket() for _ in range(3)]
+        for socket in sockets:
+            world.nursery.start_soon(peer.serve, socket)
+        await trio.testing.wait_all_tasks_blocked()
+        alive = [socket for socket in sockets if socket.reason is None]
+        assert len(alive) == 1
+        bob.socket = alive[0]
+        assert await bob.socket.ask("chatMessage", message="once") == []
+        assert len(ada.socket.notices("chatMessage")) == 1
+        assert [len(s.notices("chatMessage")) for s in sockets] == [
+            int(s in alive) for s in sockets
+        ]
+        await trio.sleep(60)
+        assert ada.socket.notices("peerClosed") == []

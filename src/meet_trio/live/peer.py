@@ -137,12 +137,15 @@ class LivePeer:
             self.leave()
 
     async def request(self, method: str, data: Json) -> Json:
-        """Ask the client and wait for its answer, again on every new socket and after each timeout.
+        """Ask the client and wait for its answer, ``request_tries`` times on every socket that it
+        has meanwhile.
 
-        Raises RequestUnanswered when it refuses, or has not answered ``request_tries`` times.
+        Raises RequestUnanswered when it refuses or does not answer. Not so if it was asked on a
+        socket that was lost before: it may have done then what it was asked, with its answer lost
+        too, and refuse now to do it twice. The result is None.
         """
-        timeouts = 0
-        while timeouts < self.settings.request_tries:
+        asked_before = False
+        while True:
             connection = self.connection
             if connection is None:
                 await self._changed.wait()
@@ -152,19 +155,23 @@ class LivePeer:
                     "request",
                     {"method": method, "data": data},
                     timeout=self.settings.request_timeout,
+                    tries=self.settings.request_tries,
                 )
-            except CallTimeout:
-                timeouts += 1
-                continue
+            except CallTimeout as silence:
+                refusal = str(silence)
             except Disconnected:
+                asked_before = True
                 # its end is on the way to ``run``; then the next socket is asked
                 while self.connection is connection:
                     await self._changed.wait()
                 continue
-            if answer and answer[0] is not None:
-                raise RequestUnanswered(f"{method}: the client answered {answer[0]!r}"[:200])
-            return answer[1] if len(answer) > 1 else None
-        raise RequestUnanswered(f"{method}: no answer, {self.settings.request_tries} times")
+            else:
+                if not answer or answer[0] is None:
+                    return answer[1] if len(answer) > 1 else None
+                refusal = f"the client answered {answer[0]!r}"[:200]
+            if asked_before:
+                return None
+            raise RequestUnanswered(f"{method}: {refusal}")
 
     def receiving_transport(self) -> WebRtcTransport | None:
         """Where consumers go: the oldest transport that was made for it."""

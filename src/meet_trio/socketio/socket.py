@@ -87,29 +87,42 @@ class Socket:
         if self.connected:
             self._send(self._protocol.event(self.namespace, event, args))
 
-    async def call(self, event: str, *args: Json, timeout: float) -> list[Json]:  # noqa: ASYNC109
+    async def call(
+        self,
+        event: str,
+        *args: Json,
+        timeout: float,  # noqa: ASYNC109
+        tries: int = 1,
+    ) -> list[Json]:
         """Send an event and wait for its acknowledgement: what the client gave to it.
 
-        Raises CallTimeout after ``timeout`` seconds, Disconnected, and as ``emit``.
+        Sent again after each ``timeout`` seconds, ``tries`` times in all; the first answer to any
+        of them is the answer. Raises CallTimeout, Disconnected, and as ``emit``.
         """
         if self._end is not None:
             raise Disconnected(self._end)
-        if len(self._calls) >= self._connection.settings.max_open_calls:
-            self._connection.fail(Reason.OVERFLOW)
-            raise Disconnected(Reason.OVERFLOW)
-        ack_id, frames = self._protocol.call(self.namespace, event, args)
-        call = self._calls[ack_id] = _Call()
+        call = _Call()
+        ack_ids: list[int] = []
         try:
-            self._send(frames)
-            with trio.move_on_after(timeout):
-                await call.over.wait()
+            for _ in range(tries):
+                if len(self._calls) >= self._connection.settings.max_open_calls:
+                    self._connection.fail(Reason.OVERFLOW)
+                    raise Disconnected(Reason.OVERFLOW)
+                ack_id, frames = self._protocol.call(self.namespace, event, args)
+                ack_ids.append(ack_id)
+                self._calls[ack_id] = call
+                self._send(frames)
+                with trio.move_on_after(timeout):
+                    await call.over.wait()
+                    break
         finally:
-            del self._calls[ack_id]
+            for ack_id in ack_ids:
+                del self._calls[ack_id]
         if call.answer is not None:
             return call.answer
         if self._end is not None:
             raise Disconnected(self._end)
-        raise CallTimeout(f"{event}: no acknowledgement in {timeout} s")
+        raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
 
     async def receive(self) -> Event:
         """The client's next event; for one task at a time. Raises Disconnected."""

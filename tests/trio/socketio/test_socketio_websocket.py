@@ -459,6 +459,39 @@ async def test_calls(autojump_clock: trio.testing.MockClock) -> None:
         assert results[-1] is Disconnected
 
 
+async def test_calls_are_repeated(autojump_clock: trio.testing.MockClock) -> None:
+    witness = Witness()
+    results: list[object] = []
+
+    async def call() -> None:
+        try:
+            results.append(await witness.sockets[0].call("q", timeout=5, tries=3))
+        except CallTimeout as error:
+            results.append(str(error))
+
+    async with serve(witness) as service:
+        client = await service.open()
+        await client.connect()
+        async with trio.open_nursery() as nursery:
+            start = trio.current_time()
+            nursery.start_soon(call)
+            for number in range(3):
+                assert await client.hear() == f'42{number}["q"]'
+                assert trio.current_time() - start == pytest.approx(5 * number)
+        assert trio.current_time() - start == pytest.approx(15)
+        assert results == ["q: no acknowledgement in 15 s"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            assert [await client.hear(), await client.hear()] == ['423["q"]', '424["q"]']
+            # an answer that comes late is one; what is said of the repetition comes too late
+            await client.say('433["done"]', '434["refused"]')
+        assert results[1:] == [["done"]]
+        await client.say('420["still there"]')
+        await trio.testing.wait_all_tasks_blocked()
+        assert [event.name for event in witness.events] == ["still there"]
+        await client.close()
+
+
 async def test_binary_both_ways(autojump_clock: trio.testing.MockClock) -> None:
     async with serve(echo) as service:
         client = await service.open()
