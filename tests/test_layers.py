@@ -14,6 +14,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
+    "rates": set(),
     "config": {"errors"},
     "cli": {"", "app", "config", "errors"},
     "app": {
@@ -25,14 +26,15 @@ MAY_IMPORT = {
         "live",
         "media",
         "ortc",
+        "rates",
         "room",
         "socketio",
         "wire",
     },
     # of ortc only the type of parsed JSON
-    "edge": {"errors", "live", "ortc", "room", "socketio"},
+    "edge": {"errors", "live", "ortc", "rates", "room", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
-    "live": {"engine", "errors", "media", "ortc", "room", "socketio"},
+    "live": {"engine", "errors", "media", "ortc", "rates", "room", "socketio"},
     "media": {"engine", "errors", "ortc", "wire"},
     "room": {"errors", "ortc"},
     "ortc": {"errors"},

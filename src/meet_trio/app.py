@@ -35,6 +35,7 @@ from .media.announced import AnnouncedAddresses
 from .media.dtls import DtlsBridge, open_bridge
 from .media.engines import EngineHost, open_engine
 from .media.transport import TransportSettings
+from .rates import Rate
 from .room import RoomLimits
 from .socketio import Server as SocketServer
 from .socketio import Settings as SocketSettings
@@ -213,6 +214,8 @@ def _surroundings(
             request_timeout=signaling.request_timeout,
             request_tries=signaling.request_tries,
             max_transports=limits.transports_per_peer,
+            requests=Rate(limits.requests_per_second, limits.request_burst),
+            announcements=Rate(limits.announcements_per_second, limits.announcement_burst),
         ),
         transport_settings=TransportSettings(
             connect_timeout=settings.media.connect_timeout,

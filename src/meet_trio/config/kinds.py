@@ -108,6 +108,16 @@ def whole(least: int, most: int, unit: str = "") -> Kind:
     return Kind(f"a whole number{of} from {least} to {most}", read)
 
 
+def number(least: float, most: float) -> Kind:
+    def read(raw: object) -> float:
+        value = _number(raw)
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    return Kind(f"a number from {least:g} to {most:g}", read)
+
+
 def one_of(*words: str) -> Kind:
     def read(raw: object) -> str:
         # TOML and YAML habits: on and off are often written as booleans

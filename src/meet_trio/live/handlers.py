@@ -11,10 +11,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
-from meet_trio.errors import BadRequest, NotFound, RequestError
+import trio
+
+from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import negotiate_producer
+from meet_trio.rates import Rate
 from meet_trio.room import Outcome, Request, UnknownMethod, parse_request
 from meet_trio.room import requests as r
 from meet_trio.socketio import Event
@@ -30,7 +33,14 @@ RequestHandler = Callable[[LivePeer, R], Outcome | Awaitable[Outcome]]
 
 
 async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> None:
-    """Answer one event of a peer's socket. Events other than ``request`` are ignored."""
+    """Answer one event of a peer's socket. Events other than ``request`` are ignored.
+
+    A client that asks too often is told so; when it goes on all the same, its connection ends.
+    """
+    in_time = peer.requests.take(trio.current_time())
+    if peer.requests.in_debt():
+        logger.warning("peer %s: too many requests, its connection is closed", peer.id)
+        connection.scope.cancel()
     if event.name != "request":
         return
     message = event.args[0] if event.args else None
@@ -39,7 +49,11 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
     # "undefined" is what the original's clients read when there is none
     method, data = message.get("method", "undefined"), message.get("data")
     try:
+        if not in_time:
+            raise LimitExceeded(_too_many("requests", peer.settings.requests))
         request = parse_request(method, data, peer.room.around.limits)
+        if isinstance(request, _ANNOUNCED):
+            _check_announcements(peer)
         outcome = await _call(peer, request)
     except RequestError as error:
         logger.info("peer %s: %s: %s", peer.id, method, error)
@@ -53,6 +67,15 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         event.ack(500, f"request {method} failed")
     else:
         peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+
+
+def _check_announcements(peer: LivePeer) -> None:
+    if not peer.announcements.take(trio.current_time()):
+        raise LimitExceeded(_too_many("announcements", peer.settings.announcements))
+
+
+def _too_many(what: str, rate: Rate) -> str:
+    return f"too many {what}: at most {rate.burst:g} at once and {rate.per_second:g} a second"
 
 
 def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
@@ -166,6 +189,10 @@ def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
     peer.room.consumers[consumer_id].apply_pause()
     return outcome
 
+
+# What makes the server say something to everyone. Moderators are left out: muting all of a big room
+# is one announcement for each.
+_ANNOUNCED = (r.Join, r.ChangeNickname, r.RaisedHand, r.ChatMessage)
 
 _HANDLERS: dict[type, RequestHandler[object]] = {}
 

@@ -28,6 +28,7 @@ import trio
 
 from meet_trio.errors import RequestError
 from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
+from meet_trio.rates import Bucket, Rate
 from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class PeerSettings:
     request_tries: int = 3
     max_backlog: int = 1000
     max_transports: int = 8
+    # all events of its sockets; acknowledgements are none
+    requests: Rate = attrs.field(default=Rate(per_second=50, burst=500))
+    # of these, what everybody in the room is told at once
+    announcements: Rate = attrs.field(default=Rate(per_second=5, burst=50))
 
 
 class RequestUnanswered(RequestError):
@@ -91,12 +96,19 @@ class LivePeer:
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
     transports: dict[str, WebRtcTransport] = attrs.field(factory=dict)
+    # they outlive sockets: to come back is no way to start anew
+    requests: Bucket = attrs.field(init=False)
+    announcements: Bucket = attrs.field(init=False)
     _next_mid: int = 0
     _backlog: deque[tuple[str, Json]] = attrs.field(factory=deque)
     _changed: trio.Event = attrs.field(factory=trio.Event)
     _mail: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
     ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
+
+    def __attrs_post_init__(self) -> None:
+        self.requests = Bucket(self.settings.requests)
+        self.announcements = Bucket(self.settings.announcements)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until leaving, being kicked, missing for too long, or cancelled."""
