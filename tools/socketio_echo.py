@@ -16,11 +16,11 @@ import logging
 import attrs
 import trio
 
-from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
+from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, WebSocketHandler
 from meet_trio.edge.stream import PeekedStream
+from meet_trio.rates import Rate
 from meet_trio.socketio import Connection, EngineServer, Server, Settings, Socket
 
-MAX_HEAD = 16 * 1024
 SETTINGS = Settings(  # what the suites expect
     ping_interval=0.3,
     ping_timeout=0.2,
@@ -60,13 +60,17 @@ async def serve(port: int, settings: Settings) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    async def websocket(stream: PeekedStream, client: str) -> None:
-        again = PeekedStream(stream, send_deadline=settings.send_timeout)
-        head = await again.peek_head(MAX_HEAD)
-        path = head.split(b" ", 2)[1].partition(b"?")[0].decode()
-        await servers[path].serve_websocket_stream(again, client=client)
+    def websocket(server: Server | EngineServer) -> WebSocketHandler:
+        async def serve(stream: PeekedStream, client: str) -> None:
+            await server.serve_websocket_stream(stream, client=client)
 
-    door = FrontDoor(http, websocket, frozenset(servers), FrontDoorSettings())
+        return serve
+
+    door = FrontDoor(
+        http,
+        {path: websocket(server) for path, server in servers.items()},
+        FrontDoorSettings(requests=Rate(10_000, 10_000)),
+    )
     async with trio.open_nursery() as nursery:
         for server in servers.values():
             await nursery.start(server.run)

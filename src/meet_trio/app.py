@@ -8,6 +8,7 @@ that has deadlines; the last resort is the shield's own.
 The only place that reads ``Settings``; everything below is handed the values it needs.
 """
 
+import ipaddress
 import itertools
 import signal
 import ssl
@@ -20,6 +21,8 @@ import trio
 
 from . import ortc
 from .config import Settings, TurnSettings
+from .edge.addresses import Proxies
+from .edge.credentials import Credentials
 from .edge.front_door import FrontDoor, FrontDoorSettings
 from .edge.http_api import HttpApi, HttpApiSettings
 from .edge.signaling import signaling_handler, signaling_paths
@@ -142,12 +145,15 @@ async def _run_parts(
     )
     sockets = SocketServer(_socket_settings(settings), {"/": signaling_handler(registry)})
     paths = signaling_paths(settings.http.path_prefix)
+    credentials = Credentials(
+        registry, settings.http.auth_token, api.path, paths, knows_session=sockets.knows
+    )
     door = FrontDoor(
         app=build_site(api, sockets.asgi, paths, page=settings.page, demo=settings.demo.enabled),
-        websocket=lambda stream, client: sockets.serve_websocket_stream(stream, client=client),
-        websocket_paths=paths,
+        websockets=dict.fromkeys(paths, partial(_serve_websocket, sockets)),
         settings=_door_settings(settings),
         tls=_tls(settings),
+        proves=credentials.prove,
     )
     await nursery.start(outbox.run)
     await nursery.start(sockets.run)
@@ -159,6 +165,10 @@ async def _run_parts(
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
     await outbox.drain(whole.deadline - _RESERVE)
+
+
+async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
+    await sockets.serve_websocket_stream(stream, client=client)
 
 
 async def _open_listeners(settings: Settings) -> Sequence[trio.SocketListener]:
@@ -266,10 +276,16 @@ def _door_settings(settings: Settings) -> FrontDoorSettings:
     return FrontDoorSettings(
         max_head_bytes=http.max_head_bytes,
         head_timeout=http.head_timeout,
+        body_timeout=http.body_timeout,
         send_timeout=http.send_timeout,
         keep_alive_timeout=http.keep_alive_timeout,
-        max_strangers=http.max_strangers,
         max_connections=http.max_connections,
+        max_strangers=http.max_strangers,
+        max_strangers_per_address=http.max_strangers_per_address,
+        requests=Rate(http.requests_per_second, http.request_burst),
+        proxies=Proxies(
+            tuple(map(ipaddress.ip_network, http.trusted_proxies)), http.forwarded_header
+        ),
     )
 
 

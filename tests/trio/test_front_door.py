@@ -1,8 +1,12 @@
 """The front door on a real loopback socket: who gets a connection, and that none can hold it."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import ipaddress
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
 
+import attrs
 import pytest
 import trio
 from starlette.applications import Starlette
@@ -10,14 +14,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, is_websocket_request
+from meet_trio.edge.addresses import Proxies
+from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
+from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.stream import PeekedStream
+from meet_trio.rates import Rate
 
-PATHS = frozenset({"/signaling", "/signaling/"})
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
 UPGRADE = (
     b"GET /signaling/?EIO=4 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
     b"Upgrade: websocket\r\n\r\n"
 )
+
+
+def with_field(request: bytes, field: str) -> bytes:
+    return request.replace(b"Host", field.encode() + b"\r\nHost")
 
 
 async def _hello(request: Request) -> Response:
@@ -28,15 +40,38 @@ async def _flood(request: Request) -> Response:
     return PlainTextResponse("x" * 50_000_000)
 
 
+async def _count(request: Request) -> Response:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def _fail(request: Request) -> Response:
+    raise RuntimeError("the application's fault")
+
+
 class Door:
-    def __init__(self, settings: FrontDoorSettings) -> None:
+    def __init__(
+        self,
+        settings: FrontDoorSettings,
+        tls: ssl.SSLContext | None,
+        proves: Callable[[RequestHead], bool],
+    ) -> None:
         self.websockets: list[bytes] = []
-        app = Starlette(routes=[Route("/", _hello), Route("/flood", _flood)])
-        self.door = FrontDoor(app, self._websocket, PATHS, settings)
+        self.clients: list[str] = []
+        app = Starlette(
+            routes=[
+                Route("/", _hello),
+                Route("/flood", _flood),
+                Route("/count", _count, methods=["POST"]),
+                Route("/fail", _fail),
+            ]
+        )
+        paths = dict.fromkeys(("/signaling", "/signaling/"), self._websocket)
+        self.door = FrontDoor(app, paths, settings, tls, proves)
         self.port = 0
         self.nursery: trio.Nursery
 
     async def _websocket(self, stream: PeekedStream, client: str) -> None:
+        self.clients.append(client)
         self.websockets.append(await stream.receive_some(4096))
         await stream.send_all(b"bye")
 
@@ -45,8 +80,12 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def open_door(settings: FrontDoorSettings | None = None) -> AsyncIterator[Door]:
-    door = Door(settings or FrontDoorSettings())
+async def open_door(
+    settings: FrontDoorSettings | None = None,
+    tls: ssl.SSLContext | None = None,
+    proves: Callable[[RequestHead], bool] = lambda head: "x-proof" in head.headers,
+) -> AsyncIterator[Door]:
+    door = Door(settings or FrontDoorSettings(), tls, proves)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     door.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as door.nursery:
@@ -61,6 +100,42 @@ async def read_all(stream: trio.SocketStream) -> bytes:
         async for chunk in stream:
             data += chunk
     return bytes(data)
+
+
+@attrs.define
+class Reader:
+    """Responses, one after the other."""
+
+    stream: trio.SocketStream
+    buffer: bytes = b""
+
+    async def head(self) -> bytes:
+        with trio.fail_after(10):
+            while b"\r\n\r\n" not in self.buffer:
+                chunk = await self.stream.receive_some()
+                assert chunk, f"the connection ended after {self.buffer!r}"
+                self.buffer += chunk
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        return head
+
+    async def response(self) -> tuple[int, bytes]:
+        head = await self.head()
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        with trio.fail_after(10):
+            while len(self.buffer) < length:
+                self.buffer += await self.stream.receive_some()
+        body, self.buffer = self.buffer[:length], self.buffer[length:]
+        return int(head.split()[1]), body
+
+    async def rest(self) -> bytes:
+        return self.buffer + await read_all(self.stream)
+
+
+async def gone(door: Door) -> None:
+    with trio.fail_after(5):
+        while door.door.connections:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert door.door.strangers.total == 0
 
 
 async def test_http_goes_to_the_app() -> None:
@@ -81,11 +156,114 @@ async def test_websocket_gets_the_head_again_and_what_follows() -> None:
         assert door.websockets == [UPGRADE + b"more"]
 
 
+# One connection, several requests
+
+
+async def test_a_websocket_may_come_after_requests_on_the_same_connection() -> None:
+    """As a reverse proxy sends it that keeps its connections."""
+    async with open_door() as door, await door.connect() as stream:
+        reader = Reader(stream)
+        for _ in range(3):
+            await stream.send_all(GET)
+            assert await reader.response() == (200, b"hello")
+        await stream.send_all(UPGRADE + b"more")
+        assert await read_all(stream) == b"bye"
+        assert door.websockets == [UPGRADE + b"more"]
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with open_door() as door, await door.connect() as stream:
+        reader = Reader(stream)
+        await stream.send_all(GET + POST + b"12345" + GET + UPGRADE)
+        wanted = [(200, b"hello"), (200, b"5"), (200, b"hello")]
+        assert [await reader.response() for _ in range(3)] == wanted
+        assert await reader.rest() == b"bye"
+
+
+async def test_a_body_that_nobody_reads() -> None:
+    """One that is there already is dropped; of one that is not, nobody waits for the end."""
+    async with open_door() as door, await door.connect() as stream:
+        reader = Reader(stream)
+        ignored = POST.replace(b"/count", b"/")
+        await stream.send_all(ignored + b"12345")
+        assert (await reader.response())[0] == 405
+        await stream.send_all(ignored)
+        assert (await reader.response())[0] == 405
+        assert await reader.rest() == b""
+
+
+async def test_chunked_body_and_100_continue() -> None:
+    async with open_door() as door, await door.connect() as stream:
+        reader = Reader(stream)
+        await stream.send_all(
+            b"POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert (await reader.head()).startswith(b"HTTP/1.1 100 ")
+        for piece in (b"3\r\nabc", b"\r\n2\r\nde\r\n0", b"\r\n\r\n"):
+            await stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked(0.005)
+        assert await reader.response() == (200, b"5")
+        await stream.send_all(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.head()
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"content-length: 5" in head.lower()
+        await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")  # which ends the connection
+        assert (await reader.response())[0] == 200
+        assert await reader.rest() == b""
+
+
+async def test_absolute_form_of_a_target() -> None:
+    async with open_door() as door, await door.connect() as stream:
+        await stream.send_all(b"GET http://x/?a=b HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await Reader(stream).response() == (200, b"hello")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",  # no Host
+        b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n",
+        b"GET elsewhere HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /count HTTP/1.1\r\nHost: x\r\nContent-Length: a\r\n\r\n",
+        b"POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ],
+)
+async def test_malformed_requests_are_told_so(
+    request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_door() as door, await door.connect() as stream:
+        await stream.send_all(request_bytes)
+        status, body = await Reader(stream).response()
+        assert (status, list(json.loads(body))) == (400, ["error"])
+    assert caplog.records == []
+
+
+async def test_an_application_that_fails_is_a_500_and_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_door() as door, await door.connect() as stream:
+        await stream.send_all(GET.replace(b"/ ", b"/fail ", 1))
+        assert (await Reader(stream).response())[0] == 500
+    assert "the application's fault" in caplog.text
+
+
+# Deadlines
+
+
 async def test_head_too_long_is_told_so() -> None:
     async with open_door(FrontDoorSettings(max_head_bytes=1000)) as door:
         async with await door.connect() as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\nX: " + b"a" * 2000)
             assert (await read_all(stream)).startswith(b"HTTP/1.1 431 ")
+        async with await door.connect() as stream:
+            await stream.send_all(GET)
+            reader = Reader(stream)
+            assert (await reader.response())[0] == 200
+            await stream.send_all(b"GET / HTTP/1.1\r\nX: " + b"a" * 2000 + b"\r\n\r\n")
+            assert (await reader.response())[0] == 431
 
 
 async def test_slow_head_is_cut_off() -> None:
@@ -93,28 +271,44 @@ async def test_slow_head_is_cut_off() -> None:
         async with await door.connect() as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\n")
             assert await read_all(stream) == b""
-        with trio.fail_after(5):
-            while door.door.connections:
-                await trio.testing.wait_all_tasks_blocked(0.01)
-        assert door.door.strangers == 0
+        await gone(door)
 
 
-async def test_too_many_strangers_are_turned_away() -> None:
-    async with open_door(FrontDoorSettings(max_strangers=2)) as door:
-        async with await door.connect() as first, await door.connect() as second:
-            await first.send_all(b"G")
-            await second.send_all(b"G")
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            async with await door.connect() as third:
-                with contextlib.suppress(trio.BrokenResourceError):
-                    assert await read_all(third) == b""
+async def test_slow_body_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_door(FrontDoorSettings(body_timeout=0.2)) as door:
+        async with await door.connect() as stream:
+            await stream.send_all(POST + b"12")
+            reader = Reader(stream)
+            status, body = await reader.response()
+            assert (status, json.loads(body)) == (408, {"error": "the body took longer than 0.2 s"})
+            assert await reader.rest() == b""
+    assert caplog.records == []
+
+
+async def test_later_heads_and_idleness_have_deadlines() -> None:
+    settings = FrontDoorSettings(head_timeout=0.2, keep_alive_timeout=0.4)
+    async with open_door(settings) as door:
+        for then in (b"", b"GET / HT"):
+            async with await door.connect() as stream:
+                reader = Reader(stream)
+                await stream.send_all(GET)
+                assert (await reader.response())[0] == 200
+                await stream.send_all(then)
+                assert await reader.rest() == b""
+
+
+async def test_slow_tls_handshake_is_cut_off() -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with open_door(FrontDoorSettings(head_timeout=0.2), tls=tls) as door:
+        async with await door.connect() as stream:
+            await stream.send_all(b"\x16\x03\x01\x02\x00")
+            assert await read_all(stream) == b""
+        await gone(door)
 
 
 @pytest.mark.parametrize("deadline", [0.3, 60])
 async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
-    """By the send's deadline, or at once when the door is closed: Hypercorn's shielded send does
-    not hold it.
-    """
+    """By the send's deadline, or at once when the door is closed."""
     async with open_door(FrontDoorSettings(send_timeout=deadline)) as door:
         async with await door.connect() as stream:
             await stream.send_all(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -130,18 +324,95 @@ async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
                     await trio.sleep(0.01)
 
 
+# How much of one address
+
+
+async def test_too_many_strangers_are_turned_away() -> None:
+    async with open_door(FrontDoorSettings(max_strangers=2)) as door:
+        async with await door.connect() as first, await door.connect() as second:
+            await first.send_all(b"G")
+            await second.send_all(b"G")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            async with await door.connect() as third:
+                with contextlib.suppress(trio.BrokenResourceError):
+                    assert await read_all(third) == b""
+
+
+async def test_strangers_of_one_address() -> None:
+    async with open_door(FrontDoorSettings(max_strangers_per_address=2)) as door:
+        async with await door.connect() as known, await door.connect() as first:
+            # one that has proven itself counts no more
+            await known.send_all(with_field(GET, "X-Proof: 1"))
+            assert (await Reader(known).response())[0] == 200
+            await first.send_all(b"G")
+            async with await door.connect() as second:
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                async with await door.connect() as third:
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        assert await read_all(third) == b""
+                # in a crowd, they are not kept
+                await second.send_all(GET)
+                reader = Reader(second)
+                assert (await reader.response())[0] == 200
+                assert await reader.rest() == b""
+            await known.send_all(GET)
+            assert (await Reader(known).response())[0] == 200
+        await gone(door)
+
+
+async def test_requests_of_one_address_have_a_rate() -> None:
+    async with open_door(FrontDoorSettings(requests=Rate(per_second=0.5, burst=3))) as door:
+        for _ in range(3):
+            async with await door.connect() as stream:
+                await stream.send_all(GET)
+                assert (await Reader(stream).response())[0] == 200
+        for request in (GET, UPGRADE, b"nonsense\r\n\r\n"):
+            async with await door.connect() as stream:
+                await stream.send_all(request)
+                reader = Reader(stream)
+                head = (await reader.head()).lower()
+                assert head.startswith(b"http/1.1 429 too many requests\r\n")
+                assert 1 < int(head.partition(b"retry-after: ")[2].split(b"\r\n")[0]) <= 9
+                assert json.loads(await reader.rest()) == {"error": "too many requests"}
+        async with await door.connect() as stream:
+            await stream.send_all(with_field(GET, "X-Proof: 1"))
+            assert (await Reader(stream).response())[0] == 200
+        assert door.websockets == []
+
+
+async def test_behind_a_trusted_proxy_the_client_counts() -> None:
+    proxies = Proxies((ipaddress.ip_network("127.0.0.0/8"),))
+    settings = FrontDoorSettings(requests=Rate(per_second=0.01, burst=1), proxies=proxies)
+    async with open_door(settings) as door:
+        async with await door.connect() as stream:
+            reader = Reader(stream)
+            for hops in ("192.0.2.1", "192.0.2.2"):
+                await stream.send_all(with_field(GET, f"X-Forwarded-For: {hops}"))
+                assert (await reader.response())[0] == 200
+            await stream.send_all(with_field(GET, "X-Forwarded-For: 192.0.2.7, 192.0.2.1"))
+            assert (await reader.response())[0] == 429
+        async with await door.connect() as stream:
+            await stream.send_all(with_field(UPGRADE, "X-Forwarded-For: 192.0.2.9"))
+            assert await read_all(stream) == b"bye"
+        assert door.clients == ["192.0.2.9"]
+
+
 @pytest.mark.parametrize(
     ("head", "wanted"),
     [
         (UPGRADE, True),
         (UPGRADE.replace(b"Upgrade: websocket", b"UPGRADE:WebSocket"), True),
-        (UPGRADE.replace(b"/signaling/", b"/signaling"), True),
-        (UPGRADE.replace(b"/signaling/", b"/other"), False),
         (UPGRADE.replace(b"GET", b"POST"), False),
         (UPGRADE.replace(b"websocket", b"h2c"), False),
-        (b"\r\n\r\n", False),
-        (b"GET\r\n\r\n", False),
     ],
 )
 def test_websocket_requests_are_recognised(head: bytes, wanted: bool) -> None:
-    assert is_websocket_request(head, PATHS) is wanted
+    parsed = parse_head_untrusted(head)
+    assert parsed is not None
+    assert (parsed.path, parsed.query) == ("/signaling/", "EIO=4")
+    assert parsed.asks_for_websocket is wanted
+
+
+@pytest.mark.parametrize("head", [b"\r\n\r\n", b"GET\r\n\r\n", b"\xff\x00 \r\n\r\n"])
+def test_what_is_no_request(head: bytes) -> None:
+    assert parse_head_untrusted(head) is None

@@ -200,7 +200,7 @@ def test_help_does_not_load_the_server() -> None:
 def logged(capsys: pytest.CaptureFixture[str], level: str, debug: str | None) -> str:
     """Which of some records come out, by first letter of level and name."""
     cli.set_up_logging(level, debug)
-    for name in ("meet_trio.room", "meet_trio.engine", "hypercorn.error"):
+    for name in ("meet_trio.room", "meet_trio.engine", "httpx.client"):
         logger = logging.getLogger(name)
         for at in (logging.DEBUG, logging.INFO, logging.WARNING):
             logger.log(at, "said")
@@ -210,20 +210,20 @@ def logged(capsys: pytest.CaptureFixture[str], level: str, debug: str | None) ->
 
 ALL_OF_ROOM = "D:meet_trio.room I:meet_trio.room W:meet_trio.room"
 ALL_OF_ENGINE = "D:meet_trio.engine I:meet_trio.engine W:meet_trio.engine"
-ALL_OF_HYPERCORN = "D:hypercorn.error I:hypercorn.error W:hypercorn.error"
+ALL_OF_HTTPX = "D:httpx.client I:httpx.client W:httpx.client"
 INFO_OF_ENGINE = "I:meet_trio.engine W:meet_trio.engine"
 
 
 @pytest.mark.parametrize(
     ("level", "debug", "comes"),
     [
-        ("warning", None, "W:meet_trio.room W:meet_trio.engine W:hypercorn.error"),
-        ("info", "1", f"I:meet_trio.room W:meet_trio.room {INFO_OF_ENGINE} W:hypercorn.error"),
-        ("debug", None, f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:hypercorn.error"),
-        ("info", "kolabmeet-server*", f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:hypercorn.error"),
-        ("info", "kolabmeet-server:room", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:hypercorn.error"),
-        ("info", "*,-*engine", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} {ALL_OF_HYPERCORN}"),
-        ("info", "meet_trio.room mediasoup*", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:hypercorn.error"),
+        ("warning", None, "W:meet_trio.room W:meet_trio.engine W:httpx.client"),
+        ("info", "1", f"I:meet_trio.room W:meet_trio.room {INFO_OF_ENGINE} W:httpx.client"),
+        ("debug", None, f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:httpx.client"),
+        ("info", "kolabmeet-server*", f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:httpx.client"),
+        ("info", "kolabmeet-server:room", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:httpx.client"),
+        ("info", "*,-*engine", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} {ALL_OF_HTTPX}"),
+        ("info", "meet_trio.room mediasoup*", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:httpx.client"),
     ],
 )
 def test_what_is_logged(

@@ -271,6 +271,13 @@ def _origins(raw: object) -> tuple[str, ...]:
     return origins
 
 
+def _networks(raw: object) -> tuple[str, ...]:
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(items, list):
+        raise ValueError
+    return tuple(str(ipaddress.ip_network(_text(item))) for item in items)
+
+
 TEXT = Kind("a text", _text)
 SWITCH = Kind("on or off", _switch, switch=True)
 HOST = Kind("an IP address or a host name", _host)
@@ -286,4 +293,7 @@ HTTP_URL = Kind("an http:// or https:// URL", _http_url)
 TURN_URL = Kind("a TURN URL like turn:turn.example:3478?transport=udp", _turn_url)
 ORIGINS = Kind(
     "a list of origins like https://kolab.example (separated by commas), or *,", _origins
+)
+NETWORKS = Kind(
+    "a list of addresses and networks like 10.0.0.0/8, ::1 (separated by commas)", _networks
 )

@@ -102,6 +102,10 @@ class HttpSettings:
         default=10.0,
         metadata=about(seconds(0.1, 600), "time for the TLS handshake and the first request head"),
     )
+    body_timeout: float = attrs.field(
+        default=30.0,
+        metadata=about(seconds(0.1, 3600), "time for the body of a request"),
+    )
     send_timeout: float = attrs.field(
         default=10.0,
         metadata=about(seconds(0.1, 600), "a connection that takes nothing for so long is closed"),
@@ -115,8 +119,40 @@ class HttpSettings:
         metadata=about(whole(1, 1_000_000), "connections at once"),
     )
     max_strangers: int = attrs.field(
-        default=1024,
-        metadata=about(whole(1, 1_000_000), "connections at once that have sent no request yet"),
+        default=2048,
+        metadata=about(
+            whole(1, 1_000_000),
+            "HTTP connections at once that have shown neither the API's token nor a peer's",
+        ),
+    )
+    max_strangers_per_address: int = attrs.field(
+        default=512,
+        metadata=about(whole(1, 1_000_000), "such connections from one address (IPv6: one /64)"),
+    )
+    requests_per_second: float = attrs.field(
+        default=100.0,
+        metadata=about(
+            kinds.number(0.1, 10**6),
+            "requests and handshakes of one address per second that show no right token",
+        ),
+    )
+    request_burst: int = attrs.field(
+        default=2000, metadata=about(whole(1, 10**6), "such requests of one address at once")
+    )
+    trusted_proxies: tuple[str, ...] = attrs.field(
+        default=(),
+        metadata=about(
+            kinds.NETWORKS,
+            "proxies that are believed when they say whom a request is from",
+            default="none",
+        ),
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = attrs.field(
+        default="x-forwarded-for",
+        metadata=about(
+            kinds.one_of("x-forwarded-for", "forwarded"),
+            "header in which they say it; they must not let a client's own through",
+        ),
     )
 
     def token_base(self, port: int) -> str:

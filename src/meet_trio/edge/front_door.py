@@ -1,35 +1,44 @@
-"""The one listener, TLS or not: looks at a connection's request head and hands the connection to
-who serves it.
+"""The one listener, TLS or not: reads each request's head and hands the connection, or the one
+request, to who serves it.
 
-    accepted ──TLS──▶ head read ──websocket on a signaling path──▶ socketio
-                          └──────── everything else ─────────────▶ Hypercorn, ASGI
+    accepted ──TLS──▶ head read ──websocket on one of its paths──▶ its own handler, to the end
+                        ▲  └───── everything else ──▶ one request ──▶ ASGI application
+                        └──────────── another may follow ◀──┘
 
-Websockets do not go through Hypercorn because its sends are shielded from cancellation; see
-``stream`` for how the HTTP side is bounded all the same. HTTP/2 is not offered, so that websockets
-come as HTTP/1.1.
+A proxy sends requests of many clients over one connection, a websocket's among them, so it is each
+request that is looked at, not each connection. HTTP/2 is not offered: websockets come as HTTP/1.1.
 
-A connection is one task. Whatever it raises ends that connection alone. Until its head is complete,
-a connection is a stranger: strangers have a deadline, and there may be only so many of them at a
-time.
+Who may have how much:
+
+- A connection that has proven nothing is a stranger, from being accepted on. There may be only so
+  many strangers, in all and of one address; in a crowd of them, they are not kept alive after their
+  answer. A websocket is no stranger any more; who serves it counts in its own way.
+- A request that ``proves`` nothing is taken from the rate of its address. Above the rate it is
+  answered with 429.
+- TLS handshake and first head have a deadline, so have the heads that follow, and idleness.
+
+A connection is one task. Whatever it raises ends that connection alone.
 """
 
 import logging
+import math
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from starlette.types import ASGIApp
 
+from meet_trio.rates import Rate
+
+from .addresses import AddressCounts, AddressRates, Proxies, address_key
+from .head import RequestHead, parse_head_untrusted
+from .http_server import Ends, HttpSettings, answer, serve_request
 from .stream import HeadTooLong, PeekedStream
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 
-_LINGER = 1.0  # seconds that a refused client has to read why
+WebSocketHandler = Callable[[PeekedStream, str], Awaitable[None]]
 
 
 @attrs.frozen
@@ -38,25 +47,41 @@ class FrontDoorSettings:
 
     max_head_bytes: int = 16 * 1024
     head_timeout: float = 10.0
+    body_timeout: float = 30.0
     send_timeout: float = 10.0
     keep_alive_timeout: float = 30.0
-    max_strangers: int = 1024
     max_connections: int = 8192
+    max_strangers: int = 2048
+    max_strangers_per_address: int = 512
+    requests: Rate = attrs.field(default=Rate(per_second=100, burst=2000))
+    max_addresses: int = 10_000
+    proxies: Proxies = attrs.field(factory=Proxies)
+
+
+def _nobody(head: RequestHead) -> bool:
+    return False
 
 
 @attrs.define(eq=False)
 class FrontDoor:
-    """``websocket(stream, client)`` serves one websocket connection; ``app`` is the ASGI
-    application for the rest.
+    """``websockets``: by path, what serves one websocket, ``handler(stream, client)``; ``app``: the
+    ASGI application for the rest. ``proves(head)``: whether a request shows that somebody was let
+    in who may.
     """
 
     app: ASGIApp
-    websocket: Callable[[PeekedStream, str], Awaitable[None]]
-    websocket_paths: frozenset[str]
+    websockets: Mapping[str, WebSocketHandler]
     settings: FrontDoorSettings
     tls: ssl.SSLContext | None = None
-    strangers: int = 0
+    proves: Callable[[RequestHead], bool] = _nobody
     connections: int = 0
+    strangers: AddressCounts = attrs.field(init=False)
+    _rates: AddressRates = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        self.strangers = AddressCounts(settings.max_strangers, settings.max_strangers_per_address)
+        self._rates = AddressRates(settings.requests, settings.max_addresses)
 
     async def serve(
         self,
@@ -65,102 +90,112 @@ class FrontDoor:
         task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept and serve until cancelled; closes the listeners."""
-        config = HypercornConfig()
-        config.h11_max_incomplete_size = self.settings.max_head_bytes
-        config.keep_alive_timeout = self.settings.keep_alive_timeout
-        config.include_server_header = False
-        config.accesslog = None
-        config.errorlog = None
-        context = WorkerContext(None)
-        app = ASGIWrapper(self.app)  # type: ignore[arg-type]  # two typings of the same ASGI
+        await trio.serve_listeners(self._accepted, list(listeners), task_status=task_status)
 
-        async def http(stream: PeekedStream) -> None:
-            await TCPServer(app, config, context, {}, stream)  # type: ignore[arg-type]
-
-        async def handle(stream: trio.SocketStream) -> None:
-            if (
-                self.strangers >= self.settings.max_strangers
-                or self.connections >= self.settings.max_connections
-            ):
-                await trio.aclose_forcefully(stream)
-                return
-            self.connections += 1
-            try:
-                await self._connection(stream, http)
-            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                pass  # the client went away
-            except Exception:
-                logger.exception("a connection's task failed")
-            finally:
-                self.connections -= 1
-                await trio.aclose_forcefully(stream)
-
-        await trio.serve_listeners(handle, list(listeners), task_status=task_status)
-
-    async def _connection(
-        self, transport: trio.SocketStream, http: Callable[[PeekedStream], Awaitable[None]]
-    ) -> None:
-        client = transport.socket.getpeername()[0]
-        stream: trio.abc.Stream = transport
-        if self.tls is not None:
-            stream = trio.SSLStream(transport, self.tls, server_side=True, https_compatible=True)
-        peeked = PeekedStream(stream, send_deadline=self.settings.send_timeout)
-        self.strangers += 1
+    async def _accepted(self, transport: trio.SocketStream) -> None:
         try:
-            with trio.move_on_after(self.settings.head_timeout) as waiting:
-                if isinstance(stream, trio.SSLStream):
-                    await stream.do_handshake()
-                head = await peeked.peek_head(self.settings.max_head_bytes)
-        except HeadTooLong:
-            await _refuse(peeked, b"431 Request Header Fields Too Large", b"headers too long")
+            address = transport.socket.getpeername()[0]
+        except OSError:
+            address = ""  # gone already
+        # whom a trusted proxy's connection is for is not known yet
+        key = None if self.settings.proxies.trusted(address) else address_key(address)
+        if self.connections >= self.settings.max_connections or self.strangers.full(key):
+            await trio.aclose_forcefully(transport)
             return
+        self.connections += 1
+        try:
+            await _Visit(self, transport, address, key).run()
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client went away
+        except Exception:
+            logger.exception("a connection's task failed")
         finally:
-            self.strangers -= 1
-        if waiting.cancelled_caught or not head:
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_guard, peeked, nursery.cancel_scope)
-            if is_websocket_request(head, self.websocket_paths):
-                await self.websocket(peeked, client)
-            else:
-                await http(peeked)
-            nursery.cancel_scope.cancel()
+            self.connections -= 1
+            await trio.aclose_forcefully(transport)
+
+    def rate(self, client: str) -> float:
+        """Count a request that proves nothing; 0, or seconds after which one may come again."""
+        return self._rates.take(address_key(client), trio.current_time())
 
 
-def is_websocket_request(head: bytes, paths: frozenset[str]) -> bool:
-    """Does the request head ask for a websocket (RFC 6455 §4.1) on one of ``paths``?"""
-    request_line, *fields = head.split(b"\r\n")
-    parts = request_line.split(b" ")
-    if len(parts) != 3 or parts[0] != b"GET":
-        return False
-    path = parts[1].partition(b"?")[0].decode("latin-1")
-    if path not in paths:
-        return False
-    for field in fields:
-        name, _, value = field.partition(b":")
-        if name.strip().lower() == b"upgrade" and b"websocket" in value.lower():
-            return True
-    return False
+class _Visit:
+    """One connection."""
 
+    def __init__(
+        self, door: FrontDoor, transport: trio.SocketStream, address: str, key: str | None
+    ) -> None:
+        self._door = door
+        self._settings = door.settings
+        self._address = address
+        self._key = key
+        self._stranger = False
+        self._transport = transport
+        self._tls: trio.SSLStream[trio.SocketStream] | None = None
+        stream: trio.abc.Stream = transport
+        if door.tls is not None:
+            stream = self._tls = trio.SSLStream(
+                transport, door.tls, server_side=True, https_compatible=True
+            )
+        self._stream = PeekedStream(stream, send_deadline=self._settings.send_timeout)
+        self._http = HttpSettings(self._settings.max_head_bytes, self._settings.body_timeout)
 
-async def _guard(stream: PeekedStream, connection: trio.CancelScope) -> None:
-    """A client that does not read ends the connection; the connection's end ends a send to it."""
-    try:
-        await stream.given_up.wait()
-        connection.cancel()
-    finally:
-        stream.abort()
+    async def run(self) -> None:
+        self._door.strangers.add(self._key)
+        self._stranger = True
+        try:
+            first = True
+            while (head := await self._next_head(first=first)) is not None:
+                if not await self._serve(head):
+                    return
+                first = False
+        finally:
+            self._known()
 
+    def _known(self) -> None:
+        """No stranger any more."""
+        if self._stranger:
+            self._stranger = False
+            self._door.strangers.remove(self._key)
 
-async def _refuse(stream: PeekedStream, status: bytes, why: bytes) -> None:
-    body = b'{"error":"' + why + b'"}'
-    await stream.send_all(
-        b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body
-    )
-    # Closing with unread bytes would reset the connection before the client has read the answer
-    # (RFC 9112 §9.6).
-    await stream.send_eof()
-    with trio.move_on_after(_LINGER):
-        while await stream.receive_some(65536):
-            pass
+    async def _next_head(self, *, first: bool) -> bytes | None:
+        """None when none has come in time, or was too long."""
+        settings = self._settings
+        try:
+            if not first:
+                with trio.move_on_after(settings.keep_alive_timeout):
+                    if not await self._stream.peek_some():
+                        return None
+            with trio.move_on_after(settings.head_timeout):
+                if first and self._tls is not None:
+                    await self._tls.do_handshake()
+                return await self._stream.peek_head(settings.max_head_bytes) or None
+        except HeadTooLong:
+            await answer(self._stream, 431, "headers too long")
+        return None
+
+    async def _serve(self, raw_head: bytes) -> bool:
+        """Whether another request may follow."""
+        door = self._door
+        head = parse_head_untrusted(raw_head)
+        client, proven = self._address, False
+        if head is not None:
+            client = self._settings.proxies.client(client, head)
+            proven = door.proves(head)
+        if not proven and (wait := door.rate(client)) > 0:
+            logger.info("too many requests from %s", client)
+            again = (b"retry-after", b"%d" % math.ceil(wait))
+            await answer(self._stream, 429, "too many requests", [again])
+            return False
+        if head is not None and head.asks_for_websocket and head.path in door.websockets:
+            self._known()
+            await door.websockets[head.path](self._stream, client)
+            return False
+        if proven:
+            self._known()
+        ends = Ends((client, 0), self._local(), "http" if self._tls is None else "https")
+        keep = not (self._stranger and door.strangers.crowded(self._key))
+        return await serve_request(door.app, self._stream, ends, self._http, keep=keep)
+
+    def _local(self) -> tuple[str, int]:
+        host, port = self._transport.socket.getsockname()[:2]
+        return host, port

@@ -43,6 +43,11 @@ class HttpApi:
     registry: Registry
     settings: HttpApiSettings
 
+    @property
+    def path(self) -> str:
+        """What all of its routes begin with."""
+        return f"{self.settings.prefix}/api"
+
     def mount(self) -> list[Mount | Route]:
         api = Starlette(
             routes=[
@@ -60,7 +65,7 @@ class HttpApi:
         return [
             # the older README's health check: no prefix, no token
             Route("/ping", _ping),
-            Mount(f"{self.settings.prefix}/api", TokenGuard(api, self.settings.auth_token)),
+            Mount(self.path, TokenGuard(api, self.settings.auth_token)),
         ]
 
     def token_url(self, room_id: str, peer_id: str, auth_token: str) -> str:

@@ -38,6 +38,8 @@ logger = logging.getLogger("meet_trio.live.peer")
 
 Json = object
 
+_SOCKET_COST = 10  # a new socket counts as so many requests
+
 
 @attrs.frozen
 class PeerSettings:
@@ -129,6 +131,9 @@ class LivePeer:
         """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the
         socket's own task.
         """
+        self.requests.take(trio.current_time(), cost=_SOCKET_COST)
+        if self.requests.in_debt():
+            return  # it will not be let in before it has kept quiet for a while
         connection = Connection(socket)
         try:
             await self._mail[0].send(_Arrived(connection))

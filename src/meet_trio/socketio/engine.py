@@ -56,6 +56,10 @@ class EngineServer:
             finally:
                 self._nursery = None
 
+    def knows(self, sid: str) -> bool:
+        """Whether there is a session with this id."""
+        return sid in self._connections
+
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """Serve one websocket on a byte stream whose request head is still unread. Closes the
         stream.

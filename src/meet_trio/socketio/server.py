@@ -68,6 +68,10 @@ class Server:
         """As ``EngineServer.asgi``: long-polling."""
         await self._engine.asgi(scope, receive, send)
 
+    def knows(self, sid: str) -> bool:
+        """As ``EngineServer.knows``."""
+        return self._engine.knows(sid)
+
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """As ``EngineServer.serve_websocket_stream``."""
         await self._engine.serve_websocket_stream(stream, client=client)

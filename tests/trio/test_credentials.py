@@ -1,0 +1,83 @@
+"""What a request's head proves."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+import trio
+from support.live_fakes import World
+from trio.testing import MockClock
+
+from meet_trio.edge.credentials import Credentials
+from meet_trio.edge.head import RequestHead
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.rates import Rate
+from meet_trio.room import Role
+
+
+@attrs.frozen
+class Place:
+    world: World
+    room: LiveRoom
+    credentials: Credentials
+
+    def proves(self, path: str, query: str = "", token: str = "") -> bool:
+        headers = {"x-auth-token": token} if token else {}
+        return self.credentials.prove(RequestHead("GET", path, query, headers))
+
+
+@contextlib.asynccontextmanager
+async def open_place() -> AsyncIterator[Place]:
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, RoomSettings(), PeerSettings(requests=Rate(1, 20)))
+        await nursery.start(world.registry.run)
+        credentials = Credentials(
+            world.registry,
+            "secret",
+            "/meetmedia/api",
+            frozenset({"/meetmedia/signaling/"}),
+            knows_session=lambda sid: sid == "s1",
+        )
+        yield Place(world, await world.registry.create_room(), credentials)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_apis_token(autojump_clock: MockClock) -> None:
+    async with open_place() as place:
+        assert place.proves("/meetmedia/api/ping", token="secret")
+        assert not place.proves("/meetmedia/api/ping", token="secre\xe9")
+        assert not place.proves("/meetmedia/api/ping")
+        assert not place.proves("/meetmedia/apix", token="secret")
+        assert not place.proves("/ping", token="secret")
+
+
+async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:
+    async with open_place() as place:
+        invited = place.room.invite(Role.PUBLISHER)
+        path = "/meetmedia/signaling/"
+        right = f"peerId={invited.peer_id}&roomId={place.room.id}&authToken={invited.auth_token}"
+        assert place.proves(path, right + "&EIO=4")
+        assert place.proves(path, right + "&authToken=another")
+        assert not place.proves("/", right)
+        assert not place.proves(path, "authToken=another&" + right)
+        assert not place.proves(path, right.replace(place.room.id, "elsewhere"))
+        assert not place.proves(path, right + "&x=1" * 100)
+        assert place.proves(path, "sid=s1")
+        assert not place.proves(path, "sid=s2&" + right)
+
+
+@pytest.mark.parametrize("sockets", [3, 5])
+async def test_a_peer_that_comes_too_often_is_counted_by_its_address(
+    sockets: int, autojump_clock: MockClock
+) -> None:
+    """Twenty requests: two sockets; twenty more on credit: two more."""
+    async with open_place() as place:
+        client = await place.world.enter(place.room)
+        query = f"peerId={client.id}&roomId={place.room.id}&authToken={client.token}"
+        for _ in range(sockets - 1):
+            await client.connect()
+        assert place.proves("/meetmedia/signaling/", query) is (sockets < 4)
+        came = client.socket.notices("roomBack")
+        assert len(came) == (1 if sockets < 4 else 0)
