@@ -1,0 +1,213 @@
+"""One room on several engines: whatever peers do reaches those whose media is another engine's."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import attrs
+import trio
+from support.participant import ClientConsumer, Participant, open_participant
+from support.server import LocalServer, open_server, quick_settings
+
+from meet_trio.config import RoomSettings
+from meet_trio.room import Role
+
+ENGINES = 3
+LAYERS = (300, 900, 2500)  # bytes of a frame
+
+
+@attrs.frozen
+class Spread:
+    """``publisher`` is on an engine of its own, ``viewers`` are on the others."""
+
+    server: LocalServer
+    room_id: str
+    publisher: Participant
+    viewers: list[Participant]
+
+    async def engine_counts(self) -> list[dict[str, int]]:
+        """For each engine how many objects of each kind it holds."""
+        found = []
+        for host in self.server.running.hosts:
+            stats = await host.stats()
+            tables = {name: table for name, table in stats.items() if name != "engine"}
+            found.append({k: len(t) for k, t in tables.items() if isinstance(t, dict)})
+        return found
+
+    async def crossed(self) -> int:
+        """Packets that left the publisher's engine for others, so far."""
+        counters = (await self.server.running.hosts[0].stats())["engine"]
+        assert isinstance(counters, dict)
+        return int(counters["relay_packets_out"])
+
+
+async def enter(server: LocalServer, room_id: str, stack: AsyncExitStack) -> Participant:
+    url = await server.api.create_peer(room_id, Role.PUBLISHER)
+    participant = await stack.enter_async_context(open_participant(url))
+    await participant.join()
+    await participant.connect()
+    return participant
+
+
+@contextlib.asynccontextmanager
+async def spread_room() -> AsyncIterator[Spread]:
+    """Four people on three engines: the last one shares the publisher's."""
+    settings = attrs.evolve(
+        quick_settings(workers=ENGINES, max_incoming_bitrate=10_000_000),
+        rooms=RoomSettings(empty_timeout=0.3, spread_size=1),
+    )
+    with trio.fail_after(40):
+        async with open_server(settings) as server:
+            before = await server.counts()
+            async with AsyncExitStack() as stack:
+                room_id = await server.api.create_room()
+                people = [await enter(server, room_id, stack) for _ in range(ENGINES + 1)]
+                assert len(server.running.registry.rooms[room_id].placement.used) == ENGINES
+                ports = [_port(person) for person in people]
+                assert len(set(ports[:ENGINES])) == ENGINES
+                assert ports[0] == ports[-1]
+                yield Spread(server, room_id, people[0], people[1:])
+            assert await server.settled(before, 10) == before
+
+
+def _port(person: Participant) -> int:
+    assert person.receive is not None
+    return person.receive.transport.remote.address[1]
+
+
+def check(consumers: list[ClientConsumer]) -> None:
+    for consumer in consumers:
+        assert consumer.stream.faults == []
+
+
+async def stays_silent(consumer: ClientConsumer) -> bool:
+    """Nothing more comes, a moment after what was under way."""
+    await trio.sleep(0.3)
+    before = consumer.stream.packets
+    await trio.sleep(0.5)
+    return consumer.stream.packets == before
+
+
+async def test_everybody_gets_what_is_sent_on_another_engine() -> None:
+    async with spread_room() as room:
+        await room.publisher.produce_audio()
+        await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
+        consumers: list[ClientConsumer] = []
+        for viewer in room.viewers:
+            for kind in ("audio", "video"):
+                consumers.append(await viewer.wait_consumer(kind=kind))
+                await viewer.wait_frames(consumers[-1], 10)
+        check(consumers)
+        counts = await room.engine_counts()
+        assert [count["producers"] for count in counts] == [2, 0, 0]
+        assert [count["mirrors"] for count in counts] == [0, 2, 2]
+        assert [count["consumers"] for count in counts] == [2, 2, 2]
+        # figures come from the engine where each thing is
+        figures: Any = await room.server.api.call("GET", "/stats")
+        figures = figures[room.room_id]
+        for viewer in room.viewers:
+            assert {c["packetCount"] > 0 for c in figures[viewer.id]["consumers"]} == {True}
+        streams = [p["streams"] for p in figures[room.publisher.id]["producers"]]
+        assert all(layer["packetCount"] for producer in streams for layer in producer)
+
+
+async def test_a_stream_crosses_to_an_engine_once_and_to_none_that_has_no_viewer() -> None:
+    async with spread_room() as room:
+        viewer, other, neighbour = room.viewers
+        producer = await room.publisher.produce_audio()
+        voice = await viewer.wait_consumer(kind="audio")
+        await viewer.wait_frames(voice, 5)
+        async with AsyncExitStack() as stack:
+            late = [await enter(room.server, room.room_id, stack) for _ in range(ENGINES)]
+            for person in late:
+                await person.wait_frames(await person.wait_consumer(kind="audio"), 5)
+            assert sorted(map(_port, late)) == sorted(map(_port, room.viewers))
+            sent, crossed = producer.source.frame, await room.crossed()
+            await viewer.wait_frames(voice, 50)
+            sent, crossed = producer.source.frame - sent, await room.crossed() - crossed
+            # two engines beside its own, however many are there
+            assert abs(crossed - 2 * sent) <= 8, (crossed, sent)
+        await other.leave()
+        # with the last viewer there the mirror goes
+        with trio.fail_after(5):
+            while sum(count["mirrors"] for count in await room.engine_counts()) > 1:
+                await trio.sleep(0.05)
+        await viewer.wait_frames(voice, 5)
+        check([voice])
+        assert neighbour.consumers
+
+
+async def test_pauses_reach_the_other_engines() -> None:
+    async with spread_room() as room:
+        camera = await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
+        viewer, other, neighbour = room.viewers
+        videos = {person: await person.wait_consumer(kind="video") for person in room.viewers}
+        for person, video in videos.items():
+            await person.wait_frames(video, 5)
+        # a viewer's own pause is nobody else's
+        await viewer.set_consumer_paused(videos[viewer], True)
+        assert await stays_silent(videos[viewer])
+        await other.wait_frames(videos[other], 5)
+        await viewer.set_consumer_paused(videos[viewer], False)
+        await viewer.wait_frames(videos[viewer], 5)
+        # the publisher's is everybody's
+        await room.publisher.set_producer_paused(camera, True)
+        for person in (viewer, other, neighbour):
+            assert await stays_silent(videos[person])
+            assert videos[person].paused
+        await room.publisher.set_producer_paused(camera, False)
+        for person in (viewer, other, neighbour):
+            await person.wait_frames(videos[person], 5)
+            assert not videos[person].paused
+        check(list(videos.values()))
+
+
+async def test_layers_follow_what_the_publisher_sends() -> None:
+    async with spread_room() as room:
+        camera = await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
+        viewer = room.viewers[0]
+        video = await viewer.wait_consumer(kind="video")
+        for active in (3, 1, 2):
+            camera.source.active_layers = active  # type: ignore[union-attr]
+            wanted = {"spatialLayer": active - 1, "temporalLayer": 0}
+            while video.layers != wanted or (
+                video.stream.last_stamp is None or video.stream.last_stamp.layer != active - 1
+            ):
+                await viewer.wait_frames(video)
+        check([video])
+
+
+async def test_a_late_joiner_on_another_engine_gets_a_key_frame() -> None:
+    async with spread_room() as room:
+        camera = await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
+        first = room.viewers[0]
+        await first.wait_frames(await first.wait_consumer(kind="video"), 20)
+        # a quiet camera sends key frames only when asked
+        async with AsyncExitStack() as stack:
+            asked = camera.source.key_frame_requests  # type: ignore[union-attr]
+            people = [await enter(room.server, room.room_id, stack) for _ in range(2)]
+            for person in people:
+                video = await person.wait_consumer(kind="video")
+                await person.wait_frames(video, 5)
+                assert video.stream.key_frames
+            assert camera.source.key_frame_requests > asked  # type: ignore[union-attr]
+
+
+async def test_a_camera_that_ends_and_a_publisher_who_leaves_take_their_mirrors_along() -> None:
+    async with spread_room() as room:
+        camera = await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
+        await room.publisher.produce_audio()
+        viewer = room.viewers[0]
+        video = await viewer.wait_consumer(kind="video")
+        voice = await viewer.wait_consumer(kind="audio")
+        await viewer.wait_frames(video, 5)
+        await room.publisher.close_producer(camera)
+        await viewer.wait_frames(voice, 5)
+        assert video.closed
+        assert [count["mirrors"] for count in await room.engine_counts()] == [0, 1, 1]
+        await room.publisher.leave()
+        with trio.fail_after(5):
+            while any(c["mirrors"] or c["producers"] for c in await room.engine_counts()):
+                await trio.sleep(0.05)
+        assert voice.closed
