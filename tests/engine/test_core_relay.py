@@ -3,68 +3,34 @@
 The link is memory; nothing crosses but in ``cross`` and ``run``.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import pytest
-from support.engine_world import Camera, EngineClient, World, of, video
+from support.engine_pair import Pair, assert_gapless, tags
+from support.engine_world import (
+    AUDIO_LEVEL_URI,
+    Camera,
+    World,
+    audio,
+    layer_cameras,
+    of,
+    sender_report,
+    simulcast,
+    video,
+)
 
-from meet_trio.engine import EngineSettings, ProducerSpec
-from meet_trio.wire.rtp import RtpPacket
+from meet_trio.engine import (
+    AudioLevel,
+    ConsumerScore,
+    EngineSettings,
+    LayerChanged,
+    ProducerScore,
+    StreamStarted,
+)
+from meet_trio.wire.rtcp import Bye, Nack, Pli, ReceiverReport, ReportBlock, SenderReport
+from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
 from meet_trio.wire.vp8 import parse_vp8_untrusted
-
-
-@attrs.define(eq=False)
-class Pair:
-    """``a`` has the publishers."""
-
-    settings: EngineSettings = attrs.field(factory=EngineSettings)
-    a: World = attrs.field(init=False)
-    b: World = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.a = World(self.settings)
-        self.b = World(self.settings, numbers=self.a._numbers)
-
-    def produce(self, client: EngineClient, spec: ProducerSpec) -> int:
-        """A producer of ``a`` with its mirror on ``b``."""
-        producer = self.a.produce(client, spec)
-        self.b.core.add_mirror(producer, spec)
-        self.a.core.relay_producer(producer, self.b.core)
-        self.cross()
-        return producer
-
-    def consume(self, client: EngineClient, producer: int, **changes: Any) -> int:
-        consumer = client.world.consume(client, producer, **changes)
-        self.cross()
-        return consumer
-
-    def cross(self) -> None:
-        """Both threads take a turn, twice: a wish, and what comes of it."""
-        for world in (self.b, self.a) * 2:
-            world.core.cross()
-            world.core.tick()
-            world.deliver()
-
-    def run(self, seconds: float, step: float = 0.005) -> None:
-        end = self.a.core.now + round(seconds * 1e6)
-        while self.a.core.now < end:
-            now = min(self.a.core.now + round(step * 1e6), end)
-            self.a.core.now = self.b.core.now = now
-            self.cross()
-
-    def send(self, client: EngineClient, *packets: RtpPacket) -> None:
-        client.send(*packets)
-        self.cross()
-
-    def send_frames(
-        self, client: EngineClient, cameras: Sequence[Camera], count: int, *, key: bool = False
-    ) -> None:
-        for i in range(count):
-            self.run(1 / 30)
-            for camera in cameras:
-                self.send(client, *camera.frame(key=key and i == 0))
 
 
 @pytest.fixture
@@ -72,10 +38,8 @@ def pair() -> Pair:
     return Pair()
 
 
-def assert_gapless(packets: Sequence[RtpPacket]) -> None:
-    first = packets[0].sequence_number
-    numbers = [(p.sequence_number - first) & 0xFFFF for p in packets]
-    assert numbers == list(range(len(packets)))
+def crossed(pair: Pair) -> int:
+    return pair.a.counter("relay_packets_out")
 
 
 def test_a_packet_crosses_once_and_reaches_every_viewer(pair: Pair) -> None:
@@ -96,3 +60,538 @@ def test_a_packet_crosses_once_and_reaches_every_viewer(pair: Pair) -> None:
     assert mirror["streams"][0]["packetCount"] == 20
     assert mirror["streams"][0]["ssrc"] == 1000
     assert pair.b.stats()["producers"] == {}
+
+
+# ---- what crosses ----
+
+
+def test_only_encodings_that_somebody_listens_to_cross(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, simulcast())
+    cameras = layer_cameras()
+    pair.send_frames(alice, cameras, 10, key=True)
+    assert crossed(pair) == 0  # nobody is there
+    consumer = pair.consume(bob, producer)
+    pair.b.core.set_preferred_layers(consumer, 1)
+    pair.run(0.2)
+    pair.send_frames(alice, cameras, 10, key=True)
+    assert crossed(pair) == 20
+    assert tags(bob.rtp) == [b"r1"]
+    streams = pair.b.stats()["mirrors"][str(producer)]["streams"]
+    assert [s["packetCount"] for s in streams] == [0, 20, 0]
+    assert [s["active"] for s in streams] == [True] * 3
+    pair.b.core.set_consumer_paused(consumer, True)
+    pair.run(0.2)
+    pair.send_frames(alice, cameras, 5)
+    assert crossed(pair) == 20
+
+
+def test_audio_crosses_while_somebody_listens(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, audio())
+    pair.send(alice, *(opus(i) for i in range(5)))
+    consumer = pair.consume(bob, producer, nack=False)
+    pair.send(alice, *(opus(i) for i in range(5, 10)))
+    assert [p.payload for p in bob.rtp] == [b"opus %d" % i for i in range(5, 10)]
+    pair.b.core.remove_consumer(consumer)
+    pair.run(0.2)
+    pair.send(alice, *(opus(i) for i in range(10, 15)))
+    assert crossed(pair) == 5
+
+
+def opus(i: int, **changes: Any) -> RtpPacket:
+    packet = RtpPacket(
+        payload_type=111,
+        sequence_number=100 + i,
+        timestamp=960 * i,
+        ssrc=2000,
+        payload=b"opus %d" % i,
+        extensions={1: bytes([30])},
+    )
+    return attrs.evolve(packet, **changes)
+
+
+def test_header_extensions_cross(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, audio())
+    pair.consume(bob, producer, nack=False, header_extensions={AUDIO_LEVEL_URI: 7})
+    pair.send(alice, opus(0))
+    assert bob.rtp[0].extensions == {7: bytes([30])}
+
+
+def test_both_directions_and_three_engines(pair: Pair) -> None:
+    third = World(pair.settings, numbers=pair.a._numbers)
+    alice, bob, carol = pair.a.client(), pair.b.client(), third.client()
+    of_alice = pair.produce(alice, video())
+    of_bob = pair.b.produce(bob, video())
+    third.core.add_mirror(of_alice, video())
+    pair.a.core.relay_producer(of_alice, third.core)
+    pair.a.core.add_mirror(of_bob, video())
+    pair.b.core.relay_producer(of_bob, pair.a.core)
+    pair.consume(bob, of_alice)
+    pair.consume(alice, of_bob)
+    third.consume(carol, of_alice)
+    third.core.cross()
+    pair.cross()
+    third.core.cross()
+    pair.cross()
+    alice_camera, bob_camera = Camera(tag=b"alice"), Camera(tag=b"bob")
+    for i in range(5):
+        pair.send(alice, *alice_camera.frame(key=i == 0))
+        pair.send(bob, *bob_camera.frame(key=i == 0))
+    third.core.cross()
+    third.deliver()
+    assert all(b"bob" in p.payload for p in alice.rtp)
+    for viewer in (alice, bob, carol):
+        assert len(viewer.rtp) == 10
+    assert all(b"alice" in p.payload for p in bob.rtp + carol.rtp)
+
+
+# ---- key frames and layers ----
+
+
+def test_a_viewer_that_comes_gets_a_key_frame_as_quickly_as_on_one_engine(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    camera = Camera()
+    pair.send_frames(alice, [camera], 3)
+    alice.rtcp.clear()
+    pair.consume(bob, producer)  # no time passes
+    assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [1000]
+    pair.send(alice, *camera.frame(key=True))
+    assert len(bob.rtp) == 2
+
+
+def test_a_relay_of_running_layers_begins_at_once(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.a.produce(alice, simulcast())
+    cameras = layer_cameras()
+    pair.send_frames(alice, cameras, 3)
+    pair.b.core.add_mirror(producer, simulcast())
+    pair.consume(bob, producer)
+    assert alice.rtcp_of(Pli) == []
+    pair.a.core.relay_producer(producer, pair.b.core)
+    pair.cross()
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
+
+
+def test_the_client_is_asked_no_more_often_than_by_one_engine(pair: Pair) -> None:
+    alice = pair.a.client()
+    producer = pair.produce(alice, video())
+    camera = Camera()
+    pair.send_frames(alice, [camera], 3)
+    pair.run(1)
+    alice.rtcp.clear()
+    for _ in range(10):  # each with a wish of its own
+        pair.consume(pair.b.client(), producer)
+        pair.send(alice, *camera.frame(key=True))
+        pair.run(0.01)
+    assert len(alice.rtcp_of(Pli)) == 1
+    pair.consume(pair.b.client(), producer)  # what is not answered is asked again
+    pair.run(1.5)
+    assert 3 <= len(alice.rtcp_of(Pli)) <= 6
+
+
+def test_layers_that_begin_need_no_wish(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, simulcast()))
+    cameras = layer_cameras()
+    for i in range(3):  # browsers begin with the lowest, and each begins with a key frame
+        pair.send_frames(alice, cameras[:i], 10)
+        pair.send_frames(alice, cameras[i : i + 1], 1, key=True)
+    pair.send_frames(alice, cameras, 1)
+    assert tags(bob.rtp) == [b"r0", b"r1", b"r2"]
+    assert_gapless(bob.rtp)
+    assert alice.rtcp_of(Pli) == []
+
+
+def test_a_wish_of_a_decoder_crosses(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    consumer = pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 20, key=True)
+    alice.rtcp.clear()
+    bob.send_rtcp(Pli(1, consumer + 50_000))
+    pair.cross()
+    assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [1000]
+
+
+def test_a_key_frame_may_be_asked_of_the_mirror(pair: Pair) -> None:
+    alice = pair.a.client()
+    producer = pair.produce(alice, video())
+    pair.send_frames(alice, [Camera()], 3)
+    pair.b.core.request_keyframe(producer)
+    pair.run(2)
+    # it never comes over there, where nobody listens, and is not asked for again
+    assert len(alice.rtcp_of(Pli)) >= 1
+    pair.send_frames(alice, [Camera(sequence=65_510)], 1, key=True)
+    alice.rtcp.clear()
+    pair.run(2)
+    assert alice.rtcp_of(Pli) == []
+
+
+def test_layers_are_switched_where_the_viewer_is(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, simulcast())
+    consumer = pair.consume(bob, producer)
+    cameras = layer_cameras()
+    pair.b.core.set_preferred_layers(consumer, 0)
+    pair.send_frames(alice, cameras, 10, key=True)
+    assert tags(bob.rtp)[-1] == b"r0"
+    alice.rtcp.clear()
+    pair.b.core.set_preferred_layers(consumer, 2)
+    pair.cross()
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
+    pair.send_frames(alice, cameras, 5)
+    assert tags(bob.rtp)[-1] == b"r0"  # until its key frame comes
+    pair.send_frames(alice, cameras, 5, key=True)
+    assert tags(bob.rtp)[-2:] == [b"r0", b"r2"]
+    assert_gapless(bob.rtp)
+    assert pair.b.take_events(LayerChanged)[-1] == LayerChanged(consumer, 2)
+
+
+def test_a_layer_that_falls_silent_is_replaced(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, simulcast()))
+    cameras = layer_cameras()
+    pair.send_frames(alice, cameras, 2, key=True)
+    pair.send_frames(alice, cameras, 20, key=True)
+    assert tags(bob.rtp)[-1] == b"r2"
+    alice.rtcp.clear()
+    pair.send_frames(alice, cameras[:2], 18)
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
+    pair.send_frames(alice, cameras[:2], 5, key=True)
+    assert tags(bob.rtp)[-1] == b"r1"
+    assert_gapless(bob.rtp)
+
+
+def test_a_layer_that_says_bye_is_left_at_once(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, simulcast()))
+    cameras = layer_cameras()
+    pair.send_frames(alice, cameras, 2, key=True)
+    pair.send_frames(alice, cameras, 5, key=True)
+    assert tags(bob.rtp)[-1] == b"r2"
+    alice.send_rtcp(Bye((3002,)))
+    pair.cross()
+    pair.send_frames(alice, cameras[:2], 3, key=True)
+    assert tags(bob.rtp)[-1] == b"r1"
+    assert_gapless(bob.rtp)
+
+
+def test_an_encoding_that_gets_another_ssrc_goes_on(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, simulcast(1))
+    pair.consume(bob, producer)
+    (camera,) = layer_cameras(1)
+    pair.send_frames(alice, [camera], 5, key=True)
+    alice.rtcp.clear()
+    camera.ssrc, camera.sequence = 4000, 9
+    pair.send_frames(alice, [camera], 1)
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {4000}
+    assert len(bob.rtp) == 10
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+    assert_gapless(bob.rtp)
+    assert pair.b.stats()["mirrors"][str(producer)]["streams"][0]["ssrc"] == 4000
+
+
+def test_pause_and_resume_of_a_consumer(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    consumer = pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 10, key=True)
+    pair.b.core.set_consumer_paused(consumer, True)
+    pair.send_frames(alice, [camera], 20)
+    assert len(bob.rtp) == 20
+    alice.rtcp.clear()
+    pair.b.core.set_consumer_paused(consumer, False)
+    pair.cross()
+    assert len(alice.rtcp_of(Pli)) == 1
+    pair.send_frames(alice, [camera], 5)
+    assert len(bob.rtp) == 20
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 30
+    assert_gapless(bob.rtp)
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_pause_and_resume_of_a_producer(pair: Pair, first: str) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, simulcast())
+    consumer = pair.consume(bob, producer)
+    cameras = layer_cameras()
+    order = [pair.a, pair.b] if first == "a" else [pair.b, pair.a]
+    pair.send_frames(alice, cameras, 2, key=True)
+    pair.send_frames(alice, cameras, 5, key=True)
+    sent, over = len(bob.rtp), crossed(pair)
+    for world in order:
+        world.core.set_producer_paused(producer, True)
+        pair.cross()
+    pair.b.take_events(LayerChanged)
+    pair.send_frames(alice, cameras, 60)
+    assert (len(bob.rtp), crossed(pair)) == (sent, over)
+    alice.rtcp.clear()
+    for world in order:
+        world.core.set_producer_paused(producer, False)
+        pair.cross()
+    assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
+    pair.send_frames(alice, cameras, 5, key=True)
+    assert len(bob.rtp) == sent + 10
+    assert tags(bob.rtp)[-1] == b"r2"
+    assert_gapless(bob.rtp)
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+
+
+# ---- loss ----
+
+
+def test_a_viewers_loss_is_served_where_the_viewer_is(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    consumer = pair.consume(bob, pair.produce(alice, video()))
+    pair.send_frames(alice, [Camera()], 10, key=True)
+    alice.rtcp.clear()
+    lost = bob.rtp[7]
+    bob.send_rtcp(Nack(1, consumer + 50_000, (lost.sequence_number,)))
+    pair.cross()
+    again = unwrap_rtx_untrusted(bob.rtp[-1], payload_type=101, ssrc=consumer + 50_000)
+    assert (again.payload, again.sequence_number) == (lost.payload, lost.sequence_number)
+    assert pair.b.counter("retransmissions") == 1
+    assert alice.rtcp_of(Nack) == []
+
+
+def test_a_publishers_loss_is_repaired_where_the_publisher_is(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 3, key=True)
+    lost, rest = camera.frame()
+    pair.send(alice, rest)
+    pair.send_frames(alice, [camera], 3)
+    # for viewers that are elsewhere
+    assert {n.lost for n in alice.rtcp_of(Nack)} == {(lost.sequence_number,)}
+    rtx = wrap_rtx(lost, payload_type=97, ssrc=1001, sequence_number=1)
+    pair.send(alice, rtx)
+    assert bob.rtp[-1].sequence_number == (bob.rtp[6].sequence_number - 1) & 0xFFFF
+    pair.send(alice, lost)  # again, too late
+    assert len(bob.rtp) == 14
+
+
+def test_a_full_ring_loses_packets_and_asks_for_a_key_frame() -> None:
+    pair = Pair(EngineSettings(relay_packets=16))
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    for _ in range(20):  # the other engine does not come to it
+        alice.send(*camera.frame())
+    assert pair.a.counter("dropped_relay_full") > 20
+    assert len(bob.rtp) == 10
+    pair.run(0.5)
+    alice.rtcp.clear()
+    pair.send(alice, *camera.frame())
+    assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [1000]
+    pair.send(alice, *camera.frame(key=True))
+    last = bob.rtp[-1]
+    # the numbers show what is missing, so that the decoder knows
+    assert (last.sequence_number - bob.rtp[0].sequence_number) & 0xFFFF == 2 * 27 - 1
+
+
+def test_a_long_gap_is_closed() -> None:
+    pair = Pair(EngineSettings(relay_packets=16))
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    for _ in range(300):
+        alice.send(*camera.frame())
+    pair.cross()
+    got = len(bob.rtp)
+    pair.send_frames(alice, [camera], 3)
+    assert len(bob.rtp) == got
+    pair.send_frames(alice, [camera], 3, key=True)
+    assert len(bob.rtp) == got + 6
+    assert_gapless(bob.rtp)
+
+
+def test_a_relay_that_finds_the_ring_full_is_announced_later() -> None:
+    pair = Pair(EngineSettings(relay_packets=16))
+    alice, bob = pair.a.client(), pair.b.client()
+    specs = [video(encodings=video().encodings, mid=f"v{i}") for i in range(20)]
+    producers = []
+    for spec in specs:
+        producer = pair.a.produce(alice, spec)
+        pair.b.core.add_mirror(producer, spec)
+        pair.b.consume(bob, producer)
+        pair.a.core.relay_producer(producer, pair.b.core)
+        producers.append(producer)
+    assert pair.a.counter("dropped_relay_full") > 0
+    pair.run(0.5)
+    pair.send(alice, *Camera().frame(key=True))
+    assert crossed(pair) == 2
+    mirrors = pair.b.stats()["mirrors"]
+    assert sorted(map(int, mirrors)) == producers
+    assert mirrors[str(producers[0])]["streams"][0]["packetCount"] == 2
+
+
+# ---- reports ----
+
+
+def test_sender_reports_keep_the_publishers_clock(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 3, key=True)
+    ntp, timestamp = 3_900_000_000 << 32, camera.timestamp
+    alice.send_rtcp(sender_report(1000, ntp, timestamp))
+    sent = pair.a.now
+    pair.cross()
+    pair.send_frames(alice, [camera], 60)
+    report = bob.rtcp_of(SenderReport)[-1]
+    delta = (bob.rtp[-1].timestamp - (camera.timestamp - 3000)) & 0xFFFFFFFF
+    passed = (report.ntp - ntp) / 2**32
+    assert 0 < passed <= pair.a.now - sent
+    expected = (timestamp + round(passed * 90_000) + delta) & 0xFFFFFFFF
+    assert report.rtp_timestamp == pytest.approx(expected, abs=2)
+
+
+def test_a_mirror_tells_python_and_the_publisher_nothing(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    camera = Camera()
+    consumers = [
+        pair.consume(bob, pair.produce(alice, spec), nack=False) for spec in (video(), audio())
+    ]
+    for i in range(50):
+        pair.send_frames(alice, [camera], 1, key=i == 0)
+        pair.send(alice, opus(i))
+    pair.run(2)
+    block = ReportBlock(ssrc=consumers[0] + 50_000, fraction_lost=64)
+    bob.send_rtcp(ReceiverReport(1, (block,)))
+    for kind in (StreamStarted, ProducerScore, AudioLevel):
+        assert pair.a.take_events(kind) != []
+        assert pair.b.take_events(kind) == []
+    # what is about the viewer is told here
+    assert [e.consumer for e in pair.b.take_events(ConsumerScore)] == [consumers[0]]
+    assert bob.rtcp_of(ReceiverReport) == []
+
+
+# ---- ends ----
+
+
+def test_the_end_of_the_producer_is_the_end_of_its_relay(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, simulcast())
+    consumer = pair.consume(bob, producer)
+    cameras = layer_cameras()
+    pair.send_frames(alice, cameras, 3, key=True)
+    pair.send_frames(alice, cameras, 3, key=True)
+    pair.b.take_events(LayerChanged)
+    pair.a.core.remove_producer(producer)
+    pair.cross()
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert str(producer) in pair.b.stats()["mirrors"]
+    pair.b.core.remove_producer(producer)
+    assert pair.b.stats()["mirrors"] == {}
+    assert pair.b.stats()["engine"]["packet_buffers_used"] == 0
+
+
+def test_a_relay_stops_and_begins_again(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    pair.consume(bob, producer)
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    pair.a.core.stop_relaying(producer, pair.b.core)
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert (len(bob.rtp), crossed(pair)) == (10, 10)
+    alice.rtcp.clear()
+    pair.a.core.relay_producer(producer, pair.b.core)
+    pair.cross()
+    assert len(alice.rtcp_of(Pli)) == 1
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+    assert_gapless(bob.rtp)
+
+
+def test_a_mirror_that_goes_stops_what_is_sent_to_it(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    pair.consume(bob, producer)
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    pair.b.core.remove_producer(producer)
+    alice.send(*camera.frame())
+    pair.cross()
+    assert pair.b.counter("dropped_relay_unknown") == 2  # these were on their way
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert crossed(pair) == 12
+    # and one that comes again is filled again
+    pair.b.core.add_mirror(producer, video())
+    pair.consume(bob, producer)
+    pair.a.core.relay_producer(producer, pair.b.core)
+    pair.cross()
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+
+
+def test_a_mirror_that_is_added_again_before_its_source_heard_of_it(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    pair.consume(bob, producer)
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    pair.b.core.remove_producer(producer)
+    pair.b.core.add_mirror(producer, video())
+    pair.b.consume(bob, producer)
+    alice.send(*camera.frame())
+    pair.b.core.cross()  # packets of the old relay reach the new mirror
+    pair.a.core.cross()
+    pair.a.core.relay_producer(producer, pair.b.core)
+    pair.cross()
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+
+
+def test_the_end_of_either_engine(pair: Pair) -> None:
+    third = World(pair.settings, numbers=pair.a._numbers)
+    alice, bob, carol = pair.a.client(), pair.b.client(), third.client()
+    producer = pair.produce(alice, simulcast())
+    third.core.add_mirror(producer, simulcast())
+    pair.a.core.relay_producer(producer, third.core)
+    third.consume(carol, producer)
+    consumer = pair.consume(bob, producer)
+    cameras = layer_cameras()
+    for _ in range(2):
+        pair.send_frames(alice, cameras, 3, key=True)
+        third.core.cross()
+    third.core.close()
+    pair.b.take_events(LayerChanged)
+    pair.send_frames(alice, cameras, 10)
+    before = len(bob.rtp)
+    pair.send_frames(alice, cameras, 3, key=True)
+    assert len(bob.rtp) == before + 6
+    pair.a.core.relay_producer(producer, third.core)  # nothing happens
+    pair.a.core.close()
+    pair.b.core.now += 200_000
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    pair.b.core.cross()
+    pair.b.core.remove_producer(producer)
+    assert pair.b.stats()["engine"]["packet_buffers_used"] == 0
+
+
+def test_what_cannot_be(pair: Pair) -> None:
+    alice = pair.a.client()
+    producer = pair.produce(alice, video())
+    with pytest.raises(ValueError, match="another engine"):
+        pair.a.core.relay_producer(producer, pair.a.core)
+    with pytest.raises(ValueError, match="relay_packets: 100 is no power of two"):
+        World(EngineSettings(relay_packets=100))
+    # a mirror is not handed on: packets would run in circles
+    pair.b.core.relay_producer(producer, pair.a.core)
+    pair.a.core.relay_producer(9999, pair.b.core)
+    pair.a.core.stop_relaying(9999, pair.b.core)
+    pair.b.core.add_mirror(producer, video())
+    pair.b.core.stop_relaying(producer, pair.a.core)
+    assert pair.a.counter("commands_for_unknown_ids") == 2
+    assert pair.b.counter("commands_for_unknown_ids") == 2
+    assert pair.b.counter("commands_refused") == 1

@@ -55,7 +55,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
   if (target >= 0 && target != c->target && (may_fall || target > c->target)) {
     c->target = target;
     c->switching = false;
-    mt_mirror_listen(c);
+    mt_mirror_listen(core, c, now);
     if (!c->paused && current_stream(c) != &p->streams[target]) mt_want_keyframe(core, &p->streams[target], now);
   }
   tell_layer(core, c, now);
@@ -85,7 +85,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
     return;
   }
   mt_consumer_choose_layer(core, c, true, now);
-  mt_mirror_listen(c);
+  mt_mirror_listen(core, c, now);
   if (c->transport->srtp) mt_consumer_want_keyframe(core, c, now); /* else when there are keys */
 }
 
@@ -151,6 +151,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
   mt_consumer_choose_layer(core, c, true, now);
+  mt_mirror_listen(core, c, now);
   if (!c->paused && t->srtp) mt_consumer_want_keyframe(core, c, now);
 }
 

@@ -47,6 +47,8 @@ typedef struct {
   bool arrived; /* new media, not recovered and no padding: the encoding is alive */
   bool gap;     /* packets before this one found the ring full */
   bool has_sr;
+  bool began; /* the relay is new, and knows of nobody who listens */
+  bool ended; /* nothing is sent under this SSRC any more */
   uint32_t producer;
   uint32_t ssrc, sr_timestamp;
   uint64_t sr_ntp;

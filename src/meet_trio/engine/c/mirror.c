@@ -23,22 +23,28 @@ static void tell_listened(mt_producer *m, uint8_t listened) {
   if (listened != m->listened && wish(m, MT_WISH_LISTEN, 0, listened)) m->listened = listened;
 }
 
-static uint8_t listened_by(const mt_producer *m, const mt_consumer *c) {
+/* To an encoding that does not arrive it costs nothing to listen, and its first packets are a key frame. */
+static bool awaits(const mt_core *core, const mt_consumer *c, const mt_stream *s, int64_t now) {
+  return !c->paused && s->index <= c->preferred && !mt_stream_arriving(core, s, now);
+}
+
+static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t now) {
+  const mt_producer *m = c->producer;
   uint8_t bits = 0;
   for (uint8_t i = 0; i < m->spec.encoding_count; i++)
-    if (mt_consumer_listens(c, &m->streams[i])) bits |= (uint8_t)(1u << i);
+    if (mt_consumer_listens(c, &m->streams[i]) || awaits(core, c, &m->streams[i], now)) bits |= (uint8_t)(1u << i);
   return bits;
 }
 
-static void tell_all_listened(mt_producer *m) {
+static void tell_all_listened(const mt_core *core, mt_producer *m, int64_t now) {
   uint8_t bits = 0;
-  MT_EACH(item, &m->consumers) bits |= listened_by(m, MT_OF(item, mt_consumer, in_producer));
+  MT_EACH(item, &m->consumers) bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
   tell_listened(m, bits);
 }
 
-void mt_mirror_listen(mt_consumer *c) {
+void mt_mirror_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
   mt_producer *m = c->producer;
-  if (m && m->mirror) tell_listened(m, m->listened | listened_by(m, c));
+  if (m && m->mirror) tell_listened(m, m->listened | listened_by(core, c, now));
 }
 
 bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) {
@@ -47,11 +53,12 @@ bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) 
 
 /* ---- life ---- */
 
+/* Also when the source has begun anew and knows of no wishes. */
 static void attach(mt_core *core, mt_producer *m, mt_link_end *end, int64_t now) {
   m->link = end->of;
   mt_list_append(&end->members, &m->in_link);
   m->listened = 0;
-  tell_all_listened(m);
+  tell_all_listened(core, m, now);
   MT_EACH(item, &m->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     if (!c->paused) mt_consumer_want_keyframe(core, c, now);
@@ -78,7 +85,7 @@ void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
 
 void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {
   mt_producer_round(core, m, now);
-  tell_all_listened(m);
+  tell_all_listened(core, m, now);
   if (now < m->rates_due) return;
   int64_t elapsed = m->rates_due ? now - m->rates_due + MT_SECOND : 0;
   m->rates_due = now + MT_SECOND;
@@ -99,6 +106,16 @@ static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_
   if (m->arrived) mt_stream_note(core, s, false, now);
 }
 
+/* A long one is not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
+static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
+  mt_want_keyframe(core, s, now);
+  if (sequence <= s->highest + MT_MAX_MISSING) return;
+  MT_EACH(item, &s->producer->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
+    if (c->epochs[0].open && c->epochs[0].stream == s->index) mt_consumer_close_epoch(c);
+  }
+}
+
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now) {
   mt_producer *p = mt_find_producer(core, m->producer);
   if (!p || !p->mirror || m->index >= p->spec.encoding_count || (p->link && p->link != end->of)) {
@@ -109,13 +126,12 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
     if (p->link) detach(core, p, now);
     return;
   }
-  if (!p->link) attach(core, p, end, now);
+  if (!p->link || (m->type == MT_CROSS_STATE && m->began)) attach(core, p, end, now);
   mt_stream *s = &p->streams[m->index];
   if (m->generation != s->generation) {
-    bool was_active = s->started;
     mt_stream_reset(core, s, now);
     s->generation = m->generation;
-    if (was_active) mt_producer_choose_layers(core, p, true, now);
+    if (m->type == MT_CROSS_STATE && m->ended) mt_producer_choose_layers(core, p, true, now);
   }
   switch (m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
@@ -123,7 +139,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
   default:
     core->counters.relay_packets_in++;
     core->counters.relay_bytes_in += (uint64_t)m->packet.payload + m->packet.payload_len;
-    if (m->gap) mt_want_keyframe(core, s, now);
+    if (m->gap) take_gap(core, s, m->packet.sequence, now);
     mt_stream_mirror(core, s, &m->packet, m->arrived, now);
   }
 }

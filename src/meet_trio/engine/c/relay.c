@@ -43,9 +43,11 @@ static void commit(mt_relay *r, bool ring) {
   if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_ring = true;
 }
 
-static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool arrived) {
+static bool send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool began, bool arrived) {
   mt_crossing *m = reserve(core, r, MT_CROSS_STATE, s->index, 0);
-  if (!m) return;
+  if (!m) return false;
+  m->began = began;
+  m->ended = !s->main;
   m->arrived = arrived;
   m->ssrc = s->stats.ssrc;
   m->has_sr = s->has_sr;
@@ -53,10 +55,27 @@ static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool arri
   m->sr_timestamp = s->sr_timestamp;
   m->sr_arrival = s->sr_arrival;
   commit(r, true);
+  return true;
+}
+
+/* What the mirror needs to begin; tried again ten times a second if the ring is full. */
+static void announce(mt_core *core, mt_relay *r, int64_t now) {
+  mt_producer *p = r->producer;
+  bool all = true;
+  for (uint8_t i = 0; i < p->spec.encoding_count && all; i++)
+    all = send_state(core, r, &p->streams[i], i == 0, mt_stream_arriving(core, &p->streams[i], now));
+  r->announced = all;
+}
+
+void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
+  MT_EACH(item, &p->relays) {
+    mt_relay *r = MT_OF(item, mt_relay, in_producer);
+    if (!r->announced) announce(core, r, now);
+  }
 }
 
 void mt_relay_state(mt_core *core, mt_stream *s) {
-  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, false);
+  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, false, false);
 }
 
 /* ---- packets ---- */
@@ -84,7 +103,7 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (!producer->paused && r->listened >> s->index & 1) {
       send_packet(core, r, s, p, arrived);
-    } else if (arrived && producer->spec.encoding_count > 1 && (p->marker || !was_arriving)) {
+    } else if (arrived && r->announced && producer->spec.encoding_count > 1 && (p->marker || !was_arriving)) {
       mt_crossing *m = reserve(core, r, MT_CROSS_NOTE, s->index, SPARE_SLOTS);
       if (!m) continue;
       m->arrived = true;
@@ -140,8 +159,7 @@ void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
   mt_list_init(&r->in_link);
   mt_list_append(&p->relays, &r->in_producer);
   mt_list_append(&link->sides[MT_SOURCE].end.members, &r->in_link);
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
-    send_state(core, r, &p->streams[i], mt_stream_arriving(core, &p->streams[i], now));
+  announce(core, r, now);
 }
 
 void mt_relay_end(mt_relay *r) {

@@ -13,7 +13,7 @@ static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
   return n ? MT_OF(n, mt_consumer_name, node)->consumer : NULL;
 }
 
-static void sender_report(mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+static void sender_report(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
   mt_rtcp_sender_info info;
   if (!mt_rtcp_read_sender_info(p, &info)) return;
   mt_source *source = mt_source_find(t, info.ssrc);
@@ -23,6 +23,7 @@ static void sender_report(mt_transport *t, const mt_rtcp_packet *p, int64_t now)
   s->sr_ntp = info.ntp;
   s->sr_timestamp = info.rtp_timestamp;
   s->sr_arrival = now;
+  mt_relay_state(core, s);
 }
 
 /* 10 for no loss, 0 for 40 % and more */
@@ -116,7 +117,7 @@ static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t
 static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
   switch (p->type) {
   case MT_RTCP_SR:
-    sender_report(t, p, now);
+    sender_report(core, t, p, now);
     receiver_reports(core, t, p, now);
     break;
   case MT_RTCP_RR: receiver_reports(core, t, p, now); break;

@@ -197,6 +197,7 @@ typedef struct { /* a producer's way to one other engine */
   mt_link *link;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
   uint8_t lost;     /* encodings of which packets found the ring full */
+  bool announced;   /* the mirror knows of it */
 } mt_relay;
 
 struct mt_producer {
@@ -401,6 +402,7 @@ void mt_links_round(mt_core *core);
 void mt_relay_start(mt_core *core, const mt_command *c, int64_t now);
 void mt_relay_stop(mt_core *core, const mt_command *c);
 void mt_relay_end(mt_relay *r);
+void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived, bool was_arriving);
 void mt_relay_state(mt_core *core, mt_stream *s);
 bool mt_relay_listens(const mt_stream *s);
@@ -409,7 +411,7 @@ void mt_producer_end_relays(mt_core *core, mt_producer *p);
 void mt_relays_end(mt_link_end *end);
 
 /* mirror.c */
-void mt_mirror_listen(mt_consumer *c); /* it may listen to more than before */
+void mt_mirror_listen(const mt_core *core, const mt_consumer *c, int64_t now); /* it may listen to more than before */
 bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened); /* false: not now */
 void mt_mirror_leave(mt_producer *m);
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now);

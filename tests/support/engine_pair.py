@@ -1,0 +1,85 @@
+"""Two cores that are linked: a room over two engines, with the link in the test's hands.
+
+Nothing crosses but in ``cross``, ``send``, ``consume``, ``produce`` and ``run``; a client's
+own ``send`` puts packets into the link and leaves them there.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from meet_trio.engine import EngineSettings, ProducerSpec
+from meet_trio.wire.rtp import RtpPacket
+from meet_trio.wire.vp8 import parse_vp8_untrusted
+
+from .engine_world import Camera, EngineClient, World
+
+
+@attrs.define(eq=False)
+class Pair:
+    """``a`` has the publishers."""
+
+    settings: EngineSettings = attrs.field(factory=EngineSettings)
+    a: World = attrs.field(init=False)
+    b: World = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.a = World(self.settings)
+        self.b = World(self.settings, numbers=self.a._numbers)
+
+    def produce(self, client: EngineClient, spec: ProducerSpec) -> int:
+        """A producer of ``a`` with its mirror on ``b``."""
+        producer = self.a.produce(client, spec)
+        self.b.core.add_mirror(producer, spec)
+        self.a.core.relay_producer(producer, self.b.core)
+        self.cross()
+        return producer
+
+    def consume(self, client: EngineClient, producer: int, **changes: Any) -> int:
+        consumer = client.world.consume(client, producer, **changes)
+        self.cross()
+        return consumer
+
+    def cross(self) -> None:
+        """Both threads take a turn, twice: a wish, and what comes of it."""
+        for world in (self.b, self.a) * 2:
+            world.core.cross()
+            world.core.tick()
+            world.deliver()
+
+    def run(self, seconds: float, step: float = 0.005) -> None:
+        end = self.a.core.now + round(seconds * 1e6)
+        while self.a.core.now < end:
+            now = min(self.a.core.now + round(step * 1e6), end)
+            self.a.core.now = self.b.core.now = now
+            self.cross()
+
+    def send(self, client: EngineClient, *packets: RtpPacket) -> None:
+        client.send(*packets)
+        self.cross()
+
+    def send_frames(
+        self, client: EngineClient, cameras: Sequence[Camera], count: int, *, key: bool = False
+    ) -> None:
+        for i in range(count):
+            self.run(1 / 30)
+            for camera in cameras:
+                self.send(client, *camera.frame(key=key and i == 0))
+
+
+def tags(packets: Sequence[RtpPacket]) -> list[bytes]:
+    """The layers' tags in order, without repetition."""
+    found: list[bytes] = []
+    for packet in packets:
+        data = parse_vp8_untrusted(packet.payload)[1]
+        tag = next(t for t in (b"r0", b"r1", b"r2") if t in data)
+        if not found or found[-1] != tag:
+            found.append(tag)
+    return found
+
+
+def assert_gapless(packets: Sequence[RtpPacket]) -> None:
+    first = packets[0].sequence_number
+    numbers = [(p.sequence_number - first) & 0xFFFF for p in packets]
+    assert numbers == list(range(len(packets)))
