@@ -4,8 +4,10 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import FakeSocket
-from support.live_scenes import join, open_world, pair, produce, say
+from support.live_scenes import join, open_world, pair, produce, say, transport
 from trio.testing import MockClock
+
+FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
 
 
 @pytest.mark.parametrize("steps", range(6))
@@ -130,3 +132,27 @@ async def test_two_sockets_at_once_and_the_last_stays(autojump_clock: MockClock)
         ]
         await trio.sleep(60)
         assert ada.socket.notices("peerClosed") == []
+
+
+async def test_a_transport_whose_answer_was_lost_is_not_used(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, _ = await pair(world)
+        cy = await world.enter(room)
+        await transport(cy.socket, consuming=True)  # Cy never hears of this one
+        cy.socket.lose()
+        await cy.connect()
+        second = await transport(cy.socket, consuming=True)
+        await join(cy, "Cy")
+        await produce(ada)
+        numbers = {t.id: t.number for t in room.peers[cy.id].transports.values()}
+        (used,) = {on for on, _ in world.engine.consumers.values()} & set(numbers.values())
+        assert used == numbers[second]
+        # one that is being connected stays in use
+        await cy.socket.ask(
+            "connectWebRtcTransport",
+            transportId=second,
+            dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
+        )
+        await transport(cy.socket, consuming=True)
+        await produce(ada, "video")
+        assert [on for on, _ in world.engine.consumers.values()].count(used) == 2

@@ -191,8 +191,13 @@ class LivePeer:
             raise RequestUnanswered(f"{method}: {refusal}")
 
     def receiving_transport(self) -> WebRtcTransport | None:
-        """Where consumers go: the oldest transport that was made for it."""
-        return next((t for t in self.transports.values() if t.consuming), None)
+        """Where consumers go: the oldest transport that was made for it and that the client has
+        asked to be connected; if there is none, the newest. An older one that nobody asked for is
+        one whose client made another: the answer may have been lost with a socket.
+        """
+        made = [t for t in self.transports.values() if t.consuming]
+        wanted = [t for t in made if t.state is not TransportState.NEW]
+        return next(iter(wanted or made[-1:]), None)
 
     def next_mid(self) -> str:
         """MIDs of consumers are counted through a peer's life (RFC 8843 wants them unique in a
