@@ -182,6 +182,21 @@ async def test_pauses_reach_the_engine(autojump_clock: MockClock) -> None:
             assert list(world.engine.consumer_paused.values()) == [wanted]
 
 
+async def test_who_loses_publisher_is_not_forwarded(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        await produce(ada)
+        assert list(world.engine.producer_paused.values()) == [False]
+        for method, silent, notice in (
+            ("moderator:removeRole", True, "consumerPaused"),
+            ("moderator:addRole", False, "consumerResumed"),
+        ):
+            answer = await ada.socket.ask(method, peerId=ada.id, role=int(Role.PUBLISHER))
+            assert answer == []
+            assert list(world.engine.producer_paused.values()) == [silent]
+            assert len(bob.socket.notices(notice)) == 1
+
+
 async def test_transport_that_does_not_connect_or_falls_silent_is_closed(
     autojump_clock: MockClock,
 ) -> None:

@@ -377,6 +377,32 @@ def test_pause_and_close_a_producer(room: Room) -> None:
         room.close_producer("A", "video")
 
 
+def test_who_loses_publisher_is_silent_until_getting_it_back(room: Room) -> None:
+    join_both(room)
+    produce(room, "B", "mic", 2)
+    produce(room, "B", "video")
+    produce(room, "A", "other")
+    consume_all(room)
+    assert len(room.pause_producer("B", "mic", True).after) == 1
+
+    def told(method: str) -> tuple[Notice, ...]:
+        return (notice("A", method, {"consumerId": "A-video"}),)
+
+    lost = room.remove_role("A", "B", Role.PUBLISHER)
+    assert lost == Outcome(before=(role_notice(1),), after=told("consumerPaused"))
+    assert [p.paused for p in room.producers.values()] == [True, True, False]
+    # what it wants meanwhile is heeded afterwards
+    assert room.pause_producer("B", "video", False) == Outcome()
+    assert room.pause_producer("B", "mic", False) == Outcome()
+    assert room.pause_producer("B", "mic", True) == Outcome()
+    back = room.add_role("A", "B", Role.PUBLISHER)
+    assert back == Outcome(before=(role_notice(3),), after=told("consumerResumed"))
+    assert [p.paused for p in room.producers.values()] == [True, False, False]
+    # a client that stops by itself may do so
+    room.remove_role("A", "B", Role.PUBLISHER)
+    assert room.close_producer("B", "video").closed_producers == ("video",)
+
+
 def test_streams_belong_to_their_peer(room: Room) -> None:
     join_both(room)
     produce(room, "A", "video")

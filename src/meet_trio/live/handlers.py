@@ -184,6 +184,16 @@ def _pause_producer(peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
     return outcome
 
 
+def _change_role(peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
+    room = peer.room
+    change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
+    outcome = change(peer.id, request.peer_id, request.role)
+    for producer in room.producers.values():
+        if producer.state.peer_id == request.peer_id:
+            producer.apply_pause()
+    return outcome
+
+
 def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
     outcome = peer.room.state.pause_consumer(peer.id, consumer_id, paused)
     peer.room.consumers[consumer_id].apply_pause()
@@ -220,8 +230,8 @@ _on(r.ResumeConsumer, lambda p, q: _pause_consumer(p, q.consumer_id, False))
 _on(r.ChangeNickname, lambda p, q: p.room.state.change_nickname(p.id, q.nickname))
 _on(r.RaisedHand, lambda p, q: p.room.state.raise_hand(p.id, q.raised_hand))
 _on(r.ChatMessage, lambda p, q: p.room.state.chat(p.id, q.message))
-_on(r.AddRole, lambda p, q: p.room.state.add_role(p.id, q.peer_id, q.role))
-_on(r.RemoveRole, lambda p, q: p.room.state.remove_role(p.id, q.peer_id, q.role))
+_on(r.AddRole, _change_role)
+_on(r.RemoveRole, _change_role)
 _on(r.ChangeLanguage, lambda p, q: p.room.state.change_language(p.id, q.peer_id, q.language))
 _on(
     r.JoinRequestAccept,

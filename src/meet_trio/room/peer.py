@@ -43,7 +43,11 @@ class Peer:
 
 @attrs.define(eq=False)
 class Producer:
-    """A stream that a peer sends. ``app_data`` is passed on to the viewers as it came."""
+    """A stream that a peer sends. ``app_data`` is passed on to the viewers as it came.
+
+    ``paused``: nothing of it is passed on, because its peer wants it so (``paused_by_peer``) or may
+    not publish any more.
+    """
 
     id: str
     peer_id: str
@@ -51,6 +55,7 @@ class Producer:
     source: Source
     app_data: Mapping[str, Json]
     paused: bool = False
+    paused_by_peer: bool = False
 
 
 @attrs.define(eq=False)

@@ -191,7 +191,10 @@ class Room:
         return self._change_role(peer, peer.role | gained, hand_down)
 
     def remove_role(self, by: str, peer_id: str, role: Role) -> Outcome:
-        """Bits that the peer does not have are not looked at, whatever they are."""
+        """Bits that the peer does not have are not looked at, whatever they are.
+
+        Whoever loses PUBLISHER is silent: its producers stay, paused, until it has the role again.
+        """
         self._require(by, Role.MODERATOR)
         peer = self._present(peer_id)
         lost = role & peer.role
@@ -257,17 +260,8 @@ class Room:
 
     def pause_producer(self, peer_id: str, producer_id: str, paused: bool) -> Outcome:
         """Pause or resume."""
-        producer = self.own_producer(peer_id, producer_id)
-        if paused == producer.paused:
-            return Outcome()
-        producer.paused = paused
-        method = "consumerPaused" if paused else "consumerResumed"
-        return Outcome(
-            after=tuple(
-                Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})
-                for consumer in self.consumers_of(producer_id)
-            )
-        )
+        self.own_producer(peer_id, producer_id).paused_by_peer = paused
+        return Outcome(after=self._settle_pauses(peer_id))
 
     def missing_consumers(self, receivers: Collection[str]) -> list[tuple[Peer, Producer]]:
         """Who should get a consumer of what and has none yet.
@@ -365,9 +359,30 @@ class Room:
         return Outcome(before=notices(self._everyone(), method, data))
 
     def _change_role(self, peer: Peer, role: Role, first: tuple[Notice, ...]) -> Outcome:
+        """The caller makes the engine heed the ``paused`` of the peer's producers afterwards."""
         peer.role = role
         outcome = self._announce("changeRole", {"peerId": peer.id, "role": int(role)})
-        return attrs.evolve(outcome, before=(*first, *outcome.before))
+        return attrs.evolve(
+            outcome, before=(*first, *outcome.before), after=self._settle_pauses(peer.id)
+        )
+
+    def _settle_pauses(self, peer_id: str) -> tuple[Notice, ...]:
+        """Pause and resume the peer's producers as it wants and may; their viewers are told."""
+        may_publish = Role.PUBLISHER in self.peers[peer_id].role
+        told: list[Notice] = []
+        for producer in self.producers.values():
+            if producer.peer_id != peer_id:
+                continue
+            paused = producer.paused_by_peer or not may_publish
+            if paused == producer.paused:
+                continue
+            producer.paused = paused
+            method = "consumerPaused" if paused else "consumerResumed"
+            told.extend(
+                Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})
+                for consumer in self.consumers_of(producer.id)
+            )
+        return tuple(told)
 
     def _language_changed(self, peer: Peer) -> Outcome:
         return self._announce("changeLanguage", {"peerId": peer.id, "language": peer.language})
