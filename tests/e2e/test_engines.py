@@ -10,7 +10,6 @@ import trio
 from support.participant import ClientConsumer, Participant, open_participant
 from support.server import LocalServer, open_server, quick_settings
 
-from meet_trio.config import RoomSettings
 from meet_trio.room import Role
 
 ENGINES = 3
@@ -53,10 +52,7 @@ async def enter(server: LocalServer, room_id: str, stack: AsyncExitStack) -> Par
 @contextlib.asynccontextmanager
 async def spread_room() -> AsyncIterator[Spread]:
     """Four people on three engines: the last one shares the publisher's."""
-    settings = attrs.evolve(
-        quick_settings(workers=ENGINES, max_incoming_bitrate=10_000_000),
-        rooms=RoomSettings(empty_timeout=0.3, spread_size=1),
-    )
+    settings = quick_settings(workers=ENGINES, spread_size=1, max_incoming_bitrate=10_000_000)
     with trio.fail_after(40):
         async with open_server(settings) as server:
             before = await server.counts()

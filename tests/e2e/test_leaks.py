@@ -285,7 +285,8 @@ async def test_one_room_that_never_meets(
 
 
 async def test_fifty_rooms_leave_nothing_behind() -> None:
-    async with open_server(quick_settings(patience=PATIENCE)) as server:
+    # on two engines, and every room on both
+    async with open_server(quick_settings(patience=PATIENCE, workers=2, spread_size=2)) as server:
         before = await server.counts()
         memory: list[int] = []
         for _ in range(ROUNDS):

@@ -34,7 +34,7 @@ class Counts:
     engine_entries: int
     """Entries that Python holds for engines."""
     engine_objects: int
-    """Transports, producers and consumers that the engines themselves know."""
+    """Transports, producers, mirrors and consumers that the engines themselves know."""
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class LocalServer:
         objects = 0
         for host in self.running.hosts:
             stats = await host.stats()
-            for kind in ("transports", "producers", "consumers"):
+            for kind in ("transports", "producers", "mirrors", "consumers"):
                 table = stats[kind]
                 assert isinstance(table, dict)
                 objects += len(table)
@@ -70,17 +70,19 @@ class LocalServer:
         return counts
 
 
-def quick_settings(*, patience: float = 4.0, **media: object) -> Settings:
+def quick_settings(*, patience: float = 4.0, spread_size: int = 16, **media: object) -> Settings:
     """Free ports, and deadlines short enough for a test to wait for them.
 
     ``patience`` is the time in seconds for clients to come and for transports to connect: more on a
-    machine that has much else to do.
+    machine that has much else to do. ``spread_size``: peers of a room on one engine.
     """
     chosen = {"port": 0, "connect_timeout": patience, **media}
     return Settings(
         http=HttpSettings(host="127.0.0.1", port=0, auth_token=TOKEN),
         signaling=SignalingSettings(reconnect_grace=0.5, first_connection_timeout=patience),
-        rooms=RoomSettings(empty_timeout=0.3, never_joined_timeout=patience),
+        rooms=RoomSettings(
+            empty_timeout=0.3, never_joined_timeout=patience, spread_size=spread_size
+        ),
         media=MediaSettings(**chosen),  # type: ignore[arg-type]
     )
 
