@@ -21,7 +21,7 @@ import trio
 
 from . import ortc
 from .config import Settings, TurnSettings
-from .edge.addresses import Proxies
+from .edge.addresses import Proxies, address_key
 from .edge.credentials import Credentials
 from .edge.front_door import FrontDoor, FrontDoorSettings
 from .edge.http_api import HttpApi, HttpApiSettings
@@ -141,9 +141,12 @@ async def _run_parts(
             token_base=settings.http.token_base(port),
             prefix=settings.http.path_prefix,
             max_body_bytes=settings.http.max_body_bytes,
+            max_json_depth=settings.limits.json_depth,
         ),
     )
-    sockets = SocketServer(_socket_settings(settings), {"/": signaling_handler(registry)})
+    sockets = SocketServer(
+        _socket_settings(settings), {"/": signaling_handler(registry)}, client_key=address_key
+    )
     paths = signaling_paths(settings.http.path_prefix)
     credentials = Credentials(
         registry, settings.http.auth_token, api.path, paths, knows_session=sockets.knows
@@ -267,6 +270,16 @@ def _socket_settings(settings: Settings) -> SocketSettings:
         handshake_timeout=signaling.handshake_timeout,
         send_timeout=signaling.send_timeout,
         max_outbox_packets=signaling.max_outbox,
+        max_outbox_bytes=signaling.max_outbox_bytes,
+        max_inbox_events=signaling.max_inbox,
+        max_inbox_bytes=signaling.max_inbox_bytes,
+        max_open_calls=signaling.max_open_calls,
+        read_rate=signaling.read_rate,
+        read_burst=signaling.read_burst,
+        connect_timeout=signaling.connect_timeout,
+        max_unconnected=signaling.max_unconnected,
+        max_unconnected_per_client=signaling.max_unconnected_per_address,
+        max_polling=signaling.max_polling,
         max_json_depth=settings.limits.json_depth,
     )
 

@@ -153,7 +153,7 @@ JSON = {"Content-Type": "application/json", **AUTH}
         (b"\xff", JSON, 400, "UTF-8"),
         (b"[1]", JSON, 400, "not a JSON object"),
         (b"null", JSON, 400, "not a JSON object"),
-        (b'{"a":' * 40 + b"1" + b"}" * 40, JSON, 400, "deeper than"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, JSON, 400, "deeper than"),
         (b"[" * 9000, JSON, 400, ""),
         (b'{"role": 32}', JSON, 400, "role"),
         (b'{"role": -1}', JSON, 400, "role"),

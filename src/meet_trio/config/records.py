@@ -194,6 +194,59 @@ class SignalingSettings:
         default=4096,
         metadata=about(whole(16, 1_000_000), "messages waiting for a client before it is dropped"),
     )
+    max_outbox_bytes: int = attrs.field(
+        default=8_000_000,
+        metadata=about(
+            whole(100_000, 2**30, "bytes"), "what may wait for a client before it is dropped"
+        ),
+    )
+    max_inbox: int = attrs.field(
+        default=1024,
+        metadata=about(
+            whole(16, 1_000_000), "messages of a client waiting to be handled before it is dropped"
+        ),
+    )
+    max_inbox_bytes: int = attrs.field(
+        default=4_000_000,
+        metadata=about(
+            whole(100_000, 2**30, "bytes"),
+            "what of a client may wait to be handled before it is dropped",
+        ),
+    )
+    max_open_calls: int = attrs.field(
+        default=4096,
+        metadata=about(
+            whole(16, 1_000_000),
+            "requests that a client has not answered before it is dropped",
+        ),
+    )
+    read_rate: int = attrs.field(
+        default=1_000_000,
+        metadata=about(
+            whole(10_000, 2**30, "bytes"),
+            "what is read of a client per second, each message counting 1000 more; beyond it, "
+            "reading is slower",
+        ),
+    )
+    read_burst: int = attrs.field(
+        default=4_000_000,
+        metadata=about(whole(100_000, 2**30, "bytes"), "what is read of a client at once"),
+    )
+    connect_timeout: float = attrs.field(
+        default=20.0,
+        metadata=about(seconds(0.1, 600), "for a socket to say hello, after its handshake"),
+    )
+    max_unconnected: int = attrs.field(
+        default=4096,
+        metadata=about(whole(1, 1_000_000), "sockets at once that have not said hello yet"),
+    )
+    max_unconnected_per_address: int = attrs.field(
+        default=512,
+        metadata=about(whole(1, 1_000_000), "such sockets of one address (IPv6: one /64)"),
+    )
+    max_polling: int = attrs.field(
+        default=4096, metadata=about(whole(1, 1_000_000), "sockets at once that use long-polling")
+    )
     request_timeout: float = attrs.field(
         default=20.0,
         metadata=about(seconds(0.1, 600), "for a client's answer to a request of the server"),

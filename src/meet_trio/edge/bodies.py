@@ -16,14 +16,14 @@ from starlette.requests import Request
 from meet_trio.errors import BadRequest
 from meet_trio.ortc.fields import Json
 
-MAX_JSON_DEPTH = 32
-"""Levels of arrays and objects in a body; Kolab's own need four."""
-
 JsonObject = Mapping[str, Json]
 
 
-async def read_object(request: Request, *, max_bytes: int) -> JsonObject:
-    """The body as an object, ``{}`` when there is none. Raises HTTPException 413, or BadRequest."""
+async def read_object(request: Request, *, max_bytes: int, max_depth: int) -> JsonObject:
+    """The body as an object, ``{}`` when there is none. Raises HTTPException 413, or BadRequest.
+
+    ``max_depth``: levels of arrays and objects; Kolab's own bodies need four.
+    """
     body = bytearray()
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_bytes:
@@ -36,13 +36,13 @@ async def read_object(request: Request, *, max_bytes: int) -> JsonObject:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     match kind.strip().lower():
         case "application/json":
-            return _parse_json_untrusted(bytes(body), parameters)
+            return _parse_json_untrusted(bytes(body), parameters, max_depth)
         case "application/x-www-form-urlencoded":
             return _parse_form_untrusted(bytes(body))
     return {}
 
 
-def _parse_json_untrusted(body: bytes, parameters: str) -> JsonObject:
+def _parse_json_untrusted(body: bytes, parameters: str, max_depth: int) -> JsonObject:
     if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
         raise BadRequest("the body's charset is not UTF-8")
     if not body.strip():
@@ -54,11 +54,11 @@ def _parse_json_untrusted(body: bytes, parameters: str) -> JsonObject:
     except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
-        raise BadRequest(f"the body is nested deeper than {MAX_JSON_DEPTH} levels") from None
+        raise BadRequest(f"the body is nested deeper than {max_depth} levels") from None
     if not isinstance(value, dict):
         raise BadRequest("the body is not a JSON object")
-    if _deeper_than(value, MAX_JSON_DEPTH):
-        raise BadRequest(f"the body is nested deeper than {MAX_JSON_DEPTH} levels")
+    if _deeper_than(value, max_depth):
+        raise BadRequest(f"the body is nested deeper than {max_depth} levels")
     return value
 
 

@@ -34,6 +34,7 @@ class HttpApiSettings:
     token_base: str
     prefix: str = "/meetmedia"
     max_body_bytes: int = 5 * 1024 * 1024
+    max_json_depth: int = 64
 
 
 @attrs.define(eq=False)
@@ -72,6 +73,12 @@ class HttpApi:
         query = f"peerId={peer_id}&roomId={room_id}&authToken={auth_token}"
         return f"{self.settings.token_base}?{query}"
 
+    async def _body(self, request: Request) -> JsonObject:
+        settings = self.settings
+        return await read_object(
+            request, max_bytes=settings.max_body_bytes, max_depth=settings.max_json_depth
+        )
+
     async def _health(self, request: Request) -> Response:
         if (trouble := self.registry.trouble()) is not None:
             return JSONResponse({"success": False, "message": trouble}, 503)
@@ -86,7 +93,7 @@ class HttpApi:
         )
 
     async def _create_session(self, request: Request) -> Response:
-        await read_object(request, max_bytes=self.settings.max_body_bytes)
+        await self._body(request)
         room = await self.registry.create_room()
         return JSONResponse({"id": room.id})
 
@@ -95,7 +102,7 @@ class HttpApi:
         return Response(status_code=200 if known else 404)
 
     async def _connection(self, request: Request) -> Response:
-        body = await read_object(request, max_bytes=self.settings.max_body_bytes)
+        body = await self._body(request)
         room = self.registry.rooms.get(request.path_params["room_id"])
         if room is None:
             return Response(status_code=404)
@@ -108,7 +115,7 @@ class HttpApi:
         )
 
     async def _signal(self, request: Request) -> Response:
-        body = await read_object(request, max_bytes=self.settings.max_body_bytes)
+        body = await self._body(request)
         if not body:
             return JSONResponse({})  # the original tolerates it
         room = self.registry.rooms.get(text_field(body, "roomId"))

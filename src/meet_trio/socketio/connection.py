@@ -44,6 +44,8 @@ class Connection:
         self._until_closed: set[trio.CancelScope] = set()
         self._queue_in, self._queue_out = trio.open_memory_channel[str | bytes](_QUEUE)
         self._time = trio.CancelScope()
+        self._to_read = settings.read_burst
+        self._paced_at = trio.current_time()
         self._changed = trio.Event()
 
     async def receive(self) -> str | bytes:
@@ -100,13 +102,26 @@ class Connection:
                 self.changed()
 
     async def feed(self, packet: Packet) -> None:
-        """A packet of the client. Waits if the handler does not keep up. Raises ProtocolError."""
+        """A packet of the client. Waits if the handler does not keep up, or if the client sends
+        more than is read of it. Raises ProtocolError.
+        """
+        if (pause := self._pace(len(packet.data))) > 0:
+            await trio.sleep(pause)
         message = self.session.receive(packet, trio.current_time())
         self.changed()
         if message is not None:
             # an error: it ends, and nobody listens any more
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._queue_in.send(message)
+
+    def _pace(self, size: int) -> float:
+        """Seconds to wait before a message of this size is taken."""
+        settings, now = self.settings, trio.current_time()
+        gained = (now - self._paced_at) * settings.read_rate
+        self._paced_at = now
+        self._to_read = min(self._to_read + gained, settings.read_burst)
+        self._to_read -= size + settings.message_cost
+        return max(0.0, -self._to_read / settings.read_rate)
 
     @contextmanager
     def until_closed(self) -> Iterator[None]:

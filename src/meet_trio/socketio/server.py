@@ -20,6 +20,7 @@ protocol at once.
 import logging
 import math
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
@@ -49,15 +50,22 @@ Admit = Callable[[str, Handshake], Awaitable[None]]
 
 class Server:
     """``handlers``: by namespace. ``admit(namespace, handshake)`` may raise Refused, else everybody
-    may connect.
+    may connect. ``client_key`` turns a client's address into what its unconnected connections are
+    counted by.
     """
 
     def __init__(
-        self, settings: Settings, handlers: Mapping[str, Handler], *, admit: Admit | None = None
+        self,
+        settings: Settings,
+        handlers: Mapping[str, Handler],
+        *,
+        admit: Admit | None = None,
+        client_key: Callable[[str], str] = str,
     ) -> None:
         self._handlers = dict(handlers)
         self._admit = admit
         self._settings = settings
+        self._unconnected = Unconnected(settings, client_key)
         self._engine = EngineServer(settings, self._converse)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,8 +85,61 @@ class Server:
         await self._engine.serve_websocket_stream(stream, client=client)
 
     async def _converse(self, connection: Connection) -> None:
-        client = _Client(connection, self._settings, self._handlers, self._admit)
-        await client.run()
+        counted = self._unconnected.count(connection.handshake.client)
+        if counted is None:
+            connection.start_close(Reason.OVERFLOW)
+            return
+        with counted:
+            client = _Client(connection, self._settings, self._handlers, self._admit, counted)
+            await client.run()
+
+
+class Unconnected:
+    """How many connections are in no namespace, in all and of each client."""
+
+    def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
+        self._settings = settings
+        self._client_key = client_key
+        self._by_key: Counter[str] = Counter()
+        self._total = 0
+
+    def count(self, client: str) -> "Counted | None":
+        """One more, until it is in a namespace or over; None if there are too many."""
+        key = self._client_key(client)
+        if (
+            self._total >= self._settings.max_unconnected
+            or self._by_key[key] >= self._settings.max_unconnected_per_client
+        ):
+            return None
+        self.change(key, 1)
+        return Counted(self, key)
+
+    def change(self, key: str, by: int) -> None:
+        self._total += by
+        self._by_key[key] += by
+        if not self._by_key[key]:
+            del self._by_key[key]
+
+
+class Counted:
+    """One connection that is in no namespace yet. Once it has been in one it is not counted any
+    more.
+    """
+
+    def __init__(self, counts: Unconnected, key: str) -> None:
+        self._counts: Unconnected | None = counts
+        self._key = key
+
+    def connected(self) -> None:
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            counts.change(self._key, -1)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        self.connected()
 
 
 class _Client:
@@ -90,7 +151,9 @@ class _Client:
         settings: Settings,
         handlers: Mapping[str, Handler],
         admit: Admit | None,
+        counted: Counted,
     ) -> None:
+        self._counted = counted
         self._connection = connection
         self._settings = settings
         self._handlers = handlers
@@ -164,6 +227,7 @@ class _Client:
         )
         self._sockets[namespace] = socket
         self._without_namespace.deadline = math.inf
+        self._counted.connected()
         self._connection.send(*self._protocol.accept(namespace, socket.id))
         try:
             await self._handlers[namespace](socket)

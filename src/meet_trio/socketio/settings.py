@@ -21,6 +21,9 @@ class Settings:
     handshake_timeout: float = 10.0
     # time without any namespace, at the start and after leaving the last
     connect_timeout: float = 45.0
+    # connections that are in no namespace, at one time: in all, and of one client address
+    max_unconnected: int = 4096
+    max_unconnected_per_client: int = 512
     upgrade_timeout: float = 10.0
     # sessions that began by polling, at one time
     max_polling: int = 4096
@@ -35,6 +38,11 @@ class Settings:
     # waiting to be sent (text counted in characters); more than that ends the connection
     max_outbox_packets: int = 4096
     max_outbox_bytes: int = 8_000_000
+    # What is read of a client: bytes per second in the long run, and at once; each message counts
+    # ``message_cost`` bytes more. One that sends more is read more slowly.
+    read_rate: float = 1_000_000
+    read_burst: float = 4_000_000
+    message_cost: float = 1000
     # events waiting for ``receive`` on one socket; more than that ends the connection
     max_inbox_events: int = 1024
     max_inbox_bytes: int = 4_000_000

@@ -8,7 +8,7 @@ import math
 import pytest
 import trio
 import trio.testing
-from support.socketio_raw import EIO3, EIO4, Closed, Service, echo, serve
+from support.socketio_raw import EIO3, EIO4, Closed, Service, echo, serve, serve_with
 from wsproto.events import Ping, Pong
 
 from meet_trio.socketio import (
@@ -18,6 +18,8 @@ from meet_trio.socketio import (
     Handshake,
     Reason,
     Refused,
+    Server,
+    Settings,
     Socket,
 )
 
@@ -427,6 +429,65 @@ async def test_connect_timeout(autojump_clock: trio.testing.MockClock) -> None:
         start = trio.current_time()
         assert await client.hear_all() == [NO_STATUS]
         assert trio.current_time() - start == pytest.approx(10)
+
+
+async def test_number_of_unconnected_clients_is_limited(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with serve(echo, max_unconnected_per_client=2, connect_timeout=10) as service:
+        first, second = await service.open(), await service.open()
+        third = await service.open()
+        assert await third.hear_all() == [NO_STATUS]
+        await first.connect()  # which makes room
+        fourth = await service.open()
+        assert await (await service.open()).hear_all() == [NO_STATUS]
+        assert await second.hear_all() == [NO_STATUS]  # they have had their time
+        assert await fourth.hear_all() == [NO_STATUS]
+        fifth = await service.open()
+        await fifth.connect()
+        await fifth.close()
+        await first.say("41")
+        assert await first.hear_all() == [NO_STATUS]
+        for _ in range(5):  # nothing of them is left in the count
+            client = await service.open()
+            await client.connect()
+            await client.close()
+
+
+async def test_number_of_unconnected_clients_in_all(autojump_clock: trio.testing.MockClock) -> None:
+    server = Server(
+        Settings(max_unconnected=2), {"/": echo}, client_key=lambda client: str(object())
+    )
+    async with serve_with(server) as service:
+        clients = [await service.open() for _ in range(3)]
+        assert await clients[2].hear_all() == [NO_STATUS]
+        for client in clients[:2]:
+            await client.connect()
+            await client.close()
+
+
+async def test_a_client_that_sends_much_is_read_slowly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    settings = {"read_rate": 10_000, "read_burst": 50_000, "message_cost": 1000}
+    witness = Witness()
+    async with serve(witness, **settings) as service:
+        client = await service.open()
+        await client.connect()
+        start = trio.current_time()
+        for _ in range(40):
+            await client.say('42["x"]')
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(witness.events) == 40  # they fit into the burst
+        assert trio.current_time() == start
+        for _ in range(40):
+            await client.say('42["x"]')
+        while len(witness.events) < 80:
+            await trio.sleep(0.01)
+        # 80 kB and a few, of which 50 kB at once
+        assert 3 < trio.current_time() - start < 3.5
+        await client.say("41")
+        await client.close()
 
 
 async def test_calls(autojump_clock: trio.testing.MockClock) -> None:
