@@ -14,10 +14,9 @@
 #include "../../stats.h"
 #include "../../stun.h"
 #include "../check.h"
+#include "../client.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 enum { CLIENTS = 6, SSRCS = 64, IDS = 24, KEYING = 28 };
 
@@ -132,30 +131,13 @@ static void command(mt_command_type type, uint32_t id, uint64_t number) {
   mt_core_command(core, now, &c);
 }
 
-static void put_text(mt_text *t, const char *text) {
-  t->len = (uint8_t)strlen(text);
-  memcpy(t->text, text, t->len);
-}
-
 static void check(client *c) {
-  uint8_t m[128] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
-  char name[32];
-  size_t n = 20, name_len = (size_t)snprintf(name, sizeof name, "u%u:x", c->id);
-  for (unsigned i = 8; i < 20; i++) m[i] = (uint8_t)dice(256);
-  mt_store16(m + n, 0x0006);
-  mt_store16(m + n + 2, (uint16_t)name_len);
-  memcpy(m + n + 4, name, name_len);
-  n += 4 + (name_len + 3) / 4 * 4;
-  if (dice(2)) {
-    mt_store16(m + n, 0x0025); /* USE-CANDIDATE */
-    n += 4;
-  }
-  mt_store16(m + 2, (uint16_t)(n + 24 - 20));
-  unsigned digest_len = 20;
-  mt_store16(m + n, 0x0008);
-  mt_store16(m + n + 2, 20);
-  HMAC(EVP_sha1(), c->password, (int)strlen(c->password), m, n, m + n + 4, &digest_len);
-  mt_core_datagram(core, now, &c->path, m, n + 24);
+  uint8_t m[128], transaction[12];
+  char ufrag[16];
+  snprintf(ufrag, sizeof ufrag, "u%u", c->id);
+  for (unsigned i = 0; i < sizeof transaction; i++) transaction[i] = (uint8_t)dice(256);
+  size_t n = write_check(m, ufrag, c->password, transaction, dice(2));
+  mt_core_datagram(core, now, &c->path, m, n);
 }
 
 static void arrive(client *c) {
