@@ -114,8 +114,6 @@ async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
 
 async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) -> Outcome:
     check_transport_limit(peer)
-    if request.force_tcp:
-        raise BadRequest("forceTcp: this server has no TCP candidates yet")
     around = peer.room.around
     transport = WebRtcTransport(
         host=peer.room.placement.place(peer.id),
@@ -124,6 +122,7 @@ async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) ->
         addresses=await around.announced.current(),
         producing=request.producing,
         consuming=request.consuming,
+        force_tcp=request.force_tcp,
     )
     await peer.start_transport(transport)
     return Outcome(result=transport.parameters())

@@ -82,7 +82,8 @@ class TransportSettings:
 class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
-    ``addresses`` is what its candidates say, the preferred one first.
+    ``addresses`` is what its candidates say, the preferred one first. ``force_tcp`` leaves those
+    for UDP out.
     """
 
     host: EngineHost
@@ -91,6 +92,7 @@ class WebRtcTransport:
     addresses: Sequence[str]
     producing: bool
     consuming: bool
+    force_tcp: bool = False
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     number: int = attrs.field(init=False)
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
@@ -111,10 +113,7 @@ class WebRtcTransport:
         return {
             "id": self.id,
             "iceParameters": self.ice.to_json(),
-            "iceCandidates": [
-                _candidate(address, self.host.engine.port, 11_000 - 200 * place)
-                for place, address in enumerate(self.addresses)
-            ],
+            "iceCandidates": self._candidates(),
             "dtlsParameters": {
                 "role": "auto",
                 "fingerprints": [
@@ -122,6 +121,31 @@ class WebRtcTransport:
                 ],
             },
         }
+
+    def _candidates(self) -> list[Json]:
+        """Every address for UDP, then every one for TCP (RFC 6544). Priorities are mediasoup's
+        (RFC 8445 §5.1.2.1 with local preferences of its own).
+        """
+        kinds: list[dict[str, Json]] = [
+            {"foundation": "udpcandidate", "protocol": "udp"},
+            {"foundation": "tcpcandidate", "protocol": "tcp", "tcpType": "passive"},
+        ]
+        local_preferences = {"udp": 11_000, "tcp": 9_900}
+        candidates: list[Json] = []
+        for kind in kinds[self.force_tcp :]:
+            for place, address in enumerate(self.addresses):
+                preference = local_preferences[str(kind["protocol"])] - 200 * place
+                candidates.append(
+                    kind
+                    | {
+                        "priority": (64 << 24) + (preference << 8) + 255,
+                        "ip": address,
+                        "address": address,
+                        "port": self.host.engine.port,
+                        "type": "host",
+                    }
+                )
+        return candidates
 
     def connect(self, fingerprints: Sequence[Fingerprint]) -> None:
         """The client's certificate fingerprints are known: shake hands. Raises BadRequest the
@@ -191,21 +215,6 @@ class WebRtcTransport:
                 self.remote_address = (event.ip, event.port)
             case IceSilent():
                 self._fail("no STUN checks from the client any more")
-
-
-def _candidate(address: str, port: int, preference: int) -> dict[str, Json]:
-    """``preference``: the local one of RFC 8445 §5.1.2.1; the type's is mediasoup's, so that
-    clients see the numbers that they saw before.
-    """
-    return {
-        "foundation": "udpcandidate",
-        "priority": (64 << 24) + (preference << 8) + 255,
-        "ip": address,
-        "address": address,
-        "protocol": "udp",
-        "port": port,
-        "type": "host",
-    }
 
 
 def _random_ice_chars(length: int) -> str:
