@@ -5,6 +5,7 @@
 // back. When the server no longer knows the transport, `onDead` says that only a new join helps.
 import { signal, type Signal } from "@preact/signals";
 import { Device, type types as ms } from "mediasoup-client";
+import type { IcePath } from "./options.ts";
 import type { Kind, NewConsumer, Source, TransportReply } from "./protocol.ts";
 import { Refused, type Signaling } from "./signaling.ts";
 
@@ -20,8 +21,7 @@ export type Slot = "mic" | "webcam" | "screen" | "screen-audio";
 export interface MediaOptions {
   /** simulcast layers of the camera, 1-3 */
   layers: number;
-  /** relay: media only through the TURN server */
-  relay: boolean;
+  ice: IcePath;
 }
 
 /** Somebody's track as it arrives here. */
@@ -311,7 +311,7 @@ export class MediaSession {
   async #makeTransport(direction: "send" | "recv"): Promise<ms.Transport> {
     const sending = direction === "send";
     const reply = await this.#signaling.request<TransportReply>("createWebRtcTransport", {
-      forceTcp: false,
+      forceTcp: this.#options.ice === "tcp",
       producing: sending,
       consuming: !sending,
     });
@@ -321,7 +321,7 @@ export class MediaSession {
       iceCandidates: reply.iceCandidates,
       dtlsParameters: reply.dtlsParameters,
       iceServers: this.#iceServers,
-      ...(this.#options.relay ? { iceTransportPolicy: "relay" as const } : {}),
+      ...(this.#options.ice === "relay" ? { iceTransportPolicy: "relay" as const } : {}),
     };
     const transport = sending
       ? this.#device.createSendTransport(options)

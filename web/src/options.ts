@@ -2,6 +2,9 @@
 // and outside demo mode `#token=<url-encoded token URL>`. Pure.
 import { roomIdIn } from "./protocol.ts";
 
+/** What media may take: any path, only the TURN relay, or only TCP to the server. */
+export type IcePath = "any" | "relay" | "tcp";
+
 export interface PageOptions {
   /** join at once, without the lobby: for kiosks and tests */
   autojoin: boolean;
@@ -10,7 +13,7 @@ export interface PageOptions {
   video: boolean;
   audio: boolean;
   layers: number;
-  relay: boolean;
+  ice: IcePath;
 }
 
 export type Place =
@@ -20,6 +23,7 @@ export type Place =
 
 export function optionsOf(search: string): PageOptions {
   const query = new URLSearchParams(search);
+  const ice = query.get("ice");
   const layers = Number(query.get("layers") ?? 3);
   return {
     autojoin: query.get("autojoin") === "1",
@@ -27,7 +31,7 @@ export function optionsOf(search: string): PageOptions {
     video: query.get("video") !== "0",
     audio: query.get("audio") !== "0",
     layers: Number.isInteger(layers) && layers >= 1 && layers <= 3 ? layers : 3,
-    relay: query.get("ice") === "relay",
+    ice: ice === "relay" || ice === "tcp" ? ice : "any",
   };
 }
 

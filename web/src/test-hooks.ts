@@ -116,7 +116,7 @@ const OUTBOUND = (
 ).split(" ");
 const TRANSPORT = "dtlsState iceState srtpCipher tlsVersion packetsSent packetsReceived".split(" ");
 const PAIR = "currentRoundTripTime availableOutgoingBitrate responsesReceived requestsSent".split(" ");
-const OWN_CANDIDATE = ["candidateType", "relayProtocol"];
+const OWN_CANDIDATE = ["candidateType", "relayProtocol", "protocol", "address"];
 
 function take(figures: Figures, entry: Record<string, unknown>, names: readonly string[]): void {
   for (const name of names) {

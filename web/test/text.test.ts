@@ -40,11 +40,12 @@ test("options in the query", () => {
     video: false,
     audio: false,
     layers: 2,
-    relay: true,
+    ice: "relay",
   });
-  const plain = optionsOf("?layers=9");
+  assert.equal(optionsOf("?ice=tcp").ice, "tcp");
+  const plain = optionsOf("?layers=9&ice=smoke");
   assert.equal(plain.layers, 3);
-  assert.ok(plain.video && plain.audio && !plain.autojoin && !plain.relay);
+  assert.ok(plain.video && plain.audio && !plain.autojoin && plain.ice === "any");
   assert.equal(plain.name, null);
 });
 

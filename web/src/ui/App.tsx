@@ -50,7 +50,7 @@ export class Page {
       name: name || "Guest",
       local,
       layers: this.#options.layers,
-      relay: this.#options.relay,
+      ice: this.#options.ice,
       connect: () => tokenFor(place),
       canRejoin: place.kind === "room",
     });
