@@ -64,8 +64,8 @@ def _nobody(head: RequestHead) -> bool:
 
 @attrs.define(eq=False)
 class FrontDoor:
-    """``websockets``: by path, what serves one websocket, ``handler(stream, client)``; ``app``: the
-    ASGI application for the rest. ``proves(head)``: whether a request shows that somebody was let
+    """``websockets``: by path, what serves one websocket, ``handler(stream, client)``, and bounds
+    its sends; ``app``: the ASGI application for the rest. ``proves(head)``: whether a request shows that somebody was let
     in who may.
     """
 
@@ -188,6 +188,7 @@ class _Visit:
             return False
         if head is not None and head.asks_for_websocket and head.path in door.websockets:
             self._known()
+            self._stream.lift_deadline()
             await door.websockets[head.path](self._stream, client)
             return False
         if proven:

@@ -5,6 +5,8 @@ those bytes again to whoever does. A client that stops reading ends its connecti
 that was given up half-way, nothing may follow.
 """
 
+import math
+
 import trio
 
 
@@ -50,6 +52,10 @@ class PeekedStream(trio.abc.Stream):
         finally:
             self._ahead = bytes(head)
 
+    def lift_deadline(self) -> None:
+        """Sends are bounded by whoever serves the stream now."""
+        self._send_deadline = math.inf
+
     def put_back(self, data: bytes) -> None:
         """It will be read next."""
         self._ahead = data + self._ahead
@@ -65,6 +71,9 @@ class PeekedStream(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         if self._torn:
             raise trio.BrokenResourceError("an earlier send was given up")
+        if self._send_deadline == math.inf:
+            await self._stream.send_all(data)
+            return
         self._torn = True
         with trio.move_on_after(self._send_deadline):
             await self._stream.send_all(data)

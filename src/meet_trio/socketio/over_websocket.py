@@ -38,8 +38,8 @@ async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
     connection.start_close(Reason.SERVER)
     try:
         with trio.move_on_after(connection.settings.close_timeout, shield=True):
-            for packet in connection.session.take():
-                await websocket.send(_encode(connection, packet))
+            if packets := connection.session.take():
+                await websocket.send(*(_encode(connection, packet) for packet in packets))
     except WebSocketGone:
         pass
     finally:
@@ -85,9 +85,8 @@ async def _read(connection: Connection, websocket: WebSocket) -> None:
 async def _write(connection: Connection, websocket: WebSocket) -> None:
     session = connection.session
     while session.state is not State.CLOSED:
-        for packet in session.take():
-            await websocket.send(_encode(connection, packet))
-        if session.has_packets:
+        if packets := session.take():
+            await websocket.send(*(_encode(connection, packet) for packet in packets))
             continue
         if session.state is State.CLOSING:
             await websocket.close()

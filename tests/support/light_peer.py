@@ -1,0 +1,188 @@
+"""A client of the signaling that costs next to nothing, for tests with hundreds of them in one
+process: websocket frames by hand, notices counted instead of kept.
+
+It says what Kolab's client says up to the point where media would flow, answers every request of
+the server, and knows no media.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+
+_METHOD = re.compile(rb'"method":"([^"]*)"')
+_ID = re.compile(rb"4[23](\d*)")
+
+
+class Refused(Exception):
+    """The handshake was answered with another status than 101."""
+
+    def __init__(self, status: int, head: str) -> None:
+        super().__init__(head)
+        self.status = status
+
+
+@attrs.define(eq=False)
+class LightPeer:
+    """``notices`` and ``requests`` count what came, by method."""
+
+    stream: trio.abc.Stream
+    notices: Counter[str] = attrs.field(factory=Counter)
+    requests: Counter[str] = attrs.field(factory=Counter)
+    closed: trio.Event = attrs.field(factory=trio.Event)
+    _pending: dict[int, trio.Event] = attrs.field(factory=dict)
+    _answers: dict[int, Any] = attrs.field(factory=dict)
+    _next_id: int = 0
+    _buffer: bytearray = attrs.field(factory=bytearray)
+    _lock: trio.Lock = attrs.field(factory=trio.Lock)
+    _said: bytearray = attrs.field(factory=bytearray)
+
+    async def handshake(self, target: str, headers: dict[str, str]) -> None:
+        """Up to and with the Socket.IO connection. Raises Refused."""
+        lines = [
+            f"GET {target} HTTP/1.1",
+            "Host: test",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        ]
+        await self.stream.send_all("\r\n".join([*lines, "", ""]).encode())
+        while b"\r\n\r\n" not in self._buffer:
+            await self._fill()
+        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        status = int(head.split(b" ")[1])
+        if status != 101:
+            raise Refused(status, head.decode())
+        self._buffer = bytearray(rest)
+        await self.say("40")
+
+    async def request(self, method: str, data: object = None) -> Any:
+        """The result. Raises AssertionError for an error."""
+        answer = await self.ask(method, data)
+        assert not answer or answer[0] is None, (method, answer)
+        return answer[1] if len(answer) > 1 else None
+
+    async def ask(self, method: str, data: object = None) -> list[Any]:
+        """The whole acknowledgement. Raises trio.BrokenResourceError when none will come."""
+        id, self._next_id = self._next_id, self._next_id + 1
+        came = self._pending[id] = trio.Event()
+        message = {"method": method} if data is None else {"method": method, "data": data}
+        await self.say(f'42{id}["request",{json.dumps(message)}]')
+        await came.wait()
+        if id not in self._answers:
+            raise trio.BrokenResourceError(f"{method}: the connection has ended")
+        answer: list[Any] = json.loads(self._answers.pop(id))
+        return answer
+
+    async def say(self, text: str) -> None:
+        """One text message."""
+        self._put(text.encode())
+        await self._flush()
+
+    def _put(self, payload: bytes, opcode: int = 1) -> None:
+        # RFC 6455 §5.3 wants a mask; one of zeros changes nothing
+        size = len(payload)
+        if size < 126:
+            header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+        elif size < 65536:
+            header = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
+        else:
+            header = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
+        self._said += header + b"\0\0\0\0" + payload
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            if self._said:
+                said, self._said = bytes(self._said), bytearray()
+                await self.stream.send_all(said)
+
+    async def run(self) -> None:
+        """Read until the end of the connection."""
+        try:
+            while True:
+                self._take_frames()
+                await self._flush()
+                await self._fill()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            self.closed.set()
+            for waiting in self._pending.values():
+                waiting.set()
+
+    async def _fill(self) -> None:
+        data = await self.stream.receive_some(262144)
+        if not data:
+            raise trio.BrokenResourceError
+        self._buffer += data
+
+    def _take_frames(self) -> None:
+        buffer, at, end = self._buffer, 0, len(self._buffer)
+        while end - at >= 2:
+            size, start = buffer[at + 1] & 0x7F, at + 2
+            if size == 126:
+                start += 2
+                size = int.from_bytes(buffer[at + 2 : start], "big")
+            elif size == 127:
+                start += 8
+                size = int.from_bytes(buffer[at + 2 : start], "big")
+            if end < start + size or end < start:
+                break
+            self._take(buffer[at] & 0x0F, bytes(buffer[start : start + size]))
+            at = start + size
+        del buffer[:at]
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        if opcode == 8:
+            self._put(payload, 8)
+        elif opcode == 9:
+            self._put(payload, 10)
+        elif payload == b"2":
+            self._put(b"3")
+        elif payload.startswith(b"42["):
+            found = _METHOD.search(payload)
+            assert found is not None
+            self.notices[found[1].decode()] += 1
+        elif payload.startswith(b"42"):
+            found, id = _METHOD.search(payload), _ID.match(payload)
+            assert found is not None
+            assert id is not None
+            self.requests[found[1].decode()] += 1
+            self._put(b"43" + id[1] + b"[null]")
+        elif payload.startswith(b"43"):
+            id = _ID.match(payload)
+            assert id is not None
+            number = int(id[1])
+            self._answers[number] = payload[id.end() :]
+            self._pending.pop(number).set()
+
+
+@contextlib.asynccontextmanager
+async def open_light_peer(
+    token_url: str,
+    *,
+    port: int | None = None,
+    path: str = "/meetmedia/signaling/",
+    headers: dict[str, str] | None = None,
+) -> AsyncIterator[LightPeer]:
+    """Connected; reads in the background. ``port``: that of a proxy on this machine."""
+    url = urlsplit(token_url)
+    assert url.hostname is not None
+    stream = await trio.open_tcp_stream(url.hostname, port or url.port or 80)
+    async with stream, trio.open_nursery() as nursery:
+        peer = LightPeer(stream)
+        await peer.handshake(f"{path}?{url.query}&EIO=4&transport=websocket", headers or {})
+        nursery.start_soon(peer.run)
+        yield peer
+        nursery.cancel_scope.cancel()
