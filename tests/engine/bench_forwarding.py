@@ -1,20 +1,26 @@
-"""What one forwarded packet costs: ``python tests/engine/bench_forwarding.py [VIEWERS] [SECONDS]``.
+"""What one forwarded packet costs:
+``python tests/engine/bench_forwarding.py [VIEWERS] [SECONDS] [--engines N]``.
 
 A real engine on loopback, one publisher (a process of its own) sending packets of 1200 bytes in
 frames of eight, some viewers. Printed is the CPU time of the engine's thread (from
 ``/proc/self/task/*/schedstat``, so with all of the kernel's work for its sends, on loopback the
 receivers' half too) divided by the packets forwarded.
+
+With several engines the viewers are spread over them, and turns of this take turns with turns of
+one engine that has them all: ``SECONDS`` for each of both, and their ratio at the end.
 """
 
+import argparse
+import itertools
 import multiprocessing
 import secrets
 import select
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pylibsrtp
 from support.engine_world import PROFILES, VIEWED, Camera, video
 
@@ -25,9 +31,13 @@ from meet_trio.wire.stun import binding_request, build_stun
 PROFILE = 0x0007
 FRAME = 8  # packets
 SIZE = 1200
+TURN = 1.0  # seconds
+KEY_FRAMES = 0.1  # seconds from one to the next, where turns begin with one
 
 
-def publish(port: int, key: bytes, stun: bytes, seconds: float, rate: float) -> None:
+def publish(
+    port: int, key: bytes, stun: bytes, seconds: float, rate: float, key_frames: float
+) -> None:
     """Send ``rate`` packets a second for ``seconds``, encrypted beforehand."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect(("127.0.0.1", port))
@@ -41,8 +51,11 @@ def publish(port: int, key: bytes, stun: bytes, seconds: float, rate: float) -> 
     )
     camera = Camera(parts=FRAME, tag=b"x" * (SIZE - 60))
     packets: list[bytes] = []
+    next_key = 0.0
     while len(packets) < rate * seconds:
-        key_frame = not packets
+        key_frame = len(packets) >= next_key
+        if key_frame:
+            next_key += rate * key_frames
         packets += [session.protect(build_rtp(p)) for p in camera.frame(key=key_frame)]
     time.sleep(0.5)
     start = time.monotonic()
@@ -72,29 +85,35 @@ def threads_now() -> set[str]:
     return {p.name for p in Path("/proc/self/task").iterdir()}
 
 
-def main(viewers: int, seconds: float) -> None:
-    before = threads_now()
-    engine = Engine(EngineSettings())
-    threads = threads_now() - before
-    keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
-    sockets = []
+@attrs.define(eq=False)
+class Host:
+    """An engine with viewers."""
 
-    def check(number: int) -> bytes:
-        engine.add_transport(number, f"u{number}", "password-of-it")
+    engine: Engine
+    thread: set[str]
+    viewers: list[int] = attrs.field(factory=list)
+    sockets: list[socket.socket] = attrs.field(factory=list)
+
+    @classmethod
+    def open(cls) -> "Host":
+        before = threads_now()
+        engine = Engine(EngineSettings())
+        return cls(engine, threads_now() - before)
+
+    def add_transport(self, number: int) -> bytes:
+        """Its connectivity check."""
+        self.engine.add_transport(number, f"u{number}", "password-of-it")
         request = binding_request(
             remote_ufrag=f"u{number}", local_ufrag="x", tie_breaker=1, nominate=True
         )
         return build_stun(request, "password-of-it")
 
-    stun = check(1)
-    engine.set_srtp(1, PROFILE, *keys)
-    engine.add_producer(1, 1, video())
-    for number in range(2, viewers + 2):
+    def add_viewer(self, number: int, keys: list[bytes], *, paused: bool) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.connect(("127.0.0.1", engine.port))
-        sockets.append(sock)
-        sock.send(check(number))
-        engine.set_srtp(number, PROFILE, *keys)
+        sock.connect(("127.0.0.1", self.engine.port))
+        self.sockets.append(sock)
+        sock.send(self.add_transport(number))
+        self.engine.set_srtp(number, PROFILE, *keys)
         spec = ConsumerSpec(
             ssrc=50_000 + number,
             rtx_ssrc=60_000 + number,
@@ -106,29 +125,95 @@ def main(viewers: int, seconds: float) -> None:
             nack=True,
             pli=True,
             fir=True,
-            paused=False,
+            paused=paused,
         )
-        engine.add_consumer(number, number, 1, spec)
+        self.engine.add_consumer(number, number, 1, spec)
+        self.viewers.append(number)
+
+    def show(self, count: int) -> None:
+        """To so many of its viewers."""
+        for i, number in enumerate(self.viewers):
+            self.engine.set_consumer_paused(number, i >= count)
+
+    def used(self) -> float:
+        return cpu_seconds(self.thread)
+
+    def forwarded(self) -> int:
+        return int(stats(self.engine)["engine"]["rtp_forwarded"])
+
+
+def measure(hosts: list[Host], seconds: float) -> tuple[int, float]:
+    """Packets forwarded, and CPU seconds for that, from now on."""
+    packets = sum(h.forwarded() for h in hosts)
+    used = sum(h.used() for h in hosts)
+    time.sleep(seconds)
+    return sum(h.forwarded() for h in hosts) - packets, sum(h.used() for h in hosts) - used
+
+
+def report(what: str, viewers: int, packets: int, used: float) -> float:
+    cost = used / packets * 1e6
+    forwarded = f"{viewers} viewers, {packets} packets forwarded"
+    print(f"{what}{forwarded}, {used:.2f} s CPU: {cost:.2f} us each")
+    return cost
+
+
+def main(viewers: int, seconds: float, count: int) -> None:
+    hosts = [Host.open() for _ in range(count)]
+    keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
+    numbers = itertools.count(2)
+    first = hosts[0]
+    stun = first.add_transport(1)
+    first.engine.set_srtp(1, PROFILE, *keys)
+    first.engine.add_producer(1, 1, video())
+    for host in hosts:
+        if host is not first:
+            host.engine.add_mirror(1, video())
+            first.engine.relay_producer(1, host.engine)
+        for _ in range(viewers if host is first else viewers // count):
+            host.add_viewer(next(numbers), keys, paused=host is not first)
+    turns = round(seconds / TURN) if count > 1 else 0
     rate = min(20_000 / viewers, 4_000)
+    running = seconds if count == 1 else 2 * turns * (TURN + 3 * KEY_FRAMES) + 1
+    key_frames = seconds if count == 1 else KEY_FRAMES
     sender = multiprocessing.get_context("spawn").Process(
-        target=publish, args=(engine.port, keys[1], stun, seconds, rate)
+        target=publish, args=(first.engine.port, keys[1], stun, running, rate, key_frames)
     )
     sender.start()
-    while not stats(engine)["engine"]["rtp_forwarded"]:
+    while not first.forwarded():
         time.sleep(0.05)
-    first, used = stats(engine)["engine"], cpu_seconds(threads)
-    sender.join()
-    last, used = stats(engine)["engine"], cpu_seconds(threads) - used
-    packets = last["rtp_forwarded"] - first["rtp_forwarded"]
-    print(
-        f"{viewers} viewers, {packets} packets forwarded, {used:.2f} s CPU: "
-        f"{used / packets * 1e6:.2f} us each"
-    )
-    engine.close()
+    if count == 1:
+        packets, used = first.forwarded(), first.used()
+        sender.join()
+        report("", viewers, first.forwarded() - packets, first.used() - used)
+    else:
+        compare(hosts, viewers, turns)
+        sender.join()
+    for host in hosts:
+        host.engine.close()
+
+
+def compare(hosts: list[Host], viewers: int, turns: int) -> None:
+    each = viewers // len(hosts)
+    one, all_of_them = [0, 0.0], [0, 0.0]
+    for turn in range(2 * turns):
+        spread = turn % 2 == 1
+        for host in hosts:
+            host.show(each if spread else len(host.viewers) if host is hosts[0] else 0)
+        time.sleep(2 * KEY_FRAMES)
+        packets, used = measure(hosts if spread else hosts[:1], TURN)
+        total = all_of_them if spread else one
+        total[0] += packets
+        total[1] += used
+    before = report("1 engine: ", viewers, int(one[0]), one[1])
+    what = f"{len(hosts)} engines: "
+    after = report(what, each * len(hosts), int(all_of_them[0]), all_of_them[1])
+    print(f"{len(hosts)} engines to 1: {after / before:.3f}")
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 10,
-        float(sys.argv[2]) if len(sys.argv) > 2 else 5,
-    )
+    parser = argparse.ArgumentParser(description="What one forwarded packet costs.")
+    parser.add_argument("viewers", type=int, nargs="?", default=10)
+    parser.add_argument("seconds", type=float, nargs="?", default=5)
+    parser.add_argument("--engines", type=int, default=1)
+    arguments = parser.parse_args()
+    main(arguments.viewers, arguments.seconds, arguments.engines)
