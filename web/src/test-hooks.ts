@@ -87,6 +87,7 @@ export function testHooks(page: Page): MeetTest {
           if (entry.type !== "candidate-pair" || !entry.nominated) continue;
           take(figures, entry, PAIR);
           take(figures, stats.get(entry.localCandidateId) ?? {}, OWN_CANDIDATE);
+          figures.serverAddress = stats.get(entry.remoteCandidateId)?.address ?? null;
         }
         out.push(figures);
       }
@@ -116,7 +117,7 @@ const OUTBOUND = (
 ).split(" ");
 const TRANSPORT = "dtlsState iceState srtpCipher tlsVersion packetsSent packetsReceived".split(" ");
 const PAIR = "currentRoundTripTime availableOutgoingBitrate responsesReceived requestsSent".split(" ");
-const OWN_CANDIDATE = ["candidateType", "relayProtocol", "protocol", "address"];
+const OWN_CANDIDATE = ["candidateType", "relayProtocol", "protocol"];
 
 function take(figures: Figures, entry: Record<string, unknown>, names: readonly string[]): void {
   for (const name of names) {
