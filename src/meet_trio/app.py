@@ -190,7 +190,7 @@ async def _open_host(
     media = settings.media
     port = media.port + index if media.port else 0
     engine = EngineSettings(
-        listen_ip=media.listen_ip[0], port=port, consent_timeout=media.consent_timeout
+        listen_ips=media.listen_ip[:1], port=port, consent_timeout=media.consent_timeout
     )
     try:
         return await stack.enter_async_context(open_engine(engine, numbers))

@@ -89,9 +89,11 @@ def test_ice_and_dtls_over_the_socket(engine: Engine, client: socket.socket) -> 
     assert client.recv(2048) == b"\x16" + bytes(1400)
 
 
-def test_dual_stack() -> None:
-    engine = Engine(EngineSettings(listen_ip="::"))
+@pytest.mark.parametrize("ips", [("::",), ("0.0.0.0", "::"), ("::1", "127.0.0.1")])
+def test_dual_stack(ips: tuple[str, ...]) -> None:
+    engine = Engine(EngineSettings(listen_ips=ips))
     try:
+        assert engine.ips == ips
         engine.add_transport(1, UFRAG, PASSWORD)
         for family, ip in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")):
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -109,9 +111,15 @@ def test_a_port_in_use_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"UDP 127.0.0.1:{port}"):
             Engine(EngineSettings(port=port))
-    with pytest.raises(OSError, match="UDP nonsense:0"):
-        Engine(EngineSettings(listen_ip="nonsense"))
+    with pytest.raises(OSError, match=r"UDP 192\.0\.2\.1:0"):
+        Engine(EngineSettings(listen_ips=("127.0.0.1", "192.0.2.1")))
     assert resources() == before
+
+
+def test_addresses_that_cannot_be_are_refused() -> None:
+    for ips in ((), ("nonsense",), ("fe80::1%" + "e" * 60,), ("127.0.0.1",) * 17):
+        with pytest.raises(ValueError, match=r"listen_ips|nonsense"):
+            Engine(EngineSettings(listen_ips=ips))
 
 
 def test_opened_and_closed_many_times_nothing_is_left() -> None:

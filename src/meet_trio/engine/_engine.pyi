@@ -78,13 +78,17 @@ class _Commands:
         """Answered by a ``StatsReady``."""
 
 class Engine(_Commands):
-    """Opens the socket and starts the thread. OSError when it cannot."""
+    """Opens the sockets and starts the thread. OSError when it cannot."""
 
     def __init__(self, settings: EngineSettings) -> None: ...
     @property
-    def ip(self) -> str: ...
+    def ips(self) -> tuple[str, ...]:
+        """Where it listens, as in its settings."""
+
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """The same one at all addresses."""
+
     @property
     def event_fd(self) -> int:
         """Readable when events wait."""

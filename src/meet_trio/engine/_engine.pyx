@@ -466,24 +466,41 @@ cdef class _Commands:
         self._simple(MT_REQUEST_STATS, token)
 
 
+cdef int _addresses(mt_addresses *out, object settings) except -1:
+    if not 1 <= len(settings.listen_ips) <= MT_MAX_ADDRESSES:
+        raise ValueError(f"listen_ips: {len(settings.listen_ips)} are not 1 to {MT_MAX_ADDRESSES}")
+    if not 0 <= settings.port <= 65535:
+        raise ValueError(f"port: {settings.port}")
+    memset(out, 0, sizeof(mt_addresses))
+    out.count, out.port = len(settings.listen_ips), settings.port
+    cdef bytes raw
+    cdef size_t i
+    for i in range(out.count):
+        raw = str(ip_address(settings.listen_ips[i])).encode()
+        if len(raw) >= sizeof(out.ips[0]):
+            raise ValueError(f"listen_ips: {settings.listen_ips[i]}")
+        memcpy(&(&out.ips[0] + i)[0], <const char *>raw, len(raw))
+    return 0
+
+
 cdef class Engine(_Commands):
     cdef mt_engine *_engine
-    cdef readonly str ip
+    cdef readonly tuple ips
 
     def __init__(self, settings):
         cdef mt_settings s
-        cdef bytes ip = settings.listen_ip.encode()
+        cdef mt_addresses addresses
         if self._engine:
             raise RuntimeError("an Engine is initialised once")
-        if not 0 <= settings.port <= 65535:
-            raise ValueError(f"port: {settings.port}")
+        _addresses(&addresses, settings)
         _settings(&s, settings, secrets.randbits(64))
         self._slots = _relay_slots(settings)
-        self.ip = settings.listen_ip
-        self._engine = mt_engine_open(&s, ip, settings.port)
+        self.ips = tuple(settings.listen_ips)
+        self._engine = mt_engine_open(&s, &addresses)
         if not self._engine:
             code = errno
-            raise OSError(code, os.strerror(code), f"UDP {settings.listen_ip}:{settings.port}")
+            where = f"UDP {self.ips[addresses.refused]}:{settings.port}"
+            raise OSError(code, os.strerror(code), where)
 
     def __dealloc__(self):
         self._close()

@@ -318,11 +318,22 @@ cdef extern from "c/stats.h":
     void mt_stats_free(mt_stats *stats)
 
 
+cdef extern from "c/listen.h":
+    enum:
+        MT_MAX_ADDRESSES
+
+    ctypedef struct mt_addresses:
+        unsigned int count
+        char ips[1][46]  # more; only their addresses are used
+        uint16_t port
+        unsigned int refused
+
+
 cdef extern from "c/thread.h":
     ctypedef struct mt_engine:
         pass
 
-    mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port)
+    mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses)
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
     mt_bell *mt_engine_bell(mt_engine *engine)

@@ -11,7 +11,8 @@ import attrs
 
 @attrs.frozen
 class EngineSettings:
-    """Times in seconds; ``port`` 0 is any free one.
+    """Times in seconds; ``port`` 0 is one that is free at all of ``listen_ips`` (numeric; a lonely
+    ``::`` takes IPv4 too).
 
     ``consent_timeout``: without a STUN check for that long a client is gone (RFC 7675 §5.1).
     ``history``, ``history_packets``: what is kept of a video stream to be sent again; the number is
@@ -22,7 +23,7 @@ class EngineSettings:
     ``layer_silence``: a simulcast layer without packets for that long is not arriving.
     """
 
-    listen_ip: str = "127.0.0.1"
+    listen_ips: tuple[str, ...] = ("127.0.0.1",)
     port: int = 0
     consent_timeout: float = 30.0
     history: float = 1.0

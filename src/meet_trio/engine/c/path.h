@@ -1,7 +1,6 @@
 /* Where a client's datagrams come from and go to. A plain value, compared and hashed byte by byte: unused fields are zero.
  *
- * Today always a UDP address, by the engine's own socket or by one of a plain transport; `kind` and `connection` are there so that a TCP connection (RFC 4571 framing) can be a path too and
- * nothing above cares.
+ * The far side's address, and the socket on this side: `kind` and `connection` name that. What is sent to a path leaves by its socket.
  */
 #ifndef MT_PATH_H
 #define MT_PATH_H
@@ -20,7 +19,7 @@ typedef struct {
   uint8_t kind;
   uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
   uint16_t port;
-  uint32_t connection; /* which TCP connection; plain RTP: whose transport's sockets; 0 for UDP */
+  uint32_t connection; /* UDP: which of the engine's sockets; plain RTP: whose transport's */
   uint8_t ip[16];
 } mt_path;
 

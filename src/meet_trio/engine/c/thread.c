@@ -1,5 +1,8 @@
-/* See thread.h. One turn of the loop: wait for the socket, a command or the core's next deadline; apply commands; feed datagrams by
+/* See thread.h. One turn of the loop: wait for a socket, a command or the core's next deadline; apply commands; feed datagrams by
  * batches; let the core do what is due; send; wake Python if there are new events.
+ *
+ * What epoll watches is named like the paths it belongs to: by kind and connection. These are looked up when it is ready, so that
+ * nothing is read from what has gone in the same turn. Each source gets some batches in a turn; then it waits for its next.
  *
  * Python is woken through an eventfd that is written once until Python has read it, because every wake-up costs its main thread
  * tens of microseconds.
@@ -24,14 +27,19 @@
 enum {
   COMMAND_SLOTS = 4096,
   EVENT_SLOTS = 4096,
-  BATCHES_PER_TURN = 8,   /* then commands get their turn */
+  READY_PER_TURN = 64,
+  BATCHES_PER_TURN = 8,   /* of one source; then the others and commands get their turn */
   COMMANDS_PER_TURN = 256, /* then packets */
 };
+
+static const uint64_t COMMANDS = MT_PATH_NONE; /* what epoll says when the command ring has been filled */
 
 struct mt_engine {
   pthread_t thread;
   bool started;
   mt_udp *udp;
+  mt_listen listen;
+  uint16_t port;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
   mt_bell *bell; /* rings command_fd */
@@ -52,7 +60,8 @@ static int64_t now_us(void) {
 static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine *)context)->udp); }
 
 static void sink_send(void *context, const mt_path *to, size_t len) {
-  mt_udp_send(((mt_engine *)context)->udp, to, len);
+  mt_engine *e = context;
+  if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->connection], to, len);
 }
 
 static bool sink_event(void *context, const mt_event *event) {
@@ -108,24 +117,30 @@ static bool apply_commands(mt_engine *e, int64_t now) {
   return true;
 }
 
-/* True: there may be more. */
-static bool receive(mt_engine *e, const char **failure) {
+static void receive(mt_engine *e, mt_udp_socket s, uint8_t kind, uint32_t connection, const char **failure) {
   for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
-    int n = mt_udp_receive(e->udp);
-    if (n < 0) *failure = "the UDP socket is broken";
-    if (n <= 0) return false;
+    int n = mt_udp_receive(e->udp, s);
+    if (n < 0) *failure = "a UDP socket is broken";
+    if (n <= 0) return;
     int64_t now = now_us();
     for (int k = 0; k < n; k++) {
       mt_path from;
       size_t len;
       uint8_t *data = mt_udp_datagram(e->udp, k, &from, &len);
+      from.kind = kind;
+      from.connection = connection;
       mt_core_datagram(e->core, now, &from, data, len);
     }
     mt_udp_flush(e->udp);
     mt_core_ring(e->core);
-    if (n < MT_UDP_BATCH) return false;
+    if (n < MT_UDP_BATCH) return;
   }
-  return true;
+}
+
+static void look_at(mt_engine *e, uint64_t name, const char **failure) {
+  uint8_t kind = (uint8_t)(name >> 32);
+  uint32_t connection = (uint32_t)name;
+  if (kind == MT_PATH_UDP) receive(e, e->listen.udp[connection], kind, connection, failure);
 }
 
 static void tell_python(mt_engine *e) {
@@ -153,17 +168,17 @@ static void *run(void *context) {
   int64_t deadline = 0;
   bool more = false;
   while (!atomic_load(&e->stop) && !failure) {
-    struct epoll_event ready[2];
+    struct epoll_event ready[READY_PER_TURN];
     more = !may_sleep(e) || more;
-    int n = epoll_wait(e->epoll_fd, ready, 2, timeout_ms(deadline, more));
+    int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more));
     atomic_store(&e->bell->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     for (int i = 0; i < n; i++)
-      if (ready[i].data.fd == e->command_fd) read_fd(e->command_fd);
+      if (ready[i].data.u64 == COMMANDS) read_fd(e->command_fd);
     mt_core_look(e->core);
     more = apply_commands(e, now_us());
     if (!more) more = mt_core_cross(e->core, now_us());
-    more = receive(e, &failure) || more;
+    for (int i = 0; i < n; i++) look_at(e, ready[i].data.u64, &failure);
     deadline = mt_core_tick(e->core, now_us());
     mt_udp_flush(e->udp);
     mt_core_ring(e->core);
@@ -180,9 +195,15 @@ static void *run(void *context) {
 
 /* ---- opening and closing, from the other side ---- */
 
-static bool watch(mt_engine *e, int fd) {
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t connection) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | connection};
   return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool watch_all(mt_engine *e) {
+  for (unsigned i = 0; i < e->listen.count; i++)
+    if (!watch(e, e->listen.udp[i].fd, MT_PATH_UDP, i)) return false;
+  return watch(e, e->command_fd, MT_PATH_NONE, 0);
 }
 
 static bool start(mt_engine *e) {
@@ -197,10 +218,10 @@ static bool start(mt_engine *e) {
   return e->started;
 }
 
-static bool set_up(mt_engine *e, const mt_settings *settings, const char *ip, uint16_t port) {
+static bool set_up(mt_engine *e, const mt_settings *settings, mt_addresses *addresses) {
   mt_sink sink = {e, sink_reserve, sink_send, sink_event};
-  e->udp = mt_udp_open(ip, port);
-  if (!e->udp) return false;
+  if (!mt_listen_open(&e->listen, addresses)) return false;
+  e->port = addresses->port;
   e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   e->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -208,18 +229,20 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const char *ip, ui
   e->bell = mt_bell_new(e->command_fd);
   if (!e->bell) return false;
   errno = ENOMEM;
+  e->udp = mt_udp_new();
+  if (!e->udp) return false;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
   e->core = mt_core_new(settings, &sink);
-  return e->core && watch(e, mt_udp_fd(e->udp)) && watch(e, e->command_fd) && start(e);
+  return e->core && watch_all(e) && start(e);
 }
 
-mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port) {
+mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses) {
   mt_engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
   if (!e) return NULL;
   memset(e, 0, sizeof *e);
   e->epoll_fd = e->command_fd = e->event_fd = -1;
-  if (set_up(e, settings, ip, port)) return e;
+  if (set_up(e, settings, addresses)) return e;
   int error = errno;
   mt_engine_close(e);
   errno = error;
@@ -241,7 +264,8 @@ void mt_engine_close(mt_engine *e) {
   for (mt_event *v; e->events.items && (v = mt_ring_peek(&e->events)); mt_ring_pop(&e->events)) mt_event_release(v);
   mt_ring_free(&e->commands);
   mt_ring_free(&e->events);
-  mt_udp_close(e->udp);
+  mt_udp_free(e->udp);
+  mt_listen_close(&e->listen);
   close_fd(e->epoll_fd);
   close_fd(e->command_fd);
   close_fd(e->event_fd);
@@ -249,7 +273,7 @@ void mt_engine_close(mt_engine *e) {
   free(e);
 }
 
-uint16_t mt_engine_port(const mt_engine *e) { return mt_udp_port(e->udp); }
+uint16_t mt_engine_port(const mt_engine *e) { return e->port; }
 
 mt_bell *mt_engine_bell(mt_engine *e) { return e->bell; }
 

@@ -1,4 +1,4 @@
-/* An engine: the core on a thread of its own, which owns the socket and the clock.
+/* An engine: the core on a thread of its own, which owns the sockets and the clock.
  *
  * Everything here is called from one other thread (Python's), never blocks except to open and to close, and shares nothing
  * with the engine's thread but two rings. That thread holds no lock while packets flow, and never takes Python's.
@@ -8,10 +8,12 @@
 
 #include "core.h"
 #include "link.h"
+#include "listen.h"
 
 typedef struct mt_engine mt_engine;
 
-mt_engine *mt_engine_open(const mt_settings *settings, const char *ip, uint16_t port); /* NULL with errno set */
+/* NULL with errno set, and in `addresses` the one that it is about. */
+mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses);
 void mt_engine_close(mt_engine *e); /* stops and joins the thread, drops what waits */
 uint16_t mt_engine_port(const mt_engine *e);
 mt_bell *mt_engine_bell(mt_engine *e);      /* by which other engines wake this one */

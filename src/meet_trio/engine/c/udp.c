@@ -1,10 +1,11 @@
-/* See udp.h. The kernel's buffers are made large, because one batch of video for many viewers is a burst; a datagram that
- * it does not take even so is lost, as on any network: waiting would hold up all the others.
+/* See udp.h. A datagram that the kernel does not take is lost, as on any network: waiting would hold up all the others.
+ *
+ * Datagrams of different sockets stand in one batch, as they were sent. Mostly there is only one socket in it; else a batch is
+ * gone through once for each of them.
  */
 #define _GNU_SOURCE /* recvmmsg, sendmmsg */
 #include "udp.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,10 +21,11 @@ typedef struct {
 } batch;
 
 struct mt_udp {
-  int fd, family;
-  uint16_t port;
   unsigned waiting; /* in `out` */
+  bool mixed;       /* by more than one socket */
   uint64_t lost;
+  int by[MT_UDP_BATCH]; /* each one's socket; -1: sent */
+  struct mmsghdr sorted[MT_UDP_BATCH];
   batch in, out;
 };
 
@@ -35,21 +37,15 @@ static void batch_init(batch *b) {
   }
 }
 
-static bool parse(const char *ip, uint16_t port, int *family, struct sockaddr_storage *out, socklen_t *len) {
-  struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-  if (inet_pton(AF_INET, ip, &in.sin_addr) == 1) {
-    *family = AF_INET;
-    *len = sizeof in;
-    memcpy(out, &in, sizeof in);
-    return true;
-  }
-  if (inet_pton(AF_INET6, ip, &in6.sin6_addr) != 1) return false;
-  *family = AF_INET6;
-  *len = sizeof in6;
-  memcpy(out, &in6, sizeof in6);
-  return true;
+mt_udp *mt_udp_new(void) {
+  mt_udp *u = calloc(1, sizeof *u);
+  if (!u) return NULL;
+  batch_init(&u->in);
+  batch_init(&u->out);
+  return u;
 }
+
+void mt_udp_free(mt_udp *u) { free(u); }
 
 static void set_buffer(int fd, int forced, int plain) {
   int size = SOCKET_BUFFER;
@@ -57,54 +53,16 @@ static void set_buffer(int fd, int forced, int plain) {
   if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
-static bool open_socket(mt_udp *u, const char *ip, uint16_t port) {
-  struct sockaddr_storage address;
-  socklen_t len;
-  if (!parse(ip, port, &u->family, &address, &len)) {
-    errno = EINVAL;
-    return false;
-  }
-  u->fd = socket(u->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (u->fd < 0) return false;
-  int off = 0;
-  if (u->family == AF_INET6) setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  set_buffer(u->fd, SO_RCVBUFFORCE, SO_RCVBUF);
-  set_buffer(u->fd, SO_SNDBUFFORCE, SO_SNDBUF);
-  if (bind(u->fd, (struct sockaddr *)&address, len) != 0) return false;
-  len = sizeof address;
-  if (getsockname(u->fd, (struct sockaddr *)&address, &len) != 0) return false;
-  u->port = mt_path_from_sockaddr((struct sockaddr *)&address).port;
-  return true;
+void mt_udp_enlarge(int fd) {
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 }
-
-mt_udp *mt_udp_open(const char *ip, uint16_t port) {
-  mt_udp *u = calloc(1, sizeof *u);
-  if (!u) return NULL;
-  u->fd = -1;
-  batch_init(&u->in);
-  batch_init(&u->out);
-  if (open_socket(u, ip, port)) return u;
-  int error = errno;
-  mt_udp_close(u);
-  errno = error;
-  return NULL;
-}
-
-void mt_udp_close(mt_udp *u) {
-  if (!u) return;
-  if (u->fd >= 0) close(u->fd);
-  free(u);
-}
-
-int mt_udp_fd(const mt_udp *u) { return u->fd; }
-
-uint16_t mt_udp_port(const mt_udp *u) { return u->port; }
 
 uint64_t mt_udp_lost(const mt_udp *u) { return u->lost; }
 
-int mt_udp_receive(mt_udp *u) {
+int mt_udp_receive(mt_udp *u, mt_udp_socket s) {
   for (unsigned i = 0; i < MT_UDP_BATCH; i++) u->in.headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_storage);
-  int n = recvmmsg(u->fd, u->in.headers, MT_UDP_BATCH, MSG_DONTWAIT, NULL);
+  int n = recvmmsg(s.fd, u->in.headers, MT_UDP_BATCH, MSG_DONTWAIT, NULL);
   if (n >= 0) return n;
   /* errors of single destinations (ICMP) are reported here too, and concern nobody */
   bool broken = errno == EBADF || errno == ENOTSOCK || errno == EFAULT || errno == EINVAL;
@@ -119,23 +77,25 @@ uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len) {
 
 uint8_t *mt_udp_reserve(mt_udp *u) { return u->out.data[u->waiting]; }
 
-void mt_udp_send(mt_udp *u, const mt_path *to, size_t len) {
+void mt_udp_send(mt_udp *u, mt_udp_socket s, const mt_path *to, size_t len) {
   unsigned i = u->waiting++;
+  u->by[i] = s.fd;
+  if (s.fd != u->by[0]) u->mixed = true;
   u->out.parts[i].iov_len = len;
-  u->out.headers[i].msg_hdr.msg_namelen = mt_path_to_sockaddr(to, u->family, &u->out.addresses[i]);
+  u->out.headers[i].msg_hdr.msg_namelen = mt_path_to_sockaddr(to, s.family, &u->out.addresses[i]);
   if (u->waiting == MT_UDP_BATCH) mt_udp_flush(u);
 }
 
-static bool wait_for_room(mt_udp *u) {
-  struct pollfd p = {.fd = u->fd, .events = POLLOUT};
+static bool wait_for_room(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLOUT};
   return poll(&p, 1, FULL_WAIT_MS) == 1;
 }
 
-void mt_udp_flush(mt_udp *u) {
+static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) {
   unsigned at = 0;
   bool waited = false;
-  while (at < u->waiting) {
-    int n = sendmmsg(u->fd, u->out.headers + at, u->waiting - at, MSG_DONTWAIT);
+  while (at < count) {
+    int n = sendmmsg(fd, headers + at, count - at, MSG_DONTWAIT);
     if (n > 0) {
       at += (unsigned)n;
       continue;
@@ -143,10 +103,30 @@ void mt_udp_flush(mt_udp *u) {
     if (errno == EINTR) continue;
     if ((errno == EAGAIN || errno == ENOBUFS) && !waited) {
       waited = true;
-      if (wait_for_room(u)) continue;
+      if (wait_for_room(fd)) continue;
     }
     u->lost++; /* an error is about the first datagram; the others may go */
     at++;
   }
+}
+
+static void flush_mixed(mt_udp *u) {
+  for (unsigned first = 0; first < u->waiting; first++) {
+    int fd = u->by[first];
+    if (fd < 0) continue;
+    unsigned count = 0;
+    for (unsigned i = first; i < u->waiting; i++) {
+      if (u->by[i] != fd) continue;
+      u->sorted[count++] = u->out.headers[i];
+      u->by[i] = -1;
+    }
+    send_by(u, fd, u->sorted, count);
+  }
+}
+
+void mt_udp_flush(mt_udp *u) {
+  if (u->mixed) flush_mixed(u);
+  else if (u->waiting) send_by(u, u->by[0], u->out.headers, u->waiting);
   u->waiting = 0;
+  u->mixed = false;
 }

@@ -1,4 +1,6 @@
-/* The engine's UDP socket: datagrams in and out by batches (recvmmsg, sendmmsg). */
+/* UDP sockets' datagrams in and out by batches (recvmmsg, sendmmsg). An engine has many sockets and one thread, so all of them
+ * share one batch in each direction; a batch that waits to be sent may hold datagrams of several sockets.
+ */
 #ifndef MT_UDP_H
 #define MT_UDP_H
 
@@ -6,23 +8,27 @@
 
 enum { MT_UDP_BATCH = 64 };
 
+typedef struct {
+  int fd, family;
+} mt_udp_socket;
+
 typedef struct mt_udp mt_udp;
 
-/* `ip`: numeric, IPv4 or IPv6 (an IPv6 wildcard takes IPv4 too); port 0: any. NULL with errno set. */
-mt_udp *mt_udp_open(const char *ip, uint16_t port);
-void mt_udp_close(mt_udp *u); /* NULL is allowed */
-int mt_udp_fd(const mt_udp *u);
-uint16_t mt_udp_port(const mt_udp *u);
+mt_udp *mt_udp_new(void); /* NULL: no memory */
+void mt_udp_free(mt_udp *u); /* NULL is allowed; the sockets are the caller's */
+
+/* Makes the kernel's buffers large: one batch of video for many viewers is a burst. */
+void mt_udp_enlarge(int fd);
 
 /* What has come, at most MT_UDP_BATCH; 0: nothing now. -1: the socket is broken (errno). */
-int mt_udp_receive(mt_udp *u);
-/* The `i`-th of them; valid until the next mt_udp_receive. */
+int mt_udp_receive(mt_udp *u, mt_udp_socket s);
+/* The `i`-th of them; valid until the next mt_udp_receive. `from` has the sender's address and kind MT_PATH_UDP. */
 uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len);
 
-/* Room for one datagram, then put it into the batch; a full batch is sent at once. */
+/* Room for one datagram, then put it into the batch; a full batch is sent at once. What is not put stays free. */
 uint8_t *mt_udp_reserve(mt_udp *u);
-void mt_udp_send(mt_udp *u, const mt_path *to, size_t len);
-void mt_udp_flush(mt_udp *u);
+void mt_udp_send(mt_udp *u, mt_udp_socket s, const mt_path *to, size_t len);
+void mt_udp_flush(mt_udp *u);          /* also before a socket is closed that was sent by */
 uint64_t mt_udp_lost(const mt_udp *u); /* datagrams that the kernel did not take */
 
 #endif

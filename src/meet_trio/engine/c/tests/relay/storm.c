@@ -135,7 +135,8 @@ static void begin(slot *s) {
   uint8_t m[128], transaction[12] = {0};
   char ufrag[16];
   *s = (slot){.sock = -1};
-  s->engine = mt_engine_open(&settings, "127.0.0.1", 0);
+  mt_addresses addresses = {.count = 2, .ips = {"127.0.0.1", "::1"}};
+  s->engine = mt_engine_open(&settings, &addresses);
   CHECK(s->engine != NULL);
   if (!s->engine) exit(check_result());
   opened++;
