@@ -59,11 +59,7 @@ static void attach(mt_core *core, mt_producer *m, mt_link_end *end, int64_t now)
   mt_list_append(&end->members, &m->in_link);
   m->listened = 0;
   tell_all_listened(core, m, now);
-  MT_EACH(item, &m->consumers) {
-    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
-    if (!c->paused) mt_consumer_want_keyframe(core, c, now);
-  }
-  mt_due(core, now);
+  mt_due(core, now); /* key frames that were wanted before */
 }
 
 static void detach(mt_core *core, mt_producer *m, int64_t now) {
@@ -135,7 +131,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
   }
   switch (m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
-  case MT_CROSS_NOTE: mt_stream_note(core, s, m->packet.marker, now); break;
+  case MT_CROSS_NOTE: mt_stream_note(core, s, true, now); break;
   default:
     core->counters.relay_packets_in++;
     core->counters.relay_bytes_in += (uint64_t)m->packet.payload + m->packet.payload_len;

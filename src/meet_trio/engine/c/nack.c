@@ -165,7 +165,6 @@ void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
 
 void mt_keyframe_came(mt_stream *s) {
   s->keyframe_wanted = s->keyframe_demanded = false;
-  if (s->producer->mirror) s->keyframe_asked = 0; /* how often a client is asked is the other engine's to limit */
   mt_list_remove(&s->wanting);
 }
 

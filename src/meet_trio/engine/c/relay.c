@@ -97,18 +97,17 @@ static void send_packet(mt_core *core, mt_relay *r, const mt_stream *s, const mt
   commit(r, true);
 }
 
-void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived, bool was_arriving) {
+void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived) {
   mt_producer *producer = s->producer;
   MT_EACH(item, &producer->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (!producer->paused && r->listened >> s->index & 1) {
       send_packet(core, r, s, p, arrived);
-    } else if (arrived && r->announced && producer->spec.encoding_count > 1 && (p->marker || !was_arriving)) {
+    } else if (arrived && p->marker && producer->spec.encoding_count > 1) {
       mt_crossing *m = reserve(core, r, MT_CROSS_NOTE, s->index, SPARE_SLOTS);
       if (!m) continue;
       m->arrived = true;
-      m->packet.marker = p->marker;
-      commit(r, !was_arriving);
+      commit(r, false);
     }
   }
 }

@@ -403,7 +403,7 @@ void mt_relay_start(mt_core *core, const mt_command *c, int64_t now);
 void mt_relay_stop(mt_core *core, const mt_command *c);
 void mt_relay_end(mt_relay *r);
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
-void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived, bool was_arriving);
+void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived);
 void mt_relay_state(mt_core *core, mt_stream *s);
 bool mt_relay_listens(const mt_stream *s);
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now);

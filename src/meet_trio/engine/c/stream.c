@@ -223,7 +223,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return;
   if (keep_and_forward(core, s, p, was_arriving, now))
-    mt_relay_packet(core, s, p, !recovered && payload_len, was_arriving);
+    mt_relay_packet(core, s, p, !recovered && payload_len);
 }
 
 /* ---- mirrors ---- */
