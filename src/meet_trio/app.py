@@ -37,6 +37,7 @@ from .live.room import RoomSettings, Surroundings
 from .media.announced import AnnouncedAddresses
 from .media.dtls import DtlsBridge, open_bridge
 from .media.engines import EngineHost, open_engine
+from .media.plain import PlainPorts, PlainSettings
 from .media.transport import TransportSettings
 from .rates import Rate
 from .room import RoomLimits
@@ -132,7 +133,8 @@ async def _run_parts(
     )
     announced = AnnouncedAddresses(settings.media.announced_address, settings.media.listen_ip)
     registry = Registry(
-        _surroundings(settings, hosts, bridge, outbox, announced), max_rooms=settings.limits.rooms
+        _surroundings(settings, hosts, bridge, outbox, announced, _plain_ports(settings)),
+        max_rooms=settings.limits.rooms,
     )
     api = HttpApi(
         registry,
@@ -209,6 +211,7 @@ def _surroundings(
     bridge: DtlsBridge,
     outbox: Outbox,
     announced: AnnouncedAddresses,
+    plain_ports: PlainPorts,
 ) -> Surroundings:
     signaling, limits = settings.signaling, settings.limits
     return Surroundings(
@@ -235,6 +238,7 @@ def _surroundings(
             max_incoming_bitrate=settings.media.max_incoming_bitrate,
         ),
         announced=announced,
+        plain_ports=plain_ports,
         limits=RoomLimits(
             nickname=limits.nickname,
             chat_message=limits.chat_message,
@@ -245,6 +249,18 @@ def _surroundings(
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
+    )
+
+
+def _plain_ports(settings: Settings) -> PlainPorts:
+    media = settings.media
+    return PlainPorts(
+        PlainSettings(
+            listen_ips=media.listen_ip,
+            ports=media.plain_ports,
+            allowed=media.plain_allowed,
+            max_incoming_bitrate=media.max_incoming_bitrate,
+        )
     )
 
 

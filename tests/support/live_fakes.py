@@ -5,6 +5,7 @@ They remember what was asked of them and refuse what the real ones would refuse.
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -20,6 +21,7 @@ from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import Fingerprint, SrtpKeys
 from meet_trio.media.engines import EngineHost
+from meet_trio.media.plain import PlainPorts
 from meet_trio.media.transport import TransportSettings
 from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import CallTimeout, Disconnected, Handshake, Reason
@@ -38,6 +40,8 @@ class FakeEngine:
         self.relays: set[tuple[int, int]] = set()
         self.transports: dict[int, tuple[str, str]] = {}
         self.srtp: dict[int, int] = {}
+        self.plain: dict[int, tuple[int, int, tuple[str, ...]]] = {}
+        self.plain_remotes: dict[int, tuple[str, int, int]] = {}
         self.producers: dict[int, int] = {}
         self.producer_paused: dict[int, bool] = {}
         self.consumers: dict[int, tuple[int, int]] = {}
@@ -46,6 +50,18 @@ class FakeEngine:
     def add_transport(self, transport: int, ufrag: str, password: str) -> None:
         assert transport not in self.transports
         self.transports[transport] = (ufrag, password)
+
+    def add_plain_transport(
+        self, transport: int, rtp_fd: int, rtcp_fd: int, allowed: Sequence[str], comedia: bool
+    ) -> None:
+        assert transport not in self.transports
+        assert len(allowed) <= 16
+        self.transports[transport] = ("plain", "comedia" if comedia else "")
+        self.plain[transport] = (rtp_fd, rtcp_fd, tuple(allowed))
+
+    def connect_plain_transport(self, transport: int, ip: str, port: int, rtcp_port: int) -> None:
+        assert transport in self.plain
+        self.plain_remotes[transport] = (ip, port, rtcp_port)
 
     def restart_ice(self, transport: int, ufrag: str, password: str) -> None:
         assert transport in self.transports
@@ -64,6 +80,10 @@ class FakeEngine:
     def remove_transport(self, transport: int) -> None:
         del self.transports[transport]
         self.srtp.pop(transport, None)
+        self.plain_remotes.pop(transport, None)
+        for fd in self.plain.pop(transport, ())[:2]:
+            assert isinstance(fd, int)
+            os.close(fd)
         for number in [n for n, t in self.producers.items() if t == transport]:
             self.remove_producer(number)
         for number in [n for n, (t, _) in self.consumers.items() if t == transport]:
@@ -266,6 +286,7 @@ class World:
     engines: Sequence[FakeEngine] = attrs.field(factory=lambda: [FakeEngine()])
     bridge: FakeBridge = attrs.field(factory=FakeBridge)
     webhooks: list[Webhook] = attrs.field(factory=list)
+    plain_ports: PlainPorts = attrs.field(factory=PlainPorts)
     hosts: Sequence[EngineHost] = attrs.field(init=False)
     registry: Registry = attrs.field(init=False)
 
@@ -290,6 +311,7 @@ class World:
             peer_settings=self.peer_settings,
             transport_settings=TransportSettings(),
             announced=AnnouncedAddresses(["192.0.2.9"], ["192.0.2.9"]),
+            plain_ports=self.plain_ports,
             limits=RoomLimits(),
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,

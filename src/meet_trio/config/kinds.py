@@ -260,6 +260,18 @@ def list_of(kind: Kind, wanted: str) -> Kind:
     return Kind(f"{wanted} (several: separated by commas)", read)
 
 
+MAX_NETWORKS = 15  # the engine takes 16, of which one is a client's own address
+
+
+def _networks(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str) and raw.strip().lower() in ("none", ""):
+        return ()
+    found = [str(ipaddress.ip_network(_text(item), strict=False)) for item in _items(raw)]
+    if len(found) > MAX_NETWORKS:
+        raise ValueError
+    return tuple(dict.fromkeys(found))
+
+
 def _origins(raw: object) -> tuple[str, ...]:
     origins = tuple(_text(item).rstrip("/") for item in _items(raw))
     for origin in origins:
@@ -286,6 +298,9 @@ HOSTS = list_of(HOST, "an IP address or a host name")
 DOMAIN = Kind("a host or host:port, without a scheme,", _domain)
 PORT = whole(0, 65535)
 PORTS = Kind("a range of ports like 40000-49999", _ports)
+NETWORKS = Kind(
+    f"at most {MAX_NETWORKS} networks like 10.0.0.0/8 (separated by commas), or none,", _networks
+)
 PREFIX = Kind("a path like /meetmedia", _prefix)
 TOKEN = Kind("a token of ASCII characters without spaces", _token)
 FILE = Kind("the path of a file", _existing_file)

@@ -329,7 +329,18 @@ class MediaSettings:
     plain_ports: tuple[int, int] = attrs.field(
         default=(40000, 49999),
         metadata=about(
-            kinds.PORTS, "ports of plain RTP transports", default="40000-49999", planned=True
+            kinds.PORTS,
+            "ports of plain RTP transports, two for each",
+            default="40000-49999",
+        ),
+    )
+    plain_allowed: tuple[str, ...] = attrs.field(
+        default=("127.0.0.0/8", "::1/128"),
+        metadata=about(
+            kinds.NETWORKS,
+            "networks that plain RTP is taken from and sent to, besides the address that a "
+            "client's own signaling comes from",
+            default="127.0.0.0/8, ::1/128",
         ),
     )
     connect_timeout: float = attrs.field(

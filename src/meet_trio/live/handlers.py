@@ -15,6 +15,7 @@ import trio
 
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
+from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import negotiate_producer
 from meet_trio.rates import Rate
@@ -86,10 +87,7 @@ def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
 
 
 async def _call(peer: LivePeer, request: Request) -> Outcome:
-    handler = _HANDLERS.get(type(request))
-    if handler is None:
-        raise BadRequest("plain transports are not available")
-    result = handler(peer, request)
+    result = _HANDLERS[type(request)](peer, request)
     return result if isinstance(result, Outcome) else await result
 
 
@@ -140,18 +138,49 @@ def _connect_transport(peer: LivePeer, request: r.ConnectWebRtcTransport) -> Out
         raise BadRequest(
             "dtlsParameters.fingerprints: none of " + ", ".join(sorted(FINGERPRINT_ALGORITHMS))
         )
-    _transport(peer, request.transport_id).connect(usable)
+    _webrtc_transport(peer, request.transport_id).connect(usable)
     return Outcome()
 
 
 def _restart_ice(peer: LivePeer, request: r.RestartIce) -> Outcome:
-    return Outcome(result=_transport(peer, request.transport_id).restart_ice().to_json())
+    ice = _webrtc_transport(peer, request.transport_id).restart_ice()
+    return Outcome(result=ice.to_json())
 
 
-def _transport(peer: LivePeer, transport_id: str) -> WebRtcTransport:
+async def _create_plain_transport(peer: LivePeer, request: r.CreatePlainTransport) -> Outcome:
+    check_transport_limit(peer)
+    around = peer.room.around
+    transport = PlainTransport(
+        host=peer.room.placement.place(peer.id),
+        ports=around.plain_ports,
+        addresses=await around.announced.current(),
+        client_ip=peer.address,
+        producing=request.producing,
+        consuming=request.consuming,
+    )
+    await peer.start_transport(transport)
+    return Outcome(result=transport.parameters())
+
+
+def _connect_plain_transport(peer: LivePeer, request: r.ConnectPlainTransport) -> Outcome:
+    transport = _transport(peer, request.transport_id)
+    if not isinstance(transport, PlainTransport):
+        raise BadRequest("transportId: not a plain transport")
+    transport.connect(request.ip, request.port, request.rtcp_port)
+    return Outcome()
+
+
+def _transport(peer: LivePeer, transport_id: str) -> Transport:
     transport = peer.transports.get(transport_id)
     if transport is None:
         raise NotFound("transportId: no such transport of this peer")
+    return transport
+
+
+def _webrtc_transport(peer: LivePeer, transport_id: str) -> WebRtcTransport:
+    transport = _transport(peer, transport_id)
+    if not isinstance(transport, WebRtcTransport):
+        raise BadRequest("transportId: not a WebRTC transport")
     return transport
 
 
@@ -170,6 +199,7 @@ def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
         room.around.router_capabilities,
         random_ssrc,  # of the router's own side, which nobody ever sees
         cname=peer.id,
+        by_payload_type=isinstance(transport, PlainTransport),
     )
     room.check_streams_free(transport, rtp)
     producer = room.state.add_producer(peer.id, str(uuid.uuid4()), request, rtp)
@@ -220,6 +250,8 @@ _on(r.Join, _join)
 _on(r.CreateWebRtcTransport, _create_transport)
 _on(r.ConnectWebRtcTransport, _connect_transport)
 _on(r.RestartIce, _restart_ice)
+_on(r.CreatePlainTransport, _create_plain_transport)
+_on(r.ConnectPlainTransport, _connect_plain_transport)
 _on(r.Produce, _produce)
 _on(r.CloseProducer, lambda p, q: p.room.state.close_producer(p.id, q.producer_id))
 _on(r.PauseProducer, lambda p, q: _pause_producer(p, q.producer_id, True))

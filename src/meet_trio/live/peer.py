@@ -27,7 +27,8 @@ import attrs
 import trio
 
 from meet_trio.errors import RequestError
-from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
+from meet_trio.media.plain import Transport
+from meet_trio.media.transport import TransportFailed, TransportState
 from meet_trio.rates import Bucket, Rate
 from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket
 
@@ -97,7 +98,9 @@ class LivePeer:
     handle: Handler
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
-    transports: dict[str, WebRtcTransport] = attrs.field(factory=dict)
+    address: str = ""
+    """Where its signaling comes from."""
+    transports: dict[str, Transport] = attrs.field(factory=dict)
     # they outlive sockets: to come back is no way to start anew
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
@@ -190,7 +193,7 @@ class LivePeer:
                 return None
             raise RequestUnanswered(f"{method}: {refusal}")
 
-    def receiving_transport(self) -> WebRtcTransport | None:
+    def receiving_transport(self) -> Transport | None:
         """Where consumers go: the oldest transport that was made for it and that the client has
         asked to be connected; if there is none, the newest. An older one that nobody asked for is
         one whose client made another: the answer may have been lost with a socket.
@@ -207,7 +210,7 @@ class LivePeer:
         self._next_mid += 1
         return mid
 
-    async def start_transport(self, transport: WebRtcTransport) -> None:
+    async def start_transport(self, transport: Transport) -> None:
         """Bring a transport to life in this peer's nursery; returns once the engine knows it.
 
         It is this peer's only then: nothing may be offered on it before its client has been told of
@@ -218,7 +221,7 @@ class LivePeer:
             self.transports[transport.id] = transport
 
     async def _live_transport(
-        self, transport: WebRtcTransport, *, task_status: trio.TaskStatus[None]
+        self, transport: Transport, *, task_status: trio.TaskStatus[None]
     ) -> None:
         try:
             await transport.run(task_status=task_status)
@@ -253,6 +256,7 @@ class LivePeer:
         if self.connection is not None:
             self.connection.scope.cancel()
         self._set_connection(connection)
+        self.address = connection.socket.handshake.client
         if greeting == "roomReady":
             self.room.peer_connected(self)
         self.notify(greeting, self.room.greeting(self) if greeting == "roomReady" else {})

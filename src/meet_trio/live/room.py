@@ -24,8 +24,9 @@ from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineHost
-from meet_trio.media.transport import TransportSettings, WebRtcTransport
-from meet_trio.ortc import ProducerRtp, RtpCapabilities, negotiate_consumer
+from meet_trio.media.plain import PlainPorts, PlainTransport, Transport
+from meet_trio.media.transport import TransportSettings
+from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters, negotiate_consumer
 from meet_trio.ortc.fields import Json
 from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
 
@@ -60,6 +61,7 @@ class Surroundings:
     peer_settings: PeerSettings
     transport_settings: TransportSettings
     announced: AnnouncedAddresses
+    plain_ports: PlainPorts
     limits: RoomLimits
     router_capabilities: RtpCapabilities
     handle: Handler
@@ -210,13 +212,13 @@ class LiveRoom:
 
     # Streams
 
-    def add_producer(self, producer: Producer, transport: WebRtcTransport) -> None:
+    def add_producer(self, producer: Producer, transport: Transport) -> None:
         """Bring to life what the state has accepted."""
         self.producers[producer.id] = LiveProducer.open(producer, transport, self._events[0])
 
-    def check_streams_free(self, transport: WebRtcTransport, rtp: ProducerRtp) -> None:
+    def check_streams_free(self, transport: Transport, rtp: ProducerRtp) -> None:
         """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
-        MID.
+        MID, or the payload type where that is the only name.
         """
         taken = [p.state.rtp.params for p in self.producers.values() if p.transport is transport]
         ssrcs = {s for params in taken for e in params.encodings for s in (e.ssrc, e.rtx_ssrc)}
@@ -228,6 +230,13 @@ class LiveRoom:
                     )
         if rtp.params.mid is not None and rtp.params.mid in {params.mid for params in taken}:
             raise BadRequest("rtpParameters.mid: in use on this transport already")
+        if isinstance(transport, PlainTransport):
+            payload_types = {_nameless_payload_type(params) for params in taken} - {None}
+            if _nameless_payload_type(rtp.params) in payload_types:
+                raise BadRequest(
+                    "rtpParameters.codecs[0].payloadType: in use on this transport already, and "
+                    "there is no ssrc to tell the two apart"
+                )
 
     def new_ssrc(self) -> int:
         """An SSRC that no stream to a client of this room has (RFC 3550 §8.1)."""
@@ -236,7 +245,7 @@ class LiveRoom:
         self._ssrcs.add(ssrc)
         return ssrc
 
-    def transport_closed(self, peer: LivePeer, transport: WebRtcTransport) -> None:
+    def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
         """What was on it is gone; the viewers of its producers are told."""
         for consumer in [c for c in self.consumers.values() if c.transport is transport]:
             self._perform(self.state.remove_consumer(consumer.state.id))
@@ -253,7 +262,7 @@ class LiveRoom:
             self._open_consumer(peer_state, producer_state, receivers[peer_state.id])
 
     def _open_consumer(
-        self, peer_state: Peer, producer_state: Producer, transport: WebRtcTransport
+        self, peer_state: Peer, producer_state: Producer, transport: Transport
     ) -> None:
         peer = self.peers[peer_state.id]
         assert peer_state.rtp_capabilities is not None  # missing_consumers looked
@@ -333,6 +342,13 @@ class LiveRoom:
     def _notify(self, peer_id: str, method: str, data: object) -> None:
         if (peer := self.peers.get(peer_id)) is not None:
             peer.notify(method, data)
+
+
+def _nameless_payload_type(params: RtpParameters) -> int | None:
+    """By which a stream is found that has no other name."""
+    (first, *more) = params.encodings
+    named = more or first.ssrc is not None or first.rid is not None
+    return None if named else params.media_codec().payload_type
 
 
 def random_ssrc() -> int:

@@ -13,8 +13,8 @@ import trio
 
 from meet_trio.engine import Event
 from meet_trio.media.engines import EngineHost
+from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
-from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import ConsumerRtp
 from meet_trio.room import Consumer, Producer
 
@@ -29,14 +29,14 @@ class LiveProducer:
     """
 
     state: Producer
-    transport: WebRtcTransport
+    transport: Transport
     number: int
     scores: list[int]
     _viewers_elsewhere: Counter[EngineHost] = attrs.field(factory=Counter)
 
     @classmethod
     def open(
-        cls, state: Producer, transport: WebRtcTransport, events: trio.MemorySendChannel[Event]
+        cls, state: Producer, transport: Transport, events: trio.MemorySendChannel[Event]
     ) -> "LiveProducer":
         host = transport.host
         number = host.new_number()
@@ -88,7 +88,7 @@ class LiveConsumer:
 
     state: Consumer
     rtp: ConsumerRtp
-    transport: WebRtcTransport
+    transport: Transport
     producer: LiveProducer
     number: int
     accepted: bool = False
@@ -100,7 +100,7 @@ class LiveConsumer:
         cls,
         state: Consumer,
         rtp: ConsumerRtp,
-        transport: WebRtcTransport,
+        transport: Transport,
         producer: LiveProducer,
         events: trio.MemorySendChannel[Event],
     ) -> "LiveConsumer":

@@ -28,6 +28,7 @@ from meet_trio.engine import (
     IceMoved,
     IceSilent,
     LayerChanged,
+    PlainConnected,
     ProducerScore,
     StatsReady,
     StreamStarted,
@@ -38,7 +39,7 @@ logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
 
-TransportEvent = IceConnected | IceMoved | IceSilent | DtlsDatagram
+TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 
 
 class EngineError(MeetError):
@@ -130,7 +131,7 @@ class EngineHost:
 
     def _hand_on(self, event: Event) -> None:
         match event:
-            case IceConnected() | IceMoved() | IceSilent() | DtlsDatagram():
+            case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
                 # None: removed while the event was under way
                 if (sink := self._transports.get(event.transport)) is not None:
                     sink.handle_engine_event(event)

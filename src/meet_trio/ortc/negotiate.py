@@ -67,15 +67,17 @@ def negotiate_producer(
     new_ssrc: Callable[[], int],
     *,
     cname: str | None = None,
+    by_payload_type: bool = False,
     where: str = "rtpParameters",
 ) -> ProducerRtp:
     """Accept what a client wants to send, or raise ``BadRequest``.
 
     ``cname`` is used if the client names none: give all producers of a peer the same one, or its
-    sound and picture have no common clock for the viewers.
+    sound and picture have no common clock for the viewers. ``by_payload_type``: the payload type
+    is name enough for a single stream, as it is over plain RTP.
     """
     caps = _match_codecs(kind, params, router_caps, where)
-    _check_streams(params, where)
+    _check_streams(params, where, by_payload_type)
     _check_extensions(params, where)
     params = attrs.evolve(
         params,
@@ -180,7 +182,7 @@ def _answer(codec: Codec, cap: CodecCapability) -> Codec:
     return attrs.evolve(codec, parameters={**codec.parameters, "profile-level-id": level})
 
 
-def _check_streams(params: RtpParameters, where: str) -> None:
+def _check_streams(params: RtpParameters, where: str, by_payload_type: bool) -> None:
     """Every stream has to be recognisable by its SSRC, or by MID (and RID if there are several)."""
     encodings = params.encodings
     ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc]
@@ -192,6 +194,8 @@ def _check_streams(params: RtpParameters, where: str) -> None:
         if encoding.scalability_mode and not _SCALABILITY_MODE.match(encoding.scalability_mode):
             raise BadRequest(f"{name}.scalabilityMode: expected one like L1T3")
         if encoding.ssrc is not None:
+            continue
+        if by_payload_type and len(encodings) == 1 and encoding.rid is None:
             continue
         if params.mid is None or Uri.MID not in ids:
             raise BadRequest(f"{name}.ssrc: is missing, and there is no mid to know it by")

@@ -1,0 +1,251 @@
+"""Plain RTP transports: for programs like ffmpeg and GStreamer that know neither ICE nor DTLS.
+
+A transport has two UDP sockets, one for RTP and one for RTCP. They are bound here and handed over
+to the engine, which closes them with the transport. One made for producing learns where its client
+is from the first packets ("comedia"), RTP and RTCP each by itself; one made for consuming is told
+by ``connect``.
+
+Nothing proves who sends and who asked for media, so addresses do: a transport talks to the allowed
+networks and to the address that its peer's signaling comes from, and to nobody else. The engine
+holds that for each packet, ``connect`` says it to the client. Media is not sent to plain ports of
+this server either: what it forwards to itself it would forward again, for ever.
+
+It may be silent as long as its peer lives; there is no consent that could run out.
+"""
+
+import contextlib
+import errno
+import ipaddress
+import secrets
+import socket
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
+import trio
+
+from meet_trio.engine import PlainConnected
+from meet_trio.errors import BadRequest, LimitExceeded
+from meet_trio.ortc.fields import Json
+
+from .engines import EngineHost, TransportEvent
+from .transport import TransportState, WebRtcTransport
+
+
+@attrs.frozen
+class PlainSettings:
+    """``ports``: the first and the last to use. ``allowed``: networks like ``10.0.0.0/8`` that any
+    client's plain transport may talk to.
+    """
+
+    listen_ips: Sequence[str] = ("127.0.0.1",)
+    ports: tuple[int, int] = (40000, 49999)
+    allowed: Sequence[str] = ("127.0.0.0/8", "::1/128")
+    max_incoming_bitrate: int = 1_500_000
+
+
+@attrs.define(eq=False)
+class PlainPorts:
+    """All plain transports' ports: which are taken, and how to get two."""
+
+    settings: PlainSettings = attrs.field(factory=PlainSettings)
+    _taken: set[int] = attrs.field(factory=set)
+
+    @contextlib.contextmanager
+    def open_pair(self, ip: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """Two bound sockets, RTP's on an even port and RTCP's on the one above where possible (RFC
+        3550 §11). In the end the ports are free again and the sockets closed, unless detached.
+
+        Raises LimitExceeded when no two ports are free.
+        """
+        with contextlib.ExitStack() as stack:
+            yield self._even_pair(stack, ip) or self._any_two(stack, ip)
+
+    def _even_pair(
+        self, stack: contextlib.ExitStack, ip: str
+    ) -> tuple[socket.socket, socket.socket] | None:
+        first, last = self.settings.ports
+        evens = range(first + first % 2, last, 2)
+        # not in order, so that what was sent to the transport before does not come to the next
+        start = secrets.randbelow(len(evens)) if evens else 0
+        for port in (*evens[start:], *evens[:start]):
+            with contextlib.ExitStack() as attempt:
+                rtp = self._bind(attempt, ip, port)
+                rtcp = self._bind(attempt, ip, port + 1) if rtp is not None else None
+                if rtp is not None and rtcp is not None:
+                    stack.push(attempt.pop_all())
+                    return rtp, rtcp
+        return None
+
+    def _any_two(self, stack: contextlib.ExitStack, ip: str) -> tuple[socket.socket, socket.socket]:
+        first, last = self.settings.ports
+        found: list[socket.socket] = []
+        for port in range(first, last + 1):
+            if (sock := self._bind(stack, ip, port)) is not None:
+                found.append(sock)
+            if len(found) == 2:
+                return found[0], found[1]
+        raise LimitExceeded(f"no two of the ports {first}-{last} for plain RTP are free")
+
+    def _bind(self, stack: contextlib.ExitStack, ip: str, port: int) -> socket.socket | None:
+        if port in self._taken:
+            return None
+        family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.bind((ip, port))
+        except OSError as error:
+            sock.close()
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return None  # another program's, or of a transport that has just ended
+            raise
+        stack.enter_context(sock)
+        self._taken.add(port)
+        stack.callback(self._taken.remove, port)
+        return sock
+
+    def is_own(self, ip: str, port: int, announced: Sequence[str]) -> bool:
+        """Is this one of the addresses that plain RTP is received on?"""
+        first, last = self.settings.ports
+        local = ipaddress.ip_address(ip).is_loopback
+        return first <= port <= last and (local or ip in {*self.settings.listen_ips, *announced})
+
+
+@attrs.define(eq=False)
+class PlainTransport:
+    """One client's plain RTP. ``number`` is its id in the engine, ``id`` on the wire.
+
+    ``addresses`` are those announced, the preferred one first; ``client_ip`` is where the peer's
+    signaling comes from, "" if nobody knows.
+    """
+
+    host: EngineHost
+    ports: PlainPorts
+    addresses: Sequence[str]
+    client_ip: str
+    producing: bool
+    consuming: bool
+    id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
+    number: int = attrs.field(init=False)
+    state: TransportState = TransportState.NEW
+    remote_address: tuple[str, int] | None = None
+    port: int = 0
+    rtcp_port: int = 0
+    _ip: str = attrs.field(init=False)
+    _listen_ip: str = attrs.field(init=False)
+    _allowed: tuple[str, ...] = attrs.field(init=False)
+    _connected: bool = False
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    def __attrs_post_init__(self) -> None:
+        self.number = self.host.new_number()
+        client_ip = _unmapped(self.client_ip) if self.client_ip else None
+        own = () if client_ip is None else (client_ip,)
+        self._allowed = (*self.ports.settings.allowed, *own)
+        self._ip, self._listen_ip = _meeting_point(
+            self.addresses, self.ports.settings.listen_ips, client_ip
+        )
+
+    def parameters(self) -> dict[str, Json]:
+        """The answer to ``createPlainTransport``; the ports are known once it lives."""
+        return {"id": self.id, "ip": self._ip, "port": self.port, "rtcpPort": self.rtcp_port}
+
+    def connect(self, ip: str, port: int, rtcp_port: int) -> None:
+        """Say where the client is. Raises BadRequest for an address that media must not go to, and
+        the second time.
+        """
+        if self._connected:
+            raise BadRequest("transportId: this transport has been connected before")
+        ip = _unmapped(ip)
+        self._check_may_send_to(ip, port, rtcp_port)
+        self.host.engine.connect_plain_transport(self.number, ip, port, rtcp_port)
+        self._connected = True
+        if self.state is TransportState.NEW:
+            self.state = TransportState.CONNECTING
+
+    def _check_may_send_to(self, ip: str, port: int, rtcp_port: int) -> None:
+        address = ipaddress.ip_address(ip)
+        if (":" in ip) != (":" in self._listen_ip) and self._listen_ip != "::":
+            raise BadRequest(f"ip: this transport is on {self._ip}, which does not reach {ip}")
+        if address.is_multicast or address.is_unspecified:
+            raise BadRequest(f"ip: media is not sent to {ip}")
+        if not any(address in ipaddress.ip_network(network) for network in self._allowed):
+            raise BadRequest(
+                f"ip: media is not sent to {ip}, only to where the request comes from and to "
+                "networks that this server allows (media.plain_allowed)"
+            )
+        for name, number in (("port", port), ("rtcpPort", rtcp_port)):
+            if self.ports.is_own(ip, number, self.addresses):
+                raise BadRequest(f"{name}: {number} is a port of this server's own plain RTP")
+
+    def close(self) -> None:
+        """End ``run`` soon."""
+        self._life.cancel()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live. ``started`` when the engine knows the transport. Raises LimitExceeded when there
+        are no ports.
+        """
+        engine, bitrate = self.host.engine, self.ports.settings.max_incoming_bitrate
+        with self.ports.open_pair(self._listen_ip) as (rtp, rtcp):
+            self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
+            engine.add_plain_transport(
+                self.number, rtp.fileno(), rtcp.fileno(), self._allowed, self.producing
+            )
+            rtp.detach()
+            rtcp.detach()
+            try:
+                engine.set_max_incoming_bitrate(self.number, bitrate)
+                with self.host.transport_events(self.number, self), self._life:
+                    task_status.started()
+                    await trio.sleep_forever()
+            finally:
+                self.state = TransportState.CLOSED
+                engine.remove_transport(self.number)
+
+    def handle_engine_event(self, event: TransportEvent) -> None:
+        if isinstance(event, PlainConnected):
+            self.state = TransportState.CONNECTED
+            self.remote_address = (event.ip, event.port)
+
+
+Transport: TypeAlias = WebRtcTransport | PlainTransport
+
+
+def _unmapped(ip: str) -> str:
+    """IPv4 in an IPv6 socket's clothes (RFC 4291 §2.5.5.2) is IPv4; of a scoped address the scope
+    says nothing here.
+    """
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _meeting_point(
+    addresses: Sequence[str], listen_ips: Sequence[str], client_ip: str | None
+) -> tuple[str, str]:
+    """What to tell a client, and where to listen: an address of the client's own family if there
+    is one.
+    """
+    pairs = [
+        (address, listen_ip)
+        for address in addresses
+        for listen_ip in listen_ips
+        if _reaches(address, listen_ip)
+    ]
+    for address, listen_ip in pairs:
+        if client_ip is not None and (":" in client_ip) == (":" in address):
+            return address, listen_ip
+    return pairs[0] if pairs else (addresses[0], listen_ips[0])
+
+
+def _reaches(address: str, listen_ip: str) -> bool:
+    """Does what is sent to ``address`` (or a name that nobody could look up) come to an address
+    like ``listen_ip``?
+    """
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        return True
+    return listen_ip == "::" or version == ipaddress.ip_address(listen_ip).version
