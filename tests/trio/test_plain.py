@@ -1,0 +1,385 @@
+"""Plain transports as clients ask for them: ports, allowed addresses, limits, and what is left."""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+from support.live_fakes import Client, World
+from support.rtp_parameters import receive_capabilities
+from trio.testing import MockClock
+
+from meet_trio.engine import IceConnected, PlainConnected
+from meet_trio.errors import BadRequest, LimitExceeded
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.room import RoomSettings
+from meet_trio.media.announced import AnnouncedAddresses
+from meet_trio.media.plain import PlainPorts, PlainSettings, PlainTransport
+from meet_trio.media.transport import TransportState
+from meet_trio.ortc import router_capabilities
+from meet_trio.room import Role
+
+CAPABILITIES = receive_capabilities(router_capabilities().to_json())
+CLIENT_IP = "192.0.2.1"  # of the fake sockets
+EVERYTHING = Role(31)
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def free_range(count: int) -> tuple[int, int]:
+    """``count`` UDP ports of loopback in a row that are free now, the first one even."""
+    for first in range(52_000, 60_000, 2):
+        with contextlib.ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    sock = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+                    sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first, first + count - 1
+    pytest.fail("no free ports")
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    ports: tuple[int, int] = (40000, 49999), peer_settings: PeerSettings | None = None
+) -> AsyncIterator[World]:
+    """One whose rooms are all closed in the end, with nothing left."""
+    before = len(os.listdir("/proc/self/fd"))
+    plain_ports = PlainPorts(PlainSettings(ports=ports))
+    async with trio.open_nursery() as nursery:
+        world = World(
+            nursery,
+            RoomSettings(),
+            peer_settings or PeerSettings(),
+            plain_ports=plain_ports,
+        )
+        await nursery.start(world.registry.run)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        yield world
+        nursery.cancel_scope.cancel()
+    assert world.is_clean()
+    assert not plain_ports._taken
+    assert before <= len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+async def result_of(client: Client, method: str, **data: object) -> dict[str, object]:
+    answer = await client.socket.ask(method, **data)
+    assert answer[0] is None, answer
+    result = answer[1] if len(answer) > 1 else {}
+    assert isinstance(result, dict)
+    return result
+
+
+async def refused(client: Client, method: str, **data: object) -> str:
+    """The reason."""
+    answer = await client.socket.ask(method, **data)
+    assert answer[:2] == [500, f"request {method} failed"]
+    return str(answer[2])
+
+
+async def create(client: Client, *, producing: bool = False) -> dict[str, object]:
+    return await result_of(
+        client, "createPlainTransport", producing=producing, consuming=not producing
+    )
+
+
+def opus(**encoding: object) -> dict[str, object]:
+    codec = {"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2}
+    return {"codecs": [codec], "encodings": [encoding]}
+
+
+async def produce(client: Client, transport: dict[str, object], **encoding: object) -> object:
+    return await client.socket.ask(
+        "produce",
+        transportId=transport["id"],
+        kind="audio",
+        rtpParameters=opus(**encoding),
+        appData={"source": "mic"},
+    )
+
+
+async def test_a_pair_of_ports(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        for producing in (True, False):
+            transport = await create(ada, producing=producing)
+            assert set(transport) == {"id", "ip", "port", "rtcpPort"}
+            port, rtcp_port = transport["port"], transport["rtcpPort"]
+            assert isinstance(port, int)
+            assert 40000 <= port <= 49998
+            assert port % 2 == 0
+            assert rtcp_port == port + 1
+            assert transport["ip"] == "192.0.2.9"  # what is announced
+            number = max(world.engine.plain)
+            rtp_fd, rtcp_fd, allowed = world.engine.plain[number]
+            for fd, bound in ((rtp_fd, port), (rtcp_fd, rtcp_port)):
+                with socket.socket(fileno=os.dup(fd)) as sock:
+                    assert sock.getsockname() == ("127.0.0.1", bound)
+                assert not os.get_blocking(fd)
+            assert allowed == (*LOOPBACK, CLIENT_IP)
+            assert world.engine.transports[number] == ("plain", "comedia" if producing else "")
+
+
+async def test_ports_run_out_and_come_back(autojump_clock: MockClock) -> None:
+    first, last = free_range(5)
+    async with open_world((first, last)) as world:
+        room = await world.registry.create_room()
+        ada, bob = [await world.enter(room, details="1") for _ in range(2)]
+        ports = [(await create(ada))["port"] for _ in range(2)]
+        assert sorted(map(int, ports)) == [first, first + 2]  # type: ignore[call-overload]
+        reason = await refused(bob, "createPlainTransport", producing=True, consuming=False)
+        assert reason == f"no two of the ports {first}-{last} for plain RTP are free"
+        assert bob.socket.reason is None
+        ada.socket.go()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await create(bob))["port"] in ports
+        assert (await create(bob))["port"] in ports
+
+
+async def test_any_two_ports_if_there_is_no_pair() -> None:
+    first, last = free_range(4)
+    ports = PlainPorts(PlainSettings(ports=(first, last)))
+    with contextlib.ExitStack() as stack:
+        for port in (first, first + 3):
+            other = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            other.bind(("127.0.0.1", port))
+        rtp, rtcp = stack.enter_context(ports.open_pair("127.0.0.1"))
+        assert [s.getsockname()[1] for s in (rtp, rtcp)] == [first + 1, first + 2]
+        with pytest.raises(LimitExceeded), ports.open_pair("127.0.0.1"):
+            pass
+    assert rtp.fileno() == rtcp.fileno() == -1
+    assert not ports._taken
+    with ports.open_pair("127.0.0.1") as (rtp, _):
+        assert rtp.getsockname()[1] in (first, first + 2)
+
+
+async def test_transports_are_counted(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=PeerSettings(max_transports=3)) as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        for _ in range(3):
+            await create(ada)
+        reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
+        assert reason == "a peer has at most 3 transports"
+        assert len(world.engine.transports) == 3
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.9.9.9", CLIENT_IP, f"::ffff:{CLIENT_IP}"])
+async def test_media_goes_to_allowed_addresses(autojump_clock: MockClock, ip: str) -> None:
+    async with open_world() as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        transport = await create(ada)
+        where = {"transportId": transport["id"], "ip": ip, "port": 5004, "rtcpPort": 5005}
+        assert await ada.socket.ask("connectPlainTransport", **where) == []
+        plain = ip.removeprefix("::ffff:")
+        assert list(world.engine.plain_remotes.values()) == [(plain, 5004, 5005)]
+        reason = await refused(ada, "connectPlainTransport", **where)
+        assert reason == "transportId: this transport has been connected before"
+
+
+@pytest.mark.parametrize(
+    ("ip", "port", "rtcp_port", "reason"),
+    [
+        ("192.0.2.2", 5004, 5005, "ip: media is not sent to 192.0.2.2, only to"),
+        ("8.8.8.8", 5004, 5005, "ip: media is not sent to 8.8.8.8, only to"),
+        ("::ffff:8.8.8.8", 5004, 5005, "ip: media is not sent to 8.8.8.8, only to"),
+        ("0.0.0.0", 5004, 5005, "ip: media is not sent to 0.0.0.0"),
+        ("224.0.0.1", 5004, 5005, "ip: media is not sent to 224.0.0.1"),
+        ("255.255.255.255", 5004, 5005, "ip: media is not sent to 255.255.255.255"),
+        ("::1", 5004, 5005, "ip: this transport is on 192.0.2.9, which does not reach ::1"),
+        ("127.0.0.1", 40000, 5005, "port: 40000 is a port of this server's own plain RTP"),
+        ("127.0.0.1", 5004, 49999, "rtcpPort: 49999 is a port of this server's own plain RTP"),
+        ("no address", 5004, 5005, "ip: expected an IP address"),
+        ("127.0.0.1", 0, 5005, "port: expected"),
+        ("127.0.0.1", 5004, 65536, "rtcpPort: expected"),
+    ],
+)
+async def test_media_goes_nowhere_else(
+    autojump_clock: MockClock, ip: str, port: int, rtcp_port: int, reason: str
+) -> None:
+    async with open_world() as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        transport = await create(ada)
+        why = await refused(
+            ada,
+            "connectPlainTransport",
+            transportId=transport["id"],
+            ip=ip,
+            port=port,
+            rtcpPort=rtcp_port,
+        )
+        assert why.startswith(reason)
+        assert not world.engine.plain_remotes
+        # what was refused has changed nothing
+        where = {"transportId": transport["id"], "ip": "127.0.0.1", "port": 5, "rtcpPort": 6}
+        assert await ada.socket.ask("connectPlainTransport", **where) == []
+
+
+async def test_the_two_kinds_are_not_mixed_up(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada, bob = [await world.enter(room, details="1") for _ in range(2)]
+        plain = (await create(ada))["id"]
+        webrtc = (
+            await result_of(
+                ada, "createWebRtcTransport", forceTcp=False, producing=True, consuming=False
+            )
+        )["id"]
+        fingerprint = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
+        dtls = {"role": "client", "fingerprints": [fingerprint]}
+        where = {"ip": "127.0.0.1", "port": 5, "rtcpPort": 6}
+        assert "not a plain" in await refused(
+            ada, "connectPlainTransport", transportId=webrtc, **where
+        )
+        assert "not a WebRTC" in await refused(
+            ada, "connectWebRtcTransport", transportId=plain, dtlsParameters=dtls
+        )
+        assert "not a WebRTC" in await refused(ada, "restartIce", transportId=plain)
+        assert "no such transport" in await refused(
+            bob, "connectPlainTransport", transportId=plain, **where
+        )
+
+
+async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
+    """Their payload type is their name, so it must be theirs alone."""
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada = await world.enter(room, EVERYTHING, details="1")
+        await ada.socket.ask("join", nickname="Ada", rtpCapabilities=CAPABILITIES)
+        transport, other = [await create(ada, producing=True) for _ in range(2)]
+        consuming = await create(ada)
+        webrtc = await result_of(
+            ada, "createWebRtcTransport", forceTcp=False, producing=True, consuming=False
+        )
+        answers = [
+            await produce(ada, transport),
+            await produce(ada, transport),
+            await produce(ada, transport, ssrc=5),
+            await produce(ada, other),
+            await produce(ada, consuming),
+            await produce(ada, webrtc),
+        ]
+        reasons = [a[2] if isinstance(a, list) and a[0] else None for a in answers]
+        assert reasons == [
+            None,
+            "rtpParameters.codecs[0].payloadType: in use on this transport already, and there is "
+            "no ssrc to tell the two apart",
+            None,
+            None,
+            "transportId: this transport was not made for producing",
+            "rtpParameters.encodings[0].ssrc: is missing, and there is no mid to know it by",
+        ]
+
+
+async def test_viewers_on_plain_transports(autojump_clock: MockClock) -> None:
+    """They are offered consumers as others are; who has told no capabilities gets none."""
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada, bob, eve = [await world.enter(room, EVERYTHING, details="1") for _ in range(3)]
+        await ada.socket.ask("join", nickname="Ada", rtpCapabilities=CAPABILITIES)
+        await create(bob)
+        await create(eve)
+        await bob.socket.ask("join", nickname="Bob", rtpCapabilities=CAPABILITIES)
+        transport = await create(ada, producing=True)
+        await produce(ada, transport, ssrc=3001)
+        await trio.testing.wait_all_tasks_blocked()
+        ((method, data),) = bob.socket.calls
+        parameters = data["rtpParameters"]
+        assert isinstance(parameters, dict)
+        assert (method, data["kind"], data["type"]) == ("newConsumer", "audio", "simple")
+        assert parameters["codecs"][0]["payloadType"] == 100
+        assert list(parameters["encodings"][0]) == ["ssrc"]
+        assert eve.socket.calls == []
+        assert len(world.engine.consumers) == 1
+
+
+async def test_state_follows_the_engine(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada = await world.enter(room)
+        await create(ada, producing=True)
+        (transport,) = room.peers[ada.id].transports.values()
+        assert isinstance(transport, PlainTransport)
+        assert (transport.state, transport.remote_address) == (TransportState.NEW, None)
+        await trio.sleep(3600)  # nothing runs out
+        world.hear(IceConnected(transport.number, "10.0.0.1", 1))
+        assert transport.state is TransportState.NEW
+        world.hear(PlainConnected(transport.number, "127.0.0.1", 7000))
+        assert transport.state is TransportState.CONNECTED
+        assert transport.remote_address == ("127.0.0.1", 7000)
+        transport.close()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not room.peers[ada.id].transports
+        assert world.engine.is_empty()
+
+
+async def test_an_engine_that_refuses_costs_no_socket(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world() as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+
+        def refuse(*args: object) -> None:
+            raise BadRequest("overloaded")
+
+        before = len(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr(world.engine, "add_plain_transport", refuse)
+        reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
+        assert reason == "overloaded"
+        assert len(os.listdir("/proc/self/fd")) == before
+        monkeypatch.undo()
+        await create(ada)
+
+
+@pytest.mark.parametrize(
+    ("announced", "listen_ips", "client", "told"),
+    [
+        (["192.0.2.9"], ["127.0.0.1"], "198.51.100.1", ("192.0.2.9", "127.0.0.1")),
+        (["192.0.2.9"], ["127.0.0.1"], "2001:db8::7", ("192.0.2.9", "127.0.0.1")),
+        (["192.0.2.9", "2001:db8::9"], ["127.0.0.1", "::1"], "::7", ("2001:db8::9", "::1")),
+        (["2001:db8::9", "192.0.2.9"], ["127.0.0.1", "::1"], "1.2.3.4", ("192.0.2.9", "127.0.0.1")),
+        (["2001:db8::9", "192.0.2.9"], ["127.0.0.1", "::1"], "", ("2001:db8::9", "::1")),
+        (["192.0.2.9"], ["::1", "127.0.0.1"], "::7", ("192.0.2.9", "127.0.0.1")),
+        (["192.0.2.9"], ["::"], "::ffff:1.2.3.4", ("192.0.2.9", "::")),
+        (["media.example"], ["127.0.0.1"], "1.2.3.4", ("media.example", "127.0.0.1")),
+    ],
+)
+async def test_where_to_meet(
+    announced: list[str], listen_ips: list[str], client: str, told: tuple[str, str]
+) -> None:
+    """A client is told an address of its own family if there is one."""
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, RoomSettings(), PeerSettings())
+        transport = PlainTransport(
+            host=world.hosts[0],
+            ports=PlainPorts(PlainSettings(listen_ips=listen_ips)),
+            addresses=await AnnouncedAddresses(announced, listen_ips).current()
+            if "media.example" not in announced
+            else announced,
+            client_ip=client,
+            producing=True,
+            consuming=False,
+        )
+    assert (transport._ip, transport._listen_ip) == told
+
+
+async def test_cancelled_at_once_it_leaves_nothing() -> None:
+    async with open_world() as world:
+        transport = PlainTransport(
+            host=world.hosts[0],
+            ports=world.plain_ports,
+            addresses=["192.0.2.9"],
+            client_ip="",
+            producing=True,
+            consuming=False,
+        )
+        before = len(os.listdir("/proc/self/fd"))
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await transport.run()
+        assert scope.cancelled_caught
+        assert transport.state is TransportState.CLOSED
+        assert world.engine.is_empty()
+        assert len(os.listdir("/proc/self/fd")) == before
