@@ -322,6 +322,33 @@ static void test_last_index(void) {
   mt_srtp_free(b);
 }
 
+/* Plain RTP: packets stay as they are, and all that is left of SRTP is the replay window and the index. */
+static void test_null(void) {
+  uint8_t packet[64] = {0x80, 96, 0xff, 0xff, [11] = 7}, rest[4] = {1, 2, 3, 4}, before[64];
+  mt_srtp *s = mt_srtp_new_null();
+  mt_srtp_window w = {0};
+  size_t len;
+  uint64_t index;
+  CHECK(s != NULL);
+  memcpy(packet + 12, "ab", 2);
+  CHECK(mt_srtp_protect(s, 0xffff, packet, 12, 2, rest, 4) == 18);
+  CHECK(memcmp(packet + 12, "ab\1\2\3\4", 6) == 0);
+  CHECK(mt_srtp_protect(s, 0xfffe, packet, 12, 0, NULL, 0) == 0); /* another number than the header's */
+  CHECK(mt_srtp_protect(s, 0xffff, packet, 12, 0, NULL, 0) == 12);
+  memcpy(before, packet, sizeof before);
+  CHECK(mt_srtp_unprotect(s, &w, packet, 18, 12, &len, &index) == MT_SRTP_OK && len == 18 && index == 0xffff);
+  CHECK(mt_srtp_unprotect(s, &w, packet, 18, 12, &len, &index) == MT_SRTP_REPLAYED);
+  CHECK(memcmp(before, packet, sizeof before) == 0);
+  mt_store16(packet + 2, 1);
+  CHECK(mt_srtp_unprotect(s, &w, packet, 12, 12, &len, &index) == MT_SRTP_OK && len == 12 && index == 0x10001);
+  CHECK(mt_srtp_unprotect(s, &w, packet, 11, 12, &len, &index) == MT_SRTP_TOO_SHORT);
+  CHECK(mt_srtcp_protect(s, 5, packet, 16, 16) == 16 && mt_srtcp_protect(s, 5, packet, 17, 16) == 0);
+  CHECK(mt_srtcp_protect(s, 5, packet, 7, 64) == 0);
+  for (unsigned i = 0; i < 2; i++) CHECK(mt_srtcp_unprotect(s, &w, packet, 16, &len) == MT_SRTP_OK && len == 16);
+  CHECK(mt_srtcp_unprotect(s, &w, packet, 7, &len) == MT_SRTP_TOO_SHORT);
+  mt_srtp_free(s);
+}
+
 int main(void) {
   CHECK(mt_srtp_keying_length(MT_SRTP_AES128_CM_SHA1_80) == 30);
   CHECK(mt_srtp_keying_length(MT_SRTP_AEAD_AES_128_GCM) == 28);
@@ -341,5 +368,6 @@ int main(void) {
     test_replay_and_rollover(profiles[i]);
   }
   test_last_index();
+  test_null();
   return check_result();
 }

@@ -3,6 +3,7 @@
  * far ends hold what must be true at any moment:
  *
  *  - every SRTP and SRTCP packet is authentic, and no index is used twice with the same SSRC (the receiver's replay window);
+ *  - over plain RTP nothing goes anywhere but to the client itself, RTP and RTCP by the right socket, whoever else talks to it;
  *  - its header is well-formed and its SSRC one that a consumer of that client has;
  *  - in the end nothing is left, neither objects nor packet buffers.
  *
@@ -26,10 +27,10 @@ typedef struct {
 } window;
 
 typedef struct {
-  bool alive, keyed;
+  bool alive, keyed, plain;
   uint32_t id;
   char password[24];
-  mt_path path;
+  mt_path path, rtcp_path; /* the same but for plain RTP */
   mt_srtp *srtp; /* the far end's: its tx is our rx */
   uint32_t srtcp_index;
   window windows[SSRCS];
@@ -58,7 +59,7 @@ static uint32_t dice(uint32_t sides) {
 
 static client *client_at(const mt_path *p) {
   for (unsigned i = 0; i < CLIENTS; i++)
-    if (mt_path_equal(&clients[i].path, p)) return &clients[i];
+    if (mt_path_equal(&clients[i].path, p) || mt_path_equal(&clients[i].rtcp_path, p)) return &clients[i];
   return NULL;
 }
 
@@ -108,6 +109,7 @@ static void send_out(void *context, const mt_path *to, size_t len) {
   CHECK(len > 0 && len <= MT_DATAGRAM_MAX);
   if (!c || !mt_is_rtp_or_rtcp(out_buffer, len)) return;
   CHECK(c->keyed);
+  CHECK(mt_path_equal(to, mt_is_rtcp(out_buffer, len) ? &c->rtcp_path : &c->path));
   if (mt_is_rtcp(out_buffer, len)) receive_rtcp(c, len);
   else receive_rtp(c, len);
 }
@@ -140,13 +142,57 @@ static void check(client *c) {
   mt_core_datagram(core, now, &c->path, m, n);
 }
 
+static void send_media(client *c);
+static void send_rtcp(client *c);
+
+static void arrive_plainly(client *c, mt_command *cmd) {
+  static const uint8_t near[16] = {10, 0, 0, 0};
+  c->plain = c->keyed = true;
+  c->srtp = mt_srtp_new_null();
+  c->path.kind = MT_PATH_PLAIN_RTP;
+  c->path.connection = c->id;
+  c->rtcp_path = c->path;
+  c->rtcp_path.kind = MT_PATH_PLAIN_RTCP;
+  c->rtcp_path.port = (uint16_t)(c->path.port + 30000);
+  cmd->type = MT_ADD_PLAIN_TRANSPORT;
+  cmd->u.plain = (mt_plain_spec){.comedia = dice(2), .network_count = 1, .networks = {{.family = 4, .prefix = 24}}};
+  memcpy(cmd->u.plain.networks[0].ip, near, sizeof near);
+  bool comedia = cmd->u.plain.comedia;
+  mt_core_command(core, now, cmd);
+  if (!comedia || dice(2)) {
+    mt_command connect = {.type = MT_CONNECT_PLAIN, .id = c->id};
+    connect.u.remote.rtp = c->path;
+    connect.u.remote.rtcp = c->rtcp_path;
+    mt_core_command(core, now, &connect);
+  }
+  /* with comedia a stranger who came first would be taken for the client */
+  uint8_t rr[] = {0x80, 201, 0, 1, 0, 0, 0, 1}, rtp[12] = {0x80, 96, 0, 1, [11] = 99};
+  mt_core_datagram(core, now, &c->path, rtp, sizeof rtp);
+  mt_core_datagram(core, now, &c->rtcp_path, rr, sizeof rr);
+}
+
+/* The socket's number is right, the address is not. */
+static void be_spoken_to_by_strangers(client *c) {
+  client stranger = *c;
+  if (dice(2)) stranger.path.ip[3] = stranger.rtcp_path.ip[3] = 77;
+  else stranger.path.ip[0] = stranger.rtcp_path.ip[0] = 11;
+  if (dice(2)) send_media(&stranger);
+  else send_rtcp(&stranger);
+  mt_command elsewhere = {.type = MT_CONNECT_PLAIN, .id = c->id};
+  elsewhere.u.remote.rtp = stranger.path;
+  elsewhere.u.remote.rtcp = stranger.rtcp_path;
+  mt_core_command(core, now, &elsewhere);
+}
+
 static void arrive(client *c) {
   mt_command cmd = {.type = MT_ADD_TRANSPORT, .id = next_id++};
-  mt_path path = c->path;
-  uint16_t port = (uint16_t)(path.port + CLIENTS);
-  *c = (client){.alive = true, .id = cmd.id, .path = path};
-  c->path.port = port;
+  mt_path path = {.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(c->path.port + CLIENTS), .ip = {10, 0, 0, 1}};
+  *c = (client){.alive = true, .id = cmd.id, .path = path, .rtcp_path = path};
   for (unsigned i = 0; i < 8; i++) c->sent[i] = dice(0x8000);
+  if (dice(3) == 0) {
+    arrive_plainly(c, &cmd);
+    return;
+  }
   char ufrag[16];
   snprintf(ufrag, sizeof ufrag, "u%u", c->id);
   snprintf(c->password, sizeof c->password, "password%u", c->id);
@@ -172,7 +218,7 @@ static void leave(client *c) {
   command(MT_REMOVE_TRANSPORT, c->id, 0);
   mt_srtp_free(c->srtp);
   c->srtp = NULL;
-  c->alive = c->keyed = false;
+  c->alive = c->keyed = c->plain = false;
 }
 
 static void produce(client *c) {
@@ -279,7 +325,7 @@ static void send_rtcp(client *c) {
     for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
   }
   n = n ? mt_srtcp_protect(c->srtp, c->srtcp_index++, p, n, sizeof p) : 0;
-  if (n) mt_core_datagram(core, now, &c->path, p, n);
+  if (n) mt_core_datagram(core, now, &c->rtcp_path, p, n);
 }
 
 static void send_rubbish(client *c) {
@@ -287,7 +333,7 @@ static void send_rubbish(client *c) {
   size_t n = dice(sizeof p);
   for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
   bytes copy = bytes_copy(p, n);
-  mt_core_datagram(core, now, &c->path, copy.p, n);
+  mt_core_datagram(core, now, dice(2) ? &c->path : &c->rtcp_path, copy.p, n);
   free(copy.p);
 }
 
@@ -313,6 +359,7 @@ static void step(void) {
   if (what < 700) send_media(c);
   else if (what < 850) send_rtcp(c);
   else if (what < 880) send_rubbish(c);
+  else if (what < 900 && c->plain) be_spoken_to_by_strangers(c);
   else if (what < 900) check(c);
   else if (what < 910) produce(c);
   else if (what < 935) consume(c);
