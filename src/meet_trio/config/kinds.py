@@ -260,18 +260,6 @@ def list_of(kind: Kind, wanted: str) -> Kind:
     return Kind(f"{wanted} (several: separated by commas)", read)
 
 
-MAX_NETWORKS = 15  # the engine takes 16, of which one is a client's own address
-
-
-def _networks(raw: object) -> tuple[str, ...]:
-    if isinstance(raw, str) and raw.strip().lower() in ("none", ""):
-        return ()
-    found = [str(ipaddress.ip_network(_text(item), strict=False)) for item in _items(raw)]
-    if len(found) > MAX_NETWORKS:
-        raise ValueError
-    return tuple(dict.fromkeys(found))
-
-
 def _origins(raw: object) -> tuple[str, ...]:
     origins = tuple(_text(item).rstrip("/") for item in _items(raw))
     for origin in origins:
@@ -290,6 +278,18 @@ def _networks(raw: object) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(_text(item))) for item in items)
 
 
+_MAX_PLAIN = 15  # networks; the engine takes 16, of which one is a client's own address
+
+
+def _plain_networks(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str) and raw.strip().lower() == "none":
+        return ()
+    found = _networks(raw)
+    if len(found) > _MAX_PLAIN:
+        raise ValueError
+    return found
+
+
 TEXT = Kind("a text", _text)
 SWITCH = Kind("on or off", _switch, switch=True)
 HOST = Kind("an IP address or a host name", _host)
@@ -298,8 +298,9 @@ HOSTS = list_of(HOST, "an IP address or a host name")
 DOMAIN = Kind("a host or host:port, without a scheme,", _domain)
 PORT = whole(0, 65535)
 PORTS = Kind("a range of ports like 40000-49999", _ports)
-NETWORKS = Kind(
-    f"at most {MAX_NETWORKS} networks like 10.0.0.0/8 (separated by commas), or none,", _networks
+PLAIN_NETWORKS = Kind(
+    f"at most {_MAX_PLAIN} networks like 10.0.0.0/8 (separated by commas), or none,",
+    _plain_networks,
 )
 PREFIX = Kind("a path like /meetmedia", _prefix)
 TOKEN = Kind("a token of ASCII characters without spaces", _token)

@@ -337,7 +337,7 @@ class MediaSettings:
     plain_allowed: tuple[str, ...] = attrs.field(
         default=("127.0.0.0/8", "::1/128"),
         metadata=about(
-            kinds.NETWORKS,
+            kinds.PLAIN_NETWORKS,
             "networks that plain RTP is taken from and sent to, besides the address that a "
             "client's own signaling comes from",
             default="127.0.0.0/8, ::1/128",

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
 
@@ -236,6 +237,8 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
 
 void mt_command_release(mt_command *c) {
   if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtp_fd >= 0) close(c->u.plain.rtp_fd);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtcp_fd >= 0) close(c->u.plain.rtcp_fd);
   if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);
   OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
 }

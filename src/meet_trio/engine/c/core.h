@@ -147,7 +147,7 @@ typedef struct {
 } mt_network;
 
 typedef struct {
-  int rtp_fd, rtcp_fd; /* the thread's; the core knows its sockets by the transport's id */
+  int rtp_fd, rtcp_fd; /* the command's own until the thread takes them (-1); the core knows sockets by the transport's id */
   bool comedia;        /* the first packet says where the client is */
   uint8_t network_count;
   mt_network networks[MT_MAX_NETWORKS]; /* nothing is taken from or sent to elsewhere */

@@ -12,6 +12,7 @@
 #include "thread.h"
 
 #include "link.h"
+#include "pairs.h"
 #include "ring.h"
 #include "stats.h"
 #include "udp.h"
@@ -39,6 +40,7 @@ struct mt_engine {
   bool started;
   mt_udp *udp;
   mt_listen listen;
+  mt_pairs pairs;
   uint16_t port;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
@@ -55,6 +57,13 @@ static int64_t now_us(void) {
   return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* NULL: not of a plain transport, or of one that has gone. */
+static const mt_udp_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t connection) {
+  if (kind != MT_PATH_PLAIN_RTP && kind != MT_PATH_PLAIN_RTCP) return NULL;
+  const mt_pair *p = mt_pairs_find(&e->pairs, connection);
+  return p ? &p->sockets[kind == MT_PATH_PLAIN_RTCP ? MT_RTCP : MT_RTP] : NULL;
+}
+
 /* ---- the core's sink ---- */
 
 static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine *)context)->udp); }
@@ -62,6 +71,8 @@ static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine 
 static void sink_send(void *context, const mt_path *to, size_t len) {
   mt_engine *e = context;
   if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->connection], to, len);
+  const mt_udp_socket *plain = plain_socket(e, to->kind, to->connection);
+  if (plain) mt_udp_send(e->udp, *plain, to, len);
 }
 
 static bool sink_event(void *context, const mt_event *event) {
@@ -105,11 +116,34 @@ static void read_fd(int fd) {
   (void)n;
 }
 
+static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t connection) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | connection};
+  return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static void add_pair(mt_engine *e, mt_command *c) {
+  mt_pair *p = mt_pairs_add(&e->pairs, c->id, c->u.plain.rtp_fd, c->u.plain.rtcp_fd);
+  c->u.plain.rtp_fd = c->u.plain.rtcp_fd = -1;
+  if (!p) return;
+  bool watched = watch(e, p->sockets[MT_RTP].fd, MT_PATH_PLAIN_RTP, c->id) &&
+                 watch(e, p->sockets[MT_RTCP].fd, MT_PATH_PLAIN_RTCP, c->id);
+  if (!watched) mt_pairs_remove(&e->pairs, p);
+}
+
+static void remove_pair(mt_engine *e, uint32_t transport) {
+  mt_pair *p = mt_pairs_find(&e->pairs, transport);
+  if (!p) return;
+  mt_udp_flush(e->udp);
+  mt_pairs_remove(&e->pairs, p);
+}
+
 /* True: there are more. */
 static bool apply_commands(mt_engine *e, int64_t now) {
   for (unsigned i = 0; i < COMMANDS_PER_TURN; i++) {
     mt_command *c = mt_ring_peek(&e->commands);
     if (!c) return false;
+    if (c->type == MT_ADD_PLAIN_TRANSPORT) add_pair(e, c);
+    if (c->type == MT_REMOVE_TRANSPORT) remove_pair(e, c->id);
     mt_core_command(e->core, now, c);
     mt_command_release(c);
     mt_ring_pop(&e->commands);
@@ -141,6 +175,9 @@ static void look_at(mt_engine *e, uint64_t name, const char **failure) {
   uint8_t kind = (uint8_t)(name >> 32);
   uint32_t connection = (uint32_t)name;
   if (kind == MT_PATH_UDP) receive(e, e->listen.udp[connection], kind, connection, failure);
+  const mt_udp_socket *plain = plain_socket(e, kind, connection);
+  const char *ignored; /* what breaks for one transport is no reason to end all */
+  if (plain) receive(e, *plain, kind, connection, &ignored);
 }
 
 static void tell_python(mt_engine *e) {
@@ -195,11 +232,6 @@ static void *run(void *context) {
 
 /* ---- opening and closing, from the other side ---- */
 
-static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t connection) {
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | connection};
-  return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
 static bool watch_all(mt_engine *e) {
   for (unsigned i = 0; i < e->listen.count; i++)
     if (!watch(e, e->listen.udp[i].fd, MT_PATH_UDP, i)) return false;
@@ -230,7 +262,7 @@ static bool set_up(mt_engine *e, const mt_settings *settings, mt_addresses *addr
   if (!e->bell) return false;
   errno = ENOMEM;
   e->udp = mt_udp_new();
-  if (!e->udp) return false;
+  if (!e->udp || !mt_table_init(&e->pairs, 8)) return false;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
   e->core = mt_core_new(settings, &sink);
@@ -266,6 +298,7 @@ void mt_engine_close(mt_engine *e) {
   mt_ring_free(&e->events);
   mt_udp_free(e->udp);
   mt_listen_close(&e->listen);
+  mt_pairs_free(&e->pairs);
   close_fd(e->epoll_fd);
   close_fd(e->command_fd);
   close_fd(e->event_fd);

@@ -78,6 +78,11 @@ uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len) {
 uint8_t *mt_udp_reserve(mt_udp *u) { return u->out.data[u->waiting]; }
 
 void mt_udp_send(mt_udp *u, mt_udp_socket s, const mt_path *to, size_t len) {
+  /* the first bytes of an IPv6 address are some IPv4 address, but not one to send this to */
+  if (to->family == 6 && s.family == AF_INET) {
+    u->lost++;
+    return;
+  }
   unsigned i = u->waiting++;
   u->by[i] = s.fd;
   if (s.fd != u->by[0]) u->mixed = true;
