@@ -47,6 +47,9 @@ class ReceiveStream:
     nack: bool = False
     on_frame: Callable[[Stamp], None] = lambda _: None
     """Called for each complete frame in order, with the stamp of its first packet."""
+    on_packet: Callable[[RtpPacket], None] | None = None
+    """Takes the packets in order, in place of all that is done with stamps: media of other programs
+    has none."""
     packets: int = 0
     octets: int = 0
     duplicates: int = 0
@@ -191,6 +194,9 @@ class ReceiveStream:
         self._advance(now)
 
     def _handle_in_order(self, packet: RtpPacket, now: float) -> None:
+        if self.on_packet is not None:
+            self.on_packet(packet)
+            return
         try:
             if self.kind == "audio":
                 stamp = Stamp.parse(packet.payload[1:])
