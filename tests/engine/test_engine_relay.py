@@ -1,20 +1,22 @@
 """Several engines on real sockets and threads: the way from one to another, and their ends."""
 
 import itertools
+import os
 import secrets
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pylibsrtp
 import pytest
 from pylibsrtp import Policy
-from support.engine_world import PROFILES, VIEWED, Camera, of, video
+from support.engine_world import PROFILES, VIEWED, Camera, layer_cameras, of, simulcast, video
 
-from meet_trio.engine import ConsumerSpec, Engine, EngineSettings, StatsReady
+from meet_trio.engine import ConsumerSpec, Engine, EngineSettings, ProducerSpec, StatsReady
 from meet_trio.wire.demux import DatagramKind, classify
 from meet_trio.wire.rtcp import Pli, RtcpPacket, parse_rtcp_untrusted
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
@@ -70,9 +72,14 @@ class SocketClient:
             case DatagramKind.RTCP:
                 self.rtcp.extend(parse_rtcp_untrusted(self.rx.unprotect_rtcp(data)))
 
-    def produce(self) -> int:
+    def receive_all(self, seconds: float) -> None:
+        """What comes until nothing has come for so long."""
+        while select.select([self.sock], [], [], seconds)[0]:
+            self.receive()
+
+    def produce(self, spec: ProducerSpec | None = None) -> int:
         producer = next(numbers)
-        self.engine.add_producer(producer, self.number, video())
+        self.engine.add_producer(producer, self.number, spec or video())
         return producer
 
     def consume(self, producer: int) -> int:
@@ -114,9 +121,9 @@ def clients(engines: list[Engine]) -> Iterator[list[SocketClient]]:
         client.close()
 
 
-def mirror(producer: int, source: Engine, *sinks: Engine) -> None:
+def mirror(producer: int, spec: ProducerSpec, source: Engine, *sinks: Engine) -> None:
     for sink in sinks:
-        sink.add_mirror(producer, video())
+        sink.add_mirror(producer, spec)
         source.relay_producer(producer, sink)
 
 
@@ -136,7 +143,7 @@ def test_packets_reach_viewers_of_other_engines(
 ) -> None:
     alice, *viewers = clients
     producer = alice.produce()
-    mirror(producer, *engines)
+    mirror(producer, video(), *engines)
     ssrcs = [viewer.consume(producer) for viewer in viewers]
     camera = Camera()
     alice.send(*camera.frame())
@@ -155,3 +162,93 @@ def test_packets_reach_viewers_of_other_engines(
     assert 2 * 42 <= crossed <= 2 * 44  # the first frame may have come before anybody listened
     taken = [stats(engine)["engine"]["relay_packets_in"] for engine in engines[1:]]
     assert sum(taken) == crossed
+
+
+def resources() -> tuple[int, int]:
+    """Descriptors of this process, and its engines' threads."""
+    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
+
+
+def test_layers_across_engines(engines: list[Engine], clients: list[SocketClient]) -> None:
+    alice, bob, _ = clients
+    spec = simulcast()
+    producer = alice.produce(spec)
+    mirror(producer, spec, engines[0], engines[1])
+    ssrc = bob.consume(producer)
+    engines[1].set_preferred_layers(ssrc - 50_000, 1)
+    cameras = layer_cameras()
+
+    def watch(tag: bytes) -> None:
+        """Send until a frame of this layer comes."""
+        deadline = time.monotonic() + 10
+        bob.rtp.clear()
+        while not any(tag in p.payload for p in bob.rtp):
+            assert time.monotonic() < deadline
+            wished = {p.media_ssrc for p in alice.rtcp if isinstance(p, Pli)}
+            alice.rtcp.clear()
+            for camera in cameras:
+                alice.send(*camera.frame(key=camera.ssrc in wished))
+            for client in (alice, bob):
+                client.receive_all(0.02)
+
+    watch(b"r1")
+    engines[1].set_preferred_layers(ssrc - 50_000, 0)
+    watch(b"r0")
+    engines[1].set_preferred_layers(ssrc - 50_000, 2)
+    watch(b"r2")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_engines_end_in_any_order(order: tuple[int, ...]) -> None:
+    before = resources()
+    engines = [Engine(EngineSettings()) for _ in range(3)]
+    clients = [SocketClient(engine) for engine in engines]
+    producers = [client.produce() for client in clients]
+    for i, j in itertools.permutations(range(3), 2):
+        mirror(producers[i], video(), engines[i], engines[j])
+        clients[j].consume(producers[i])
+    cameras = [Camera() for _ in clients]
+
+    def send(working: Iterable[int]) -> None:
+        for _ in range(20):
+            for i in working:
+                clients[i].send(*cameras[i].frame(key=True))
+
+    deadline = time.monotonic() + 10
+    while not all(stats(e)["engine"]["relay_packets_in"] for e in engines):
+        assert time.monotonic() < deadline
+        send(order)
+    for at, gone in enumerate(order):
+        working = order[at + 1 :]
+        send([gone, *working])
+        clients[gone].close()
+        engines[gone].close()
+        for i in working:  # of which Python may hear later
+            engines[i].relay_producer(producers[i], engines[gone])
+            engines[i].stop_relaying(producers[i], engines[gone])
+            engines[gone].relay_producer(producers[gone], engines[i])
+            engines[gone].stop_relaying(producers[gone], engines[i])
+            engines[i].remove_producer(producers[gone])
+        for i in working:
+            assert stats(engines[i])["engine"]["mirrors"] == len(working) - 1
+    assert resources() == before
+
+
+def test_what_is_kept_of_an_engine_that_has_ended(engines: list[Engine]) -> None:
+    first, second, _ = engines
+    client = SocketClient(first)
+    producer = client.produce()
+    before = resources()
+    for _ in range(5):
+        engine = Engine(EngineSettings())
+        mirror(producer, video(), first, engine)
+        mirror(producer, video(), first, second)
+        assert str(producer) in stats(engine)["mirrors"]
+        engine.close()
+    deadline = time.monotonic() + 5
+    while resources() != before:
+        assert time.monotonic() < deadline
+        first.read_events()
+        time.sleep(0.01)
+    client.close()
