@@ -24,7 +24,7 @@ from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts
 from meet_trio.media.transport import TransportSettings
 from meet_trio.room import Role, RoomLimits, Webhook
-from meet_trio.socketio import CallTimeout, Disconnected, Handshake, Reason
+from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshake, Reason
 
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 
@@ -241,6 +241,9 @@ class FakeSocket:
         assert event == "notification"
         if self.reason is None:
             self.log.append(("notice", message["method"], message["data"]))
+
+    def emit_encoded(self, event: EncodedEvent) -> None:
+        self.emit(event.event, *event.args)  # type: ignore[arg-type]
 
     async def call(
         self,

@@ -119,14 +119,14 @@ class HttpSettings:
         metadata=about(whole(1, 1_000_000), "connections at once"),
     )
     max_strangers: int = attrs.field(
-        default=2048,
+        default=4096,
         metadata=about(
             whole(1, 1_000_000),
             "HTTP connections at once that have shown neither the API's token nor a peer's",
         ),
     )
     max_strangers_per_address: int = attrs.field(
-        default=512,
+        default=1024,
         metadata=about(whole(1, 1_000_000), "such connections from one address (IPv6: one /64)"),
     )
     requests_per_second: float = attrs.field(
@@ -241,7 +241,7 @@ class SignalingSettings:
         metadata=about(whole(1, 1_000_000), "sockets at once that have not said hello yet"),
     )
     max_unconnected_per_address: int = attrs.field(
-        default=512,
+        default=1024,
         metadata=about(whole(1, 1_000_000), "such sockets of one address (IPv6: one /64)"),
     )
     max_polling: int = attrs.field(

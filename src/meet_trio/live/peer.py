@@ -30,7 +30,7 @@ from meet_trio.errors import RequestError
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState
 from meet_trio.rates import Bucket, Rate
-from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket
+from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket, encode_event
 
 if TYPE_CHECKING:
     from .room import LiveRoom
@@ -61,6 +61,13 @@ class PeerSettings:
 
 class RequestUnanswered(RequestError):
     """The client did not answer, refused, or is gone."""
+
+
+class Notification:
+    """Encoded once, however many peers it is for: in a large meeting that is most of the work."""
+
+    def __init__(self, method: str, data: Json) -> None:
+        self.encoded = encode_event("notification", {"method": method, "data": data})
 
 
 @attrs.define(eq=False)
@@ -105,7 +112,7 @@ class LivePeer:
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
     _next_mid: int = 0
-    _backlog: deque[tuple[str, Json]] = attrs.field(factory=deque)
+    _backlog: deque["Notification"] = attrs.field(factory=deque)
     _changed: trio.Event = attrs.field(factory=trio.Event)
     _mail: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
@@ -147,11 +154,15 @@ class LivePeer:
             connection.scope.cancel()
 
     def notify(self, method: str, data: Json) -> None:
+        """``tell``, for one that only this peer gets."""
+        self.tell(Notification(method, data))
+
+    def tell(self, notification: "Notification") -> None:
         """Send a notification, or keep it for when the client is back. Never waits."""
         if self.connection is not None:
-            self.connection.socket.emit("notification", {"method": method, "data": data})
+            self.connection.socket.emit_encoded(notification.encoded)
         elif len(self._backlog) < self.settings.max_backlog:
-            self._backlog.append((method, data))
+            self._backlog.append(notification)
         else:
             logger.info("peer %s: missed too much to come back", self.id)
             self.leave()
@@ -219,6 +230,7 @@ class LivePeer:
         await self.nursery.start(self._live_transport, transport)
         if transport.state is not TransportState.CLOSED:
             self.transports[transport.id] = transport
+            self.room.transports_changed(self)
 
     async def _live_transport(
         self, transport: Transport, *, task_status: trio.TaskStatus[None]
@@ -229,6 +241,7 @@ class LivePeer:
             logger.info("peer %s: transport %s ended: %s", self.id, transport.id, error)
         finally:
             self.transports.pop(transport.id, None)
+            self.room.transports_changed(self)
             self.room.transport_closed(self, transport)
 
     async def _come_and_go(self) -> None:
@@ -261,7 +274,7 @@ class LivePeer:
             self.room.peer_connected(self)
         self.notify(greeting, self.room.greeting(self) if greeting == "roomReady" else {})
         while self._backlog:
-            self.notify(*self._backlog.popleft())
+            self.tell(self._backlog.popleft())
         self.nursery.start_soon(self._converse, connection)
 
     def _set_connection(self, connection: Connection | None) -> None:

@@ -30,7 +30,7 @@ from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters, negotiat
 from meet_trio.ortc.fields import Json
 from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
 
-from .peer import Handler, LivePeer, PeerSettings, RequestUnanswered
+from .peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
 from .placement import Placement
 from .streams import LiveConsumer, LiveProducer
 
@@ -91,6 +91,8 @@ class LiveRoom:
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
+    # peers with a transport that is made for consumers
+    _receivers: set[str] = attrs.field(factory=set)
     _events: tuple[trio.MemorySendChannel[Event], trio.MemoryReceiveChannel[Event]] = attrs.field(
         factory=lambda: trio.open_memory_channel[Event](_EVENTS_BUFFER)
     )
@@ -202,9 +204,10 @@ class LiveRoom:
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
+            notification = Notification(notice.method, notice.data)
             for peer_id in notice.to:
                 if (peer := self.peers.get(peer_id)) is not None:
-                    peer.notify(notice.method, notice.data)
+                    peer.tell(notification)
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Word from Kolab to the peers, see ``Room.signal``."""
@@ -252,14 +255,18 @@ class LiveRoom:
         for producer in [p for p in self.producers.values() if p.transport is transport]:
             self._perform(self.state.close_producer(peer.id, producer.state.id))
 
+    def transports_changed(self, peer: LivePeer) -> None:
+        """A transport of the peer has come or gone."""
+        if peer.receiving_transport() is not None:
+            self._receivers.add(peer.id)
+        else:
+            self._receivers.discard(peer.id)
+
     def _offer_consumers(self) -> None:
-        receivers = {
-            peer.id: transport
-            for peer in self.peers.values()
-            if (transport := peer.receiving_transport()) is not None
-        }
-        for peer_state, producer_state in self.state.missing_consumers(receivers):
-            self._open_consumer(peer_state, producer_state, receivers[peer_state.id])
+        for peer_state, producer_state in self.state.missing_consumers(self._receivers):
+            transport = self.peers[peer_state.id].receiving_transport()
+            assert transport is not None
+            self._open_consumer(peer_state, producer_state, transport)
 
     def _open_consumer(
         self, peer_state: Peer, producer_state: Producer, transport: Transport

@@ -37,9 +37,9 @@ class Room:
     consumers: dict[str, Consumer] = attrs.field(factory=dict, init=False)
     # (peer, producer): the client would not have this one; not offered again until it joins anew
     _refused: set[tuple[str, str]] = attrs.field(factory=set, init=False)
-    # receivers that ``missing_consumers`` found to have all, as long as nothing was added since:
-    # it is asked after every request, and looks at every pair of peer and producer
-    _complete: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    # receivers that ``missing_consumers`` found to have all, as long as nothing was added for them
+    # since: it is asked after every request, and looks at every producer for each of the others
+    _complete: set[str] = attrs.field(factory=set, init=False)
 
     # Coming and going
 
@@ -81,7 +81,7 @@ class Room:
         peer.rtp_capabilities = rtp_capabilities
         stale = [consumer for consumer in self.consumers.values() if consumer.peer_id == peer_id]
         self._refused = {pair for pair in self._refused if pair[0] != peer_id}
-        self._complete = frozenset()
+        self._complete.discard(peer_id)
         return Outcome(
             before=renamed,
             result={
@@ -100,6 +100,7 @@ class Room:
         peer = self._peer(peer_id)
         was_seen = peer.connected
         del self.peers[peer_id]
+        self._complete.discard(peer_id)
         own_consumers = [c for c in self.consumers.values() if c.peer_id == peer_id]
         for consumer in own_consumers:
             del self.consumers[consumer.id]
@@ -229,7 +230,7 @@ class Room:
     ) -> Producer:
         """Consumers of it are found by ``missing_consumers``."""
         self.check_may_produce(peer_id)
-        self._complete = frozenset()
+        self._complete.clear()
         producer = self.producers[producer_id] = Producer(
             producer_id, peer_id, rtp, request.source, request.app_data
         )
@@ -270,27 +271,28 @@ class Room:
         the others that its capabilities allow, once it has joined. Viewer by viewer, oldest
         producer first.
         """
-        asked = frozenset(receivers)
-        if asked <= self._complete:
+        asked = {peer_id for peer_id in receivers if peer_id not in self._complete}
+        if not asked:
             return []
         settled = set(self._refused)
         settled.update(
             (consumer.peer_id, consumer.producer_id) for consumer in self.consumers.values()
         )
         missing: list[tuple[Peer, Producer]] = []
-        for peer in self.peers.values():
+        for peer_id, peer in self.peers.items():
             capabilities = peer.rtp_capabilities
-            if not peer.joined or capabilities is None or peer.id not in asked:
+            if peer_id not in asked or not peer.joined or capabilities is None:
                 continue
-            missing.extend(
+            found = [
                 (peer, producer)
                 for producer in self.producers.values()
-                if producer.peer_id != peer.id
-                and (peer.id, producer.id) not in settled
+                if producer.peer_id != peer_id
+                and (peer_id, producer.id) not in settled
                 and can_consume(producer.rtp, capabilities)
-            )
-        if not missing:
-            self._complete = asked
+            ]
+            if not found:
+                self._complete.add(peer_id)
+            missing += found
         return missing
 
     def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
@@ -320,7 +322,7 @@ class Room:
         if refused:
             self._refused.add((consumer.peer_id, consumer.producer_id))
         else:
-            self._complete = frozenset()
+            self._complete.discard(consumer.peer_id)
         return Outcome(closed_consumers=(consumer_id,))
 
     def consumers_of(self, producer_id: str) -> list[Consumer]:

@@ -8,13 +8,14 @@ from .errors import CallTimeout, Disconnected, Reason, Refused
 from .message import Json
 from .server import Admit, Handler, Server
 from .settings import Handshake, Settings
-from .socket import Event, Socket
+from .socket import EncodedEvent, Event, Socket, encode_event
 
 __all__ = [
     "Admit",
     "CallTimeout",
     "Connection",
     "Disconnected",
+    "EncodedEvent",
     "EngineHandler",
     "EngineServer",
     "Event",
@@ -26,4 +27,5 @@ __all__ = [
     "Server",
     "Settings",
     "Socket",
+    "encode_event",
 ]

@@ -138,8 +138,9 @@ class Connection:
     def changed(self) -> None:
         """To be called after every change of ``session``."""
         self._changed.set()
-        self._changed = trio.Event()
-        self._time.deadline = self.session.deadline
+        deadline = self.session.deadline
+        if self._time.deadline != deadline:
+            self._time.deadline = deadline
         if self.session.state is State.CLOSED:
             self._time.deadline = -math.inf
             self._queue_in.close()
@@ -148,5 +149,7 @@ class Connection:
             self.closed.set()
 
     async def wait_for_change(self) -> None:
-        """Return after the next change of ``session``."""
+        """Return after the next change of ``session``; there may have been none."""
+        if self._changed.is_set():
+            self._changed = trio.Event()
         await self._changed.wait()

@@ -23,7 +23,7 @@ class Settings:
     connect_timeout: float = 45.0
     # connections that are in no namespace, at one time: in all, and of one client address
     max_unconnected: int = 4096
-    max_unconnected_per_client: int = 512
+    max_unconnected_per_client: int = 1024
     upgrade_timeout: float = 10.0
     # sessions that began by polling, at one time
     max_polling: int = 4096

@@ -13,7 +13,7 @@ import trio
 
 from .connection import Connection
 from .errors import CallTimeout, Disconnected, Reason
-from .message import Json
+from .message import MAIN, Json, Message, MessageType, encode
 from .protocol import AckCame, EventCame, Frames, NamespaceState, Protocol
 from .settings import Handshake
 
@@ -35,6 +35,28 @@ class Event:
         if self.ack_id is not None and not self._acknowledged:
             self._acknowledge(self.ack_id, args)
             self._acknowledged = True
+
+
+class EncodedEvent:
+    """See ``encode_event``."""
+
+    def __init__(self, event: str, args: tuple[Json, ...]) -> None:
+        self.event = event
+        self.args = args
+        self._frames = {MAIN: encode(Message(MessageType.EVENT, MAIN, [event, *args]))}
+
+    def frames(self, namespace: str) -> Frames:
+        """As for ``emit`` in this namespace."""
+        frames = self._frames.get(namespace)
+        if frames is None:
+            message = Message(MessageType.EVENT, namespace, [self.event, *self.args])
+            frames = self._frames[namespace] = encode(message)
+        return frames
+
+
+def encode_event(event: str, *args: Json) -> EncodedEvent:
+    """An event for many sockets, see ``Socket.emit_encoded``. Raises as ``Socket.emit``."""
+    return EncodedEvent(event, args)
 
 
 @attrs.define(eq=False)
@@ -86,6 +108,11 @@ class Socket:
         """
         if self.connected:
             self._send(self._protocol.event(self.namespace, event, args))
+
+    def emit_encoded(self, event: "EncodedEvent") -> None:
+        """``emit``, for an event that many sockets get."""
+        if self.connected:
+            self._send(event.frames(self.namespace))
 
     async def call(
         self,
