@@ -11,7 +11,7 @@ import pytest
 
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 STEPS = 60_000
-SHELL = ("listen.c", "pairs.c", "thread.c", "udp.c")
+SHELL = ("listen.c", "pairs.c", "tcp.c", "thread.c", "udp.c")
 """What is not the core."""
 
 

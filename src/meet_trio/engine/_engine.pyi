@@ -107,6 +107,12 @@ class Core(_Commands):
 
     def __init__(self, settings: EngineSettings, seed: int = 1) -> None: ...
     def datagram(self, ip: str, port: int, data: bytes) -> None: ...
+    def tcp_datagram(self, connection: int, ip: str, port: int, data: bytes) -> None:
+        """What has come by a TCP connection, without its frame."""
+
+    def tcp_closed(self, connection: int, ip: str, port: int) -> None:
+        """That connection has ended."""
+
     def plain_datagram(
         self, transport: int, ip: str, port: int, data: bytes, rtcp: bool = False
     ) -> None:
@@ -122,6 +128,9 @@ class Core(_Commands):
         """As an engine's end looks to linked cores. Afterwards commands do nothing."""
 
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
+    def take_tcp_sent(self) -> list[tuple[int, bytes]]:
+        """By TCP connections: which, and the datagram."""
+
     def take_plain_sent(self) -> list[tuple[int, bool, str, int, bytes]]:
         """By plain transports' sockets: transport, whether by its RTCP socket, ip, port, data."""
 

@@ -149,6 +149,23 @@ cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
     return 0
 
 
+cdef uint32_t _count(object value, str name, uint32_t least, uint32_t most) except? 0:
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {value} is not {least} to {most}")
+    return value
+
+
+cdef int _tcp_settings(mt_tcp_settings *out, object s) except -1:
+    out.max_connections = _count(s.max_tcp_connections, "max_tcp_connections", 0, 1 << 20)
+    out.max_strangers = _count(s.max_tcp_strangers, "max_tcp_strangers", 1, 1 << 20)
+    out.max_strangers_per_address = _count(
+        s.max_tcp_strangers_per_address, "max_tcp_strangers_per_address", 1, 1 << 20
+    )
+    out.stranger_ms = _ms(s.tcp_stranger_timeout, "tcp_stranger_timeout")
+    out.send_buffer = _count(s.tcp_send_buffer, "tcp_send_buffer", 1 << 12, 1 << 26)
+    return 0
+
+
 # ---- C to Python ----
 
 
@@ -158,6 +175,7 @@ cdef str _ip(const mt_path *path):
 
 cdef dict _transport_figures(const mt_transport_stats *t):
     return {
+        "protocol": "tcp" if t.path.kind == MT_PATH_TCP else "udp",
         "address": None if t.path.kind == MT_PATH_NONE else [_ip(&t.path), t.path.port],
         "secure": bool(t.has_srtp),
         "packetsReceived": t.packets_in,
@@ -241,6 +259,8 @@ cdef dict _figures(const mt_stats *s):
     engine = {mt_counter_names[i].decode(): counters[i] for i in range(mt_counter_count)}
     engine["packet_buffers"] = s.buffers
     engine["packet_buffers_used"] = s.buffers_used
+    engine["tcp_connections"] = s.tcp_connections
+    engine["tcp_strangers"] = s.tcp_strangers
     cdef size_t i
     transports = {str(s.transports[i].id): _transport_figures(&s.transports[i]) for i in range(s.transport_count)}
     producers = {str(s.producers[i].id): _producer_figures(&s.producers[i]) for i in range(s.producer_count)}
@@ -489,17 +509,20 @@ cdef class Engine(_Commands):
 
     def __init__(self, settings):
         cdef mt_settings s
+        cdef mt_tcp_settings tcp
         cdef mt_addresses addresses
         if self._engine:
             raise RuntimeError("an Engine is initialised once")
         _addresses(&addresses, settings)
         _settings(&s, settings, secrets.randbits(64))
+        _tcp_settings(&tcp, settings)
         self._slots = _relay_slots(settings)
         self.ips = tuple(settings.listen_ips)
-        self._engine = mt_engine_open(&s, &addresses)
+        self._engine = mt_engine_open(&s, &tcp, &addresses)
         if not self._engine:
             code = errno
-            where = f"UDP {self.ips[addresses.refused]}:{settings.port}"
+            protocol = "TCP" if addresses.refused_tcp else "UDP"
+            where = f"{protocol} {self.ips[addresses.refused]}:{settings.port}"
             raise OSError(code, os.strerror(code), where)
 
     def __dealloc__(self):
@@ -563,7 +586,7 @@ cdef class Core(_Commands):
     cdef uint8_t _buffer[2048]
     cdef public int64_t now
     cdef public bint take_events_in
-    cdef list _sent, _plain_sent, _events
+    cdef list _sent, _tcp_sent, _plain_sent, _events
 
     def __init__(self, settings, uint64_t seed=1):
         cdef mt_settings s
@@ -573,7 +596,7 @@ cdef class Core(_Commands):
         _settings(&s, settings, seed)
         self.now = 1_000_000
         self.take_events_in = True
-        self._sent, self._plain_sent, self._events = [], [], []
+        self._sent, self._tcp_sent, self._plain_sent, self._events = [], [], [], []
         sink.context = <void *>self
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
         self._slots = _relay_slots(settings)
@@ -616,6 +639,17 @@ cdef class Core(_Commands):
         path.kind = MT_PATH_UDP
         self._arrive(&path, ip, port, data)
 
+    def tcp_datagram(self, uint32_t connection, str ip, uint16_t port, bytes data):
+        cdef mt_path path
+        _tcp_path(&path, connection)
+        self._arrive(&path, ip, port, data)
+
+    def tcp_closed(self, uint32_t connection, str ip, uint16_t port):
+        cdef mt_path path
+        _tcp_path(&path, connection)
+        _address(&path, ip, port, "port")
+        mt_core_path_closed(self._core, self.now, &path)
+
     def plain_datagram(self, uint32_t transport, str ip, uint16_t port, bytes data, bint rtcp=False):
         cdef mt_path path
         memset(&path, 0, sizeof(path))
@@ -639,6 +673,10 @@ cdef class Core(_Commands):
         out, self._sent = self._sent, []
         return out
 
+    def take_tcp_sent(self):
+        out, self._tcp_sent = self._tcp_sent, []
+        return out
+
     def take_plain_sent(self):
         out, self._plain_sent = self._plain_sent, []
         return out
@@ -646,6 +684,11 @@ cdef class Core(_Commands):
     def take_events(self):
         out, self._events = self._events, []
         return out
+
+
+cdef void _tcp_path(mt_path *out, uint32_t connection) noexcept:
+    memset(out, 0, sizeof(mt_path))
+    out.kind, out.connection = MT_PATH_TCP, connection
 
 
 cdef uint8_t *_core_reserve(void *context) noexcept:
@@ -658,6 +701,8 @@ cdef void _core_send(void *context, const mt_path *to, size_t length) noexcept:
     if to.kind == MT_PATH_PLAIN_RTP or to.kind == MT_PATH_PLAIN_RTCP:
         rtcp = to.kind == MT_PATH_PLAIN_RTCP
         core._plain_sent.append((to.connection, rtcp, _ip(to), to.port, datagram))
+    elif to.kind == MT_PATH_TCP:
+        core._tcp_sent.append((to.connection, datagram))
     else:
         core._sent.append((_ip(to), to.port, datagram))
 

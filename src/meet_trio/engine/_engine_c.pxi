@@ -11,6 +11,7 @@ cdef extern from "c/path.h":
     enum:
         MT_PATH_NONE
         MT_PATH_UDP
+        MT_PATH_TCP
         MT_PATH_PLAIN_RTP
         MT_PATH_PLAIN_RTCP
 
@@ -201,6 +202,8 @@ cdef extern from "c/core.h":
     void mt_core_datagram(
         mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
     )
+    bool_t mt_core_knows(mt_core *core, const mt_path *path)
+    void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path)
     void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
     int64_t mt_core_tick(mt_core *core, int64_t now)
     void mt_core_look(mt_core *core)
@@ -304,6 +307,8 @@ cdef extern from "c/stats.h":
         mt_counters counters
         uint64_t buffers
         uint64_t buffers_used
+        uint64_t tcp_connections
+        uint64_t tcp_strangers
         size_t transport_count
         size_t producer_count
         size_t mirror_count
@@ -327,13 +332,25 @@ cdef extern from "c/listen.h":
         char ips[1][46]  # more; only their addresses are used
         uint16_t port
         unsigned int refused
+        bool_t refused_tcp
+
+
+cdef extern from "c/tcp.h":
+    ctypedef struct mt_tcp_settings:
+        uint32_t max_connections
+        uint32_t max_strangers
+        uint32_t max_strangers_per_address
+        uint32_t stranger_ms
+        uint32_t send_buffer
 
 
 cdef extern from "c/thread.h":
     ctypedef struct mt_engine:
         pass
 
-    mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses)
+    mt_engine *mt_engine_open(
+        const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses
+    )
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
     mt_bell *mt_engine_bell(mt_engine *engine)

@@ -20,6 +20,10 @@ class EngineSettings:
     ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a missing
     packet may be late by ``nack_delay``, then it is asked for ``nack_tries`` times.
     ``relay_packets``: how many may be on their way to one other engine; a power of two.
+    ``max_tcp_connections``: ICE-TCP connections at once. ``max_tcp_strangers``, ``…_per_address``,
+    ``tcp_stranger_timeout``: those that have not proved to know a transport's password, and their
+    time to do so; of too many the oldest is closed. ``tcp_send_buffer``: bytes that may wait for
+    one slow client.
     ``layer_silence``: a simulcast layer without packets for that long is not arriving.
     """
 
@@ -35,6 +39,11 @@ class EngineSettings:
     nack_tries: int = 10
     layer_silence: float = 1.5
     relay_packets: int = 1024
+    max_tcp_connections: int = 4096
+    max_tcp_strangers: int = 1024
+    max_tcp_strangers_per_address: int = 256
+    tcp_stranger_timeout: float = 10.0
+    tcp_send_buffer: int = 256 * 1024
 
 
 @attrs.frozen

@@ -220,6 +220,10 @@ void mt_core_free(mt_core *core);
 
 /* `data` is decrypted in place. */
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
+/* Whether the path is a route of a transport: it has proved itself, and consent was not lost since. */
+bool mt_core_knows(mt_core *core, const mt_path *path);
+/* A TCP connection has ended. If a transport's media went that way, it goes by the way that was heard last, if that lives. */
+void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path);
 void mt_core_command(mt_core *core, int64_t now, const mt_command *command);
 /* Do what time asks for and offer waiting events; returns when to come again. Cheap when nothing is due. */
 int64_t mt_core_tick(mt_core *core, int64_t now);

@@ -11,10 +11,10 @@ mt_pair *mt_pairs_find(const mt_pairs *pairs, uint32_t transport) {
   return n ? MT_OF(n, mt_pair, node) : NULL;
 }
 
-static bool use(mt_udp_socket *s, int fd) {
+static bool use(mt_socket *s, int fd) {
   struct sockaddr_storage own;
   socklen_t len = sizeof own;
-  *s = (mt_udp_socket){.fd = fd};
+  *s = (mt_socket){.fd = fd};
   if (getsockname(fd, (struct sockaddr *)&own, &len) != 0) return false;
   s->family = own.ss_family;
   if (s->family != AF_INET && s->family != AF_INET6) return false;

@@ -10,7 +10,7 @@ enum { MT_RTP = 0, MT_RTCP = 1 };
 typedef struct {
   mt_node node;
   uint32_t transport;
-  mt_udp_socket sockets[2];
+  mt_socket sockets[2];
 } mt_pair;
 
 typedef mt_table mt_pairs; /* mt_table_init */

@@ -13,13 +13,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1, MT_PATH_PLAIN_RTP = 3, MT_PATH_PLAIN_RTCP = 4 };
+enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1, MT_PATH_TCP = 2, MT_PATH_PLAIN_RTP = 3, MT_PATH_PLAIN_RTCP = 4 };
 
 typedef struct {
   uint8_t kind;
   uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
   uint16_t port;
-  uint32_t connection; /* UDP: which of the engine's sockets; plain RTP: whose transport's */
+  uint32_t connection; /* UDP: which of the engine's sockets; TCP: which connection; plain RTP: whose transport's */
   uint8_t ip[16];
 } mt_path;
 

@@ -12,6 +12,8 @@
   X(dropped_stun_malformed) X(dropped_stun_unknown_ufrag) X(dropped_stun_unauthentic) X(dropped_stun_no_request) \
   X(dropped_address_taken) X(dropped_unknown_address) X(dropped_dtls_rate) X(dropped_dtls_no_path) X(dropped_dtls_events) \
   X(dropped_plain_not_allowed) X(dropped_plain_stranger) \
+  X(tcp_accepted) X(tcp_refused) X(tcp_accept_pauses) X(tcp_bad_frames) X(tcp_strangers_displaced) X(tcp_strangers_timed_out) \
+  X(tcp_datagrams_dropped) \
   X(dropped_no_keys) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
   X(dropped_rtp_too_many_sources) X(dropped_rtp_duplicate) X(dropped_rtp_too_large) X(dropped_rtp_paused) X(dropped_rtx_unwanted) \
   X(dropped_rtcp_malformed) X(dropped_rtcp_unauthentic) X(dropped_no_memory) X(dropped_no_path) \
@@ -67,6 +69,7 @@ typedef struct {
 typedef struct {
   mt_counters counters;
   uint64_t buffers, buffers_used; /* packet buffers of the history */
+  uint64_t tcp_connections, tcp_strangers; /* now */
   size_t transport_count, producer_count, mirror_count, consumer_count;
   mt_transport_stats *transports;
   mt_producer_stats *producers, *mirrors;

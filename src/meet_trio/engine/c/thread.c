@@ -39,6 +39,7 @@ struct mt_engine {
   pthread_t thread;
   bool started;
   mt_udp *udp;
+  mt_tcp *tcp;
   mt_listen listen;
   mt_pairs pairs;
   uint16_t port;
@@ -58,7 +59,7 @@ static int64_t now_us(void) {
 }
 
 /* NULL: not of a plain transport, or of one that has gone. */
-static const mt_udp_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t connection) {
+static const mt_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t connection) {
   if (kind != MT_PATH_PLAIN_RTP && kind != MT_PATH_PLAIN_RTCP) return NULL;
   const mt_pair *p = mt_pairs_find(&e->pairs, connection);
   return p ? &p->sockets[kind == MT_PATH_PLAIN_RTCP ? MT_RTCP : MT_RTP] : NULL;
@@ -71,7 +72,8 @@ static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine 
 static void sink_send(void *context, const mt_path *to, size_t len) {
   mt_engine *e = context;
   if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->connection], to, len);
-  const mt_udp_socket *plain = plain_socket(e, to->kind, to->connection);
+  if (to->kind == MT_PATH_TCP) mt_tcp_send(e->tcp, to, mt_udp_reserve(e->udp), len); /* the place stays free */
+  const mt_socket *plain = plain_socket(e, to->kind, to->connection);
   if (plain) mt_udp_send(e->udp, *plain, to, len);
 }
 
@@ -84,8 +86,11 @@ static bool sink_event(void *context, const mt_event *event) {
     memcpy(data, event->data, event->len);
     copy.data = data;
   }
-  if (event->type == MT_EVENT_STATS)
-    ((mt_stats *)(uintptr_t)event->data)->counters.datagrams_refused = mt_udp_lost(e->udp);
+  if (event->type == MT_EVENT_STATS) {
+    mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
+    stats->counters.datagrams_refused = mt_udp_lost(e->udp);
+    mt_tcp_figures(e->tcp, stats);
+  }
   if (!mt_ring_put(&e->events, &copy)) {
     if (event->len) free((void *)(uintptr_t)copy.data);
     return false;
@@ -151,7 +156,14 @@ static bool apply_commands(mt_engine *e, int64_t now) {
   return true;
 }
 
-static void receive(mt_engine *e, mt_udp_socket s, uint8_t kind, uint32_t connection, const char **failure) {
+/* What the core has sent goes out, what it has crossed is announced. */
+static void flush(mt_engine *e) {
+  mt_udp_flush(e->udp);
+  mt_tcp_flush(e->tcp, now_us());
+  mt_core_ring(e->core);
+}
+
+static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t connection, const char **failure) {
   for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
     int n = mt_udp_receive(e->udp, s);
     if (n < 0) *failure = "a UDP socket is broken";
@@ -165,8 +177,7 @@ static void receive(mt_engine *e, mt_udp_socket s, uint8_t kind, uint32_t connec
       from.connection = connection;
       mt_core_datagram(e->core, now, &from, data, len);
     }
-    mt_udp_flush(e->udp);
-    mt_core_ring(e->core);
+    flush(e);
     if (n < MT_UDP_BATCH) return;
   }
 }
@@ -175,7 +186,12 @@ static void look_at(mt_engine *e, uint64_t name, const char **failure) {
   uint8_t kind = (uint8_t)(name >> 32);
   uint32_t connection = (uint32_t)name;
   if (kind == MT_PATH_UDP) receive(e, e->listen.udp[connection], kind, connection, failure);
-  const mt_udp_socket *plain = plain_socket(e, kind, connection);
+  if (kind == MT_TCP_LISTENER) mt_tcp_accept(e->tcp, connection, now_us());
+  if (kind == MT_PATH_TCP) {
+    mt_tcp_ready(e->tcp, connection, now_us());
+    flush(e);
+  }
+  const mt_socket *plain = plain_socket(e, kind, connection);
   const char *ignored; /* what breaks for one transport is no reason to end all */
   if (plain) receive(e, *plain, kind, connection, &ignored);
 }
@@ -184,6 +200,12 @@ static void tell_python(mt_engine *e) {
   if (!e->new_events) return;
   e->new_events = false;
   if (!atomic_exchange(&e->told, true)) write_fd(e->event_fd);
+}
+
+static int64_t tick(mt_engine *e) {
+  int64_t now = now_us();
+  int64_t tcp = mt_tcp_tick(e->tcp, now), core = mt_core_tick(e->core, now);
+  return tcp < core ? tcp : core;
 }
 
 static int timeout_ms(int64_t deadline, bool more) {
@@ -216,9 +238,8 @@ static void *run(void *context) {
     more = apply_commands(e, now_us());
     if (!more) more = mt_core_cross(e->core, now_us());
     for (int i = 0; i < n; i++) look_at(e, ready[i].data.u64, &failure);
-    deadline = mt_core_tick(e->core, now_us());
-    mt_udp_flush(e->udp);
-    mt_core_ring(e->core);
+    deadline = tick(e);
+    flush(e);
     tell_python(e);
   }
   mt_core_leave_links(e->core);
@@ -250,7 +271,7 @@ static bool start(mt_engine *e) {
   return e->started;
 }
 
-static bool set_up(mt_engine *e, const mt_settings *settings, mt_addresses *addresses) {
+static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses) {
   mt_sink sink = {e, sink_reserve, sink_send, sink_event};
   if (!mt_listen_open(&e->listen, addresses)) return false;
   e->port = addresses->port;
@@ -266,15 +287,17 @@ static bool set_up(mt_engine *e, const mt_settings *settings, mt_addresses *addr
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
   e->core = mt_core_new(settings, &sink);
-  return e->core && watch_all(e) && start(e);
+  if (!e->core) return false;
+  e->tcp = mt_tcp_new(tcp, e->core, e->epoll_fd, &e->listen);
+  return e->tcp && watch_all(e) && start(e);
 }
 
-mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses) {
+mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses) {
   mt_engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
   if (!e) return NULL;
   memset(e, 0, sizeof *e);
   e->epoll_fd = e->command_fd = e->event_fd = -1;
-  if (set_up(e, settings, addresses)) return e;
+  if (set_up(e, settings, tcp, addresses)) return e;
   int error = errno;
   mt_engine_close(e);
   errno = error;
@@ -291,6 +314,7 @@ void mt_engine_close(mt_engine *e) {
     write_fd(e->command_fd);
     pthread_join(e->thread, NULL);
   }
+  mt_tcp_free(e->tcp);
   mt_core_free(e->core);
   for (mt_command *c; e->commands.items && (c = mt_ring_peek(&e->commands)); mt_ring_pop(&e->commands)) mt_command_discard(c);
   for (mt_event *v; e->events.items && (v = mt_ring_peek(&e->events)); mt_ring_pop(&e->events)) mt_event_release(v);

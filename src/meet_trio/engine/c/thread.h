@@ -9,11 +9,12 @@
 #include "core.h"
 #include "link.h"
 #include "listen.h"
+#include "tcp.h"
 
 typedef struct mt_engine mt_engine;
 
 /* NULL with errno set, and in `addresses` the one that it is about. */
-mt_engine *mt_engine_open(const mt_settings *settings, mt_addresses *addresses);
+mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses);
 void mt_engine_close(mt_engine *e); /* stops and joins the thread, drops what waits */
 uint16_t mt_engine_port(const mt_engine *e);
 mt_bell *mt_engine_bell(mt_engine *e);      /* by which other engines wake this one */

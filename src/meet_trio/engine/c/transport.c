@@ -7,6 +7,8 @@
  * An address belongs to one transport. A client could try to take another's by forging the source of its own valid
  * requests; so an address changes hands only when its owner has not been heard there for a while.
  *
+ * A TCP connection's route ends with it. The transport lives on by its other routes, or waits for a new one until consent is lost.
+ *
  * After an ICE restart both credentials work until the first request with the new ones.
  */
 #include "state.h"
@@ -103,6 +105,22 @@ static void route_select(mt_core *core, mt_transport *t, mt_route *r, bool nomin
   t->selected = r;
   mt_change(core, &t->changes, t->was_connected ? MT_CHANGED_MOVED : MT_CHANGED_CONNECTED);
   t->was_connected = true;
+}
+
+bool mt_core_knows(mt_core *core, const mt_path *path) { return mt_route_find(core, path) != NULL; }
+
+void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
+  mt_route *r = mt_route_find(core, path);
+  if (!r) return;
+  mt_transport *t = r->transport;
+  bool was_selected = t->selected == r;
+  mt_route_drop(core, r);
+  mt_route *best = NULL;
+  for (unsigned i = 0; was_selected && i < MT_MAX_ROUTES; i++) {
+    mt_route *other = &t->routes[i];
+    if (other->used && now - other->seen < ROUTE_STALE_US && (!best || other->seen > best->seen)) best = other;
+  }
+  if (best) route_select(core, t, best, true, now);
 }
 
 /* ---- ICE ---- */

@@ -60,7 +60,7 @@ void mt_udp_enlarge(int fd) {
 
 uint64_t mt_udp_lost(const mt_udp *u) { return u->lost; }
 
-int mt_udp_receive(mt_udp *u, mt_udp_socket s) {
+int mt_udp_receive(mt_udp *u, mt_socket s) {
   for (unsigned i = 0; i < MT_UDP_BATCH; i++) u->in.headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_storage);
   int n = recvmmsg(s.fd, u->in.headers, MT_UDP_BATCH, MSG_DONTWAIT, NULL);
   if (n >= 0) return n;
@@ -77,7 +77,7 @@ uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len) {
 
 uint8_t *mt_udp_reserve(mt_udp *u) { return u->out.data[u->waiting]; }
 
-void mt_udp_send(mt_udp *u, mt_udp_socket s, const mt_path *to, size_t len) {
+void mt_udp_send(mt_udp *u, mt_socket s, const mt_path *to, size_t len) {
   /* the first bytes of an IPv6 address are some IPv4 address, but not one to send this to */
   if (to->family == 6 && s.family == AF_INET) {
     u->lost++;
