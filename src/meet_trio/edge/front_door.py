@@ -2,11 +2,12 @@
 request, to who serves it.
 
     accepted ──TLS──▶ head read ──websocket on one of its paths──▶ its own handler, to the end
-                        ▲  └───── everything else ──▶ one request ──▶ ASGI application
-                        └──────────── another may follow ◀──┘
+                        ▲  └───── everything else ──▶ Hypercorn ──▶ doorkeeper ──▶ ASGI application
+                        └──────────────── a websocket follows ◀──┘
 
 A proxy sends requests of many clients over one connection, a websocket's among them, so it is each
-request that is looked at, not each connection. HTTP/2 is not offered: websockets come as HTTP/1.1.
+request that is looked at, not each connection. Websockets do not go through Hypercorn, whose own
+cannot be cancelled while they send. HTTP/2 is not offered: websockets come as HTTP/1.1.
 
 Who may have how much:
 
@@ -21,7 +22,6 @@ A connection is one task. Whatever it raises ends that connection alone.
 """
 
 import logging
-import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -32,9 +32,10 @@ from starlette.types import ASGIApp
 from meet_trio.rates import Rate
 
 from .addresses import AddressCounts, AddressRates, Proxies, address_key
+from .doorkeeper import Doorkeeper, Verdict, retry_after
 from .head import RequestHead, parse_head_untrusted
-from .http_server import Ends, HttpSettings, answer, serve_request
-from .stream import HeadTooLong, PeekedStream
+from .http_connection import HttpSettings, serve_http
+from .stream import HeadTooLong, PeekedStream, answer
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 
@@ -65,8 +66,8 @@ def _nobody(head: RequestHead) -> bool:
 @attrs.define(eq=False)
 class FrontDoor:
     """``websockets``: by path, what serves one websocket, ``handler(stream, client)``, and bounds
-    its sends; ``app``: the ASGI application for the rest. ``proves(head)``: whether a request shows that somebody was let
-    in who may.
+    its sends; ``app``: the ASGI application for the rest. ``proves(head)``: whether a request shows
+    that somebody was let in who may.
     """
 
     app: ASGIApp
@@ -137,17 +138,19 @@ class _Visit:
                 transport, door.tls, server_side=True, https_compatible=True
             )
         self._stream = PeekedStream(stream, send_deadline=self._settings.send_timeout)
-        self._http = HttpSettings(self._settings.max_head_bytes, self._settings.body_timeout)
+        self._http = HttpSettings(self._settings.max_head_bytes, self._settings.keep_alive_timeout)
 
     async def run(self) -> None:
         self._door.strangers.add(self._key)
         self._stranger = True
         try:
-            first = True
-            while (head := await self._next_head(first=first)) is not None:
-                if not await self._serve(head):
-                    return
-                first = False
+            app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
+            head = await self._next_head(self._tls)
+            if head and not self._for_websocket(head):
+                more = await serve_http(app, self._stream, self._http, self._for_websocket)
+                head = await self._next_head() if more else None
+            if head:
+                await self._serve_websocket(head)
         finally:
             self._known()
 
@@ -157,46 +160,51 @@ class _Visit:
             self._stranger = False
             self._door.strangers.remove(self._key)
 
-    async def _next_head(self, *, first: bool) -> bytes | None:
-        """None when none has come in time, or was too long."""
-        settings = self._settings
-        try:
-            if not first:
-                with trio.move_on_after(settings.keep_alive_timeout):
-                    if not await self._stream.peek_some():
-                        return None
-            with trio.move_on_after(settings.head_timeout):
-                if first and self._tls is not None:
-                    await self._tls.do_handshake()
-                return await self._stream.peek_head(settings.max_head_bytes) or None
-        except HeadTooLong:
-            await answer(self._stream, 431, "headers too long")
+    async def _next_head(
+        self, handshake: trio.SSLStream[trio.SocketStream] | None = None
+    ) -> bytes | None:
+        """None when none has come in time, or was too long, or was none and there are too many."""
+        with trio.move_on_after(self._settings.head_timeout):
+            try:
+                if handshake is not None:
+                    await handshake.do_handshake()
+                head = await self._stream.peek_head(self._settings.max_head_bytes)
+            except HeadTooLong:
+                await answer(self._stream, 431, "headers too long")
+                return None
+            # Hypercorn says what is wrong with one that cannot be read, but it counts
+            unreadable = head and parse_head_untrusted(head) is None
+            if unreadable and (wait := self._door.rate(self._address)) > 0:
+                await self._refuse(wait)
+                return None
+            return head or None
         return None
 
-    async def _serve(self, raw_head: bytes) -> bool:
-        """Whether another request may follow."""
-        door = self._door
+    def _for_websocket(self, raw_head: bytes) -> bool:
         head = parse_head_untrusted(raw_head)
-        client, proven = self._address, False
-        if head is not None:
-            client = self._settings.proxies.client(client, head)
-            proven = door.proves(head)
-        if not proven and (wait := door.rate(client)) > 0:
-            logger.info("too many requests from %s", client)
-            again = (b"retry-after", b"%d" % math.ceil(wait))
-            await answer(self._stream, 429, "too many requests", [again])
-            return False
-        if head is not None and head.asks_for_websocket and head.path in door.websockets:
-            self._known()
-            self._stream.lift_deadline()
-            await door.websockets[head.path](self._stream, client)
-            return False
-        if proven:
-            self._known()
-        ends = Ends((client, 0), self._local(), "http" if self._tls is None else "https")
-        keep = not (self._stranger and door.strangers.crowded(self._key))
-        return await serve_request(door.app, self._stream, ends, self._http, keep=keep)
+        return head is not None and head.asks_for_websocket and head.path in self._door.websockets
 
-    def _local(self) -> tuple[str, int]:
-        host, port = self._transport.socket.getsockname()[:2]
-        return host, port
+    async def _serve_websocket(self, raw_head: bytes) -> None:
+        head = parse_head_untrusted(raw_head)
+        assert head is not None  # _for_websocket looked
+        verdict = self._judge(head)
+        if verdict.wait > 0:
+            logger.info("too many requests from %s", verdict.client)
+            await self._refuse(verdict.wait)
+            return
+        self._known()
+        self._stream.lift_deadline()
+        await self._door.websockets[head.path](self._stream, verdict.client)
+
+    async def _refuse(self, wait: float) -> None:
+        await answer(self._stream, 429, "too many requests", {"retry-after": retry_after(wait)})
+
+    def _judge(self, head: RequestHead) -> Verdict:
+        """Count a request, and tell whether it is too much."""
+        door = self._door
+        client = self._settings.proxies.client(self._address, head)
+        if door.proves(head):
+            self._known()
+            return Verdict(client)
+        keep = not (self._stranger and door.strangers.crowded(self._key))
+        return Verdict(client, door.rate(client), keep)

@@ -4,9 +4,10 @@ leniently.
 It decides who gets a request and whom it is from, no more. Who serves it reads it again, strictly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
+from starlette.types import Scope
 
 
 @attrs.frozen
@@ -33,11 +34,22 @@ def parse_head_untrusted(head: bytes) -> RequestHead | None:
     if len(parts) != 3:
         return None
     method, target, _ = parts
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            name, value = name.strip().lower(), value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    fields = (line.partition(":") for line in lines)
+    headers = _joined((name, value) for name, colon, value in fields if colon)
     path, _, query = target.partition("?")
     return RequestHead(method, path, query, headers)
+
+
+def head_of_scope(scope: Scope) -> RequestHead:
+    """The same of a request that an ASGI server has read."""
+    fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    query = scope["query_string"].decode("latin-1")
+    return RequestHead(scope["method"], scope["path"], query, _joined(fields))
+
+
+def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        name, value = name.strip().lower(), value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

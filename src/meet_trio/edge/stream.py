@@ -2,12 +2,18 @@
 
 The front door reads a request's head before it knows who shall serve it; ``PeekedStream`` gives
 those bytes again to whoever does. A client that stops reading ends its connection: after a send
-that was given up half-way, nothing may follow.
+that was given up half-way, nothing may follow. Attributes that it has not got (``socket``, and
+under TLS ``do_handshake``, ``selected_alpn_protocol``, ``transport_stream``) are the real stream's.
 """
 
+import json
 import math
+from collections.abc import Mapping
+from http import HTTPStatus
 
 import trio
+
+_LINGER = 1.0  # seconds that a client has to read its answer while it is still sending
 
 
 class HeadTooLong(Exception):
@@ -24,12 +30,6 @@ class PeekedStream(trio.abc.Stream):
         self._send_deadline = send_deadline
         self._ahead = b""
         self._torn = False
-
-    async def peek_some(self) -> bool:
-        """Wait until there is something to read, which stays to be read again; False at the end."""
-        if not self._ahead:
-            self._ahead = bytes(await self._stream.receive_some(65536))
-        return bool(self._ahead)
 
     async def peek_head(self, limit: int) -> bytes:
         """All bytes up to and with the empty line (RFC 9112 §2.1), which stay to be read again.
@@ -90,3 +90,28 @@ class PeekedStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+async def answer(
+    stream: PeekedStream, status: int, why: str, headers: Mapping[str, str] | None = None
+) -> None:
+    """A whole response, the connection's last, with a JSON body that says why."""
+    body = json.dumps({"error": why})
+    fields = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "connection": "close",
+        **(headers or {}),
+    }
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    await stream.send_all("\r\n".join([*lines, "", body]).encode("latin-1"))
+    # Closing with unread bytes would reset the connection before the client has read the answer
+    # (RFC 9112 §9.6).
+    with trio.move_on_after(_LINGER):
+        await stream.send_eof()
+        while await stream.receive_some(65536):
+            pass

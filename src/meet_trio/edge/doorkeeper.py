@@ -1,0 +1,120 @@
+"""What the front door asks of each HTTP request before the application sees it: whom it is from,
+how many of those there have been, and that its body comes in time.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+
+import attrs
+import trio
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .head import RequestHead, head_of_scope
+
+logger = logging.getLogger("meet_trio.edge.doorkeeper")
+
+
+@attrs.frozen
+class Verdict:
+    """``client``: the address that a request is from. ``wait``: seconds until one may come again, 0
+    if this one may. ``keep``: whether the connection may serve another.
+    """
+
+    client: str
+    wait: float = 0.0
+    keep: bool = True
+
+
+@attrs.frozen
+class Doorkeeper:
+    """An ASGI application in front of ``app``. ``judge`` is asked for each request."""
+
+    app: ASGIApp
+    judge: Callable[[RequestHead], Verdict]
+    body_timeout: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # a websocket that the front door has not taken is for nobody
+            await receive()
+            await send({"type": "websocket.close"})
+            return
+        verdict = self.judge(head_of_scope(scope))
+        scope = {**scope, "client": (verdict.client, 0), **_origin_form(scope)}
+        exchange = _Exchange(receive, send, self.body_timeout, keep=verdict.keep)
+        if verdict.wait > 0:
+            logger.info("too many requests from %s", verdict.client)
+            refusal = refuse(429, "too many requests", {"retry-after": retry_after(verdict.wait)})
+            await refusal(scope, exchange.receive, exchange.send)
+            return
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except Exception:
+            if not exchange.is_over:
+                logger.exception("%s %s failed", scope["method"], scope["path"])
+        if exchange.late and not exchange.started:
+            why = f"the body took longer than {self.body_timeout:g} s"
+            await refuse(408, why)(scope, receive, send)
+
+
+def refuse(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A refusal, the last answer on its connection."""
+    return JSONResponse({"error": why}, status, {"connection": "close", **(headers or {})})
+
+
+def retry_after(wait: float) -> str:
+    """The value of ``Retry-After`` (RFC 9110 §10.2.3)."""
+    return str(math.ceil(wait))
+
+
+def _origin_form(scope: Scope) -> Scope:
+    """RFC 9112 §3.2.2: a target that is a whole URL must be taken, too."""
+    path = scope["path"]
+    for scheme in ("http://", "https://"):
+        if path.lower().startswith(scheme):
+            return {"path": "/" + path[len(scheme) :].partition("/")[2]}
+    return {}
+
+
+class _Exchange:
+    """A request whose body has a deadline, and its response."""
+
+    def __init__(self, receive: Receive, send: Send, body_timeout: float, *, keep: bool) -> None:
+        self._receive = receive
+        self._send = send
+        self._deadline = trio.current_time() + body_timeout
+        self._keep = keep
+        self._body_over = False
+        self._gone = False
+        self.late = False
+        self.started = False
+
+    @property
+    def is_over(self) -> bool:
+        """There is nothing more to be said: what the application raises now is no news."""
+        return self.late or self._gone
+
+    async def receive(self) -> Message:
+        if self.late:
+            return {"type": "http.disconnect"}
+        deadline = math.inf if self._body_over else self._deadline
+        with trio.move_on_at(deadline) as waiting:
+            message = await self._receive()
+        if waiting.cancelled_caught:
+            self.late = True
+            return {"type": "http.disconnect"}
+        self._body_over = not message.get("more_body", False)
+        self._gone = message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.late and not self.started:
+            return  # another answer will be given
+        if message["type"] == "http.response.start":
+            self.started = True
+            if not self._keep:
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+        await self._send(message)
