@@ -192,7 +192,14 @@ async def _open_host(
     media = settings.media
     port = media.port + index if media.port else 0
     engine = EngineSettings(
-        listen_ips=media.listen_ip[:1], port=port, consent_timeout=media.consent_timeout
+        listen_ips=media.listen_ip,
+        port=port,
+        consent_timeout=media.consent_timeout,
+        max_tcp_connections=media.max_tcp_connections,
+        max_tcp_strangers=media.max_tcp_strangers,
+        max_tcp_strangers_per_address=media.max_tcp_strangers_per_address,
+        tcp_stranger_timeout=media.tcp_stranger_timeout,
+        tcp_send_buffer=media.tcp_send_buffer,
     )
     try:
         return await stack.enter_async_context(open_engine(engine, numbers))

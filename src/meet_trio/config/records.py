@@ -353,6 +353,38 @@ class MediaSettings:
             seconds(1, 600), "a transport whose client is silent for so long is closed (RFC 7675)"
         ),
     )
+    max_tcp_connections: int = attrs.field(
+        default=4096,
+        metadata=about(
+            whole(0, 10**6),
+            "ICE-TCP connections of a worker, each for one transport; a process needs as many file "
+            "descriptors; 0: media by UDP only",
+        ),
+    )
+    max_tcp_strangers: int = attrs.field(
+        default=1024,
+        metadata=about(
+            whole(1, 10**6),
+            "ICE-TCP connections that have not yet proved to be a transport's; of more the oldest "
+            "is closed",
+        ),
+    )
+    max_tcp_strangers_per_address: int = attrs.field(
+        default=256,
+        metadata=about(whole(1, 10**6), "the same from one address (IPv6: from one /64 network)"),
+    )
+    tcp_stranger_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(seconds(0.1, 600), "the time that an ICE-TCP connection has to prove it"),
+    )
+    tcp_send_buffer: int = attrs.field(
+        default=256 * 1024,
+        metadata=about(
+            whole(4096, 2**26, "bytes"),
+            "what may wait for one ICE-TCP connection that does not read fast enough; what comes "
+            "on top is lost (a second of media at 2 Mbit/s)",
+        ),
+    )
     max_incoming_bitrate: int = attrs.field(
         default=1_500_000,
         metadata=about(whole(10_000, 10**10, "bit/s"), "most that a client may send"),
