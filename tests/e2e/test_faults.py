@@ -18,8 +18,10 @@
 import contextlib
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -119,14 +121,32 @@ async def test_after_reconnects_a_request_is_handled_once() -> None:
 
 
 def break_engine(host: EngineHost) -> None:
-    """Take its socket from under it; it notices within a second."""
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as copy:
-            if copy.type == socket.SOCK_DGRAM and copy.getsockname()[1] == host.engine.port:
-                with open(os.devnull) as nothing:
-                    os.dup2(nothing.fileno(), int(name))
-                return
-    pytest.fail("the engine has no socket")
+    """Take from under it what it waits with; it notices within a second."""
+    mine = {
+        number
+        for number in os.listdir("/proc/self/fd")
+        if _udp_port(int(number)) == host.engine.port
+    }
+    for number in os.listdir("/proc/self/fdinfo"):
+        try:
+            watched = re.findall(
+                r"^tfd: +(\d+)", Path(f"/proc/self/fdinfo/{number}").read_text(), re.M
+            )
+        except OSError:
+            continue  # the descriptor of this very listing
+        if mine.intersection(watched):
+            with open(os.devnull) as nothing:
+                os.dup2(nothing.fileno(), int(number))
+            return
+    pytest.fail("nobody waits for the engine's socket")
+
+
+def _udp_port(number: int) -> int | None:
+    try:
+        with socket.socket(fileno=os.dup(number)) as copy:
+            return int(copy.getsockname()[1]) if copy.type == socket.SOCK_DGRAM else None
+    except (OSError, IndexError):
+        return None
 
 
 async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
