@@ -205,6 +205,7 @@ class FakeSocket:
         self.calls: list[tuple[str, dict[str, object]]] = []
         self.answer_calls: list[object] | None = [None]
         self.reason: Reason | None = None
+        self.stuck: list[tuple[str, object]] = []  # notices that did not get through
         self._send, self._receive = trio.open_memory_channel[FakeEvent](100)
         self._end = trio.Event()
 
@@ -235,6 +236,13 @@ class FakeSocket:
             self._send.close()
 
     # what the server calls
+
+    @property
+    def connected(self) -> bool:
+        return self.reason is None
+
+    def unreceived(self) -> list[tuple[str, list[object]]]:
+        return [("notification", [{"method": m, "data": d}]) for m, d in self.stuck]
 
     def emit(self, event: str, message: dict[str, object]) -> None:
         json.dumps(message, allow_nan=False)

@@ -7,6 +7,9 @@ from support.live_fakes import FakeSocket
 from support.live_scenes import join, open_world, pair, produce, say, transport
 from trio.testing import MockClock
 
+from meet_trio.live.peer import PeerSettings
+from meet_trio.room import Role
+
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
 
 
@@ -156,3 +159,64 @@ async def test_a_transport_whose_answer_was_lost_is_not_used(autojump_clock: Moc
         await transport(cy.socket, consuming=True)
         await produce(ada, "video")
         assert [on for on, _ in world.engine.consumers.values()].count(used) == 2
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_what_a_lost_socket_did_not_get_through_comes_first(
+    autojump_clock: MockClock, noticed: bool
+) -> None:
+    """Whether the server has noticed the loss before the next socket comes, or not."""
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        lost = bob.socket
+        lost.stuck = [("roomBack", {}), ("newPeer", {"id": "x"}), ("peerClosed", {"peerId": "x"})]
+        if noticed:
+            lost.lose()
+            await trio.testing.wait_all_tasks_blocked()
+            await ada.socket.ask("raisedHand", raisedHand=True)
+        await bob.connect()
+        methods = ["roomBack", "newPeer", "peerClosed"] + ["changeRaisedHand"] * noticed
+        assert [method for method, _ in bob.socket.notices()] == methods  # type: ignore[misc]
+        # and once
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        await bob.connect()
+        assert bob.socket.notices() == [("roomBack", {})]
+
+
+async def test_a_first_socket_that_is_lost_before_its_greeting(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        invitation = room.invite(Role(3))
+        peer = room.peers[invitation.peer_id]
+        sockets = [FakeSocket(), FakeSocket()]
+        sockets[0].lose()
+        for socket in sockets:
+            world.nursery.start_soon(peer.serve, socket)
+            await trio.testing.wait_all_tasks_blocked()
+        greetings = [method for method, _ in sockets[1].notices()]  # type: ignore[misc]
+        assert greetings == ["roomBack", "roomReady"]
+
+
+async def test_too_much_that_did_not_get_through(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=PeerSettings(max_backlog=5)) as world:
+        room, ada, bob = await pair(world)
+        bob.socket.stuck = [("news", number) for number in range(6)]
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert bob.id not in room.peers
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+async def test_what_is_said_while_a_dead_socket_is_being_put_away(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+        bob.socket.lose()
+        # its end has not been heard by the peer's task yet
+        assert room.peers[bob.id].connection is not None
+        room.peers[bob.id].notify("news", 1)
+        await trio.testing.wait_all_tasks_blocked()
+        await bob.connect()
+        assert bob.socket.notices() == [("roomBack", {}), ("news", 1)]

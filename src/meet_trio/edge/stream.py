@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 import trio
 
+from .progress import overhead, progress
+
 _LINGER = 1.0  # seconds that a client has to read its answer while it is still sending
 
 
@@ -80,6 +82,14 @@ class PeekedStream(trio.abc.Stream):
             self._torn = False
         if self._torn:
             raise trio.BrokenResourceError("the client has stopped reading")
+
+    @property
+    def overhead(self) -> int:
+        """For the ledger of ``socketio``, as ``progress``."""
+        return overhead(self._stream)
+
+    def progress(self) -> tuple[int, int] | None:
+        return progress(self._stream)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

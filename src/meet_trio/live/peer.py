@@ -11,8 +11,8 @@ the state it is in. A second socket of the same peer takes the place of the firs
 without a word to the others.
 
 What the server says to a peer goes into its socket's bounded outbox and never waits. While no
-socket is there, notices are kept (up to ``max_backlog``) and handed over when it is back. Requests
-to a client are repeated until answered.
+socket is there, notices are kept (up to ``max_backlog``) and handed over when it is back; so are
+those that a lost socket did not get through. Requests to a client are repeated until answered.
 
 The room's pure state decides what is allowed and who is told; this file and ``handlers`` make it
 happen.
@@ -159,8 +159,9 @@ class LivePeer:
 
     def tell(self, notification: "Notification") -> None:
         """Send a notification, or keep it for when the client is back. Never waits."""
-        if self.connection is not None:
-            self.connection.socket.emit_encoded(notification.encoded)
+        connection = self.connection
+        if connection is not None and connection.socket.connected:
+            connection.socket.emit_encoded(notification.encoded)
         elif len(self._backlog) < self.settings.max_backlog:
             self._backlog.append(notification)
         else:
@@ -261,21 +262,40 @@ class LivePeer:
                         self._set_connection(None)
                         if on_purpose:
                             return
+                        self._keep_unreceived(connection)
                         deadline = trio.current_time() + self.settings.reconnect_grace
                 continue
             return
 
     def _let_in(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
         if self.connection is not None:
+            self._keep_unreceived(self.connection)
             self.connection.scope.cancel()
         self._set_connection(connection)
         self.address = connection.socket.handshake.client
         if greeting == "roomReady":
             self.room.peer_connected(self)
-        self.notify(greeting, self.room.greeting(self) if greeting == "roomReady" else {})
-        while self._backlog:
-            self.tell(self._backlog.popleft())
+            self.notify(greeting, self.room.greeting(self))  # kept, if this socket is gone already
+        else:
+            connection.socket.emit_encoded(Notification(greeting, {}).encoded)
+        missed, self._backlog = self._backlog, deque()
+        for notification in missed:
+            self.tell(notification)
         self.nursery.start_soon(self._converse, connection)
+
+    def _keep_unreceived(self, connection: Connection) -> None:
+        """What was given to a socket that is lost, and did not get through, comes before what was
+        said since.
+        """
+        missed: list[Notification] = []
+        for name, args in connection.socket.unreceived():
+            message = args[0] if name == "notification" and args else None
+            if isinstance(message, dict) and message["method"] != "roomBack":
+                missed.append(Notification(message["method"], message["data"]))
+        self._backlog.extendleft(reversed(missed))
+        if len(self._backlog) > self.settings.max_backlog:
+            logger.info("peer %s: missed too much to come back", self.id)
+            self.leave()
 
     def _set_connection(self, connection: Connection | None) -> None:
         self.connection = connection

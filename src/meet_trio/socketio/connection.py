@@ -12,13 +12,13 @@ The tasks of a connection end by themselves once the session is closed; the hand
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import trio
 
 from .errors import Disconnected, Reason
-from .packet import Packet
+from .packet import Packet, PacketType
 from .session import Session, State
 from .settings import Handshake, Settings
 
@@ -40,6 +40,8 @@ class Connection:
         self.session = Session(
             sid, handshake.eio, settings, websocket=websocket, now=trio.current_time()
         )
+        # messages handed to the websocket that the client cannot have got
+        self.unreceived_by_carrier: Callable[[], list[str | bytes]] = list
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
         self._queue_in, self._queue_out = trio.open_memory_channel[str | bytes](_QUEUE)
@@ -64,6 +66,16 @@ class Connection:
         for message in messages:
             self.session.send(message)
         self.changed()
+
+    def unreceived(self) -> list[str | bytes]:
+        """Messages that the client cannot have got, oldest first: those that were never sent and,
+        over a websocket whose stream can tell, those that were not acknowledged.
+        """
+        waiting = self.session.untaken
+        return [
+            *self.unreceived_by_carrier(),
+            *(packet.data for packet in waiting if packet.type is PacketType.MESSAGE),
+        ]
 
     async def close(self, reason: Reason = Reason.SERVER) -> None:
         """Send what waits, say goodbye, and return when the connection has ended: within

@@ -5,11 +5,13 @@ client sends ``2probe``, is answered ``3probe``, waits for its poll to return, a
 then on the websocket carries everything.
 """
 
+from functools import partial
+
 import trio
 
 from .connection import Connection
 from .errors import ProtocolError, Reason
-from .packet import Packet, decode_frame_untrusted, encode_frame
+from .packet import Packet, PacketType, decode_frame_untrusted, encode_frame
 from .session import State
 from .websocket import WebSocket, WebSocketGone
 
@@ -18,6 +20,7 @@ async def carry(connection: Connection, websocket: WebSocket) -> None:
     """Carry packets over an accepted websocket until the session is closed or the websocket gone;
     in the end both are true, unless cancelled.
     """
+    connection.unreceived_by_carrier = partial(_unreceived, connection, websocket)
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
@@ -92,6 +95,11 @@ async def _write(connection: Connection, websocket: WebSocket) -> None:
             await websocket.close()
             return
         await connection.wait_for_change()
+
+
+def _unreceived(connection: Connection, websocket: WebSocket) -> list[str | bytes]:
+    packets = [_decode(connection, frame) for frame in websocket.unreceived()]
+    return [packet.data for packet in packets if packet.type is PacketType.MESSAGE]
 
 
 def _decode(connection: Connection, frame: str | bytes) -> Packet:

@@ -83,6 +83,7 @@ class Session:
         self._on_polling = not websocket
         self._probed = False  # in CLOSING, too
         self._outbox: deque[Packet] = deque()
+        self._dropped: tuple[Packet, ...] = ()
         self._outbox_bytes = 0
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
         self._dead_at = self._silence_ends(now) if revision == 3 else math.inf
@@ -176,6 +177,11 @@ class Session:
         return packets
 
     @property
+    def untaken(self) -> tuple[Packet, ...]:
+        """What ``take`` has not returned; of a session that has failed, what it never will."""
+        return (*self._dropped, *self._outbox)
+
+    @property
     def has_packets(self) -> bool:
         """``take`` would return something."""
         return bool(
@@ -227,7 +233,9 @@ class Session:
     def fail(self, reason: Reason) -> None:
         """Closed, as of now."""
         self.reason = self.reason or reason
-        self._outbox.clear()
+        if self._outbox:
+            self._dropped = tuple(self._outbox)
+            self._outbox.clear()
         self._change(Input.FAIL)
 
     def _silence_ends(self, now: float) -> float:

@@ -5,6 +5,7 @@ Events wait in a bounded inbox for ``receive``. All that came before the end is 
 ``Disconnected`` is raised, except after ``disconnect``, which drops it.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable
 
@@ -150,6 +151,21 @@ class Socket:
         if self._end is not None:
             raise Disconnected(self._end)
         raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
+
+    def unreceived(self) -> list[tuple[str, list[Json]]]:
+        """Events (name and arguments) that were sent without asking for an acknowledgement and that
+        the client cannot have got, oldest first; binary ones are left out.
+
+        What is not among them may be lost all the same: a client's machine has got more than its
+        program. What is may have arrived with its acknowledgement lost.
+        """
+        beginning = "2[" if self.namespace == "/" else f"2{self.namespace},["
+        messages = [
+            json.loads(message[len(beginning) - 1 :])
+            for message in self._connection.unreceived()
+            if isinstance(message, str) and message.startswith(beginning)
+        ]
+        return [(name, args) for name, *args in messages]
 
     async def receive(self) -> Event:
         """The client's next event; for one task at a time. Raises Disconnected."""

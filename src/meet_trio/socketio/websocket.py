@@ -11,7 +11,8 @@ No extension is negotiated (no permessage-deflate). A message above the limit cl
 
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import cast
 
 import trio
@@ -23,6 +24,8 @@ from trio_websocket import (
 )
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
+
+from .ledger import Ledger
 
 logger = logging.getLogger("meet_trio.socketio.websocket")
 
@@ -38,19 +41,29 @@ class WebSocketGone(Exception):
 
 
 class BoundedStream(trio.abc.Stream):
-    """``stream``, with ``send_timeout`` seconds for each ``send_all``."""
+    """``stream``, with ``send_timeout`` seconds for each ``send_all``. ``ledger`` knows what became
+    of the messages.
+    """
 
     def __init__(self, stream: trio.abc.Stream, send_timeout: float) -> None:
+        self.ledger = Ledger(stream)
         self._stream = stream
         self._send_timeout = send_timeout
         self._torn = False
         self._one_at_a_time = trio.Lock()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.send_messages(data, ())
+
+    async def send_messages(
+        self, data: bytes | bytearray | memoryview, messages: Sequence[tuple[str | bytes, int]]
+    ) -> None:
+        """``send_all`` of what carries these messages, each with the offset of its end."""
         async with self._one_at_a_time:
             if self._torn:
                 raise trio.BrokenResourceError("an earlier send was given up")
             self._torn = True
+            self.ledger.write(len(data), messages)
             with trio.move_on_after(self._send_timeout):
                 await self._stream.send_all(data)
                 self._torn = False
@@ -146,13 +159,24 @@ class WebSocket:
         """Send in this order, in one write: most of what a message costs is the write. Raises
         WebSocketGone, also after ``send_timeout``.
         """
+        self._stream.ledger.waiting = messages
         # trio-websocket writes one message at a time; what it says itself may come in between
         if self._accepted().closed is not None:
             raise WebSocketGone(clean=False)
+        frames = [_frame(message) for message in messages]
+        ends = accumulate(len(frame) for frame in frames)
         try:
-            await self._stream.send_all(b"".join(map(_frame, messages)))
+            await self._stream.send_messages(
+                b"".join(frames), list(zip(messages, ends, strict=True))
+            )
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise WebSocketGone(clean=False) from None
+
+    def unreceived(self) -> list[str | bytes]:
+        """Messages that were sent and that the client cannot have got, see ``ledger``; of a
+        websocket that is closed, those at its end.
+        """
+        return self._stream.ledger.unreceived()
 
     async def close(self) -> None:
         """The closing handshake, within ``close_timeout``, then the end of the stream and of the
@@ -160,6 +184,7 @@ class WebSocket:
 
         Does all of that also when cancelled. Idempotent.
         """
+        self._stream.ledger.close()
         try:
             with trio.move_on_after(self._close_timeout, shield=True):
                 if self._connection is not None:

@@ -1,0 +1,40 @@
+"""How much of what was written to a TCP stream, TLS or not, has arrived, as the kernel knows it."""
+
+import fcntl
+import struct
+import sys
+import termios
+
+import trio
+
+
+def progress(stream: object) -> tuple[int, int] | None:
+    """Bytes on the wire since the connection was opened: how many the other side's TCP has
+    acknowledged, and how many were written. None if that cannot be told.
+    """
+    if isinstance(stream, trio.SSLStream):
+        stream = stream.transport_stream
+    if not isinstance(stream, trio.SocketStream):
+        return None
+    try:
+        while True:
+            acknowledged = _acknowledged(stream.socket)
+            waiting = fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4))
+            if acknowledged == _acknowledged(stream.socket):  # else some came in between
+                return acknowledged, acknowledged + int.from_bytes(waiting, sys.byteorder)
+    except (OSError, ValueError, struct.error):
+        return None  # closed already, or not TCP
+
+
+def overhead(stream: object) -> int:
+    """What TLS adds to each record of a write (RFC 8446 §5.2; RFC 5288 §3)."""
+    if not isinstance(stream, trio.SSLStream):
+        return 0
+    return 22 if stream.version() == "TLSv1.3" else 29
+
+
+def _acknowledged(socket: trio.socket.SocketType) -> int:
+    """``tcpi_bytes_acked`` (linux/tcp.h)."""
+    info = socket.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, 128)
+    count: int = struct.unpack_from("=Q", info, 120)[0]
+    return count

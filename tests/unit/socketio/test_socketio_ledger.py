@@ -1,0 +1,86 @@
+"""Which messages the other side of a stream cannot have got."""
+
+import attrs
+import pytest
+
+from meet_trio.socketio.ledger import Ledger
+
+
+@attrs.define
+class Wire:
+    """A stream that has sent a handshake of 100 bytes before."""
+
+    overhead: int = 0
+    acknowledged: int = 100
+    written: int = 100
+    tells: bool = True
+
+    def progress(self) -> tuple[int, int] | None:
+        return (self.acknowledged, self.written) if self.tells else None
+
+
+@pytest.mark.parametrize("overhead", [0, 22])
+def test_what_is_acknowledged_whole_has_been_received(overhead: int) -> None:
+    wire = Wire(overhead)
+    ledger = Ledger(wire)
+    for message in ("a", "b", None, "c"):
+        ledger.write(10, [] if message is None else [(message, 10)])
+    size = 10 + overhead
+    for acknowledged, missing in (
+        (0, ["a", "b", "c"]),
+        (size - 1, ["a", "b", "c"]),
+        (size, ["b", "c"]),
+        (2 * size, ["c"]),
+        (4 * size - 1, ["c"]),
+    ):
+        wire.acknowledged = 100 + acknowledged
+        assert ledger.unreceived() == missing
+    ledger.waiting = ["d"]
+    assert ledger.unreceived() == ["c", "d"]
+    ledger.write(10, [])
+    assert ledger.waiting == ["d"]
+    ledger.write(10, [("d", 10)])
+    ledger.close()
+    wire.acknowledged += 1000
+    assert ledger.unreceived() == ["c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("overhead", "acknowledged", "missing"),
+    [
+        (0, 9_999, "abc"),
+        (0, 10_000, "bc"),
+        (0, 20_000, "c"),
+        (0, 30_000, ""),
+        # what is in one record with something that is missing cannot be read
+        (22, 16_405, "abc"),
+        (22, 16_406, "bc"),
+        (22, 30_043, "bc"),
+        (22, 30_044, ""),
+    ],
+)
+def test_several_in_one_write(overhead: int, acknowledged: int, missing: str) -> None:
+    wire = Wire(overhead)
+    ledger = Ledger(wire)
+    ledger.write(30_000, [("a", 10_000), ("b", 20_000), ("c", 30_000)])
+    wire.acknowledged = 100 + acknowledged
+    assert "".join(map(str, ledger.unreceived())) == missing
+
+
+def test_a_ledger_does_not_grow() -> None:
+    wire = Wire()
+    ledger = Ledger(wire)
+    for _ in range(1000):
+        ledger.write(10, [("x", 10)])
+        wire.acknowledged += 10
+        assert len(ledger._ends) <= 33
+    for _ in range(10_000):  # nobody acknowledges any more
+        ledger.write(10, [("x", 10)])
+    assert len(ledger.unreceived()) == 4096
+
+
+def test_of_what_cannot_tell_nothing_is_kept() -> None:
+    for stream in (object(), Wire(tells=False)):
+        ledger = Ledger(stream)
+        ledger.write(10, [("x", 10)])
+        assert ledger.unreceived() == []
