@@ -1,4 +1,4 @@
-/* The core in a storm: clients come and go, produce, consume, pause, lose, reorder, ask again, report, and send rubbish, in an order that
+/* Two linked cores in a storm: clients come and go, produce, consume, pause, lose, reorder, ask again, report, and send rubbish, in an order that
  * only the seed knows, while packets flow and Python is now and then too slow to read events. Sanitizers watch memory; the
  * far ends hold what must be true at any moment:
  *
@@ -10,6 +10,7 @@
  * Usage: churn SEED STEPS
  */
 #include "../../core.h"
+#include "../../link.h"
 #include "../../rtcp.h"
 #include "../../rtp.h"
 #include "../../stats.h"
@@ -19,7 +20,7 @@
 
 #include <openssl/crypto.h>
 
-enum { CLIENTS = 6, SSRCS = 64, IDS = 24, KEYING = 28 };
+enum { CORES = 2, CLIENTS = 8, SSRCS = 64, IDS = 24, KEYING = 28 };
 
 typedef struct {
   uint32_t ssrc;
@@ -28,6 +29,7 @@ typedef struct {
 
 typedef struct {
   bool alive, keyed, plain;
+  unsigned home; /* its core */
   uint32_t id;
   char password[24];
   mt_path path, rtcp_path; /* the same but for plain RTP */
@@ -41,16 +43,23 @@ typedef struct {
   uint32_t last_ssrc;
 } client;
 
-static mt_core *core;
+static mt_core *cores[CORES];
+static mt_bell *bells[CORES];
+static mt_links links[CORES];
 static int64_t now = 1000000;
 static uint64_t state;
 static client clients[CLIENTS];
 static uint32_t next_id = 1;
-static uint32_t producers[IDS], consumers[IDS];
+static struct {
+  uint32_t id;
+  unsigned home;
+  mt_producer_spec spec;
+} producers[IDS];
+static uint32_t consumers[IDS];
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static bool deaf; /* events are refused */
 static uint64_t media_out, events;
-static mt_stats last_stats;
+static mt_stats last_stats[CORES];
 
 static uint32_t dice(uint32_t sides) {
   state += UINT64_C(0x9e3779b97f4a7c15);
@@ -103,9 +112,8 @@ static void receive_rtcp(client *c, size_t len) {
 }
 
 static void send_out(void *context, const mt_path *to, size_t len) {
-  (void)context;
   client *c = client_at(to);
-  CHECK(c != NULL && c->alive);
+  CHECK(c != NULL && c->alive && context == &cores[c->home]);
   CHECK(len > 0 && len <= MT_DATAGRAM_MAX);
   if (!c || !mt_is_rtp_or_rtcp(out_buffer, len)) return;
   CHECK(c->keyed);
@@ -115,12 +123,11 @@ static void send_out(void *context, const mt_path *to, size_t len) {
 }
 
 static bool take_event(void *context, const mt_event *event) {
-  (void)context;
   if (deaf) return false;
   events++;
   if (event->type == MT_EVENT_STATS) {
     mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
-    last_stats = *stats;
+    last_stats[(mt_core **)context - cores] = *stats;
     mt_stats_free(stats);
   }
   return true;
@@ -130,7 +137,7 @@ static bool take_event(void *context, const mt_event *event) {
 
 static void command(mt_command_type type, uint32_t id, uint64_t number) {
   mt_command c = {.type = type, .id = id, .u.number = number};
-  mt_core_command(core, now, &c);
+  for (unsigned i = 0; i < CORES; i++) mt_core_command(cores[i], now, &c); /* not all of which know the id */
 }
 
 static void check(client *c) {
@@ -139,7 +146,7 @@ static void check(client *c) {
   snprintf(ufrag, sizeof ufrag, "u%u", c->id);
   for (unsigned i = 0; i < sizeof transaction; i++) transaction[i] = (uint8_t)dice(256);
   size_t n = write_check(m, ufrag, c->password, transaction, dice(2));
-  mt_core_datagram(core, now, &c->path, m, n);
+  mt_core_datagram(cores[c->home], now, &c->path, m, n);
 }
 
 static void send_media(client *c);
@@ -158,17 +165,17 @@ static void arrive_plainly(client *c, mt_command *cmd) {
   cmd->u.plain = (mt_plain_spec){.comedia = dice(2), .network_count = 1, .networks = {{.family = 4, .prefix = 24}}};
   memcpy(cmd->u.plain.networks[0].ip, near, sizeof near);
   bool comedia = cmd->u.plain.comedia;
-  mt_core_command(core, now, cmd);
+  mt_core_command(cores[c->home], now, cmd);
   if (!comedia || dice(2)) {
     mt_command connect = {.type = MT_CONNECT_PLAIN, .id = c->id};
     connect.u.remote.rtp = c->path;
     connect.u.remote.rtcp = c->rtcp_path;
-    mt_core_command(core, now, &connect);
+    mt_core_command(cores[c->home], now, &connect);
   }
   /* with comedia a stranger who came first would be taken for the client */
   uint8_t rr[] = {0x80, 201, 0, 1, 0, 0, 0, 1}, rtp[12] = {0x80, 96, 0, 1, [11] = 99};
-  mt_core_datagram(core, now, &c->path, rtp, sizeof rtp);
-  mt_core_datagram(core, now, &c->rtcp_path, rr, sizeof rr);
+  mt_core_datagram(cores[c->home], now, &c->path, rtp, sizeof rtp);
+  mt_core_datagram(cores[c->home], now, &c->rtcp_path, rr, sizeof rr);
 }
 
 /* The socket's number is right, the address is not. */
@@ -181,13 +188,13 @@ static void be_spoken_to_by_strangers(client *c) {
   mt_command elsewhere = {.type = MT_CONNECT_PLAIN, .id = c->id};
   elsewhere.u.remote.rtp = stranger.path;
   elsewhere.u.remote.rtcp = stranger.rtcp_path;
-  mt_core_command(core, now, &elsewhere);
+  mt_core_command(cores[c->home], now, &elsewhere);
 }
 
 static void arrive(client *c) {
   mt_command cmd = {.type = MT_ADD_TRANSPORT, .id = next_id++};
   mt_path path = {.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(c->path.port + CLIENTS), .ip = {10, 0, 0, 1}};
-  *c = (client){.alive = true, .id = cmd.id, .path = path, .rtcp_path = path};
+  *c = (client){.home = c->home, .alive = true, .id = cmd.id, .path = path, .rtcp_path = path};
   for (unsigned i = 0; i < 8; i++) c->sent[i] = dice(0x8000);
   if (dice(3) == 0) {
     arrive_plainly(c, &cmd);
@@ -198,7 +205,7 @@ static void arrive(client *c) {
   snprintf(c->password, sizeof c->password, "password%u", c->id);
   put_text(&cmd.u.ice.ufrag, ufrag);
   put_text(&cmd.u.ice.password, c->password);
-  mt_core_command(core, now, &cmd);
+  mt_core_command(cores[c->home], now, &cmd);
   check(c);
 }
 
@@ -211,7 +218,7 @@ static void take_keys(client *c) {
   }
   c->srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, cmd.u.srtp.rx, cmd.u.srtp.tx);
   c->keyed = true;
-  mt_core_command(core, now, &cmd);
+  mt_core_command(cores[c->home], now, &cmd);
 }
 
 static void leave(client *c) {
@@ -245,12 +252,15 @@ static void produce(client *c) {
   s->ext_ids[MT_EXT_TRANSPORT_CC] = 4;
   s->ext_ids[MT_EXT_AUDIO_LEVEL] = 5;
   s->nack = dice(4), s->pli = dice(4), s->fir = dice(2), s->transport_cc = dice(2), s->remb = dice(2);
-  mt_core_command(core, now, &cmd);
-  producers[dice(IDS)] = cmd.id;
+  mt_core_command(cores[c->home], now, &cmd);
+  uint32_t place = dice(IDS);
+  producers[place].id = cmd.id;
+  producers[place].home = c->home;
+  producers[place].spec = *s;
 }
 
-static void consume(client *c) {
-  mt_command cmd = {.type = MT_ADD_CONSUMER, .id = next_id++, .transport = c->id, .producer = producers[dice(IDS)]};
+static void consume(client *c, uint32_t producer) {
+  mt_command cmd = {.type = MT_ADD_CONSUMER, .id = next_id++, .transport = c->id, .producer = producer};
   mt_consumer_spec *s = &cmd.u.consumer_spec;
   s->ssrc = 100001 + 2 * dice(SSRCS / 4); /* few, so that they are used again */
   s->nack = dice(2);
@@ -264,7 +274,7 @@ static void consume(client *c) {
   s->ext_ids[MT_EXT_TRANSPORT_CC] = 23;
   s->pli = s->fir = true;
   s->paused = dice(4) == 0;
-  mt_core_command(core, now, &cmd);
+  mt_core_command(cores[c->home], now, &cmd);
   consumers[dice(IDS)] = cmd.id;
 }
 
@@ -300,7 +310,7 @@ static void send_media(client *c) {
   size_t len = mt_srtp_protect(c->srtp, index, p, header, 0, payload, n);
   if (!len) return;
   if (dice(200) == 0) p[dice((uint32_t)len)] ^= 1;
-  mt_core_datagram(core, now, &c->path, p, len);
+  mt_core_datagram(cores[c->home], now, &c->path, p, len);
 }
 
 static void send_rtcp(client *c) {
@@ -325,7 +335,33 @@ static void send_rtcp(client *c) {
     for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
   }
   n = n ? mt_srtcp_protect(c->srtp, c->srtcp_index++, p, n, sizeof p) : 0;
-  if (n) mt_core_datagram(core, now, &c->rtcp_path, p, n);
+  if (n) mt_core_datagram(cores[c->home], now, &c->rtcp_path, p, n);
+}
+
+static void give_link(unsigned to, mt_command_type type, uint32_t id, mt_link *link) {
+  mt_command cmd = {.type = type, .id = id, .u.link = mt_link_hold(link)};
+  mt_core_command(cores[to], now, &cmd);
+  mt_command_release(&cmd);
+}
+
+static void relay(void) {
+  uint32_t place = dice(IDS);
+  unsigned from = producers[place].home, to = 1 - from;
+  mt_command cmd = {.type = MT_ADD_MIRROR, .id = producers[place].id, .u.producer_spec = producers[place].spec};
+  mt_link *link = mt_links_get(&links[from], bells[from], bells[to], 16);
+  CHECK(link != NULL);
+  if (!link || !cmd.id) return;
+  if (dice(5)) mt_core_command(cores[to], now, &cmd);
+  give_link(to, MT_ADD_LINK, 0, link);
+  client *viewer = &clients[dice(CLIENTS)];
+  if (viewer->alive && viewer->home == to) consume(viewer, cmd.id);
+  give_link(from, dice(8) ? MT_RELAY_PRODUCER : MT_STOP_RELAYING, cmd.id, link);
+}
+
+static void cross(unsigned i) {
+  mt_core_look(cores[i]);
+  mt_core_cross(cores[i], now);
+  mt_core_tick(cores[i], now);
 }
 
 static void send_rubbish(client *c) {
@@ -333,7 +369,7 @@ static void send_rubbish(client *c) {
   size_t n = dice(sizeof p);
   for (size_t i = 0; i < n; i++) p[i] = (uint8_t)dice(256);
   bytes copy = bytes_copy(p, n);
-  mt_core_datagram(core, now, dice(2) ? &c->path : &c->rtcp_path, copy.p, n);
+  mt_core_datagram(cores[c->home], now, dice(2) ? &c->path : &c->rtcp_path, copy.p, n);
   free(copy.p);
 }
 
@@ -343,14 +379,15 @@ static void restart(client *c) {
   snprintf(ufrag, sizeof ufrag, "u%u", c->id); /* the same name again, so that checks go on */
   put_text(&cmd.u.ice.ufrag, ufrag);
   put_text(&cmd.u.ice.password, c->password);
-  mt_core_command(core, now, &cmd);
+  mt_core_command(cores[c->home], now, &cmd);
 }
 
 static void step(void) {
   client *c = &clients[dice(CLIENTS)];
   uint32_t what = dice(1000);
   now += dice(4000);
-  mt_core_tick(core, now);
+  for (unsigned i = 0; i < CORES; i++) mt_core_tick(cores[i], now);
+  if (dice(3) == 0) cross(dice(CORES));
   if (!c->alive) {
     if (dice(10) == 0) arrive(c);
     return;
@@ -362,13 +399,14 @@ static void step(void) {
   else if (what < 900 && c->plain) be_spoken_to_by_strangers(c);
   else if (what < 900) check(c);
   else if (what < 910) produce(c);
-  else if (what < 935) consume(c);
+  else if (what < 925) consume(c, producers[dice(IDS)].id);
+  else if (what < 935) relay();
   else if (what < 945) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(2));
   else if (what < 955) command(MT_SET_LAYER, consumers[dice(IDS)], dice(5));
   else if (what < 965) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
-  else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)], 0);
-  else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)], dice(2));
-  else if (what < 985) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)], 0);
+  else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)].id, 0);
+  else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)].id, dice(2));
+  else if (what < 985) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
   else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
   else if (what < 990) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
   else if (what < 992) leave(c);
@@ -380,7 +418,6 @@ static void step(void) {
 int main(int argc, char **argv) {
   state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   unsigned long steps = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
-  mt_sink sink = {NULL, reserve, send_out, take_event};
   mt_settings settings = {.history_packets = 64,
                           .history_ms = 1000,
                           .dtls_per_second = 50,
@@ -391,31 +428,50 @@ int main(int argc, char **argv) {
                           .nack_tries = 4,
                           .layer_silence_ms = 1500,
                           .seed = state};
-  core = mt_core_new(&settings, &sink);
+  for (unsigned i = 0; i < CORES; i++) {
+    mt_sink sink = {&cores[i], reserve, send_out, take_event};
+    cores[i] = mt_core_new(&settings, &sink);
+    bells[i] = mt_bell_new(-1);
+  }
   for (unsigned i = 0; i < CLIENTS; i++) {
     clients[i].path = (mt_path){.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(i + 1), .ip = {10, 0, 0, 1}};
+    clients[i].home = i % CORES;
     arrive(&clients[i]);
   }
   for (unsigned long i = 0; i < steps; i++) step();
   deaf = false;
   command(MT_REQUEST_STATS, 1, 0);
-  mt_core_tick(core, now + 1);
-  uint64_t resent = last_stats.counters.retransmissions;
+  now++;
+  for (unsigned i = 0; i < CORES; i++) mt_core_tick(cores[i], now);
+  uint64_t resent = 0, crossed = 0;
+  for (unsigned i = 0; i < CORES; i++) {
+    resent += last_stats[i].counters.retransmissions;
+    crossed += last_stats[i].counters.relay_packets_in;
+    CHECK(last_stats[i].counters.relay_packets_in <= last_stats[1 - i].counters.relay_packets_out);
+  }
   for (unsigned i = 0; i < CLIENTS; i++)
     if (clients[i].alive) leave(&clients[i]);
+  for (uint32_t id = 1; id < next_id; id++) command(MT_REMOVE_PRODUCER, id, 0); /* mirrors outlive their sources */
   for (unsigned i = 0; i < 3; i++) {
     command(MT_REQUEST_STATS, 1, 0);
-    mt_core_tick(core, now += 10000000);
+    now += 10000000;
+    for (unsigned k = 0; k < CORES; k++) cross(k);
   }
-  CHECK(last_stats.transport_count == 0 && last_stats.producer_count == 0 && last_stats.consumer_count == 0);
-  CHECK(last_stats.buffers_used == 0);
-  mt_core_free(core);
+  for (unsigned i = 0; i < CORES; i++) {
+    const mt_stats *last = &last_stats[i];
+    CHECK(last->transport_count + last->producer_count + last->mirror_count + last->consumer_count == 0);
+    CHECK(last->buffers_used == 0);
+    mt_core_free(cores[i]);
+    mt_bell_drop(bells[i]);
+    mt_links_free(&links[i]);
+  }
   if (steps >= 10000) { /* the storm was one */
     CHECK(media_out > steps / 100);
     CHECK(resent > 0);
+    CHECK(crossed > steps / 200);
     CHECK(events > steps / 1000);
   }
-  printf("%llu media packets out, %llu retransmissions, %llu events\n", (unsigned long long)media_out,
-         (unsigned long long)resent, (unsigned long long)events);
+  printf("%llu media packets out, %llu crossed, %llu retransmissions, %llu events\n", (unsigned long long)media_out,
+         (unsigned long long)crossed, (unsigned long long)resent, (unsigned long long)events);
   return check_result();
 }
