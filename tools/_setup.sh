@@ -62,13 +62,14 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 
 # chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests; coturn: a
-# relay between browsers and server
+# relay between browsers and server; nginx: a proxy in front of it
 test_packages() {
   command -v chromium >/dev/null || echo chromium
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
   PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || echo iproute2
   command -v ping >/dev/null || echo iputils-ping
   PATH=$PATH:/usr/sbin:/sbin command -v turnserver >/dev/null || echo coturn
+  PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null || echo nginx-light
 }
 
 install_packages() {

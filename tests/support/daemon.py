@@ -90,3 +90,10 @@ def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> 
         process.stdout.close()
         pytest.fail("the daemon did not start:\n" + "".join(log))
     return Daemon(process, urls[0], log, reader)
+
+
+def token_of(daemon: Daemon) -> str:
+    """Of its API, as it says at its start."""
+    match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
+    assert match is not None
+    return match.group(1)

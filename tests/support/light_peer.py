@@ -180,9 +180,10 @@ async def open_light_peer(
     url = urlsplit(token_url)
     assert url.hostname is not None
     stream = await trio.open_tcp_stream(url.hostname, port or url.port or 80)
-    async with stream, trio.open_nursery() as nursery:
+    async with stream:
         peer = LightPeer(stream)
         await peer.handshake(f"{path}?{url.query}&EIO=4&transport=websocket", headers or {})
-        nursery.start_soon(peer.run)
-        yield peer
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.run)
+            yield peer
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,185 @@
+"""Limits never hurt honest people: as many as may come at once, from one address, straight or
+through a proxy, with all settings at their defaults.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from support.api import ApiError, MeetApi
+from support.daemon import STOP_DEADLINE, Daemon, start_daemon, token_of
+from support.light_peer import LightPeer, Refused, open_light_peer
+from support.nginx import open_nginx
+from support.rtp_parameters import receive_capabilities
+
+from meet_trio.ortc import router_capabilities
+from meet_trio.room import Role
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+CAPABILITIES = receive_capabilities(router_capabilities().to_json())
+PATIENCE = 60  # seconds, for what has no promise
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    running = start_daemon()
+    yield running
+    stop(running)
+
+
+def stop(daemon: Daemon) -> None:
+    code, seconds = daemon.stop(deadline=10)
+    log = "".join(daemon.log)
+    assert code == 0, log[-5000:]
+    assert seconds < STOP_DEADLINE + 3  # a thousand sockets on a machine that has much else to do
+    for word in ("Traceback", "WARNING", "ERROR", "too many"):
+        assert word not in log, log[-5000:]
+
+
+@attrs.define
+class Crowd:
+    """Those who are in, all in one process; media they know of, and send none."""
+
+    nursery: trio.Nursery
+    port: int | None
+    headers: dict[str, str]
+    peers: list[LightPeer] = attrs.field(factory=list)
+    stay: trio.Event = attrs.field(factory=trio.Event)
+
+    async def come(self, urls: list[str]) -> None:
+        """All at once; returns when each has joined and has both of its transports."""
+        wanted = len(self.peers) + len(urls)
+        for index, url in enumerate(urls):
+            self.nursery.start_soon(self._live, url, f"Guest {index}")
+        while len(self.peers) < wanted:
+            await trio.sleep(0.02)
+
+    async def _live(self, url: str, name: str) -> None:
+        async with open_light_peer(url, port=self.port, headers=self.headers) as peer:
+            await peer.request("getRouterRtpCapabilities")
+            await peer.request("join", {"nickname": name, "rtpCapabilities": CAPABILITIES})
+            for producing in (True, False):
+                kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
+                await peer.request("createWebRtcTransport", kind)
+            self.peers.append(peer)
+            await self.stay.wait()
+
+    async def all_told(self, method: str, count: int) -> None:
+        """Until each of them has had so many notices, whoever came in between."""
+        while any(peer.notices[method] < count for peer in self.peers):
+            await trio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def crowd(
+    port: int | None = None, headers: dict[str, str] | None = None
+) -> AsyncIterator[Crowd]:
+    async with trio.open_nursery() as nursery:
+        yield Crowd(nursery, port, headers or {})
+        nursery.cancel_scope.cancel()
+
+
+async def invite(api: MeetApi, count: int) -> list[str]:
+    """That many tokens for one new room."""
+    room_id = await api.create_room()
+    return [await api.create_peer(room_id, PARTICIPANT) for _ in range(count)]
+
+
+async def check_rooms(api: MeetApi, sizes: list[int]) -> None:
+    stats = await api.call("GET", "/stats")
+    assert [len(peers) for peers in stats.values()] == sizes
+    assert all(len(p["transports"]) == 2 for peers in stats.values() for p in peers.values())
+
+
+async def test_two_hundred_of_one_address_join_within_ten_seconds(daemon: Daemon) -> None:
+    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    async with crowd() as people:
+        with trio.fail_after(PATIENCE):
+            urls = await invite(api, 200)
+        with trio.fail_after(10):
+            await people.come(urls)
+        with trio.fail_after(PATIENCE):
+            await check_rooms(api, [200])
+            # everybody is heard by all
+            await people.peers[0].request("chatMessage", {"message": "hello"})
+            await people.all_told("chatMessage", 1)
+
+
+async def test_through_a_proxy_that_keeps_its_connections(tmp_path: Path) -> None:
+    """The page, the API and two hundred websockets, which go over connections that have carried
+    requests.
+    """
+    daemon = start_daemon("--http-trusted-proxies", "127.0.0.1")
+    try:
+        with open_nginx(daemon.port, tmp_path) as port:
+            api = MeetApi("127.0.0.1", port, token_of(daemon))
+            async with crowd(port) as people:
+                with trio.fail_after(PATIENCE):
+                    page = await api.fetch("GET", "/", {})
+                    assert b"<html" in page
+                    urls = await invite(api, 200)
+                with trio.fail_after(10):
+                    await people.come(urls)
+                with trio.fail_after(PATIENCE):
+                    await check_rooms(api, [200])
+                    assert (await api.call("GET", "/health"))["success"] is True
+    finally:
+        stop(daemon)
+
+
+async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
+    """One that asks too often is refused by its own address, the proxy's others are not."""
+    daemon = start_daemon(
+        "--http-trusted-proxies", "127.0.0.1", "--http-request-burst", "5",
+        "--http-requests-per-second", "0.1",
+    )  # fmt: skip
+    try:
+        with open_nginx(daemon.port, tmp_path) as port, trio.fail_after(PATIENCE):
+            api = MeetApi("127.0.0.1", port, token_of(daemon))
+            straight = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+            # nginx appends 127.0.0.1, which is trusted, to what it is told
+            bad, good = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
+            for _ in range(5):
+                assert await api.fetch("GET", "/ping", bad) == b"PONG"
+            with pytest.raises(ApiError) as refused:
+                await api.fetch("GET", "/ping", bad)
+            assert refused.value.status == 429
+            assert json.loads(refused.value.body) == {"error": "too many requests"}
+            [url] = await invite(api, 1)
+            with pytest.raises(Refused) as told:
+                async with open_light_peer(url[:-1], port=port, headers=bad):
+                    pass
+            assert told.value.status == 429
+            # others, and who has the right token
+            assert await api.fetch("GET", "/ping", good) == b"PONG"
+            assert await straight.fetch("GET", "/ping", {}) == b"PONG"
+            async with crowd(port, bad) as people:
+                await people.come([url])
+            assert await api.create_room()
+    finally:
+        daemon.stop()
+
+
+async def test_a_room_of_five_hundred(daemon: Daemon) -> None:
+    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    async with crowd() as people:
+        with trio.fail_after(PATIENCE):
+            await people.come(await invite(api, 500))
+            await check_rooms(api, [500])
+            await people.peers[0].request("raisedHand", {"raisedHand": True})
+            await people.all_told("changeRaisedHand", 1)
+
+
+async def test_a_thousand_in_all(daemon: Daemon) -> None:
+    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    async with crowd() as people:
+        with trio.fail_after(PATIENCE):
+            urls = [url for _ in range(20) for url in await invite(api, 50)]
+            await people.come(urls)
+            await check_rooms(api, [50] * 20)
+            for peer in people.peers:
+                await peer.request("ping")
