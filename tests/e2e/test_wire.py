@@ -167,3 +167,44 @@ async def test_a_request_before_room_ready_is_answered_after_it() -> None:
                 assert (await socket.get_message())[:2] == "40"
                 await room_ready(socket, query)
                 assert await socket.get_message() == "430[null]"
+
+
+async def test_compression_is_not_agreed_upon() -> None:
+    with trio.fail_after(10):
+        async with open_server() as server:
+            tcp = await trio.open_tcp_stream("127.0.0.1", server.running.port)
+            async with tcp:
+                await tcp.send_all(
+                    f"GET {SIGNALING_PATH}?{await token_query(server)}&EIO=4&transport=websocket "
+                    "HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+                    "".encode()
+                )
+                answer = b""
+                while b"\r\n\r\n" not in answer:
+                    answer += await tcp.receive_some()
+                head = answer.partition(b"\r\n\r\n")[0].lower()
+                assert head.startswith(b"http/1.1 101")
+                assert b"s3pplmbitxaq9kygzzhzrbk+xoo=" in head  # RFC 6455 §1.3
+                assert b"sec-websocket-extensions" not in head
+
+
+async def test_a_message_that_is_too_long_is_1009() -> None:
+    with trio.fail_after(10):
+        async with open_server() as server:
+            query = await token_query(server)
+            async with open_socket(server, f"{query}&EIO=4") as socket:
+                await socket.get_message()
+                await socket.send_message("40")
+                await socket.get_message()
+                await room_ready(socket, query)
+                longest = '420["request",{"method":"ping","data":"' + '"}]'
+                padding = "x" * (1_000_000 - len(longest))
+                await socket.send_message(longest.replace('"data":"', '"data":"' + padding))
+                assert await socket.get_message() == "430[null]"
+                await socket.send_message("4" * 1_000_001)
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.get_message()
+                assert closed.value.reason is not None
+                assert closed.value.reason.code == 1009

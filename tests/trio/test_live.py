@@ -5,6 +5,7 @@ import pytest
 import trio
 import trio.testing
 from support.live_scenes import join, open_world, pair, produce, transport
+from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
 
 from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged, ProducerScore
@@ -302,6 +303,35 @@ async def test_advice_of_the_engine_reaches_the_viewer(autojump_clock: MockClock
         world.hear(LayerChanged(consumer.number, 0))
         await trio.testing.wait_all_tasks_blocked()
         assert bob.socket.notices("consumerLayersChanged") == []
+
+
+async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        bob.socket.answer_calls = None  # it does not know the consumer yet
+        parameters = video_parameters(mid="1", encodings=simulcast_encodings(2), cname="c")
+        answer = await ada.socket.ask(
+            "produce",
+            transportId=await transport(ada.socket, consuming=False),
+            kind="video",
+            rtpParameters=parameters,
+            appData={"source": "webcam"},
+        )
+        assert answer[0] is None
+        (consumer,) = room.consumers.values()
+        world.hear(LayerChanged(consumer.number, 0))
+        await trio.testing.wait_all_tasks_blocked()
+        assert bob.socket.notices("consumerLayersChanged") == []
+        bob.socket.lose()
+        await bob.connect()
+        for spatial in (1, None):
+            world.hear(LayerChanged(consumer.number, spatial))
+        await trio.testing.wait_all_tasks_blocked()
+        about = {"consumerId": consumer.state.id}
+        assert bob.socket.notices("consumerLayersChanged") == [
+            {**about, "layers": {"spatialLayer": 1, "temporalLayer": 0}},
+            about,  # nothing is being sent
+        ]
 
 
 async def test_limits(autojump_clock: MockClock) -> None:

@@ -1,6 +1,7 @@
 """Settings: sources and their order, defaults that depend on others, what is refused and how."""
 
 import ast
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -81,6 +82,28 @@ def test_variables_of_the_original(tmp_path: Path) -> None:
     assert settings.process.debug == "kolabmeet-server*"
     assert not settings.demo.enabled
     assert not settings.page
+
+
+def test_what_was_fixed_in_the_original_is_the_default() -> None:
+    settings = loaded()
+    http, signaling, rooms, media = (
+        settings.http,
+        settings.signaling,
+        settings.rooms,
+        settings.media,
+    )
+    assert (http.host, http.port, http.path_prefix) == ("0.0.0.0", 12443, "/meetmedia")
+    assert http.max_body_bytes == 5 * 1024 * 1024
+    assert (signaling.ping_interval, signaling.ping_timeout) == (25, 20)
+    assert signaling.max_payload == 1_000_000
+    assert (signaling.request_timeout, signaling.request_tries) == (20, 3)
+    assert signaling.reconnect_grace == 10
+    assert (rooms.empty_timeout, rooms.spread_size) == (10, 16)
+    assert (media.port, media.plain_ports) == (44444, (40000, 49999))
+    assert (media.initial_outgoing_bitrate, media.max_incoming_bitrate) == (1_000_000, 1_500_000)
+    assert media.workers == len(os.sched_getaffinity(0))
+    assert settings.turn.credential_lifetime == 24 * 3600
+    assert settings.webhook.timeout == 5
 
 
 def test_none_and_empty_mean_without() -> None:
