@@ -62,7 +62,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 
 # chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests; coturn: a
-# relay between browsers and server; nginx: a proxy in front of it
+# relay between browsers and server; nginx: a proxy in front of it; ffmpeg, GStreamer: plain RTP
 test_packages() {
   command -v chromium >/dev/null || echo chromium
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
@@ -70,6 +70,11 @@ test_packages() {
   command -v ping >/dev/null || echo iputils-ping
   PATH=$PATH:/usr/sbin:/sbin command -v turnserver >/dev/null || echo coturn
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null || echo nginx-light
+  command -v ffmpeg >/dev/null || echo ffmpeg
+  command -v gst-launch-1.0 >/dev/null || echo gstreamer1.0-tools
+  # the elements in use: opusenc of one, vp8enc and rtpbin of the other
+  [[ -n $(find /usr/lib* -name libgstopus.so -print -quit) ]] || echo gstreamer1.0-plugins-base
+  [[ -n $(find /usr/lib* -name libgstvpx.so -print -quit) ]] || echo gstreamer1.0-plugins-good
 }
 
 install_packages() {

@@ -27,6 +27,7 @@ import pytest
 import trio
 from support.api import ApiError
 from support.participant import Participant, open_participant
+from support.plain_peer import open_plain_peer
 from support.rtp_parameters import receive_capabilities
 from support.server import LocalServer, open_server, quick_settings
 from support.signaling import RequestFailed, Signaling, open_signaling
@@ -210,20 +211,49 @@ async def test_two_dozen_join_one_room_of_two_engines() -> None:
 
 
 async def test_media_is_not_sent_to_where_a_peer_points() -> None:
-    with trio.fail_after(20), socket.socket(type=socket.SOCK_DGRAM) as victim:
-        victim.bind(("127.0.0.1", 0))
-        victim.setblocking(False)
-        async with open_server() as server:
+    """A stranger's address is refused, and forging one brings it nothing: what comes from there is
+    not heard, and nothing goes there.
+    """
+    allowed, stranger = "127.0.0.1", "127.0.0.2"
+    settings = quick_settings(plain_allowed=(f"{allowed}/32",))
+    with trio.fail_after(30), contextlib.ExitStack() as stack:
+        victims = []
+        for ip in (stranger, stranger, allowed):
+            victim = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            victim.bind((ip, 0))
+            victim.setblocking(False)
+            victims.append(victim)
+        async with open_server(settings) as server:
             room_id = await server.api.create_room()
-            async with meeting(server, room_id) as (ada, _):
-                assert ada.receive is not None
-                address = {"ip": "127.0.0.1", "port": victim.getsockname()[1]}
-                for transport_id in (ada.receive.transport.remote.id, "made-up"):
-                    for extra in ({}, {"rtcpPort": address["port"]}):
-                        request = {"transportId": transport_id, **address, **extra}
+            async with (
+                meeting(server, room_id) as (ada, _),
+                open_plain_peer(await server.api.create_peer(room_id, PARTICIPANT)) as eve,
+            ):
+                outlet = await eve.create(producing=False)
+                inlet = await eve.create(producing=True)
+                await eve.join("Eve", "audio", "video")
+                await eve.produce(inlet, "audio")
+                for ip in (stranger, "192.0.2.1", "::1", "224.0.0.1", "0.0.0.0"):
+                    for end in (outlet, inlet):
                         with pytest.raises(RequestFailed, match="connectPlainTransport failed"):
-                            await ada.request("connectPlainTransport", request)
+                            await eve.connect(end, victims[0].getsockname()[1], ip=ip)
+                # a packet of media and a report, as if the victims had sent them
+                media, report = b"\x80\x6f" + bytes(40), b"\x81\xc9\0\x07" + bytes(28)
+                for victim in victims[:2]:
+                    for end in (outlet, inlet):
+                        for port in (end.port, end.rtcp_port):
+                            victim.sendto(media, (end.ip, port))
+                            victim.sendto(report, (end.ip, port))
+                # nor does a packet open the way for media where the client is to be told
+                victims[2].sendto(media, (outlet.ip, outlet.port))
+                for kind in ("audio", "video"):
+                    await eve.wait_consumer(kind)
                 consumer = await ada.wait_consumer(kind="video")
                 await ada.wait_frames(consumer, 5)
-            with pytest.raises(BlockingIOError):
-                victim.recv(2000)
+                engine = (await server.running.hosts[0].stats())["engine"]
+                assert isinstance(engine, dict)
+                assert engine["dropped_plain_not_allowed"] == 16
+                assert engine["dropped_plain_stranger"] == 1
+            for victim in victims:
+                with pytest.raises(BlockingIOError):
+                    victim.recv(2000)

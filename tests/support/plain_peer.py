@@ -75,7 +75,6 @@ class PlainPeer:
         """``kinds`` of media to get; opus and VP8 as they are, without RTX, extensions, feedback
         but for key frames.
         """
-        await self.signaling.wait_notice("roomReady")
         router = await self.request("getRouterRtpCapabilities")
         codecs = [
             {**codec, "rtcpFeedback": [f for f in codec["rtcpFeedback"] if f["parameter"] == "pli"]}
@@ -132,6 +131,7 @@ async def open_plain_peer(token_url: str) -> AsyncIterator[PlainPeer]:
     async with open_signaling(token_url) as signaling, trio.open_nursery() as nursery:
         peer = PlainPeer(signaling)
         nursery.start_soon(signaling.run)
+        await signaling.wait_notice("roomReady")
         yield peer
         nursery.cancel_scope.cancel()
 

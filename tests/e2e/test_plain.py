@@ -1,0 +1,258 @@
+"""Plain RTP with real programs: ffmpeg and GStreamer send into a meeting and record one, people
+and browsers see and hear them.
+"""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from support.daemon import Daemon
+from support.pages import Join
+from support.participant import open_participant
+from support.plain_peer import PlainPeer, free_pair, open_plain_peer, run_program, wait_bound
+from support.programs import (
+    FRAME_RATE,
+    VIDEO_SSRC,
+    Vp8File,
+    count_frames,
+    ffmpeg_records,
+    ffmpeg_sends,
+    gstreamer_records,
+    gstreamer_sends,
+)
+from support.server import LocalServer, open_server, quick_settings
+
+from meet_trio.room import Role
+from meet_trio.wire.rtp import RtpPacket
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+SENDERS = {"ffmpeg": ffmpeg_sends, "gstreamer": gstreamer_sends}
+RECORDED_BYTES = 200_000  # seconds of a camera, whatever its layer
+RECORDERS = {"ffmpeg": ffmpeg_records, "gstreamer": gstreamer_records}
+
+
+@contextlib.asynccontextmanager
+async def sending(token_url: str, program: str) -> AsyncIterator[PlainPeer]:
+    """A peer whose sound and picture come from a program. The sound has no SSRC announced."""
+    async with open_plain_peer(token_url) as peer:
+        await peer.join(program)
+        audio, video = await peer.create(producing=True), await peer.create(producing=True)
+        await peer.produce(audio, "audio")
+        await peer.produce(video, "video", ssrc=VIDEO_SSRC)
+        async with run_program(*SENDERS[program](audio, video)):
+            yield peer
+
+
+@contextlib.asynccontextmanager
+async def recording(
+    token_url: str, program: str, kind: str, file: Path
+) -> AsyncIterator[dict[str, Any]]:
+    """A peer whose media of one kind goes to a program, which writes it to ``file``."""
+    async with open_plain_peer(token_url) as peer:
+        end = await peer.create(producing=False)
+        await peer.join(program, kind)
+        consumer = await peer.wait_consumer(kind)
+        port = free_pair()
+        async with run_program(*RECORDERS[program](consumer, port, file)):
+            await wait_bound(port)
+            await peer.connect(end, port)
+            yield consumer
+
+
+async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    with trio.fail_after(seconds):
+        while not condition():
+            await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize("program", SENDERS)
+async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) -> None:
+    """Frame for frame, and with a clock: sender reports come through."""
+    with trio.fail_after(60):
+        async with open_server() as server:
+            room = await server.api.create_room()
+            async with (
+                open_participant(await server.api.create_peer(room, PARTICIPANT)) as ada,
+                sending(await server.api.create_peer(room, PARTICIPANT), program),
+            ):
+                await ada.join("Ada")
+                await ada.connect()
+                picture, sound = [await ada.wait_consumer(kind=k) for k in ("video", "audio")]
+                file = Vp8File(tmp_path / "seen.ivf")
+                heard: list[RtpPacket] = []
+                picture.stream.on_packet, sound.stream.on_packet = file.take, heard.append
+                await until(lambda: file.frames >= 3 * FRAME_RATE)
+                await until(lambda: sound.stream._last_report and picture.stream._last_report)
+                figures = await _figures(server)
+            file.close()
+            assert count_frames(file.path, "video") == file.frames
+            numbers = [p.sequence_number for p in heard]
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert len(numbers) > 80  # 50 a second
+            assert (picture.stream.lost, sound.stream.lost) == (0, 0)
+            assert figures["dropped_plain_not_allowed"] == figures["dropped_plain_stranger"] == 0
+            assert figures["dropped_rtp_unknown_stream"] == 0
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+@pytest.mark.parametrize(("sender", "recorder"), [("gstreamer", "ffmpeg"), ("ffmpeg", "gstreamer")])
+async def test_a_program_records_what_another_sends(
+    sender: str, recorder: str, kind: str, tmp_path: Path
+) -> None:
+    with trio.fail_after(60):
+        async with open_server() as server:
+            room = await server.api.create_room()
+            file = tmp_path / "recorded.mkv"
+            # a frame of sound is a packet, one of the test picture up to three
+            packets, wanted = {"video": (135, 35), "audio": (150, 120)}[kind]
+            async with (
+                sending(await server.api.create_peer(room, PARTICIPANT), sender),
+                recording(
+                    await server.api.create_peer(room, PARTICIPANT), recorder, kind, file
+                ) as consumer,
+            ):
+                assert consumer["rtpParameters"]["headerExtensions"] == []
+                while await _sent_to_viewer(server) < packets:
+                    await trio.sleep(0.1)
+            frames = count_frames(file, kind)
+            print(f"{frames} frames recorded of {packets} packets")
+            assert frames >= wanted
+
+
+async def _figures(server: LocalServer) -> dict[str, Any]:
+    stats = await server.running.hosts[0].stats()
+    engine = stats["engine"]
+    assert isinstance(engine, dict)
+    return engine
+
+
+async def _sent_to_viewer(server: LocalServer) -> int:
+    """Packets of the one consumer."""
+    stats: dict[str, Any] = await server.running.hosts[0].stats()
+    (consumer,) = stats["consumers"].values()
+    return int(consumer["packetCount"])
+
+
+async def test_nothing_is_left_and_ports_are_free_again() -> None:
+    with trio.fail_after(60):
+        async with open_server(quick_settings(plain_ports=(30000, 30007))) as server:
+            before = await server.counts()
+            for _ in range(3):
+                room = await server.api.create_room()
+                async with (
+                    open_plain_peer(await server.api.create_peer(room, PARTICIPANT)) as ada,
+                    open_plain_peer(await server.api.create_peer(room, PARTICIPANT)) as bob,
+                ):
+                    await ada.join("Ada")
+                    await bob.join("Bob", "audio")
+                    ends = [await ada.create(producing=True) for _ in range(3)]
+                    ends.append(await bob.create(producing=False))
+                    assert {end.port for end in ends} == {30000, 30002, 30004, 30006}
+                    await ada.produce(ends[0], "audio", ssrc=1)
+                    await bob.wait_consumer("audio")
+                    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+                        sock.bind(("127.0.0.1", 0))
+                        sock.setblocking(False)
+                        await bob.connect(ends[3], sock.getsockname()[1])
+                        await _talk_until_heard(sock, ends[0].port)
+                assert await server.settled(before, 10) == before
+
+
+async def _talk_until_heard(sock: socket.socket, port: int) -> None:
+    """From the socket to the server, which sends it back there as another peer's media."""
+    number = 0
+    while True:
+        head = bytes([0x80, 111]) + number.to_bytes(2, "big") + bytes(4) + (1).to_bytes(4, "big")
+        sock.sendto(head + b"hello", ("127.0.0.1", port))
+        number += 1
+        await trio.sleep(0.02)
+        with contextlib.suppress(BlockingIOError):
+            assert sock.recv(2048).endswith(b"hello")
+            return
+
+
+# In a browser
+
+
+@contextlib.contextmanager
+def in_thread(scenario: Callable[[], Any]) -> Iterator[None]:
+    """``scenario``, an async context manager, beside a test that Playwright drives."""
+    ready, errors = threading.Event(), list[BaseException]()
+    handle: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            handle.append((trio.lowlevel.current_trio_token(), scope))
+            async with scenario():
+                ready.set()
+                await trio.sleep_forever()
+
+    def run() -> None:
+        try:
+            trio.run(main)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert ready.wait(30)
+        assert not errors, errors
+        yield
+    finally:
+        if thread.is_alive() and handle:
+            token, scope = handle[0]
+            with contextlib.suppress(trio.RunFinishedError):
+                trio.from_thread.run_sync(scope.cancel, trio_token=token)
+        thread.join()
+    assert not errors, errors
+
+
+def token_url(room: str) -> str:
+    """Of a new peer, for the URL of a room's page."""
+    base, room_id = room.rsplit("/room/", 1)
+    request = urllib.request.Request(f"{base}/demo/rooms/{room_id}/connection", method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["token"])
+
+
+@pytest.mark.parametrize("program", SENDERS)
+def test_a_browser_shows_what_a_program_sends(
+    daemon: Daemon, room: str, join: Join, program: str
+) -> None:
+    ada = join(room, "Ada", video="0")
+    with in_thread(lambda: sending(token_url(room), program)):
+        ada.wait_for_media(videos=1, audios=1, timeout=30)
+        ada.wait("meetTest.stats().then(all => all.some(s => s.framesDecoded > 30))")
+        stats = [s for s in ada.stats() if s["kind"] == "video"]
+        assert [(s["frameWidth"], s["packetsLost"]) for s in stats] == [(320, 0)]
+        ada.screenshot(f"plain-{program}")
+    ada.wait("meetTest.state().peers.length === 0")
+
+
+@pytest.mark.parametrize("program", RECORDERS)
+def test_a_program_records_a_browser(
+    daemon: Daemon, room: str, join: Join, program: str, tmp_path: Path
+) -> None:
+    """A camera's key frames come when they are asked for: when the recorder is connected."""
+    ada = join(room, "Ada")
+    ada.wait("meetTest.state().joined")
+    file = tmp_path / "browser.mkv"
+    with in_thread(lambda: recording(token_url(room), program, "video", file)):
+        deadline = time.monotonic() + 30
+        while not file.exists() or file.stat().st_size < RECORDED_BYTES:
+            assert time.monotonic() < deadline, "nothing is recorded"
+            ada.page.wait_for_timeout(50)
+    frames = count_frames(file, "video")
+    print(f"{program} recorded {frames} frames in {file.stat().st_size} bytes")
+    assert frames >= 10
