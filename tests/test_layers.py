@@ -15,8 +15,9 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "rates": set(),
+    "logs": {"rates"},
     "config": {"errors"},
-    "cli": {"", "app", "config", "errors"},
+    "cli": {"", "app", "config", "errors", "logs", "rates"},
     "app": {
         "",
         "config",

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
 from .errors import ConfigError
+from .logs import RepeatFilter
+from .rates import Rate
 
 if TYPE_CHECKING:
     from .app import Running
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
-    set_up_logging(settings.process.log_level, settings.process.debug)
+    set_up_logging(settings.process.log_level, settings.process.debug, settings.process.log_repeats)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
     return _serve(settings)
@@ -146,7 +148,7 @@ def _add_flag(group: argparse._ArgumentGroup, entry: Entry) -> None:
 # Logging
 
 
-def set_up_logging(level: str, debug: str | None) -> None:
+def set_up_logging(level: str, debug: str | None, repeats: int = 20) -> None:
     """Log to standard error: this package from ``level`` on, libraries from warnings on.
 
     ``debug`` are patterns as in the original's DEBUG variable, separated by commas or blanks; a
@@ -163,6 +165,9 @@ def set_up_logging(level: str, debug: str | None) -> None:
             or pattern.matches(record.name)
         )
     )
+    handler.addFilter(
+        RepeatFilter(Rate(per_second=1, burst=repeats))
+    )  # after the other: only what is to be shown is counted
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)

@@ -526,6 +526,14 @@ class ProcessSettings:
         default="info",
         metadata=about(kinds.one_of("debug", "info", "warning", "error"), "what is logged"),
     )
+    log_repeats: int = attrs.field(
+        default=20,
+        metadata=about(
+            whole(1, 1_000_000),
+            "lines of the log that say the same at once; more of them come at one per second, "
+            "with the number of those left out",
+        ),
+    )
     debug: str | None = attrs.field(
         default=None,
         metadata=about(
