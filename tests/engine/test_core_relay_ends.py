@@ -119,6 +119,8 @@ def test_the_end_of_either_engine(pair: Pair) -> None:
     assert len(bob.rtp) == before + 6
     pair.a.core.relay_producer(producer, third.core)  # nothing happens
     pair.a.core.close()
+    with pytest.raises(ValueError, match="closed"):
+        pair.a.core.tick()
     pair.b.core.now += 200_000
     assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None)]
     pair.b.core.cross()

@@ -616,6 +616,11 @@ cdef class Core(_Commands):
         self._core = NULL
         self._own_bell = NULL
 
+    cdef int _open(self) except -1:
+        if not self._core:
+            raise ValueError("the core is closed")
+        return 0
+
     def close(self):
         self._close()
 
@@ -629,6 +634,7 @@ cdef class Core(_Commands):
         return 0
 
     def cross(self):
+        self._open()
         mt_core_look(self._core)
         while mt_core_cross(self._core, self.now):
             pass
@@ -663,10 +669,12 @@ cdef class Core(_Commands):
             raise ValueError(f"data: {len(data)} bytes")
         _address(path, ip, port, "port")
         memcpy(copy, <const char *>data, len(data))
+        self._open()
         mt_core_datagram(self._core, self.now, path, copy, len(data))
         return 0
 
     def tick(self):
+        self._open()
         return mt_core_tick(self._core, self.now)
 
     def take_sent(self):

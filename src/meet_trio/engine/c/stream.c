@@ -190,13 +190,13 @@ static void came_back(mt_core *core, mt_stream *s, int64_t now) {
   mt_producer_choose_layers(core, s->producer, false, now);
 }
 
-/* Into the history, and on its way. */
-static bool keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, int64_t now) {
+/* Into the history, and on its way: to other engines first, which can work on it at the same time. */
+static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
   if (!was_arriving) came_back(core, s, now);
   if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
-  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return false;
+  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
+  mt_relay_packet(core, s, p, arrived);
   mt_producer_forward(core, s, p, now);
-  return true;
 }
 
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
@@ -222,8 +222,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return;
-  if (keep_and_forward(core, s, p, was_arriving, now))
-    mt_relay_packet(core, s, p, !recovered && payload_len);
+  keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
 }
 
 /* ---- mirrors ---- */
@@ -249,7 +248,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
-  keep_and_forward(core, s, p, was_arriving, now);
+  keep_and_forward(core, s, p, was_arriving, arrived, now);
 }
 
 /* RFC 3550 appendix A.3 */

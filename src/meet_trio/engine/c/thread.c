@@ -50,6 +50,7 @@ struct mt_engine {
   _Atomic bool stop;
   _Atomic bool told; /* event_fd is written and not yet reset */
   bool new_events;   /* the thread's own */
+  uint32_t unannounced; /* datagrams sent since other engines were woken */
 };
 
 static int64_t now_us(void) {
@@ -69,8 +70,14 @@ static const mt_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t 
 
 static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine *)context)->udp); }
 
+static void wake_others(mt_engine *e) {
+  e->unannounced = 0;
+  mt_core_ring(e->core);
+}
+
 static void sink_send(void *context, const mt_path *to, size_t len) {
   mt_engine *e = context;
+  if (++e->unannounced >= MT_UDP_BATCH) wake_others(e); /* this batch is a long one */
   if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->connection], to, len);
   if (to->kind == MT_PATH_TCP) mt_tcp_send(e->tcp, to, mt_udp_reserve(e->udp), len); /* the place stays free */
   const mt_socket *plain = plain_socket(e, to->kind, to->connection);
@@ -156,11 +163,11 @@ static bool apply_commands(mt_engine *e, int64_t now) {
   return true;
 }
 
-/* What the core has sent goes out, what it has crossed is announced. */
+/* What the core has sent goes out; first other engines are woken for what has crossed, so that they work at the same time. */
 static void flush(mt_engine *e) {
+  wake_others(e);
   mt_udp_flush(e->udp);
   mt_tcp_flush(e->tcp, now_us());
-  mt_core_ring(e->core);
 }
 
 static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t connection, const char **failure) {
