@@ -333,6 +333,27 @@ def test_a_sender_that_begins_anew_with_its_old_ssrc() -> None:
     assert len(bob.rtp) == 9 + 2000
 
 
+def test_a_sender_may_begin_anew_as_often_as_it_likes() -> None:
+    """Each time with another SSRC, as programs do; with SRTP a client has 256 in all."""
+    world = World()
+    alice = PlainClient.open(world, comedia=True)
+    bob = world.client()
+    world.consume(bob, world.produce(alice, audio(**NAMELESS)))
+    for i in range(600):
+        alice.send(packet(i, ssrc=10_000 + i))
+        world.run(1.6, step=0.2)
+        bob.check()
+    assert [p.payload for p in bob.rtp] == [b"sound %d" % i for i in range(600)]
+    assert world.counter("dropped_rtp_too_many_sources") == 0
+    # streams that run are not forgotten
+    alice.send(packet(1, ssrc=1))
+    for i in range(600):
+        alice.send(packet(1, ssrc=20_000 + i, payload_type=50))
+    alice.send(packet(2, ssrc=1))
+    assert bob.rtp[-1].payload == b"sound 2"
+    assert world.counter("dropped_rtp_duplicate") == 0
+
+
 # Life
 
 

@@ -286,6 +286,35 @@ def test_values_of_toml_keep_their_type(toml: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("none", ()),
+        ("10.0.0.0/8", ("10.0.0.0/8",)),
+        ("10.1.2.3, 2001:db8::/32", ("10.1.2.3/32", "2001:db8::/32")),
+        (",".join(f"10.0.0.{i}" for i in range(15)), tuple(f"10.0.0.{i}/32" for i in range(15))),
+    ],
+)
+def test_networks_of_plain_rtp(text: str, value: tuple[str, ...]) -> None:
+    given = {**TOKEN, "MEET_TRIO_MEDIA_PLAIN_ALLOWED": text}
+    assert loaded(given).media.plain_allowed == value
+    assert loaded().media.plain_allowed == ("127.0.0.0/8", "::1/128")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("10.0.0.1/8", "has host bits set"),
+        ("all", "'all' does not appear to be"),
+        ("10.0.0.0/33", "does not appear to be"),
+        (",".join(f"10.0.0.{i}" for i in range(16)), "at most 15 networks like"),
+    ],
+)
+def test_what_is_no_network_of_plain_rtp(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=f"^MEET_TRIO_MEDIA_PLAIN_ALLOWED: .*{says}"):
+        loaded({**TOKEN, "MEET_TRIO_MEDIA_PLAIN_ALLOWED": text})
+
+
+@pytest.mark.parametrize(
     ("host", "url"),
     [
         ("0.0.0.0", "http://127.0.0.1:7/"),

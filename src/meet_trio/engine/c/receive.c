@@ -19,8 +19,22 @@ mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
   return n ? MT_OF(n, mt_source, node) : NULL;
 }
 
+/* A source of no stream, which plain RTP may forget: no key depends on its replay window. */
+static bool forget_one(mt_transport *t) {
+  for (size_t i = 0; i <= t->sources.mask; i++) {
+    for (mt_node *n = t->sources.slots[i]; n; n = n->next) {
+      mt_source *s = MT_OF(n, mt_source, node);
+      if (s->stream) continue;
+      mt_table_remove(&t->sources, n);
+      free(s);
+      return true;
+    }
+  }
+  return false;
+}
+
 mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
-  if (t->sources.count >= MT_MAX_SOURCES) {
+  if (t->sources.count >= MT_MAX_SOURCES && !(t->plain && forget_one(t))) {
     core->counters.dropped_rtp_too_many_sources++;
     return NULL;
   }
