@@ -102,13 +102,21 @@ async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) 
             assert figures["dropped_rtp_unknown_stream"] == 0
 
 
-@pytest.mark.parametrize("kind", ["video", "audio"])
-@pytest.mark.parametrize(("sender", "recorder"), [("gstreamer", "ffmpeg"), ("ffmpeg", "gstreamer")])
+@pytest.mark.parametrize(
+    ("sender", "recorder", "kind", "engines"),
+    [
+        ("gstreamer", "ffmpeg", "video", 1),
+        ("gstreamer", "ffmpeg", "audio", 2),
+        ("ffmpeg", "gstreamer", "video", 2),
+        ("ffmpeg", "gstreamer", "audio", 1),
+    ],
+)
 async def test_a_program_records_what_another_sends(
-    sender: str, recorder: str, kind: str, tmp_path: Path
+    sender: str, recorder: str, kind: str, engines: int, tmp_path: Path
 ) -> None:
+    """On one engine, or each on one of its own."""
     with trio.fail_after(60):
-        async with open_server() as server:
+        async with open_server(quick_settings(workers=engines, spread_size=1)) as server:
             room = await server.api.create_room()
             file = tmp_path / "recorded.mkv"
             # a frame of sound is a packet, one of the test picture up to three
@@ -122,6 +130,8 @@ async def test_a_program_records_what_another_sends(
                 assert consumer["rtpParameters"]["headerExtensions"] == []
                 while await _sent_to_viewer(server) < packets:
                     await trio.sleep(0.1)
+                crossed = (await _figures(server))["relay_packets_out"]
+                assert bool(crossed) == (engines > 1)
             frames = count_frames(file, kind)
             print(f"{frames} frames recorded of {packets} packets")
             assert frames >= wanted
@@ -136,8 +146,8 @@ async def _figures(server: LocalServer) -> dict[str, Any]:
 
 async def _sent_to_viewer(server: LocalServer) -> int:
     """Packets of the one consumer."""
-    stats: dict[str, Any] = await server.running.hosts[0].stats()
-    (consumer,) = stats["consumers"].values()
+    stats: list[dict[str, Any]] = [await host.stats() for host in server.running.hosts]
+    (consumer,) = [c for figures in stats for c in figures["consumers"].values()]
     return int(consumer["packetCount"])
 
 
