@@ -104,10 +104,12 @@ def test_rubbish_tells_nothing() -> None:
     for data in rubbish:
         alice.send_raw(data, address=("127.0.0.9", 9))
         alice.send_raw(data, rtcp=True, address=("127.0.0.9", 9))
+    broken_report = b"\x80\xc8\xff\xff" + bytes(8)
+    alice.send_raw(broken_report, rtcp=True, address=("127.0.0.9", 9))
     # each by the other's socket
     alice.send_raw(build_rtp(packet(1)), rtcp=True, address=("127.0.0.9", 9))
     alice.send_raw(b"\x81\xc9\x00\x07" + bytes(28), address=("127.0.0.9", 9))
-    assert world.counter("dropped_unknown_kind") == 2 * len(rubbish) + 2
+    assert world.counter("dropped_unknown_kind") == 2 * len(rubbish) + 3
     assert not world.take_events(PlainConnected)
     alice.send(packet(1))
     assert world.take_events(PlainConnected) == [PlainConnected(alice.number, "127.0.0.1", 7000)]
@@ -240,6 +242,39 @@ def test_losses_and_key_frames_are_asked_for() -> None:
     assert carol.rtp[8] == got
 
 
+def test_who_is_connected_gets_a_key_frame_soon() -> None:
+    world = World()
+    alice = world.client()
+    carol = PlainClient.open(world)
+    world.consume(carol, world.produce(alice, video()))
+    alice.send(*Camera().frame(key=True))
+    world.run(1)
+    before = len(alice.rtcp_of(Pli))
+    carol.connect()
+    world.run(0.01)
+    assert len(alice.rtcp_of(Pli)) == before + 1
+
+
+def test_media_by_the_rtcp_socket_is_no_media() -> None:
+    world = World()
+    alice = PlainClient.open(world, comedia=True)
+    bob = world.client()
+    world.consume(bob, world.produce(alice, audio()))
+    alice.send(packet(1))
+    alice.send_rtcp(sender_report(2000, 1 << 32, 0))
+    alice.send_raw(build_rtp(packet(2)), rtcp=True)
+    assert len(bob.rtp) == 1
+    assert world.counter("dropped_unknown_kind") == 1
+
+
+def test_ports_are_checked() -> None:
+    world = World()
+    alice = PlainClient.open(world)
+    for ports in ((0, 1), (65536, 1), (1, 0), (1, 65536)):
+        with pytest.raises(ValueError, match="is no port"):
+            world.core.connect_plain_transport(alice.number, "127.0.0.1", *ports)
+
+
 def test_multiplexed_rtcp_is_taken() -> None:
     world = World()
     carol = PlainClient.open(world).connect()
@@ -289,6 +324,17 @@ def test_not_found_by_payload_type(others: list[Any]) -> None:
     assert world.counter("dropped_rtp_unknown_stream") == 1
 
 
+def test_payload_type_is_no_name_for_what_has_another() -> None:
+    """A MID that is another's says that it is not this one; a MID that never comes says nothing."""
+    world = World()
+    alice = PlainClient.open(world, comedia=True)
+    world.produce(alice, audio(encodings=(EncodingSpec(),)))
+    alice.send(packet(1, extensions={9: b"b0"}))
+    assert not world.take_events(StreamStarted)
+    alice.send(packet(2))
+    assert len(world.take_events(StreamStarted)) == 1
+
+
 def test_payload_type_is_no_name_with_webrtc() -> None:
     world = World()
     alice = world.client()
@@ -330,7 +376,27 @@ def test_a_sender_that_begins_anew_with_its_old_ssrc() -> None:
     # the network doubles packets: that is no beginning
     for i in range(2000):
         alice.send(packet(200 + i), packet(200 + i))
+    alice.send(packet(2198), packet(2199), packet(2198), packet(2199))
     assert len(bob.rtp) == 9 + 2000
+    # neither are two stragglers that do not follow each other
+    alice.send(packet(200), packet(190), packet(210))
+    assert len(bob.rtp) == 9 + 2000
+
+
+def test_with_srtp_nothing_begins_anew() -> None:
+    """Old packets that somebody sends again are old, even two in a row."""
+    world = World()
+    alice, bob = world.client(), world.client()
+    world.consume(bob, world.produce(alice, audio()))
+    old = [alice.protect(packet(i)) for i in range(3)]
+    for data in old:
+        alice.send_raw(data)
+    for i in range(3, 1500):
+        alice.send(packet(i))
+    for data in old:
+        alice.send_raw(data)
+    assert len(bob.rtp) == 1500
+    assert world.counter("dropped_rtp_replayed") == 3
 
 
 def test_a_sender_may_begin_anew_as_often_as_it_likes() -> None:

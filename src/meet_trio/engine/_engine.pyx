@@ -414,7 +414,9 @@ cdef class _Commands:
         memset(&c, 0, sizeof(c))
         c.type, c.id = MT_CONNECT_PLAIN, transport
         _address(&c.u.remote.rtp, ip, port, "port")
-        _address(&c.u.remote.rtcp, ip, rtcp_port, "rtcp_port")
+        if not 1 <= rtcp_port <= 65535:
+            raise ValueError(f"rtcp_port: {rtcp_port} is no port")
+        c.u.remote.rtcp_port = rtcp_port
         self._give(&c)
 
     def set_max_incoming_bitrate(self, uint32_t transport, uint64_t bps):

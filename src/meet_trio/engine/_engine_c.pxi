@@ -140,7 +140,7 @@ cdef extern from "c/core.h":
 
     ctypedef struct mt_remote_spec:
         mt_path rtp
-        mt_path rtcp
+        uint16_t rtcp_port
 
     ctypedef struct mt_link:
         pass

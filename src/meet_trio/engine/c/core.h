@@ -153,8 +153,9 @@ typedef struct {
   mt_network networks[MT_MAX_NETWORKS]; /* nothing is taken from or sent to elsewhere */
 } mt_plain_spec;
 
-typedef struct { /* family, port and ip of each */
-  mt_path rtp, rtcp;
+typedef struct {
+  mt_path rtp; /* its family, port and ip */
+  uint16_t rtcp_port;
 } mt_remote_spec;
 
 typedef struct {

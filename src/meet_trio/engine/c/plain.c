@@ -82,28 +82,29 @@ static void point(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_pat
 void mt_plain_connect(mt_core *core, mt_transport *t, const mt_command *c, int64_t now) {
   mt_plain *plain = t->plain;
   const mt_remote_spec *remote = &c->u.remote;
-  if (!allowed(plain, &remote->rtp) || !allowed(plain, &remote->rtcp)) {
+  mt_path rtcp = remote->rtp;
+  rtcp.port = remote->rtcp_port;
+  if (!allowed(plain, &remote->rtp)) {
     core->counters.commands_refused++;
     return;
   }
   point(t, &plain->rtp, MT_PATH_PLAIN_RTP, &remote->rtp, !plain->comedia);
-  point(t, &plain->rtcp, MT_PATH_PLAIN_RTCP, &remote->rtcp, !plain->comedia);
+  point(t, &plain->rtcp, MT_PATH_PLAIN_RTCP, &rtcp, !plain->comedia);
   has_path(core, t, now);
 }
 
-/* Enough of a packet to believe that media comes from there. */
+/* Enough of a packet to believe that the far end is there: by RTP's socket RTP, by RTCP's a report. */
 static bool well_formed(const mt_path *from, const uint8_t *data, size_t len) {
   mt_rtp h;
   mt_rtcp_packet p;
   size_t offset = 0;
-  bool rtcp = mt_is_rtcp(data, len);
-  if (from->kind == MT_PATH_PLAIN_RTCP) return rtcp && mt_rtcp_next_untrusted(data, len, &offset, &p);
-  return !rtcp && mt_rtp_parse_untrusted(data, len, &h);
+  if (from->kind == MT_PATH_PLAIN_RTCP) return mt_rtcp_next_untrusted(data, len, &offset, &p);
+  return !mt_is_rtcp(data, len) && mt_rtp_parse_untrusted(data, len, &h);
 }
 
 /* May this sender say anything at all? */
 static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end, const mt_path *from) {
-  if (end->fixed && same_address(&end->route.path, from)) return true;
+  if (same_address(&end->route.path, from)) return true; /* which was allowed when it was set */
   if (!allowed(plain, from)) core->counters.dropped_plain_not_allowed++;
   else if (end->fixed || !plain->comedia) core->counters.dropped_plain_stranger++;
   else return true;

@@ -169,7 +169,7 @@ static void arrive_plainly(client *c, mt_command *cmd) {
   if (!comedia || dice(2)) {
     mt_command connect = {.type = MT_CONNECT_PLAIN, .id = c->id};
     connect.u.remote.rtp = c->path;
-    connect.u.remote.rtcp = c->rtcp_path;
+    connect.u.remote.rtcp_port = c->rtcp_path.port;
     mt_core_command(cores[c->home], now, &connect);
   }
   /* with comedia a stranger who came first would be taken for the client */
@@ -187,7 +187,7 @@ static void be_spoken_to_by_strangers(client *c) {
   else send_rtcp(&stranger);
   mt_command elsewhere = {.type = MT_CONNECT_PLAIN, .id = c->id};
   elsewhere.u.remote.rtp = stranger.path;
-  elsewhere.u.remote.rtcp = stranger.rtcp_path;
+  elsewhere.u.remote.rtcp_port = stranger.rtcp_path.port;
   mt_core_command(cores[c->home], now, &elsewhere);
 }
 
