@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-UNITS = ("rtcp", "rtp", "srtp", "stun", "vp8")
+UNITS = ("frame", "rtcp", "rtp", "srtp", "stun", "vp8")
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 COMPILE = [
     *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),

@@ -105,15 +105,21 @@ class EngineSocket:
     rx: pylibsrtp.Session | None = None
 
     @classmethod
-    def tcp(cls, engine: Engine, number: int, ip: str = "127.0.0.1", buffer: int = 0) -> Self:
-        """``buffer``: so much of what comes is kept by the kernel."""
+    def unconnected(cls, engine: Engine, number: int, ip: str = "127.0.0.1") -> Self:
+        """A TCP socket that ``sock.connect`` is to be called on."""
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
-        if buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         sock.settimeout(WITHIN)
-        sock.connect((ip, engine.port))
         return cls(engine, number, sock)
+
+    @classmethod
+    def tcp(cls, engine: Engine, number: int, ip: str = "127.0.0.1", buffer: int = 0) -> Self:
+        """``buffer``: so much of what comes is kept by the kernel."""
+        client = cls.unconnected(engine, number, ip)
+        if buffer:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.sock.connect((ip, engine.port))
+        return client
 
     @classmethod
     def udp(cls, engine: Engine, number: int, ip: str = "127.0.0.1") -> Self:

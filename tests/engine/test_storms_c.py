@@ -1,4 +1,5 @@
-"""Engines that end and begin under traffic, with real threads, under the sanitizers.
+"""Engines with real threads under the sanitizers: some that end and begin under traffic, one whose
+clients by TCP do everything wrong.
 
 More of it: run the program that this builds with another seed and more steps.
 """
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+STEPS = {"relay": 3000, "tcp": 20_000}
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
-STEPS = 3000
 
 
 def cc() -> str:
@@ -29,26 +30,35 @@ def has(sanitizer: str, directory: Path) -> bool:
 
 
 @pytest.fixture(scope="module", params=["thread", "address,undefined"])
-def storm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("storm")
-    if not has(request.param, directory):
-        pytest.skip(f"-fsanitize={request.param} does not work here")
-    program = directory / "storm"
+def sanitizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    name = str(request.param)
+    if not has(name, tmp_path_factory.mktemp("empty")):
+        pytest.skip(f"-fsanitize={name} does not work here")
+    return name
+
+
+@pytest.fixture(scope="module", params=STEPS)
+def storm(
+    request: pytest.FixtureRequest, sanitizer: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, int]:
+    """The program, and how many steps to let it do."""
+    program = tmp_path_factory.mktemp("storm") / request.param
     command = [
         *(cc(), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-        *("-Wno-deprecated-declarations", f"-fsanitize={request.param}"),
+        *("-Wno-deprecated-declarations", f"-fsanitize={sanitizer}"),
         *("-fno-sanitize-recover=all", "-o", str(program)),
-        *map(str, [C / "tests" / "relay" / "storm.c", *sorted(C.glob("*.c"))]),
+        *map(str, [C / "tests" / request.param / "storm.c", *sorted(C.glob("*.c"))]),
         *("-lcrypto", "-lm", "-lpthread"),
     ]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    return program
+    return program, STEPS[request.param]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_storm(storm: Path, seed: int) -> None:
-    command = [str(storm), str(seed), str(STEPS)]
+def test_storm(storm: tuple[Path, int], seed: int) -> None:
+    program, steps = storm
+    command = [str(program), str(seed), str(steps)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
