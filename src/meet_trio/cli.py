@@ -165,9 +165,8 @@ def set_up_logging(level: str, debug: str | None, repeats: int = 20) -> None:
             or pattern.matches(record.name)
         )
     )
-    handler.addFilter(
-        RepeatFilter(Rate(per_second=1, burst=repeats))
-    )  # after the other: only what is to be shown is counted
+    # after the other: only what is to be shown is counted
+    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=repeats)))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)

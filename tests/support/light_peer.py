@@ -164,8 +164,9 @@ class LightPeer:
             id = _ID.match(payload)
             assert id is not None
             number = int(id[1])
-            self._answers[number] = payload[id.end() :]
-            self._pending.pop(number).set()
+            if (waiting := self._pending.pop(number, None)) is not None:
+                self._answers[number] = payload[id.end() :]
+                waiting.set()
 
 
 @contextlib.asynccontextmanager

@@ -101,6 +101,7 @@ class FrontDoor:
         # whom a trusted proxy's connection is for is not known yet
         key = None if self.settings.proxies.trusted(address) else address_key(address)
         if self.connections >= self.settings.max_connections or self.strangers.full(key):
+            logger.info("too many connections, one more from %s", address)
             await trio.aclose_forcefully(transport)
             return
         self.connections += 1

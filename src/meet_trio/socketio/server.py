@@ -87,6 +87,7 @@ class Server:
     async def _converse(self, connection: Connection) -> None:
         counted = self._unconnected.count(connection.handshake.client)
         if counted is None:
+            logger.info("too many unconnected sockets, one more of %s", connection.handshake.client)
             connection.start_close(Reason.OVERFLOW)
             return
         with counted:

@@ -1,0 +1,443 @@
+"""Bad clients against a running daemon with a meeting in it.
+
+After each attack the meeting goes on, the server has as many files open as before, no room and no
+peer is left, its log has grown by a handful of lines, and its memory by little. Limits are
+lowered where the defaults would need thousands of connections to be reached; the mechanisms are
+those of the defaults. ``pytest -s`` prints what the server did.
+"""
+
+import contextlib
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+import trio
+from support.api import MeetApi
+from support.attacks import PREFIX, Target, dtls_hello, frame, request, stun_request, upgrade
+from support.daemon import STOP_DEADLINE, Daemon, start_daemon, token_of
+from support.dtls import Identity
+from support.light_peer import open_light_peer
+from support.participant import Participant, open_participant
+
+from meet_trio.room import Role
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+API = f"{PREFIX}/api"
+PATIENCE = 60.0
+CALM = 20.0  # seconds until nothing is left of an attack
+MOST_LINES = 100  # of the log, for one attack
+MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator's pockets
+
+FLAGS = {
+    "--http-head-timeout": "1",
+    "--http-body-timeout": "1",
+    "--http-keep-alive-timeout": "1",
+    "--http-max-strangers-per-address": "150",
+    "--http-requests-per-second": "5",
+    "--http-request-burst": "300",
+    "--signaling-connect-timeout": "1",
+    "--signaling-max-unconnected-per-address": "40",
+    "--signaling-reconnect-grace": "1",
+    "--signaling-first-connection-timeout": "2",
+    "--limits-request-burst": "100",
+}
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    running = start_daemon(*(word for flag in FLAGS.items() for word in flag))
+    yield running
+    code, seconds = running.stop()
+    assert code == 0
+    assert "Traceback" not in "".join(running.log), "".join(running.log[-80:])
+    assert seconds < STOP_DEADLINE
+
+
+# Attacks
+
+
+async def half_heads(target: Target) -> None:
+    told = await target.hold(300, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    target.seen.append(f"{told.count(b'')} of 300 closed without a word")
+    assert told == [b""] * 300
+
+
+async def idle_connections(target: Target) -> None:
+    told = await target.hold(300, b"")
+    assert told == [b""] * 300
+
+
+async def kept_connections(target: Target) -> None:
+    told = await target.hold(300, b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    target.seen.append(f"{sum(b'PONG' in t for t in told)} of 300 answered, then closed")
+
+
+async def long_heads(target: Target) -> None:
+    seen = await target.many(50, b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000)
+    target.seen.append(f"statuses {seen}")
+    assert set(seen) <= {431, 0}
+
+
+async def half_bodies(target: Target) -> None:
+    """With the right token: the worst that Kolab's own network could do."""
+    head = request("POST", f"{API}/sessions", f"X-Auth-Token: {target.token}", body=b"x" * 1000)
+    told = await target.hold(100, head[:-500])
+    target.seen.append(f"{sum(b' 408 ' in t for t in told)} of 100 answered with 408")
+    assert all(b" 408 " in t for t in told)
+
+
+async def large_and_broken_bodies(target: Target) -> None:
+    token = f"X-Auth-Token: {target.token}"
+    json_type = "Content-Type: application/json"
+    for body, status in [
+        (b"x" * 6_000_000, {413, 0}),
+        (b'{"a":' * 100_000, {400}),
+        (b"[" * 100_000, {400}),
+        (b'{"a":1e9999}', {200}),
+        (b"\xff\xfe", {400}),
+    ]:
+        seen = await target.ask(request("POST", f"{API}/signal", token, json_type, body=body))
+        target.seen.append(f"{len(body)} bytes: {seen}")
+        if body == b'{"a":1e9999}':
+            continue  # without a room it says nothing to anybody
+        assert seen in status, body[:20]
+
+
+async def requests_without_token(target: Target) -> None:
+    seen = await target.many(800, request("GET", f"{API}/sessions"))
+    target.seen.append(f"statuses {seen}")
+    assert set(seen) == {403, 429}
+
+
+async def guessed_tokens(target: Target) -> None:
+    def guess(index: int) -> bytes:
+        return request("POST", f"{API}/sessions", f"X-Auth-Token: {index:032x}")
+
+    seen = await target.many(800, guess)
+    target.seen.append(f"statuses {seen}")
+    assert set(seen) == {403, 429}
+
+
+async def forged_addresses(target: Target) -> None:
+    """Nobody is a trusted proxy here, so the header is worth nothing."""
+
+    def forged(index: int) -> bytes:
+        address = f"10.{index % 250}.{index // 250}.1"
+        return request("GET", "/ping", f"X-Forwarded-For: {address}", f"Forwarded: for={address}")
+
+    seen = await target.many(800, forged)
+    target.seen.append(f"statuses {seen}")
+    assert set(seen) == {200, 429}
+
+
+async def handshakes_without_token(target: Target) -> None:
+    async def one(counts: dict[str, int]) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            async with target.websocket("peerId=a&roomId=b&authToken=c") as stream:
+                await stream.send_all(frame(b"40"))
+                said = b""
+                async for chunk in stream:
+                    said += chunk
+                kind = "41" if b"41" in said else said[9:12].decode()
+                counts[kind] = counts.get(kind, 0) + 1
+
+    counts: dict[str, int] = {}
+    for _ in range(8):
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(one, counts)
+    target.seen.append(f"answers {counts}")
+    assert {"41", "429"} <= set(counts)
+
+
+async def broken_handshakes(target: Target) -> None:
+    good = upgrade("peerId=a")
+    for bad in (
+        good.replace(b"Sec-WebSocket-Key", b"X"),
+        good.replace(b"Version: 13", b"Version: 7"),
+        good.replace(b"transport=websocket", b"transport=x"),
+        good.replace(b"EIO=4", b"EIO=9"),
+        good.replace(b"GET", b"PUT"),
+        os.urandom(500) + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(300) + b"\r\n\r\n",
+    ):
+        seen = await target.many(5, bad)
+        target.seen.append(f"{seen}")
+        assert set(seen) <= {0, 400, 404, 405, 426, 505}, bad
+
+
+async def sockets_that_say_nothing(target: Target) -> None:
+    """With the token of an invited peer, so no rate of the address holds them."""
+    query = urlsplit(await target.invite()).query
+    told = await target.hold(120, upgrade(query))
+    opened = sum(b'"sid"' in t for t in told)
+    target.seen.append(f"{opened} of 120 got a session, all closed in time")
+    assert len(told) == 120
+
+
+async def sessions_that_never_poll(target: Target) -> None:
+    query = urlsplit(await target.invite()).query
+    path = f"{PREFIX}/signaling/?{query}&EIO=4&transport=polling"
+    seen = await target.many(150, request("GET", path))
+    target.seen.append(f"statuses {seen}")
+    seen = await target.many(100, request("POST", path + "&sid=unknown", body=b"4" * 100_000))
+    assert set(seen) <= {400, 429}
+
+
+async def too_many_requests(target: Target) -> None:
+    async with open_light_peer(await target.invite()) as peer:
+        with contextlib.suppress(trio.BrokenResourceError):
+            for index in range(2000):
+                await peer.say(f'42{index}["request",{{"method":"ping"}}]')
+        await peer.closed.wait()
+    target.seen.append("closed")
+
+
+async def too_much_chat(target: Target) -> None:
+    async with open_light_peer(await target.invite()) as peer:
+        answers = [await peer.ask("chatMessage", {"message": "x" * 8000}) for _ in range(90)]
+    refused = sum(answer[:1] == [500] for answer in answers)
+    target.seen.append(f"{refused} of 90 refused")
+    assert 30 <= refused <= 40
+
+
+async def broken_frames(target: Target) -> None:
+    for bad in (
+        frame(b"42[" + b"[" * 50_000),
+        frame(b'42["request",' + b'{"a":' * 5000),
+        frame(b"42{"),
+        frame(b'42["connect"]'),
+        frame(b"451000000-["),
+        frame(b"9"),
+        frame(b"4\xff\xfe"),
+        frame(os.urandom(300), 2),
+        frame(b"x" * 1_100_000),
+        b"\xff" * 100,
+        frame(b"", 3),
+        frame(b"40"),
+        b"\x81\x05hello",  # not masked
+    ):
+        query = urlsplit(await target.invite()).query
+        with contextlib.suppress(trio.BrokenResourceError):
+            async with target.websocket(query) as stream:
+                await stream.send_all(frame(b"40") + bad)
+                async for _ in stream:
+                    pass
+    target.seen.append("13 kinds, each closed")
+
+
+async def a_client_that_does_not_read(target: Target) -> None:
+    """It asks for much and reads nothing; what waits for it is bounded."""
+    query = urlsplit(await target.invite()).query
+    ask = b'["request",{"method":"getRouterRtpCapabilities"}]'
+    async with target.websocket(query) as stream:
+        await stream.send_all(frame(b"40"))
+        with contextlib.suppress(trio.BrokenResourceError):
+            for index in range(90):
+                await stream.send_all(frame(b"42%d" % index + ask))
+        await trio.sleep(1)
+
+
+async def pings(target: Target) -> None:
+    """Frames that are no requests: they are read at a bounded rate."""
+    query = urlsplit(await target.invite()).query
+    async with target.websocket(query) as stream:
+        await stream.send_all(frame(b"40"))
+        with trio.move_on_after(2), contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(frame(b"43999[]") * 200)
+
+
+async def transports_without_end(target: Target) -> None:
+    async with open_light_peer(await target.invite()) as peer:
+        kind = {"forceTcp": False, "producing": True, "consuming": False}
+        answers = [await peer.ask("createWebRtcTransport", kind) for _ in range(60)]
+    made = sum(answer[0] is None for answer in answers)
+    target.seen.append(f"{made} of 60 made")
+    assert made == 8
+
+
+async def come_and_reset(target: Target) -> None:
+    query = urlsplit(await target.invite()).query
+    for _ in range(15):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(_reset, target, query)
+
+
+async def _reset(target: Target, query: str) -> None:
+    stream = await target.connect()
+    stream.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER: reset instead of an end
+    with contextlib.suppress(trio.BrokenResourceError):
+        await stream.send_all(upgrade(query) + frame(b"40"))
+    stream.socket.close()
+
+
+async def random_datagrams(target: Target) -> None:
+    source = random.Random(1)
+    await trio.to_thread.run_sync(
+        target.udp, lambda index: source.randbytes(20 + index % 1400), 30_000
+    )
+
+
+async def stun_of_strangers(target: Target) -> None:
+    await trio.to_thread.run_sync(
+        target.udp, lambda index: stun_request(f"{index:016x}:them"), 30_000
+    )
+
+
+async def dtls_of_strangers(target: Target) -> None:
+    await trio.to_thread.run_sync(target.udp, lambda index: dtls_hello(), 30_000)
+
+
+ATTACKS: list[Callable[[Target], Awaitable[None]]] = [
+    half_heads,
+    idle_connections,
+    kept_connections,
+    long_heads,
+    half_bodies,
+    large_and_broken_bodies,
+    requests_without_token,
+    guessed_tokens,
+    forged_addresses,
+    handshakes_without_token,
+    broken_handshakes,
+    sockets_that_say_nothing,
+    sessions_that_never_poll,
+    too_many_requests,
+    too_much_chat,
+    broken_frames,
+    a_client_that_does_not_read,
+    pings,
+    transports_without_end,
+    come_and_reset,
+    random_datagrams,
+    stun_of_strangers,
+    dtls_of_strangers,
+]
+
+
+# The meeting that goes on
+
+
+@attrs.frozen
+class Meeting:
+    """Two who hear and see each other."""
+
+    people: list[Participant]
+
+    async def check(self) -> None:
+        """Both still hear, see and read each other."""
+        word = os.urandom(8).hex()
+        await self.people[0].request("chatMessage", {"message": word})
+        async with trio.open_nursery() as nursery:
+            for person in self.people:
+                await person.signaling.wait_notice("chatMessage", message=word)
+                for consumer in person.consumers.values():
+                    nursery.start_soon(person.wait_frames, consumer, 2)
+
+
+@contextlib.asynccontextmanager
+async def meeting(api: MeetApi, room_id: str) -> AsyncIterator[Meeting]:
+    identity = Identity.generate()
+    async with contextlib.AsyncExitStack() as stack:
+        people = []
+        for name in ("Ada", "Bob"):
+            url = await api.create_peer(room_id, PARTICIPANT)
+            person = await stack.enter_async_context(open_participant(url, identity=identity))
+            await person.join(name)
+            await person.connect()
+            await person.produce_audio(interval=0.1)
+            await person.produce_video(frame_sizes=(300, 1500), fps=5)
+            people.append(person)
+        for person in people:
+            for kind in ("audio", "video"):
+                await person.wait_consumers(kind, 1)
+        yield Meeting(people)
+
+
+@attrs.frozen
+class Footprint:
+    """What an attack must not leave behind. The files are a process's own."""
+
+    files: int
+    rooms: dict[str, int]
+
+    def within(self, before: "Footprint") -> bool:
+        """It is no larger."""
+        return self.files <= before.files and self.rooms == before.rooms
+
+
+async def footprint(daemon: Daemon, api: MeetApi) -> Footprint:
+    stats = await api.call("GET", "/stats")
+    rooms = {room_id: len(peers) for room_id, peers in stats.items()}
+    return Footprint(len(os.listdir(f"/proc/{daemon.process.pid}/fd")), rooms)
+
+
+def memory(daemon: Daemon) -> int:
+    """Resident, in kB."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+async def test_a_meeting_under_attack(daemon: Daemon) -> None:
+    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    room_id = await api.create_room()
+    async with meeting(api, room_id) as people:
+        before = await footprint(daemon, api)
+        for number, attack in enumerate(ATTACKS):
+            target = Target(
+                daemon.port,
+                _media_port(people.people[0]),
+                api.token,
+                lambda: api.create_peer(room_id, PARTICIPANT),
+                source=f"127.0.1.{number + 1}",  # each with an address of its own
+            )
+            print(f"{attack.__name__}:", end=" ", flush=True)
+            with trio.fail_after(PATIENCE):
+                await check_attack(attack, target, daemon, people, before)
+
+
+async def check_attack(
+    attack: Callable[[Target], Awaitable[None]],
+    target: Target,
+    daemon: Daemon,
+    people: Meeting,
+    before: Footprint,
+) -> None:
+    """The meeting goes on meanwhile and afterwards, and nothing is left behind."""
+    lines, size = len(daemon.log), memory(daemon)
+    async with trio.open_nursery() as nursery:
+        over = trio.Event()
+        nursery.start_soon(_go_on, people, over)
+        await attack(target)
+        over.set()
+    deadline = trio.current_time() + CALM
+    while not (after := await footprint(daemon, target.api)).within(before):
+        assert trio.current_time() < deadline, (attack.__name__, before, after)
+        await trio.sleep(0.1)
+    await people.check()
+    grown, said = memory(daemon) - size, daemon.log[lines:]
+    print(f"{'; '.join(target.seen)}; {len(said)} lines of log, {grown} kB")
+    assert len(said) <= MOST_LINES, (attack.__name__, "".join(said[:100]))
+    assert grown < MOST_MEMORY, attack.__name__
+    assert (await target.api.call("GET", "/health"))["success"] is True
+
+
+async def _go_on(people: Meeting, over: trio.Event) -> None:
+    """The meeting while it is attacked."""
+    while not over.is_set():
+        await people.check()
+        with trio.move_on_after(0.5):
+            await over.wait()
+
+
+def _media_port(person: Participant) -> int:
+    assert person.send is not None
+    port = person.send.transport.remote.address[1]
+    assert isinstance(port, int)
+    return port

@@ -1,0 +1,153 @@
+"""Bad clients, by the hundred: bytes on sockets, no more than an attacker needs."""
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import attrs
+import trio
+from support.api import MeetApi
+
+PREFIX = "/meetmedia"
+
+
+@attrs.define(eq=False)
+class Target:
+    """A server under attack. ``invite`` gives the token URL of a new peer of the meeting."""
+
+    port: int
+    media_port: int
+    token: str
+    invite: Callable[[], Awaitable[str]]
+    source: str = "127.0.0.1"
+    """The address that the attack comes from."""
+    seen: list[str] = attrs.field(factory=list)
+    """What the server did, for the report."""
+
+    @property
+    def api(self) -> MeetApi:
+        return MeetApi("127.0.0.1", self.port, self.token)
+
+    async def connect(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port, local_address=self.source)
+
+    async def ask(self, request: bytes) -> int:
+        """Send a request and read to the end; the status, 0 if there was none."""
+        answer = b""
+        with contextlib.suppress(trio.BrokenResourceError):
+            async with await self.connect() as stream:
+                await stream.send_all(request)
+                answer = await _read(stream)
+        return int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+    async def hold(self, count: int, first: bytes) -> list[bytes]:
+        """So many connections at once that say ``first`` and then wait for their end; what each was
+        told.
+        """
+        told: list[bytes] = []
+
+        async def one() -> None:
+            with contextlib.suppress(trio.BrokenResourceError, OSError):
+                async with await self.connect() as stream:
+                    await stream.send_all(first)
+                    told.append(await _read(stream))
+                    return
+            told.append(b"")
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(one)
+        return told
+
+    async def many(self, count: int, request: bytes | Callable[[int], bytes]) -> dict[int, int]:
+        """So many requests, twenty at a time; how often each status came."""
+        statuses: dict[int, int] = {}
+        limit = trio.CapacityLimiter(20)
+
+        async def one(index: int) -> None:
+            async with limit:
+                status = await self.ask(request if isinstance(request, bytes) else request(index))
+            statuses[status] = statuses.get(status, 0) + 1
+
+        async with trio.open_nursery() as nursery:
+            for index in range(count):
+                nursery.start_soon(one, index)
+        return dict(sorted(statuses.items()))
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, query: str) -> AsyncIterator[trio.SocketStream]:
+        """After the websocket's handshake; frames are the caller's."""
+        async with await self.connect() as stream:
+            await stream.send_all(upgrade(query))
+            yield stream
+
+    def udp(self, datagrams: Callable[[int], bytes], count: int, sockets: int = 20) -> None:
+        """So many datagrams to the media port, from some addresses."""
+        with contextlib.ExitStack() as stack:
+            opened = [
+                stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(sockets)
+            ]
+            for index in range(count):
+                with contextlib.suppress(OSError):
+                    opened[index % sockets].sendto(datagrams(index), ("127.0.0.1", self.media_port))
+
+
+async def _read(stream: trio.SocketStream) -> bytes:
+    data = bytearray()
+    with contextlib.suppress(trio.BrokenResourceError):
+        async for chunk in stream:
+            data += chunk
+    return bytes(data)
+
+
+def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
+    """A whole request; the connection ends after it."""
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: x",
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+        *fields,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def upgrade(query: str, *fields: str) -> bytes:
+    """A websocket's opening handshake on the signaling path."""
+    lines = [
+        f"GET {PREFIX}/signaling/?{query}&EIO=4&transport=websocket HTTP/1.1",
+        "Host: x",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        *fields,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def frame(payload: bytes, opcode: int = 1) -> bytes:
+    """A client's websocket frame, masked with zeros."""
+    size = len(payload)
+    if size < 126:
+        header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+    elif size < 65536:
+        header = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
+    else:
+        header = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
+    return header + b"\0\0\0\0" + payload
+
+
+def stun_request(username: str) -> bytes:
+    """A binding request with a wrong MESSAGE-INTEGRITY."""
+    name = username.encode()
+    attributes = struct.pack("!HH", 6, len(name)) + name + b"\0" * (-len(name) % 4)
+    attributes += struct.pack("!HH", 8, 20) + os.urandom(20)
+    return struct.pack("!HHI", 1, len(attributes), 0x2112A442) + os.urandom(12) + attributes
+
+
+def dtls_hello() -> bytes:
+    """What begins like a ClientHello (RFC 6347 §4.1)."""
+    return b"\x16\xfe\xfd" + bytes(8) + struct.pack("!H", 200) + b"\x01" + os.urandom(199)
