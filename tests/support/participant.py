@@ -80,6 +80,8 @@ class Participant:
     """Closed ones too."""
     accept_consumers: bool = True
     """False: answer ``newConsumer`` with an error."""
+    force_tcp: bool = False
+    """Media by ICE-TCP."""
     capabilities: dict[str, Any] | None = None
     _next_mid: int = 0
     _news: trio.Event = attrs.field(factory=trio.Event)
@@ -120,7 +122,7 @@ class Participant:
         """One transport, running."""
         answer = await self.request(
             "createWebRtcTransport",
-            {"forceTcp": False, "producing": producing, "consuming": not producing},
+            {"forceTcp": self.force_tcp, "producing": producing, "consuming": not producing},
         )
         transport = ClientTransport(self.identity, RemoteParameters.from_answer(answer))
         self.nursery.start_soon(transport.run)

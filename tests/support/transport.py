@@ -1,4 +1,6 @@
-"""A browser's side of a WebRTC transport: one UDP socket, ICE controlling agent, DTLS client, SRTP.
+"""A browser's side of a WebRTC transport: one socket, ICE controlling agent, DTLS client, SRTP.
+
+The socket is UDP's, or TCP's (RFC 4571) if the server's candidate is.
 
 ``run`` is its whole life. It checks the server's one candidate until that answers, keeps the
 consent fresh (RFC 7675) as Chromium does every 2.5 s, shakes hands, and then hands decrypted
@@ -14,6 +16,7 @@ everything that this side sends.
 import contextlib
 import secrets
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,6 +42,7 @@ from meet_trio.wire.stun import (
 _CONSENT_INTERVAL = 2.5
 _FIRST_CHECK_INTERVAL = 0.05
 _BATCH = 64
+_STREAM_BUFFER = 1 << 18
 
 SRTP_POLICIES = {
     b"SRTP_AEAD_AES_128_GCM": pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
@@ -61,10 +65,12 @@ class RemoteParameters:
     address: tuple[str, int]
     fingerprints: frozenset[str]
     """SHA-256 ones."""
+    tcp: bool = False
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> "RemoteParameters":
-        candidate = next(c for c in answer["iceCandidates"] if c["protocol"] == "udp")
+        """By the candidate that the server prefers."""
+        candidate = max(answer["iceCandidates"], key=lambda c: c["priority"])
         return cls(
             answer["id"],
             answer["iceParameters"]["usernameFragment"],
@@ -75,6 +81,7 @@ class RemoteParameters:
                 for f in answer["dtlsParameters"]["fingerprints"]
                 if f["algorithm"] == "sha-256"
             ),
+            candidate["protocol"] == "tcp",
         )
 
 
@@ -113,6 +120,11 @@ class ClientTransport:
     _dtls: DtlsEndpoint = attrs.field(init=False)
     _dtls_moved: trio.Event = attrs.field(factory=trio.Event)
     _socket: socket.socket = attrs.field(init=False)
+    _moved: trio.Event = attrs.field(factory=trio.Event)
+    _unsent: bytearray = attrs.field(factory=bytearray)
+    """By TCP: what the kernel has not yet taken."""
+    _unread: bytearray = attrs.field(factory=bytearray)
+    """By TCP: the beginning of a frame."""
     _tx: pylibsrtp.Session | None = None
     _rx: pylibsrtp.Session | None = None
 
@@ -131,11 +143,18 @@ class ClientTransport:
             self._socket.close()
 
     def move(self) -> None:
-        """Go on from another local port: the server must follow once a check arrives from there."""
+        """Go on from another local port: the server must follow once a check arrives from there.
+
+        A TCP connection is reset.
+        """
+        self._unsent.clear()
+        self._unread.clear()
         before, self._socket = self._socket, self._open_socket()
         # wakes the receiving task, which then waits on the new one
         trio.lowlevel.notify_closing(before)
         before.close()
+        self._moved.set()
+        self._moved = trio.Event()
         self.check(nominate=True)
 
     def use_ice_parameters(self, ufrag: str, password: str) -> None:
@@ -163,7 +182,10 @@ class ClientTransport:
             return
         # unreachable, full or closed: lost, like any datagram
         with contextlib.suppress(OSError):
-            self._socket.send(datagram)
+            if self.remote.tcp:
+                self._send_frame(datagram)
+            else:
+                self._socket.send(datagram)
             self.sent += 1
 
     def send_rtp(self, packet: RtpPacket, transport_cc_id: int | None = None) -> None:
@@ -190,25 +212,65 @@ class ClientTransport:
 
     def _open_socket(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.remote.address[0] else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock = socket.socket(family, socket.SOCK_STREAM if self.remote.tcp else socket.SOCK_DGRAM)
         sock.setblocking(False)
-        sock.connect(self.remote.address)
+        if self.remote.tcp:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(BlockingIOError):  # TCP: what is sent before waits
+            sock.connect(self.remote.address)
         return sock
+
+    def _send_frame(self, datagram: bytes) -> None:
+        """What does not fit now goes with the next ones: there is always a next check."""
+        if len(self._unsent) > _STREAM_BUFFER:
+            raise BlockingIOError
+        self._unsent += len(datagram).to_bytes(2, "big") + datagram
+        with contextlib.suppress(BlockingIOError):
+            del self._unsent[: self._socket.send(self._unsent)]
 
     async def _receive(self) -> None:
         while True:
             with contextlib.suppress(trio.ClosedResourceError):  # we moved
                 await trio.lowlevel.wait_readable(self._socket)
-            for _ in range(_BATCH):
-                try:
-                    datagram = self._socket.recv(2048)
-                except BlockingIOError:
-                    break
-                except OSError:  # an ICMP error from before
-                    continue
-                if datagram and not self.drop_incoming(datagram):
-                    self.received += 1
-                    self._handle(datagram)
+            if self.remote.tcp:
+                await self._read_stream()
+            else:
+                self._read_datagrams()
+
+    def _read_datagrams(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                datagram = self._socket.recv(2048)
+            except BlockingIOError:
+                break
+            except OSError:  # an ICMP error from before
+                continue
+            self._take(datagram)
+
+    async def _read_stream(self) -> None:
+        moved = self._moved
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # closed, by us or by the server
+            await moved.wait()
+            return
+        self._unread += data
+        while len(self._unread) >= 2:
+            end = 2 + int.from_bytes(self._unread[:2], "big")
+            if len(self._unread) < end:
+                return
+            datagram = bytes(self._unread[2:end])
+            del self._unread[:end]
+            self._take(datagram)
+
+    def _take(self, datagram: bytes) -> None:
+        if datagram and not self.drop_incoming(datagram):
+            self.received += 1
+            self._handle(datagram)
 
     def _handle(self, datagram: bytes) -> None:
         match classify(datagram):
