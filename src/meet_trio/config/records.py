@@ -414,25 +414,25 @@ class LimitSettings:
         default=16, metadata=about(whole(1, 1000), "streams that a peer sends")
     )
     requests_per_second: float = attrs.field(
-        default=50.0,
+        default=200.0,
         metadata=about(kinds.number(0.1, 10**6), "requests of a peer per second, in the long run"),
     )
     request_burst: int = attrs.field(
-        default=500,
+        default=1000,
         metadata=about(
             whole(10, 10**6),
             "requests of a peer at once; as many again, refused, and its connection is closed",
         ),
     )
     announcements_per_second: float = attrs.field(
-        default=5.0,
+        default=20.0,
         metadata=about(
             kinds.number(0.1, 10**6),
             "what a peer may tell everyone per second: chat, nickname, raised hand, joining",
         ),
     )
     announcement_burst: int = attrs.field(
-        default=50, metadata=about(whole(1, 10**6), "such announcements of a peer at once")
+        default=200, metadata=about(whole(1, 10**6), "such announcements of a peer at once")
     )
     nickname: int = attrs.field(
         default=256, metadata=about(whole(1, 10**6, "characters"), "longest nickname")

@@ -54,9 +54,9 @@ class PeerSettings:
     max_backlog: int = 1000
     max_transports: int = 8
     # all events of its sockets; acknowledgements are none
-    requests: Rate = attrs.field(default=Rate(per_second=50, burst=500))
+    requests: Rate = attrs.field(default=Rate(per_second=200, burst=1000))
     # of these, what everybody in the room is told at once
-    announcements: Rate = attrs.field(default=Rate(per_second=5, burst=50))
+    announcements: Rate = attrs.field(default=Rate(per_second=20, burst=200))
 
 
 class RequestUnanswered(RequestError):
