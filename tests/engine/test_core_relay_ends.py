@@ -99,6 +99,23 @@ def test_a_mirror_that_is_added_again_before_its_source_heard_of_it(pair: Pair) 
     assert len(bob.rtp) == 20
 
 
+def test_the_wishes_of_a_mirror_that_went_are_not_those_of_the_next(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    pair.consume(bob, producer)
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    # the last viewer goes and another comes, before either thread looks at its ring
+    pair.a.core.stop_relaying(producer, pair.b.core)
+    pair.b.core.remove_producer(producer)
+    pair.b.core.add_mirror(producer, video())
+    pair.b.consume(bob, producer)
+    pair.a.core.relay_producer(producer, pair.b.core)
+    pair.cross()
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+
+
 def test_the_end_of_either_engine(pair: Pair) -> None:
     third = World(pair.settings, numbers=pair.a._numbers)
     alice, bob, carol = pair.a.client(), pair.b.client(), third.client()

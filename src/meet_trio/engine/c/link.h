@@ -47,9 +47,9 @@ typedef struct {
   bool arrived; /* new media, not recovered and no padding: the encoding is alive */
   bool gap;     /* packets before this one found the ring full */
   bool has_sr;
-  bool began; /* the relay is new, and knows of nobody who listens */
   bool ended; /* nothing is sent under this SSRC any more */
   uint32_t producer;
+  uint32_t relay; /* which of those that this producer has had: a new one knows of no wishes */
   uint32_t ssrc, sr_timestamp;
   uint64_t sr_ntp;
   int64_t sr_arrival;
@@ -63,7 +63,7 @@ typedef enum {
 } mt_wish_type;
 
 typedef struct {
-  uint32_t producer;
+  uint32_t producer, relay; /* the relay that this is meant for */
   uint8_t type, index, number;
 } mt_wish;
 

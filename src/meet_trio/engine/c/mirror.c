@@ -12,7 +12,7 @@
 /* ---- wishes ---- */
 
 static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
-  mt_wish w = {.producer = m->id, .type = (uint8_t)type, .index = index, .number = number};
+  mt_wish w = {.producer = m->id, .relay = m->relay, .type = (uint8_t)type, .index = index, .number = number};
   if (!m->link || !mt_ring_put(&m->link->wishes, &w)) return false;
   m->link->sides[MT_SINK].end.to_ring = true;
   return true;
@@ -54,8 +54,9 @@ bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) 
 /* ---- life ---- */
 
 /* Also when the source has begun anew and knows of no wishes. */
-static void attach(mt_core *core, mt_producer *m, mt_link_end *end, int64_t now) {
+static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t relay, int64_t now) {
   m->link = end->of;
+  m->relay = relay;
   mt_list_append(&end->members, &m->in_link);
   m->listened = 0;
   tell_all_listened(core, m, now);
@@ -119,10 +120,10 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
     return;
   }
   if (m->type == MT_CROSS_STOP) {
-    if (p->link) detach(core, p, now);
+    if (p->link && p->relay == m->relay) detach(core, p, now);
     return;
   }
-  if (!p->link || (m->type == MT_CROSS_STATE && m->began)) attach(core, p, end, now);
+  if (!p->link || p->relay != m->relay) attach(core, p, end, m->relay, now);
   mt_stream *s = &p->streams[m->index];
   if (m->generation != s->generation) {
     mt_stream_reset(core, s, now);

@@ -30,6 +30,7 @@ static mt_crossing *reserve(mt_core *core, mt_relay *r, mt_cross_type type, uint
   }
   m->type = (uint8_t)type;
   m->producer = r->producer->id;
+  m->relay = r->id;
   m->index = index;
   m->generation = r->producer->streams[index].generation;
   m->arrived = false;
@@ -43,10 +44,9 @@ static void commit(mt_relay *r, bool ring) {
   if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_ring = true;
 }
 
-static bool send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool began, bool arrived) {
+static bool send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool arrived) {
   mt_crossing *m = reserve(core, r, MT_CROSS_STATE, s->index, 0);
   if (!m) return false;
-  m->began = began;
   m->ended = !s->main;
   m->arrived = arrived;
   m->ssrc = s->stats.ssrc;
@@ -63,7 +63,7 @@ static void announce(mt_core *core, mt_relay *r, int64_t now) {
   mt_producer *p = r->producer;
   bool all = true;
   for (uint8_t i = 0; i < p->spec.encoding_count && all; i++)
-    all = send_state(core, r, &p->streams[i], i == 0, mt_stream_arriving(core, &p->streams[i], now));
+    all = send_state(core, r, &p->streams[i], mt_stream_arriving(core, &p->streams[i], now));
   r->announced = all;
 }
 
@@ -75,7 +75,7 @@ void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
 }
 
 void mt_relay_state(mt_core *core, mt_stream *s) {
-  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, false, false);
+  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, false);
 }
 
 /* ---- packets ---- */
@@ -128,7 +128,7 @@ static void wish_keyframe(mt_core *core, mt_stream *s, bool listened, int64_t no
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now) {
   mt_producer *p = mt_find_producer(core, w->producer);
   mt_relay *r = p ? find(p, end->of) : NULL;
-  if (!r || w->index >= p->spec.encoding_count) return; /* has stopped while the wish was on its way */
+  if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* for one that has stopped meanwhile */
   switch (w->type) {
   case MT_WISH_LISTEN: r->listened = w->number; break;
   case MT_WISH_KEYFRAME: wish_keyframe(core, &p->streams[w->index], w->number, now); break;
@@ -154,6 +154,7 @@ void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
   mt_link_join(core, link, MT_SOURCE);
   r->producer = p;
   r->link = link;
+  r->id = ++core->last_relay;
   mt_list_init(&r->in_producer);
   mt_list_init(&r->in_link);
   mt_list_append(&p->relays, &r->in_producer);

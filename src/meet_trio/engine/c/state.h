@@ -195,6 +195,7 @@ typedef struct { /* a producer's way to one other engine */
   mt_list in_producer, in_link;
   mt_producer *producer;
   mt_link *link;
+  uint32_t id;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
   uint8_t lost;     /* encodings of which packets found the ring full */
   bool announced;   /* the mirror knows of it */
@@ -219,7 +220,8 @@ struct mt_producer {
   bool mirror;
   mt_link *link; /* NULL: nothing comes (yet, or any more) */
   mt_list in_link;
-  uint8_t listened; /* what the source was told */
+  uint32_t relay;   /* that fills it, at the source */
+  uint8_t listened; /* what that was told */
   int64_t rates_due;
 };
 
@@ -304,6 +306,7 @@ struct mt_core {
   mt_table transports, producers, consumers, ufrags, routes;
   mt_list all_transports, mirrors, links;
   int64_t last_now; /* for what ends with a link */
+  uint32_t last_relay;
   mt_list changed, nacking, wanting, feeding;
   int64_t next_tick, next_round;
   mt_pool pool;
