@@ -108,6 +108,63 @@ def test_a_viewer_that_connects_later_gets_its_key_frame() -> None:
     assert len(bob.rtp) == 2
 
 
+def test_a_viewer_right_behind_a_key_frame_gets_it_at_once() -> None:
+    world = World()
+    alice, bob, camera, _ = meet(world)
+    producer = int(next(iter(world.stats()["producers"])))
+    alice.send(*camera.frame(key=True))
+    send_for(world, alice, camera, 0.2)
+    cy = world.client()
+    paused = world.consume(cy, producer, paused=True)
+    assert cy.rtp == []
+    world.core.set_consumer_paused(paused, False)
+    world.run(0.001)
+    # what the first viewer got, in numbers of its own; and nobody was asked for anything
+    assert [p.payload[-50:] for p in cy.rtp] == [p.payload[-50:] for p in bob.rtp]
+    assert len(cy.rtp) == 14
+    numbers = [p.sequence_number for p in cy.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + 14))
+    send_for(world, alice, camera, 0.1)
+    assert len(cy.rtp) == len(bob.rtp) == 20
+    assert alice.rtcp_of(Pli) == []
+    # coming back after a pause it has had that already
+    world.core.set_consumer_paused(paused, True)
+    world.core.set_consumer_paused(paused, False)
+    world.run(0.01)
+    assert len(cy.rtp) == 20
+    assert len(alice.rtcp_of(Pli)) == 1
+
+
+@pytest.mark.parametrize("why", ["too long ago", "too much", "a gap", "paused", "no path"])
+def test_otherwise_a_key_frame_is_asked_for(why: str) -> None:
+    world = World()
+    alice, _, camera, _ = meet(world)
+    producer = int(next(iter(world.stats()["producers"])))
+    alice.send(*camera.frame(key=True))
+    match why:
+        case "too long ago":
+            send_for(world, alice, camera, 0.4)
+        case "too much":
+            camera.tag = b"x" * 1100
+            for _ in range(130):
+                alice.send(*camera.frame())
+        case "a gap":
+            alice.send(camera.frame()[0])
+            alice.send(camera.frame()[1])
+        case "paused":
+            world.core.set_producer_paused(producer, True)
+    cy = world.client(profile=None) if why == "no path" else world.client()
+    world.consume(cy, producer)
+    world.run(0.01)
+    assert cy.rtp == []
+    if why == "paused":
+        world.core.set_producer_paused(producer, False)
+        world.run(0.01)
+        assert cy.rtp != []
+    elif why != "no path":
+        assert len(alice.rtcp_of(Pli)) == 1
+
+
 # NACK to publishers
 
 

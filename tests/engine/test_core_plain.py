@@ -227,6 +227,7 @@ def test_losses_and_key_frames_are_asked_for() -> None:
     alice.send_rtcp(sender_report(1000, 1 << 32, 0))
     camera = Camera(sequence=10)
     alice.send(*camera.frame(key=True))
+    world.run(0.5)
     world.consume(carol, producer, rtx_ssrc=None, rtx_payload_type=None)
     world.run(0.01)
     assert alice.rtcp_of(Pli)[0].media_ssrc == 1000

@@ -29,6 +29,10 @@ void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
   }
 }
 
+void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now) {
+  if (!mt_consumer_catch_up(core, c, now)) mt_consumer_want_keyframe(core, c, now);
+}
+
 /* What the client is told: only simulcast has layers. */
 static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = current_stream(c);
@@ -86,7 +90,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   }
   mt_consumer_choose_layer(core, c, true, now);
   mt_mirror_listen(core, c, now);
-  if (c->transport->srtp) mt_consumer_want_keyframe(core, c, now); /* else when there are keys */
+  if (c->transport->srtp) mt_consumer_begin(core, c, now); /* else when there are keys */
 }
 
 static bool sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender **out) {
@@ -152,7 +156,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
   mt_consumer_choose_layer(core, c, true, now);
   mt_mirror_listen(core, c, now);
-  if (!c->paused && t->srtp) mt_consumer_want_keyframe(core, c, now);
+  if (!c->paused && t->srtp) mt_consumer_begin(core, c, now);
 }
 
 void mt_consumer_remove(mt_core *core, mt_consumer *c) {

@@ -13,6 +13,7 @@
 enum {
   FRAME_END_US = 30 * MT_MS,  /* nothing sent for that long: the frame's end was lost */
   SWITCH_WAIT_US = 50 * MT_MS,
+  CATCH_UP_BYTES = 256 * 1024,
   CLOCK_SANITY_S = 5, /* clocks of sender reports that differ by more from the time passed are not believed */
 };
 
@@ -112,6 +113,27 @@ static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
   mt_stream *s = &c->producer->streams[c->target];
   if (c->switch_generation == s->generation) start_with(core, c, s, c->switch_first, now);
   else c->switching = false; /* that key frame is of an SSRC that is no more */
+}
+
+/* A key frame that has just come need not come again: many viewers that arrive together cost one, and those that
+ * would have to wait until another may be asked for begin at once. Not longer ago than that, because what is sent late
+ * is also shown late for a while; and only if nothing of it is missing. */
+bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
+  const mt_producer *producer = c->producer;
+  if (c->started || c->paused || !c->transport->srtp || !c->transport->selected) return false;
+  if (!producer || producer->paused || producer->mirror || c->target < 0) return false;
+  mt_stream *s = &c->producer->streams[c->target];
+  if (!s->has_keyframe) return false;
+  const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
+  if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
+  size_t bytes = 0;
+  for (uint64_t i = s->keyframe_first; i <= s->highest && bytes <= CATCH_UP_BYTES; i++) {
+    if (!(p = mt_history_find(&s->history, i))) return false;
+    bytes += p->payload_len;
+  }
+  if (bytes > CATCH_UP_BYTES) return false;
+  start_with(core, c, s, s->keyframe_first, now);
+  return true;
 }
 
 /* ---- each packet ---- */

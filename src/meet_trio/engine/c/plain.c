@@ -67,7 +67,7 @@ static void has_path(mt_core *core, mt_transport *t, int64_t now) {
   mt_change(core, &t->changes, MT_CHANGED_CONNECTED);
   MT_EACH(item, &t->consumers) {
     mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
-    if (!consumer->paused) mt_consumer_want_keyframe(core, consumer, now);
+    if (!consumer->paused) mt_consumer_begin(core, consumer, now);
   }
 }
 

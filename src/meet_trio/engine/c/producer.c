@@ -85,7 +85,7 @@ void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) 
   MT_EACH(item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     if (paused) mt_consumer_halt(core, c);
-    else if (!c->paused) mt_consumer_want_keyframe(core, c, now);
+    else if (!c->paused) mt_consumer_begin(core, c, now);
   }
   if (paused && p->level_told != LEVEL_SILENT) {
     p->level_told = LEVEL_SILENT;

@@ -172,6 +172,9 @@ struct mt_stream {
   mt_list nacking, wanting;
   mt_missing *missing; /* ascending */
   uint32_t missing_count;
+  bool has_keyframe; /* of this SSRC; where the newest begins */
+  uint64_t keyframe_first;
+  uint32_t keyframe_timestamp;
   bool keyframe_wanted;
   bool keyframe_demanded; /* whether or not a consumer waits for it */
   int64_t keyframe_asked;
@@ -431,9 +434,11 @@ void mt_consumer_close_epoch(mt_consumer *c);
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
 bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
+void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now); /* it can be sent to: begin with a key frame, from the history or wanted */
 
 /* forward.c */
 void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet *packet, int64_t now);
+bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now); /* begin with a key frame of the history */
 
 /* send.c */
 typedef struct {

@@ -38,7 +38,7 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
 
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->generation++;
-  s->started = s->has_sr = s->has_transit = false;
+  s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
   s->jitter = 0;
   s->last_arrival = 0;
   s->base = s->highest = 0;
@@ -177,6 +177,12 @@ static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool r
 
 static void note_keyframe(mt_stream *s, const mt_packet *p) {
   s->stats.keyframes++;
+  bool same = s->has_keyframe && p->timestamp == s->keyframe_timestamp; /* H.264: several packets may look like the first */
+  if (same ? p->sequence < s->keyframe_first : !s->has_keyframe || p->sequence > s->keyframe_first) {
+    s->has_keyframe = true;
+    s->keyframe_first = p->sequence;
+    s->keyframe_timestamp = p->timestamp;
+  }
   mt_keyframe_came(s);
   if (p->has_vp8 && p->vp8.width) {
     s->stats.width = p->vp8.width;

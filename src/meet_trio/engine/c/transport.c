@@ -296,7 +296,7 @@ void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int6
   t->srtp = srtp;
   MT_EACH(item, &t->consumers) {
     mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
-    if (!consumer->paused) mt_consumer_want_keyframe(core, consumer, now);
+    if (!consumer->paused) mt_consumer_begin(core, consumer, now);
   }
 }
 
