@@ -11,7 +11,6 @@ from support.transport import ClientTransport
 
 from meet_trio.room import Role
 
-
 LAYERS = (300, 900, 2500)  # bytes of a frame
 
 

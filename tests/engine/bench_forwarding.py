@@ -22,9 +22,9 @@ from typing import Any
 
 import attrs
 import pylibsrtp
-from support.engine_world import PROFILES, VIEWED, Camera, video
+from support.engine_world import PROFILES, Camera, video, viewed
 
-from meet_trio.engine import ConsumerSpec, Engine, EngineSettings, StatsReady
+from meet_trio.engine import Engine, EngineSettings, StatsReady
 from meet_trio.wire.rtp import build_rtp
 from meet_trio.wire.stun import binding_request, build_stun
 
@@ -114,19 +114,7 @@ class Host:
         self.sockets.append(sock)
         sock.send(self.add_transport(number))
         self.engine.set_srtp(number, PROFILE, *keys)
-        spec = ConsumerSpec(
-            ssrc=50_000 + number,
-            rtx_ssrc=60_000 + number,
-            payload_type=101,
-            rtx_payload_type=102,
-            mid="0",
-            cname="bench",
-            header_extensions=VIEWED,
-            nack=True,
-            pli=True,
-            fir=True,
-            paused=paused,
-        )
+        spec = viewed(number, paused=paused)
         self.engine.add_consumer(number, number, 1, spec)
         self.viewers.append(number)
 

@@ -14,9 +14,9 @@ import attrs
 import pylibsrtp
 import pytest
 from pylibsrtp import Policy
-from support.engine_world import PROFILES, VIEWED, Camera, layer_cameras, of, simulcast, video
+from support.engine_world import PROFILES, Camera, layer_cameras, of, simulcast, video, viewed
 
-from meet_trio.engine import ConsumerSpec, Engine, EngineSettings, ProducerSpec, StatsReady
+from meet_trio.engine import Engine, EngineSettings, ProducerSpec, StatsReady
 from meet_trio.wire.demux import DatagramKind, classify
 from meet_trio.wire.rtcp import Pli, RtcpPacket, parse_rtcp_untrusted
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
@@ -85,20 +85,7 @@ class SocketClient:
     def consume(self, producer: int) -> int:
         """The SSRC."""
         consumer = next(numbers)
-        spec = ConsumerSpec(
-            ssrc=consumer + 50_000,
-            rtx_ssrc=consumer + 60_000,
-            payload_type=101,
-            rtx_payload_type=102,
-            mid=str(consumer),
-            cname="publisher",
-            header_extensions=VIEWED,
-            nack=True,
-            pli=True,
-            fir=True,
-            paused=False,
-        )
-        self.engine.add_consumer(consumer, self.number, producer, spec)
+        self.engine.add_consumer(consumer, self.number, producer, viewed(consumer))
         return consumer + 50_000
 
     def close(self) -> None:

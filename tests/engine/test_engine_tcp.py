@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from support.engine_tcp import EngineEvents, EngineSocket, frame, viewed, wait_until
-from support.engine_world import Camera, video
+from support.engine_tcp import EngineEvents, EngineSocket, frame, wait_until
+from support.engine_world import Camera, video, viewed
 
 from meet_trio.engine import DtlsDatagram, Engine, EngineSettings, IceConnected, IceMoved
 from meet_trio.wire.rtcp import Pli

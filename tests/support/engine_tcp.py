@@ -18,9 +18,9 @@ from typing import Any, Self, TypeVar
 import attrs
 import pylibsrtp
 from pylibsrtp import Policy
-from support.engine_world import PROFILES, VIEWED
+from support.engine_world import PROFILES
 
-from meet_trio.engine import ConsumerSpec, Engine, Event, StatsReady
+from meet_trio.engine import Engine, Event, StatsReady
 from meet_trio.wire.demux import DatagramKind, classify
 from meet_trio.wire.rtcp import RtcpPacket, build_rtcp
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
@@ -74,23 +74,6 @@ class EngineEvents:
 
     def counter(self, name: str) -> int:
         return int(self.figures()["engine"][name])
-
-
-def viewed(number: int) -> ConsumerSpec:
-    """SSRC is the number + 50000."""
-    return ConsumerSpec(
-        ssrc=number + 50_000,
-        rtx_ssrc=number + 60_000,
-        payload_type=101,
-        rtx_payload_type=102,
-        mid=str(number),
-        cname="publisher",
-        header_extensions=VIEWED,
-        nack=True,
-        pli=True,
-        fir=True,
-        paused=False,
-    )
 
 
 @attrs.define(eq=False)

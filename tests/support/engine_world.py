@@ -118,6 +118,24 @@ def audio(**changes: Any) -> ProducerSpec:
     return attrs.evolve(spec, **changes)
 
 
+def viewed(number: int, **changes: Any) -> ConsumerSpec:
+    """A consumer's stream: SSRC is the number + 50000, RTX + 60000."""
+    spec = ConsumerSpec(
+        ssrc=number + 50_000,
+        rtx_ssrc=number + 60_000,
+        payload_type=101,
+        rtx_payload_type=102,
+        mid=str(number),
+        cname="publisher",
+        header_extensions=VIEWED,
+        nack=True,
+        pli=True,
+        fir=True,
+        paused=False,
+    )
+    return attrs.evolve(spec, **changes)
+
+
 @attrs.define(eq=False)
 class EngineClient:
     """One transport's far side. ``rtp`` and ``rtcp`` is what has come, decrypted."""
@@ -256,20 +274,7 @@ class World:
     def consume(self, client: HasNumber, producer: int, **changes: Any) -> int:
         """SSRC is the id + 50000, RTX + 60000."""
         number = next(self._numbers)
-        spec = ConsumerSpec(
-            ssrc=number + 50_000,
-            rtx_ssrc=number + 60_000,
-            payload_type=101,
-            rtx_payload_type=102,
-            mid=str(number),
-            cname="publisher",
-            header_extensions=VIEWED,
-            nack=True,
-            pli=True,
-            fir=True,
-            paused=False,
-        )
-        self.core.add_consumer(number, client.number, producer, attrs.evolve(spec, **changes))
+        self.core.add_consumer(number, client.number, producer, viewed(number, **changes))
         self.deliver()
         return number
 
