@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_DROPOUT = 3000 }; /* packets, of RFC 3550 appendix A.1 */
+
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->sources, mt_hash64(ssrc));
   return n ? MT_OF(n, mt_source, node) : NULL;
@@ -164,21 +166,24 @@ static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint
   core->counters.dropped_rtx_unwanted++;
 }
 
-/* A sender that was started anew with its old SSRC is behind everything that came before. Two packets in a row that are too far behind
- * to be late say so (RFC 3550 appendix A.1). With SRTP this cannot be: new keys would come first. */
-static bool began_anew(mt_source *source, uint16_t sequence) {
-  int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
-  bool astray = ahead <= -MT_SRTP_WINDOW_BITS;
-  bool again = astray && source->astray && sequence == source->next_astray;
-  source->astray = astray;
-  source->next_astray = (uint16_t)(sequence + 1);
-  return again;
-}
-
 static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
   source->rtp = (mt_srtp_window){0};
-  source->astray = false;
   if (source->stream && !source->rtx) mt_stream_reset(core, source->stream, now);
+}
+
+/* Senders of plain RTP are started anew with their old SSRC and any sequence number. After a silence, a number that does not go on
+ * is such a beginning; else two in a row that are too far away to be late or after a loss (RFC 3550 appendix A.1). With SRTP this
+ * cannot be: new keys would come first. False: not to be taken. */
+static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
+  int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
+  bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MAX_DROPOUT;
+  bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
+  bool astray = far_away || (silent && ahead <= 0);
+  bool begins = astray && (silent || (source->astray && sequence == source->next_astray));
+  source->astray = astray && !begins;
+  source->next_astray = (uint16_t)(sequence + 1);
+  if (begins) begin_anew(core, source, now);
+  return !source->astray;
 }
 
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
@@ -194,15 +199,15 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     return;
   }
   mt_source *source = mt_source_find(t, h.ssrc);
+  if (t->plain && source && source->rtp.started && !in_place(core, source, h.sequence, now)) {
+    core->counters.dropped_rtp_astray++;
+    return;
+  }
   mt_srtp_window fresh = {0}; /* nothing is kept for a packet that is not authentic */
   size_t plain_len;
   uint64_t index;
   mt_srtp_status status =
       mt_srtp_unprotect(t->srtp, source ? &source->rtp : &fresh, data, len, h.header_len, &plain_len, &index);
-  if (status == MT_SRTP_REPLAYED && t->plain && began_anew(source, h.sequence)) {
-    begin_anew(core, source, now);
-    status = mt_srtp_unprotect(t->srtp, &source->rtp, data, len, h.header_len, &plain_len, &index);
-  }
   if (status != MT_SRTP_OK) {
     if (status == MT_SRTP_REPLAYED) core->counters.dropped_rtp_replayed++;
     else core->counters.dropped_rtp_unauthentic++;
@@ -213,7 +218,6 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     if (!source) return;
     source->rtp = fresh;
   }
-  source->astray = false;
   if (t->twcc && t->twcc_id) {
     const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
     if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);

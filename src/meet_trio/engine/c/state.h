@@ -81,7 +81,7 @@ typedef struct { /* an SSRC that the client sends */
   mt_srtp_window rtp, rtcp;
   mt_stream *stream; /* NULL: of no producer (any more) */
   bool rtx;
-  bool astray; /* plain RTP: the last packet was far behind, */
+  bool astray; /* plain RTP: the last packet was far away, */
   uint16_t next_astray; /* and this would follow it */
 } mt_source;
 

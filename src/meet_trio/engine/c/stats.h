@@ -11,7 +11,7 @@
   X(datagrams_in) X(bytes_in) X(datagrams_out) X(bytes_out) X(datagrams_refused) X(stun_answered) X(dropped_unknown_kind) \
   X(dropped_stun_malformed) X(dropped_stun_unknown_ufrag) X(dropped_stun_unauthentic) X(dropped_stun_no_request) \
   X(dropped_address_taken) X(dropped_unknown_address) X(dropped_dtls_rate) X(dropped_dtls_no_path) X(dropped_dtls_events) \
-  X(dropped_plain_not_allowed) X(dropped_plain_stranger) \
+  X(dropped_plain_not_allowed) X(dropped_plain_stranger) X(dropped_rtp_astray) \
   X(tcp_accepted) X(tcp_refused) X(tcp_accept_pauses) X(tcp_bad_frames) X(tcp_strangers_displaced) X(tcp_strangers_timed_out) \
   X(tcp_datagrams_dropped) \
   X(dropped_no_keys) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
