@@ -252,6 +252,7 @@ def _surroundings(
             app_data=limits.app_data,
             peers=limits.peers_per_room,
             producers_per_peer=limits.producers_per_peer,
+            consumers_per_peer=limits.consumers_per_peer,
         ),
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,

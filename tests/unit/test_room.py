@@ -430,6 +430,23 @@ def test_only_publishers_produce_and_not_without_end(room: Room) -> None:
     assert list(room.producers) == ["one"]
 
 
+def test_a_peer_gets_so_many_streams_and_others_when_those_end(room: Room) -> None:
+    room.limits = RoomLimits(consumers_per_peer=2)
+    join_both(room)
+    for name in ("one", "two", "three", "four"):
+        produce(room, "A", name)
+    produce(room, "B", "own")
+    assert consume_all(room) == ["A-own", "B-one", "B-two"]
+    assert consume_all(room) == []
+    room.close_producer("A", "one")
+    assert consume_all(room) == ["B-three"]
+    room.remove_consumer("B-two")
+    assert consume_all(room) == ["B-two"]
+    room.remove_consumer("B-two", refused=True)
+    room.close_producer("A", "three")
+    assert consume_all(room) == ["B-four"]
+
+
 def test_a_consumer_of_what_has_gone(room: Room) -> None:
     with pytest.raises(NotFound):
         room.add_consumer("x", "A", "gone")

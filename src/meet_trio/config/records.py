@@ -413,6 +413,12 @@ class LimitSettings:
     producers_per_peer: int = attrs.field(
         default=16, metadata=about(whole(1, 1000), "streams that a peer sends")
     )
+    consumers_per_peer: int = attrs.field(
+        default=2000,
+        metadata=about(
+            whole(1, 10**6), "streams that a peer is sent; further ones come when others end"
+        ),
+    )
     requests_per_second: float = attrs.field(
         default=200.0,
         metadata=about(kinds.number(0.1, 10**6), "requests of a peer per second, in the long run"),

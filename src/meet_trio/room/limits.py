@@ -15,3 +15,4 @@ class RoomLimits:
     app_data: int = 4096
     peers: int = 1000
     producers_per_peer: int = 16
+    consumers_per_peer: int = 2000

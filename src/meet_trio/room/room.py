@@ -10,6 +10,7 @@ already.
 """
 
 import hmac
+from collections import Counter
 from collections.abc import Collection
 
 import attrs
@@ -268,8 +269,8 @@ class Room:
         """Who should get a consumer of what and has none yet.
 
         ``receivers`` are the peers that have a transport to receive on. A peer gets every stream of
-        the others that its capabilities allow, once it has joined. Viewer by viewer, oldest
-        producer first.
+        the others that its capabilities allow, once it has joined, up to ``consumers_per_peer``.
+        Viewer by viewer, oldest producer first.
         """
         asked = {peer_id for peer_id in receivers if peer_id not in self._complete}
         if not asked:
@@ -278,6 +279,7 @@ class Room:
         settled.update(
             (consumer.peer_id, consumer.producer_id) for consumer in self.consumers.values()
         )
+        count = Counter(consumer.peer_id for consumer in self.consumers.values())
         missing: list[tuple[Peer, Producer]] = []
         for peer_id, peer in self.peers.items():
             capabilities = peer.rtp_capabilities
@@ -289,7 +291,7 @@ class Room:
                 if producer.peer_id != peer_id
                 and (peer_id, producer.id) not in settled
                 and can_consume(producer.rtp, capabilities)
-            ]
+            ][: max(0, self.limits.consumers_per_peer - count[peer_id])]
             if not found:
                 self._complete.add(peer_id)
             missing += found
@@ -397,6 +399,7 @@ class Room:
         """Their peers are told, one notice for each."""
         for consumer in consumers:
             del self.consumers[consumer.id]
+            self._complete.discard(consumer.peer_id)  # it may have another one now
         return tuple(
             Notice(frozenset({consumer.peer_id}), "consumerClosed", {"consumerId": consumer.id})
             for consumer in consumers
