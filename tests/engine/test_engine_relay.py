@@ -151,6 +151,26 @@ def test_packets_reach_viewers_of_other_engines(
     assert sum(taken) == crossed
 
 
+def test_a_sleeping_engine_is_woken(engines: list[Engine], clients: list[SocketClient]) -> None:
+    alice, bob, _ = clients
+    producer = alice.produce()
+    mirror(producer, video(), engines[0], engines[1])
+    ssrc = bob.consume(producer)
+    camera = Camera(parts=1)
+    while not of(bob.rtp, ssrc):
+        alice.send(*camera.frame(key=True))
+        bob.receive_all(0.02)
+    bob.receive_all(0.2)
+    # by itself an engine looks ten times a second
+    start, rounds = time.monotonic(), 200
+    for _ in range(rounds):
+        before = len(bob.rtp)
+        alice.send(*camera.frame())
+        while len(bob.rtp) == before:
+            bob.receive()
+    assert time.monotonic() - start < rounds * 0.1 / 2
+
+
 def resources() -> tuple[int, int]:
     """Descriptors of this process, and its engines' threads."""
     names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
