@@ -1,7 +1,7 @@
 """ICE-lite and DTLS through the core: who is answered, where media goes, what goes up."""
 
 import pytest
-from support.engine_world import World
+from support.engine_world import EngineClient, World
 
 from meet_trio.engine import (
     Core,
@@ -18,6 +18,7 @@ from meet_trio.wire.stun import (
     USERNAME,
     XOR_MAPPED_ADDRESS,
     StunMessage,
+    binding_request,
     build_stun,
     has_integrity_untrusted,
     parse_stun_untrusted,
@@ -156,6 +157,72 @@ def test_addresses_of_one_transport_are_bounded() -> None:
     world.core.datagram("10.9.9.9", 99, b"\x16recent")
     client.send_raw(b"\x16selected")
     assert [e.data for e in world.take_events(DtlsDatagram)] == [b"\x16recent", b"\x16selected"]
+
+
+def check_by_tcp(client: EngineClient, connection: int, *, nominate: bool) -> None:
+    request = binding_request(
+        remote_ufrag=client.ufrag, local_ufrag="theirs", tie_breaker=1, nominate=nominate
+    )
+    data = build_stun(request, client.password)
+    client.world.core.tcp_datagram(connection, *OTHER, data)
+    assert [number for number, _ in client.world.core.take_tcp_sent()] == [connection]
+
+
+def test_when_a_connection_ends_the_way_heard_last_takes_over() -> None:
+    world = World()
+    client = world.client()
+    check_by_tcp(client, 1, nominate=True)
+    check_by_tcp(client, 2, nominate=True)
+    world.take_events(IceMoved)
+    world.run(1)
+    check_by_tcp(client, 1, nominate=False)
+    world.run(1)
+    client.check(nominate=False)
+    world.run(1)
+    check_by_tcp(client, 3, nominate=False)
+    world.core.tcp_closed(3, *OTHER)  # not that of media
+    assert world.take_events(IceMoved) == []
+    world.core.send_dtls(client.number, b"\x16by 2")
+    assert world.core.take_tcp_sent() == [(2, b"\x16by 2")]
+    world.core.tcp_closed(2, *OTHER)
+    assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
+    # with only what has long been silent left, nothing is sent until it is heard
+    check_by_tcp(client, 4, nominate=True)
+    world.run(10)
+    world.core.tcp_closed(4, *OTHER)
+    world.core.send_dtls(client.number, b"\x16lost")
+    assert world.counter("dropped_dtls_no_path") == 1
+    check_by_tcp(client, 1, nominate=False)
+    world.core.send_dtls(client.number, b"\x16by 1")
+    assert world.core.take_tcp_sent() == [(1, b"\x16by 1")]
+    assert world.stats()["transports"][str(client.number)]["protocol"] == "tcp"
+
+
+def test_what_comes_by_a_connection_that_has_ended_is_a_strangers() -> None:
+    world = World()
+    client = world.new_client()
+    check_by_tcp(client, 1, nominate=True)
+    world.core.tcp_closed(1, *OTHER)
+    world.core.tcp_datagram(1, *OTHER, b"\x16late")
+    world.core.tcp_closed(1, *OTHER)
+    assert world.take_events(DtlsDatagram) == []
+    assert world.counter("dropped_unknown_address") == 1
+    # nor is it another connection's from the same address and port
+    check_by_tcp(client, 2, nominate=True)
+    world.core.tcp_datagram(1, *OTHER, b"\x16later")
+    assert world.take_events(DtlsDatagram) == []
+
+
+def test_consent_is_lost_as_ever_when_a_connection_has_ended() -> None:
+    world = World(EngineSettings(consent_timeout=5))
+    client = world.new_client()
+    check_by_tcp(client, 1, nominate=True)
+    world.run(2, step=0.1)
+    world.core.tcp_closed(1, *OTHER)
+    world.run(2.8, step=0.1)
+    assert world.take_events(IceSilent) == []
+    world.run(0.4, step=0.1)
+    assert world.take_events(IceSilent) == [IceSilent(client.number)]
 
 
 def test_dtls_goes_both_ways_for_known_addresses_only() -> None:
