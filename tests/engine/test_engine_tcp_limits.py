@@ -157,6 +157,18 @@ def test_connections_in_all() -> None:
         assert is_open(refused)
 
 
+def test_one_transport_has_few_connections() -> None:
+    with engine_with() as (engine, events), ExitStack() as stack:
+        clients = [connect(engine, 1, stack) for _ in range(20)]
+        clients[0].add()
+        for client in clients:
+            client.check(nominate=client is clients[0])
+        wait_until(lambda: events.counter("tcp_connections") == 8)
+        assert clients[1].is_closed()
+        assert is_open(clients[0])
+        assert is_open(clients[-1])
+
+
 def test_no_connections_at_all() -> None:
     with engine_with(connections=0) as (engine, _), ExitStack() as stack:
         assert connect(engine, 1, stack).is_closed()

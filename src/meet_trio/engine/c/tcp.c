@@ -16,8 +16,7 @@
 #include <unistd.h>
 
 enum {
-  READ_SIZE = 65536,
-  READS_PER_TURN = 4,
+  READ_SIZE = 32768, /* of one connection in a turn: even if it is all frames of a byte, the others do not wait long */
   ACCEPTS_PER_TURN = 64,
   NOT_SENT = 128 << 10,   /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
   PAUSE_US = 250000,      /* without accepting, when there are no descriptors */
@@ -267,13 +266,11 @@ void mt_tcp_ready(mt_tcp *t, uint32_t id, int64_t now) {
   connection *c = find(t, id);
   if (!c) return; /* closed in this very turn */
   if (c->blocked) write_out(t, c);
-  for (unsigned i = 0; i < READS_PER_TURN && !c->failed; i++) {
-    memcpy(t->in, c->part, c->part_len);
+  if (!c->failed) {
     ssize_t n = recv(c->fd, t->in + c->part_len, READ_SIZE, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
-    if (n <= 0) fail(t, c); /* one direction alone is of no use */
-    else take_bytes(t, c, c->part_len + (size_t)n, now);
-    if (n < READ_SIZE) break;
+    memcpy(t->in, c->part, c->part_len);
+    if (n > 0) take_bytes(t, c, c->part_len + (size_t)n, now);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) fail(t, c); /* one direction alone is of no use */
   }
   reap(t, now);
 }
