@@ -1,0 +1,194 @@
+"""What the server takes, measured from another process: ``PYTHONPATH=tests python
+tests/bench/server.py``.
+
+API calls per second, round trips of signaling per second (``ping`` and its acknowledgement) with
+some peers connected, CPU of the server for each, memory for each idle peer. Client and server share
+the machine, so with few cores the client's cost is part of what limits the rates; the server's CPU
+per operation is not.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import trio
+from support.api import MeetApi
+from support.daemon import Daemon, start_daemon, token_of
+from support.light_peer import LightPeer, open_light_peer
+from support.rtp_parameters import receive_capabilities
+
+from meet_trio.ortc import router_capabilities
+
+SECONDS = 3.0
+CONNECTIONS = 16
+ROOM = 50
+CAPABILITIES = receive_capabilities(router_capabilities().to_json())
+FLAGS = (
+    "--limits-requests-per-second", "1000000", "--limits-request-burst", "1000000",
+    "--limits-rooms", "1000000", "--limits-peers-per-room", "1000000",
+)  # fmt: skip
+
+
+def cpu(daemon: Daemon) -> float:
+    """Seconds that the server has used."""
+    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory(daemon: Daemon) -> int:
+    """Resident, in bytes."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitable[None]]]) -> None:
+    """Each worker does its thing again and again."""
+    done = 0
+
+    async def work(worker: Callable[[], Awaitable[None]]) -> None:
+        nonlocal done
+        while True:
+            await worker()
+            done += 1
+
+    start, used, own = time.monotonic(), cpu(daemon), time.process_time()
+    with trio.move_on_after(SECONDS):
+        async with trio.open_nursery() as nursery:
+            for worker in workers:
+                nursery.start_soon(work, worker)
+    seconds = time.monotonic() - start
+    server, client = 1e6 * (cpu(daemon) - used) / done, 1e6 * (time.process_time() - own) / done
+    print(
+        f"{name:<44} {done / seconds:>8.0f} /s, server {server:>6.0f} µs, client {client:>5.0f} µs",
+        flush=True,
+    )
+
+
+# The API
+
+
+class Caller:
+    """One connection that is kept."""
+
+    def __init__(self, stream: trio.SocketStream, request: bytes) -> None:
+        self._stream = stream
+        self._request = request
+
+    async def call(self) -> None:
+        await self._stream.send_all(self._request)
+        answer = bytearray()
+        while (end := answer.find(b"\r\n\r\n")) < 0:
+            answer += await self._receive()
+        assert answer.startswith(b"HTTP/1.1 200 "), bytes(answer)
+        length = int(bytes(answer[:end]).lower().partition(b"content-length: ")[2].split(b"\r")[0])
+        while len(answer) < end + 4 + length:
+            answer += await self._receive()
+
+    async def _receive(self) -> bytes:
+        data = await self._stream.receive_some()
+        assert data, "the server has closed the connection"
+        return bytes(data)
+
+
+async def bench_api(daemon: Daemon, api: MeetApi) -> None:
+    room_id = await api.create_room()
+    head = f"Host: x\r\nX-Auth-Token: {api.token}\r\nContent-Type: application/json\r\n"
+    for name, line, body in [
+        ("GET ping", f"GET {api.prefix}/ping", ""),
+        ("POST sessions", f"POST {api.prefix}/sessions", "{}"),
+        ("POST sessions/ID/connection", f"POST {api.prefix}/sessions/{room_id}/connection", "{}"),
+    ]:
+        request = f"{line} HTTP/1.1\r\n{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        async with contextlib.AsyncExitStack() as stack:
+            callers = []
+            for _ in range(CONNECTIONS):
+                stream = await trio.open_tcp_stream("127.0.0.1", api.port)
+                await stack.enter_async_context(stream)
+                callers.append(Caller(stream, request).call)
+            await measure(daemon, f"{name}, {CONNECTIONS} connections", callers)
+
+
+# Signaling
+
+
+@contextlib.asynccontextmanager
+async def crowd(api: MeetApi, count: int, *, transports: bool) -> AsyncIterator[list[LightPeer]]:
+    """Peers in rooms of ``ROOM``, joined."""
+    urls: list[str] = []
+    while len(urls) < count:
+        room_id = await api.create_room()
+        size = min(ROOM, count - len(urls))
+        urls += [await api.create_peer(room_id, 3) for _ in range(size)]
+    peers: list[LightPeer] = []
+    over = trio.Event()
+
+    async def live(url: str) -> None:
+        async with open_light_peer(url) as peer:
+            await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
+            for producing in (True, False) if transports else ():
+                kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
+                await peer.request("createWebRtcTransport", kind)
+            peers.append(peer)
+            await over.wait()
+            await peer.say("41")
+            await peer.closed.wait()
+
+    async with trio.open_nursery() as nursery:
+        for url in urls:
+            nursery.start_soon(live, url)
+        while len(peers) < count:
+            await trio.sleep(0.01)
+        yield peers
+        over.set()
+
+
+async def bench_signaling(daemon: Daemon, api: MeetApi, count: int) -> None:
+    async with crowd(api, count, transports=False) as peers:
+
+        def pinger(peer: LightPeer) -> Callable[[], Awaitable[None]]:
+            async def ping() -> None:
+                await peer.request("ping")
+
+            return ping
+
+        await measure(daemon, f"ping and its answer, one of {count} peers", [pinger(peers[0])])
+        if count > 1:
+            await measure(
+                daemon, f"ping and its answer, all of {count} peers", list(map(pinger, peers))
+            )
+
+
+async def bench_memory(daemon: Daemon, api: MeetApi, count: int, *, transports: bool) -> None:
+    before = memory(daemon)
+    async with crowd(api, count, transports=transports):
+        await trio.sleep(1)
+        each = (memory(daemon) - before) / count
+    kind = "with two transports" if transports else "without transports"
+    print(f"{f'memory of an idle peer of {count}, {kind}':<56} {each / 1024:>6.1f} kB")
+
+
+def with_daemon(bench: Callable[[Daemon, MeetApi], Awaitable[None]]) -> None:
+    """A daemon of its own for each: what one leaves to the allocator is not the next one's."""
+    daemon = start_daemon(*FLAGS, "--process-log-level", "warning")
+    try:
+        trio.run(bench, daemon, MeetApi("127.0.0.1", daemon.port, token_of(daemon)))
+    finally:
+        daemon.stop(deadline=20)
+
+
+def main() -> None:
+    with_daemon(bench_api)
+    for count in (1, 100, 1000):
+        with_daemon(lambda daemon, api, count=count: bench_signaling(daemon, api, count))  # type: ignore[misc]
+    for transports in (False, True):
+        with_daemon(
+            lambda daemon, api, transports=transports: bench_memory(  # type: ignore[misc]
+                daemon, api, 1000, transports=transports
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
