@@ -117,7 +117,7 @@ class PlainTransport:
     """One client's plain RTP. ``number`` is its id in the engine, ``id`` on the wire.
 
     ``addresses`` are those announced, the preferred one first; ``client_ip`` is where the peer's
-    signaling comes from, "" if nobody knows.
+    signaling comes from, anything else if nobody knows.
     """
 
     host: EngineHost
@@ -140,7 +140,7 @@ class PlainTransport:
 
     def __attrs_post_init__(self) -> None:
         self.number = self.host.new_number()
-        client_ip = _unmapped(self.client_ip) if self.client_ip else None
+        client_ip = _known(self.client_ip)
         own = () if client_ip is None else (client_ip,)
         self._allowed = (*self.ports.settings.allowed, *own)
         self._ip, self._listen_ip = _meeting_point(
@@ -211,6 +211,13 @@ class PlainTransport:
 
 
 Transport: TypeAlias = WebRtcTransport | PlainTransport
+
+
+def _known(client_ip: str) -> str | None:
+    try:
+        return _unmapped(client_ip)
+    except ValueError:  # a proxy may hide it
+        return None
 
 
 def _unmapped(ip: str) -> str:
