@@ -10,7 +10,7 @@ import attrs
 import pytest
 from engine.test_engine_thread import resources, wait_event
 from support.engine_plain import LOOPBACK
-from support.engine_world import audio, video
+from support.engine_world import audio, video, viewed
 
 from meet_trio.engine import (
     ConsumerSpec,
@@ -78,20 +78,9 @@ def bench() -> Iterator[Bench]:
     assert resources() == before
 
 
-def consumer(ssrc: int, payload_type: int = 100) -> ConsumerSpec:
-    return ConsumerSpec(
-        ssrc=ssrc,
-        rtx_ssrc=None,
-        payload_type=payload_type,
-        rtx_payload_type=None,
-        mid="",
-        cname="c",
-        header_extensions={},
-        nack=True,
-        pli=True,
-        fir=False,
-        paused=False,
-    )
+def consumer(ssrc: int) -> ConsumerSpec:
+    """As a plain viewer wants it: the packets and nothing else."""
+    return viewed(ssrc - 50_000, rtx_ssrc=None, rtx_payload_type=None, mid="", header_extensions={})
 
 
 def packet(sequence: int, payload: bytes = b"sound") -> bytes:
@@ -111,11 +100,11 @@ def test_from_one_to_another(bench: Bench, ip: str) -> None:
     alice, bob = bench.add(1, comedia=True, ip=ip), bench.add(2, ip=ip)
     bench.connect(2, bob)
     bench.engine.add_producer(1, 1, audio())
-    bench.engine.add_consumer(1, 2, 1, consumer(5000))
+    bench.engine.add_consumer(1, 2, 1, consumer(55_000))
     for i in range(100):
         alice[0].send(packet(i, b"%d" % i))
         got = parse_rtp_untrusted(bob[0].recv(2048))
-        assert (got.payload, got.ssrc, got.payload_type) == (b"%d" % i, 5000, 100)
+        assert (got.payload, got.ssrc, got.payload_type) == (b"%d" % i, 55_000, 101)
     connected = wait_event(bench.engine, PlainConnected)
     assert connected.ip == ip
     assert connected.port in (alice[0].getsockname()[1], bob[0].getsockname()[1])
@@ -131,14 +120,14 @@ def test_many_transports_at_once(bench: Bench) -> None:
     viewers = [bench.add(10 + i) for i in range(50)]
     for i, viewer in enumerate(viewers):
         bench.connect(10 + i, viewer)
-        bench.engine.add_consumer(i, 10 + i, 1, consumer(5000 + i))
+        bench.engine.add_consumer(i, 10 + i, 1, consumer(55_000 + i))
     bench.settle()
     for i in range(20):
         alice[0].send(packet(i, b"%d" % i))
     for i, viewer in enumerate(viewers):
         packets = [parse_rtp_untrusted(viewer[0].recv(2048)) for _ in range(20)]
         assert [p.payload for p in packets] == [b"%d" % k for k in range(20)]
-        assert {p.ssrc for p in packets} == {5000 + i}
+        assert {p.ssrc for p in packets} == {55_000 + i}
     assert bench.settle()["datagrams_refused"] == 0
 
 
@@ -149,7 +138,7 @@ def test_key_frames_are_asked_for_by_the_rtcp_socket(bench: Bench) -> None:
     alice[1].send(build_rtcp([REPORT]))
     alice[0].send(packet(1))
     wait_event(bench.engine, StreamStarted)
-    bench.engine.add_consumer(1, 2, 1, consumer(5000))
+    bench.engine.add_consumer(1, 2, 1, consumer(55_000))
     bench.connect(2, bob)
     while not any(isinstance(p, Pli) for p in parse_rtcp_untrusted(alice[1].recv(2048))):
         pass
@@ -213,7 +202,7 @@ def test_an_ipv4_socket_has_no_way_to_ipv6(bench: Bench) -> None:
         port = victim.getsockname()[1]
         bench.engine.connect_plain_transport(2, "7f00:1::", port, port)
         bench.engine.add_producer(1, 1, audio())
-        bench.engine.add_consumer(1, 2, 1, consumer(5000))
+        bench.engine.add_consumer(1, 2, 1, consumer(55_000))
         for i in range(5):
             alice[0].send(packet(i))
         wait_event(bench.engine, StreamStarted)
