@@ -156,6 +156,12 @@ async def test_any_two_ports_if_there_is_no_pair() -> None:
         assert rtp.getsockname()[1] in (first, first + 2)
 
 
+async def test_two_ports_that_begin_oddly_will_do() -> None:
+    first, _ = free_range(3)
+    with PlainPorts(PlainSettings(ports=(first + 1, first + 2))).open_pair("127.0.0.1") as pair:
+        assert [s.getsockname()[1] for s in pair] == [first + 1, first + 2]
+
+
 async def test_transports_are_counted(autojump_clock: MockClock) -> None:
     async with open_world(peer_settings=PeerSettings(max_transports=3)) as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
