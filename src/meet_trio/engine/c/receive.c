@@ -199,7 +199,7 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     return;
   }
   mt_source *source = mt_source_find(t, h.ssrc);
-  if (t->plain && source && source->rtp.started && !in_place(core, source, h.sequence, now)) {
+  if (t->plain && source && !in_place(core, source, h.sequence, now)) {
     core->counters.dropped_rtp_astray++;
     return;
   }
