@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, World
-from support.rtp_parameters import receive_capabilities
+from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
 from meet_trio.engine import IceConnected, PlainConnected
@@ -157,9 +157,33 @@ async def test_any_two_ports_if_there_is_no_pair() -> None:
 
 
 async def test_two_ports_that_begin_oddly_will_do() -> None:
-    first, _ = free_range(3)
-    with PlainPorts(PlainSettings(ports=(first + 1, first + 2))).open_pair("127.0.0.1") as pair:
-        assert [s.getsockname()[1] for s in pair] == [first + 1, first + 2]
+    first, _ = free_range(6)
+    for last, port in ((first + 2, first + 1), (first + 4, first + 2)):
+        with PlainPorts(PlainSettings(ports=(first + 1, last))).open_pair("127.0.0.1") as pair:
+            assert [s.getsockname()[1] for s in pair] == [port, port + 1]
+
+
+async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
+    """What is still sent to a transport that has gone should not come to the next one."""
+    first, last = free_range(4)
+    ports = PlainPorts(PlainSettings(ports=(first, last)))
+    seen = []
+    for _ in range(40):
+        with ports.open_pair("127.0.0.1") as one, ports.open_pair("127.0.0.1") as other:
+            found = [one[0].getsockname()[1], other[0].getsockname()[1]]
+            assert sorted(found) == [first, first + 2]
+            seen.append(found[0])
+    assert set(seen) == {first, first + 2}  # by chance not, once in 10^12
+
+
+async def test_own_ports() -> None:
+    ports = PlainPorts(PlainSettings(listen_ips=["10.0.0.5"], ports=(40000, 49999)))
+    for ip in ("127.0.0.1", "127.0.0.77", "::1", "10.0.0.5", "192.0.2.9"):
+        assert ports.is_own(ip, 40000, ["192.0.2.9"])
+        assert ports.is_own(ip, 49999, ["192.0.2.9"])
+        assert not ports.is_own(ip, 39999, ["192.0.2.9"])
+        assert not ports.is_own(ip, 50000, ["192.0.2.9"])
+    assert not ports.is_own("10.0.0.6", 40000, ["192.0.2.9"])
 
 
 async def test_transports_are_counted(autojump_clock: MockClock) -> None:
@@ -181,6 +205,8 @@ async def test_media_goes_to_allowed_addresses(autojump_clock: MockClock, ip: st
         assert await ada.socket.ask("connectPlainTransport", **where) == []
         plain = ip.removeprefix("::ffff:")
         assert list(world.engine.plain_remotes.values()) == [(plain, 5004, 5005)]
+        (live,) = ada.room.peers[ada.id].transports.values()
+        assert live.state is TransportState.CONNECTING
         reason = await refused(ada, "connectPlainTransport", **where)
         assert reason == "transportId: this transport has been connected before"
 
@@ -221,6 +247,26 @@ async def test_media_goes_nowhere_else(
         # what was refused has changed nothing
         where = {"transportId": transport["id"], "ip": "127.0.0.1", "port": 5, "rtcpPort": 6}
         assert await ada.socket.ask("connectPlainTransport", **where) == []
+
+
+async def test_even_if_all_is_allowed_some_is_not() -> None:
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, RoomSettings(), PeerSettings())
+        settings = PlainSettings(listen_ips=["::"], allowed=["0.0.0.0/0", "::/0"])
+        transport = PlainTransport(
+            host=world.hosts[0],
+            ports=PlainPorts(settings),
+            addresses=["192.0.2.9"],
+            client_ip="",
+            producing=False,
+            consuming=True,
+        )
+        await nursery.start(transport.run)
+        for ip in ("224.0.0.1", "0.0.0.0", "::", "ff02::1"):
+            with pytest.raises(BadRequest, match=f"^ip: media is not sent to {ip}$"):
+                transport.connect(ip, 5004, 5005)
+        transport.connect("198.51.100.7", 5004, 5005)  # by a socket for both families
+        transport.close()
 
 
 async def test_the_two_kinds_are_not_mixed_up(autojump_clock: MockClock) -> None:
@@ -267,6 +313,16 @@ async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
             await produce(ada, consuming),
             await produce(ada, webrtc),
         ]
+        for mid in ("a", "b"):  # these have another name
+            parameters = audio_parameters(mid=mid, ssrc=1, cname="c") | {"encodings": [{}]}
+            answer = await ada.socket.ask(
+                "produce",
+                transportId=webrtc["id"],
+                kind="audio",
+                rtpParameters=parameters,
+                appData={"source": "mic"},
+            )
+            assert answer[0] is None, answer
         reasons = [a[2] if isinstance(a, list) and a[0] else None for a in answers]
         assert reasons == [
             None,
@@ -349,6 +405,7 @@ async def test_an_engine_that_refuses_costs_no_socket(
         (["2001:db8::9", "192.0.2.9"], ["127.0.0.1", "::1"], "", ("2001:db8::9", "::1")),
         (["192.0.2.9"], ["127.0.0.1"], "hidden", ("192.0.2.9", "127.0.0.1")),
         (["192.0.2.9"], ["::1", "127.0.0.1"], "::7", ("192.0.2.9", "127.0.0.1")),
+        (["2001:db8::9", "192.0.2.9"], ["::"], "1.2.3.4", ("192.0.2.9", "::")),
         (["192.0.2.9"], ["::"], "::ffff:1.2.3.4", ("192.0.2.9", "::")),
         (["media.example"], ["127.0.0.1"], "1.2.3.4", ("media.example", "127.0.0.1")),
     ],

@@ -1,5 +1,6 @@
 """Negotiation beyond the recorded cases: refusals, H.264 levels, and properties of every result."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable
@@ -151,6 +152,29 @@ def test_mid_alone_is_enough_for_one_stream() -> None:
     producer = negotiate(data)
     assert producer.type == "simple"
     assert len(producer.params.encodings) == len(producer.consumable.encodings) == 1
+
+
+@pytest.mark.parametrize(
+    ("encodings", "message"),
+    [
+        ([], None),
+        ([{}], None),
+        ([{}, {}], "rtpParameters.encodings[0].ssrc: is missing, and there is no mid"),
+        ([{"ssrc": 1}, {}], "rtpParameters.encodings[1].ssrc: is missing, and there is no mid"),
+        ([{"rid": "a"}], "rtpParameters.encodings[0].ssrc: is missing, and there is no mid"),
+    ],
+)
+def test_the_payload_type_is_enough_for_one_stream_where_it_may_be(
+    encodings: list[object], message: str | None
+) -> None:
+    bare = {"codecs": OPUS["codecs"], "encodings": encodings}
+    params = ortc.parse_rtp_parameters(bare)
+    with pytest.raises(BadRequest, match="no mid") if message else contextlib.nullcontext() as e:
+        ortc.negotiate_producer("audio", params, ROUTER, counter(), by_payload_type=True)
+    if e is not None:
+        assert str(e.value).startswith(str(message))
+    with pytest.raises(BadRequest, match="no mid"):
+        ortc.negotiate_producer("audio", params, ROUTER, counter())
 
 
 def test_all_streams_of_a_peer_share_the_cname_given_for_them() -> None:
