@@ -9,6 +9,7 @@ async with open_plain_peer(token_url) as peer:
 """
 
 import contextlib
+import random
 import re
 import signal
 import socket
@@ -148,17 +149,18 @@ def sdp(consumer: Mapping[str, Any], port: int) -> str:
     )
 
 
-def free_pair() -> int:
-    """An even port of loopback, outside of the server's own, free together with the next one."""
-    for port in range(20000, 30000, 2):
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(type=socket.SOCK_DGRAM) as rtp,
-            socket.socket(type=socket.SOCK_DGRAM) as rtcp,
-        ):
-            rtp.bind(("0.0.0.0", port))
-            rtcp.bind(("0.0.0.0", port + 1))
-            return port
+def free_ports(count: int = 2) -> int:
+    """The first of ``count`` UDP ports in a row that are free on loopback; it is even. Neither the
+    server's own nor the kernel's (which it gives to whoever asks for any), and not the same for two
+    who ask at the same time.
+    """
+    for _ in range(1000):
+        first = random.randrange(10_000, 30_000, 2)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in range(first, first + count):
+                sock = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+                sock.bind(("0.0.0.0", port))
+            return first
     raise OSError("no free ports")
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, World
+from support.plain_peer import free_ports
 from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
@@ -29,17 +30,8 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 def free_range(count: int) -> tuple[int, int]:
-    """``count`` UDP ports of loopback in a row that are free now, the first one even."""
-    for first in range(52_000, 60_000, 2):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    sock = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-                    sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first, first + count - 1
-    pytest.fail("no free ports")
+    first = free_ports(count)
+    return first, first + count - 1
 
 
 @contextlib.asynccontextmanager
