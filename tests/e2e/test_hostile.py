@@ -94,7 +94,7 @@ async def large_and_broken_bodies(target: Target) -> None:
     token = f"X-Auth-Token: {target.token}"
     json_type = "Content-Type: application/json"
     for body, status in [
-        (b"x" * 6_000_000, {413, 0}),
+        (b"x" * 6_000_000, {413}),
         (b'{"a":' * 100_000, {400}),
         (b"[" * 100_000, {400}),
         (b'{"a":1e9999}', {200}),

@@ -207,6 +207,20 @@ async def test_a_body_that_nobody_reads() -> None:
         assert await reader.rest() == b""
 
 
+async def test_a_client_that_is_still_sending_reads_the_answer() -> None:
+    """More than the sockets' buffers hold, so that the answer comes in the midst of it."""
+    size = 20_000_000
+    early = POST.replace(b"/count", b"/").replace(b"Length: 5", b"Length: %d" % size)
+    async with open_door() as door, await door.connect() as stream:
+        reader = Reader(stream)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, early + b"x" * size)
+            assert (await reader.response())[0] == 405
+        # all of it was taken in the end, and the connection is as good as before
+        await stream.send_all(GET)
+        assert await reader.response() == (200, b"hello")
+
+
 async def test_chunked_body_and_100_continue() -> None:
     async with open_door() as door, await door.connect() as stream:
         reader = Reader(stream)

@@ -15,6 +15,8 @@ from .head import RequestHead, head_of_scope
 
 logger = logging.getLogger("meet_trio.edge.doorkeeper")
 
+_LINGER = 1.0  # seconds that a client has to stop sending what nobody wants
+
 
 @attrs.frozen
 class Verdict:
@@ -117,4 +119,17 @@ class _Exchange:
             if not self._keep:
                 headers = [*message.get("headers", ()), (b"connection", b"close")]
                 message = {**message, "headers": headers}
+        elif not message.get("more_body", False) and not self._body_over:
+            await self._send({**message, "more_body": True})
+            await self._drop_body()
+            message = {"type": "http.response.body"}
         await self._send(message)
+
+    async def _drop_body(self) -> None:
+        """The rest of a body that the application has answered without: closing with unread bytes
+        would reset the connection before the client has read the answer (RFC 9112 §9.6).
+        """
+        with trio.move_on_after(_LINGER):
+            while not self._body_over:
+                message = await self._receive()
+                self._body_over = not message.get("more_body", False)
