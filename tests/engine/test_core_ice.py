@@ -175,16 +175,20 @@ def test_when_a_connection_ends_the_way_heard_last_takes_over() -> None:
     check_by_tcp(client, 2, nominate=True)
     world.take_events(IceMoved)
     world.run(1)
-    check_by_tcp(client, 1, nominate=False)
-    world.run(1)
     client.check(nominate=False)
     world.run(1)
+    check_by_tcp(client, 1, nominate=False)
+    world.run(1)
     check_by_tcp(client, 3, nominate=False)
-    world.core.tcp_closed(3, *OTHER)  # not that of media
+    world.core.tcp_closed(3, *OTHER)  # the last heard, but not that of media
     assert world.take_events(IceMoved) == []
     world.core.send_dtls(client.number, b"\x16by 2")
     assert world.core.take_tcp_sent() == [(2, b"\x16by 2")]
     world.core.tcp_closed(2, *OTHER)
+    world.core.send_dtls(client.number, b"\x16by 1")
+    assert world.core.take_tcp_sent() == [(1, b"\x16by 1")]
+    world.take_events(IceMoved)
+    world.core.tcp_closed(1, *OTHER)
     assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
     # with only what has long been silent left, nothing is sent until it is heard
     check_by_tcp(client, 4, nominate=True)
