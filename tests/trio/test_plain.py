@@ -168,6 +168,22 @@ async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
     assert set(seen) == {first, first + 2}  # by chance not, once in 10^12
 
 
+@pytest.mark.parametrize(
+    ("listen_ip", "reached_at"),
+    [("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("::", ["127.0.0.1", "::1"])],
+)
+async def test_addresses_listened_on(listen_ip: str, reached_at: list[str]) -> None:
+    with PlainPorts(PlainSettings(ports=free_range(2))).open_pair(listen_ip) as pair:
+        for sock in pair:
+            for ip in reached_at:
+                family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+                with socket.socket(family, socket.SOCK_DGRAM) as client:
+                    client.sendto(b"hello", (ip, sock.getsockname()[1]))
+                    with trio.fail_after(5):
+                        await trio.lowlevel.wait_readable(sock)
+                    assert sock.recv(10) == b"hello"
+
+
 async def test_own_ports() -> None:
     ports = PlainPorts(PlainSettings(listen_ips=["10.0.0.5"], ports=(40000, 49999)))
     for ip in ("127.0.0.1", "127.0.0.77", "::1", "10.0.0.5", "192.0.2.9"):

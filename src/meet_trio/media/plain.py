@@ -94,6 +94,8 @@ class PlainPorts:
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            if ip == "::":  # both families, whatever the system's habit is
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind((ip, port))
         except OSError as error:
             sock.close()
