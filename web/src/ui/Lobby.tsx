@@ -1,7 +1,7 @@
 // Before the meeting: see yourself, choose devices, say your name.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
-import { Heading, Avatar, Loudness, Pick, RoundButton, Video } from "./bits.tsx";
+import { Heading, Avatar, InputPicks, Loudness, RoundButton, Video } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
 
 interface LobbyProps {
@@ -46,7 +46,6 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
   const micOn = local.micOn.value;
   const camOn = local.camOn.value;
   const cam = local.camTrack.value;
-  const { mics, cams } = local.devices.value;
   const problem = local.camProblem.value || local.micProblem.value;
 
   return (
@@ -114,22 +113,7 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
             onInput={(event) => setName(event.currentTarget.value)}
           />
         </label>
-        <Pick
-          label="Microphone"
-          testId="mic-select"
-          devices={mics}
-          value={local.micId.value}
-          none="No microphone to choose"
-          onPick={(id) => void local.chooseMic(id)}
-        />
-        <Pick
-          label="Camera"
-          testId="cam-select"
-          devices={cams}
-          value={local.camId.value}
-          none="No camera to choose"
-          onPick={(id) => void local.chooseCam(id)}
-        />
+        <InputPicks local={local} chooser={local} />
         <button type="submit" class="primary big" data-testid="join-button">
           Join the meeting
         </button>

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { nameOf } from "../protocol.ts";
 import { remember } from "../prefs.ts";
-import { Pick } from "./bits.tsx";
+import { InputPicks, Pick } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
@@ -11,7 +11,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
   const ref = useRef<HTMLDialogElement>(null);
   const [name, setName] = useState(nameOf(meeting.me.value ?? undefined));
   const { local } = meeting;
-  const { mics, cams, speakers } = local.devices.value;
+  const { speakers } = local.devices.value;
 
   useEffect(() => ref.current?.showModal(), []);
 
@@ -60,22 +60,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
           </button>
         </div>
       </form>
-      <Pick
-        label="Microphone"
-        testId="mic-select"
-        devices={mics}
-        value={local.micId.value}
-        none="No microphone to choose"
-        onPick={(id) => void meeting.sending.chooseMic(id)}
-      />
-      <Pick
-        label="Camera"
-        testId="cam-select"
-        devices={cams}
-        value={local.camId.value}
-        none="No camera to choose"
-        onPick={(id) => void meeting.sending.chooseCam(id)}
-      />
+      <InputPicks local={local} chooser={meeting.sending} />
       {"setSinkId" in HTMLMediaElement.prototype ? (
         <Pick
           label="Speaker"

@@ -1,6 +1,7 @@
 // Small parts used on several screens.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import type { LocalMedia } from "../local-media.ts";
 import { hueIndex, initials } from "../text.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
@@ -122,6 +123,37 @@ export function Pick({ label, testId, devices, value, none, onPick }: PickProps)
         ))}
       </select>
     </label>
+  );
+}
+
+interface InputPicksProps {
+  local: LocalMedia;
+  /** what a choice is given to: the devices alone, or what is sent with them */
+  chooser: { chooseMic(id: string): Promise<void>; chooseCam(id: string): Promise<void> };
+}
+
+/** The choice of microphone and camera. */
+export function InputPicks({ local, chooser }: InputPicksProps) {
+  const { mics, cams } = local.devices.value;
+  return (
+    <>
+      <Pick
+        label="Microphone"
+        testId="mic-select"
+        devices={mics}
+        value={local.micId.value}
+        none="No microphone to choose"
+        onPick={(id) => void chooser.chooseMic(id)}
+      />
+      <Pick
+        label="Camera"
+        testId="cam-select"
+        devices={cams}
+        value={local.camId.value}
+        none="No camera to choose"
+        onPick={(id) => void chooser.chooseCam(id)}
+      />
+    </>
   );
 }
 
