@@ -14,7 +14,7 @@ from support.api import ApiError, MeetApi
 from support.daemon import Daemon, start_daemon, token_of
 from support.light_peer import LightPeer, Refused, open_light_peer
 from support.nginx import open_nginx
-from support.rtp_parameters import receive_capabilities
+from support.rtp_parameters import audio_parameters, receive_capabilities
 
 from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
@@ -49,21 +49,31 @@ class Crowd:
     peers: list[LightPeer] = attrs.field(factory=list)
     stay: trio.Event = attrs.field(factory=trio.Event)
 
-    async def come(self, urls: list[str]) -> None:
-        """All at once; returns when each has joined and has both of its transports."""
+    async def come(self, urls: list[str], *, speaking: bool = False) -> None:
+        """All at once; returns when each has joined and has both of its transports; those who are
+        ``speaking`` have one to send on, and announce a microphone.
+        """
         wanted = len(self.peers) + len(urls)
         for index, url in enumerate(urls):
-            self.nursery.start_soon(self._live, url, f"Guest {index}")
+            self.nursery.start_soon(self._live, url, f"Guest {index}", speaking)
         while len(self.peers) < wanted:
             await trio.sleep(0.02)
 
-    async def _live(self, url: str, name: str) -> None:
+    async def _live(self, url: str, name: str, speaking: bool) -> None:
         async with open_light_peer(url, port=self.port, headers=self.headers) as peer:
             await peer.request("getRouterRtpCapabilities")
             await peer.request("join", {"nickname": name, "rtpCapabilities": CAPABILITIES})
-            for producing in (True, False):
+            for producing in (True,) if speaking else (True, False):
                 kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
-                await peer.request("createWebRtcTransport", kind)
+                made = await peer.request("createWebRtcTransport", kind)
+                if speaking:
+                    microphone = {
+                        "transportId": made["id"],
+                        "kind": "audio",
+                        "rtpParameters": audio_parameters(mid="0", ssrc=1000, cname=name),
+                        "appData": {"source": "mic"},
+                    }
+                    await peer.request("produce", microphone)
             self.peers.append(peer)
             await self.stay.wait()
 
@@ -182,3 +192,23 @@ async def test_a_thousand_in_all(daemon: Daemon) -> None:
             await check_rooms(api, [50] * 20)
             for peer in people.peers:
                 await peer.request("ping")
+
+
+async def test_one_who_hears_four_hundred(daemon: Daemon) -> None:
+    """The server asks for so many consumers at once; answers are no requests, and are not
+    limited.
+    """
+    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    async with crowd() as people:
+        with trio.fail_after(PATIENCE):
+            *speakers, listener = await invite(api, 401)
+            await people.come(speakers, speaking=True)
+            await people.come([listener])
+            one = people.peers[-1]
+            while one.requests["newConsumer"] < 400:
+                await trio.sleep(0.05)
+            await one.request("ping")  # comes after all of its answers
+            assert not one.closed.is_set()
+            stats = await api.call("GET", "/stats")
+            [peers] = stats.values()
+            assert max(len(peer["consumers"]) for peer in peers.values()) == 400
