@@ -43,7 +43,10 @@ FLAGS = {
     "--signaling-max-unconnected-per-address": "40",
     "--signaling-reconnect-grace": "1",
     "--signaling-first-connection-timeout": "2",
-    "--limits-request-burst": "100",
+    "--limits-requests-per-second": "50",
+    "--limits-request-burst": "150",
+    "--limits-announcements-per-second": "5",
+    "--limits-announcement-burst": "50",
 }
 
 
@@ -199,10 +202,10 @@ async def too_many_requests(target: Target) -> None:
 
 async def too_much_chat(target: Target) -> None:
     async with open_light_peer(await target.invite()) as peer:
-        answers = [await peer.ask("chatMessage", {"message": "x" * 8000}) for _ in range(300)]
+        answers = [await peer.ask("chatMessage", {"message": "x" * 8000}) for _ in range(90)]
     refused = sum(answer[:1] == [500] for answer in answers)
-    target.seen.append(f"{refused} of 300 refused")
-    assert 50 <= refused <= 100
+    target.seen.append(f"{refused} of 90 refused")
+    assert 10 <= refused <= 40  # the rate lets some more through while they are asked
 
 
 async def broken_frames(target: Target) -> None:
