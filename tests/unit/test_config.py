@@ -218,6 +218,10 @@ def test_turn_without_a_secret_is_refused_only_if_asked_for() -> None:
         ({"MEDIASOUP_NUM_WORKERS": "0"}, "MEDIASOUP_NUM_WORKERS: "),
         ({"MEET_TRIO_MEDIA_PLAIN_PORTS": "5000-4000"}, "MEET_TRIO_MEDIA_PLAIN_PORTS: "),
         ({"MEET_TRIO_HTTP_CORS_ORIGINS": "kolab.example"}, "MEET_TRIO_HTTP_CORS_ORIGINS: "),
+        ({"MEET_TRIO_HTTP_TRUSTED_PROXIES": "10.0.0.1/8"}, "MEET_TRIO_HTTP_TRUSTED_PROXIES: "),
+        ({"MEET_TRIO_HTTP_TRUSTED_PROXIES": "proxy"}, "MEET_TRIO_HTTP_TRUSTED_PROXIES: "),
+        ({"MEET_TRIO_HTTP_FORWARDED_HEADER": "x"}, "MEET_TRIO_HTTP_FORWARDED_HEADER: "),
+        ({"MEET_TRIO_LIMITS_REQUESTS_PER_SECOND": "0"}, "MEET_TRIO_LIMITS_REQUESTS_PER_SECOND: "),
         ({"MEET_TRIO_HTTP_PATH_PREFIX": "/a?b"}, "MEET_TRIO_HTTP_PATH_PREFIX: "),
         (
             {"MEET_TRIO_SIGNALING_REQUEST_TRYS": "3"},
@@ -273,6 +277,7 @@ def test_names_that_a_cluster_sets_are_not_taken_for_settings() -> None:
 def test_values_of_toml_keep_their_type(toml: Path) -> None:
     toml.write_text(
         '[http]\nforce_wss = true\npage = true\ncors_origins = ["https://a.example/", "*"]\n'
+        'trusted_proxies = ["10.0.0.0/8", "::1"]\n'
         "[signaling]\nreconnect_grace = 2.5\nrequest_tries = 2\n"
         '[media]\nplain_ports = "5000-5100"\n'
     )
@@ -280,6 +285,7 @@ def test_values_of_toml_keep_their_type(toml: Path) -> None:
     assert settings.http.force_wss is True
     assert settings.page is True
     assert settings.http.cors_origins == ("https://a.example", "*")
+    assert settings.http.trusted_proxies == ("10.0.0.0/8", "::1/128")
     assert settings.signaling.reconnect_grace == 2.5
     assert settings.signaling.request_tries == 2
     assert settings.media.plain_ports == (5000, 5100)
