@@ -16,7 +16,9 @@ def daemon_with(*flags: str) -> Iterator[Daemon]:
         yield daemon
     finally:
         code, _ = daemon.stop()
-    assert (code, [line for line in daemon.log if "Traceback" in line]) == (0, [])
+    log = "".join(daemon.log)
+    assert code == 0, log
+    assert "Traceback" not in log, log
 
 
 def meet(join: Join, room: str, count: int = 2, **query: str) -> list[MeetingPage]:

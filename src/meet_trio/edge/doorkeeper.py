@@ -80,6 +80,10 @@ def _origin_form(scope: Scope) -> Scope:
     return {}
 
 
+class ClientGone(OSError):
+    """Raised to the application when it sends to somebody who is no longer there."""
+
+
 class _Exchange:
     """A request whose body has a deadline, and its response."""
 
@@ -120,10 +124,18 @@ class _Exchange:
                 headers = [*message.get("headers", ()), (b"connection", b"close")]
                 message = {**message, "headers": headers}
         elif not message.get("more_body", False) and not self._body_over:
-            await self._send({**message, "more_body": True})
+            await self._pass_on({**message, "more_body": True})
             await self._drop_body()
             message = {"type": "http.response.body"}
-        await self._send(message)
+        await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except Exception as error:
+            # whatever Hypercorn and h11 make of a client that has gone in the middle
+            self._gone = True
+            raise ClientGone(str(error)) from error
 
     async def _drop_body(self) -> None:
         """The rest of a body that the application has answered without: closing with unread bytes
