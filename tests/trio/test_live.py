@@ -4,12 +4,13 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.live_scenes import join, open_world, pair, produce, transport
+from support.live_fakes import PARTICIPANT
+from support.live_scenes import EVERYTHING, join, open_world, pair, produce, transport
 from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
 
 from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged, ProducerScore
-from meet_trio.errors import LimitExceeded
+from meet_trio.errors import LimitExceeded, NotFound
 from meet_trio.live.peer import PeerSettings
 from meet_trio.room import Role
 
@@ -30,6 +31,43 @@ async def test_first_socket_is_greeted_and_the_last_to_leave_ends_the_room(
         await trio.sleep(2)
         assert not world.registry.rooms
         assert [hook.event for hook in world.webhooks] == ["roomClosed"]
+
+
+async def test_who_is_invited_while_the_room_closes_holds_up_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At every moment of its end: it goes through, or there is no room any more."""
+    for earlier in range(3):
+        async with open_world() as world:
+            room = await world.registry.create_room()
+            for _ in range(earlier):
+                await world.enter(room)
+            room.close()
+            refused = False
+            with trio.fail_after(5):
+                while room.id in world.registry.rooms:
+                    try:
+                        room.invite(PARTICIPANT)
+                    except NotFound:
+                        refused = True
+                    await trio.lowlevel.checkpoint()
+            assert refused or not room.peers
+            with pytest.raises(NotFound, match="closing"):
+                room.invite(PARTICIPANT)
+    assert caplog.records == [] or all(r.levelname == "INFO" for r in caplog.records)
+
+
+async def test_a_room_that_is_closed_right_after_an_invitation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        owner = await world.enter(room, EVERYTHING)
+        room.invite(PARTICIPANT)
+        room.perform(room.state.close_by(owner.id))
+        await trio.testing.wait_all_tasks_blocked()
+        assert not world.registry.rooms
+    assert "failed" not in caplog.text
 
 
 async def test_room_that_nobody_joins_and_peer_that_never_connects_expire(

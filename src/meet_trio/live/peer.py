@@ -111,6 +111,7 @@ class LivePeer:
     # they outlive sockets: to come back is no way to start anew
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
+    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
     _backlog: deque["Notification"] = attrs.field(factory=deque)
     _changed: trio.Event = attrs.field(factory=trio.Event)
@@ -125,17 +126,18 @@ class LivePeer:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until leaving, being kicked, missing for too long, or cancelled."""
         try:
-            async with trio.open_nursery() as self.nursery:
-                task_status.started()
-                await self._come_and_go()
-                self.nursery.cancel_scope.cancel()
+            with self._life:
+                async with trio.open_nursery() as self.nursery:
+                    task_status.started()
+                    await self._come_and_go()
+                    self.leave()
         finally:
             self._mail[0].close()
             self._mail[1].close()
 
     def leave(self) -> None:
         """End ``run`` soon; a goodbye is said if a socket is there."""
-        self.nursery.cancel_scope.cancel()
+        self._life.cancel()
 
     async def serve(self, socket: Socket) -> None:
         """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the

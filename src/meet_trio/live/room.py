@@ -108,9 +108,11 @@ class LiveRoom:
             with self._life:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
-                    await self._hear_engine()
+                    try:
+                        await self._hear_engine()
+                    finally:
+                        self._nursery = None  # who comes now would find a nursery that closes
         finally:
-            self._nursery = None
             self._perform(self.state.close())
             self._events[0].close()
             self._events[1].close()
@@ -129,13 +131,13 @@ class LiveRoom:
         if self._nursery is None:
             raise NotFound("the room is closing")
         invitation = Invitation(str(uuid.uuid4()), secrets.token_hex(16))
-        self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
         peer = LivePeer(
             room=self,
             id=invitation.peer_id,
             settings=self.around.peer_settings,
             handle=self.around.handle,
         )
+        self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
         self.peers[peer.id] = peer
         self._nursery.start_soon(self._live_peer, peer)
         return invitation
