@@ -52,8 +52,8 @@ class FrontDoorSettings:
     send_timeout: float = 10.0
     keep_alive_timeout: float = 30.0
     max_connections: int = 8192
-    max_strangers: int = 2048
-    max_strangers_per_address: int = 512
+    max_strangers: int = 4096
+    max_strangers_per_address: int = 1024
     requests: Rate = attrs.field(default=Rate(per_second=100, burst=2000))
     max_addresses: int = 10_000
     proxies: Proxies = attrs.field(factory=Proxies)
