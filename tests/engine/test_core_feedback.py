@@ -430,6 +430,48 @@ def test_transport_cc_of_many_packets_at_once() -> None:
     assert told == list(range(1700))
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (2047, *range(-2047 - 64, -2047 - 2048, -64)),
+        (2048, *range(-64, -2048, -64)),
+        (32767, -1, -2, -63, 32767, -64),
+        (1, 2, 5000, -3, -2046, -2047, -2048, 2047, -64),
+    ],
+    ids=str,
+)
+def test_transport_cc_of_numbers_that_a_client_chose(steps: tuple[int, ...]) -> None:
+    """Whatever they are, nothing is told to have come that has not, nor at another time."""
+    world = World()
+    alice, _, camera, _ = meet(world)
+    camera.parts = 1
+    arrivals: dict[int, list[float]] = {}
+    newest = 10_000
+    for turn in range(4):
+        for step in (0, *steps):
+            number = (newest + step) & 0xFFFF
+            newest = max(newest, newest + step)
+            camera.extensions = {3: number.to_bytes(2, "big")}
+            alice.send(*camera.frame(key=turn == 0))
+            arrivals.setdefault(number, []).append(world.now)
+            if step == steps[-1] or turn % 2:
+                world.run(0.11)
+        newest += 1
+    told: dict[int, float] = {}
+    feedback = alice.rtcp_of(TransportFeedback)
+    for one in feedback:
+        at = one.reference_time * 0.064
+        for i, delta in enumerate(one.deltas):
+            if delta is not None:
+                at += delta * 0.00025
+                told[(one.base_sequence + i) & 0xFFFF] = at
+    assert told
+    assert len(feedback) <= 4 * (len(steps) + 1) * 4
+    for number, at in told.items():
+        assert number in arrivals
+        assert min(abs(at - arrival) for arrival in arrivals[number]) < 0.001
+
+
 def test_no_feedback_without_packets() -> None:
     world = World()
     alice, _, camera, _ = meet(world)

@@ -1,5 +1,8 @@
 /* Transport-wide congestion control, receiving side (draft-holmer-rmcat-transport-wide-cc-extensions-01): when each
  * numbered packet of a client came, told to it at most every 100 ms.
+ *
+ * Arrivals are kept for a window of numbers that ends at the newest. `next`, from which the next report begins, never leaves
+ * the window, so a report covers at most MT_TWCC_WINDOW numbers whatever numbers a client chooses.
  */
 #include "state.h"
 
@@ -28,6 +31,14 @@ void mt_twcc_free(mt_transport *t) {
 
 static int64_t *slot(mt_twcc *w, uint64_t sequence) { return &w->arrivals[sequence % MT_TWCC_WINDOW]; }
 
+/* The window moves on to end at `end`; the numbers that enter it have not come. */
+static void advance(mt_twcc *w, uint64_t end) {
+  uint64_t oldest = end - MT_TWCC_WINDOW;
+  for (uint64_t i = w->end > oldest ? w->end : oldest; i < end; i++) *slot(w, i) = -1;
+  w->end = end;
+  if (w->next < oldest) w->next = oldest;
+}
+
 void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t ssrc, int64_t now) {
   mt_twcc *w = t->twcc;
   uint64_t sequence;
@@ -41,18 +52,11 @@ void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t s
     w->next = w->end = sequence;
   }
   w->media_ssrc = ssrc;
+  if (sequence >= w->end) advance(w, sequence + 1);
   if (sequence < w->next) {
     /* reported as lost, or before the first. Reports may go back: libwebrtc takes the later word for it. */
-    if (w->next - sequence > LATE_PACKETS) return;
+    if (w->next - sequence > LATE_PACKETS || w->end - sequence > MT_TWCC_WINDOW) return;
     w->next = sequence; /* what was told about those behind it is told again */
-  }
-  if (sequence >= w->end) {
-    if (sequence - w->next >= MT_TWCC_WINDOW) {
-      w->next = sequence;
-    } else {
-      for (uint64_t i = w->end; i < sequence; i++) *slot(w, i) = -1;
-    }
-    w->end = sequence + 1;
   }
   *slot(w, sequence) = now;
   if (mt_list_empty(&w->link)) {
