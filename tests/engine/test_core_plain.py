@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 from support.engine_plain import LOOPBACK, PlainClient
 from support.engine_world import Camera, World, audio, of, sender_report, video
@@ -509,3 +510,23 @@ def test_silence_ends_nothing_and_costs_nothing() -> None:
     assert list(world.stats()["transports"]) == [str(alice.number)]
     assert (alice.rtp, alice.rtcp, alice.astray) == ([], [], [])
     assert [type(e) for e in world.events] == [PlainConnected]
+
+
+def test_what_is_too_large_for_the_history_moves_nothing() -> None:
+    """Or numbers would go on without the history, and a viewer's beginning walk over them all."""
+    world = World()
+    alice, bob = PlainClient.open(world, comedia=True), world.client()
+    world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    alice.send(*camera.frame(key=True))
+    alice.send_rtcp(ReceiverReport(1, ()))
+    world.run(0.1)
+    alice.rtcp.clear()
+    for ahead in (200, 2900):
+        number = (camera.sequence + ahead) & 0xFFFF
+        alice.send(attrs.evolve(camera.frame()[0], payload=bytes(1600), sequence_number=number))
+        world.run(0.1)
+    assert world.counter("dropped_rtp_too_large") == 2
+    assert alice.rtcp_of(Nack) == []
+    assert alice.rtcp_of(Pli) == []
+    assert len(bob.rtp) == 2

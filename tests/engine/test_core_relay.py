@@ -13,6 +13,7 @@ from support.engine_world import (
     Camera,
     World,
     audio,
+    changes_of_ssrc,
     layer_cameras,
     of,
     sender_report,
@@ -297,6 +298,20 @@ def test_an_encoding_that_gets_another_ssrc_goes_on(pair: Pair) -> None:
     assert pair.b.stats()["mirrors"][str(producer)]["streams"][0]["ssrc"] == 4000
 
 
+def test_no_number_is_sent_twice_however_often_the_ssrc_changes(pair: Pair) -> None:
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, simulcast(1)))
+    (camera,) = layer_cameras(1)
+    pair.send_frames(alice, [camera], 20, key=True)
+    for packet in changes_of_ssrc(camera, 256):
+        pair.send(alice, packet)
+    assert len(bob.rtp) == 40
+    camera.ssrc = 6000
+    pair.send_frames(alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 50
+    assert_gapless(bob.rtp)
+
+
 def test_pause_and_resume_of_a_consumer(pair: Pair) -> None:
     alice, bob = pair.a.client(), pair.b.client()
     consumer = pair.consume(bob, pair.produce(alice, video()))
@@ -446,6 +461,55 @@ def test_a_relay_that_finds_the_ring_full_is_announced_later() -> None:
         pair.send(alice, *Camera(ssrc=1000 + i).frame(key=True))
     mirrors = pair.b.stats()["mirrors"]
     assert [mirrors[str(p)]["streams"][0]["packetCount"] for p in producers] == [2] * 20
+
+
+def test_states_do_not_fill_the_ring() -> None:
+    """However often a client reports, and however often it begins anew with another SSRC."""
+    pair = Pair(EngineSettings(relay_packets=64))
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, simulcast(1)))
+    (camera,) = layer_cameras(1)
+    pair.send_frames(alice, [camera], 3, key=True)
+    pair.run(0.2)
+    reports = [sender_report(camera.ssrc, i << 32, i) for i in range(1, 45)]
+    for _ in range(24):
+        alice.send_rtcp(*reports)
+    for i in range(500):
+        camera.ssrc, camera.parts = 4000 + i % 2, 1
+        if i % 50 == 49:
+            pair.cross()  # the packets themselves are few
+        alice.send(*camera.frame())
+    assert pair.a.counter("dropped_relay_full") == 0
+    # the last word is told all the same
+    camera.ssrc, camera.parts = 4001, 2
+    pair.send(alice, *camera.frame(key=True))
+    alice.send_rtcp(sender_report(4001, 77 << 32, camera.timestamp))
+    pair.send_frames(alice, [camera], 60)
+    assert_gapless(bob.rtp)
+    assert bob.rtcp_of(SenderReport)[-1].ntp - (77 << 32) < 3 << 32
+
+
+def test_an_end_that_found_no_room_is_noticed_at_the_next_beginning() -> None:
+    pair = Pair(EngineSettings(relay_packets=16))
+    alice, bob = pair.a.client(), pair.b.client()
+    producer = pair.produce(alice, video())
+    pair.consume(bob, producer)
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    spec = audio()
+    others = [pair.a.produce(alice, attrs.evolve(spec, mid=f"a{i}")) for i in range(20)]
+    for other in others:  # their states fill the ring
+        pair.a.core.relay_producer(other, pair.b.core)
+    pair.a.core.stop_relaying(producer, pair.b.core)
+    pair.a.core.relay_producer(producer, pair.b.core)
+    for _ in range(20):
+        alice.send(*camera.frame())
+    pair.run(0.3)
+    pair.send_frames(alice, [camera], 3)
+    assert len(bob.rtp) == 10  # frames that refer to lost ones are of no use
+    pair.send_frames(alice, [camera], 3, key=True)
+    assert len(bob.rtp) == 16
+    assert_gapless(bob.rtp)
 
 
 # ---- reports ----

@@ -7,6 +7,7 @@ from support.engine_world import (
     Camera,
     EngineClient,
     World,
+    changes_of_ssrc,
     layer_cameras,
     sender_report,
     simulcast,
@@ -324,3 +325,71 @@ def test_pause_and_silence_are_no_layer(world: World) -> None:
     assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
     world.run(2)
     assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+
+
+# What a publisher may not do to its viewers
+
+
+def test_no_number_is_sent_twice_however_often_the_ssrc_changes(world: World) -> None:
+    """A decryption of the same SRTP index fails at the viewer, see ``EngineClient``."""
+    alice, bob, _, _ = publish(world, 1)
+    (camera,) = layer_cameras(1)
+    send_frames(world, alice, [camera], 20, key=True)
+    alice.send(*changes_of_ssrc(camera, 256))
+    assert len(bob.rtp) == 40
+    camera.ssrc = 6000
+    send_frames(world, alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 50
+    assert_seamless(bob.rtp)
+
+
+def test_a_change_of_ssrc_ends_what_waits_for_the_end_of_a_frame(world: World) -> None:
+    alice, bob, _, consumer = publish(world)
+    cameras = layer_cameras()
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 10, key=True)
+    world.core.set_preferred_layers(consumer, 2)
+    (low1, low2), key = cameras[0].frame(), cameras[2].frame(key=True)
+    alice.send(low1, *key)
+    cameras[2].ssrc, cameras[2].sequence = 4002, key[0].sequence_number
+    alice.send(*cameras[2].frame(), low2)
+    assert layers_of(bob.rtp)[-1] == b"r0"
+    send_frames(world, alice, cameras, 2, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r2"
+    assert_seamless(bob.rtp)
+
+
+def test_a_viewer_is_not_sent_a_long_backlog_at_once(world: World) -> None:
+    """A frame of the lower layer stays open while the upper one goes on and on."""
+    alice, bob, _, consumer = publish(world, 2)
+    cameras = layer_cameras(2)
+    world.core.set_preferred_layers(consumer, 0)
+    send_frames(world, alice, cameras, 10, key=True)
+    world.core.set_preferred_layers(consumer, 1)
+    low1, low2 = cameras[0].frame()
+    alice.send(low1, *cameras[1].frame(key=True))
+    for _ in range(200):
+        alice.send(*cameras[1].frame())
+    before = len(bob.rtp)
+    alice.rtcp.clear()
+    alice.send(low2)
+    assert len(bob.rtp) == before + 1
+    world.run(0.2)
+    assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [cameras[1].ssrc]
+    send_frames(world, alice, cameras, 2, key=True)
+    assert layers_of(bob.rtp)[-1] == b"r1"
+    assert_seamless(bob.rtp)
+
+
+def test_a_long_gap_is_closed(world: World) -> None:
+    """Numbers from far ahead make a receiver lose count of the roll-overs."""
+    alice, bob, _, _ = publish(world, 1)
+    (camera,) = layer_cameras(1)
+    send_frames(world, alice, [camera], 5, key=True)
+    for _ in range(5):
+        camera.sequence = (camera.sequence + 32_000) & 0xFFFF
+        send_frames(world, alice, [camera], 2)
+    assert len(bob.rtp) == 10
+    send_frames(world, alice, [camera], 5, key=True)
+    assert len(bob.rtp) == 20
+    assert_seamless(bob.rtp)

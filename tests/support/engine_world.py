@@ -371,6 +371,17 @@ def layer_cameras(count: int = 3, *, mid: str = "v0") -> list[Camera]:
     ]
 
 
+def changes_of_ssrc(camera: Camera, count: int) -> list[RtpPacket]:
+    """A packet after each of so many changes of SSRC, no key frame. The last ones have sequence
+    numbers that the camera's own first packets had.
+    """
+    one, other = attrs.evolve(camera, ssrc=5001), attrs.evolve(camera, ssrc=5002)
+    for each in (one, other):
+        each.sequence = (camera.sequence - 8 - count // 2) & 0xFFFF
+        each.parts = 1
+    return [(other if i % 2 else one).frame()[0] for i in range(count)]
+
+
 def sender_report(ssrc: int, ntp: int, rtp_timestamp: int) -> SenderReport:
     return SenderReport(ssrc=ssrc, ntp=ntp, rtp_timestamp=rtp_timestamp, packets=1, octets=1)
 

@@ -72,6 +72,13 @@ void mt_consumer_close_epoch(mt_consumer *c) {
   e->last = c->highest - e->sequence_delta;
 }
 
+void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset) {
+  if (c->epochs[0].stream == s->index) mt_consumer_close_epoch(c);
+  if (c->target == s->index) c->switching = false;
+  for (unsigned i = 0; reset && i < 2; i++)
+    if (c->epochs[i].stream == s->index) c->epochs[i].used = false;
+}
+
 void mt_consumer_halt(mt_core *core, mt_consumer *c) {
   mt_consumer_close_epoch(c);
   c->switching = false;

@@ -13,12 +13,13 @@
 enum {
   FRAME_END_US = 30 * MT_MS,  /* nothing sent for that long: the frame's end was lost */
   SWITCH_WAIT_US = 50 * MT_MS,
-  CATCH_UP_BYTES = 256 * 1024,
+  CATCH_UP_BYTES = 256 * 1024, /* of the history, to one viewer at once; */
+  CATCH_UP_PACKETS = 256,      /* and so many packets, each of which is encrypted for it */
   CLOCK_SANITY_S = 5, /* clocks of sender reports that differ by more from the time passed are not believed */
 };
 
 static bool belongs(const mt_epoch *e, const mt_stream *s) {
-  return e->used && e->stream == s->index && e->generation == s->generation;
+  return e->used && e->stream == s->index;
 }
 
 /* 15-bit numbers that wrap */
@@ -55,7 +56,7 @@ static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pack
 static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_packet *p, uint32_t *out) {
   const mt_epoch *before = &c->epochs[0];
   const mt_stream *old = &c->producer->streams[before->stream];
-  if (!before->used || before->generation != old->generation) return false;
+  if (!before->used) return false;
   if (old == s) {
     *out = p->timestamp + before->timestamp_delta;
     return true;
@@ -82,7 +83,7 @@ static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_st
 }
 
 static void begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
-  mt_epoch e = {.used = true, .open = true, .stream = s->index, .generation = s->generation, .first = p->sequence};
+  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence};
   e.sequence_delta = c->highest + 1 - p->sequence;
   e.timestamp_delta = first_timestamp(core, c, s, p, now) - p->timestamp;
   if (c->has_picture) {
@@ -95,24 +96,49 @@ static void begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const
   c->started = true;
 }
 
+typedef struct { /* what the history has from a packet on */
+  unsigned packets;
+  size_t bytes;
+  bool whole; /* nothing is missing between them */
+} stretch;
+
+/* As long as the history at most: numbers may have gone on without it. */
+static stretch stretch_from(const mt_stream *s, uint64_t first) {
+  stretch found = {.whole = true};
+  for (uint64_t i = first; i < s->history.end; i++) {
+    const mt_packet *p = mt_history_find(&s->history, i);
+    if (!p) {
+      found.whole = false;
+      continue;
+    }
+    found.packets++;
+    found.bytes += p->payload_len;
+  }
+  return found;
+}
+
+static bool affordable(const stretch *s) { return s->packets <= CATCH_UP_PACKETS && s->bytes <= CATCH_UP_BYTES; }
+
 /* Begin with packet `first` of `s` and send all that came since. */
 static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t first, int64_t now) {
   const mt_packet *p = mt_history_find(&s->history, first);
   c->switching = false;
+  if (p) {
+    stretch since = stretch_from(s, first);
+    if (!affordable(&since)) p = NULL;
+  }
   if (!p) {
     mt_want_keyframe(core, s, now);
     return;
   }
   begin_epoch(core, c, s, p, now);
-  for (uint64_t i = first; i <= s->highest; i++)
+  for (uint64_t i = first; i < s->history.end; i++)
     if ((p = mt_history_find(&s->history, i))) emit(core, c, &c->epochs[0], p, now);
   mt_consumer_choose_layer(core, c, true, now); /* tells the layer */
 }
 
 static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
-  mt_stream *s = &c->producer->streams[c->target];
-  if (c->switch_generation == s->generation) start_with(core, c, s, c->switch_first, now);
-  else c->switching = false; /* that key frame is of an SSRC that is no more */
+  start_with(core, c, &c->producer->streams[c->target], c->switch_first, now);
 }
 
 /* A key frame that has just come need not come again: many viewers that arrive together cost one, and those that
@@ -126,12 +152,8 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   if (!s->has_keyframe) return false;
   const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
   if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
-  size_t bytes = 0;
-  for (uint64_t i = s->keyframe_first; i <= s->highest && bytes <= CATCH_UP_BYTES; i++) {
-    if (!(p = mt_history_find(&s->history, i))) return false;
-    bytes += p->payload_len;
-  }
-  if (bytes > CATCH_UP_BYTES) return false;
+  stretch since = stretch_from(s, s->keyframe_first);
+  if (!since.whole || !affordable(&since)) return false;
   start_with(core, c, s, s->keyframe_first, now);
   return true;
 }
@@ -144,7 +166,7 @@ static bool in_the_middle_of_a_frame(const mt_consumer *c, int64_t now) {
 }
 
 static void forward_target(mt_core *core, mt_consumer *c, mt_stream *s, const mt_packet *p, int64_t now) {
-  if (c->switching && c->switch_generation == s->generation) {
+  if (c->switching) {
     if (now - c->switch_since > SWITCH_WAIT_US) finish_switch(core, c, now);
     return;
   }
@@ -154,7 +176,6 @@ static void forward_target(mt_core *core, mt_consumer *c, mt_stream *s, const mt
     return;
   }
   c->switching = true;
-  c->switch_generation = s->generation;
   c->switch_first = p->sequence;
   c->switch_since = now;
 }

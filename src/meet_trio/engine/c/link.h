@@ -43,7 +43,7 @@ typedef enum {
 } mt_cross_type;
 
 typedef struct {
-  uint8_t type, index, generation;
+  uint8_t type, index;
   bool arrived; /* new media, not recovered and no padding: the encoding is alive */
   bool gap;     /* packets before this one found the ring full */
   bool has_sr;
@@ -51,6 +51,7 @@ typedef struct {
   uint32_t producer;
   uint32_t relay; /* which of those that this producer has had: a new one knows of no wishes */
   uint32_t ssrc, sr_timestamp;
+  uint64_t generation; /* the stream's */
   uint64_t sr_ntp;
   int64_t sr_arrival;
   mt_packet packet; /* as much of it as there is data */

@@ -56,7 +56,6 @@ bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) 
 
 /* ---- life ---- */
 
-/* Also when the source has begun anew and knows of no wishes. */
 static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t relay, int64_t now) {
   m->link = end->of;
   m->relay = relay;
@@ -106,14 +105,10 @@ static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_
   if (m->arrived) mt_stream_note(core, s, false, now);
 }
 
-/* A long one is not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
+/* A full ring's loss: a decoder cannot go on. */
 static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
   mt_want_keyframe(core, s, now);
-  if (sequence <= s->highest + MT_MAX_MISSING) return;
-  MT_EACH(item, &s->producer->consumers) {
-    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
-    if (c->epochs[0].open && c->epochs[0].stream == s->index) mt_consumer_close_epoch(c);
-  }
+  if (sequence > s->highest + MT_MAX_MISSING) mt_stream_cut(s);
 }
 
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now) {
@@ -126,7 +121,8 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
     if (p->link && p->relay == m->relay) detach(core, p, now);
     return;
   }
-  if (!p->link || p->relay != m->relay) attach(core, p, end, m->relay, now);
+  if (p->relay != m->relay && p->link) detach(core, p, now); /* the end of that relay found no room in the ring */
+  if (!p->link) attach(core, p, end, m->relay, now);
   mt_stream *s = &p->streams[m->index];
   if (m->generation != s->generation) {
     mt_stream_reset(core, s, now);

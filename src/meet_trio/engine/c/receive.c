@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DROPOUT = 3000 }; /* packets, of RFC 3550 appendix A.1 */
-
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->sources, mt_hash64(ssrc));
   return n ? MT_OF(n, mt_source, node) : NULL;
@@ -176,7 +174,7 @@ static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
  * cannot be: new keys would come first. False: not to be taken. */
 static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
   int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
-  bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MAX_DROPOUT;
+  bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MT_MAX_DROPOUT;
   bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
   bool astray = far_away || (silent && ahead <= 0);
   bool begins = astray && (silent || (source->astray && sequence == source->next_astray));

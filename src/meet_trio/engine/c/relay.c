@@ -6,6 +6,9 @@
  *
  * A full ring loses what does not fit. The next packet says so, and the mirror asks for a key frame. A few slots are kept for states, which
  * are worth more than packets.
+ *
+ * A stream's state crosses once in a round (100 ms), at the first change. Later changes, and one that finds the ring full, wait for the
+ * next round: a client that sends many reports, or begins anew with each packet, does not take the ring from the others.
  */
 #include "state.h"
 
@@ -44,38 +47,39 @@ static void commit(mt_relay *r, bool ring) {
   if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_ring = true;
 }
 
-static bool send_state(mt_core *core, mt_relay *r, const mt_stream *s, bool arrived) {
+static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t now) {
+  uint8_t bit = (uint8_t)(1u << s->index);
+  r->stale |= bit;
+  if (r->told & bit) return;
   mt_crossing *m = reserve(core, r, MT_CROSS_STATE, s->index, 0);
-  if (!m) return false;
+  if (!m) return;
+  r->stale &= (uint8_t)~bit;
+  r->told |= bit;
   m->ended = !s->main;
-  m->arrived = arrived;
+  m->arrived = !r->announced && mt_stream_arriving(core, s, now);
   m->ssrc = s->stats.ssrc;
   m->has_sr = s->has_sr;
   m->sr_ntp = s->sr_ntp;
   m->sr_timestamp = s->sr_timestamp;
   m->sr_arrival = s->sr_arrival;
   commit(r, true);
-  return true;
 }
 
-/* What the mirror needs to begin; tried again ten times a second if the ring is full. */
-static void announce(mt_core *core, mt_relay *r, int64_t now) {
-  mt_producer *p = r->producer;
-  bool all = true;
-  for (uint8_t i = 0; i < p->spec.encoding_count && all; i++)
-    all = send_state(core, r, &p->streams[i], mt_stream_arriving(core, &p->streams[i], now));
-  r->announced = all;
+/* A round begins. The first one of a relay tells all that the mirror needs to begin. */
+static void send_states(mt_core *core, mt_relay *r, int64_t now) {
+  const mt_producer *p = r->producer;
+  r->told = 0;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
+    if (r->stale >> i & 1) send_state(core, r, &p->streams[i], now);
+  if (!r->stale) r->announced = true;
 }
 
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
-  MT_EACH(item, &p->relays) {
-    mt_relay *r = MT_OF(item, mt_relay, in_producer);
-    if (!r->announced) announce(core, r, now);
-  }
+  MT_EACH(item, &p->relays) send_states(core, MT_OF(item, mt_relay, in_producer), now);
 }
 
-void mt_relay_state(mt_core *core, mt_stream *s) {
-  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, false);
+void mt_relay_state(mt_core *core, mt_stream *s, int64_t now) {
+  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, now);
 }
 
 /* ---- packets ---- */
@@ -159,7 +163,8 @@ void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
   mt_list_init(&r->in_link);
   mt_list_append(&p->relays, &r->in_producer);
   mt_list_append(&link->sides[MT_SOURCE].end.members, &r->in_link);
-  announce(core, r, now);
+  r->stale = (uint8_t)((1u << p->spec.encoding_count) - 1);
+  send_states(core, r, now);
 }
 
 void mt_relay_end(mt_relay *r) {

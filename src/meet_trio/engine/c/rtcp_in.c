@@ -23,7 +23,7 @@ static void sender_report(mt_core *core, mt_transport *t, const mt_rtcp_packet *
   s->sr_ntp = info.ntp;
   s->sr_timestamp = info.rtp_timestamp;
   s->sr_arrival = now;
-  mt_relay_state(core, s);
+  mt_relay_state(core, s, now);
 }
 
 /* 10 for no loss, 0 for 40 % and more */

@@ -103,7 +103,7 @@ static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
   const mt_epoch *e = &c->epochs[0];
   if (!c->producer || !e->open || !c->packets) return false;
   const mt_stream *s = &c->producer->streams[e->stream];
-  if (s->generation != e->generation || !s->has_sr) return false;
+  if (!s->has_sr) return false;
   uint64_t since = (uint64_t)(now - s->sr_arrival);
   out->ssrc = c->spec.ssrc;
   out->ntp = s->sr_ntp + (since / MT_SECOND << 32) + ((since % MT_SECOND) << 32) / MT_SECOND;

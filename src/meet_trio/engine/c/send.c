@@ -89,7 +89,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
       .twcc = v.twcc,
       .tl0picidx = n->tl0picidx,
       .stream = e->stream,
-      .generation = e->generation,
+      .generation = c->producer->streams[e->stream].generation,
   };
 }
 

@@ -27,6 +27,7 @@ enum {
   MT_MAX_ROUTES = 8,    /* addresses of one transport */
   MT_MAX_SOURCES = 256, /* SSRCs that one client may send */
   MT_MAX_MISSING = 512, /* packets of a stream that are waited for */
+  MT_MAX_DROPOUT = 3000, /* packets that may be lost in a row (RFC 3550 appendix A.1); a longer gap is none */
   MT_MAX_WAITING_STATS = 16,
   MT_TWCC_WINDOW = 2048,
   MT_SECOND = 1000000, /* microseconds */
@@ -161,7 +162,7 @@ typedef struct {
 struct mt_stream {
   mt_producer *producer;
   uint8_t index;
-  uint8_t generation; /* counts the SSRCs that this encoding has had */
+  uint64_t generation; /* counts its resets; never the same twice, or what was sent before one would be taken for what came after */
   mt_source *main, *rtx;
   bool started;
   int64_t last_arrival; /* of media, not of padding and retransmissions; 0: never */
@@ -201,6 +202,8 @@ typedef struct { /* a producer's way to one other engine */
   uint32_t id;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
   uint8_t lost;     /* encodings of which packets found the ring full */
+  uint8_t stale;    /* encodings whose state the mirror is to be told, */
+  uint8_t told;     /* and those that it was told since the last round */
   bool announced;   /* the mirror knows of it */
 } mt_relay;
 
@@ -230,9 +233,9 @@ struct mt_producer {
 
 /* ---- consumers ---- */
 
-typedef struct { /* a stretch of one stream that is forwarded with constant offsets */
+typedef struct { /* a stretch of one stream that is forwarded with constant offsets; a reset of the stream ends its use */
   bool used, open;
-  uint8_t stream, generation;
+  uint8_t stream;
   uint64_t first, last; /* of the stream; last: when closed */
   uint64_t sequence_delta;
   uint32_t timestamp_delta;
@@ -242,11 +245,12 @@ typedef struct { /* a stretch of one stream that is forwarded with constant offs
 
 typedef struct { /* what was sent under a sequence number */
   uint64_t sequence; /* ours, extended; 0: nothing */
-  uint64_t source;   /* the stream's, extended */
+  uint64_t source;   /* the stream's, extended, */
+  uint64_t generation; /* in this generation of it */
   uint32_t timestamp, abs_send_time;
   int64_t resent;
   uint16_t picture_id, twcc;
-  uint8_t tl0picidx, stream, generation;
+  uint8_t tl0picidx, stream;
 } mt_sent;
 
 enum { MT_SENT_SLOTS = 512, MT_SR_MEMORY = 4 };
@@ -273,7 +277,6 @@ struct mt_consumer {
   int8_t told_layer;
   mt_epoch epochs[2]; /* the current one; the one before */
   bool switching; /* a key frame of `target` waits for the end of the current frame */
-  uint8_t switch_generation;
   uint64_t switch_first;
   int64_t switch_since;
 
@@ -368,6 +371,7 @@ void mt_twcc_free(mt_transport *t);
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index);
 void mt_stream_free(mt_core *core, mt_stream *s);
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now); /* another SSRC begins, or this one has ended */
+void mt_stream_cut(mt_stream *s); /* what comes does not go on from what went before: viewers begin anew */
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now);
 bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now); /* and the others have not left it behind */
 /* One packet, decrypted, `from` its datagram. `recovered`: unwrapped from RTX. */
@@ -410,7 +414,7 @@ void mt_relay_stop(mt_core *core, const mt_command *c);
 void mt_relay_end(mt_relay *r);
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived);
-void mt_relay_state(mt_core *core, mt_stream *s);
+void mt_relay_state(mt_core *core, mt_stream *s, int64_t now);
 bool mt_relay_listens(const mt_stream *s);
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now);
 void mt_producer_end_relays(mt_core *core, mt_producer *p);
@@ -430,6 +434,7 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c);
 void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now);
 void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing flows until a new stretch begins */
 void mt_consumer_close_epoch(mt_consumer *c);
+void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset);
 /* `may_fall`: to a lower one too */
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
 bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */

@@ -36,8 +36,14 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   free(s->missing);
 }
 
+/* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
+void mt_stream_cut(mt_stream *s) {
+  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, false);
+}
+
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->generation++;
+  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
   s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
   s->jitter = 0;
   s->last_arrival = 0;
@@ -46,7 +52,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   mt_missing_clear(s);
   mt_history_clear(&s->history, &core->pool);
   if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
-  mt_relay_state(core, s);
+  mt_relay_state(core, s, now);
 }
 
 bool mt_stream_listened(const mt_stream *s) {
@@ -150,23 +156,24 @@ static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, cons
   return p;
 }
 
-static void begin(mt_core *core, mt_stream *s, uint64_t sequence) {
+static void begin(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
   s->started = true;
   s->base = sequence;
   s->highest = sequence;
   mt_change(core, &s->producer->changes, (uint32_t)MT_CHANGED_STARTED << s->index);
-  mt_relay_state(core, s);
+  mt_relay_state(core, s, now);
 }
 
 /* Is this packet to be taken? Moves `highest` and the list of missing ones. */
 static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool recovered, int64_t now) {
   if (!s->started) {
-    begin(core, s, sequence);
+    begin(core, s, sequence, now);
     return true;
   }
   if (sequence <= s->highest) return mt_missing_take(s, sequence, recovered, now);
   uint64_t first = s->highest + 1;
   s->highest = sequence;
+  if (sequence - first >= MT_MAX_DROPOUT) mt_stream_cut(s);
   if (!mt_missing_add(core, s, first, sequence, now)) { /* a jump: a new beginning, not loss */
     mt_missing_clear(s);
     if (s->producer->spec.video) mt_want_keyframe(core, s, now);
@@ -208,6 +215,8 @@ static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
+  mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
+  if (!p) return; /* before anything has moved: numbers do not go on without the history */
   bool was_arriving = mt_stream_arriving(core, s, now);
   if (!recovered && payload_len) note_arrival(s, h->marker, now);
   if (recovered) {
@@ -221,13 +230,12 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (!take_sequence(core, s, sequence, recovered, now)) {
     s->stats.duplicates++;
     core->counters.dropped_rtp_duplicate++;
+    mt_pool_put(&core->pool, p);
     return;
   }
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
   if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
-  mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
-  if (!p) return;
   keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
 }
 
@@ -247,6 +255,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
   if (arrived) note_arrival(s, from->marker, now);
   s->stats.packets++;
   s->stats.bytes += from->payload_len;
+  if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source did */
   if (from->sequence > s->highest) s->highest = from->sequence;
   mt_packet *p = mt_pool_get(&core->pool);
   if (!p) {
