@@ -153,86 +153,59 @@ static void send_dtls(mt_core *core, mt_transport *t, const mt_command *c) {
   else core->counters.dropped_dtls_no_path++;
 }
 
-static bool command_to_transport(mt_core *core, int64_t now, const mt_command *c) {
-  mt_transport *t = mt_find_transport(core, c->id);
-  if (c->type == MT_ADD_TRANSPORT) {
-    mt_transport_add(core, now, c);
-    return true;
-  }
-  if (c->type == MT_ADD_PLAIN_TRANSPORT) {
-    mt_plain_add(core, now, c);
-    return true;
-  }
-  if (!t) return false;
-  bool for_ice = c->type == MT_RESTART_ICE || c->type == MT_SET_SRTP || c->type == MT_SEND_DTLS;
-  if (t->plain ? for_ice : c->type == MT_CONNECT_PLAIN) {
-    core->counters.commands_refused++;
-    return true;
-  }
-  switch (c->type) {
-  case MT_CONNECT_PLAIN: mt_plain_connect(core, t, c, now); return true;
-  case MT_RESTART_ICE: mt_transport_restart(core, t, c); return true;
-  case MT_SET_SRTP: mt_transport_keys(core, t, c, now); return true;
-  case MT_SEND_DTLS: send_dtls(core, t, c); return true;
-  case MT_REMOVE_TRANSPORT: mt_transport_remove(core, t); return true;
-  default: t->max_bitrate = c->u.number; return true;
-  }
+static bool known(mt_core *core, const void *found) {
+  if (!found) core->counters.commands_for_unknown_ids++;
+  return found != NULL;
 }
 
-static bool command_to_producer(mt_core *core, int64_t now, const mt_command *c) {
-  mt_producer *p = mt_find_producer(core, c->id);
-  if (!p) return false;
-  switch (c->type) {
-  case MT_PAUSE_PRODUCER: mt_producer_pause(core, p, c->u.number != 0, now); return true;
-  case MT_REMOVE_PRODUCER: mt_producer_remove(core, p); return true;
-  default: mt_producer_want_keyframe(core, p, now); return true;
-  }
+/* A transport of the kind that the command is for. */
+static bool fits(mt_core *core, const mt_transport *t, bool plain) {
+  if (!known(core, t)) return false;
+  if ((t->plain != NULL) == plain) return true;
+  core->counters.commands_refused++;
+  return false;
 }
 
-static bool command_to_consumer(mt_core *core, int64_t now, const mt_command *cmd) {
-  mt_consumer *c = mt_find_consumer(core, cmd->id);
-  if (!c) return false;
-  switch (cmd->type) {
-  case MT_PAUSE_CONSUMER: mt_consumer_pause(core, c, cmd->u.number != 0, now); return true;
-  case MT_REMOVE_CONSUMER: mt_consumer_remove(core, c); return true;
-  default:
-    c->preferred = cmd->u.number < MT_MAX_ENCODINGS ? (uint8_t)cmd->u.number : MT_MAX_ENCODINGS - 1;
-    mt_consumer_choose_layer(core, c, true, now);
-    return true;
-  }
+static void request_stats(mt_core *core, uint32_t token) {
+  core->next_tick = 0;
+  if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = token;
+  else core->counters.commands_refused++;
 }
 
+static void set_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
+  c->preferred = layer < MT_MAX_ENCODINGS ? (uint8_t)layer : MT_MAX_ENCODINGS - 1;
+  mt_consumer_choose_layer(core, c, true, now);
+}
+
+/* No `default`: the compiler names the command that is missing here. */
 void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
-  bool known = true;
+  mt_transport *t = mt_find_transport(core, c->id);
+  mt_producer *producer = mt_find_producer(core, c->id);
+  mt_consumer *consumer = mt_find_consumer(core, c->id);
   core->counters.commands++;
   switch (c->type) {
-  case MT_ADD_TRANSPORT:
-  case MT_RESTART_ICE:
-  case MT_SET_SRTP:
-  case MT_SEND_DTLS:
-  case MT_REMOVE_TRANSPORT:
-  case MT_SET_MAX_BITRATE:
-  case MT_ADD_PLAIN_TRANSPORT:
-  case MT_CONNECT_PLAIN: known = command_to_transport(core, now, c); break;
+  case MT_ADD_TRANSPORT: mt_transport_add(core, now, c); break;
+  case MT_RESTART_ICE: if (fits(core, t, false)) mt_transport_restart(core, t, c); break;
+  case MT_SET_SRTP: if (fits(core, t, false)) mt_transport_keys(core, t, c, now); break;
+  case MT_SEND_DTLS: if (fits(core, t, false)) send_dtls(core, t, c); break;
+  case MT_REMOVE_TRANSPORT: if (known(core, t)) mt_transport_remove(core, t); break;
+  case MT_SET_MAX_BITRATE: if (known(core, t)) t->max_bitrate = c->u.number; break;
+  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, now, c); break;
+  case MT_CONNECT_PLAIN: if (fits(core, t, true)) mt_plain_connect(core, t, c, now); break;
   case MT_ADD_PRODUCER:
   case MT_ADD_MIRROR: mt_producer_add(core, c); break;
+  case MT_PAUSE_PRODUCER: if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now); break;
+  case MT_REMOVE_PRODUCER: if (known(core, producer)) mt_producer_remove(core, producer); break;
+  case MT_REQUEST_KEYFRAME: if (known(core, producer)) mt_producer_want_keyframe(core, producer, now); break;
   case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
   case MT_RELAY_PRODUCER: mt_relay_start(core, c, now); break;
   case MT_STOP_RELAYING: mt_relay_stop(core, c); break;
-  case MT_PAUSE_PRODUCER:
-  case MT_REMOVE_PRODUCER:
-  case MT_REQUEST_KEYFRAME: known = command_to_producer(core, now, c); break;
   case MT_ADD_CONSUMER: mt_consumer_add(core, now, c); break;
-  case MT_PAUSE_CONSUMER:
-  case MT_SET_LAYER:
-  case MT_REMOVE_CONSUMER: known = command_to_consumer(core, now, c); break;
-  case MT_REQUEST_STATS:
-    core->next_tick = 0;
-    if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = c->id;
-    else core->counters.commands_refused++;
-    break;
+  case MT_PAUSE_CONSUMER: if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now); break;
+  case MT_SET_LAYER: if (known(core, consumer)) set_layer(core, consumer, c->u.number, now); break;
+  case MT_REMOVE_CONSUMER: if (known(core, consumer)) mt_consumer_remove(core, consumer); break;
+  case MT_REQUEST_STATS: request_stats(core, c->id); break;
   }
-  if (!known) core->counters.commands_for_unknown_ids++;
 }
 
 void mt_command_release(mt_command *c) {

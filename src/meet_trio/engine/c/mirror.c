@@ -129,10 +129,11 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
     s->generation = m->generation;
     if (m->type == MT_CROSS_STATE && m->ended) mt_producer_choose_layers(core, p, true, now);
   }
-  switch (m->type) {
+  switch ((mt_cross_type)m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
   case MT_CROSS_NOTE: mt_stream_note(core, s, true, now); break;
-  default:
+  case MT_CROSS_STOP: break; /* above */
+  case MT_CROSS_PACKET:
     core->counters.relay_packets_in++;
     core->counters.relay_bytes_in += (uint64_t)m->packet.payload + m->packet.payload_len;
     if (m->gap) take_gap(core, s, m->packet.sequence, now);

@@ -133,10 +133,10 @@ void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t no
   mt_producer *p = mt_find_producer(core, w->producer);
   mt_relay *r = p ? find(p, end->of) : NULL;
   if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* for one that has stopped meanwhile */
-  switch (w->type) {
+  switch ((mt_wish_type)w->type) {
   case MT_WISH_LISTEN: r->listened = w->number; break;
   case MT_WISH_KEYFRAME: wish_keyframe(core, &p->streams[w->index], w->number, now); break;
-  default: mt_relay_end(r); break;
+  case MT_WISH_GONE: mt_relay_end(r); break;
   }
 }
 
