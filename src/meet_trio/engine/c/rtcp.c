@@ -328,15 +328,15 @@ size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t me
 
   uint8_t *chunks = out + COMMON + TWCC_HEADER;
   while (done < n) {
-    size_t used = COMMON + TWCC_HEADER + chunks_len + 2 + deltas_len, need = 0;
-    if (used > cap) break;
-    for (unsigned k = done; k < n; k++) {
-      need += symbols[k];
-      if (used + need > cap) n = k; /* the packet ends here */
-    }
-    if (done == n) break;
-    unsigned covered;
+    unsigned covered, fitting = 0;
     uint16_t chunk = choose_chunk(symbols + done, n - done, &covered);
+    size_t need = COMMON + TWCC_HEADER + chunks_len + 2 + deltas_len;
+    for (; fitting < covered && need + symbols[done + fitting] <= cap; fitting++) need += symbols[done + fitting];
+    if (fitting == 0) break;
+    if (fitting < covered) { /* the packet ends here */
+      n = done + fitting;
+      chunk = choose_chunk(symbols + done, fitting, &covered);
+    }
     mt_store16(chunks + chunks_len, chunk);
     chunks_len += 2;
     for (unsigned k = 0; k < covered; k++, done++) {
