@@ -362,11 +362,51 @@ def test_reports_of_viewers_become_figures_and_scores() -> None:
     figures = world.stats()["consumers"][str(consumer)]
     assert (figures["packetsLost"], figures["jitter"]) == (7, 10)
     assert 50 < figures["roundTripTime"] < 1700
+    world.run(1.1)
     block = ReportBlock(ssrc=consumer + 50_000, fraction_lost=26)
     bob.send_rtcp(ReceiverReport(1, (block,)))
     assert world.take_events(ConsumerScore) == [ConsumerScore(consumer, 7)]
     bob.send_rtcp(ReceiverReport(1, (block,)))
+    world.run(1.1)
     assert world.take_events(ConsumerScore) == []
+
+
+def test_scores_are_told_once_a_second_and_the_newest_is_not_lost() -> None:
+    world = World()
+    alice, bob, camera, consumer = meet(world)
+    alice.send(*camera.frame(key=True))
+    for i in range(200):  # one second
+        fraction = (255, 0)[i % 2] if i < 199 else 26
+        bob.send_rtcp(
+            ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=fraction),))
+        )
+        world.run(0.005)
+    world.run(0.3)
+    assert [e.score for e in world.take_events(ConsumerScore)] == [0, 7]
+    for fraction in (255, 26):  # there and back within the second: nothing to tell
+        bob.send_rtcp(
+            ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=fraction),))
+        )
+        world.run(0.1)
+    world.run(2)
+    assert world.take_events(ConsumerScore) == []
+    bob.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=0),)))
+    assert [e.score for e in world.take_events(ConsumerScore)] == [
+        10
+    ]  # at once, after a quiet time
+    bob.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=255),)))
+    world.core.remove_consumer(consumer)  # within its second
+    world.run(2)
+    assert world.take_events(ConsumerScore) == []
+
+
+def test_one_datagram_asks_for_no_more_than_a_consumer_remembers() -> None:
+    world = World()
+    alice, bob, camera, consumer = meet(world)
+    alice.send(*camera.frame(key=True))
+    for _ in range(2):
+        bob.send_rtcp(*[Nack(1, consumer + 50_000, tuple(range(200))) for _ in range(20)])
+    assert world.stats()["consumers"][str(consumer)]["nackCount"] == 2 * 1024
 
 
 def test_scores_of_streams() -> None:

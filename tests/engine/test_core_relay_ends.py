@@ -129,8 +129,8 @@ def test_the_end_of_either_engine(pair: Pair) -> None:
         pair.send_frames(alice, cameras, 3, key=True)
         third.core.cross()
     third.core.close()
-    pair.b.take_events(LayerChanged)
     pair.send_frames(alice, cameras, 10)
+    pair.b.take_events(LayerChanged)
     before = len(bob.rtp)
     pair.send_frames(alice, cameras, 3, key=True)
     assert len(bob.rtp) == before + 6

@@ -255,6 +255,19 @@ def test_a_layer_that_says_bye_is_left_at_once(world: World) -> None:
     assert_seamless(bob.rtp)
 
 
+def test_goodbyes_without_end_are_told_ten_times_a_second_at_most(world: World) -> None:
+    alice, _, _, _ = publish(world)
+    cameras = layer_cameras()
+    send_frames(world, alice, cameras, 10, key=True)
+    world.take_events(LayerChanged)
+    for _ in range(200):  # one second
+        alice.send_rtcp(Bye(tuple(camera.ssrc for camera in cameras)))
+        world.run(0.0025, step=0.0025)
+        alice.send(*[packet for camera in cameras for packet in camera.frame(key=True)])
+        world.run(0.0025, step=0.0025)
+    assert len(world.take_events(LayerChanged)) <= 2 * 11
+
+
 def test_after_a_silence_of_all_layers_the_lowest_is_not_taken_for_the_only_one(
     world: World,
 ) -> None:

@@ -8,7 +8,10 @@
 
 #include <stdlib.h>
 
-enum { RESEND_BURST = 300 };
+enum {
+  RESEND_BURST = 300,
+  LAYER_US = 100 * MT_MS, /* between two events about one consumer's layer */
+};
 
 static mt_stream *current_stream(const mt_consumer *c) {
   const mt_epoch *e = &c->epochs[0];
@@ -33,13 +36,15 @@ void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now) {
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_want_keyframe(core, c, now);
 }
 
-/* What the client is told: only simulcast has layers. */
+/* What the client is told: only simulcast has layers. A publisher whose streams end and begin without end is followed by the
+ * rounds, which come here again. */
 static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
   int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
-  if (layer == c->told_layer) return;
+  if (layer == c->told_layer || now < c->layer_told + LAYER_US) return;
   c->told_layer = layer;
+  c->layer_told = now;
   c->stats.switches++;
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
 }
@@ -155,6 +160,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);
   mt_list_init(&c->changes.link);
+  mt_list_init(&c->scored);
   mt_list_append(&t->consumers, &c->in_transport);
   if (p) mt_list_append(&p->consumers, &c->in_producer);
   mt_table_insert(&core->consumers, &c->node, mt_hash64(c->id));
@@ -174,5 +180,6 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_list_remove(&c->in_transport);
   mt_list_remove(&c->in_producer);
   mt_list_remove(&c->changes.link);
+  mt_list_remove(&c->scored);
   discard(c);
 }

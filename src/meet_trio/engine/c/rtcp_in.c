@@ -7,6 +7,11 @@
 
 #include <math.h>
 
+enum {
+  SCORE_US = MT_SECOND, /* between two events about one consumer's score */
+  MAX_NACKED = 1024,    /* numbers that one datagram may ask for: twice what a consumer remembers */
+};
+
 /* A consumer by its SSRC or RTX SSRC. */
 static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
@@ -45,6 +50,26 @@ static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
   }
 }
 
+/* A client may report as often as it likes; each change is an event for Python. So it is told once a second and no more: the first
+ * change at once, what it has become by the end of the second. */
+static void tell_score(mt_core *core, mt_consumer *c, int64_t now) {
+  if (c->score_known && c->told_score == c->stats.score) return;
+  c->score_known = true;
+  c->told_score = c->stats.score;
+  c->score_told = now;
+  mt_list_append(&core->scored, &c->scored);
+  mt_change(core, &c->changes, MT_CHANGED_SCORE);
+}
+
+void mt_scores_round(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->scored) {
+    mt_consumer *c = MT_OF(item, mt_consumer, scored);
+    if (now - c->score_told < SCORE_US) return;
+    mt_list_remove(&c->scored);
+    tell_score(core, c, now);
+  }
+}
+
 static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
   mt_rtcp_report r;
   for (unsigned i = 0; mt_rtcp_read_report(p, i, &r); i++) {
@@ -55,27 +80,27 @@ static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packe
     c->stats.lost = r.total_lost;
     c->stats.jitter_us = rate ? (uint32_t)((uint64_t)r.jitter * MT_SECOND / rate) : 0;
     measure_rtt(c, &r, now);
-    uint8_t score = score_of(r.fraction_lost);
-    if (c->score_known && score == c->stats.score) continue;
-    c->score_known = true;
-    c->stats.score = score;
-    mt_change(core, &c->changes, MT_CHANGED_SCORE);
+    c->stats.score = score_of(r.fraction_lost);
+    if (c->changes.flags & MT_CHANGED_SCORE) c->told_score = c->stats.score; /* the event still waits, and says the newest */
+    else if (mt_list_empty(&c->scored)) tell_score(core, c, now);
   }
 }
 
-static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+/* `left`: how many numbers more this datagram may ask for. */
+static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsigned *left, int64_t now) {
   uint32_t sender, media;
   if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
   mt_consumer *c = find_consumer(t, media);
   if (!c) return;
   uint16_t pid, blp;
   for (unsigned i = 0; mt_rtcp_read_nack(p, i, &pid, &blp); i++) {
-    c->stats.nacks++;
-    mt_consumer_resend(core, c, pid, now);
-    for (unsigned bit = 0; bit < 16; bit++) {
-      if (!(blp >> bit & 1)) continue;
+    uint32_t wanted = (uint32_t)blp << 1 | 1;
+    for (unsigned bit = 0; wanted >> bit; bit++) {
+      if (!(wanted >> bit & 1)) continue;
+      if (!*left) return;
+      --*left;
       c->stats.nacks++;
-      mt_consumer_resend(core, c, (uint16_t)(pid + bit + 1), now);
+      mt_consumer_resend(core, c, (uint16_t)(pid + bit), now);
     }
   }
 }
@@ -114,7 +139,7 @@ static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t
   }
 }
 
-static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsigned *nacks_left, int64_t now) {
   switch (p->type) {
   case MT_RTCP_SR:
     sender_report(core, t, p, now);
@@ -123,7 +148,7 @@ static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int6
   case MT_RTCP_RR: receiver_reports(core, t, p, now); break;
   case MT_RTCP_BYE: bye(core, t, p, now); break;
   case MT_RTCP_RTPFB:
-    if (p->count == MT_RTPFB_NACK) nack(core, t, p, now);
+    if (p->count == MT_RTPFB_NACK) nack(core, t, p, nacks_left, now);
     else if (p->count == MT_RTPFB_TRANSPORT_CC) t->stats.transport_cc_received++;
     break;
   case MT_RTCP_PSFB: payload_feedback(core, t, p, now); break;
@@ -157,6 +182,7 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
   }
   mt_rtcp_packet p;
   size_t offset = 0;
-  while (mt_rtcp_next_untrusted(data, plain_len, &offset, &p)) handle(core, t, &p, now);
+  unsigned nacks_left = MAX_NACKED;
+  while (mt_rtcp_next_untrusted(data, plain_len, &offset, &p)) handle(core, t, &p, &nacks_left, now);
   if (offset != plain_len) core->counters.dropped_rtcp_malformed++;
 }

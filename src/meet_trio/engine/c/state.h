@@ -275,6 +275,7 @@ struct mt_consumer {
   uint8_t preferred;
   int8_t target; /* the stream to forward; -1: none arrives */
   int8_t told_layer;
+  int64_t layer_told;
   mt_epoch epochs[2]; /* the current one; the one before */
   bool switching; /* a key frame of `target` waits for the end of the current frame */
   uint64_t switch_first;
@@ -298,7 +299,10 @@ struct mt_consumer {
     int64_t sent;
   } reports[MT_SR_MEMORY];
   uint8_t report_next;
+  uint8_t told_score; /* what an event said, or is about to */
   bool score_known;
+  mt_list scored; /* in mt_core.scored for a second after */
+  int64_t score_told;
   mt_rate rate;
   mt_consumer_stats stats;
 };
@@ -314,6 +318,7 @@ struct mt_core {
   int64_t last_now; /* for what ends with a link */
   uint32_t last_relay;
   mt_list changed, nacking, wanting, feeding;
+  mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
   mt_pool pool;
   mt_counters counters;
@@ -357,6 +362,7 @@ mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc);
 
 /* rtcp_in.c */
 void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
+void mt_scores_round(mt_core *core, int64_t now); /* tell what has changed since it was told */
 
 /* rtcp_out.c */
 void mt_transport_report(mt_core *core, mt_transport *t, int64_t now);
