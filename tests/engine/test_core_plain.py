@@ -438,7 +438,7 @@ def test_with_srtp_nothing_begins_anew() -> None:
 
 
 def test_a_sender_may_begin_anew_as_often_as_it_likes() -> None:
-    """Each time with another SSRC, as programs do; with SRTP a client has 256 in all."""
+    """Each time with another SSRC, as programs do; nothing is kept of those before."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     bob = world.client()

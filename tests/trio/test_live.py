@@ -1,5 +1,7 @@
 """Rooms and peers as tasks, with a clock that jumps: who comes and goes, and what is left."""
 
+import itertools
+
 import attrs
 import pytest
 import trio
@@ -189,6 +191,25 @@ async def test_unanswered_or_refused_consumer_is_given_up(
         await ada.socket.ask("chatMessage", message="hi")
         await trio.testing.wait_all_tasks_blocked()
         assert world.engine.consumers == {}
+
+
+async def test_no_stream_is_given_an_ssrc_that_another_had(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = itertools.cycle((2**32 - 2, 5))
+    monkeypatch.setattr("meet_trio.live.room.random_ssrc", lambda: next(dice))
+    async with open_world() as world:
+        _, ada, bob = await pair(world)
+        for _ in range(2):
+            producer_id = await produce(ada, "video")
+            await ada.socket.ask("closeProducer", producerId=producer_id)
+        (first,), (second,) = [
+            call["rtpParameters"]["encodings"]
+            for method, call in bob.socket.calls
+            if method == "newConsumer"
+        ]
+        assert (first["ssrc"], first["rtx"]["ssrc"]) == (2**32 - 1, 1)
+        assert (second["ssrc"], second["rtx"]["ssrc"]) == (2, 3)
 
 
 async def test_offer_ends_with_its_producer(autojump_clock: MockClock) -> None:

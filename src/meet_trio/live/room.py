@@ -91,6 +91,7 @@ class LiveRoom:
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
+    _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
     # peers with a transport that is made for consumers
     _receivers: set[str] = attrs.field(factory=set)
     _events: tuple[trio.MemorySendChannel[Event], trio.MemoryReceiveChannel[Event]] = attrs.field(
@@ -244,11 +245,16 @@ class LiveRoom:
                 )
 
     def new_ssrc(self) -> int:
-        """An SSRC that no stream to a client of this room has (RFC 3550 §8.1)."""
-        while (ssrc := random_ssrc()) in self._ssrcs:
-            pass
-        self._ssrcs.add(ssrc)
-        return ssrc
+        """An SSRC that no stream to a client of this room has (RFC 3550 §8.1), or ever had: they
+        only rise from a random one. An engine forgets which indices were used with those that ended
+        long ago, and under one key none may be used twice.
+        """
+        while True:
+            self._last_ssrc = self._last_ssrc % (2**32 - 1) + 1
+            if self._last_ssrc not in self._ssrcs:
+                break
+        self._ssrcs.add(self._last_ssrc)
+        return self._last_ssrc
 
     def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
         """What was on it is gone; the viewers of its producers are told."""

@@ -105,24 +105,20 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   if (c->transport->srtp) mt_consumer_begin(core, c, now); /* else when there are keys */
 }
 
-static bool sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender **out) {
-  mt_sender *s = mt_sender_get(core, t, ssrc);
-  if (!s || s->busy) return false;
-  s->busy = true;
-  *out = s;
-  return true;
-}
-
 /* Everything that can fail; what it took is in `c` either way. */
 static bool prepare(mt_core *core, mt_consumer *c) {
   if (c->spec.nack && !(c->sent = calloc(MT_SENT_SLOTS, sizeof *c->sent))) return false;
-  if (!sender_take(core, c->transport, c->spec.ssrc, &c->sender)) return false;
-  return !c->spec.rtx_ssrc || sender_take(core, c->transport, c->spec.rtx_ssrc, &c->rtx_sender);
+  if (!mt_sender_take(core, c->transport, c->spec.ssrc, &c->senders[0])) return false;
+  c->sender = &c->senders[0];
+  if (!c->spec.rtx_ssrc) return true;
+  if (c->spec.rtx_ssrc == c->spec.ssrc || !mt_sender_take(core, c->transport, c->spec.rtx_ssrc, &c->senders[1])) return false;
+  c->rtx_sender = &c->senders[1];
+  return true;
 }
 
-static void discard(mt_consumer *c) {
-  if (c->sender) c->sender->busy = false;
-  if (c->rtx_sender) c->rtx_sender->busy = false;
+static void discard(mt_core *core, mt_consumer *c) {
+  if (c->sender) mt_sender_leave(core, c->transport, c->sender);
+  if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
   free(c->sent);
   free(c);
 }
@@ -143,7 +139,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   c->spec = cmd->u.consumer_spec;
   if (!prepare(core, c)) {
     core->counters.commands_refused++;
-    discard(c);
+    discard(core, c);
     return;
   }
   c->id = cmd->id;
@@ -181,5 +177,5 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_list_remove(&c->in_producer);
   mt_list_remove(&c->changes.link);
   mt_list_remove(&c->scored);
-  discard(c);
+  discard(core, c);
 }

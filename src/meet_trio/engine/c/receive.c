@@ -1,6 +1,6 @@
 /* RTP from clients: decrypt, find the stream it belongs to, unwrap retransmissions (RFC 4588), hand it to the stream.
  *
- * A replay window is kept for every SSRC that sent an authentic packet, whether or not it belongs to a producer: media may come
+ * Every SSRC that sent an authentic packet is a source (source.c), whether or not it belongs to a producer: media may come
  * before the `produce` request, and a producer may end while its packets are still on their way. "Unknown" is
  * never remembered: an SSRC without stream is looked up with every packet.
  *
@@ -11,42 +11,7 @@
  */
 #include "state.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
-  mt_node *n = mt_table_first(&t->sources, mt_hash64(ssrc));
-  return n ? MT_OF(n, mt_source, node) : NULL;
-}
-
-/* A source of no stream, which plain RTP may forget: no key depends on its replay window. */
-static bool forget_one(mt_transport *t) {
-  for (size_t i = 0; i <= t->sources.mask; i++) {
-    for (mt_node *n = t->sources.slots[i]; n; n = n->next) {
-      mt_source *s = MT_OF(n, mt_source, node);
-      if (s->stream) continue;
-      mt_table_remove(&t->sources, n);
-      free(s);
-      return true;
-    }
-  }
-  return false;
-}
-
-mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
-  if (t->sources.count >= MT_MAX_SOURCES && !(t->plain && forget_one(t))) {
-    core->counters.dropped_rtp_too_many_sources++;
-    return NULL;
-  }
-  mt_source *s = calloc(1, sizeof *s);
-  if (!s) {
-    core->counters.dropped_no_memory++;
-    return NULL;
-  }
-  s->ssrc = ssrc;
-  mt_table_insert(&t->sources, &s->node, mt_hash64(ssrc));
-  return s;
-}
 
 /* ---- which stream? ---- */
 
@@ -63,11 +28,11 @@ static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int
   mt_source **place = rtx ? &s->rtx : &s->main;
   if (!rtx) s->stats.ssrc = source->ssrc;
   if (*place) {
-    (*place)->stream = NULL;
+    mt_source_detach(*place);
     if (!rtx) mt_stream_reset(core, s, now);
   }
   *place = source;
-  source->stream = s;
+  mt_source_attach(source, s);
   source->rtx = rtx;
   if (rtx) s->stats.rtx_ssrc = source->ssrc;
 }
@@ -201,11 +166,12 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     core->counters.dropped_rtp_astray++;
     return;
   }
-  mt_srtp_window fresh = {0}; /* nothing is kept for a packet that is not authentic */
+  mt_srtp_window recalled; /* nothing is kept for a packet that is not authentic */
+  if (!source) mt_source_recall(core, t, h.ssrc, &recalled, NULL);
   size_t plain_len;
   uint64_t index;
   mt_srtp_status status =
-      mt_srtp_unprotect(t->srtp, source ? &source->rtp : &fresh, data, len, h.header_len, &plain_len, &index);
+      mt_srtp_unprotect(t->srtp, source ? &source->rtp : &recalled, data, len, h.header_len, &plain_len, &index);
   if (status != MT_SRTP_OK) {
     if (status == MT_SRTP_REPLAYED) core->counters.dropped_rtp_replayed++;
     else core->counters.dropped_rtp_unauthentic++;
@@ -214,7 +180,7 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
   if (!source) {
     source = mt_source_add(core, t, h.ssrc);
     if (!source) return;
-    source->rtp = fresh;
+    source->rtp = recalled;
   }
   if (t->twcc && t->twcc_id) {
     const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);

@@ -132,7 +132,7 @@ static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t
     mt_source *source = mt_source_find(t, ssrc);
     mt_stream *s = source ? source->stream : NULL;
     if (!s || source->rtx) continue;
-    source->stream = NULL;
+    mt_source_detach(source);
     s->main = NULL;
     mt_stream_reset(core, s, now);
     mt_producer_choose_layers(core, s->producer, true, now);
@@ -169,16 +169,17 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
   }
   uint32_t ssrc = mt_load32(data + 4);
   mt_source *source = mt_source_find(t, ssrc);
-  mt_srtp_window fresh = {0};
+  mt_srtp_window recalled;
+  if (!source) mt_source_recall(core, t, ssrc, NULL, &recalled);
   size_t plain_len;
-  if (mt_srtcp_unprotect(t->srtp, source ? &source->rtcp : &fresh, data, len, &plain_len) != MT_SRTP_OK) {
+  if (mt_srtcp_unprotect(t->srtp, source ? &source->rtcp : &recalled, data, len, &plain_len) != MT_SRTP_OK) {
     core->counters.dropped_rtcp_unauthentic++;
     return;
   }
   if (!source) {
     source = mt_source_add(core, t, ssrc);
     if (!source) return;
-    source->rtcp = fresh;
+    source->rtcp = recalled;
   }
   mt_rtcp_packet p;
   size_t offset = 0;

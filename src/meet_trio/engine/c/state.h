@@ -2,9 +2,10 @@
  *
  *   mt_core ─┬─ transports ─┬─ routes       addresses that proved the ICE credentials
  *            │              ├─ sources      SSRCs that the client sends: replay windows, and the stream they belong to
+ *            │              ├─ ended        SSRCs that it sent before: below which index all is a replay
  *            │              ├─ producers ── streams (one for each encoding) ── missing packets, history
  *            │              ├─ consumers    by SSRC and RTX SSRC, for RTCP
- *            │              └─ senders      SSRCs that we ever sent: the next SRTP index
+ *            │              └─ sent         SSRCs that we sent before: the next SRTP index
  *            ├─ producers ── consumers of each (which live in other transports)
  *            ├─ mirrors ───── streams, filled by other engines
  *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
@@ -16,6 +17,7 @@
 #define MT_STATE_H
 
 #include "core.h"
+#include "ledger.h"
 #include "link.h"
 #include "list.h"
 #include "packet.h"
@@ -25,7 +27,7 @@
 
 enum {
   MT_MAX_ROUTES = 8,    /* addresses of one transport */
-  MT_MAX_SOURCES = 256, /* SSRCs that one client may send */
+  MT_MAX_IDLE_SOURCES = 64, /* SSRCs of one client that belong to no stream (yet, or any more) and keep a whole replay window */
   MT_MAX_MISSING = 512, /* packets of a stream that are waited for */
   MT_MAX_DROPOUT = 3000, /* packets that may be lost in a row (RFC 3550 appendix A.1); a longer gap is none */
   MT_MAX_WAITING_STATS = 16,
@@ -78,19 +80,19 @@ typedef struct {
 
 typedef struct { /* an SSRC that the client sends */
   mt_node node;  /* in mt_transport.sources */
+  mt_transport *transport;
   uint32_t ssrc;
   mt_srtp_window rtp, rtcp;
   mt_stream *stream; /* NULL: of no producer (any more) */
+  mt_list idle;      /* in mt_transport.idle while that is so */
   bool rtx;
   bool astray; /* plain RTP: the last packet was far away, */
   uint16_t next_astray; /* and this would follow it */
 } mt_source;
 
-typedef struct { /* an SSRC that we send; stays when its consumer goes, so that no index is ever used twice */
-  mt_node node;  /* in mt_transport.senders */
+typedef struct { /* an SSRC that we send */
   uint32_t ssrc;
   uint64_t next; /* SRTP index; everything from here on is unused */
-  bool busy;     /* a consumer uses it now */
 } mt_sender;
 
 typedef struct { /* arrivals of packets with a transport-wide sequence number */
@@ -135,7 +137,11 @@ struct mt_transport {
 
   mt_srtp *srtp;
   uint32_t srtcp_next;
-  mt_table sources, consumers_by_ssrc, senders;
+  mt_table sources, consumers_by_ssrc;
+  mt_list idle;          /* sources without stream, the longest so first */
+  uint32_t idle_count;
+  mt_ledger ended;       /* of sources */
+  mt_ledger sent, sent_before; /* of senders; when `sent` is full it becomes `sent_before`, and what was that is forgotten */
   mt_list producers, consumers;
   uint8_t twcc_id; /* of its producers; 0: none */
   mt_twcc *twcc;   /* allocated with the first producer that wants it */
@@ -270,7 +276,8 @@ struct mt_consumer {
   mt_producer *producer; /* NULL: removed */
   uint32_t producer_id;
   mt_consumer_spec spec;
-  mt_sender *sender, *rtx_sender;
+  mt_sender *sender, *rtx_sender; /* of `senders`; NULL: none */
+  mt_sender senders[2];
   bool paused;
   uint8_t preferred;
   int8_t target; /* the stream to forward; -1: none arrives */
@@ -348,7 +355,8 @@ void mt_route_drop(mt_core *core, mt_route *route);
 void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now);
 void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
-mt_sender *mt_sender_get(mt_core *core, mt_transport *t, uint32_t ssrc);
+bool mt_sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender *out); /* false: a consumer has it, or no memory */
+void mt_sender_leave(mt_core *core, mt_transport *t, const mt_sender *s);
 
 /* plain.c */
 void mt_plain_add(mt_core *core, int64_t now, const mt_command *c);
@@ -357,8 +365,15 @@ void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t 
 
 /* receive.c */
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
-mt_source *mt_source_find(mt_transport *t, uint32_t ssrc);
-mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc);
+
+/* source.c */
+mt_source *mt_source_find(mt_transport *t, uint32_t ssrc); /* of those that have a whole window */
+/* The windows that its next packet must pass: those of a source that has ended, or fresh ones. */
+void mt_source_recall(const mt_core *core, const mt_transport *t, uint32_t ssrc, mt_srtp_window *rtp, mt_srtp_window *rtcp);
+mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc); /* with what is recalled; NULL: too many, or no memory */
+void mt_source_attach(mt_source *source, mt_stream *s);
+void mt_source_detach(mt_source *source);
+void mt_sources_free(mt_transport *t);
 
 /* rtcp_in.c */
 void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);

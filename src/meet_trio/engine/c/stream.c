@@ -28,8 +28,8 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
 
 void mt_stream_free(mt_core *core, mt_stream *s) {
   if (!s->producer) return; /* never begun */
-  if (s->main) s->main->stream = NULL;
-  if (s->rtx) s->rtx->stream = NULL;
+  if (s->main) mt_source_detach(s->main);
+  if (s->rtx) mt_source_detach(s->rtx);
   mt_list_remove(&s->nacking);
   mt_list_remove(&s->wanting);
   mt_history_free(&s->history, &core->pool);

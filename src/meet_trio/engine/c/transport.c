@@ -210,17 +210,28 @@ void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uin
 
 /* ---- SSRCs that we send ---- */
 
-mt_sender *mt_sender_get(mt_core *core, mt_transport *t, uint32_t ssrc) {
-  mt_node *n = mt_table_first(&t->senders, mt_hash64(ssrc));
-  if (n) return MT_OF(n, mt_sender, node);
-  mt_sender *s = calloc(1, sizeof *s);
-  if (!s) return NULL;
-  s->ssrc = ssrc;
-  /* below 2^15, or a receiver that missed the first packets guesses the wrong roll-over count */
-  s->next = 1 + mt_random(core) % 0x7000;
-  mt_table_insert(&t->senders, &s->node, mt_hash64(ssrc));
-  return s;
+/* No index is used twice: where a consumer ends a later one with its SSRC begins. Python gives no SSRC twice in a room's life, which is
+ * why those that ended many thousands ago may be forgotten. */
+static bool note_sender(mt_core *core, mt_transport *t, const mt_sender *s) {
+  mt_ledger_entry e = {.ssrc = s->ssrc, .rtp_next = s->next};
+  if (mt_ledger_put(&t->sent, &e, core->settings.seed)) return true;
+  if (t->sent.count < MT_LEDGER_MAX) return false;
+  mt_ledger_free(&t->sent_before);
+  t->sent_before = t->sent;
+  t->sent = (mt_ledger){0};
+  return mt_ledger_put(&t->sent, &e, core->settings.seed);
 }
+
+bool mt_sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender *out) {
+  if (mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc))) return false;
+  const mt_ledger_entry *e = mt_ledger_find(&t->sent, ssrc, core->settings.seed);
+  if (!e) e = mt_ledger_find(&t->sent_before, ssrc, core->settings.seed);
+  /* below 2^15, or a receiver that missed the first packets guesses the wrong roll-over count */
+  *out = (mt_sender){ssrc, e ? e->rtp_next : 1 + mt_random(core) % 0x7000};
+  return note_sender(core, t, out); /* now, when it can still be refused; at its end there is room for it */
+}
+
+void mt_sender_leave(mt_core *core, mt_transport *t, const mt_sender *s) { note_sender(core, t, s); }
 
 /* ---- life ---- */
 
@@ -234,14 +245,12 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   if (ok) {
     ok = mt_table_init(&t->sources, 8);
     ok = mt_table_init(&t->consumers_by_ssrc, 8) && ok;
-    ok = mt_table_init(&t->senders, 8) && ok;
   }
   if (!ok) {
     core->counters.dropped_no_memory++;
     if (t) {
       mt_table_free(&t->sources);
       mt_table_free(&t->consumers_by_ssrc);
-      mt_table_free(&t->senders);
     }
     free(t);
     return NULL;
@@ -257,6 +266,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_list_init(&t->changes.link);
   mt_list_init(&t->producers);
   mt_list_init(&t->consumers);
+  mt_list_init(&t->idle);
   mt_list_append(&core->all_transports, &t->link);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
   return t;
@@ -276,13 +286,6 @@ void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c) {
   credentials_set(core, t, &t->credentials[1], &before);
   credentials_set(core, t, &t->credentials[0], c);
   OPENSSL_cleanse(&before, sizeof before);
-}
-
-static void free_sources(mt_transport *t) {
-  for (mt_node *n; (n = mt_table_any(&t->sources));) {
-    mt_table_remove(&t->sources, n);
-    free(MT_OF(n, mt_source, node));
-  }
 }
 
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int64_t now) {
@@ -309,14 +312,11 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_twcc_free(t);
   mt_srtp_free(t->srtp);
   free(t->plain);
-  free_sources(t);
-  for (mt_node *n; (n = mt_table_any(&t->senders));) {
-    mt_table_remove(&t->senders, n);
-    free(MT_OF(n, mt_sender, node));
-  }
+  mt_sources_free(t);
+  mt_ledger_free(&t->sent);
+  mt_ledger_free(&t->sent_before);
   mt_table_free(&t->sources);
   mt_table_free(&t->consumers_by_ssrc);
-  mt_table_free(&t->senders);
   mt_table_remove(&core->transports, &t->node);
   mt_list_remove(&t->link);
   mt_list_remove(&t->changes.link);
