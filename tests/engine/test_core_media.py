@@ -1,5 +1,6 @@
 """Forwarding: what a viewer gets of what a publisher sends, and what retransmission adds."""
 
+import random
 from typing import Any
 
 import pytest
@@ -331,14 +332,94 @@ def test_what_is_too_old_is_not_sent_again() -> None:
     assert world.counter("retransmissions_missed") == 1
 
 
-def test_nacks_cannot_make_us_flood() -> None:
-    _, alice, bob, camera, _, consumer = begin()
+def nack_all(
+    world: World, client: EngineClient, consumer: int, packets: list[RtpPacket], times: int
+) -> list[bytes]:
+    """Ask for each of the packets so many times, as often as it is answered at all; what came."""
+    before = len(client.raw)
+    numbers = tuple(p.sequence_number for p in packets)
+    for _ in range(times):
+        world.run(0.025)
+        for at in range(0, len(numbers), 100):
+            client.send_rtcp(Nack(9, consumer + 50_000, numbers[at : at + 100]))
+    return client.raw[before:]
+
+
+def test_nacks_bring_no_more_than_was_sent() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.tag = b"x" * 1000
+    for _ in range(50):
+        alice.send(*camera.frame())
+    media = sum(map(len, bob.raw))
+    resent = nack_all(world, bob, consumer, bob.rtp, 10)
+    assert media < sum(map(len, resent)) < media + 1200
+    assert world.counter("retransmissions_refused") > 800
+    camera.sequence, before = (camera.sequence + 1) & 0xFFFF, len(bob.rtp)
+    alice.send(*camera.frame())  # which earns as much again
+    again = nack_all(world, bob, consumer, bob.rtp[before:], 3)
+    assert 1 <= len(again) <= 3
+
+
+def test_a_key_frame_that_is_lost_as_a_whole_is_sent_again_at_once() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.tag, camera.parts = b"x" * 1000, 200
+    before = len(bob.rtp)
+    alice.send(*camera.frame(key=True))
+    lost = bob.rtp[before:]
+    assert len(nack_all(world, bob, consumer, lost, 1)) == 200
+
+
+def test_what_may_be_sent_again_does_not_pile_up() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.tag = b"x" * 1000
     for _ in range(250):
         alice.send(*camera.frame())
-    numbers = tuple(p.sequence_number for p in bob.rtp)
-    for at in range(0, len(numbers), 100):
-        bob.send_rtcp(Nack(9, consumer + 50_000, numbers[at : at + 100]))
-    assert len(of(bob.rtp, consumer + 60_000)) == 300
+    resent = nack_all(world, bob, consumer, bob.rtp, 10)
+    assert 256 * 1024 <= sum(map(len, resent)) < 256 * 1024 + 1200
+
+
+def test_all_streams_of_a_viewer_together_have_a_budget() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    cameras = [Camera(ssrc=100 + i, parts=250, tag=b"x" * 1000) for i in range(8)]
+    consumers = []
+    for i, camera in enumerate(cameras):
+        encodings = (EncodingSpec(ssrc=camera.ssrc),)
+        producer = world.produce(alice, video(mid=f"v{i}", encodings=encodings))
+        consumers.append(world.consume(bob, producer))
+        alice.send(*camera.frame(key=True))
+    resent = sum(
+        len(data)
+        for consumer in consumers
+        for data in nack_all(world, bob, consumer, of(bob.rtp, consumer + 50_000), 1)
+    )
+    assert 1024 * 1024 <= resent < 1024 * 1024 + 1200
+
+
+def test_a_viewer_that_loses_a_third_gets_everything_in_the_end() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.tag, camera.parts = b"x" * 1000, 8
+    dice = random.Random(1)
+    bob.drop = lambda _: dice.random() < 1 / 3
+    seen: set[int] = {p.sequence_number for p in bob.rtp}
+    newest = first = max(seen)
+    for i in range(300):  # ten seconds, 1.9 Mbit/s; a key frame of 60 packets each second
+        camera.parts = 60 if i % 30 == 0 else 8
+        alice.send(*camera.frame(key=i % 30 == 0))
+        world.run(1 / 30)
+        for packet in bob.rtp:
+            if packet.ssrc == consumer + 60_000:
+                packet = unwrap_rtx_untrusted(packet, payload_type=101, ssrc=1)
+            seen.add(packet.sequence_number)
+        bob.rtp.clear()
+        newest = max(seen)
+        missing = tuple(n for n in range(max(first, newest - 200), newest) if n not in seen)
+        if missing and dice.random() > 1 / 3:
+            bob.send_rtcp(Nack(9, consumer + 50_000, missing))
+    assert world.counter("retransmissions_refused") == 0
+    assert world.counter("retransmissions") > 1000
+    lost = [n for n in range(first, newest - 100) if n not in seen]
+    assert lost == []
 
 
 # Ends

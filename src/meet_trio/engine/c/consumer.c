@@ -8,10 +8,7 @@
 
 #include <stdlib.h>
 
-enum {
-  RESEND_BURST = 300,
-  LAYER_US = 100 * MT_MS, /* between two events about one consumer's layer */
-};
+enum { LAYER_US = 100 * MT_MS /* between two events about one consumer's layer */ };
 
 static mt_stream *current_stream(const mt_consumer *c) {
   const mt_epoch *e = &c->epochs[0];
@@ -150,8 +147,6 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   c->preferred = MT_MAX_ENCODINGS - 1;
   c->target = c->told_layer = -1;
   c->highest = c->sender->next - 1;
-  c->resend_tokens = RESEND_BURST;
-  c->resend_filled = now;
   c->stats.score = 10;
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);

@@ -4,15 +4,19 @@
  * retransmission goes through RTX with its own numbers (RFC 4588). Without RTX the very same packet is sent again, byte by
  * byte: under AES-GCM a second plaintext or header under the same index would give the key away. So
  * the values of extensions that change with time are remembered too, and only a packet's whole history allows it to be repeated.
+ *
+ * A NACK of 16 bytes asks for 17 packets. What is sent again is therefore earned by what was sent: each byte of media allows one of a
+ * retransmission, of the consumer's and of the transport's, up to a burst. So a client costs twice what it watches and no more,
+ * while one that loses a third of everything needs half of it.
  */
 #include "state.h"
 
 #include <string.h>
 
 enum {
-  RESEND_PER_SECOND = 1000,
-  RESEND_BURST = 300,
-  RESEND_LEAST_US = 20 * MT_MS, /* between two retransmissions of one packet */
+  RESEND_BURST = 256 * 1024,             /* bytes of a consumer's own: more than a large key frame */
+  RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* of all consumers of a transport */
+  RESEND_LEAST_US = 20 * MT_MS,          /* between two retransmissions of one packet */
   MAX_PREFIX = 2 + 8,           /* RTX's original number, VP8's descriptor */
 };
 
@@ -70,6 +74,14 @@ static size_t compose(mt_consumer *c, uint8_t *out, const mt_packet *p, const mt
                          p->payload_len - taken);
 }
 
+static void earn(mt_consumer *c, size_t len) {
+  mt_transport *t = c->transport;
+  c->resend_bytes += (int32_t)len;
+  if (c->resend_bytes > RESEND_BURST) c->resend_bytes = RESEND_BURST;
+  t->resend_bytes += (int32_t)len;
+  if (t->resend_bytes > RESEND_BURST_OF_ALL) t->resend_bytes = RESEND_BURST_OF_ALL;
+}
+
 void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n,
                       int64_t now) {
   volatile_values v = fresh_values(c, now);
@@ -80,6 +92,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
   c->packets++;
   c->octets += p->payload_len;
   if (!c->sent) return;
+  earn(c, len);
   c->sent[n->sequence % MT_SENT_SLOTS] = (mt_sent){
       .sequence = n->sequence,
       .source = p->sequence,
@@ -95,15 +108,9 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
 
 /* ---- again ---- */
 
-static bool may_resend(mt_consumer *c, mt_sent *sent, int64_t now) {
+static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t now) {
   int64_t least = c->stats.rtt_us > RESEND_LEAST_US ? c->stats.rtt_us : RESEND_LEAST_US;
-  if (sent->resent && now - sent->resent < least) return false;
-  c->resend_tokens += (double)(now - c->resend_filled) / MT_SECOND * RESEND_PER_SECOND;
-  if (c->resend_tokens > RESEND_BURST) c->resend_tokens = RESEND_BURST;
-  c->resend_filled = now;
-  if (c->resend_tokens < 1) return false;
-  c->resend_tokens--;
-  return true;
+  return sent->resent && now - sent->resent < least;
 }
 
 static const mt_packet *find_packet(const mt_consumer *c, const mt_sent *sent) {
@@ -122,7 +129,11 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
     core->counters.retransmissions_missed++;
     return;
   }
-  if (!may_resend(c, sent, now)) return;
+  if (asked_too_soon(c, sent, now)) return;
+  if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0) {
+    core->counters.retransmissions_refused++;
+    return;
+  }
   sent->resent = now;
   mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
   volatile_values v = {sent->abs_send_time, sent->twcc};
@@ -134,6 +145,8 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
   size_t len = compose(c, core->sink.reserve(core->sink.context), p, &n, rtx_index, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
+  c->resend_bytes -= (int32_t)len;
+  c->transport->resend_bytes -= (int32_t)len;
   core->counters.retransmissions++;
   c->stats.retransmissions++;
 }

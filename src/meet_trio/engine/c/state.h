@@ -146,6 +146,7 @@ struct mt_transport {
   uint8_t twcc_id; /* of its producers; 0: none */
   mt_twcc *twcc;   /* allocated with the first producer that wants it */
   uint16_t twcc_next; /* number of the next packet that we send */
+  int32_t resend_bytes; /* that may be sent again to all of its consumers */
   uint32_t rtcp_ssrc; /* what our feedback is sent as */
   uint64_t max_bitrate;
   uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
@@ -297,8 +298,7 @@ struct mt_consumer {
   uint16_t last_picture;
   uint8_t last_tl0;
   mt_sent *sent; /* MT_SENT_SLOTS; NULL without NACK */
-  double resend_tokens;
-  int64_t resend_filled;
+  int32_t resend_bytes; /* that may be sent again */
 
   uint64_t packets, octets; /* for sender reports */
   struct {
