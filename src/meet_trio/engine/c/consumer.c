@@ -3,12 +3,21 @@
  * A consumer forwards one stream at a time, in stretches ("epochs") with constant offsets of all numbers. It has a
  * target: the highest stream that arrives and is not above what was asked for. When the target is not
  * what it forwards now, it goes on with the old one until a key frame of the target comes.
+ *
+ * A key frame costs its publisher, and all others that watch it, many times a frame. What a client makes us ask for, by PLI and FIR, by
+ * resuming and by choosing a layer, is paid from a budget of the consumer's own: so many at once, then one every few seconds. What is
+ * above is put off, not refused: a viewer that has reason to ask gets its picture, if later. What is asked for already costs
+ * nothing, and the engine's own wishes (losses that were given up, layers that come and go) are not the client's.
  */
 #include "state.h"
 
 #include <stdlib.h>
 
-enum { LAYER_US = 100 * MT_MS /* between two events about one consumer's layer */ };
+enum {
+  LAYER_US = 100 * MT_MS, /* between two events about one consumer's layer */
+  KEYFRAME_BURST = 10,
+  KEYFRAME_US = 3 * MT_SECOND,
+};
 
 static mt_stream *current_stream(const mt_consumer *c) {
   const mt_epoch *e = &c->epochs[0];
@@ -20,12 +29,53 @@ bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s) {
   return c->target == s->index || current_stream(c) == s;
 }
 
+static mt_stream *awaited_stream(const mt_consumer *c) {
+  return c->producer && c->target >= 0 ? &c->producer->streams[c->target] : NULL;
+}
+
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
-  mt_stream *s = current_stream(c);
-  if (s && s->index == c->target) {
+  mt_stream *s = awaited_stream(c);
+  if (s) mt_want_keyframe(core, s, now);
+}
+
+static bool pay_keyframe(mt_consumer *c, int64_t now) {
+  int64_t from = c->keyframes_paid > now ? c->keyframes_paid : now;
+  if (from - now > (KEYFRAME_BURST - 1) * (int64_t)KEYFRAME_US) return false;
+  c->keyframes_paid = from + KEYFRAME_US;
+  return true;
+}
+
+void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now) {
+  if (!s) s = awaited_stream(c);
+  if (!s || s->keyframe_wanted || s->producer->spec.codec == MT_CODEC_OTHER) return;
+  if (pay_keyframe(c, now)) {
     mt_want_keyframe(core, s, now);
-  } else if (c->producer && c->target >= 0) {
-    mt_want_keyframe(core, &c->producer->streams[c->target], now);
+    return;
+  }
+  core->counters.keyframe_requests_put_off++;
+  c->owed_streams |= (uint8_t)(1u << s->index);
+  c->owed_since[s->index] = s->stats.keyframes;
+  mt_list_append(&core->owed, &c->owed);
+}
+
+/* Unless one has come, or is about to, for another's sake. */
+static bool still_owed(const mt_consumer *c, const mt_stream *s) {
+  return !s->keyframe_wanted && s->stats.keyframes == c->owed_since[s->index] && mt_consumer_listens(c, s);
+}
+
+void mt_owed_round(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->owed) {
+    mt_consumer *c = MT_OF(item, mt_consumer, owed);
+    for (uint8_t i = 0; i < MT_MAX_ENCODINGS; i++) {
+      mt_stream *s = c->producer ? &c->producer->streams[i] : NULL;
+      if (!(c->owed_streams >> i & 1)) continue;
+      if (s && still_owed(c, s)) {
+        if (!pay_keyframe(c, now)) continue;
+        mt_want_keyframe(core, s, now);
+      }
+      c->owed_streams &= (uint8_t)~(1u << i);
+    }
+    if (!c->owed_streams) mt_list_remove(&c->owed);
   }
 }
 
@@ -49,6 +99,8 @@ static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
   mt_producer *p = c->producer;
   if (!p) return;
+  bool by_client = c->preferred != c->followed;
+  c->followed = c->preferred;
   int8_t target = -1;
   if (p->spec.encoding_count == 1) {
     target = 0;
@@ -62,7 +114,9 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     c->target = target;
     c->switching = false;
     mt_mirror_listen(core, c, now);
-    if (!c->paused && current_stream(c) != &p->streams[target]) mt_want_keyframe(core, &p->streams[target], now);
+    bool begins = !c->paused && current_stream(c) != &p->streams[target];
+    if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
+    else if (begins) mt_want_keyframe(core, &p->streams[target], now);
   }
   tell_layer(core, c, now);
 }
@@ -99,7 +153,8 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   }
   mt_consumer_choose_layer(core, c, true, now);
   mt_mirror_listen(core, c, now);
-  if (c->transport->srtp) mt_consumer_begin(core, c, now); /* else when there are keys */
+  if (!c->transport->srtp) return; /* when there are keys */
+  if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
 }
 
 /* Everything that can fail; what it took is in `c` either way. */
@@ -144,7 +199,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   c->producer = p;
   c->paused = c->spec.paused;
   c->changes.kind = MT_KIND_CONSUMER;
-  c->preferred = MT_MAX_ENCODINGS - 1;
+  c->preferred = c->followed = MT_MAX_ENCODINGS - 1;
   c->target = c->told_layer = -1;
   c->highest = c->sender->next - 1;
   c->stats.score = 10;
@@ -152,6 +207,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   mt_list_init(&c->in_producer);
   mt_list_init(&c->changes.link);
   mt_list_init(&c->scored);
+  mt_list_init(&c->owed);
   mt_list_append(&t->consumers, &c->in_transport);
   if (p) mt_list_append(&p->consumers, &c->in_producer);
   mt_table_insert(&core->consumers, &c->node, mt_hash64(c->id));
@@ -172,5 +228,6 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_list_remove(&c->in_producer);
   mt_list_remove(&c->changes.link);
   mt_list_remove(&c->scored);
+  mt_list_remove(&c->owed);
   discard(core, c);
 }

@@ -103,7 +103,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->sink = *sink;
   core->random = settings->seed;
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking, &core->wanting, &core->feeding,
-                      &core->scored};
+                      &core->owed,           &core->scored};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   bool ok = true;
@@ -306,6 +306,7 @@ static bool offer_events(mt_core *core, int64_t now) {
 static void round_of_all(mt_core *core, int64_t now) {
   mt_links_round(core);
   mt_scores_round(core, now);
+  mt_owed_round(core, now);
   MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
   MT_EACH(item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, link);

@@ -110,8 +110,8 @@ static void keyframe_asked(mt_core *core, mt_transport *t, uint32_t ssrc, int64_
   if (!c || c->paused) return;
   c->stats.plis++;
   /* what the client decodes now, which need not be what is to come */
-  if (c->producer && c->epochs[0].open) mt_want_keyframe(core, &c->producer->streams[c->epochs[0].stream], now);
-  else mt_consumer_want_keyframe(core, c, now);
+  bool open = c->producer && c->epochs[0].open;
+  mt_consumer_ask_keyframe(core, c, open ? &c->producer->streams[c->epochs[0].stream] : NULL, now);
 }
 
 static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {

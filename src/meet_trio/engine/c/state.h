@@ -280,7 +280,7 @@ struct mt_consumer {
   mt_sender *sender, *rtx_sender; /* of `senders`; NULL: none */
   mt_sender senders[2];
   bool paused;
-  uint8_t preferred;
+  uint8_t preferred, followed; /* followed: the same when the target was last chosen */
   int8_t target; /* the stream to forward; -1: none arrives */
   int8_t told_layer;
   int64_t layer_told;
@@ -309,6 +309,10 @@ struct mt_consumer {
   uint8_t told_score; /* what an event said, or is about to */
   bool score_known;
   mt_list scored; /* in mt_core.scored for a second after */
+  mt_list owed;   /* in mt_core.owed while a key frame is put off */
+  uint8_t owed_streams; /* of which streams, as bits, */
+  uint32_t owed_since[MT_MAX_ENCODINGS]; /* and how many they had had then */
+  int64_t keyframes_paid; /* until when; see consumer.c */
   int64_t score_told;
   mt_rate rate;
   mt_consumer_stats stats;
@@ -325,6 +329,7 @@ struct mt_core {
   int64_t last_now; /* for what ends with a link */
   uint32_t last_relay;
   mt_list changed, nacking, wanting, feeding;
+  mt_list owed;   /* consumers that a key frame is put off for */
   mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
   mt_pool pool;
@@ -460,6 +465,9 @@ void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset);
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
 bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
+/* Its client asks for one, of `s` or (NULL) of what it waits for; now, or put off. */
+void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now);
+void mt_owed_round(mt_core *core, int64_t now); /* key frames that were put off */
 void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now); /* it can be sent to: begin with a key frame, from the history or wanted */
 
 /* forward.c */

@@ -18,7 +18,7 @@
   X(dropped_rtp_too_many_sources) X(dropped_rtp_duplicate) X(dropped_rtp_too_large) X(dropped_rtp_paused) X(dropped_rtx_unwanted) \
   X(dropped_rtcp_malformed) X(dropped_rtcp_unauthentic) X(dropped_no_memory) X(dropped_no_path) \
   X(relay_packets_out) X(relay_bytes_out) X(relay_packets_in) X(relay_bytes_in) X(dropped_relay_full) X(dropped_relay_unknown) \
-  X(rtp_forwarded) X(retransmissions) X(retransmissions_missed) X(retransmissions_refused) X(commands) X(commands_for_unknown_ids) X(commands_refused)
+  X(keyframe_requests_put_off) X(rtp_forwarded) X(retransmissions) X(retransmissions_missed) X(retransmissions_refused) X(commands) X(commands_for_unknown_ids) X(commands_refused)
 
 typedef struct {
 #define X(name) uint64_t name;

@@ -1,0 +1,139 @@
+"""Who may ask a publisher for how many key frames."""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
+
+from meet_trio.engine import EngineSettings
+from meet_trio.wire.rtcp import Fir, Pli
+
+BURST, EVERY = 10, 3.0
+"""Key frames for one viewer at once; seconds until it has earned another."""
+
+
+@pytest.fixture
+def world() -> World:
+    return World(EngineSettings(consent_timeout=600, keyframe_interval=0.1))
+
+
+def follow(
+    world: World,
+    alice: EngineClient,
+    cameras: Sequence[Camera],
+    seconds: float,
+    ask: Callable[[], object] = lambda: None,
+) -> int:
+    """How often ``alice``, who sends a key frame whenever she is asked for one, is asked while
+    ``ask`` is called 20 times a second.
+    """
+    count = 0
+    for _ in range(round(seconds * 20)):
+        ask()
+        alice.rtcp.clear()
+        world.run(0.05, step=0.01)
+        asked = len(alice.rtcp_of(Pli))
+        count += asked
+        for camera in cameras:
+            alice.send(*camera.frame(key=asked > 0))
+    return count
+
+
+def begin(world: World) -> tuple[EngineClient, EngineClient, list[Camera], int, int]:
+    """A publisher, a viewer, and that both have begun: the cameras, the producer, the consumer."""
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, simulcast(2))
+    cameras = layer_cameras(2)
+    for camera in cameras:
+        alice.send(*camera.frame(key=True))
+    consumer = world.consume(bob, producer)
+    follow(world, alice, cameras, 1)
+    return alice, bob, cameras, producer, consumer
+
+
+@pytest.mark.parametrize("how", ["pli", "fir", "resume", "layers"])
+def test_who_asks_without_end_gets_few(world: World, how: str) -> None:
+    alice, bob, cameras, producer, consumer = begin(world)
+    cy = world.client()
+    other = world.consume(cy, producer)
+    layers = itertools.cycle((0, 1))
+
+    def ask() -> None:
+        match how:
+            case "pli":
+                bob.send_rtcp(Pli(1, consumer + 50_000))
+            case "fir":
+                bob.send_rtcp(Fir(1, ((consumer + 50_000, 3),)))
+            case "resume":
+                world.core.set_consumer_paused(consumer, True)
+                world.core.set_consumer_paused(consumer, False)
+            case _:
+                world.core.set_preferred_layers(consumer, next(layers))
+
+    follow(world, alice, cameras, 1)
+    count = follow(world, alice, cameras, 60, ask)
+    assert BURST + 12 <= count <= BURST + 60 / EVERY + 1
+    # nobody else waits for it
+    follow(world, alice, cameras, 0.2)
+    cy.send_rtcp(Pli(1, other + 50_000))
+    assert follow(world, alice, cameras, 0.05) == 1
+
+
+def spend(
+    world: World, alice: EngineClient, bob: EngineClient, cameras: list[Camera], consumer: int
+) -> None:
+    """All that the viewer may ask for at once."""
+    for _ in range(BURST):
+        bob.send_rtcp(Pli(1, consumer + 50_000))
+        assert follow(world, alice, cameras, 0.15) == 1
+    bob.send_rtcp(Pli(1, consumer + 50_000))
+    assert world.counter("keyframe_requests_put_off") == 1
+    assert follow(world, alice, cameras, 0) == 0
+
+
+def test_what_is_put_off_is_not_forgotten(world: World) -> None:
+    alice, bob, cameras, _, consumer = begin(world)
+    spend(world, alice, bob, cameras, consumer)
+    assert follow(world, alice, cameras, 20) == 1
+    assert world.counter("keyframe_requests_put_off") == 1
+
+
+@pytest.mark.parametrize("what", ["another's", "paused", "no consumer", "no producer"])
+def test_what_is_put_off_may_become_needless(world: World, what: str) -> None:
+    alice, bob, cameras, producer, consumer = begin(world)
+    spend(world, alice, bob, cameras, consumer)
+    match what:
+        case "another's":
+            world.core.request_keyframe(producer)
+            assert follow(world, alice, cameras, 0.05) > 0
+        case "paused":
+            world.core.set_consumer_paused(consumer, True)
+        case "no consumer":
+            world.core.remove_consumer(consumer)
+        case _:
+            world.core.remove_producer(producer)
+    assert follow(world, alice, cameras, 20) == 0
+
+
+def test_what_is_asked_for_already_costs_nothing(world: World) -> None:
+    alice, bob = world.client(), world.client()
+    consumer = world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    for _ in range(100):  # no key frame comes: the viewer has reason to go on asking
+        bob.send_rtcp(Pli(1, consumer + 50_000))
+        alice.send(*camera.frame())
+        world.run(0.1)
+    assert world.counter("keyframe_requests_put_off") == 0
+    alice.send(*camera.frame(key=True))
+    for _ in range(BURST - 1):
+        bob.send_rtcp(Pli(1, consumer + 50_000))
+        assert follow(world, alice, [camera], 0.15) == 1
+
+
+def test_losses_that_the_engine_gives_up_are_not_the_viewers(world: World) -> None:
+    alice, bob, cameras, _, consumer = begin(world)
+    spend(world, alice, bob, cameras, consumer)
+    cameras[1].sequence += 600  # too many to be asked for one by one
+    alice.send(*cameras[1].frame())
+    assert follow(world, alice, cameras, 0.05) == 1
