@@ -179,6 +179,15 @@ def test_kick(room: Room) -> None:
         room.kick("A", "B")
 
 
+def test_nobody_kicks_the_owner(room: Room) -> None:
+    room.add_role("A", "B", Role.MODERATOR)
+    for by in "BA":
+        with pytest.raises(Forbidden, match="the owner stays"):
+            room.kick(by, "A")
+    assert list(room.peers) == ["A", "B"]
+    assert room.kick("A", "B").gone == ("B",)
+
+
 def test_close_by_the_owner(room: Room) -> None:
     room.peers["B"].role |= Role.MODERATOR
     with pytest.raises(Forbidden):

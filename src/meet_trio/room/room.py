@@ -119,8 +119,10 @@ class Room:
         )
 
     def kick(self, by: str, peer_id: str) -> Outcome:
+        """The owner stays, as with ``remove_role``: else a moderator could take the room over."""
         self._require(by, Role.MODERATOR)
-        self._present(peer_id)
+        if Role.OWNER in self._present(peer_id).role:
+            raise Forbidden("peerId: the owner stays")
         outcome = self.leave(peer_id)
         farewell = Notice(frozenset({peer_id}), "moderator:kickPeer", {})
         return attrs.evolve(outcome, before=(farewell, *outcome.before))

@@ -143,14 +143,16 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
           >
             {isPublisher ? "Make listener" : "Let speak"}
           </button>
-          <button
-            type="button"
-            class="danger"
-            data-testid={`kick-${peer.id}`}
-            onClick={() => void meeting.kick(peer.id)}
-          >
-            Remove
-          </button>
+          {has(peer.role, Role.owner) ? null : (
+            <button
+              type="button"
+              class="danger"
+              data-testid={`kick-${peer.id}`}
+              onClick={() => void meeting.kick(peer.id)}
+            >
+              Remove
+            </button>
+          )}
         </div>
       ) : null}
     </li>
