@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
 from .errors import ConfigError
-from .logs import RepeatFilter
+from .logs import LineFormatter, RepeatFilter
 from .rates import Rate
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def set_up_logging(level: str, debug: str | None, repeats: int = 20) -> None:
     ``kolabmeet-server`` is this package, ``kolabmeet-server:room`` its part ``meet_trio.room``.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    handler.setFormatter(LineFormatter(_LOG_FORMAT))
     least = logging.getLevelNamesMapping()[level.upper()]
     pattern = DebugPattern(debug or "")
     handler.addFilter(

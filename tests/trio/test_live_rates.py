@@ -58,6 +58,19 @@ async def test_too_many_requests_are_refused_and_then_end_the_connection(
         assert await ada.socket.ask("ping") == [None]
 
 
+async def test_a_refusal_repeats_no_endless_method(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room = await world.registry.create_room()
+        ada = await world.enter(room)
+        endless = "x" * 900_000
+        unknown = await ada.socket.ask(endless)
+        assert unknown == [500, f'unknown request.method "{"x" * 100}"']
+        for _ in range(19):
+            await ada.socket.ask("ping")
+        assert await ada.socket.ask(endless) == [500, f"request {'x' * 100} failed"]
+        assert await ada.socket.ask("ping") == [500, "request ping failed"]
+
+
 async def test_other_events_count_too_and_without_acknowledgement(
     autojump_clock: MockClock,
 ) -> None:

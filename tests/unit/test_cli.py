@@ -230,3 +230,10 @@ def test_what_is_logged(
     capsys: pytest.CaptureFixture[str], level: str, debug: str | None, comes: str
 ) -> None:
     assert logged(capsys, level, debug) == comes
+
+
+def test_what_clients_chose_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.set_up_logging("info", None)
+    logging.getLogger("meet_trio.room").info("request %s", "x\nERROR all is lost" + "y" * 900_000)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert len(line) < 5000

@@ -19,7 +19,7 @@ from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import negotiate_producer
 from meet_trio.rates import Rate
-from meet_trio.room import Outcome, Request, UnknownMethod, parse_request
+from meet_trio.room import Outcome, Request, UnknownMethod, method_name, parse_request
 from meet_trio.room import requests as r
 from meet_trio.socketio import Event
 
@@ -57,15 +57,16 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
             _check_announcements(peer)
         outcome = await _call(peer, request)
     except RequestError as error:
-        logger.info("peer %s: %s: %s", peer.id, method, error)
+        name = method_name(method)
+        logger.info("peer %s: %s: %s", peer.id, name, error)
         known = not isinstance(error, UnknownMethod)
-        answer: list[object] = [500, f"request {method} failed" if known else str(error)]
+        answer: list[object] = [500, f"request {name} failed" if known else str(error)]
         if connection.socket.handshake.query.get("details") == "1":
             answer.append(str(error))
         event.ack(*answer)
     except Exception:
-        logger.exception("peer %s: %s failed", peer.id, method)
-        event.ack(500, f"request {method} failed")
+        logger.exception("peer %s: %s failed", peer.id, method_name(method))
+        event.ack(500, f"request {method_name(method)} failed")
     else:
         peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
 

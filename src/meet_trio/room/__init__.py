@@ -3,7 +3,7 @@
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Notice, Outcome, Webhook
 from meet_trio.room.peer import Consumer, Peer, Producer
-from meet_trio.room.requests import Request, UnknownMethod, parse_request
+from meet_trio.room.requests import Request, UnknownMethod, method_name, parse_request
 from meet_trio.room.roles import Role, parse_role
 from meet_trio.room.room import Room
 
@@ -19,6 +19,7 @@ __all__ = [
     "RoomLimits",
     "UnknownMethod",
     "Webhook",
+    "method_name",
     "parse_request",
     "parse_role",
 ]

@@ -29,6 +29,7 @@ from meet_trio.room.roles import Role, parse_role
 
 _DEFAULTS = RoomLimits()
 _MAX_ID = 128
+_MAX_METHOD = 100
 _LANGUAGE = re.compile(r"[a-z]{2}\Z")
 _DIGEST_BYTES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 
@@ -37,9 +38,7 @@ class UnknownMethod(BadRequest):
     """There is no such request; the message is the one that clients know."""
 
     def __init__(self, method: object) -> None:
-        name = method if isinstance(method, str) else json.dumps(method)[:100]
-        name = name[:100].encode(errors="replace").decode()
-        super().__init__(f'unknown request.method "{name}"')
+        super().__init__(f'unknown request.method "{method_name(method)}"')
 
 
 @attrs.frozen
@@ -227,6 +226,14 @@ Request: TypeAlias = (
     | CloseRoom
 )
 _Parser: TypeAlias = Callable[[Fields, RoomLimits], Request]
+
+
+def method_name(method: object) -> str:
+    """What answers and the log call a request by, whatever a client has sent as its method: itself,
+    up to ``_MAX_METHOD`` characters.
+    """
+    name = method if isinstance(method, str) else json.dumps(method)
+    return name[:_MAX_METHOD].encode(errors="replace").decode()
 
 
 def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) -> Request:
