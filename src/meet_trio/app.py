@@ -129,6 +129,7 @@ async def _run_parts(
             token=settings.webhook.token,
             timeout=settings.webhook.timeout,
             tries=settings.webhook.tries,
+            max_pending=settings.webhook.max_pending,
         )
     )
     announced = AnnouncedAddresses(settings.media.announced_address, settings.media.listen_ip)

@@ -95,15 +95,48 @@ async def test_rooms_do_not_wait_for_each_other(autojump_clock: trio.testing.Moc
         assert outbox.pending == 1
 
 
-async def test_bounded(autojump_clock: trio.testing.MockClock) -> None:
-    receiver = Receiver(lambda n: 200)
+async def test_each_room_has_places_of_its_own(autojump_clock: trio.testing.MockClock) -> None:
+    slow = trio.Event()
+
+    class Slow(Receiver):
+        async def handle(self, request: httpx.Request) -> httpx.Response:
+            await slow.wait()
+            return await super().handle(request)
+
+    receiver = Slow(lambda n: 200)
     settings = WebhookSettings(url=SETTINGS.url, max_pending=3)
     async with open_outbox(receiver, settings) as outbox:
-        for i in range(5):
-            outbox.put(hook("a", str(i)))
+        for i in range(20_000):
+            outbox.put(hook("greedy", str(i)))
+        outbox.put(hook("modest", "a"))
+        for _ in range(2):
+            outbox.put(Webhook("roomClosed", "greedy"))
+        assert outbox.pending == 5
+        slow.set()
         await trio.sleep(1)
-    assert [body["requestId"] for body in receiver.bodies] == ["0", "1", "2"]
+        assert outbox.pending == 0
+    told = [(body["roomId"], body.get("requestId")) for body in receiver.bodies]
+    assert [request for room, request in told if room == "greedy"] == ["0", "1", "2", None]
+    assert ("modest", "a") in told
     assert set(receiver.tokens) == {None}
+
+
+async def test_the_same_answer_does_not_wait_twice(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    receiver = Receiver(lambda n: 200)
+    deny = Webhook("joinRequestDenied", "a", "1")
+    async with open_outbox(receiver) as outbox:
+        for webhook in (hook("a", "1"), hook("a", "2"), hook("a", "1"), deny, deny, hook("a", "1")):
+            outbox.put(webhook)
+        await trio.sleep(1)
+    # the last word on a request is the last that arrives
+    assert [(body["requestId"], body["event"][11:]) for body in receiver.bodies] == [
+        ("1", "Accepted"),
+        ("2", "Accepted"),
+        ("1", "Denied"),
+        ("1", "Accepted"),
+    ]
 
 
 async def test_drain_skips_the_pauses_and_ends(autojump_clock: trio.testing.MockClock) -> None:

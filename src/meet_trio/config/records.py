@@ -500,6 +500,14 @@ class WebhookSettings:
     tries: int = attrs.field(
         default=8, metadata=about(whole(1, 100), "times that an event is posted at most")
     )
+    max_pending: int = attrs.field(
+        default=100,
+        metadata=about(
+            whole(1, 100_000),
+            "events of one room that wait to be posted; answers to more join requests are lost, "
+            "that the room closes is not",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

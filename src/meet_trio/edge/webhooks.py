@@ -3,8 +3,11 @@ arrives.
 
 ``put`` never waits, so a slow or dead receiver holds up no room. Each room with something to say
 has one worker; rooms do not wait for each other. What a receiver refuses (4xx) is not repeated;
-time-outs, refused connections and 5xx are, with growing pauses, until the tries are used up. The
-outbox is bounded; what does not fit is logged and lost.
+time-outs, refused connections and 5xx are, with growing pauses, until the tries are used up.
+
+Each room has places of its own for what its moderators say, so that none takes another's when the
+receiver is slow; what does not fit is logged and lost. That a room has closed always finds a place:
+it is said once. An answer that was the last word on its request, and waits, does not wait twice.
 
 At shutdown ``drain`` gives what is left one more chance.
 """
@@ -24,7 +27,7 @@ logger = logging.getLogger("meet_trio.edge.webhooks")
 @attrs.frozen
 class WebhookSettings:
     """``url`` None: nothing is sent. Seconds; pauses double from ``first_pause`` to
-    ``longest_pause``.
+    ``longest_pause``. ``max_pending``: of one room.
     """
 
     url: str | None = None
@@ -33,7 +36,7 @@ class WebhookSettings:
     tries: int = 8
     first_pause: float = 1.0
     longest_pause: float = 60.0
-    max_pending: int = 10_000
+    max_pending: int = 100
 
 
 @attrs.define(eq=False)
@@ -73,18 +76,21 @@ class Outbox:
         """Take one for delivery."""
         if self.settings.url is None or self._nursery is None:
             return
-        if self.pending >= self.settings.max_pending:
+        queue = self._queues.get(webhook.room_id)
+        if queue is None:
+            queue = self._queues[webhook.room_id] = deque()
+            self._nursery.start_soon(self._deliver_room, webhook.room_id)
+        # what was said last of this request waits already
+        same = (known for known in reversed(queue) if known.request_id == webhook.request_id)
+        if next(same, None) == webhook:
+            return
+        if len(queue) >= self.settings.max_pending and webhook.event != "roomClosed":
             logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
             return
         if self.pending == 0:
             self._empty = trio.Event()
         self.pending += 1
-        queue = self._queues.get(webhook.room_id)
-        if queue is not None:
-            queue.append(webhook)
-            return
-        self._queues[webhook.room_id] = deque([webhook])
-        self._nursery.start_soon(self._deliver_room, webhook.room_id)
+        queue.append(webhook)
 
     async def drain(self, deadline: float) -> None:
         """Wait until all is delivered, at most until ``deadline``; nothing pauses between tries any
