@@ -125,6 +125,7 @@ class Meeting(RuleBasedStateMachine):
         met = self.invite(Role.OWNER | Role.MODERATOR | Role.PUBLISHER), self.invite(Role.PUBLISHER)
         for peer in met:
             self.connect(peer)
+            self.receive(peer, True)
             self.join(peer, peer)
             self.produce(peer)
         self.consume()
@@ -150,7 +151,16 @@ class Meeting(RuleBasedStateMachine):
             assert peer not in self.room.peers
         else:
             self.room.connect(peer)
+
+    @rule(peer=peers, able=st.booleans())
+    def receive(self, peer: str, able: bool) -> None:
+        """With the last of its transports go its consumers."""
+        self.room.receives(peer, able)
+        if able and peer in self.room.peers:
             self.receivers.add(peer)
+        else:
+            self.receivers.discard(peer)
+            self.lose_consumers(peer)
 
     @rule(peer=peers, nickname=st.none() | st.sampled_from(["Ann", "Bob", ""]))
     def join(self, peer: str, nickname: str | None) -> None:
@@ -224,11 +234,11 @@ class Meeting(RuleBasedStateMachine):
 
     @rule()
     def consume(self) -> None:
-        for peer, producer in self.room.missing_consumers(self.receivers):
+        for peer, producer in self.room.missing_consumers():
             consumer = self.name("consumer")
             self.room.add_consumer(consumer, peer.id, producer.id)
             self.pages[peer.id].consumers[consumer] = producer.paused
-        assert self.room.missing_consumers(self.receivers) == []
+        assert self.room.missing_consumers() == []
         wanted = {
             (viewer, producer.id)
             for viewer in self.pages.keys() & self.receivers
@@ -251,8 +261,8 @@ class Meeting(RuleBasedStateMachine):
             self.refused.add((consumer.peer_id, consumer.producer_id))
 
     @rule(peer=peers)
-    def lose_transport(self, peer: str) -> None:
-        self.receivers.discard(peer)
+    def lose_consumers(self, peer: str) -> None:
+        """One of its transports has gone, others are there."""
         for consumer in list(self.room.consumers.values()):
             if consumer.peer_id == peer:
                 self.room.remove_consumer(consumer.id)
@@ -288,6 +298,25 @@ class Meeting(RuleBasedStateMachine):
         assert all(c.peer_id in room.peers for c in room.consumers.values())
         assert all(c.producer_id in room.producers for c in room.consumers.values())
         assert not room.closed or not (room.peers or room.producers or room.consumers)
+
+    @invariant()
+    def everything_is_found_by_whom_it_belongs_to(self) -> None:
+        room = self.room
+        for peer in room.peers.values():
+            assert peer.producers == {
+                p.id: p for p in room.producers.values() if p.peer_id == peer.id
+            }
+            assert peer.consumers == {
+                c.producer_id: c for c in room.consumers.values() if c.peer_id == peer.id
+            }
+            assert peer.lacking == {p.id: p for p in room.producers.values() if peer.wants(p)}
+            assert peer.refused <= room.producers.keys()
+        for producer in room.producers.values():
+            assert producer.consumers == {
+                c.peer_id: c for c in room.consumers.values() if c.producer_id == producer.id
+            }
+        lacking = {peer.id for peer in room.peers.values() if peer.lacking}
+        assert {peer.id for peer, _ in room.missing_consumers()} == lacking
 
 
 TestMeeting = Meeting.TestCase

@@ -202,7 +202,7 @@ def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
         cname=peer.id,
         by_payload_type=isinstance(transport, PlainTransport),
     )
-    room.check_streams_free(transport, rtp)
+    room.check_streams_free(peer, transport, rtp)
     producer = room.state.add_producer(peer.id, str(uuid.uuid4()), request, rtp)
     room.add_producer(producer, transport)
     return Outcome(result={"id": producer.id})
@@ -218,9 +218,8 @@ def _change_role(peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
     room = peer.room
     change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
     outcome = change(peer.id, request.peer_id, request.role)
-    for producer in room.producers.values():
-        if producer.state.peer_id == request.peer_id:
-            producer.apply_pause()
+    for producer_id in room.state.peers[request.peer_id].producers:
+        room.producers[producer_id].apply_pause()
     return outcome
 
 

@@ -26,9 +26,19 @@ from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts, PlainTransport, Transport
 from meet_trio.media.transport import TransportSettings
-from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters, negotiate_consumer
+from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
 from meet_trio.ortc.fields import Json
-from meet_trio.room import Notice, Outcome, Peer, Producer, Role, Room, RoomLimits, Webhook
+from meet_trio.room import (
+    Notice,
+    Outcome,
+    Peer,
+    Producer,
+    Role,
+    Room,
+    RoomLimits,
+    Webhook,
+    personal,
+)
 
 from .peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
 from .placement import Placement
@@ -92,8 +102,6 @@ class LiveRoom:
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
     _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
-    # peers with a transport that is made for consumers
-    _receivers: set[str] = attrs.field(factory=set)
     _events: tuple[trio.MemorySendChannel[Event], trio.MemoryReceiveChannel[Event]] = attrs.field(
         factory=lambda: trio.open_memory_channel[Event](_EVENTS_BUFFER)
     )
@@ -222,11 +230,11 @@ class LiveRoom:
         """Bring to life what the state has accepted."""
         self.producers[producer.id] = LiveProducer.open(producer, transport, self._events[0])
 
-    def check_streams_free(self, transport: Transport, rtp: ProducerRtp) -> None:
+    def check_streams_free(self, peer: LivePeer, transport: Transport, rtp: ProducerRtp) -> None:
         """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
         MID, or the payload type where that is the only name.
         """
-        taken = [p.state.rtp.params for p in self.producers.values() if p.transport is transport]
+        taken = [p.state.rtp.params for p in self._own_producers(peer, transport)]
         ssrcs = {s for params in taken for e in params.encodings for s in (e.ssrc, e.rtx_ssrc)}
         for i, encoding in enumerate(rtp.params.encodings):
             for name, ssrc in (("ssrc", encoding.ssrc), ("rtx.ssrc", encoding.rtx_ssrc)):
@@ -258,20 +266,29 @@ class LiveRoom:
 
     def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
         """What was on it is gone; the viewers of its producers are told."""
-        for consumer in [c for c in self.consumers.values() if c.transport is transport]:
+        for consumer in self._own_consumers(peer, transport):
             self._perform(self.state.remove_consumer(consumer.state.id))
-        for producer in [p for p in self.producers.values() if p.transport is transport]:
+        for producer in self._own_producers(peer, transport):
             self._perform(self.state.close_producer(peer.id, producer.state.id))
+
+    def _own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
+        """The peer's on one of its transports."""
+        state = self.state.peers.get(peer.id)
+        own = [] if state is None else [self.consumers[c.id] for c in state.consumers.values()]
+        return [consumer for consumer in own if consumer.transport is transport]
+
+    def _own_producers(self, peer: LivePeer, transport: Transport) -> list[LiveProducer]:
+        """The peer's on one of its transports."""
+        state = self.state.peers.get(peer.id)
+        own = [] if state is None else [self.producers[p] for p in state.producers]
+        return [producer for producer in own if producer.transport is transport]
 
     def transports_changed(self, peer: LivePeer) -> None:
         """A transport of the peer has come or gone."""
-        if peer.receiving_transport() is not None:
-            self._receivers.add(peer.id)
-        else:
-            self._receivers.discard(peer.id)
+        self.state.receives(peer.id, peer.receiving_transport() is not None)
 
     def _offer_consumers(self) -> None:
-        for peer_state, producer_state in self.state.missing_consumers(self._receivers):
+        for peer_state, producer_state in self.state.missing_consumers():
             transport = self.peers[peer_state.id].receiving_transport()
             assert transport is not None
             self._open_consumer(peer_state, producer_state, transport)
@@ -281,11 +298,10 @@ class LiveRoom:
     ) -> None:
         peer = self.peers[peer_state.id]
         assert peer_state.rtp_capabilities is not None  # missing_consumers looked
-        rtp = negotiate_consumer(
-            producer_state.rtp, peer_state.rtp_capabilities, peer.next_mid(), self.new_ssrc
-        )
-        if rtp is None:
+        form = producer_state.forms.of(peer_state.rtp_capabilities)
+        if form is None:
             return
+        rtp = personal(form, peer.next_mid(), self.new_ssrc)
         state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
         consumer = LiveConsumer.open(
             state, rtp, transport, self.producers[producer_state.id], self._events[0]

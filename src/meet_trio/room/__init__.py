@@ -1,5 +1,6 @@
 """The meeting as pure state: roles, peers, verbs that return the notices to send."""
 
+from meet_trio.room.forms import personal
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Notice, Outcome, Webhook
 from meet_trio.room.peer import Consumer, Peer, Producer
@@ -22,4 +23,5 @@ __all__ = [
     "method_name",
     "parse_request",
     "parse_role",
+    "personal",
 ]

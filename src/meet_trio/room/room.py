@@ -5,19 +5,23 @@ Every verb checks first and changes afterwards: when it raises (``Forbidden``, `
 ``Outcome`` it returns. Nothing is announced that did not change. There is no I/O here, no clock, no
 randomness: ids, tokens and times are handed in.
 
+What a verb does is proportional to what it changes and to those that it tells. Things are found by
+those that they belong to: a peer knows its producers, its consumers and what it lacks, a producer
+its consumers. So nothing ever looks through the whole room for the few that it needs.
+
 "Everyone" is every connected peer, joined or not: a peer that waits before the door hears the room
 already.
 """
 
 import hmac
-from collections import Counter
 from collections.abc import Collection
 
 import attrs
 
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound
-from meet_trio.ortc import ProducerRtp, RtpCapabilities, can_consume
+from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
+from meet_trio.room.forms import CapabilityPool
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
 from meet_trio.room.peer import Consumer, Peer, Producer
@@ -36,11 +40,12 @@ class Room:
     peers: dict[str, Peer] = attrs.field(factory=dict, init=False)
     producers: dict[str, Producer] = attrs.field(factory=dict, init=False)
     consumers: dict[str, Consumer] = attrs.field(factory=dict, init=False)
-    # (peer, producer): the client would not have this one; not offered again until it joins anew
-    _refused: set[tuple[str, str]] = attrs.field(factory=set, init=False)
-    # receivers that ``missing_consumers`` found to have all, as long as nothing was added for them
-    # since: it is asked after every request, and looks at every producer for each of the others
-    _complete: set[str] = attrs.field(factory=set, init=False)
+    # the connected; a new set for each change of them, so that notices can share it
+    _everyone: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    # those that lack something and may have it
+    _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
+    _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
+    _produced: int = attrs.field(default=0, init=False)
 
     # Coming and going
 
@@ -66,11 +71,12 @@ class Room:
     def connect(self, peer_id: str) -> None:
         """The peer's first socket is there: from now on it is one of the room."""
         self._peer(peer_id).connected = True
+        self._everyone |= {peer_id}
 
     @property
     def is_empty(self) -> bool:
         """No peer is connected; the invited do not count."""
-        return not any(peer.connected for peer in self.peers.values())
+        return not self._everyone
 
     def join(
         self, peer_id: str, nickname: str | None, rtp_capabilities: RtpCapabilities | None
@@ -78,41 +84,50 @@ class Room:
         """Also a second time, by a page that forgot what it knew: its consumers are made anew."""
         peer = self._present(peer_id)
         renamed = () if nickname is None else self.change_nickname(peer_id, nickname).before
+        stale = list(peer.consumers.values())
+        told = (
+            *notices(self._others(peer_id), "newPeer", peer.info()),
+            *self._forget_consumers(stale),
+        )
+        peer.refused.clear()
         peer.joined = True
-        peer.rtp_capabilities = rtp_capabilities
-        stale = [consumer for consumer in self.consumers.values() if consumer.peer_id == peer_id]
-        self._refused = {pair for pair in self._refused if pair[0] != peer_id}
-        self._complete.discard(peer_id)
+        peer.rtp_capabilities = self._capabilities.shared(rtp_capabilities)
+        self._look_around(peer)
         return Outcome(
             before=renamed,
             result={
                 "peers": [other.info() for other in self._connected() if other is not peer],
                 **peer.info(),
             },
-            after=(
-                *notices(self._others(peer_id), "newPeer", peer.info()),
-                *self._forget_consumers(stale),
-            ),
+            after=told,
             closed_consumers=tuple(consumer.id for consumer in stale),
         )
+
+    def receives(self, peer_id: str, able: bool) -> None:
+        """Whether the peer has a transport to receive on; harmless for one that is gone."""
+        peer = self.peers.get(peer_id)
+        if peer is not None and peer.receiving is not able:
+            peer.receiving = able
+            self._look_around(peer)
 
     def leave(self, peer_id: str) -> Outcome:
         """By itself, or because its socket did not come back, or because it never came."""
         peer = self._peer(peer_id)
         was_seen = peer.connected
-        del self.peers[peer_id]
-        self._complete.discard(peer_id)
-        own_consumers = [c for c in self.consumers.values() if c.peer_id == peer_id]
+        self._everyone -= {peer_id}
+        own_consumers = list(peer.consumers.values())
         for consumer in own_consumers:
-            del self.consumers[consumer.id]
-        producers = [p for p in self.producers.values() if p.peer_id == peer_id]
-        watched = [c for p in producers for c in self.consumers_of(p.id)]
+            self._forget_consumer(consumer)
+        producers = list(peer.producers.values())
+        watched = [consumer for producer in producers for consumer in producer.consumers.values()]
         for producer in producers:
             self._forget_producer(producer)
-        self._refused = {pair for pair in self._refused if pair[0] != peer_id}
-        goodbye = notices(self._everyone(), "peerClosed", {"peerId": peer_id}) if was_seen else ()
+        goodbye = notices(self._everyone, "peerClosed", {"peerId": peer_id}) if was_seen else ()
+        told = self._forget_consumers(watched)
+        del self.peers[peer_id]
+        self._unserved.pop(peer_id, None)
         return Outcome(
-            before=(*goodbye, *self._forget_consumers(watched)),
+            before=(*goodbye, *told),
             gone=(peer_id,),
             closed_producers=tuple(producer.id for producer in producers),
             closed_consumers=tuple(consumer.id for consumer in (*own_consumers, *watched)),
@@ -144,8 +159,9 @@ class Room:
             closed_producers=tuple(self.producers),
             closed_consumers=tuple(self.consumers),
         )
-        for things in (self.peers, self.producers, self.consumers, self._refused):
+        for things in (self.peers, self.producers, self.consumers, self._unserved):
             things.clear()
+        self._everyone = frozenset()
         return outcome
 
     # What peers say
@@ -233,17 +249,21 @@ class Room:
     ) -> Producer:
         """Consumers of it are found by ``missing_consumers``."""
         self.check_may_produce(peer_id)
-        self._complete.clear()
+        self._produced += 1
         producer = self.producers[producer_id] = Producer(
-            producer_id, peer_id, rtp, request.source, request.app_data
+            producer_id, peer_id, rtp, request.source, request.app_data, self._produced
         )
+        self.peers[peer_id].producers[producer_id] = producer
+        for viewer in self.peers.values():
+            if viewer.wants(producer):
+                viewer.lacking[producer_id] = producer
+                self._serve_or_not(viewer)
         return producer
 
     def check_may_produce(self, peer_id: str) -> None:
         """Raises what ``add_producer`` would, for those that have to do something before it."""
         self._require(peer_id, Role.PUBLISHER)
-        count = sum(producer.peer_id == peer_id for producer in self.producers.values())
-        if count >= self.limits.producers_per_peer:
+        if len(self.peers[peer_id].producers) >= self.limits.producers_per_peer:
             raise LimitExceeded(f"a peer has at most {self.limits.producers_per_peer} producers")
 
     def own_producer(self, peer_id: str, producer_id: str) -> Producer:
@@ -267,44 +287,30 @@ class Room:
         self.own_producer(peer_id, producer_id).paused_by_peer = paused
         return Outcome(after=self._settle_pauses(peer_id))
 
-    def missing_consumers(self, receivers: Collection[str]) -> list[tuple[Peer, Producer]]:
+    def missing_consumers(self) -> list[tuple[Peer, Producer]]:
         """Who should get a consumer of what and has none yet.
 
-        ``receivers`` are the peers that have a transport to receive on. A peer gets every stream of
-        the others that its capabilities allow, once it has joined, up to ``consumers_per_peer``.
-        Viewer by viewer, oldest producer first.
+        A peer gets every stream of the others that its capabilities allow, once it has joined and
+        can receive, up to ``consumers_per_peer``. Viewer by viewer, oldest producer first. Asked
+        after every request, so it takes no time when nobody lacks anything.
         """
-        asked = {peer_id for peer_id in receivers if peer_id not in self._complete}
-        if not asked:
-            return []
-        settled = set(self._refused)
-        settled.update(
-            (consumer.peer_id, consumer.producer_id) for consumer in self.consumers.values()
-        )
-        count = Counter(consumer.peer_id for consumer in self.consumers.values())
-        missing: list[tuple[Peer, Producer]] = []
-        for peer_id, peer in self.peers.items():
-            capabilities = peer.rtp_capabilities
-            if peer_id not in asked or not peer.joined or capabilities is None:
-                continue
-            found = [
-                (peer, producer)
-                for producer in self.producers.values()
-                if producer.peer_id != peer_id
-                and (peer_id, producer.id) not in settled
-                and can_consume(producer.rtp, capabilities)
-            ][: max(0, self.limits.consumers_per_peer - count[peer_id])]
-            if not found:
-                self._complete.add(peer_id)
-            missing += found
-        return missing
+        return [
+            (peer, producer)
+            for peer in self._unserved.values()
+            for producer in sorted(peer.lacking.values(), key=lambda producer: producer.order)[
+                : self.limits.consumers_per_peer - len(peer.consumers)
+            ]
+        ]
 
     def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
         """NotFound if the peer or the producer has gone meanwhile."""
-        self._present(peer_id)
-        if producer_id not in self.producers:
+        peer, producer = self._present(peer_id), self.producers.get(producer_id)
+        if producer is None:
             raise NotFound("the producer has gone")
         consumer = self.consumers[consumer_id] = Consumer(consumer_id, peer_id, producer_id)
+        peer.consumers[producer_id] = producer.consumers[peer_id] = consumer
+        peer.lacking.pop(producer_id, None)
+        self._serve_or_not(peer)
         return consumer
 
     def own_consumer(self, peer_id: str, consumer_id: str) -> Consumer:
@@ -320,17 +326,21 @@ class Room:
 
     def remove_consumer(self, consumer_id: str, *, refused: bool = False) -> Outcome:
         """Its transport has gone, or (``refused``) its client would not have it: no notice."""
-        consumer = self.consumers.pop(consumer_id, None)
+        consumer = self.consumers.get(consumer_id)
         if consumer is None:
             return Outcome()
+        peer, producer = self.peers[consumer.peer_id], self.producers[consumer.producer_id]
+        self._forget_consumer(consumer)
         if refused:
-            self._refused.add((consumer.peer_id, consumer.producer_id))
-        else:
-            self._complete.discard(consumer.peer_id)
+            peer.refused.add(producer.id)
+        elif peer.wants(producer):
+            peer.lacking[producer.id] = producer
+            self._serve_or_not(peer)
         return Outcome(closed_consumers=(consumer_id,))
 
     def consumers_of(self, producer_id: str) -> list[Consumer]:
-        return [c for c in self.consumers.values() if c.producer_id == producer_id]
+        producer = self.producers.get(producer_id)
+        return [] if producer is None else list(producer.consumers.values())
 
     # Inside
 
@@ -354,15 +364,12 @@ class Room:
     def _connected(self) -> list[Peer]:
         return [peer for peer in self.peers.values() if peer.connected]
 
-    def _everyone(self) -> set[str]:
-        return {peer.id for peer in self._connected()}
-
-    def _others(self, peer_id: str) -> set[str]:
-        return self._everyone() - {peer_id}
+    def _others(self, peer_id: str) -> frozenset[str]:
+        return self._everyone - {peer_id}
 
     def _announce(self, method: str, data: Json) -> Outcome:
         """Everyone hears it, the one who caused it before its acknowledgement."""
-        return Outcome(before=notices(self._everyone(), method, data))
+        return Outcome(before=notices(self._everyone, method, data))
 
     def _change_role(self, peer: Peer, role: Role, first: tuple[Notice, ...]) -> Outcome:
         """The caller makes the engine heed the ``paused`` of the peer's producers afterwards."""
@@ -376,9 +383,7 @@ class Room:
         """Pause and resume the peer's producers as it wants and may; their viewers are told."""
         may_publish = Role.PUBLISHER in self.peers[peer_id].role
         told: list[Notice] = []
-        for producer in self.producers.values():
-            if producer.peer_id != peer_id:
-                continue
+        for producer in self.peers[peer_id].producers.values():
             paused = producer.paused_by_peer or not may_publish
             if paused == producer.paused:
                 continue
@@ -386,22 +391,47 @@ class Room:
             method = "consumerPaused" if paused else "consumerResumed"
             told.extend(
                 Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})
-                for consumer in self.consumers_of(producer.id)
+                for consumer in producer.consumers.values()
             )
         return tuple(told)
 
     def _language_changed(self, peer: Peer) -> Outcome:
         return self._announce("changeLanguage", {"peerId": peer.id, "language": peer.language})
 
+    def _look_around(self, peer: Peer) -> None:
+        """Find what it lacks, from nothing."""
+        peer.lacking = {p.id: p for p in self.producers.values() if peer.wants(p)}
+        self._serve_or_not(peer)
+
+    def _serve_or_not(self, peer: Peer) -> None:
+        """Something has changed that ``_unserved`` hangs on."""
+        if peer.lacking and len(peer.consumers) < self.limits.consumers_per_peer:
+            self._unserved[peer.id] = peer
+        else:
+            self._unserved.pop(peer.id, None)
+
     def _forget_producer(self, producer: Producer) -> None:
+        """Before its consumers."""
         del self.producers[producer.id]
-        self._refused = {pair for pair in self._refused if pair[1] != producer.id}
+        del self.peers[producer.peer_id].producers[producer.id]
+        for peer in self.peers.values():
+            peer.refused.discard(producer.id)
+            if peer.lacking.pop(producer.id, None) is not None:
+                self._serve_or_not(peer)
+
+    def _forget_consumer(self, consumer: Consumer) -> None:
+        """Its peer may have another one now."""
+        del self.consumers[consumer.id]
+        peer, producer = self.peers[consumer.peer_id], self.producers.get(consumer.producer_id)
+        del peer.consumers[consumer.producer_id]
+        if producer is not None:
+            del producer.consumers[consumer.peer_id]
+        self._serve_or_not(peer)
 
     def _forget_consumers(self, consumers: Collection[Consumer]) -> tuple[Notice, ...]:
         """Their peers are told, one notice for each."""
         for consumer in consumers:
-            del self.consumers[consumer.id]
-            self._complete.discard(consumer.peer_id)  # it may have another one now
+            self._forget_consumer(consumer)
         return tuple(
             Notice(frozenset({consumer.peer_id}), "consumerClosed", {"consumerId": consumer.id})
             for consumer in consumers

@@ -1,0 +1,92 @@
+"""Negotiation that viewers share."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_trio import ortc
+from meet_trio.room import forms, personal
+from meet_trio.room.forms import MOST_FORMS, CapabilityPool, Forms
+
+REFERENCE: dict[str, Any] = json.loads(
+    Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
+)
+CLIENT = REFERENCE["clientRtpCapabilities"]
+
+
+def capabilities(client: dict[str, Any] = CLIENT) -> ortc.RtpCapabilities:
+    return ortc.parse_rtp_capabilities(copy.deepcopy(client))
+
+
+def ssrcs() -> Callable[[], int]:
+    return iter(range(100, 200)).__next__
+
+
+def producer(which: int) -> ortc.ProducerRtp:
+    recorded = REFERENCE["producers"][which]
+    params = ortc.parse_rtp_parameters(recorded["rtpParameters"])
+    return ortc.negotiate_producer(recorded["kind"], params, ortc.router_capabilities(), ssrcs())
+
+
+@pytest.fixture
+def negotiations(monkeypatch: pytest.MonkeyPatch) -> list[ortc.RtpCapabilities]:
+    """Those that were really made."""
+    made: list[ortc.RtpCapabilities] = []
+
+    def negotiate(rtp: Any, caps: ortc.RtpCapabilities, *more: Any) -> Any:
+        made.append(caps)
+        return ortc.negotiate_consumer(rtp, caps, *more)
+
+    monkeypatch.setattr(forms, "negotiate_consumer", negotiate)
+    return made
+
+
+def test_equal_capabilities_become_one_object_while_somebody_has_them() -> None:
+    pool = CapabilityPool()
+    first = pool.shared(capabilities())
+    assert first == capabilities()
+    assert pool.shared(capabilities()) is first
+    fewer = capabilities({**CLIENT, "codecs": CLIENT["codecs"][:1]})
+    assert pool.shared(fewer) is fewer
+    assert len(pool._known) == 2
+    del first
+    assert len(pool._known) == 1
+    assert pool.shared(None) is None
+
+
+@pytest.mark.parametrize("which", range(len(REFERENCE["producers"])))
+def test_a_form_filled_in_is_what_negotiation_gives(which: int) -> None:
+    rtp, caps = producer(which), capabilities()
+    form = Forms(rtp).of(caps)
+    alone = ortc.negotiate_consumer(rtp, caps, "7", ssrcs())
+    assert (form and personal(form, "7", ssrcs())) == alone
+
+
+def test_viewers_share_what_is_negotiated(negotiations: list[ortc.RtpCapabilities]) -> None:
+    known = Forms(producer(3))
+    caps = capabilities()
+    form = known.of(caps)
+    assert all(known.of(caps) is form for _ in range(100))
+    assert len(negotiations) == 1
+    # that there is nothing for a client is remembered too
+    audio = [codec for codec in CLIENT["codecs"] if codec["kind"] == "audio"]
+    deaf = capabilities({**CLIENT, "codecs": audio})
+    assert [known.of(deaf) for _ in range(100)] == [None] * 100
+    assert len(negotiations) == 2
+
+
+def test_what_is_remembered_is_bounded(negotiations: list[ortc.RtpCapabilities]) -> None:
+    known = Forms(producer(3))
+    many = [capabilities() for _ in range(5 * MOST_FORMS)]
+    for caps in many:
+        assert known.of(caps) is not None
+    assert len(known._known) == MOST_FORMS
+    assert len(negotiations) == len(many)
+    known.of(many[-1])
+    assert len(negotiations) == len(many)
+    known.of(many[0])
+    assert len(negotiations) == len(many) + 1
