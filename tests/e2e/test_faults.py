@@ -32,6 +32,7 @@ from support.rtp_parameters import receive_capabilities
 from support.server import LocalServer, open_server, quick_settings
 from support.signaling import RequestFailed, Signaling, open_signaling
 
+from meet_trio.live.figures import room_totals
 from meet_trio.media.engines import EngineHost
 from meet_trio.room import Role
 
@@ -76,6 +77,13 @@ async def test_stats_of_a_running_meeting() -> None:
                         assert consumer["packetCount"] > 0, consumer
                     assert [t["state"] for t in figures["transports"]] == ["connected"] * 2
                 assert (await server.api.call("GET", "/health"))["success"] is True
+                # what anybody may have logged of it
+                await people[0].request("dumpStats")
+                totals = await room_totals(server.running.registry.rooms[room_id])
+                assert totals["transports"] == 2 * len(people)
+                for name in ("packetsReceived", "bytesReceived", "packetsSent", "bytesSent"):
+                    assert totals[name] > 0, totals
+                assert "packetsLost" in totals
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,6 @@
-"""Figures of rooms, for ``GET stats`` and ``dumpStats``: who is there, and what engines count."""
+"""Figures of rooms: all there are for ``GET stats``, in all for ``dumpStats``, which any peer may
+ask for.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -28,6 +30,21 @@ async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
     }
 
 
+async def room_totals(room: LiveRoom) -> dict[str, int]:
+    """How many of what there are in a room, and what engines have counted for it lately."""
+    transports = [
+        transport for peer in room.peers.values() for transport in peer.transports.values()
+    ]
+    counted = await room.around.totals.of(transports)
+    return {
+        "peers": len(room.peers),
+        "transports": len(transports),
+        "producers": len(room.producers),
+        "consumers": len(room.consumers),
+        **counted,
+    }
+
+
 async def _ask(hosts: Iterable[EngineHost]) -> EngineFigures:
     found: dict[EngineHost, Mapping[str, object]] = {}
 
@@ -49,18 +66,17 @@ def _of_peer(peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
         found = table.get(str(number)) if isinstance(table, Mapping) else None
         return dict(found) if isinstance(found, Mapping) else {}
 
-    room = peer.room
+    room, state = peer.room, peer.room.state.peers[peer.id]
     return {
         "id": peer.id,
-        "nickname": room.state.peers[peer.id].nickname,
+        "nickname": state.nickname,
         "consumers": [
             {
                 "id": c.state.id,
                 "kind": c.rtp.kind,
                 **figures("consumers", c.transport.host, c.number),
             }
-            for c in room.consumers.values()
-            if c.state.peer_id == peer.id
+            for c in [room.consumers[consumer.id] for consumer in state.consumers.values()]
         ],
         "producers": [
             {
@@ -68,8 +84,7 @@ def _of_peer(peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
                 "kind": p.state.rtp.kind,
                 **figures("producers", p.transport.host, p.number),
             }
-            for p in room.producers.values()
-            if p.state.peer_id == peer.id
+            for p in [room.producers[producer_id] for producer_id in state.producers]
         ],
         "transports": [
             {"id": t.id, "state": t.state.value, **figures("transports", t.host, t.number)}

@@ -23,7 +23,7 @@ from meet_trio.room import Outcome, Request, UnknownMethod, method_name, parse_r
 from meet_trio.room import requests as r
 from meet_trio.socketio import Event
 
-from .figures import rooms_figures
+from .figures import room_totals
 from .peer import Connection, LivePeer
 from .room import check_transport_limit, random_ssrc
 
@@ -104,7 +104,12 @@ def _close_room(peer: LivePeer, request: r.CloseRoom) -> Outcome:
 
 
 async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
-    logger.info("room %s: %s", peer.room.id, await rooms_figures([peer.room]))
+    """Figures that were logged in the last seconds are not logged again."""
+    room = peer.room
+    if room.dumps.take(trio.current_time()):
+        logger.info("room %s: %s", room.id, await room_totals(room))
+    else:
+        room.dumps.give_back()
     return Outcome()
 
 

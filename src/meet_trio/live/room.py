@@ -28,6 +28,7 @@ from meet_trio.media.plain import PlainPorts, PlainTransport, Transport
 from meet_trio.media.transport import TransportSettings
 from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
 from meet_trio.ortc.fields import Json
+from meet_trio.rates import Bucket, Rate
 from meet_trio.room import (
     Notice,
     Outcome,
@@ -43,6 +44,7 @@ from meet_trio.room import (
 from .peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
 from .placement import Placement
 from .streams import LiveConsumer, LiveProducer
+from .totals import INTERVAL, EngineTotals
 
 logger = logging.getLogger("meet_trio.live.room")
 
@@ -76,6 +78,7 @@ class Surroundings:
     router_capabilities: RtpCapabilities
     handle: Handler
     webhook: Callable[[Webhook], None]
+    totals: EngineTotals = attrs.field(factory=EngineTotals)
 
 
 @attrs.frozen
@@ -98,6 +101,8 @@ class LiveRoom:
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
+    # how often its figures are logged, whoever asks for them
+    dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)

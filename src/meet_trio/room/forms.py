@@ -67,4 +67,4 @@ def personal(form: ConsumerRtp, mid: str, new_ssrc: Callable[[], int]) -> Consum
         rtx_ssrc=None if encoding.rtx_ssrc is None else new_ssrc(),
     )
     params = attrs.evolve(form.params, encodings=(encoding,), mid=mid)
-    return attrs.evolve(form, params=params)
+    return ConsumerRtp(form.kind, form.type, params)

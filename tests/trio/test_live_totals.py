@@ -1,0 +1,130 @@
+"""What any peer may have the server log of its room; with a clock that jumps."""
+
+import ast
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+from support.live_fakes import FakeEngine, World
+from support.live_scenes import open_world, pair, produce, say
+from trio.testing import MockClock
+
+from meet_trio.engine import StatsReady
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.room import RoomSettings
+from meet_trio.live.totals import INTERVAL
+from meet_trio.media.engines import STATS_DEADLINE
+
+
+class CountingEngine(FakeEngine):
+    """Tells that each transport has got ten packets and each consumer has lost one; ``walks``: how
+    often it was asked.
+    """
+
+    walks = 0
+    world: World
+
+    def request_stats(self, token: int) -> None:
+        self.walks += 1
+        stats: dict[str, object] = {
+            "transports": {
+                str(number): {
+                    "packetsReceived": 10,
+                    "bytesReceived": 1000,
+                    "packetsSent": 0,
+                    "bytesSent": 0,
+                }
+                for number in self.transports
+            },
+            "consumers": {
+                str(number): {"transport": on, "packetsLost": 1, "nackCount": 2, "pliCount": 3}
+                for number, (on, _) in self.consumers.items()
+            },
+        }
+        self.world.hear(StatsReady(token, stats))
+
+
+def figures(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What was logged of rooms since the last call."""
+    logged = [
+        ast.literal_eval(record.getMessage().partition(": ")[2])
+        for record in caplog.records
+        if record.name == "meet_trio.live.handlers" and "'peers'" in record.getMessage()
+    ]
+    caplog.clear()
+    return logged
+
+
+@contextlib.asynccontextmanager
+async def open_counted() -> AsyncIterator[tuple[World, CountingEngine]]:
+    engine = CountingEngine()
+    async with trio.open_nursery() as nursery:
+        world = engine.world = World(nursery, RoomSettings(), PeerSettings(), [engine])
+        await nursery.start(world.registry.run)
+        yield world, engine
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_room_logs_its_own_figures(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with open_counted() as (world, engine):
+        _, ada, _ = await pair(world)
+        await produce(ada, "video")
+        _, other, _ = await pair(world)
+        assert await ada.socket.ask("dumpStats") == [None]
+        assert await other.socket.ask("dumpStats") == [None]
+        of_ada, of_other = figures(caplog)
+        assert of_ada == {
+            "peers": 2,
+            "transports": 2,
+            "producers": 1,
+            "consumers": 1,
+            "packetsReceived": 20,
+            "bytesReceived": 2000,
+            "packetsSent": 0,
+            "bytesSent": 0,
+            "packetsLost": 1,
+            "nackCount": 2,
+            "pliCount": 3,
+        }
+        assert (of_other["transports"], of_other["packetsReceived"]) == (1, 10)
+        assert engine.walks == 1
+
+
+async def test_whoever_asks_an_engine_looks_through_its_objects_once_in_a_while(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with open_counted() as (world, engine):
+        pairs = [await pair(world) for _ in range(5)]
+        for _ in range(20):
+            for _, ada, bob in pairs:
+                assert await ada.socket.ask("dumpStats") == [None]
+                assert await bob.socket.ask("dumpStats") == [None]
+        assert engine.walks == 1
+        assert len(figures(caplog)) == len(pairs)
+        await trio.sleep(INTERVAL)
+        for _, ada, _ in pairs:
+            assert await ada.socket.ask("dumpStats") == [None]
+        assert engine.walks == 2
+        assert len(figures(caplog)) == len(pairs)
+
+
+async def test_an_engine_that_does_not_answer_is_not_waited_for_by_each(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with open_world() as world:
+        pairs = [await pair(world) for _ in range(5)]
+        begin = trio.current_time()
+        events = [say(bob.socket, "dumpStats") for _, _, bob in pairs]
+        while any(event.answer is None for event in events):
+            await trio.sleep(0.1)
+        assert [event.answer for event in events] == [[None]] * len(pairs)
+        assert trio.current_time() - begin < STATS_DEADLINE + 1
+        assert [of["transports"] for of in figures(caplog)] == [1] * len(pairs)
