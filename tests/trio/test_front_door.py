@@ -4,7 +4,9 @@ import contextlib
 import ipaddress
 import json
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import attrs
 import pytest
@@ -97,7 +99,7 @@ async def open_door(
         door.nursery.cancel_scope.cancel()
 
 
-async def read_all(stream: trio.SocketStream) -> bytes:
+async def read_all(stream: trio.abc.Stream) -> bytes:
     data = bytearray()
     with trio.fail_after(10):
         async for chunk in stream:
@@ -109,7 +111,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 class Reader:
     """Responses, one after the other."""
 
-    stream: trio.SocketStream
+    stream: trio.abc.Stream
     buffer: bytes = b""
 
     async def head(self) -> bytes:
@@ -240,6 +242,146 @@ async def test_chunked_body_and_100_continue() -> None:
         await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")  # which ends the connection
         assert (await reader.response())[0] == 200
         assert await reader.rest() == b""
+
+
+# Nothing but HTTP/1.1, read in one way
+
+H2C = with_field(GET, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS_FRAME = bytes(3) + b"\x04" + bytes(5)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    names = ("-subj", "/CN=localhost", "-keyout", str(file), "-out", f"{file}.crt")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-nodes", *curve, *names], check=True, capture_output=True
+    )
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
+
+
+@contextlib.asynccontextmanager
+async def open_streams(certificate: Path, *, tls: bool) -> AsyncIterator[trio.abc.Stream]:
+    """A client's connection to a door that offers all of TLS's protocols, or is without TLS."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with open_door(tls=context if tls else None) as door, await door.connect() as stream:
+        if tls:
+            trust = ssl.create_default_context(cafile=f"{certificate}.crt")
+            trust.check_hostname = False
+            trust.set_alpn_protocols(["h2"])
+            yield trio.SSLStream(stream, trust, https_compatible=True)
+        else:
+            yield stream
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("before", [b"", GET, GET + GET])
+async def test_h2c_is_answered_as_if_it_had_not_been_asked_for(
+    before: bytes, tls: bool, certificate: Path
+) -> None:
+    """As the first request, as one of a kept connection, and with all sent at once."""
+    async with open_streams(certificate, tls=tls) as stream:
+        reader = Reader(stream)
+        for request in (before + H2C, before, H2C):
+            await stream.send_all(request)
+            for _ in range(request.count(b"GET")):
+                assert await reader.response() == (200, b"hello")
+        await stream.send_all(GET)
+        assert await reader.response() == (200, b"hello")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("before", [b"", GET])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_the_preface_of_http2_is_refused(
+    at_once: bool, before: bytes, tls: bool, certificate: Path
+) -> None:
+    async with open_streams(certificate, tls=tls) as stream:
+        reader = Reader(stream)
+        pieces = [before + PREFACE + SETTINGS_FRAME] if at_once else [before, PREFACE]
+        for piece in pieces:
+            await stream.send_all(piece)
+            if GET in piece:
+                assert await reader.response() == (200, b"hello")
+        assert (await reader.head()).startswith(b"HTTP/1.1 505 ")
+        assert json.loads(await reader.rest()) == {"error": "this is not HTTP/1.1"}
+
+
+@pytest.mark.parametrize("upgrade", ["TLS/1.0", "h2", "websocket", "h2c, websocket"])
+async def test_no_other_upgrade_is_done(upgrade: str) -> None:
+    """Websockets on signaling paths apart; where there is none a websocket is refused."""
+    fields = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n{KEY.decode().rstrip()}"
+    async with open_door() as door, await door.connect() as stream:
+        await stream.send_all(with_field(GET, fields))
+        head = await Reader(stream).head()
+        assert head.startswith(b"HTTP/1.1 403 " if upgrade == "websocket" else b"HTTP/1.1 200 ")
+
+
+CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "status"),
+    [
+        # a proxy that goes by the length takes for the body what is another request to this server
+        ("Content-Length: 100\r\nTransfer-Encoding: chunked", CHUNKED, 400),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 3", CHUNKED, 400),
+        ("Content-Length: 3\r\nContent-Length: 5", b"hello", 400),
+        ("Content-Length: 5, 3", b"hello", 400),
+        ("Content-Length: +5", b"hello", 400),
+        ("Content-Length : 5", b"hello", 400),
+        ("Transfer-Encoding : chunked", CHUNKED, 400),
+        ("Transfer-Encoding: xchunked", CHUNKED, 501),
+        ("Transfer-Encoding: chunked, identity", CHUNKED, 501),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", CHUNKED, 501),
+        ("Transfer-Encoding:\x0bchunked", CHUNKED, 400),
+        ("Transfer-Encoding: chunked", b"5\r\nhelloXX0\r\n\r\n", 400),
+        ("Transfer-Encoding: chunked", b"0x5\r\nhello\r\n0\r\n\r\n", 400),
+        ("Transfer-Encoding: chunked", b"5\nhello\r\n0\r\n\r\n", 400),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", GET])
+async def test_a_body_that_may_end_in_two_places_ends_the_connection(
+    before: bytes, fields: str, body: bytes, status: int
+) -> None:
+    """What a proxy may have taken for a part of it is not read as a request."""
+    post = POST.replace(b"Content-Length: 5", fields.encode())
+    async with open_door() as door, await door.connect() as stream:
+        await stream.send_all(before + post + body + with_field(GET, "X-Proof: 1"))
+        reader = Reader(stream)
+        if before:
+            assert await reader.response() == (200, b"hello")
+        head = await reader.head()
+        assert int(head.split()[1]) == status
+        assert b"HTTP/1.1" not in await reader.rest()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "X-Any: a\r\n X-Forwarded-For: 192.0.2.66",  # a folded line: a part of X-Any
+        "X-Any: a\nX-Forwarded-For: 192.0.2.66",
+        "X-Any: a\rX-Forwarded-For: 192.0.2.66",
+        "X-Forwarded-For : 192.0.2.66",
+        "\xa0X-Forwarded-For: 192.0.2.66",
+        "X-Forwarded-For\x1f: 192.0.2.66",
+        "X-Any: \0\r\nX-Forwarded-For: 192.0.2.66",
+    ],
+)
+async def test_a_websocket_whose_headers_can_be_read_in_two_ways_is_refused(fields: str) -> None:
+    """A proxy that reads one as no header of its own lets it through."""
+    proxies = Proxies((ipaddress.ip_network("127.0.0.0/8"),))
+    shaky = UPGRADE.replace(b"Host", fields.encode("latin-1") + b"\r\nHost")
+    async with open_door(FrontDoorSettings(proxies=proxies)) as door:
+        async with await door.connect() as stream:
+            await stream.send_all(shaky.replace(b"\r\n\r\n", b"\r\n" + KEY))
+            assert (await Reader(stream).head()).split()[1] in (b"400", b"403")
+        assert door.clients == []
 
 
 async def test_absolute_form_of_a_target() -> None:

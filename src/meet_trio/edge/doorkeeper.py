@@ -1,5 +1,6 @@
-"""What the front door asks of each HTTP request before the application sees it: whom it is from,
-how many of those there have been, and that its body comes in time.
+"""What the front door asks of each HTTP request before the application sees it: that it is HTTP/1.1
+which nobody on its way can have read in another way, whom it is from, how many of those there have
+been, and that its body comes in time.
 """
 
 import logging
@@ -43,6 +44,10 @@ class Doorkeeper:
             await receive()
             await send({"type": "websocket.close"})
             return
+        if (wrong := _ambiguous(scope)) is not None:
+            exchange = _Exchange(receive, send, self.body_timeout, keep=False)
+            await wrong(scope, exchange.receive, exchange.send)
+            return
         verdict = self.judge(head_of_scope(scope))
         scope = {**scope, "client": (verdict.client, 0), **_origin_form(scope)}
         exchange = _Exchange(receive, send, self.body_timeout, keep=verdict.keep)
@@ -59,6 +64,18 @@ class Doorkeeper:
         if exchange.late and not exchange.started:
             why = f"the body took longer than {self.body_timeout:g} s"
             await refuse(408, why)(scope, receive, send)
+
+
+def _ambiguous(scope: Scope) -> JSONResponse | None:
+    """The answer to a request whose end a proxy may see elsewhere: what it takes for a body would
+    be read as the next request. RFC 9112 §2.3, §6.1.
+    """
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return refuse(505, "this is not HTTP/1.1")
+    names = {name for name, _ in scope["headers"]}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        return refuse(400, "both Content-Length and Transfer-Encoding")
+    return None
 
 
 def refuse(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -1,13 +1,19 @@
-"""What the front door needs to know of a request before anybody serves it: the head, read
-leniently.
+"""What the front door needs to know of a request before anybody serves it: the head.
 
-It decides who gets a request and whom it is from, no more. Who serves it reads it again, strictly.
+It decides who gets a request and whom it is from, no more. Who serves it reads it again. A head
+that another reader might read in another way is none here: folded lines, line ends without CR,
+spaces around names (RFC 9112 §2.2, §5.1, §5.2). Else a header could name a client to one reader and
+be part of another header to the next.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 
 import attrs
 from starlette.types import Scope
+
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_REQUEST_LINE = re.compile(r"([!-~]+) ([!-~]+) HTTP/1\.[01]")
 
 
 @attrs.frozen
@@ -28,28 +34,30 @@ class RequestHead:
 
 
 def parse_head_untrusted(head: bytes) -> RequestHead | None:
-    """None for what is no request at all; who serves it says what is wrong."""
-    request_line, *lines = head.decode("latin-1").lstrip("\r\n").split("\r\n")
-    parts = request_line.split(" ")
-    if len(parts) != 3:
+    """None for what is no plain HTTP/1.1 request; who serves it says what is wrong."""
+    request_line, *lines = head.decode("latin-1").strip("\r\n").split("\r\n")
+    request = _REQUEST_LINE.fullmatch(request_line)
+    if request is None:
         return None
-    method, target, _ = parts
-    fields = (line.partition(":") for line in lines)
-    headers = _joined((name, value) for name, colon, value in fields if colon)
-    path, _, query = target.partition("?")
-    return RequestHead(method, path, query, headers)
+    headers: dict[str, str] = {}
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return None
+        _add(headers, field[1], field[2])
+    path, _, query = request[2].partition("?")
+    return RequestHead(request[1], path, query, headers)
 
 
 def head_of_scope(scope: Scope) -> RequestHead:
     """The same of a request that an ASGI server has read."""
-    fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    query = scope["query_string"].decode("latin-1")
-    return RequestHead(scope["method"], scope["path"], query, _joined(fields))
-
-
-def _joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for name, value in fields:
-        name, value = name.strip().lower(), value.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+    for name, value in scope["headers"]:
+        _add(headers, name.decode("latin-1"), value.decode("latin-1"))
+    query = scope["query_string"].decode("latin-1")
+    return RequestHead(scope["method"], scope["path"], query, headers)
+
+
+def _add(headers: dict[str, str], name: str, value: str) -> None:
+    name, value = name.lower(), value.strip(" \t")
+    headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -1,7 +1,10 @@
 """HTTP/1.1 on one connection, by Hypercorn, until it ends or a websocket comes that is not for it.
 
-Hypercorn takes whole connections. Three things are done around it here:
+Hypercorn takes whole connections. Four things are done around it here:
 
+- It speaks HTTP/1.1 and nothing else. Hypercorn would go over to HTTP/2 for ``Upgrade: h2c`` and
+  for HTTP/2's preface. A proxy that passes an upgrade on sees nothing of what follows, so a client
+  would write the headers that the proxy sets. An upgrade is ignored (RFC 9110 §7.8).
 - Its sends are shielded from cancellation, so a client that stops reading could hold up a shutdown
   for as long as it likes. Here they are not, and the stream bounds them.
 - Between two requests the stream looks at what comes next. If that is a request of the front door's
@@ -9,8 +12,8 @@ Hypercorn takes whole connections. Three things are done around it here:
   connection has ended, and the front door goes on with it.
 - Its timer for idleness ends with the connection instead of outliving it.
 
-``TCPServer``, ``WorkerContext`` and ``ASGIWrapper`` are private to Hypercorn: the minor version is
-pinned.
+``TCPServer``, ``H11Protocol``, ``TaskGroup`` and ``ASGIWrapper`` are private to Hypercorn: the
+minor version is pinned.
 """
 
 from collections.abc import Callable
@@ -22,8 +25,10 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
 from .stream import HeadTooLong, PeekedStream
@@ -55,9 +60,7 @@ async def serve_http(
 
 
 class _HttpSide(trio.abc.Stream):
-    """The stream as Hypercorn sees it. What it has not got (``socket``, under TLS
-    ``do_handshake``, ``selected_alpn_protocol`` and ``transport_stream``) is the real stream's.
-    """
+    """The stream as Hypercorn sees it."""
 
     def __init__(
         self, stream: PeekedStream, max_head_bytes: int, mine: Callable[[bytes], bool]
@@ -68,6 +71,7 @@ class _HttpSide(trio.abc.Stream):
         self._first = True
         self._answered = trio.Event()
         self.request_is_whole: Callable[[], bool] = lambda: False
+        self.is_tls = stream.is_tls
         self.taken = False
 
     def is_idle(self, idle: bool) -> None:
@@ -108,21 +112,60 @@ class _HttpSide(trio.abc.Stream):
         if not self.taken:
             await self._stream.aclose()
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
+
+class _Reading(h11.Connection):
+    """What follows the connection's last request is dropped. To Hypercorn it would be an error, for
+    which it would end the connection before the answer.
+    """
+
+    def receive_data(self, data: bytes) -> None:
+        if self.their_state is not h11.MUST_CLOSE:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+
+
+class _OnlyHttp1(H11Protocol):
+    async def initiate(self) -> None:
+        most = self.config.h11_max_incomplete_size
+        self.connection = _Reading(h11.SERVER, max_incomplete_event_size=most)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Hypercorn's goes over to HTTP/2 here."""
 
 
 class _Connection(TCPServer):
     stream: _HttpSide  # type: ignore[assignment]
+    protocol: _OnlyHttp1  # type: ignore[assignment]
     _over = False
 
     async def run(self) -> None:
+        """As Hypercorn's own, without its choice of protocols and with TLS's handshake done."""
         self.stream.request_is_whole = self._request_is_whole
-        await super().run()
+        try:
+            async with TaskGroup() as self._task_group:
+                self.protocol = _OnlyHttp1(
+                    self.app,
+                    self.config,
+                    self.context,
+                    self._task_group,
+                    ConnectionState({}),
+                    self.stream.is_tls,
+                    None,  # who the client is, is the doorkeeper's to say
+                    None,
+                    self.protocol_send,
+                )
+                await self.protocol.initiate()
+                await self.idle_task.restart(self._task_group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass
+        finally:
+            await self._close()
 
     def _request_is_whole(self) -> bool:
-        http = self.protocol.protocol
-        return isinstance(http, H11Protocol) and http.connection.their_state is h11.DONE
+        return self.protocol.connection.their_state is h11.DONE
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated):

@@ -2,8 +2,7 @@
 
 The front door reads a request's head before it knows who shall serve it; ``PeekedStream`` gives
 those bytes again to whoever does. A client that stops reading ends its connection: after a send
-that was given up half-way, nothing may follow. Attributes that it has not got (``socket``, and
-under TLS ``do_handshake``, ``selected_alpn_protocol``, ``transport_stream``) are the real stream's.
+that was given up half-way, nothing may follow.
 """
 
 import json
@@ -84,6 +83,10 @@ class PeekedStream(trio.abc.Stream):
             raise trio.BrokenResourceError("the client has stopped reading")
 
     @property
+    def is_tls(self) -> bool:
+        return isinstance(self._stream, trio.SSLStream)
+
+    @property
     def overhead(self) -> int:
         """For the ledger of ``socketio``, as ``progress``."""
         return overhead(self._stream)
@@ -100,9 +103,6 @@ class PeekedStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
 
 async def answer(
