@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from meet_trio import ortc
 from meet_trio.errors import BadRequest
+from meet_trio.ortc import negotiate as negotiate_module
 from meet_trio.ortc.h264 import Profile, answer_profile_level, parse_profile_level
+from meet_trio.ortc.match import same_codec
 from meet_trio.ortc.records import Feedback, is_rtx
 
 REFERENCE: dict[str, Any] = json.loads(
@@ -90,8 +92,16 @@ def changed(data: Any, path: str, value: object) -> Any:
             "rtpParameters.codecs[1].parameters.apt: repairs no known codec",
         ),
         (
-            changed(RIDS, "codecs.0.parameters.x", []),
-            "rtpParameters.codecs[0].parameters.x: expected a string or a number",
+            changed(RIDS, "codecs.0.parameters.max-fs", []),
+            "rtpParameters.codecs[0].parameters.max-fs: expected [0-9]{1,10}",
+        ),
+        (
+            changed(RIDS, "codecs.0.parameters.max-fs", 10**5000),
+            "rtpParameters.codecs[0].parameters.max-fs: expected [0-9]{1,10}",
+        ),
+        (
+            changed(RIDS, "codecs", [RIDS["codecs"][0]] * 33),
+            "rtpParameters.codecs: expected at most 32 entries",
         ),
         (
             changed(RIDS, "headerExtensions.0.id", 0),
@@ -139,6 +149,18 @@ def changed(data: Any, path: str, value: object) -> Any:
             "rtpParameters.encodings: expected at most 4 entries",
         ),
         (changed(SSRCS, "rtcp.cname", "\ud800"), "rtpParameters.rtcp.cname: contains half of a"),
+        (changed(SSRCS, "rtcp.cname", "ä" * 128), "rtpParameters.rtcp.cname: expected 0 to 255 by"),
+        (changed(SSRCS, "rtcp.cname", "a\r\nm=x"), "rtpParameters.rtcp.cname: contains what canno"),
+        (changed(RIDS, "mid", "ä" * 33), "rtpParameters.mid: expected 1 to 64 bytes"),
+        (changed(RIDS, "mid", ""), "rtpParameters.mid: expected 1 to 64 bytes"),
+        (
+            changed(RIDS, "encodings.1.rid", "ä" * 33),
+            "rtpParameters.encodings[1].rid: expected 1 to 64 bytes",
+        ),
+        (
+            changed(RIDS, "encodings.0.scalabilityMode", "L1T3 and more"),
+            "rtpParameters.encodings[0].scalabilityMode: expected one like L1T3",
+        ),
     ],
 )
 def test_refused(data: Any, message: str) -> None:
@@ -227,6 +249,139 @@ def test_vp9_profiles_differ(profile: object) -> None:
     }
     with pytest.raises(BadRequest):
         negotiate(data)
+
+
+@pytest.mark.parametrize("mode", ["L1T2", "L2T2h", "L3T3_KEY", "L2T2_KEY_SHIFT", "S3T3h", "S2T1"])
+def test_scalability_modes_of_the_standard(mode: str) -> None:
+    producer = negotiate(changed(SSRCS, "encodings.0.scalabilityMode", mode))
+    assert producer.params.encodings[0].scalability_mode == mode
+
+
+# A stream has one codec
+
+
+H264 = {
+    "mimeType": "video/H264",
+    "clockRate": 90000,
+    "parameters": {"packetization-mode": 1, "profile-level-id": "42e01f"},
+}
+
+
+def of_type(codec: Any, payload_type: int) -> Any:
+    return {**codec, "payloadType": payload_type}
+
+
+def rtx(payload_type: int, apt: int) -> Any:
+    return {
+        "mimeType": "video/rtx",
+        "payloadType": payload_type,
+        "clockRate": 90000,
+        "parameters": {"apt": apt},
+    }
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent", "routed"),
+    [
+        ({}, {96: 101, 97: 102}, [101, 102]),
+        ({"codecPayloadType": 98}, {98: 107, 99: 108}, [107, 108]),
+        ({"codecPayloadType": 100}, {100: 107}, [107, 108]),
+    ],
+)
+def test_of_several_codecs_the_one_in_use_is_kept(
+    encoding: Any, sent: dict[int, int], routed: list[int]
+) -> None:
+    """The first, or the one that the encodings name; and its RTX, if it has one."""
+    data = {
+        "codecs": [
+            RIDS["codecs"][0],
+            of_type(H264, 98),
+            rtx(99, 98),
+            of_type(H264, 100),
+            RIDS["codecs"][1],
+        ],
+        "encodings": [{"ssrc": 1, **encoding}],
+    }
+    producer = negotiate(data)
+    assert [codec.payload_type for codec in producer.params.codecs] == list(sent)
+    assert producer.payload_types == sent
+    assert [codec.payload_type for codec in producer.consumable.codecs] == routed
+
+
+def test_a_viewer_that_knows_another_codec_of_the_list_is_not_offered_it() -> None:
+    data = {"codecs": [RIDS["codecs"][0], of_type(H264, 98)], "encodings": [{"ssrc": 1}]}
+    caps = ortc.parse_rtp_capabilities(
+        {"codecs": [{**H264, "kind": "video", "preferredPayloadType": 107}]}
+    )
+    producer = negotiate(data)
+    assert not ortc.can_consume(producer, caps)
+    assert ortc.negotiate_consumer(producer, caps, "0", counter()) is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "parameters", "kept"),
+    [
+        (
+            "audio/opus",
+            {"useinbandfec": 1, "maxptime": "60"},
+            {"useinbandfec": 1, "maxptime": "60"},
+        ),
+        ("audio/opus", {"apt": 1, "x": "y" * 500, "max-fs": 3, "111/111": None}, {}),
+        ("audio/opus", {"stereo": None, "usedtx": 1.0}, {"usedtx": 1}),
+        ("video/VP8", {"max-fs": 3, "profile-id": [{}]}, {"max-fs": 3}),
+        ("VIDEO/vp9", {"profile-id": "2"}, {"profile-id": "2"}),
+        ("video/H264", {"profile-level-id": 640032, "b\r\n": 1}, {"profile-level-id": 640032}),
+        (
+            "video/h264",
+            {"sprop-parameter-sets": "Z0==,aA=="},
+            {"sprop-parameter-sets": "Z0==,aA=="},
+        ),
+        ("video/rtx", {"apt": 5.0, "rtx-time": 3}, {"apt": 5}),
+        ("video/AV1", {"profile": 0}, {}),
+    ],
+)
+def test_parameters_that_matter_are_kept(codec: str, parameters: Any, kept: Any) -> None:
+    data = {"codecs": [{"mimeType": codec, "clockRate": 1, "parameters": parameters}]}
+    (parsed,) = ortc.parse_rtp_capabilities(data).codecs
+    assert parsed.parameters == kept
+
+
+@pytest.mark.parametrize(
+    ("codec", "key", "value"),
+    [
+        ("audio/opus", "stereo", "1\r\na=x"),
+        ("audio/opus", "stereo", "1\n"),
+        ("audio/opus", "stereo", "٣"),
+        ("audio/opus", "stereo", True),
+        ("audio/opus", "stereo", -1),
+        ("audio/opus", "stereo", 0.5),
+        ("audio/opus", "stereo", 10**10),
+        ("audio/opus", "stereo", float("inf")),
+        ("audio/opus", "stereo", {}),
+        ("video/VP9", "profile-id", ""),
+        ("video/H264", "profile-level-id", "42e01"),
+        ("video/H264", "profile-level-id", "42e01f;x"),
+        ("video/H264", "sprop-parameter-sets", "A" * 257),
+        ("video/H264", "sprop-parameter-sets", "A;x=y"),
+    ],
+)
+def test_parameters_are_what_they_should_be(codec: str, key: str, value: object) -> None:
+    data = {"codecs": [{"mimeType": codec, "clockRate": 1, "parameters": {key: value}}]}
+    with pytest.raises(BadRequest, match=rf"^rtpCapabilities.codecs\[0\].parameters.{key}: exp"):
+        ortc.parse_rtp_capabilities(data)
+
+
+def test_feedback_that_nobody_gives_is_left_out() -> None:
+    feedback = [
+        {"type": "nack", "parameter": "pli"},
+        {"type": "nack", "parameter": "pli"},
+        {"type": "nack", "parameter": "rpsi"},
+        {"type": "ccm", "parameter": "tmmbr"},
+        {"type": "nack"},
+    ]
+    data = {"codecs": [{"mimeType": "video/VP8", "clockRate": 90000, "rtcpFeedback": feedback}]}
+    (parsed,) = ortc.parse_rtp_capabilities(data).codecs
+    assert parsed.rtcp_feedback == (Feedback("nack", "pli"), Feedback("nack"))
 
 
 # profile-level-id of Chromium and Firefox, and special cases of RFC 6184
@@ -348,6 +503,58 @@ def test_rtx_alone_is_nothing_to_consume() -> None:
     assert ortc.negotiate_consumer(negotiate(RIDS), caps, "0", counter()) is None
 
 
+def many_capabilities() -> ortc.RtpCapabilities:
+    """As much as a client may say, all of it what the router knows but for the last."""
+    codecs = [
+        {**H264, "kind": "video", "parameters": {**H264["parameters"], "max-fs": number}}
+        for number in range(125)
+    ]
+    extensions = [
+        {"uri": ext.uri, "preferredId": ext.preferred_id, "kind": kind}
+        for ext in ROUTER.header_extensions
+        for kind in ("audio", "video")
+    ]
+    client = REFERENCE["clientRtpCapabilities"]
+    return ortc.parse_rtp_capabilities(
+        {"codecs": codecs + client["codecs"], "headerExtensions": extensions}
+    )
+
+
+def test_of_what_a_client_can_the_room_keeps_what_it_needs() -> None:
+    usable = ortc.usable_capabilities(many_capabilities(), ROUTER)
+    names = [codec.mime_type for codec in usable.codecs]
+    assert names == ["video/H264", "audio/opus", "video/VP8", "video/rtx"]
+    assert usable.codecs[0].parameters["max-fs"] == 0  # the first
+    assert len(usable.header_extensions) == len({e.uri for e in ROUTER.header_extensions})
+
+
+def test_whether_a_client_can_take_a_stream_costs_few_comparisons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However much publisher and viewer have said."""
+    compared = 0
+
+    def counting(a: Any, b: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return same_codec(a, b)
+
+    data = {
+        "codecs": [of_type(H264, number) for number in range(96, 128)],
+        "encodings": [{"ssrc": 1, "codecPayloadType": 127}],
+    }
+    producers_ = [negotiate(data), negotiate(RIDS), negotiate(OPUS, "audio")]
+    usable = ortc.usable_capabilities(many_capabilities(), ROUTER)
+    monkeypatch.setattr(negotiate_module, "same_codec", counting)
+    for producer in producers_:
+        compared = 0
+        assert ortc.can_consume(producer, usable)
+        assert compared <= 6  # the router has opus, VP8, VP9, two of H264, RTX
+        compared = 0
+        assert ortc.negotiate_consumer(producer, usable, "0", counter()) is not None
+        assert compared <= 12
+
+
 producers = st.sampled_from(REFERENCE["producers"])
 subsets_of_codecs = st.lists(st.sampled_from(CLIENT.codecs), unique_by=id)
 subsets_of_extensions = st.lists(st.sampled_from(CLIENT.header_extensions), unique_by=id)
@@ -378,6 +585,23 @@ def test_a_consumer_never_gets_what_its_client_does_not_know(
     )
     assert ortc.parse_rtp_parameters(params.to_json()) == attrs.evolve(
         params, encodings=(attrs.evolve(encoding, dtx=False),)
+    )
+
+
+@given(
+    producers,
+    st.lists(st.sampled_from([*CLIENT.codecs, *many_capabilities().codecs[:3], *ROUTER.codecs])),
+    st.lists(st.sampled_from([*CLIENT.header_extensions, *ROUTER.header_extensions])),
+)
+def test_what_is_left_out_of_capabilities_makes_no_difference(
+    recorded: Any, codecs: Any, extensions: Any
+) -> None:
+    producer = negotiate(recorded["rtpParameters"], recorded["kind"])
+    caps = ortc.RtpCapabilities(tuple(codecs), tuple(extensions))
+    usable = ortc.usable_capabilities(caps, ROUTER)
+    assert ortc.can_consume(producer, usable) == ortc.can_consume(producer, caps)
+    assert ortc.negotiate_consumer(producer, usable, "0", counter()) == ortc.negotiate_consumer(
+        producer, caps, "0", counter()
     )
 
 

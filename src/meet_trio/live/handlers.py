@@ -17,7 +17,7 @@ from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
-from meet_trio.ortc import negotiate_producer
+from meet_trio.ortc import negotiate_producer, usable_capabilities
 from meet_trio.rates import Rate
 from meet_trio.room import Outcome, Request, UnknownMethod, method_name, parse_request
 from meet_trio.room import requests as r
@@ -96,7 +96,10 @@ async def _call(peer: LivePeer, request: Request) -> Outcome:
 
 
 def _join(peer: LivePeer, request: r.Join) -> Outcome:
-    return peer.room.state.join(peer.id, request.nickname, request.rtp_capabilities)
+    capabilities = request.rtp_capabilities
+    if capabilities is not None:
+        capabilities = usable_capabilities(capabilities, peer.room.around.router_capabilities)
+    return peer.room.state.join(peer.id, request.nickname, capabilities)
 
 
 def _close_room(peer: LivePeer, request: r.CloseRoom) -> Outcome:

@@ -32,6 +32,8 @@ from meet_trio.ortc.fields import Json
 from .engines import EngineHost, TransportEvent
 from .transport import TransportState, WebRtcTransport
 
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+
 
 @attrs.frozen
 class PlainSettings:
@@ -170,7 +172,7 @@ class PlainTransport:
         address = ipaddress.ip_address(ip)
         if (":" in ip) != (":" in self._listen_ip) and self._listen_ip != "::":
             raise BadRequest(f"ip: this transport is on {self._ip}, which does not reach {ip}")
-        if address.is_multicast or address.is_unspecified:
+        if address.is_multicast or address.is_unspecified or address == _BROADCAST:
             raise BadRequest(f"ip: media is not sent to {ip}")
         if not any(address in ipaddress.ip_network(network) for network in self._allowed):
             raise BadRequest(

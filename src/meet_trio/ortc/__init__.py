@@ -6,6 +6,7 @@ from meet_trio.ortc.negotiate import (
     can_consume,
     negotiate_consumer,
     negotiate_producer,
+    usable_capabilities,
 )
 from meet_trio.ortc.parse import parse_rtp_capabilities, parse_rtp_parameters
 from meet_trio.ortc.records import Encoding, Kind, RtpCapabilities, RtpParameters, StreamType, Uri
@@ -26,4 +27,5 @@ __all__ = [
     "parse_rtp_capabilities",
     "parse_rtp_parameters",
     "router_capabilities",
+    "usable_capabilities",
 ]

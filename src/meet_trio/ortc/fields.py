@@ -47,19 +47,39 @@ class Fields:
 
     def opt_text(self, key: str, longest: int, shortest: int = 0) -> str | None:
         """A string of ``shortest`` to ``longest`` characters."""
+        value = self._opt_string(key)
+        if value is not None and not shortest <= len(value) <= longest:
+            self.fail(key, f"expected {shortest} to {longest} characters")
+        return value
+
+    def text(self, key: str, longest: int, shortest: int = 0) -> str:
+        return self.required(key, self.opt_text(key, longest, shortest))
+
+    def opt_name(self, key: str, longest: int, shortest: int = 1) -> str | None:
+        """A string of ``shortest`` to ``longest`` bytes of UTF-8, all of it printable: what the
+        engine keeps, and what other clients write into a line of their SDP.
+        """
+        value = self._opt_string(key)
+        if value is None:
+            return None
+        if not shortest <= len(value.encode()) <= longest:
+            self.fail(key, f"expected {shortest} to {longest} bytes")
+        if not value.isprintable():
+            self.fail(key, "contains what cannot be printed")
+        return value
+
+    def name(self, key: str, longest: int, shortest: int = 1) -> str:
+        return self.required(key, self.opt_name(key, longest, shortest))
+
+    def _opt_string(self, key: str) -> str | None:
         value = self.data.get(key)
         if value is None:
             return None
         if not isinstance(value, str):
             self.fail(key, "expected a string")
-        if not shortest <= len(value) <= longest:
-            self.fail(key, f"expected {shortest} to {longest} characters")
         if not is_sendable(value):
             self.fail(key, "contains half of a surrogate pair")
         return value
-
-    def text(self, key: str, longest: int, shortest: int = 0) -> str:
-        return self.required(key, self.opt_text(key, longest, shortest))
 
     def opt_integer(self, key: str, lowest: int, highest: int) -> int | None:
         """An integer; a float without a fraction counts, as JSON has only numbers."""

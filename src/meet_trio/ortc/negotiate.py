@@ -32,7 +32,8 @@ from meet_trio.ortc.records import (
     is_rtx,
 )
 
-_SCALABILITY_MODE = re.compile(r"[LS]([1-9]\d?)T([1-9]\d?)")
+# like L1T3, L3T2_KEY, L2T2h (W3C webrtc-svc section 5)
+_SCALABILITY_MODE = re.compile(r"[LS]([1-9][0-9]?)T([1-9][0-9]?)(h|_KEY(_SHIFT)?)?\Z")
 
 
 @attrs.frozen
@@ -79,9 +80,11 @@ def negotiate_producer(
     caps = _match_codecs(kind, params, router_caps, where)
     _check_streams(params, where, by_payload_type)
     _check_extensions(params, where)
+    known = {extension.uri for extension in router_caps.header_extensions}
     params = attrs.evolve(
         params,
-        codecs=tuple(_answer(codec, caps[codec.payload_type]) for codec in params.codecs),
+        codecs=tuple(_answer(codec, caps[codec.payload_type]) for codec in _in_use(params)),
+        header_extensions=tuple(ext for ext in params.header_extensions if ext.uri in known),
         rtcp=Rtcp(params.rtcp.cname or cname or f"{new_ssrc():08x}", params.rtcp.reduced_size),
     )
     return ProducerRtp(
@@ -90,15 +93,38 @@ def negotiate_producer(
         params=params,
         consumable=_consumable(kind, params, caps, router_caps, new_ssrc),
         payload_types={
-            payload_type: cap.preferred_payload_type
-            for payload_type, cap in caps.items()
-            if cap.preferred_payload_type is not None
+            codec.payload_type: payload_type
+            for codec in params.codecs
+            if (payload_type := caps[codec.payload_type].preferred_payload_type) is not None
         },
     )
 
 
+def usable_capabilities(caps: RtpCapabilities, router_caps: RtpCapabilities) -> RtpCapabilities:
+    """Of ``caps`` what makes a difference to ``can_consume`` and ``negotiate_consumer``: of the
+    same codecs the first, and no more than the router has. They are asked for each producer of a
+    room, so it pays to keep this instead of all that a client has said.
+    """
+    codecs: dict[int, CodecCapability] = {}  # by index, in the client's order
+    for ours in router_caps.codecs:
+        for index, theirs in enumerate(caps.codecs):
+            if same_codec(theirs, ours):
+                codecs[index] = theirs
+                break
+    known = {(extension.uri, extension.preferred_id) for extension in router_caps.header_extensions}
+    extensions = {
+        (extension.uri, extension.preferred_id): extension
+        for extension in caps.header_extensions
+        if (extension.uri, extension.preferred_id) in known
+    }
+    return RtpCapabilities(
+        tuple(codecs[index] for index in sorted(codecs)), tuple(extensions.values())
+    )
+
+
 def can_consume(producer: ProducerRtp, caps: RtpCapabilities) -> bool:
-    return bool(_consumer_codecs(producer, caps))
+    media = producer.consumable.media_codec()
+    return any(same_codec(cap, media) for cap in caps.codecs)
 
 
 def negotiate_consumer(
@@ -170,6 +196,14 @@ def _rtx_of(media: CodecCapability, router_caps: RtpCapabilities) -> CodecCapabi
         if is_rtx(cap.mime_type) and cap.parameters.get("apt") == media.preferred_payload_type:
             return cap
     return None
+
+
+def _in_use(params: RtpParameters) -> tuple[Codec, ...]:
+    """The media codec and its RTX. Whatever else a publisher lists it does not send: the engine
+    heeds one payload type, as mediasoup does.
+    """
+    rtx = params.rtx_codec()
+    return (params.media_codec(),) if rtx is None else (params.media_codec(), rtx)
 
 
 def _answer(codec: Codec, cap: CodecCapability) -> Codec:
@@ -244,16 +278,13 @@ def _consumable(
     router_caps: RtpCapabilities,
     new_ssrc: Callable[[], int],
 ) -> RtpParameters:
-    codecs: list[Codec] = []
-    for codec in params.codecs:
-        if codec.is_rtx:
-            continue
-        cap = caps[codec.payload_type]
-        # the publisher's parameters say how it encodes, the rest is the router's
-        codecs.append(_codec(cap, codec.parameters))
-        rtx = _rtx_of(cap, router_caps)
-        if rtx is not None:
-            codecs.append(_codec(rtx, rtx.parameters))
+    media = params.media_codec()
+    cap = caps[media.payload_type]
+    # the publisher's parameters say how it encodes, the rest is the router's
+    codecs = [_codec(cap, media.parameters)]
+    rtx = _rtx_of(cap, router_caps)
+    if rtx is not None:
+        codecs.append(_codec(rtx, rtx.parameters))
     return RtpParameters(
         codecs=tuple(codecs),
         header_extensions=tuple(

@@ -1,13 +1,21 @@
 """JSON of a client → records of ``records.py``; ``BadRequest`` names the field that is wrong.
 
 Defaults are mediasoup's. The limits are far above what a browser sends (Chromium: ~40 codecs, 20
-header extensions) and keep one request from costing more than a few kilobytes of memory.
+header extensions) and keep one request from costing more than a few kilobytes of memory. Sizes are
+in bytes: names end in the engine, whose room for them is counted so.
+
+What a publisher says of its codec goes to all of its viewers, and they write it into their SDP. So
+only the parameters that are known to matter are kept, each of a type that cannot be long and cannot
+end a line. Others are left out, as are kinds of RTCP feedback that nobody here gives.
 """
 
+import re
+from collections.abc import Mapping
 from typing import cast
 
-from meet_trio.ortc.fields import Fields, is_sendable
+from meet_trio.ortc.fields import Fields
 from meet_trio.ortc.records import (
+    FEEDBACK,
     Codec,
     CodecCapability,
     CodecParameters,
@@ -25,22 +33,69 @@ from meet_trio.ortc.records import (
 
 KINDS = ("audio", "video")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-_MAX_CODECS = 128
+_MAX_CAPABILITIES = 128
+_MAX_CODECS = 32  # that a stream names; one of them and its RTX is in use
 _MAX_EXTENSIONS = 64
 _MAX_ENCODINGS = 4
 _MAX_FEEDBACK = 32
-_MAX_CODEC_PARAMETERS = 64
-_MAX_NAME = 64
+_MAX_NAME = 64  # bytes; the engine's MID and RID
+_MAX_CNAME = 255  # bytes; of an SDES item (RFC 3550 section 6.5)
 _MAX_URI = 256
-_MAX_VALUE = 512
 _MAX_SSRC = 2**32 - 1
+
+# Codec parameters by MIME type. Numbers may be written as strings, as SDP has them.
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_HEX = re.compile(r"[0-9A-Fa-f]{6}")
+_PARAMETER_SETS = re.compile(r"[A-Za-z0-9+/=,]{0,256}")
+_FRAME_SIZES = ("max-fr", "max-fs")
+_BITRATES = ("x-google-start-bitrate", "x-google-min-bitrate", "x-google-max-bitrate")
+_PARAMETERS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
+    # RFC 7587 section 6.1
+    "audio/opus": dict.fromkeys(
+        (
+            "cbr",
+            "maxaveragebitrate",
+            "maxplaybackrate",
+            "maxptime",
+            "minptime",
+            "ptime",
+            "sprop-maxcapturerate",
+            "sprop-stereo",
+            "stereo",
+            "usedtx",
+            "useinbandfec",
+        ),
+        _NUMBER,
+    ),
+    # RFC 7741 section 6.1, RFC 9628 section 6
+    "video/vp8": dict.fromkeys((*_FRAME_SIZES, *_BITRATES), _NUMBER),
+    "video/vp9": dict.fromkeys(("profile-id", *_FRAME_SIZES, *_BITRATES), _NUMBER),
+    # RFC 6184 section 8.1
+    "video/h264": {
+        **dict.fromkeys(
+            (
+                "packetization-mode",
+                "level-asymmetry-allowed",
+                "max-mbps",
+                "max-cpb",
+                "max-dpb",
+                "max-br",
+                *_FRAME_SIZES,
+                *_BITRATES,
+            ),
+            _NUMBER,
+        ),
+        "profile-level-id": _HEX,
+        "sprop-parameter-sets": _PARAMETER_SETS,
+    },
+}
 
 
 def parse_rtp_capabilities(data: object, where: str = "rtpCapabilities") -> RtpCapabilities:
     """What a client says it can receive."""
     fields = Fields.of(data, where)
     return RtpCapabilities(
-        codecs=fields.each("codecs", _MAX_CODECS, _codec_capability),
+        codecs=fields.each("codecs", _MAX_CAPABILITIES, _codec_capability),
         header_extensions=fields.each("headerExtensions", _MAX_EXTENSIONS, _extension_capability),
     )
 
@@ -55,8 +110,8 @@ def parse_rtp_parameters(data: object, where: str = "rtpParameters") -> RtpParam
         encodings=fields.each("encodings", _MAX_ENCODINGS, _encoding) or (Encoding(dtx=False),),
         rtcp=Rtcp()
         if rtcp is None
-        else Rtcp(rtcp.opt_text("cname", _MAX_URI), rtcp.flag("reducedSize", True)),
-        mid=fields.opt_text("mid", _MAX_NAME, 1),
+        else Rtcp(rtcp.opt_name("cname", _MAX_CNAME, 0), rtcp.flag("reducedSize", True)),
+        mid=fields.opt_name("mid", _MAX_NAME),
     )
 
 
@@ -69,7 +124,7 @@ def _codec_capability(fields: Fields) -> CodecCapability:
         preferred_payload_type=fields.opt_integer("preferredPayloadType", 0, 127),
         channels=_channels(fields, kind),
         parameters=_codec_parameters(fields, mime_type),
-        rtcp_feedback=fields.each("rtcpFeedback", _MAX_FEEDBACK, _feedback),
+        rtcp_feedback=_feedback(fields),
     )
 
 
@@ -81,12 +136,12 @@ def _codec(fields: Fields) -> Codec:
         clock_rate=fields.integer("clockRate", 1, 2**31),
         channels=_channels(fields, kind),
         parameters=_codec_parameters(fields, mime_type),
-        rtcp_feedback=fields.each("rtcpFeedback", _MAX_FEEDBACK, _feedback),
+        rtcp_feedback=_feedback(fields),
     )
 
 
 def _mime_type(fields: Fields) -> tuple[Kind, str]:
-    mime_type = fields.text("mimeType", _MAX_NAME)
+    mime_type = fields.name("mimeType", _MAX_NAME, 0)
     kind, slash, name = mime_type.partition("/")
     if kind.lower() not in KINDS or not slash or not name:
         fields.fail("mimeType", "expected audio/… or video/…")
@@ -101,30 +156,42 @@ def _channels(fields: Fields, kind: Kind) -> int | None:
 
 def _codec_parameters(fields: Fields, mime_type: str) -> CodecParameters:
     parameters = fields.opt_object("parameters")
-    if parameters is None:
-        parameters = Fields({}, fields.path("parameters"))
-    if len(parameters.data) > _MAX_CODEC_PARAMETERS:
-        fields.fail("parameters", f"expected at most {_MAX_CODEC_PARAMETERS} entries")
     if is_rtx(mime_type):
-        parameters.integer("apt", 0, 127)
-    result: dict[str, str | int | float] = {}
-    for key, value in parameters.data.items():
-        if len(key) > _MAX_NAME or not is_sendable(key):
-            fields.fail("parameters", f"expected names of at most {_MAX_NAME} characters")
-        if isinstance(value, str):
-            result[key] = parameters.text(key, _MAX_VALUE)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            if not -(2.0**63) < value < 2.0**63:
-                parameters.fail(key, "expected a number below 2^63")
-            result[key] = value
-        else:
-            parameters.fail(key, "expected a string or a number")
-    return result
+        rtx = parameters or Fields({}, fields.path("parameters"))
+        return {"apt": rtx.integer("apt", 0, 127)}
+    known = _PARAMETERS.get(mime_type.lower(), {})
+    given = {} if parameters is None else parameters.data
+    return {
+        key: _codec_parameter(fields, key, value, known[key])
+        for key, value in given.items()
+        if key in known and value is not None
+    }
 
 
-def _feedback(fields: Fields) -> Feedback:
+def _codec_parameter(
+    fields: Fields, key: str, value: object, form: re.Pattern[str]
+) -> str | int | float:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int) or isinstance(value, bool) or not _fits(value, form):
+        fields.fail(f"parameters.{key}", f"expected {form.pattern}")
+    return value
+
+
+def _fits(value: str | int, form: re.Pattern[str]) -> bool:
+    if isinstance(value, int) and not 0 <= value < 2**64:
+        return False  # the longest numbers cannot even be written out
+    return form.fullmatch(str(value)) is not None
+
+
+def _feedback(fields: Fields) -> tuple[Feedback, ...]:
+    given = fields.each("rtcpFeedback", _MAX_FEEDBACK, _one_feedback)
+    return tuple(dict.fromkeys(feedback for feedback in given if feedback in FEEDBACK))
+
+
+def _one_feedback(fields: Fields) -> Feedback:
     return Feedback(
-        fields.text("type", _MAX_NAME, 1), fields.opt_text("parameter", _MAX_NAME) or ""
+        fields.name("type", _MAX_NAME), fields.opt_name("parameter", _MAX_NAME, 0) or ""
     )
 
 
@@ -136,7 +203,7 @@ def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
         direction = fields.choice("direction", _DIRECTIONS)
     return HeaderExtensionCapability(
         kind=cast(Kind | None, kind),
-        uri=fields.text("uri", _MAX_URI, 1),
+        uri=fields.name("uri", _MAX_URI),
         preferred_id=fields.integer("preferredId", 1, 255),
         preferred_encrypt=fields.flag("preferredEncrypt", False),
         direction=cast(Direction, direction),
@@ -146,7 +213,7 @@ def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
 def _extension(fields: Fields) -> HeaderExtension:
     # their "parameters" are not kept: no extension in use has any
     return HeaderExtension(
-        uri=fields.text("uri", _MAX_URI, 1),
+        uri=fields.name("uri", _MAX_URI),
         id=fields.integer("id", 1, 255),
         encrypt=fields.flag("encrypt", False),
     )
@@ -156,11 +223,11 @@ def _encoding(fields: Fields) -> Encoding:
     rtx = fields.opt_object("rtx")
     return Encoding(
         ssrc=fields.opt_integer("ssrc", 1, _MAX_SSRC),
-        rid=fields.opt_text("rid", _MAX_NAME, 1),
+        rid=fields.opt_name("rid", _MAX_NAME),
         rtx_ssrc=None if rtx is None else rtx.integer("ssrc", 1, _MAX_SSRC),
         codec_payload_type=fields.opt_integer("codecPayloadType", 0, 127),
         dtx=fields.flag("dtx", False),
-        scalability_mode=fields.opt_text("scalabilityMode", _MAX_NAME, 1),
+        scalability_mode=fields.opt_name("scalabilityMode", _MAX_NAME),
         active=fields.opt_flag("active"),
         max_bitrate=fields.opt_number("maxBitrate"),
         max_framerate=fields.opt_number("maxFramerate"),

@@ -40,6 +40,18 @@ class Feedback:
         return {"type": self.type, "parameter": self.parameter}
 
 
+FEEDBACK = frozenset(
+    {
+        Feedback("nack"),
+        Feedback("nack", "pli"),
+        Feedback("ccm", "fir"),
+        Feedback("goog-remb"),
+        Feedback("transport-cc"),
+    }
+)
+"""All kinds that the engine gives or understands."""
+
+
 @attrs.frozen
 class CodecCapability:
     """A codec that one side can handle. ``channels`` only for audio."""
@@ -230,7 +242,7 @@ class RtpParameters:
 
 
 def is_rtx(mime_type: str) -> bool:
-    return mime_type.lower().endswith("/rtx")
+    return mime_type.lower() in ("audio/rtx", "video/rtx")
 
 
 def _put(data: dict[str, Json], key: str, value: Json) -> None:
