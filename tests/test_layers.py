@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "rates": set(),
+    "lag": set(),
     "logs": {"rates"},
     "config": {"errors"},
     "cli": {"", "app", "config", "errors", "logs", "rates"},
@@ -24,6 +25,7 @@ MAY_IMPORT = {
         "edge",
         "engine",
         "errors",
+        "lag",
         "live",
         "media",
         "ortc",
@@ -33,7 +35,7 @@ MAY_IMPORT = {
         "wire",
     },
     # of ortc only the type of parsed JSON
-    "edge": {"errors", "live", "ortc", "rates", "room", "socketio"},
+    "edge": {"errors", "lag", "live", "ortc", "rates", "room", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "socketio"},
     "media": {"engine", "errors", "ortc", "wire"},

@@ -30,6 +30,7 @@ from .edge.site import build_site
 from .edge.webhooks import Outbox, WebhookSettings
 from .engine import EngineSettings
 from .errors import ConfigError
+from .lag import LoopLag
 from .live.handlers import handle_event
 from .live.peer import PeerSettings
 from .live.registry import Registry
@@ -137,8 +138,10 @@ async def _run_parts(
         _surroundings(settings, hosts, bridge, outbox, announced, _plain_ports(settings)),
         max_rooms=settings.limits.rooms,
     )
+    lag = LoopLag()
     api = HttpApi(
         registry,
+        lag,
         HttpApiSettings(
             auth_token=settings.http.auth_token,
             token_base=settings.http.token_base(port),
@@ -161,6 +164,7 @@ async def _run_parts(
         tls=_tls(settings),
         proves=credentials.prove,
     )
+    await nursery.start(lag.run)
     await nursery.start(outbox.run)
     await nursery.start(sockets.run)
     await nursery.start(door.serve, listeners)

@@ -13,6 +13,7 @@ from support.live_fakes import Client, World
 
 from meet_trio.edge.http_api import HttpApi, HttpApiSettings
 from meet_trio.edge.site import build_site
+from meet_trio.lag import LoopLag
 from meet_trio.live.peer import PeerSettings
 from meet_trio.live.room import RoomSettings
 
@@ -44,7 +45,11 @@ async def open_site(*, demo: bool = False) -> AsyncIterator[Site]:
         await nursery.start(world.registry.run)
         settings = HttpApiSettings("secret", "wss://meet.test:12443", max_body_bytes=10_000)
         app = build_site(
-            HttpApi(world.registry, settings), no_polling, frozenset(), page=demo, demo=demo
+            HttpApi(world.registry, LoopLag(), settings),
+            no_polling,
+            frozenset(),
+            page=demo,
+            demo=demo,
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://meet.test") as http:
@@ -83,6 +88,7 @@ async def test_health_tells_of_a_dead_engine() -> None:
         ("POST", "/sessions"),
         ("POST", "/signal"),
         ("GET", "/stats"),
+        ("GET", "/lag"),
         ("GET", "/nothing"),
     ],
 )

@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
+from meet_trio.lag import LoopLag
 from meet_trio.live.figures import rooms_figures
 from meet_trio.live.registry import Registry
 from meet_trio.room import Role, parse_role
@@ -42,6 +43,7 @@ class HttpApi:
     """The routes; ``mount`` gives them for the site."""
 
     registry: Registry
+    lag: LoopLag
     settings: HttpApiSettings
 
     @property
@@ -60,6 +62,7 @@ class HttpApi:
                 Route("/sessions/{room_id}/connection", self._connection, methods=["POST"]),
                 Route("/signal", self._signal, methods=["POST"]),
                 Route("/stats", self._stats),
+                Route("/lag", self._lag),
             ],
             exception_handlers=EXCEPTION_HANDLERS,
         )
@@ -127,6 +130,9 @@ class HttpApi:
 
     async def _stats(self, request: Request) -> Response:
         return JSONResponse(await rooms_figures(self.registry.rooms.values()))
+
+    async def _lag(self, request: Request) -> Response:
+        return JSONResponse(self.lag.to_json())
 
 
 async def _ping(request: Request) -> Response:
