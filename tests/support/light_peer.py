@@ -12,7 +12,7 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,11 +31,18 @@ class Refused(Exception):
         self.status = status
 
 
+def _ignore(method: str, frame: bytes) -> None:
+    pass
+
+
 @attrs.define(eq=False)
 class LightPeer:
-    """``notices`` and ``requests`` count what came, by method."""
+    """``notices`` and ``requests`` count what came, by method; ``received`` its bytes."""
 
     stream: trio.abc.Stream
+    on_notice: Callable[[str, bytes], None] = _ignore
+    """Called with each notice's method and its Socket.IO message as it came."""
+    received: int = 0
     notices: Counter[str] = attrs.field(factory=Counter)
     requests: Counter[str] = attrs.field(factory=Counter)
     closed: trio.Event = attrs.field(factory=trio.Event)
@@ -126,6 +133,7 @@ class LightPeer:
         if not data:
             raise trio.BrokenResourceError
         self._buffer += data
+        self.received += len(data)
 
     def _take_frames(self) -> None:
         buffer, at, end = self._buffer, 0, len(self._buffer)
@@ -153,7 +161,8 @@ class LightPeer:
         elif payload.startswith(b"42["):
             found = _METHOD.search(payload)
             assert found is not None
-            self.notices[found[1].decode()] += 1
+            self.notices[method := found[1].decode()] += 1
+            self.on_notice(method, payload)
         elif payload.startswith(b"42"):
             found, id = _METHOD.search(payload), _ID.match(payload)
             assert found is not None

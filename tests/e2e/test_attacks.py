@@ -1,0 +1,529 @@
+"""Attacks on a server with five hundred honest people connected, who notice nothing.
+
+One daemon is attacked; beside it on the same machine runs another one, with honest people of its
+own, that is not. What both see at the same time is the machine's doing, so limits hold up to a
+multiple of what is measured there; with nothing else to do the machine is far below them, and they
+hold as they are. What a burst of other work does to one of the two and not to the other is met by
+measuring again, at most ``TRIES`` times: what an attack does to the server, it does each time. The
+loop's lag by the CPU's clock (``meet_trio.lag``) needs no such care: there the limit is absolute.
+
+Meanwhile the meeting of two who are on different engines goes on, and after it nothing is left: no
+file, no room, no memory, a handful of lines in the log. ``pytest -s`` prints the figures.
+"""
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from support.api import MeetApi
+from support.daemon import Daemon, start_daemon, token_of
+from support.dtls import Identity
+from support.helper import Helper
+from support.nginx import open_nginx
+from support.participant import Participant, open_participant
+
+from meet_trio.lag import quantile
+from meet_trio.room import Role
+
+PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+SECONDS = 2.5  # of an attack
+TRIES = 3
+TOLERANCE = 3.0  # times what the server beside sees at the same time
+CHAT, PING, LAG = 0.020, 0.050, 0.020  # seconds, at the 99th percentile
+FRAME = 0.5  # seconds that a frame of the meeting may take, at most
+FRAMES = 0.9  # of those sent arrive, while the server is attacked
+CALM = 20.0  # seconds until nothing is left
+MOST_LINES = 100  # of the log, for one attack
+LONGEST_LINE = 4000
+MOST_MEMORY = 48 * 1024  # kB that an attack may leave behind in the allocator's pockets
+PATIENCE = 90.0
+
+FLAGS = (
+    *("--media-workers", "2", "--rooms-spread-size", "1", "--media-connect-timeout", "600"),
+    *("--signaling-reconnect-grace", "0.5", "--rooms-empty-timeout", "0.5"),
+)
+
+
+@attrs.frozen
+class Figures:
+    """Seconds, at the 99th percentile. ``held`` and ``worked``: the loop's lag by either clock."""
+
+    chat: float
+    request: float
+    api: float
+    held: float
+    worked: float
+    failed: int
+    here: int
+
+    def __str__(self) -> str:
+        of = {"chat": self.chat, "ping": self.request, "API": self.api}
+        of |= {"lag": self.held, "of CPU": self.worked}
+        return ", ".join(f"{name} {1000 * value:.1f}" for name, value in of.items())
+
+
+@attrs.define(eq=False)
+class Server:
+    """A daemon with honest people, who are a process of their own."""
+
+    daemon: Daemon
+    people: Helper
+    crowd: int
+    _lag: Any = None
+
+    @classmethod
+    def start(cls, rooms: int, size: int) -> "Server":
+        daemon = start_daemon(*FLAGS)
+        people = Helper.start("support.honest")
+        of = {"port": daemon.port, "token": token_of(daemon), "rooms": rooms, "size": size}
+        people.ask({"come": of})
+        return cls(daemon, people, rooms * size)
+
+    @property
+    def api(self) -> MeetApi:
+        return MeetApi("127.0.0.1", self.daemon.port, token_of(self.daemon))
+
+    @property
+    def works(self) -> bool:
+        return self.daemon.process.poll() is None
+
+    def stop(self) -> None:
+        self.people.stop()
+        if self.works:
+            code, _ = self.daemon.stop(deadline=10)
+            assert code == 0
+        else:
+            self.daemon.clean_up()
+
+    async def mark(self) -> None:
+        """From here on it is measured."""
+        await self.people.aask({"mark": True})
+        self._lag = await self.api.call("GET", "/lag")
+
+    async def tell(self) -> Figures:
+        lag, before = await self.api.call("GET", "/lag"), self._lag
+        told = await self.people.aask({"tell": True})
+        return Figures(
+            chat=percentile(told["chat"]),
+            request=percentile(told["request"]),
+            api=percentile(told["api"]),
+            held=lag_between(before, lag, "held"),
+            worked=lag_between(before, lag, "worked"),
+            failed=told["failed"],
+            here=told["here"],
+        )
+
+
+def percentile(seconds: list[float]) -> float:
+    """The 99th."""
+    assert seconds, "nobody did anything"
+    return sorted(seconds)[int(0.99 * (len(seconds) - 1))]
+
+
+def lag_between(before: Any, after: Any, clock: str) -> float:
+    counts, seconds = (
+        [new - old for new, old in zip(after[clock][of], before[clock][of], strict=True)]
+        for of in ("counts", "seconds")
+    )
+    return quantile(0.99, counts, seconds, after["seconds"] - before["seconds"])
+
+
+@attrs.define(eq=False)
+class World:
+    """The server that is attacked, the one beside it, and the attacker."""
+
+    attacked: Server
+    beside: Server
+    attacker: Helper
+    spoilt: bool = False
+    """A test was broken off in it."""
+    addresses: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    @classmethod
+    def start(cls) -> "World":
+        attacked, beside = Server.start(50, 10), Server.start(10, 10)
+        attacker = Helper.start("support.attacker")
+        of = {"port": attacked.daemon.port, "token": attacked.api.token}
+        attacker.ask({"target": {**of, "media_port": 0, "room": ""}})
+        return cls(attacked, beside, attacker)
+
+    @property
+    def works(self) -> bool:
+        return self.attacked.works and self.beside.works and self.attacker.process.poll() is None
+
+    def stop(self) -> None:
+        self.attacker.process.kill()
+        self.attacker.stop()
+        self.attacked.stop()
+        self.beside.stop()
+
+    def next_address(self) -> str:
+        return f"127.9.0.{next(self.addresses)}"
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[list[World]]:
+    """The one that is there; a test that finds it broken starts another one."""
+    running: list[World] = []
+    yield running
+    for world in running:
+        world.stop()
+
+
+@pytest.fixture
+def world(worlds: list[World]) -> Iterator[World]:
+    if worlds and not worlds[0].works:
+        worlds.pop().stop()
+    if not worlds:
+        worlds.append(World.start())
+    [running] = worlds
+    yield running
+    if running.spoilt:
+        worlds.pop().stop()
+
+
+# The meeting
+
+
+@attrs.define(eq=False)
+class Meeting:
+    """Two who hear and see each other, on different engines."""
+
+    people: list[Participant]
+    _sent: int = 0
+    _came: int = 0
+    _lost: int = 0
+    _asked: int = 0
+
+    def mark(self) -> None:
+        """From here on it is counted."""
+        self._sent, self._came, self._lost, self._asked = self._counts()
+        for consumer in self._consumers():
+            consumer.stream.latencies.clear()
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        sent = sum(p.source.frame for person in self.people for p in person.producers.values())
+        came = sum(consumer.stream.frames for consumer in self._consumers())
+        lost = sum(consumer.stream.lost for consumer in self._consumers())
+        asked = max(
+            p.source.key_frame_requests
+            for person in self.people
+            for p in person.producers.values()
+            if p.kind == "video"
+        )
+        return sent, came, lost, asked
+
+    def _consumers(self) -> list[Any]:
+        """Of each other's streams; not of those who have come to disturb."""
+        ids = {person.id for person in self.people}
+        return [c for person in self.people for c in person.consumers.values() if c.peer_id in ids]
+
+    def tell(self) -> dict[str, float]:
+        sent, came, lost, asked = self._counts()
+        latencies = [x for consumer in self._consumers() for x in consumer.stream.latencies]
+        return {
+            "share": (came - self._came) / max(sent - self._sent, 1),
+            "slowest": max(latencies, default=float("inf")),
+            "lost": lost - self._lost,
+            "key_frames": asked - self._asked,
+        }
+
+
+@contextlib.asynccontextmanager
+async def meeting(api: MeetApi, room_id: str) -> AsyncIterator[Meeting]:
+    identity = Identity.generate()
+    async with contextlib.AsyncExitStack() as stack:
+        people = []
+        for name in ("Ada", "Bob"):
+            url = await api.create_peer(room_id, PARTICIPANT)
+            person = await stack.enter_async_context(open_participant(url, identity=identity))
+            await person.join(name)
+            await person.connect()
+            await person.produce_audio(interval=0.05)
+            await person.produce_video(frame_sizes=(300, 1500), fps=10)
+            people.append(person)
+        for person in people:
+            for kind in ("audio", "video"):
+                await person.wait_frames(await person.wait_consumer(kind=kind), 2)
+        yield Meeting(people)
+
+
+# What is left
+
+
+@attrs.frozen
+class Footprint:
+    files: int
+    rooms: dict[str, int]
+
+    def within(self, before: "Footprint") -> bool:
+        return self.files <= before.files and self.rooms == before.rooms
+
+
+async def footprint(server: Server) -> Footprint:
+    stats = await server.api.call("GET", "/stats")
+    rooms = {room_id: len(peers) for room_id, peers in stats.items()}
+    return Footprint(len(os.listdir(f"/proc/{server.daemon.process.pid}/fd")), rooms)
+
+
+def memory(server: Server) -> int:
+    """Resident, in kB."""
+    status = Path(f"/proc/{server.daemon.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+# An attack
+
+
+@attrs.frozen
+class Outcome:
+    """What one try showed. ``faults`` are those that hold however busy the machine is."""
+
+    attacked: Figures
+    beside: Figures
+    media: dict[str, float]
+    quiet: dict[str, float]
+    said: dict[str, Any]
+    faults: list[str]
+
+    def slow(self) -> list[str]:
+        """What took too long, compared with the server beside."""
+        found = []
+        for name, limit in {"chat": CHAT, "request": PING, "api": PING, "held": LAG}.items():
+            there, here = getattr(self.beside, name), getattr(self.attacked, name)
+            if here > max(limit, TOLERANCE * there):
+                found.append(f"{name}: {1000 * here:.1f} ms, beside it {1000 * there:.1f} ms")
+        allowed = max(FRAME, TOLERANCE * self.beside.held, TOLERANCE * self.quiet["slowest"])
+        if self.media["slowest"] > allowed:
+            found.append(f"a frame took {self.media['slowest']:.2f} s")
+        if self.media["share"] < FRAMES:
+            found.append(f"{self.media['share']:.0%} of the frames came")
+        return found
+
+
+Check = Callable[[Outcome], list[str]]
+
+
+def nothing_else(outcome: Outcome) -> list[str]:
+    return []
+
+
+async def attack(
+    world: World, name: str, *, sixty: bool = False, check: Check = nothing_else
+) -> None:
+    """Up to ``TRIES`` times, until it goes unnoticed."""
+    with trio.fail_after(PATIENCE):
+        if sixty:
+            await world.attacker.aask({"warm": True})
+        for left in reversed(range(TRIES)):
+            try:
+                outcome = await one_try(world, name)
+            except BaseException:
+                world.spoilt = True  # whatever goes on there has not ended
+                raise
+            faults = outcome.faults + check(outcome)
+            print(
+                f"\n{name}: {'; '.join(outcome.said['seen'])}\n  attacked: {outcome.attacked}"
+                f"\n  beside:   {outcome.beside}\n  media: {outcome.media}"
+            )
+            slow = outcome.slow()
+            if not faults and not slow:
+                return
+            print("  ", faults, slow)
+            if faults or not left:
+                pytest.fail(f"{name}: {'; '.join(faults + slow)}")
+
+
+async def one_try(world: World, name: str) -> Outcome:
+    server = world.attacked
+    before, lines, size = await footprint(server), len(server.daemon.log), memory(server)
+    room_id = await server.api.create_room()
+    async with meeting(server.api, room_id) as people:
+        address = {"source": world.next_address(), "media_port": 0, "room": room_id}
+        await world.attacker.aask({"prepare": name, **address})
+        people.mark()
+        await trio.sleep(0.5)
+        quiet = people.tell()
+        people.mark()
+        await server.mark()
+        await world.beside.mark()
+        said = await world.attacker.aask({"go": SECONDS})
+        attacked, beside = await server.tell(), await world.beside.tell()
+        media = people.tell()
+        await world.attacker.aask({"over": True})
+    faults = await left_behind(server, before, lines, size)
+    if attacked.worked > LAG:
+        faults.append(f"the loop was held for {1000 * attacked.worked:.0f} ms of CPU time")
+    if attacked.failed:
+        faults.append(f"{attacked.failed} calls of the API failed")
+    if attacked.here != server.crowd:
+        faults.append(f"{server.crowd - attacked.here} honest people are gone")
+    return Outcome(attacked, beside, media, quiet, said, faults)
+
+
+async def left_behind(server: Server, before: Footprint, lines: int, size: int) -> list[str]:
+    deadline = time.monotonic() + CALM
+    while not (after := await footprint(server)).within(before):
+        if time.monotonic() > deadline:
+            return [f"left behind: {after.files - before.files} files, {after.rooms}"]
+        await trio.sleep(0.1)
+    faults = []
+    said, grown = server.daemon.log[lines:], memory(server) - size
+    if len(said) > MOST_LINES:
+        faults.append(f"{len(said)} lines of log")
+    if longest := [line for line in said if len(line) > LONGEST_LINE]:
+        faults.append(f"a line of {max(map(len, longest))} characters in the log")
+    if grown > MOST_MEMORY:
+        faults.append(f"{grown} kB more of memory")
+    if traces := sum("Traceback" in line for line in said):
+        faults.append(f"{traces} tracebacks in the log")
+    return faults
+
+
+# By HTTP and websockets
+
+
+async def test_a_thousand_handshakes_a_second(world: World) -> None:
+    await attack(world, "a_thousand_handshakes_a_second")
+
+
+async def test_idle_connections_of_four_addresses(world: World) -> None:
+    await attack(world, "idle_connections_of_four_addresses")
+
+
+async def test_websocket_pings_at_full_speed(world: World) -> None:
+    # a message counts as a kilobyte of what is read
+    most = 4 * (4_000_000 + SECONDS * 1_000_000) / 1000
+    await attack(world, "websocket_pings_at_full_speed", check=at_most("pongs", most))
+
+
+async def test_nested_lists_of_strangers(world: World) -> None:
+    await attack(world, "nested_lists_of_strangers")
+
+
+async def test_nested_lists_of_a_participant(world: World) -> None:
+    await attack(world, "nested_lists_of_a_participant")
+
+
+async def test_notices_that_are_not_read(world: World) -> None:
+    await attack(world, "notices_that_are_not_read")
+
+
+async def test_methods_for_the_log(world: World) -> None:
+    first = len(world.attacked.daemon.log)
+    await attack(world, "methods_for_the_log")
+    assert [
+        line for line in world.attacked.daemon.log[first:] if line.startswith("2026-01-01")
+    ] == []
+
+
+async def test_statistics_while_peers_are_kicked(world: World) -> None:
+    await attack(world, "statistics_while_peers_are_kicked", check=at_most("failed", 0))
+
+
+def at_most(figure: str, most: float) -> Check:
+    def check(outcome: Outcome) -> list[str]:
+        is_ = outcome.said[figure]
+        return [f"{figure}: {is_:.0f}, more than {most:.0f}"] if is_ > most else []
+
+    return check
+
+
+# By requests
+
+
+async def test_a_mid_of_other_letters(world: World) -> None:
+    await attack(world, "a_mid_of_other_letters", check=at_most("harmed", 0))
+
+
+async def test_junk_codecs(world: World) -> None:
+    await attack(world, "junk_codecs", sixty=True, check=at_most("bytes", 10_000))
+
+
+@pytest.mark.parametrize(
+    "what", ["produce_and_close", "pause_and_resume", "join_again", "dump_stats"]
+)
+async def test_one_of_sixty_asks_without_end(world: World, what: str) -> None:
+    await attack(world, f"{what}_among_sixty", sixty=True)
+
+
+# By media
+
+
+async def test_numbers_that_sink(world: World) -> None:
+    await attack(world, "numbers_that_sink")
+
+
+async def test_numbers_that_jump(world: World) -> None:
+    await attack(world, "numbers_that_jump")
+
+
+async def test_flipping_losses(world: World) -> None:
+    # of each consumer a score in a second, and the first one at once
+    await attack(world, "flipping_losses", sixty=True, check=at_most("notices", 60 * (SECONDS + 2)))
+
+
+async def test_key_frames_without_end(world: World) -> None:
+    """Less often than each 300 ms, which is what the publishers' own rate would let through."""
+
+    def check(outcome: Outcome) -> list[str]:
+        asked = outcome.media["key_frames"]
+        return [f"{asked:.0f} key frames"] if asked > SECONDS / 0.3 / 2 + 1 else []
+
+    await attack(world, "key_frames_without_end", check=check)
+
+
+async def test_retransmissions_without_end(world: World) -> None:
+    """What is sent again is a part of what is sent."""
+
+    def check(outcome: Outcome) -> list[str]:
+        said = outcome.said
+        most = 20_000 + 2 * said["quiet"] * SECONDS
+        return [f"{said['more']:.0f} bytes again"] if said["more"] > most else []
+
+    await attack(world, "retransmissions_without_end", check=check)
+
+
+async def test_sender_reports_without_end(world: World) -> None:
+    """What others send across the engines is not pushed out."""
+
+    def check(outcome: Outcome) -> list[str]:
+        lost = outcome.media["lost"]
+        return [f"{lost:.0f} packets of the meeting are lost"] if lost else []
+
+    await attack(world, "sender_reports_without_end", check=check)
+
+
+# Other protocols than HTTP/1.1 and websockets
+
+H2C = (
+    b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
+)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
+
+
+async def first_answer(port: int, said: bytes) -> bytes:
+    async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+        await stream.send_all(said)
+        with trio.fail_after(15):
+            return bytes(await stream.receive_some())
+
+
+@pytest.mark.parametrize("said", [H2C, H2C.replace(b"h2c", b"TLS/1.0, h2c"), PREFACE])
+async def test_nothing_but_http_1(world: World, tmp_path: Path, said: bytes) -> None:
+    """Neither straight nor through a proxy that hands on what it is told of upgrades."""
+    straight = await first_answer(world.attacked.daemon.port, said)
+    assert not straight.startswith(b"HTTP/1.1 101")
+    assert straight == b"" or straight.startswith(b"HTTP/1.1 "), straight
+    with open_nginx(world.attacked.daemon.port, tmp_path) as port:
+        through = await first_answer(port, said)
+        assert not through.startswith(b"HTTP/1.1 101")
+        assert through == b"" or through.startswith((b"HTTP/1.1 ", b"<html")), through
