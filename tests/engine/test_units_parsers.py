@@ -30,7 +30,7 @@ import pytest
 from aioice import stun
 from aiortc import rtp
 from aiortc.codecs.vpx import VpxPayloadDescriptor
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
@@ -216,7 +216,6 @@ extensions_strategy = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(
     payload_type=st.integers(0, 127),
     marker=st.booleans(),
@@ -376,7 +375,6 @@ def test_rtcp_written_by_them(lib: ctypes.CDLL) -> None:
 # ---- VP8 ----
 
 
-@settings(deadline=None)
 @given(
     start=st.integers(0, 1),
     partition=st.integers(0, 7),
