@@ -200,6 +200,8 @@ async def _open_host(
         listen_ips=media.listen_ip,
         port=port,
         consent_timeout=media.consent_timeout,
+        incoming_excess=media.incoming_excess,
+        incoming_burst=media.incoming_burst,
         max_tcp_connections=media.max_tcp_connections,
         max_tcp_strangers=media.max_tcp_strangers,
         max_tcp_strangers_per_address=media.max_tcp_strangers_per_address,

@@ -389,6 +389,22 @@ class MediaSettings:
         default=1_500_000,
         metadata=about(whole(10_000, 10**10, "bit/s"), "most that a client may send"),
     )
+    incoming_excess: float = attrs.field(
+        default=2.0,
+        metadata=about(
+            kinds.number(1, 1000),
+            "clients are told that limit for each transport, and those that keep to it send more "
+            "than it for moments; what is above so many times of it in the long run is dropped, "
+            "of plain RTP too",
+        ),
+    )
+    incoming_burst: float = attrs.field(
+        default=10.0,
+        metadata=about(
+            seconds(1, 600),
+            "as many seconds' worth of that limit may come on top at once, and always 1.25 MB",
+        ),
+    )
     initial_outgoing_bitrate: int = attrs.field(
         default=1_000_000,
         metadata=about(

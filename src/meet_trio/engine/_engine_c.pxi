@@ -41,6 +41,8 @@ cdef extern from "c/core.h":
         uint32_t nack_interval_ms
         uint32_t nack_tries
         uint32_t layer_silence_ms
+        uint32_t excess_percent
+        uint32_t excess_ms
         uint64_t seed
 
     ctypedef struct mt_text:

@@ -26,6 +26,9 @@ class EngineSettings:
     time to do so; of too many the oldest is closed. ``tcp_send_buffer``: bytes that may wait for
     one slow client.
     ``layer_silence``: a simulcast layer without packets for that long is not arriving.
+    ``incoming_excess``: of a client that sends more than so many times its limit (see
+    ``set_max_incoming_bitrate``), what is above is dropped; ``incoming_burst``: as many seconds of
+    the limit may come on top at once, and always 1.25 MB.
     """
 
     listen_ips: tuple[str, ...] = ("127.0.0.1",)
@@ -39,6 +42,8 @@ class EngineSettings:
     nack_interval: float = 0.05
     nack_tries: int = 10
     layer_silence: float = 1.5
+    incoming_excess: float = 2.0
+    incoming_burst: float = 10.0
     relay_packets: int = 1024
     max_tcp_connections: int = 4096
     max_tcp_strangers: int = 1024

@@ -71,7 +71,7 @@ class IceParameters:
 @attrs.frozen
 class TransportSettings:
     """``connect_timeout`` in seconds from connect to media; ``max_incoming_bitrate`` in bit/s is
-    the most that feedback will ever grant the client.
+    the most that feedback will ever grant the client; the engine drops what is far above it.
     """
 
     connect_timeout: float = 30.0

@@ -39,6 +39,8 @@ typedef struct {
   uint32_t nack_interval_ms; /* least time until it is asked for again */
   uint32_t nack_tries;
   uint32_t layer_silence_ms; /* a layer without packets for that long is not arriving */
+  uint32_t excess_percent;   /* of the limit that a client is told, what is taken of it in the long run */
+  uint32_t excess_ms;        /* as much of the limit may come on top at once */
   uint64_t seed;             /* for sequence numbers, SSRCs and hashes */
 } mt_settings;
 

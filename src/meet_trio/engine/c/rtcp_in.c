@@ -167,6 +167,7 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
     core->counters.dropped_rtcp_malformed++;
     return;
   }
+  if (!mt_transport_takes(core, t, now)) return;
   uint32_t ssrc = mt_load32(data + 4);
   mt_source *source = mt_source_find(t, ssrc);
   mt_srtp_window recalled;
@@ -176,6 +177,7 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
     core->counters.dropped_rtcp_unauthentic++;
     return;
   }
+  mt_transport_charge(t, len);
   if (!source) {
     source = mt_source_add(core, t, ssrc);
     if (!source) return;

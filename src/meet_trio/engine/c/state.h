@@ -149,6 +149,8 @@ struct mt_transport {
   int32_t resend_bytes; /* that may be sent again to all of its consumers */
   uint32_t rtcp_ssrc; /* what our feedback is sent as */
   uint64_t max_bitrate;
+  double allowance; /* bytes that its client may send at once; see receive.c */
+  int64_t allowed;  /* when that was counted */
   uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
   int64_t next_report, reported;
   double dtls_tokens;
@@ -370,6 +372,8 @@ void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t 
 
 /* receive.c */
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
+bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now); /* media, at the rate that it comes */
+void mt_transport_charge(mt_transport *t, size_t len);                /* for an authentic datagram */
 
 /* source.c */
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc); /* of those that have a whole window */

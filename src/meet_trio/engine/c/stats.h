@@ -14,7 +14,7 @@
   X(dropped_plain_not_allowed) X(dropped_plain_stranger) X(dropped_rtp_astray) \
   X(tcp_accepted) X(tcp_refused) X(tcp_accept_pauses) X(tcp_bad_frames) X(tcp_strangers_displaced) X(tcp_strangers_timed_out) \
   X(tcp_datagrams_dropped) \
-  X(dropped_no_keys) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
+  X(dropped_no_keys) X(dropped_above_bitrate) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
   X(dropped_rtp_too_many_sources) X(dropped_rtp_duplicate) X(dropped_rtp_too_large) X(dropped_rtp_paused) X(dropped_rtx_unwanted) \
   X(dropped_rtcp_malformed) X(dropped_rtcp_unauthentic) X(dropped_no_memory) X(dropped_no_path) \
   X(relay_packets_out) X(relay_bytes_out) X(relay_packets_in) X(relay_bytes_in) X(dropped_relay_full) X(dropped_relay_unknown) \
