@@ -287,6 +287,49 @@ def test_multiplexed_rtcp_is_taken() -> None:
     assert world.stats()["consumers"][str(consumer)]["fractionLost"] == 0.25
 
 
+def test_one_port_for_rtp_and_rtcp() -> None:
+    """Of a client that multiplexes (RFC 5761). Ours goes by two sockets all the same, and what the
+    client says may come by either.
+    """
+    world = World()
+    carol = PlainClient.open(world)
+    carol.rtcp_port = carol.port
+    alice = world.client()
+    consumer = world.consume(carol, world.produce(alice, audio(mid=None)))
+    carol.connect()
+    alice.send(packet(1, extensions={9: b"a0"}))
+    alice.send_rtcp(sender_report(2000, 1 << 40, 0))
+    world.run(2)
+    alice.send(packet(2, extensions={9: b"a0"}))
+    world.run(2)
+    assert len(carol.rtp) == 2
+    assert carol.rtcp_of(SenderReport)[-1].ssrc == consumer + 50_000
+    assert not carol.astray
+    for lost, by_rtcp in ((64, True), (128, False)):
+        block = ReportBlock(ssrc=consumer + 50_000, fraction_lost=lost)
+        carol.send_raw(build_rtcp([ReceiverReport(1, (block,))]), rtcp=by_rtcp)
+        assert world.stats()["consumers"][str(consumer)]["fractionLost"] == lost / 256
+    assert strangers(world) == (0, 0)
+
+
+def test_a_sender_that_multiplexes_is_told_where_it_was_pointed() -> None:
+    """By its packets alone nobody knows that it listens for RTCP where it sends RTP from."""
+    world = World()
+    alice = PlainClient.open(world, comedia=True)
+    alice.rtcp_port = alice.port
+    world.consume(PlainClient.open(world).connect(), world.produce(alice, video(**NAMELESS)))
+    camera = Camera(sequence=10)
+    alice.send(*camera.frame(key=True))
+    alice.send_raw(build_rtcp([sender_report(1000, 1 << 40, 0)]))
+    world.run(2)
+    assert alice.rtcp == []
+    alice.connect()
+    alice.send(*camera.frame())
+    world.run(2)
+    assert alice.rtcp_of(ReceiverReport)[-1].reports[0].ssrc == 1000
+    assert not alice.astray
+
+
 # Streams without names
 
 

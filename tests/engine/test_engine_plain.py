@@ -113,6 +113,26 @@ def test_from_one_to_another(bench: Bench, ip: str) -> None:
     assert isinstance(parse_rtcp_untrusted(bob[1].recv(2048))[0], SenderReport)
 
 
+def test_one_socket_for_rtp_and_rtcp(bench: Bench) -> None:
+    """A client that multiplexes is sent both to its one port."""
+    alice, two = bench.add(1, comedia=True), bench.pair()
+    client = bench.pair()[0]
+    names = [sock.getsockname() for sock in two]
+    bench.engine.add_plain_transport(2, two[0].fileno(), two[1].fileno(), LOOPBACK, False)
+    for sock in two:
+        sock.detach()
+    bench.connect(2, (client, client))
+    bench.engine.add_producer(1, 1, audio())
+    bench.engine.add_consumer(1, 2, 1, consumer(55_000))
+    alice[0].send(packet(1, b"sound"))
+    data, source = client.recvfrom(2048)
+    assert (parse_rtp_untrusted(data).payload, source) == (b"sound", names[0])
+    alice[1].send(build_rtcp([REPORT]))
+    data, source = client.recvfrom(2048)
+    assert isinstance(parse_rtcp_untrusted(data)[0], SenderReport)
+    assert source == names[1]
+
+
 def test_many_transports_at_once(bench: Bench) -> None:
     """Batches of several sockets, in and out."""
     alice = bench.add(1, comedia=True)
