@@ -246,6 +246,7 @@ def _surroundings(
             max_transports=limits.transports_per_peer,
             requests=Rate(limits.requests_per_second, limits.request_burst),
             announcements=Rate(limits.announcements_per_second, limits.announcement_burst),
+            work=Rate(limits.work_per_second, limits.work_burst),
         ),
         transport_settings=TransportSettings(
             connect_timeout=settings.media.connect_timeout,

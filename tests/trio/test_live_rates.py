@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import trio
-from support.live_fakes import FakeEvent, World
-from support.rtp_parameters import receive_capabilities
+from support.live_fakes import Client, FakeEvent, World
+from support.live_scenes import EVERYTHING, join, produce, say, transport
+from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
 from meet_trio.live.handlers import handle_event
@@ -103,3 +104,125 @@ async def test_announcements_have_a_rate_of_their_own(autojump_clock: MockClock)
         assert len(bob.socket.notices()) == 4  # roomReady, and what was said
         await trio.sleep(10)
         assert await ada.socket.ask("raisedHand", raisedHand=True) == []
+
+
+# What others are told
+
+
+BUSY = PeerSettings(
+    requests=Rate(1e6, 1e6), announcements=Rate(1e6, 1e6), work=Rate(per_second=10, burst=60)
+)
+
+
+async def a_room_of_ten(world: World) -> tuple[list[Client], int]:
+    """All can receive; the first is a moderator. And how much they have been told."""
+    room = await world.registry.create_room()
+    clients = [await world.enter(room, EVERYTHING, details="1")]
+    clients += [await world.enter(room) for _ in range(9)]
+    for client in clients:
+        await transport(client.socket, consuming=True)
+        await join(client)
+    await trio.sleep(60)
+    return clients, told(clients)
+
+
+def told(clients: list[Client]) -> int:
+    """Notices and requests that they got."""
+    return sum(entry[0] in ("notice", "call") for client in clients for entry in client.socket.log)
+
+
+async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock) -> None:
+    async with open_world(BUSY) as world:
+        clients, before = await a_room_of_ten(world)
+        ada, bob = clients[:2]
+        answers = [await ada.socket.ask("chatMessage", message=str(n)) for n in range(20)]
+        # ten messages each; what is above was not known before it was done
+        assert answers[:7] == [[]] * 7
+        why = "too many messages to others: at most 60 at once and 10 a second"
+        assert answers[7:] == [[500, "request chatMessage failed", why]] * 13
+        assert told(clients) - before == 70
+        # it alone, and only in what concerns others
+        assert await ada.socket.ask("ping") == [None]
+        assert await bob.socket.ask("chatMessage", message="x") == []
+        await trio.sleep(1)
+        assert await ada.socket.ask("chatMessage", message="x") == []
+
+
+async def test_streams_count_by_those_who_get_them(autojump_clock: MockClock) -> None:
+    async with open_world(BUSY) as world:
+        clients, _ = await a_room_of_ten(world)
+        producer_id = await produce(clients[0])
+        for method in ("pauseProducer", "closeProducer"):
+            assert (await clients[0].socket.ask(method, producerId=producer_id))[0] == 500
+        await trio.sleep((9 * 8 - 60) / 10)
+        assert await clients[0].socket.ask("pauseProducer", producerId=producer_id) == []
+        assert (await clients[0].socket.ask("closeProducer", producerId=producer_id))[0] == 500
+
+
+async def test_a_second_join_counts_by_its_streams(autojump_clock: MockClock) -> None:
+    async with open_world(BUSY) as world:
+        clients, _ = await a_room_of_ten(world)
+        for client in clients[1:]:
+            await produce(client)
+        await trio.sleep(60)
+        again = {"nickname": "x", "rtpCapabilities": CAPABILITIES}
+        assert (await clients[0].socket.ask("join", **again))[0] is None
+        assert (await clients[0].socket.ask("join", **again))[0] == 500
+        # nine to the others, nine consumers closed and told of, nine made
+        await trio.sleep((9 + 9 + 9 + 9 * 8 - 60) / 10)
+        assert (await clients[0].socket.ask("join", **again))[0] is None
+
+
+async def test_a_moderator_mutes_everybody(autojump_clock: MockClock) -> None:
+    """All at once, as a page does; nothing is refused, and it takes its time."""
+    async with open_world(BUSY) as world:
+        clients, before = await a_room_of_ten(world)
+        begin = trio.current_time()
+        events = [
+            say(clients[0].socket, "moderator:removeRole", peerId=client.id, role=2)
+            for client in clients[1:]
+        ]
+        await trio.sleep(0.01)
+        assert 6 <= sum(event.answer is not None for event in events) < 9
+        assert await clients[1].socket.ask("ping") == [None]
+        while any(event.answer is None for event in events):
+            await trio.sleep(0.1)
+        assert [event.answer for event in events] == [[]] * 9
+        assert told(clients) - before == 90
+        assert (90 - 60) / 10 - 1 < trio.current_time() - begin < (90 - 60) / 10 + 1
+
+
+async def test_a_moderator_who_waits_can_go(autojump_clock: MockClock) -> None:
+    async with open_world(BUSY) as world:
+        clients, _ = await a_room_of_ten(world)
+        for client in clients[1:]:
+            say(clients[0].socket, "moderator:removeRole", peerId=client.id, role=2)
+        await trio.sleep(0.01)
+        clients[0].socket.go()
+        await trio.sleep(1.2)  # one was waiting
+        assert len(clients[1].socket.notices("peerClosed")) == 1
+        assert len(clients[1].socket.notices("changeRole")) == 8
+
+
+async def test_nobody_gets_more_than_a_share_in_the_long_run(autojump_clock: MockClock) -> None:
+    async with open_world(BUSY) as world:
+        clients, before = await a_room_of_ten(world)
+        bad = clients[0].socket
+        producing = await transport(bad, consuming=False)
+        seconds = 60
+        for n in range(seconds * 10):
+            await bad.ask("chatMessage", message="x")
+            made = await bad.ask(
+                "produce",
+                transportId=producing,
+                kind="audio",
+                rtpParameters=audio_parameters(mid="0", ssrc=1000, cname="c"),
+                appData={"source": "mic"},
+            )
+            if made[0] is None:
+                last = made[1]["id"]  # type: ignore[index]
+            await bad.ask("closeProducer", producerId=last)
+            await bad.ask("join", nickname=str(n), rtpCapabilities=CAPABILITIES)
+            await trio.sleep(0.1)
+        most = BUSY.work.burst + seconds * BUSY.work.per_second
+        assert 0 < told(clients) - before < most

@@ -456,6 +456,18 @@ class LimitSettings:
     announcement_burst: int = attrs.field(
         default=200, metadata=about(whole(1, 10**6), "such announcements of a peer at once")
     )
+    work_per_second: float = attrs.field(
+        default=1000.0,
+        metadata=about(
+            kinds.number(1, 10**6),
+            "messages to clients that a peer's requests may cause per second, in the long run, a "
+            "stream offered to a client counting 8; moderators who have caused more wait, others "
+            "are refused",
+        ),
+    )
+    work_burst: int = attrs.field(
+        default=30_000, metadata=about(whole(100, 10**8), "such messages at once")
+    )
     nickname: int = attrs.field(
         default=256, metadata=about(whole(1, 10**6, "characters"), "longest nickname")
     )

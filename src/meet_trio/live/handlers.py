@@ -55,6 +55,7 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         request = parse_request(method, data, peer.room.around.limits)
         if isinstance(request, _ANNOUNCED):
             _check_announcements(peer)
+        await _take_turn(peer, connection, request)
         outcome = await _call(peer, request)
     except RequestError as error:
         name = method_name(method)
@@ -68,12 +69,27 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         logger.exception("peer %s: %s failed", peer.id, method_name(method))
         event.ack(500, f"request {method_name(method)} failed")
     else:
-        peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+        work = peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+        peer.work.take(trio.current_time(), work)
 
 
 def _check_announcements(peer: LivePeer) -> None:
     if not peer.announcements.take(trio.current_time()):
         raise LimitExceeded(_too_many("announcements", peer.settings.announcements))
+
+
+async def _take_turn(peer: LivePeer, connection: Connection, request: Request) -> None:
+    """What a request makes the server do is known when it is done. So whoever has had too much done
+    is refused until its share of the time has made up for it.
+
+    Moderators wait instead: to mute everybody of a large room takes its time, but is done; unless
+    they have gone meanwhile, which is known when all that they said has been heard.
+    """
+    if isinstance(request, _ALONE) or peer.work.take(trio.current_time(), cost=0):
+        return
+    if not (isinstance(request, _MODERATION) and connection.socket.connected):
+        raise LimitExceeded(_too_many("messages to others", peer.settings.work))
+    await trio.sleep(peer.work.wait(trio.current_time()))
 
 
 def _too_many(what: str, rate: Rate) -> str:
@@ -236,6 +252,27 @@ def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
     peer.room.consumers[consumer_id].apply_pause()
     return outcome
 
+
+# What concerns nobody else
+_ALONE = (
+    r.Ping,
+    r.DumpStats,
+    r.GetRouterRtpCapabilities,
+    r.ConnectWebRtcTransport,
+    r.RestartIce,
+    r.ConnectPlainTransport,
+    r.PauseConsumer,
+    r.ResumeConsumer,
+    r.CloseRoom,
+)
+_MODERATION = (
+    r.AddRole,
+    r.RemoveRole,
+    r.ChangeLanguage,
+    r.JoinRequestAccept,
+    r.JoinRequestDeny,
+    r.KickPeer,
+)
 
 # What makes the server say something to everyone. Moderators are left out: muting all of a big room
 # is one announcement for each.

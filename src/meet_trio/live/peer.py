@@ -57,6 +57,8 @@ class PeerSettings:
     requests: Rate = attrs.field(default=Rate(per_second=200, burst=1000))
     # of these, what everybody in the room is told at once
     announcements: Rate = attrs.field(default=Rate(per_second=20, burst=200))
+    # what the others' share of the server's time is kept by, see ``LiveRoom.perform``
+    work: Rate = attrs.field(default=Rate(per_second=1000, burst=30_000))
 
 
 class RequestUnanswered(RequestError):
@@ -111,6 +113,7 @@ class LivePeer:
     # they outlive sockets: to come back is no way to start anew
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
+    work: Bucket = attrs.field(init=False)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
     _backlog: deque["Notification"] = attrs.field(factory=deque)
@@ -122,6 +125,7 @@ class LivePeer:
     def __attrs_post_init__(self) -> None:
         self.requests = Bucket(self.settings.requests)
         self.announcements = Bucket(self.settings.announcements)
+        self.work = Bucket(self.settings.work)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until leaving, being kicked, missing for too long, or cancelled."""
@@ -310,6 +314,8 @@ class LivePeer:
             with connection.scope:
                 while True:
                     await self.handle(self, connection, await connection.socket.receive())
+                    # however much of this client waits, the others have their turns in between
+                    await trio.lowlevel.checkpoint()
         except Disconnected as end:
             on_purpose = end.by_client
         finally:

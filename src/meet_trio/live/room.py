@@ -48,6 +48,10 @@ from .totals import INTERVAL, EngineTotals
 
 logger = logging.getLogger("meet_trio.live.room")
 
+# What things cost, in messages to one client, measured
+_OFFER = 8  # a consumer: made, offered, the client's answer read
+_WEBHOOK = 20
+
 _EVENTS_BUFFER = 256  # advice of the engine (layers, scores) that may wait for the room's task
 
 
@@ -194,12 +198,15 @@ class LiveRoom:
 
     # Making an outcome happen
 
-    def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> None:
-        """Send, acknowledge, send, close what has to be closed; then offer what is missing."""
-        self._perform(outcome, acknowledge)
-        self._offer_consumers()
+    def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
+        """Send, acknowledge, send, close what has to be closed; then offer what is missing.
 
-    def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> None:
+        Returns the work that this was, as the number of messages to one client that would have
+        taken as long.
+        """
+        return self._perform(outcome, acknowledge) + self._offer_consumers()
+
+    def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
         acknowledge()
         self._tell(outcome.after)
@@ -217,6 +224,11 @@ class LiveRoom:
                 peer.leave()
         if self.state.closed:
             self.close()
+        return (
+            sum(len(notice.to) for notice in (*outcome.before, *outcome.after))
+            + len(outcome.closed_consumers)
+            + _WEBHOOK * len(outcome.webhooks)
+        )
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
@@ -292,11 +304,14 @@ class LiveRoom:
         """A transport of the peer has come or gone."""
         self.state.receives(peer.id, peer.receiving_transport() is not None)
 
-    def _offer_consumers(self) -> None:
-        for peer_state, producer_state in self.state.missing_consumers():
+    def _offer_consumers(self) -> int:
+        """Returns the work, see ``perform``."""
+        missing = self.state.missing_consumers()
+        for peer_state, producer_state in missing:
             transport = self.peers[peer_state.id].receiving_transport()
             assert transport is not None
             self._open_consumer(peer_state, producer_state, transport)
+        return _OFFER * len(missing)
 
     def _open_consumer(
         self, peer_state: Peer, producer_state: Producer, transport: Transport
