@@ -272,9 +272,11 @@ def _plain_ports(settings: Settings) -> PlainPorts:
     media = settings.media
     return PlainPorts(
         PlainSettings(
+            enabled=media.plain_transports,
             listen_ips=media.listen_ip,
             ports=media.plain_ports,
             allowed=media.plain_allowed,
+            proxies=settings.http.trusted_proxies,
             max_incoming_bitrate=media.max_incoming_bitrate,
         )
     )

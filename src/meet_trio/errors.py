@@ -28,7 +28,7 @@ class NotFound(RequestError):
 
 
 class Forbidden(RequestError):
-    """The peer's role does not allow it."""
+    """The peer's role does not allow it, or a setting does not."""
 
 
 class LimitExceeded(RequestError):

@@ -12,9 +12,15 @@ from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
+def daemon_flags() -> tuple[str, ...]:
+    """What a file's daemon is started with; a file may have its own."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def daemon(daemon_flags: tuple[str, ...]) -> Iterator[Daemon]:
     """One daemon for the tests of a file; must end in time, with exit code 0."""
-    running = start_daemon()
+    running = start_daemon(*daemon_flags)
     yield running
     code, seconds = running.stop()
     tracebacks = [line for line in running.log if "Traceback" in line]

@@ -29,6 +29,7 @@ from support.programs import (
     gstreamer_sends,
 )
 from support.server import LocalServer, open_server, quick_settings
+from support.signaling import RequestFailed
 
 from meet_trio.room import Role
 from meet_trio.wire.rtp import RtpPacket
@@ -37,6 +38,7 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SENDERS = {"ffmpeg": ffmpeg_sends, "gstreamer": gstreamer_sends}
 RECORDED_BYTES = 200_000  # seconds of a camera, whatever its layer
 RECORDERS = {"ffmpeg": ffmpeg_records, "gstreamer": gstreamer_records}
+LOOPBACK = ("127.0.0.0/8",)  # where the programs are
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +79,7 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) -> None:
     """Frame for frame, and with a clock: sender reports come through."""
     with trio.fail_after(60):
-        async with open_server() as server:
+        async with open_server(quick_settings(plain_allowed=LOOPBACK)) as server:
             room = await server.api.create_room()
             async with (
                 open_participant(await server.api.create_peer(room, PARTICIPANT)) as ada,
@@ -115,8 +117,9 @@ async def test_a_program_records_what_another_sends(
     sender: str, recorder: str, kind: str, engines: int, tmp_path: Path
 ) -> None:
     """On one engine, or each on one of its own."""
+    settings = quick_settings(workers=engines, spread_size=1, plain_allowed=LOOPBACK)
     with trio.fail_after(60):
-        async with open_server(quick_settings(workers=engines, spread_size=1)) as server:
+        async with open_server(settings) as server:
             room = await server.api.create_room()
             file = tmp_path / "recorded.mkv"
             # a frame of sound is a packet, one of the test picture up to three
@@ -151,10 +154,32 @@ async def _sent_to_viewer(server: LocalServer) -> int:
     return int(consumer["packetCount"])
 
 
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ({}, True),
+        ({"plain_allowed": LOOPBACK, "plain_transports": False}, True),
+        ({"plain_allowed": LOOPBACK}, False),
+    ],
+)
+async def test_loopback_is_for_plain_rtp_if_it_is_allowed(
+    settings: dict[str, Any], refused: bool
+) -> None:
+    """To those who come by it, as these do, too."""
+    with trio.fail_after(30):
+        async with open_server(quick_settings(**settings)) as server:
+            room = await server.api.create_room()
+            async with open_plain_peer(await server.api.create_peer(room, PARTICIPANT)) as eve:
+                for producing in (True, False):
+                    with pytest.raises(RequestFailed) if refused else contextlib.nullcontext():
+                        await eve.create(producing=producing)
+
+
 async def test_nothing_is_left_and_ports_are_free_again() -> None:
     with trio.fail_after(60):
         first = free_ports(8)
-        async with open_server(quick_settings(plain_ports=(first, first + 7))) as server:
+        settings = quick_settings(plain_ports=(first, first + 7), plain_allowed=LOOPBACK)
+        async with open_server(settings) as server:
             before = await server.counts()
             for _ in range(3):
                 room = await server.api.create_room()
@@ -235,6 +260,11 @@ def token_url(room: str) -> str:
     request = urllib.request.Request(f"{base}/demo/rooms/{room_id}/connection", method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(json.load(answer)["token"])
+
+
+@pytest.fixture(scope="module")
+def daemon_flags() -> tuple[str, ...]:
+    return ("--media-plain-allowed", ",".join(LOOPBACK))
 
 
 @pytest.mark.parametrize("program", SENDERS)

@@ -199,8 +199,8 @@ class FakeEvent:
 class FakeSocket:
     """The client's end: ``ask`` sends requests, ``log`` is all that came, in order."""
 
-    def __init__(self, **query: str) -> None:
-        self.handshake = Handshake("/", query, {}, "192.0.2.1", 4)
+    def __init__(self, address: str = "192.0.2.1", **query: str) -> None:
+        self.handshake = Handshake("/", query, {}, address, 4)
         self.log: list[tuple[object, ...]] = []
         self.calls: list[tuple[str, dict[str, object]]] = []
         self.answer_calls: list[object] | None = [None]
@@ -289,7 +289,9 @@ class FakeSocket:
 
 @attrs.define(eq=False)
 class World:
-    """A registry with fake engines, in ``nursery``; ``engine`` and ``host`` are the first."""
+    """A registry with fake engines, in ``nursery``; ``engine`` and ``host`` are the first.
+    ``client_address`` is where the next sockets come from.
+    """
 
     nursery: trio.Nursery
     room_settings: RoomSettings
@@ -298,6 +300,7 @@ class World:
     bridge: FakeBridge = attrs.field(factory=FakeBridge)
     webhooks: list[Webhook] = attrs.field(factory=list)
     plain_ports: PlainPorts = attrs.field(factory=PlainPorts)
+    client_address: str = "192.0.2.1"
     hosts: Sequence[EngineHost] = attrs.field(init=False)
     registry: Registry = attrs.field(init=False)
 
@@ -364,7 +367,7 @@ class Client:
     async def connect(self, **query: str) -> FakeSocket:
         peer = self.room.admit(self.id, self.token)
         assert peer is not None, "refused"
-        self.socket = FakeSocket(**query)
+        self.socket = FakeSocket(self.world.client_address, **query)
         self.world.nursery.start_soon(peer.serve, self.socket)
         await trio.testing.wait_all_tasks_blocked()
         return self.socket

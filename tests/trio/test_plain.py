@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import trio
@@ -36,11 +37,14 @@ def free_range(count: int) -> tuple[int, int]:
 
 @contextlib.asynccontextmanager
 async def open_world(
-    ports: tuple[int, int] = (40000, 49999), peer_settings: PeerSettings | None = None
+    ports: tuple[int, int] = (40000, 49999),
+    peer_settings: PeerSettings | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """One whose rooms are all closed in the end, with nothing left."""
     before = len(os.listdir("/proc/self/fd"))
-    plain_ports = PlainPorts(PlainSettings(ports=ports))
+    chosen = {"allowed": LOOPBACK, **settings}
+    plain_ports = PlainPorts(PlainSettings(ports=ports, **chosen))
     async with trio.open_nursery() as nursery:
         world = World(
             nursery,
@@ -232,6 +236,7 @@ async def test_media_goes_to_allowed_addresses(autojump_clock: MockClock, ip: st
         ("127.0.0.1", 40000, 5005, "port: 40000 is a port of this server's own plain RTP"),
         ("127.0.0.1", 5004, 49999, "rtcpPort: 49999 is a port of this server's own plain RTP"),
         ("no address", 5004, 5005, "ip: expected an IP address"),
+        ("::ffff:127.0.0.1", 5004, 40001, "rtcpPort: 40001 is a port of this server's own"),
         ("127.0.0.1", 0, 5005, "port: expected"),
         ("127.0.0.1", 5004, 65536, "rtcpPort: expected"),
     ],
@@ -257,6 +262,92 @@ async def test_media_goes_nowhere_else(
         assert await ada.socket.ask("connectPlainTransport", **where) == []
 
 
+# Who has no address of its own
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+async def test_loopback_is_not_open_to_those_who_come_by_it(
+    autojump_clock: MockClock, address: str
+) -> None:
+    """Behind a proxy on this machine everybody does."""
+    async with open_world(allowed=()) as world:
+        world.client_address = address
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
+        plain = address.removeprefix("::ffff:")
+        assert reason == (
+            f"plain RTP could go nowhere: {plain} is no address of this client alone, and no "
+            "network is allowed (media.plain_allowed)"
+        )
+        assert world.engine.is_empty()
+
+
+async def test_by_default_a_client_gets_media_where_it_is_and_nowhere_else(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(allowed=()) as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        transport = await create(ada)
+        assert [allowed for _, _, allowed in world.engine.plain.values()] == [(CLIENT_IP,)]
+        where = {"transportId": transport["id"], "port": 5004, "rtcpPort": 5005}
+        for ip in ("127.0.0.1", "::1", "192.0.2.2", "192.0.2.9"):
+            await refused(ada, "connectPlainTransport", ip=ip, **where)
+        assert not world.engine.plain_remotes
+        assert await ada.socket.ask("connectPlainTransport", ip=CLIENT_IP, **where) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "settings"),
+    [
+        ("192.0.2.9", {}),  # what this server says is its own
+        ("192.0.2.7", {"listen_ips": ["127.0.0.1", "192.0.2.7"]}),
+        (CLIENT_IP, {"proxies": ["10.0.0.0/8", "192.0.2.0/29"]}),
+        ("2001:db8::1", {"proxies": ["192.0.2.0/29", "2001:db8::/64"]}),
+        ("0.0.0.0", {}),
+        ("", {}),
+        ("unknown", {}),
+    ],
+)
+async def test_an_address_that_many_may_have_is_nobodys_own(
+    autojump_clock: MockClock, address: str, settings: dict[str, Any]
+) -> None:
+    """This machine's, a proxy's that did not say whom it speaks for, or none."""
+    async with open_world(**settings) as world:
+        world.client_address = address
+        ada = await world.enter(await world.registry.create_room())
+        await create(ada)
+        assert [allowed for _, _, allowed in world.engine.plain.values()] == [LOOPBACK]
+    async with open_world(allowed=(), **settings) as world:
+        world.client_address = address
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        reason = await refused(ada, "createPlainTransport", producing=False, consuming=True)
+        assert reason.startswith("plain RTP could go nowhere: ")
+
+
+async def test_plain_transports_can_be_switched_off(autojump_clock: MockClock) -> None:
+    async with open_world(enabled=False) as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        for producing in (True, False):
+            reason = await refused(
+                ada, "createPlainTransport", producing=producing, consuming=not producing
+            )
+            assert reason == "plain transports are switched off (media.plain_transports)"
+        assert world.engine.is_empty()
+        await result_of(
+            ada, "createWebRtcTransport", forceTcp=False, producing=True, consuming=False
+        )
+
+
+async def test_rtcp_may_go_to_the_port_of_rtp(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        ada = await world.enter(await world.registry.create_room(), details="1")
+        for producing in (True, False):
+            transport = await create(ada, producing=producing)
+            where = {"transportId": transport["id"], "ip": CLIENT_IP, "port": 5004}
+            assert await ada.socket.ask("connectPlainTransport", **where, rtcpPort=5004) == []
+        assert [*world.engine.plain_remotes.values()] == [(CLIENT_IP, 5004, 5004)] * 2
+
+
 async def test_even_if_all_is_allowed_some_is_not() -> None:
     async with trio.open_nursery() as nursery:
         world = World(nursery, RoomSettings(), PeerSettings())
@@ -270,7 +361,7 @@ async def test_even_if_all_is_allowed_some_is_not() -> None:
             consuming=True,
         )
         await nursery.start(transport.run)
-        for ip in ("224.0.0.1", "0.0.0.0", "::", "ff02::1"):
+        for ip in ("224.0.0.1", "0.0.0.0", "::", "ff02::1", "255.255.255.255"):
             with pytest.raises(BadRequest, match=f"^ip: media is not sent to {ip}$"):
                 transport.connect(ip, 5004, 5005)
         transport.connect("198.51.100.7", 5004, 5005)  # by a socket for both families
@@ -426,7 +517,7 @@ async def test_where_to_meet(
         world = World(nursery, RoomSettings(), PeerSettings())
         transport = PlainTransport(
             host=world.hosts[0],
-            ports=PlainPorts(PlainSettings(listen_ips=listen_ips)),
+            ports=PlainPorts(PlainSettings(listen_ips=listen_ips, allowed=LOOPBACK)),
             addresses=await AnnouncedAddresses(announced, listen_ips).current()
             if "media.example" not in announced
             else announced,
@@ -443,7 +534,7 @@ async def test_cancelled_at_once_it_leaves_nothing() -> None:
             host=world.hosts[0],
             ports=world.plain_ports,
             addresses=["192.0.2.9"],
-            client_ip="",
+            client_ip=CLIENT_IP,
             producing=True,
             consuming=False,
         )

@@ -303,7 +303,14 @@ def test_values_of_toml_keep_their_type(toml: Path) -> None:
 def test_networks_of_plain_rtp(text: str, value: tuple[str, ...]) -> None:
     given = {**TOKEN, "MEET_TRIO_MEDIA_PLAIN_ALLOWED": text}
     assert loaded(given).media.plain_allowed == value
-    assert loaded().media.plain_allowed == ("127.0.0.0/8", "::1/128")
+    assert loaded().media.plain_allowed == ()
+
+
+@pytest.mark.parametrize(("text", "value"), [("on", True), ("off", False)])
+def test_plain_rtp_can_be_switched_off(text: str, value: bool) -> None:
+    given = {**TOKEN, "MEET_TRIO_MEDIA_PLAIN_TRANSPORTS": text}
+    assert loaded(given).media.plain_transports is value
+    assert loaded().media.plain_transports is True
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,12 @@ class MediaSettings:
             kinds.PORT, "media port of the first worker, others follow; 0 takes free ones"
         ),
     )
+    plain_transports: bool = attrs.field(
+        default=True,
+        metadata=about(
+            kinds.SWITCH, "whether clients may use plain RTP, at their own address or as allowed"
+        ),
+    )
     plain_ports: tuple[int, int] = attrs.field(
         default=(40000, 49999),
         metadata=about(
@@ -335,12 +341,12 @@ class MediaSettings:
         ),
     )
     plain_allowed: tuple[str, ...] = attrs.field(
-        default=("127.0.0.0/8", "::1/128"),
+        default=(),
         metadata=about(
             kinds.PLAIN_NETWORKS,
-            "networks that plain RTP is taken from and sent to, besides the address that a "
-            "client's own signaling comes from",
-            default="127.0.0.0/8, ::1/128",
+            "networks that plain RTP of any client is taken from and sent to, besides the address "
+            "that its own signaling comes from, which is never one of this machine or of a proxy",
+            default="none",
         ),
     )
     connect_timeout: float = attrs.field(

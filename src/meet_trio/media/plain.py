@@ -7,8 +7,10 @@ by ``connect``.
 
 Nothing proves who sends and who asked for media, so addresses do: a transport talks to the allowed
 networks and to the address that its peer's signaling comes from, and to nobody else. The engine
-holds that for each packet, ``connect`` says it to the client. Media is not sent to plain ports of
-this server either: what it forwards to itself it would forward again, for ever.
+holds that for each packet, ``connect`` says it to the client. An address of this machine or of a
+proxy is not taken for the peer's own, whoever comes by it: behind a proxy on this machine everybody
+does, and the services on loopback trust what reaches them. Media is not sent to plain ports of this
+server either: what it forwards to itself it would forward again, for ever.
 
 It may be silent as long as its peer lives; there is no consent that could run out.
 """
@@ -26,7 +28,7 @@ import attrs
 import trio
 
 from meet_trio.engine import PlainConnected
-from meet_trio.errors import BadRequest, LimitExceeded
+from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
 from meet_trio.ortc.fields import Json
 
 from .engines import EngineHost, TransportEvent
@@ -37,13 +39,16 @@ _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 @attrs.frozen
 class PlainSettings:
-    """``ports``: the first and the last to use. ``allowed``: networks like ``10.0.0.0/8`` that any
-    client's plain transport may talk to.
+    """``enabled``: whether there are plain transports at all. ``ports``: the first and the last to
+    use. ``allowed``: networks like ``10.0.0.0/8`` that any client's plain transport may talk to.
+    ``proxies``: networks of those that clients come by, whose address is no client's own.
     """
 
+    enabled: bool = True
     listen_ips: Sequence[str] = ("127.0.0.1",)
     ports: tuple[int, int] = (40000, 49999)
-    allowed: Sequence[str] = ("127.0.0.0/8", "::1/128")
+    allowed: Sequence[str] = ()
+    proxies: Sequence[str] = ()
     max_incoming_bitrate: int = 1_500_000
 
 
@@ -112,8 +117,19 @@ class PlainPorts:
     def is_own(self, ip: str, port: int, announced: Sequence[str]) -> bool:
         """Is this one of the addresses that plain RTP is received on?"""
         first, last = self.settings.ports
-        local = ipaddress.ip_address(ip).is_loopback
-        return first <= port <= last and (local or ip in {*self.settings.listen_ips, *announced})
+        return first <= port <= last and self._is_here(ip, announced)
+
+    def is_clients(self, ip: str, announced: Sequence[str]) -> bool:
+        """Is this the address of a client, as far as can be told: not of this machine, nor of a
+        proxy that did not say whom it speaks for?
+        """
+        address = ipaddress.ip_address(ip)
+        proxied = any(address in ipaddress.ip_network(proxy) for proxy in self.settings.proxies)
+        return not proxied and not self._is_here(ip, announced)
+
+    def _is_here(self, ip: str, announced: Sequence[str]) -> bool:
+        """Does what is sent to ``ip`` from here come back to this machine?"""
+        return ip in {*self.settings.listen_ips, *announced} or _is_local(ip)
 
 
 @attrs.define(eq=False)
@@ -121,7 +137,8 @@ class PlainTransport:
     """One client's plain RTP. ``number`` is its id in the engine, ``id`` on the wire.
 
     ``addresses`` are those announced, the preferred one first; ``client_ip`` is where the peer's
-    signaling comes from, anything else if nobody knows.
+    signaling comes from, anything else if nobody knows. Raises Forbidden when there are no plain
+    transports here, or nobody that this one might talk to.
     """
 
     host: EngineHost
@@ -143,10 +160,17 @@ class PlainTransport:
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
-        self.number = self.host.new_number()
+        if not self.ports.settings.enabled:
+            raise Forbidden("plain transports are switched off (media.plain_transports)")
         client_ip = _known(self.client_ip)
-        own = () if client_ip is None else (client_ip,)
-        self._allowed = (*self.ports.settings.allowed, *own)
+        own = client_ip is not None and self.ports.is_clients(client_ip, self.addresses)
+        self._allowed = (*self.ports.settings.allowed, *((client_ip,) if own else ()))
+        if not self._allowed:
+            raise Forbidden(
+                f"plain RTP could go nowhere: {client_ip or 'nothing'} is no address of this "
+                "client alone, and no network is allowed (media.plain_allowed)"
+            )
+        self.number = self.host.new_number()
         self._ip, self._listen_ip = _meeting_point(
             self.addresses, self.ports.settings.listen_ips, client_ip
         )
@@ -222,6 +246,19 @@ def _known(client_ip: str) -> str | None:
         return _unmapped(client_ip)
     except ValueError:  # a proxy may hide it
         return None
+
+
+def _is_local(ip: str) -> bool:
+    """Whether this machine has the address."""
+    if ipaddress.ip_address(ip).is_loopback:
+        return True
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((ip, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _unmapped(ip: str) -> str:
