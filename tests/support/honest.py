@@ -5,12 +5,12 @@ support.honest``, spoken to by ``helper.Helper``.
     {"mark": true}                                → {"here": number}
     {"tell": true}                                → {"here", "request", "chat", "api", "failed"}
 
-They sit in rooms of ``size``. Each says ``ping`` now and then, and something to its room, all of
-them together ``PINGS`` and ``CHATS`` times a second; somebody with the API's token calls its
-``ping`` over a new connection each time. ``request``, ``chat`` and ``api`` are the seconds that
-each of these took which began between ``mark`` and ``tell``. Nobody waits for anybody else's
-answer, so a server that stands still delays many of them and not just one. A chat message counts
-once for each of the room who hears it. ``failed`` are API calls that got no answer, or another one.
+They sit in rooms of ``size``. Between ``mark`` and ``tell`` each says ``ping`` now and then, and
+something to its room, all of them together ``PINGS`` and ``CHATS`` times a second; somebody with
+the API's token calls its ``ping`` over a new connection each time. ``request``, ``chat`` and
+``api`` are the seconds that each of these took. Nobody waits for anybody else's answer, so a server
+that stands still delays many of them and not just one. A chat message counts once for each of the
+room who hears it. ``failed`` are API calls that got no answer, or another one.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ PINGS = 200.0  # a second, of all
 CHATS = 20.0
 CALLS = 30.0
 PATIENCE = 20.0  # for what was begun before "tell"
-JOINING = 40  # at the same time
+JOINING = 30  # at the same time
 _CHAT = re.compile(rb'"message":"now (\d+) ([0-9.]+)"')
 
 
@@ -151,9 +151,10 @@ class People:
     async def _ping(self, peer: LightPeer) -> None:
         while True:
             await trio.sleep(self.here / PINGS * random.uniform(0.5, 1.5))
-            number = self.request.begin()
-            await peer.request("ping")
-            self.request.end(number)
+            if self._measured:
+                number = self.request.begin()
+                await peer.request("ping")
+                self.request.end(number)
 
     async def _chat(self, peer: LightPeer, size: int) -> None:
         while True:
@@ -170,7 +171,8 @@ class People:
 
     async def _call(self, api: MeetApi) -> None:
         while True:
-            self.nursery.start_soon(self._call_once, api)
+            if self._measured:
+                self.nursery.start_soon(self._call_once, api)
             await trio.sleep(1 / CALLS)
 
     async def _call_once(self, api: MeetApi) -> None:
