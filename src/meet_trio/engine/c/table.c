@@ -6,7 +6,7 @@
 bool mt_table_init(mt_table *t, size_t slots) {
   t->slots = calloc(slots, sizeof *t->slots);
   t->mask = slots - 1;
-  t->count = 0;
+  t->count = t->empty = 0;
   return t->slots != NULL;
 }
 
@@ -29,11 +29,13 @@ static void grow(mt_table *t) {
   free(t->slots);
   t->slots = slots;
   t->mask = size - 1;
+  t->empty = 0;
 }
 
 void mt_table_insert(mt_table *t, mt_node *node, uint64_t hash) {
   if (t->count > t->mask) grow(t);
   mt_node **slot = &t->slots[hash & t->mask];
+  if ((hash & t->mask) < t->empty) t->empty = hash & t->mask;
   node->hash = hash;
   node->next = *slot;
   *slot = node;
@@ -58,8 +60,8 @@ mt_node *mt_table_first(const mt_table *t, uint64_t hash) { return from(t->slots
 
 mt_node *mt_table_next(const mt_node *node) { return from(node->next, node->hash); }
 
-mt_node *mt_table_any(const mt_table *t) {
-  for (size_t i = 0; t->count && i <= t->mask; i++)
-    if (t->slots[i]) return t->slots[i];
-  return NULL;
+mt_node *mt_table_any(mt_table *t) {
+  if (!t->count) return NULL;
+  while (!t->slots[t->empty]) t->empty++;
+  return t->slots[t->empty];
 }

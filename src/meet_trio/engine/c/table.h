@@ -16,6 +16,7 @@ typedef struct mt_node {
 typedef struct {
   mt_node **slots;
   size_t mask, count;
+  size_t empty; /* so many slots from the first one on hold nothing */
 } mt_table;
 
 bool mt_table_init(mt_table *t, size_t slots); /* a power of two */
@@ -25,8 +26,8 @@ void mt_table_remove(mt_table *t, mt_node *node);
 mt_node *mt_table_first(const mt_table *t, uint64_t hash);
 mt_node *mt_table_next(const mt_node *node); /* the next one of the same hash */
 
-/* Some member, NULL when there is none: for emptying. */
-mt_node *mt_table_any(const mt_table *t);
+/* Some member, NULL when there is none: for emptying, which passes each slot once. */
+mt_node *mt_table_any(mt_table *t);
 
 /* splitmix64's finalizer: spreads integers over all bits */
 static inline uint64_t mt_hash64(uint64_t x) {
