@@ -15,6 +15,7 @@ import pylibsrtp
 import pytest
 from pylibsrtp import Policy
 from support.engine_world import PROFILES, Camera, layer_cameras, of, simulcast, video, viewed
+from support.indices import Indices
 
 from meet_trio.engine import Engine, EngineSettings, ProducerSpec, StatsReady
 from meet_trio.wire.demux import DatagramKind, classify
@@ -37,6 +38,7 @@ class SocketClient:
     rx: pylibsrtp.Session = attrs.field(init=False)
     rtp: list[RtpPacket] = attrs.field(factory=list)
     rtcp: list[RtcpPacket] = attrs.field(factory=list)
+    indices: Indices = attrs.field(factory=Indices)
 
     def __attrs_post_init__(self) -> None:
         name, length = PROFILES[PROFILE]
@@ -68,8 +70,10 @@ class SocketClient:
         data = self.sock.recv(2048)
         match classify(data):
             case DatagramKind.RTP:
+                self.indices.rtp(self.number, data)
                 self.rtp.append(parse_rtp_untrusted(self.rx.unprotect(data)))
             case DatagramKind.RTCP:
+                self.indices.rtcp(self.number, PROFILE, data)
                 self.rtcp.extend(parse_rtcp_untrusted(self.rx.unprotect_rtcp(data)))
 
     def receive_all(self, seconds: float) -> None:

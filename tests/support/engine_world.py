@@ -9,7 +9,8 @@ the other ends: ICE, SRTP by libsrtp (pylibsrtp, the oracle), RTP and RTCP.
     world.run(0.1)
     assert bob.rtp[...]
 
-Nothing happens but in ``send…`` and ``run``; datagrams arrive at once.
+Nothing happens but in ``send…`` and ``run``; datagrams arrive at once. Whatever a test is about, no
+SRTP index may be used twice with other bytes: ``indices`` watches all that leaves.
 """
 
 import itertools
@@ -35,6 +36,8 @@ from meet_trio.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 from meet_trio.wire.stun import binding_request, build_stun
 from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+
+from .indices import PLAIN, Indices
 
 T = TypeVar("T")
 
@@ -155,6 +158,9 @@ class EngineClient:
     """Media datagrams as they came, encrypted."""
     drop: Callable[[bytes], bool] = lambda _: False
     """Asked for each media datagram on its way to the client."""
+    profile: int = PLAIN
+    keyed: int = 0
+    """How many pairs of keys it has had."""
 
     def check(
         self,
@@ -169,12 +175,16 @@ class EngineClient:
             remote_ufrag=ufrag or self.ufrag, local_ufrag="theirs", tie_breaker=1, nominate=nominate
         )
         data = build_stun(request, password or self.password)
+        if address:
+            self.world.further_addresses[address] = self
         self.world.core.datagram(*(address or self.address), data)
         self.world.deliver()
 
     def set_keys(self, profile: int = 0x0007) -> None:
         """As if DTLS were done."""
         name, length = PROFILES[profile]
+        self.profile = profile
+        self.keyed += 1
         ours, theirs = secrets.token_bytes(length), secrets.token_bytes(length)
         self.world.core.set_srtp(self.number, profile, theirs, ours)
         self.tx = pylibsrtp.Session(
@@ -235,6 +245,9 @@ class World:
     clients: list[EngineClient] = attrs.field(factory=list)
     plain_sent: list[tuple[int, bool, str, int, bytes]] = attrs.field(factory=list)
     """What left by plain transports' sockets, see ``engine_plain``."""
+    further_addresses: dict[tuple[str, int], EngineClient] = attrs.field(factory=dict)
+    """That clients were checked from, beside their own."""
+    indices: Indices = attrs.field(factory=Indices)
     _numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
 
     def __attrs_post_init__(self) -> None:
@@ -289,11 +302,28 @@ class World:
     def deliver(self) -> None:
         """Hand what was sent to whom it was sent to."""
         for ip, port, data in self.core.take_sent():
+            owner = self.further_addresses.get((ip, port))
             for client in self.clients:
                 if client.address == (ip, port):
+                    owner = client
                     client.receive(data)
-        self.plain_sent.extend(self.core.take_plain_sent())
+            if owner:
+                self.watch(owner, data)
+        for plain in self.core.take_plain_sent():
+            self.plain_sent.append(plain)
+            number, rtcp, *_, data = plain
+            if not rtcp:
+                self.indices.rtp(("plain", number), data)
         self.events.extend(self.core.take_events())
+
+    def watch(self, client: EngineClient, data: bytes) -> None:
+        """What was sent to ``client``, also by an address of which it hears nothing."""
+        session = (client.number, client.keyed)
+        match classify(data):
+            case DatagramKind.RTP:
+                self.indices.rtp(session, data)
+            case DatagramKind.RTCP:
+                self.indices.rtcp(session, client.profile, data)
 
     def take_events(self, kind: type[T]) -> list[T]:
         """Events of ``kind`` since the last time."""
