@@ -62,7 +62,8 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 
 # chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests; coturn: a
-# relay between browsers and server; nginx: a proxy in front of it; ffmpeg, GStreamer: plain RTP
+# relay between browsers and server; nginx: a proxy in front of it; ffmpeg, GStreamer: plain RTP; clang
+# with libFuzzer: the engine's core
 test_packages() {
   command -v chromium >/dev/null || echo chromium
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
@@ -71,6 +72,12 @@ test_packages() {
   PATH=$PATH:/usr/sbin:/sbin command -v turnserver >/dev/null || echo coturn
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null || echo nginx-light
   command -v ffmpeg >/dev/null || echo ffmpeg
+  if ! command -v clang >/dev/null; then
+    echo clang
+  elif [[ -z $(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*' -print -quit) ]]; then
+    # named after the version, and not of clang's own package everywhere
+    echo "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+  fi
   command -v gst-launch-1.0 >/dev/null || echo gstreamer1.0-tools
   # the elements in use: opusenc of one, vp8enc and rtpbin of the other
   [[ -n $(find /usr/lib* -name libgstopus.so -print -quit) ]] || echo gstreamer1.0-plugins-base
@@ -172,6 +179,7 @@ set_up() {
   exec 9>build/.lock
   flock 9
   install_packages
+  install_packages # what goes with a package that was not there before
   make_venv
   # node, npm, ninja and meson of the virtual environment
   PATH=$PWD/$venv/bin:$PATH

@@ -1,0 +1,43 @@
+/* What must be true of every call, watched from outside the core: the linker hands us the calls to SRTP (`--wrap`), the
+ * compiler every edge of the core's code (`-fsanitize-coverage=trace-pc-guard`). The core's sources know nothing of it.
+ *
+ *  - No index is used twice with other bytes: for each session that the core has made, SSRC and index (RTP and RTCP apart), the
+ *    header and plaintext are those of the first time. Without keys too, where it is the same fault and does less harm.
+ *  - Work is what the core's code runs through, in edges: every turn of every loop is at least one. A call that exceeds what it was
+ *    allowed is ended where it stands, so that the stack tells which loop it was.
+ */
+#ifndef MT_FUZZ_ORACLES_H
+#define MT_FUZZ_ORACLES_H
+
+#include "../../srtp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HOLDS(condition, ...)                                                        \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      fprintf(stderr, "%s:%d: not true: %s: ", __FILE__, __LINE__, #condition);      \
+      fprintf(stderr, __VA_ARGS__);                                                  \
+      fputc('\n', stderr);                                                           \
+      abort();                                                                       \
+    }                                                                                \
+  } while (0)
+
+extern uint64_t fuzz_work;      /* of this call */
+extern uint64_t fuzz_allowance; /* for it; UINT64_MAX between calls */
+extern uint64_t fuzz_protected; /* RTP packets that were protected by the core */
+
+void fuzz_oracles_begin(void);    /* of a program */
+bool fuzz_oracles_full(void);     /* no further packets can be remembered: end */
+unsigned fuzz_sessions(void);     /* that the core has made and not freed */
+
+/* SRTP for the clients, which is not watched */
+mt_srtp *__real_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
+mt_srtp *__real_mt_srtp_new_null(void);
+void __real_mt_srtp_free(mt_srtp *s);
+size_t __real_mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,
+                              size_t rest_len);
+size_t __real_mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len, size_t cap);
+
+#endif

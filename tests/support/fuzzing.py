@@ -1,0 +1,188 @@
+"""Build the fuzz targets with clang's libFuzzer and the sanitizers, and run them: for the tests,
+and by hand as ``tools/fuzz``.
+
+    tools/fuzz                     all targets in turn, until something is found
+    tools/fuzz core                one target, until something is found
+    tools/fuzz core 3600           for so many seconds
+    tools/fuzz core FILE...        those inputs again; the core's are told step by step
+    tools/fuzz core --keep         what the runs so far have gathered, minimised, into the corpus
+
+What is gathered and what is found goes to ``artifacts/fuzz/TARGET``, which git ignores.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+C = ROOT / "src" / "meet_trio" / "engine" / "c"
+CORPUS = ROOT / "tests" / "engine" / "corpus"
+"""Inputs that have shown something, one folder for each target that has them."""
+KEPT = ROOT / "artifacts" / "fuzz"
+BUILD = ROOT / "build" / "fuzz"
+
+UNITS = ("frame", "rtcp", "rtp", "srtp", "stun", "vp8")
+TARGETS = ("core", *UNITS)
+TURN = 60.0
+"""Seconds that each target has at a time when all are fuzzed."""
+LONGEST = {"core": 1536}
+"""Bytes of an input; ``MAX_INSTRUCTIONS`` of ``fuzz/core/program.h``."""
+
+SHELL = ("listen.c", "pairs.c", "tcp.c", "thread.c", "udp.c")
+"""What is not the core."""
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMPILE = (
+    *("clang", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wshadow", "-Werror"),
+    *("-Wno-deprecated-declarations", *SANITIZERS),
+)
+COVERAGE = "-fsanitize-coverage=inline-8bit-counters,pc-table,trace-pc-guard"
+WATCHED = (
+    "__sanitizer_cov_trace_pc_guard",
+    "__sanitizer_cov_trace_pc_guard_init",
+    "mt_srtp_new",
+    "mt_srtp_new_null",
+    "mt_srtp_free",
+    "mt_srtp_protect",
+    "mt_srtcp_protect",
+)
+"""Calls that the linker hands to ``fuzz/core/oracles.c``."""
+
+
+def compile_core(source: Path, program: Path, *, watched: bool = True) -> list[str]:
+    """The command for one source; ``watched``: its edges are counted and steer the fuzzer."""
+    coverage = [COVERAGE] if watched else []
+    return [*COMPILE, *coverage, "-c", str(source), "-o", str(program)]
+
+
+def _core_commands(folder: Path) -> list[list[str]]:
+    commands, objects = [], []
+    core = [p for p in sorted(C.glob("*.c")) if p.name not in SHELL]
+    target = sorted((C / "fuzz" / "core").glob("*.c"))
+    for source in (*core, *target):
+        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
+        commands.append(compile_core(source, objects[-1], watched=source in core))
+    wrap = ",".join(["-Wl", *(f"--wrap={name}" for name in WATCHED)])
+    fuzzer = f"-fsanitize=fuzzer,{SANITIZERS[0].removeprefix('-fsanitize=')}"
+    link = ["clang", fuzzer, wrap, *map(str, objects), "-o", str(folder / "fuzz")]
+    return [*commands, [*link, "-lcrypto", "-lm"]]
+
+
+def _unit_commands(target: str, folder: Path) -> list[list[str]]:
+    source = C / "fuzz" / f"fuzz_{target}.c"
+    fuzz = [*COMPILE, "-fsanitize=fuzzer", str(source), "-o", str(folder / "fuzz"), "-lcrypto"]
+    plain = [*COMPILE, str(source), str(C / "fuzz" / "plain_main.c"), "-o", str(folder / "plain")]
+    seeds = [str(folder / "plain"), "-w", str(folder / "seeds")]
+    return [fuzz, [*plain, "-lcrypto"], seeds]
+
+
+def build(target: str) -> Path:
+    """The program, built anew if a source has changed. RuntimeError: what the compiler says."""
+    folder = BUILD / target
+    digest = hashlib.sha256()
+    for path in (Path(__file__), *sorted(C.rglob("*.[ch]"))):
+        digest.update(path.read_bytes())
+    stamp = folder / "stamp"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return folder / "fuzz"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "seeds").mkdir(parents=True)
+    commands = _core_commands(folder) if target == "core" else _unit_commands(target, folder)
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    stamp.write_text(digest.hexdigest())
+    return folder / "fuzz"
+
+
+def corpora(target: str) -> list[Path]:
+    """Where a target's inputs are to begin with."""
+    return [p for p in (BUILD / target / "seeds", CORPUS / target) if p.is_dir()]
+
+
+def replay(target: str, *inputs: Path, show: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run inputs, or all that are kept, once. Does not raise when one fails."""
+    program = build(target)
+    files = inputs or [p for folder in corpora(target) for p in sorted(folder.iterdir())]
+    return subprocess.run(
+        [program, *files],
+        stdout=None if show else subprocess.PIPE,
+        stderr=None if show else subprocess.STDOUT,
+        text=True,
+        env=os.environ | ({"MT_FUZZ_SHOW": "1"} if show else {}),
+        check=False,
+    )
+
+
+def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str]:
+    """Fuzz for so long. False when something was found, with how to see it again."""
+    program, kept = build(target), KEPT / target
+    (kept / "gathered").mkdir(parents=True, exist_ok=True)
+    command = [
+        *(str(program), f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={kept}/"),
+        *(f"-max_len={LONGEST.get(target, 2048)}", "-timeout=25", "-rss_limit_mb=1500"),
+        *("-print_final_stats=1", "-verbosity=1", str(kept / "gathered")),
+        *map(str, corpora(target)),
+    ]
+    log = kept / "log"
+    with log.open("w") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
+    lines = log.read_text(errors="replace").splitlines()
+    if done.returncode == 0:
+        progress = [line for line in lines if line.startswith("#")]
+        return True, progress[-1] if progress else ""
+    written = [line.split(" written to ")[1] for line in lines if " written to " in line]
+    told = "" if quiet else "\n".join(line for line in lines if not line.startswith("#")) + "\n"
+    again = f"tools/fuzz {target} {written[-1] if written else '?'}"
+    return False, f"{told}{target}: found something; see it again by: {again}"
+
+
+def keep(target: str) -> None:
+    """Minimise what was gathered and is kept into the corpus of the repository."""
+    new = KEPT / target / "minimised"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    folders = [*corpora(target), KEPT / target / "gathered"]
+    subprocess.run(
+        [build(target), "-merge=1", new, *(p for p in folders if p.is_dir())], check=True
+    )
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    for path in (CORPUS / target).iterdir():
+        path.unlink()
+    for path in new.iterdir():
+        shutil.copy(path, CORPUS / target)
+
+
+def main(arguments: list[str]) -> int:
+    targets, rest = TARGETS, arguments
+    if arguments and arguments[0] in TARGETS:
+        targets, rest = (arguments[0],), arguments[1:]
+    if rest == ["--keep"]:
+        for target in targets:
+            keep(target)
+        return 0
+    if rest and len(targets) == 1 and all(Path(p).is_file() for p in rest):
+        return replay(targets[0], *map(Path, rest), show=True).returncode
+    try:
+        left = float(rest[0]) if rest else float("inf")
+    except ValueError:
+        print(__doc__, file=sys.stderr)
+        return 2
+    while left > 0:
+        for target in targets:
+            turn = min(left, TURN if len(targets) > 1 else 3600.0)
+            if turn <= 0:
+                break
+            good, told = fuzz(target, turn)
+            print(f"{target}: {told}" if good else told, flush=True)
+            if not good:
+                return 1
+            left -= turn
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
