@@ -13,7 +13,6 @@ import pytest
 from meet_trio.engine import (
     DtlsDatagram,
     Engine,
-    EngineOverloaded,
     EngineSettings,
     Event,
     IceConnected,
@@ -164,21 +163,3 @@ def test_the_event_fd_is_readable_only_while_events_wait(
     assert tokens == list(range(5))
     assert engine.read_events() == []
     assert select.select([engine.event_fd], [], [], 0.2)[0] == []
-
-
-def test_a_flood_of_commands_is_refused_not_lost(engine: Engine) -> None:
-    accepted = 0
-    for number in range(100_000):
-        try:
-            engine.remove_transport(number)
-            accepted += 1
-        except EngineOverloaded:
-            pass
-    while True:
-        try:
-            engine.request_stats(1)
-            break
-        except EngineOverloaded:
-            time.sleep(0.001)
-    figures = wait_event(engine, StatsReady).stats["engine"]
-    assert (figures["commands"], figures["commands_for_unknown_ids"]) == (accepted + 1, accepted)

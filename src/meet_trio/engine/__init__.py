@@ -4,7 +4,7 @@
 is the same machine without thread, socket and clock, for tests.
 """
 
-from ._engine import Core, Engine, EngineOverloaded
+from ._engine import Core, Engine
 from .records import (
     AudioLevel,
     ConsumerScore,
@@ -34,7 +34,6 @@ __all__ = [
     "EncodingSpec",
     "Engine",
     "EngineFailed",
-    "EngineOverloaded",
     "EngineSettings",
     "Event",
     "IceConnected",

@@ -3,9 +3,6 @@ from typing import Self
 
 from .records import ConsumerSpec, EngineSettings, Event, ProducerSpec
 
-class EngineOverloaded(Exception):
-    """The command ring is full: the engine's thread does not keep up."""
-
 class _Commands:
     """What both take. Nothing waits; ValueError for what cannot be, before anything happens.
 
@@ -78,7 +75,11 @@ class _Commands:
         """Answered by a ``StatsReady``."""
 
 class Engine(_Commands):
-    """Opens the sockets and starts the thread. OSError when it cannot."""
+    """Opens the sockets and starts the thread. OSError when it cannot.
+
+    Commands that find its ring full wait, in order, until it has taken others. Of each object only
+    the newest of each setting waits, and nothing of one that is removed meanwhile but its removal.
+    """
 
     def __init__(self, settings: EngineSettings) -> None: ...
     @property
@@ -94,7 +95,16 @@ class Engine(_Commands):
         """Readable when events wait."""
 
     def read_events(self) -> list[Event]:
-        """All that wait; never blocks."""
+        """All that wait; never blocks. Commands that wait are given, as far as there is room."""
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for room. While there are some, ``event_fd`` becomes readable as the
+        engine takes commands.
+        """
+
+    def give_up(self) -> None:
+        """Commands do nothing any more, and the thread ends when it can. For one that hangs."""
 
     def close(self) -> None:
         """Stop and join the thread; idempotent."""
@@ -120,6 +130,9 @@ class Core(_Commands):
 
     def tick(self) -> int:
         """When to come again."""
+
+    def event(self, number: int, id: int) -> Event:
+        """What an event of this number (``mt_event_type``) is to Python. ValueError for others."""
 
     def cross(self) -> None:
         """Take what other cores have sent; their own packets and wishes cross only so."""

@@ -3,8 +3,10 @@
 figures become Python values. Nothing here waits, and nothing here is on a packet's path.
 """
 
+import logging
 import os
 import secrets
+from collections import OrderedDict
 from ipaddress import ip_address, ip_network
 
 from libc.errno cimport errno
@@ -16,9 +18,7 @@ from . import records
 include "_engine_c.pxi"
 
 
-class EngineOverloaded(Exception):
-    """The command ring is full: the engine's thread does not keep up."""
-
+logger = logging.getLogger("meet_trio.engine")
 
 cdef dict _EXTENSIONS = {mt_extension_uris[i].decode(): i for i in range(MT_EXT_COUNT)}
 cdef dict _CODECS = {
@@ -309,7 +309,9 @@ cdef object _record(const mt_event *e):
         return records.ProducerScore(e.id, tuple(e.scores[i] for i in range(e.index)))
     if kind == MT_EVENT_CONSUMER_SCORE:
         return records.ConsumerScore(e.id, e.value)
-    return records.EngineFailed(data.decode())
+    if kind == MT_EVENT_FAILED:
+        return records.EngineFailed(data.decode())
+    raise ValueError(f"{kind} is no event's number")
 
 
 # ---- the classes ----
@@ -509,8 +511,128 @@ cdef int _addresses(mt_addresses *out, object settings) except -1:
     return 0
 
 
+# ---- commands that found the ring full ----
+#
+# They wait here, in order, and are given as soon as there is room. Of each object only what still
+# matters waits: the newest of each setting, and of one that is removed nothing but its removal, or
+# nothing at all if the engine has not heard of it. So what waits is bounded by the objects that
+# there are, however often somebody changes his mind while the engine is busy.
+
+
+cdef enum:
+    DTLS_WAITING = 8  # datagrams of one transport: a flight; more are lost, and DTLS sends again
+
+
+# What ends an object → the commands that bring it to life, and those that are about it
+cdef dict _ENDS = {
+    MT_REMOVE_TRANSPORT: (
+        (MT_ADD_TRANSPORT, MT_ADD_PLAIN_TRANSPORT),
+        (MT_RESTART_ICE, MT_SET_SRTP, MT_SET_MAX_BITRATE, MT_CONNECT_PLAIN),
+    ),
+    MT_REMOVE_PRODUCER: (
+        (MT_ADD_PRODUCER, MT_ADD_MIRROR),
+        (MT_PAUSE_PRODUCER, MT_REQUEST_KEYFRAME),
+    ),
+    MT_REMOVE_CONSUMER: ((MT_ADD_CONSUMER,), (MT_PAUSE_CONSUMER, MT_SET_LAYER)),
+}
+
+
+cdef class _Waiting:
+    """A command, and what it holds until somebody has taken it."""
+
+    cdef mt_command command
+    cdef bint taken
+
+    def __dealloc__(self):
+        if not self.taken:
+            mt_command_release(&self.command)
+
+
+cdef class _Queue:
+    cdef object _waiting  # name → _Waiting
+
+    def __cinit__(self):
+        self._waiting = OrderedDict()
+
+    def __len__(self):
+        return len(self._waiting)
+
+    # Takes over what the command holds, unless it raises.
+    cdef int put(self, mt_command *c) except -1:
+        cdef _Waiting waiting
+        if self._ends_what_waits(c):
+            mt_command_release(c)
+            return 0
+        name = self._name(c)
+        if name is None:
+            mt_command_release(c)
+            return 0
+        waiting = _Waiting.__new__(_Waiting)
+        waiting.taken = True  # until it is in its place
+        waiting.command = c[0]
+        self._waiting[name] = waiting
+        waiting.taken = False
+        return 0
+
+    # NULL: none. It stays the first until ``taken``.
+    cdef mt_command *first(self):
+        cdef _Waiting waiting
+        for waiting in self._waiting.values():
+            return &waiting.command
+        return NULL
+
+    cdef int taken(self) except -1:
+        cdef _Waiting waiting = self._waiting.popitem(last=False)[1]
+        waiting.taken = True
+        return 0
+
+    # For an engine that will not take any of it.
+    cdef int discard(self) except -1:
+        cdef _Waiting waiting
+        while self._waiting:
+            waiting = self._waiting.popitem(last=False)[1]
+            waiting.taken = True
+            mt_command_discard(&waiting.command)
+        return 0
+
+    # Of one name the newest waits, in the place of the oldest. None: it is lost.
+    cdef object _name(self, const mt_command *c):
+        if c.type in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
+            return (c.type, c.id, <size_t>c.u.link)
+        if c.type == MT_REQUEST_STATS:
+            return (c.type,)  # the newest answer will do for all
+        if c.type == MT_SEND_DTLS:
+            for i in range(DTLS_WAITING):
+                if (c.type, c.id, i) not in self._waiting:
+                    return (c.type, c.id, i)
+            return None
+        return (c.type, c.id)
+
+    # Drops what the command makes needless; True: itself too, the engine never hears of the object.
+    cdef bint _ends_what_waits(self, const mt_command *c) except -1:
+        if c.type == MT_STOP_RELAYING:
+            return self._drop((MT_RELAY_PRODUCER, c.id, <size_t>c.u.link))
+        if c.type not in _ENDS:
+            return False
+        unknown = False
+        births, rest = _ENDS[c.type]
+        for kind in births:
+            unknown = self._drop((kind, c.id)) or unknown
+        for kind in rest:
+            self._drop((kind, c.id))
+        if c.type == MT_REMOVE_TRANSPORT:
+            for i in range(DTLS_WAITING):
+                self._drop((MT_SEND_DTLS, c.id, i))
+        return unknown
+
+    cdef bint _drop(self, tuple name) except -1:
+        return self._waiting.pop(name, None) is not None
+
+
 cdef class Engine(_Commands):
     cdef mt_engine *_engine
+    cdef _Queue _queue
+    cdef bint _forsaken  # its thread takes no commands any more
     cdef readonly tuple ips
 
     def __init__(self, settings):
@@ -519,6 +641,7 @@ cdef class Engine(_Commands):
         cdef mt_addresses addresses
         if self._engine:
             raise RuntimeError("an Engine is initialised once")
+        self._queue = _Queue()
         _addresses(&addresses, settings)
         _settings(&s, settings, secrets.randbits(64))
         _tcp_settings(&tcp, settings)
@@ -538,6 +661,8 @@ cdef class Engine(_Commands):
         cdef mt_engine *engine = self._engine
         self._engine = NULL
         if engine:
+            if self._queue is not None:  # the garbage collector may have been there
+                self._queue.discard()
             with nogil:
                 mt_engine_close(engine)
             mt_links_free(&self._links)
@@ -548,12 +673,25 @@ cdef class Engine(_Commands):
         return 0
 
     cdef int _give(self, mt_command *command) except -1:
-        # objects outlive the engine by a moment when a server ends
-        if not self._engine:
-            mt_command_release(command)
+        # objects outlive the engine by a moment when a server ends, and one that has failed by more
+        if not self._engine or self._forsaken:
+            mt_command_discard(command)
             return 0
-        if not mt_engine_command(self._engine, command):
-            raise EngineOverloaded("the engine's command ring is full")
+        self._give_waiting()
+        if len(self._queue) or not mt_engine_command(self._engine, command):
+            self._queue.put(command)
+        return 0
+
+    cdef int _give_waiting(self) except -1:
+        cdef mt_command *command = self._queue.first()
+        while command and mt_engine_command(self._engine, command):
+            self._queue.taken()
+            command = self._queue.first()
+        return 0
+
+    cdef int _forsake(self) except -1:
+        self._forsaken = True
+        self._queue.discard()
         return 0
 
     cdef mt_bell *_bell(self) except? NULL:
@@ -575,12 +713,27 @@ cdef class Engine(_Commands):
         self._open()
         mt_links_prune(&self._links)
         mt_engine_reset_events(self._engine)
+        self._give_waiting()
         while mt_engine_next_event(self._engine, &e):
             try:
+                if e.type == MT_EVENT_FAILED:
+                    self._forsake()
                 out.append(_record(&e))
+            except Exception:
+                # one that nobody understands is no reason to lose the others
+                logger.exception("event %d about %d is lost", <int>e.type, e.id)
             finally:
                 mt_event_release(&e)
         return out
+
+    @property
+    def waiting(self):
+        return len(self._queue)
+
+    def give_up(self):
+        if self._engine:
+            mt_engine_give_up(self._engine)
+            self._forsake()
 
     def close(self):
         self._close()
@@ -638,6 +791,12 @@ cdef class Core(_Commands):
             mt_core_command(self._core, self.now, command)
         mt_command_release(command)
         return 0
+
+    def event(self, int number, uint32_t id):
+        cdef mt_event e
+        memset(&e, 0, sizeof(e))
+        e.type, e.id = <mt_event_type>number, id
+        return _record(&e)
 
     def cross(self):
         self._open()

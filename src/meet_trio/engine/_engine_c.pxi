@@ -212,6 +212,7 @@ cdef extern from "c/core.h":
     bool_t mt_core_cross(mt_core *core, int64_t now)
     void mt_core_ring(mt_core *core)
     void mt_command_release(mt_command *command)
+    void mt_command_discard(mt_command *command)
 
 
 cdef extern from "c/link.h":
@@ -358,6 +359,7 @@ cdef extern from "c/thread.h":
     mt_bell *mt_engine_bell(mt_engine *engine)
     int mt_engine_event_fd(const mt_engine *engine)
     bool_t mt_engine_command(mt_engine *engine, const mt_command *command)
+    void mt_engine_give_up(mt_engine *engine)
     void mt_engine_reset_events(mt_engine *engine)
     bool_t mt_engine_next_event(mt_engine *engine, mt_event *event)
     void mt_event_release(mt_event *event)

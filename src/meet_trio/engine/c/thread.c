@@ -49,6 +49,7 @@ struct mt_engine {
   mt_ring commands, events;
   _Atomic bool stop;
   _Atomic bool told; /* event_fd is written and not yet reset */
+  _Atomic bool ring_was_full; /* Python has a command that found no room */
   bool new_events;   /* the thread's own */
   uint32_t unannounced; /* datagrams sent since other engines were woken */
 };
@@ -203,6 +204,11 @@ static void look_at(mt_engine *e, uint64_t name, const char **failure) {
   if (plain) receive(e, *plain, kind, connection, &ignored);
 }
 
+/* Python sets the mark and tries once more, here room is made and then the mark looked at: one of the two sees the other. */
+static void tell_of_room(mt_engine *e) {
+  if (atomic_exchange(&e->ring_was_full, false)) e->new_events = true;
+}
+
 static void tell_python(mt_engine *e) {
   if (!e->new_events) return;
   e->new_events = false;
@@ -243,6 +249,7 @@ static void *run(void *context) {
       if (ready[i].data.u64 == COMMANDS) read_fd(e->command_fd);
     mt_core_look(e->core);
     more = apply_commands(e, now_us());
+    tell_of_room(e);
     if (!more) more = mt_core_cross(e->core, now_us());
     for (int i = 0; i < n; i++) look_at(e, ready[i].data.u64, &failure);
     deadline = tick(e);
@@ -344,9 +351,18 @@ mt_bell *mt_engine_bell(mt_engine *e) { return e->bell; }
 int mt_engine_event_fd(const mt_engine *e) { return e->event_fd; }
 
 bool mt_engine_command(mt_engine *e, const mt_command *command) {
-  if (!mt_ring_put(&e->commands, command)) return false;
+  bool put = mt_ring_put(&e->commands, command);
+  if (!put) {
+    atomic_exchange(&e->ring_was_full, true);
+    put = mt_ring_put(&e->commands, command);
+  }
+  if (put) write_fd(e->command_fd);
+  return put;
+}
+
+void mt_engine_give_up(mt_engine *e) {
+  atomic_store(&e->stop, true);
   write_fd(e->command_fd);
-  return true;
 }
 
 void mt_engine_reset_events(mt_engine *e) {

@@ -20,8 +20,10 @@ uint16_t mt_engine_port(const mt_engine *e);
 mt_bell *mt_engine_bell(mt_engine *e);      /* by which other engines wake this one */
 int mt_engine_event_fd(const mt_engine *e); /* readable when events wait */
 
-/* False: the ring is full, nothing was done. What the command holds is the engine's when it is true. */
+/* False: the ring is full, nothing was done; the event_fd becomes readable once there is room again. What the command holds is
+ * the engine's when it is true. */
 bool mt_engine_command(mt_engine *e, const mt_command *command);
+void mt_engine_give_up(mt_engine *e); /* the thread ends as soon as it can, nobody waits for it */
 
 /* First reset, then take until there is none. `data` of an event is the caller's: give it back. */
 void mt_engine_reset_events(mt_engine *e);

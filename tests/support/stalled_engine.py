@@ -1,0 +1,50 @@
+"""An engine whose thread stands still for as long as a test wants.
+
+The engine closes sockets that it cannot use. Closing one that lingers (SO_LINGER) waits until the
+other side has taken what was sent, and the other side is the test's.
+"""
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+from meet_trio.engine import Engine
+
+LONGEST = 60  # seconds, should the test die
+
+
+@contextlib.contextmanager
+def stalled(engine: Engine) -> Iterator[None]:
+    """Its thread takes no commands for the time of the ``with``."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        full = socket.create_connection(listener.getsockname())
+        reader, _ = listener.accept()
+    full.setblocking(False)
+    full.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LONGEST))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            full.send(bytes(1 << 16))
+    unusable = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    handle = full.detach()
+    engine.add_plain_transport(1 << 31, handle, unusable.detach(), (), False)
+    engine.remove_transport(1 << 31)
+    _wait_for_closing(handle)
+    try:
+        yield
+    finally:
+        reader.close()
+
+
+def _wait_for_closing(handle: int) -> None:
+    """It is gone from the table of descriptors before the wait."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.fstat(handle)
+        except OSError:
+            return
+        time.sleep(0.001)
+    raise AssertionError("the engine does not close what it cannot use")
