@@ -11,7 +11,14 @@ from support.live_scenes import EVERYTHING, join, open_world, pair, produce, tra
 from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
 
-from meet_trio.engine import ConsumerScore, IceSilent, LayerChanged, ProducerScore
+from meet_trio.engine import (
+    AudioLevel,
+    ConsumerScore,
+    IceSilent,
+    LayerChanged,
+    ProducerScore,
+    StreamStarted,
+)
 from meet_trio.errors import LimitExceeded, NotFound
 from meet_trio.live.peer import PeerSettings
 from meet_trio.room import Role
@@ -385,7 +392,7 @@ async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) ->
         await bob.connect()
         for spatial in (1, None):
             world.hear(LayerChanged(consumer.number, spatial))
-        await trio.testing.wait_all_tasks_blocked()
+            await trio.testing.wait_all_tasks_blocked()
         about = {"consumerId": consumer.state.id}
         assert bob.socket.notices("consumerLayersChanged") == [
             {**about, "layers": {"spatialLayer": 1, "temporalLayer": 0}},
@@ -432,3 +439,44 @@ async def test_cancelled_amid_everything_leaves_nothing(autojump_clock: MockCloc
             await trio.testing.wait_all_tasks_blocked()
             assert not world.registry.rooms
             assert attrs.asdict(world.registry, recurse=False)["rooms"] == {}
+
+
+async def test_of_advice_that_waits_the_newest_is_heard_and_none_is_lost(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        cy = await world.enter(room)
+        await transport(cy.socket, consuming=True)
+        await join(cy, "Cy")
+        await produce(ada, "video")
+        (producer,) = room.producers.values()
+        for score in range(10_000):
+            for consumer in room.consumers.values():
+                world.hear(ConsumerScore(consumer.number, score % 11))
+            world.hear(ProducerScore(producer.number, (score % 9,)))
+        await trio.testing.wait_all_tasks_blocked()
+        for client in (bob, cy):
+            *_, last = client.socket.notices("consumerScoreChanged")
+            assert isinstance(last, dict)
+            assert last["score"] == {
+                "score": 9_999 % 11,
+                "producerScore": 9_999 % 9,
+                "producerScores": [9_999 % 9],
+            }
+            assert len(client.socket.notices("consumerScoreChanged")) == 2
+
+
+async def test_what_rooms_have_no_use_for_does_not_reach_them(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, _ = await pair(world)
+        await produce(ada)
+        (producer,) = room.producers.values()
+        world.hear(AudioLevel(producer.number, -30))
+        world.hear(StreamStarted(producer.number, 0, 1000))
+        assert len(room._advice) == 0
+        world.hear(ProducerScore(producer.number, (3,)))
+        assert len(room._advice) == 1
+        # and what is said of one that goes meanwhile is forgotten
+        room.perform(room.state.close_producer(ada.id, producer.state.id))
+        assert len(room._advice) == 0

@@ -19,11 +19,11 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 
-from meet_trio.engine import ConsumerScore, Event, LayerChanged, ProducerScore
+from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
-from meet_trio.media.engines import EngineHost
+from meet_trio.media.engines import Advice, EngineHost, Mailbox
 from meet_trio.media.plain import PlainPorts, PlainTransport, Transport
 from meet_trio.media.transport import TransportSettings
 from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
@@ -51,8 +51,6 @@ logger = logging.getLogger("meet_trio.live.room")
 # What things cost, in messages to one client, measured
 _OFFER = 8  # a consumer: made, offered, the client's answer read
 _WEBHOOK = 20
-
-_EVENTS_BUFFER = 256  # advice of the engine (layers, scores) that may wait for the room's task
 
 
 @attrs.frozen
@@ -111,9 +109,10 @@ class LiveRoom:
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
     _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
-    _events: tuple[trio.MemorySendChannel[Event], trio.MemoryReceiveChannel[Event]] = attrs.field(
-        factory=lambda: trio.open_memory_channel[Event](_EVENTS_BUFFER)
-    )
+    _advice: Mailbox = attrs.field(factory=Mailbox)
+    # by their numbers in the engines
+    _producer_numbers: dict[int, LiveProducer] = attrs.field(factory=dict)
+    _consumer_numbers: dict[int, LiveConsumer] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.state = Room(self.id, int(self.created_at), self.around.limits)
@@ -132,8 +131,6 @@ class LiveRoom:
                         self._nursery = None  # who comes now would find a nursery that closes
         finally:
             self._perform(self.state.close())
-            self._events[0].close()
-            self._events[1].close()
             logger.info("room %s closed", self.id)
 
     def close(self) -> None:
@@ -212,10 +209,12 @@ class LiveRoom:
         self._tell(outcome.after)
         for consumer_id in outcome.closed_consumers:
             if (consumer := self.consumers.pop(consumer_id, None)) is not None:
+                self._consumer_numbers.pop(consumer.number)
                 consumer.close()
                 self._ssrcs.difference_update(consumer.ssrcs())
         for producer_id in outcome.closed_producers:
             if (producer := self.producers.pop(producer_id, None)) is not None:
+                self._producer_numbers.pop(producer.number)
                 producer.close()
         for webhook in outcome.webhooks:
             self.around.webhook(webhook)
@@ -245,7 +244,8 @@ class LiveRoom:
 
     def add_producer(self, producer: Producer, transport: Transport) -> None:
         """Bring to life what the state has accepted."""
-        self.producers[producer.id] = LiveProducer.open(producer, transport, self._events[0])
+        live = LiveProducer.open(producer, transport, self._advice)
+        self.producers[producer.id] = self._producer_numbers[live.number] = live
 
     def check_streams_free(self, peer: LivePeer, transport: Transport, rtp: ProducerRtp) -> None:
         """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
@@ -324,9 +324,9 @@ class LiveRoom:
         rtp = personal(form, peer.next_mid(), self.new_ssrc)
         state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
         consumer = LiveConsumer.open(
-            state, rtp, transport, self.producers[producer_state.id], self._events[0]
+            state, rtp, transport, self.producers[producer_state.id], self._advice
         )
-        self.consumers[state.id] = consumer
+        self.consumers[state.id] = self._consumer_numbers[consumer.number] = consumer
         peer.nursery.start_soon(self._offer, peer, consumer)
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
@@ -344,20 +344,24 @@ class LiveRoom:
     # What the engine says
 
     async def _hear_engine(self) -> None:
-        async for event in self._events[1]:
-            match event:
-                case LayerChanged():
-                    self._layers_changed(event)
-                case ConsumerScore():
-                    self._consumer_score(event)
-                case ProducerScore():
-                    self._producer_score(event)
+        while True:
+            advice = await self._advice.take()
+            try:
+                self._heed(advice)
+            except Exception:
+                logger.exception("room %s: %r is lost", self.id, advice)
 
-    def _consumer_by_number(self, number: int) -> LiveConsumer | None:
-        return next((c for c in self.consumers.values() if c.number == number), None)
+    def _heed(self, advice: Advice) -> None:
+        match advice:
+            case LayerChanged():
+                self._layers_changed(advice)
+            case ConsumerScore():
+                self._consumer_score(advice)
+            case ProducerScore():
+                self._producer_score(advice)
 
     def _layers_changed(self, event: LayerChanged) -> None:
-        consumer = self._consumer_by_number(event.consumer)
+        consumer = self._consumer_numbers.get(event.consumer)
         if consumer is None or consumer.rtp.type == "simple" or not consumer.accepted:
             return
         data: dict[str, object] = {"consumerId": consumer.state.id}
@@ -366,14 +370,14 @@ class LiveRoom:
         self._notify(consumer.state.peer_id, "consumerLayersChanged", data)
 
     def _producer_score(self, event: ProducerScore) -> None:
-        for producer in self.producers.values():
-            if producer.number == event.producer:
-                producer.scores = list(event.scores)
-                for consumer in self.state.consumers_of(producer.state.id):
-                    self._tell_score(self.consumers[consumer.id])
+        producer = self._producer_numbers.get(event.producer)
+        if producer is not None:
+            producer.scores = list(event.scores)
+            for consumer in self.state.consumers_of(producer.state.id):
+                self._tell_score(self.consumers[consumer.id])
 
     def _consumer_score(self, event: ConsumerScore) -> None:
-        consumer = self._consumer_by_number(event.consumer)
+        consumer = self._consumer_numbers.get(event.consumer)
         if consumer is not None:
             consumer.score = event.score
             self._tell_score(consumer)

@@ -11,8 +11,7 @@ from collections import Counter
 import attrs
 import trio
 
-from meet_trio.engine import Event
-from meet_trio.media.engines import EngineHost
+from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import ConsumerRtp
@@ -35,15 +34,13 @@ class LiveProducer:
     _viewers_elsewhere: Counter[EngineHost] = attrs.field(factory=Counter)
 
     @classmethod
-    def open(
-        cls, state: Producer, transport: Transport, events: trio.MemorySendChannel[Event]
-    ) -> "LiveProducer":
+    def open(cls, state: Producer, transport: Transport, advice: Mailbox) -> "LiveProducer":
         host = transport.host
         number = host.new_number()
         host.engine.add_producer(
             number, transport.number, producer_spec(state.rtp, paused=state.paused)
         )
-        host.watch_producer(number, events)
+        host.watch_producer(number, advice)
         return cls(state, transport, number, [0] * len(state.rtp.params.encodings))
 
     def close(self) -> None:
@@ -102,14 +99,14 @@ class LiveConsumer:
         rtp: ConsumerRtp,
         transport: Transport,
         producer: LiveProducer,
-        events: trio.MemorySendChannel[Event],
+        advice: Mailbox,
     ) -> "LiveConsumer":
         host = transport.host
         consumer = cls(state, rtp, transport, producer, host.new_number())
         spec = consumer_spec(rtp, paused=consumer._held)
         producer.show_on(host)
         host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
-        host.watch_consumer(consumer.number, events)
+        host.watch_consumer(consumer.number, advice)
         return consumer
 
     def close(self) -> None:

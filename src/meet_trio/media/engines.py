@@ -2,8 +2,12 @@
 
 An ``EngineHost`` holds one engine (one C thread, one UDP port). Its task waits for the engine's
 eventfd and hands each event on: those of a transport to that transport, those of a producer or
-consumer into the bounded channel of their room. Those channels carry advice (layers, audio levels);
-when one is full its event is dropped and counted, nobody waits.
+consumer into the mailbox of their room. Those carry advice (layers, scores), of which only the
+newest matters: a mailbox keeps one of each kind for each object, so it is bounded by them and loses
+nothing. What rooms have no use for ends here.
+
+An engine that is too busy to take commands has them wait (``Engine.waiting``). One that takes none
+for ``TAKING_DEADLINE`` seconds has failed like one whose thread has ended.
 
 Ids in the engines are integers, given out by the hosts and never used twice in the life of the
 process, on whichever engine: a producer has the same id on every engine that it is mirrored to.
@@ -11,13 +15,13 @@ process, on whichever engine: a producer has the same id on every engine that it
 
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 import trio
 
 from meet_trio.engine import (
-    AudioLevel,
     ConsumerScore,
     DtlsDatagram,
     Engine,
@@ -31,14 +35,16 @@ from meet_trio.engine import (
     PlainConnected,
     ProducerScore,
     StatsReady,
-    StreamStarted,
 )
 from meet_trio.errors import MeetError
 
 logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
+TAKING_DEADLINE = 10.0
+LOOKS = 10  # in that time: a machine that was asleep for longer has had one of them
 
+Advice = LayerChanged | ConsumerScore | ProducerScore
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 
 
@@ -52,6 +58,36 @@ class TransportSink(Protocol):
     def handle_engine_event(self, event: TransportEvent) -> None: ...
 
 
+class Mailbox:
+    """Advice for one room: of each kind the newest for each object that is watched."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[tuple[type[Advice], int], Advice] = OrderedDict()
+        self._filled = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, number: int, advice: Advice) -> None:
+        """About object ``number``; what was said before of the same is forgotten."""
+        self._waiting[type(advice), number] = advice
+        self._filled.set()
+
+    def forget(self, number: int) -> None:
+        """The object is gone."""
+        for kind in (LayerChanged, ConsumerScore, ProducerScore):
+            self._waiting.pop((kind, number), None)
+
+    async def take(self) -> Advice:
+        """What waits for the longest, once there is something. For one reader."""
+        while True:
+            await trio.lowlevel.checkpoint()
+            if self._waiting:
+                return self._waiting.popitem(last=False)[1]
+            self._filled = trio.Event()
+            await self._filled.wait()
+
+
 class EngineHost:
     """One engine: its objects' ids, its events, its statistics."""
 
@@ -59,11 +95,10 @@ class EngineHost:
         self.engine = engine
         self.failure = trio.Event()
         self.peers = 0  # placed here, of all rooms
-        self.dropped_events = 0
         self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
-        self._producers: dict[int, trio.MemorySendChannel[Event]] = {}
-        self._consumers: dict[int, trio.MemorySendChannel[Event]] = {}
+        self._producers: dict[int, Mailbox] = {}
+        self._consumers: dict[int, Mailbox] = {}
         self._stats_waiting: dict[int, trio.MemorySendChannel[dict[str, object]]] = {}
 
     @property
@@ -83,17 +118,19 @@ class EngineHost:
         finally:
             del self._transports[number]
 
-    def watch_producer(self, number: int, channel: trio.MemorySendChannel[Event]) -> None:
-        self._producers[number] = channel
+    def watch_producer(self, number: int, mailbox: Mailbox) -> None:
+        self._producers[number] = mailbox
 
     def unwatch_producer(self, number: int) -> None:
-        self._producers.pop(number, None)
+        if (mailbox := self._producers.pop(number, None)) is not None:
+            mailbox.forget(number)
 
-    def watch_consumer(self, number: int, channel: trio.MemorySendChannel[Event]) -> None:
-        self._consumers[number] = channel
+    def watch_consumer(self, number: int, mailbox: Mailbox) -> None:
+        self._consumers[number] = mailbox
 
     def unwatch_consumer(self, number: int) -> None:
-        self._consumers.pop(number, None)
+        if (mailbox := self._consumers.pop(number, None)) is not None:
+            mailbox.forget(number)
 
     def object_counts(self) -> dict[str, int]:
         """Entries that Python holds for this engine; all zero when no room is open."""
@@ -124,10 +161,26 @@ class EngineHost:
 
     async def run(self) -> None:
         """Hand on events until cancelled."""
+        in_vain = 0
         while True:
-            await trio.lowlevel.wait_readable(self.engine.event_fd)
+            with trio.move_on_after(TAKING_DEADLINE / LOOKS) as look:
+                await trio.lowlevel.wait_readable(self.engine.event_fd)
+            # an engine that takes some of what waits says so
+            stuck = look.cancelled_caught and self.engine.waiting > 0
+            in_vain = in_vain + 1 if stuck else 0
+            if in_vain == LOOKS:
+                self.engine.give_up()
+                self._fail(f"it has taken no commands for {TAKING_DEADLINE:g} s")
             for event in self.engine.read_events():
-                self._hand_on(event)
+                try:
+                    self._hand_on(event)
+                except Exception:
+                    # of one object; the others' events come behind it
+                    logger.exception("engine on port %d: %r is lost", self.engine.port, event)
+
+    def _fail(self, why: str) -> None:
+        self.failure.set()
+        logger.critical("engine on port %d failed: %s", self.engine.port, why)
 
     def _hand_on(self, event: Event) -> None:
         match event:
@@ -136,30 +189,22 @@ class EngineHost:
                 if (sink := self._transports.get(event.transport)) is not None:
                     sink.handle_engine_event(event)
             case LayerChanged(consumer=number) | ConsumerScore(consumer=number):
-                self._advise(self._consumers.get(number), event)
-            case (
-                AudioLevel(producer=number)
-                | ProducerScore(producer=number)
-                | StreamStarted(producer=number)
-            ):
-                self._advise(self._producers.get(number), event)
+                if (mailbox := self._consumers.get(number)) is not None:
+                    mailbox.put(number, event)
+            case ProducerScore(producer=number):
+                if (mailbox := self._producers.get(number)) is not None:
+                    mailbox.put(number, event)
             case StatsReady():
-                if (waiting := self._stats_waiting.get(event.token)) is not None:
-                    with contextlib.suppress(trio.WouldBlock):
-                        waiting.send_nowait(event.stats)
+                self._answer(event)
             case EngineFailed():
-                self.failure.set()
-                logger.critical("engine on port %d failed: %s", self.engine.port, event.message)
+                self._fail(event.message)
 
-    def _advise(self, channel: trio.MemorySendChannel[Event] | None, event: Event) -> None:
-        if channel is None:
-            return
-        try:
-            channel.send_nowait(event)
-        except trio.WouldBlock:
-            self.dropped_events += 1
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the room is closing
+    def _answer(self, event: StatsReady) -> None:
+        # of requests that wait for the engine it gets the last: that is new enough for the others
+        for token, waiting in self._stats_waiting.items():
+            if token <= event.token:
+                with contextlib.suppress(trio.WouldBlock):
+                    waiting.send_nowait(event.stats)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,136 @@
+"""The Trio task beside an engine: what it does with events, and with an engine that is too busy."""
+
+import contextlib
+import itertools
+import os
+
+import attrs
+import pytest
+import trio
+from support.stalled_engine import stalled
+
+from meet_trio.engine import EngineSettings, Event, IceSilent, StatsReady
+from meet_trio.media import engines
+from meet_trio.media.engines import EngineHost, TransportEvent, open_engine
+
+
+def fill(host: EngineHost) -> None:
+    """Until commands wait. What fills the ring does nothing."""
+    while not host.engine.waiting:
+        host.engine.request_keyframe(1)
+
+
+async def test_commands_that_wait_are_given_without_another_one() -> None:
+    async with open_engine(EngineSettings(), itertools.count(1)) as host:
+        with stalled(host.engine):
+            fill(host)
+            for number in range(5000):
+                host.engine.add_transport(number, f"ours{number}", "secret")
+            await trio.sleep(0.1)
+            assert host.engine.waiting > 5000
+            assert not host.failed
+        with trio.fail_after(10):
+            while host.engine.waiting:
+                await trio.sleep(0.001)
+        stats = await host.stats()
+        assert isinstance(stats["transports"], dict)
+        assert len(stats["transports"]) == 5000
+
+
+async def test_figures_are_not_waited_for_longer_while_commands_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "STATS_DEADLINE", 0.1)
+    async with open_engine(EngineSettings(), itertools.count(1)) as host:
+        with stalled(host.engine):
+            fill(host)
+            before = host.engine.waiting
+            for _ in range(3):
+                with pytest.raises(engines.EngineError, match="does not answer"):
+                    await host.stats()
+            assert host.engine.waiting == before + 1
+            assert not any(host.object_counts().values())
+        with trio.fail_after(10):
+            while host.engine.waiting:
+                await trio.sleep(0.001)
+        assert await host.stats()
+
+
+async def test_an_engine_that_takes_no_commands_for_long_has_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engines, "TAKING_DEADLINE", 0.2)
+    async with open_engine(EngineSettings(), itertools.count(1)) as host:
+        with stalled(host.engine):
+            await trio.sleep(0.4)
+            assert not host.failed  # there was nothing to take
+            fill(host)
+            with trio.fail_after(10):
+                await host.failure.wait()
+            assert host.engine.waiting == 0
+            with pytest.raises(engines.EngineError, match="failed"):
+                await host.stats()
+    assert "taken no commands" in caplog.text
+
+
+@attrs.define(eq=False)
+class Teller:
+    """An engine that says what it was told to say, once."""
+
+    says: list[Event]
+    port: int = 1
+    waiting: int = 0
+    event_fd: int = attrs.field(factory=lambda: os.eventfd(1))
+
+    def read_events(self) -> list[Event]:
+        os.eventfd_read(self.event_fd)
+        return self.says
+
+    def request_stats(self, token: int) -> None:
+        pass
+
+
+async def test_a_fault_in_hearing_of_one_transport_is_not_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = trio.Event()
+
+    class Deaf:
+        def handle_engine_event(self, event: TransportEvent) -> None:
+            raise ZeroDivisionError
+
+    class Listener:
+        def handle_engine_event(self, event: TransportEvent) -> None:
+            heard.set()
+
+    teller = Teller([IceSilent(1), IceSilent(2)])
+    host = EngineHost(teller, itertools.count(1))  # type: ignore[arg-type]
+    with host.transport_events(1, Deaf()), host.transport_events(2, Listener()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(host.run)
+            with trio.fail_after(5):
+                await heard.wait()
+            nursery.cancel_scope.cancel()
+    os.close(teller.event_fd)
+    assert "IceSilent(transport=1) is lost" in caplog.text
+
+
+async def test_figures_that_were_asked_for_later_will_do_and_earlier_ones_will_not() -> None:
+    answered: list[int] = []
+    teller = Teller([])
+    host = EngineHost(teller, itertools.count(1))  # type: ignore[arg-type]
+
+    async def ask(number: int) -> None:
+        with contextlib.suppress(engines.EngineError):
+            await host.stats()
+            answered.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in (1, 2, 3):
+            nursery.start_soon(ask, number)
+            await trio.testing.wait_all_tasks_blocked()
+        host._hand_on(StatsReady(2, {}))
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(answered) == [1, 2]
+        nursery.cancel_scope.cancel()
+    os.close(teller.event_fd)
