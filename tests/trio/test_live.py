@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.live_fakes import PARTICIPANT
+from support.live_fakes import PARTICIPANT, FakeSocket
 from support.live_scenes import EVERYTHING, join, open_world, pair, produce, transport
 from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
@@ -20,6 +20,7 @@ from meet_trio.engine import (
     StreamStarted,
 )
 from meet_trio.errors import LimitExceeded, NotFound
+from meet_trio.live.figures import rooms_figures
 from meet_trio.live.peer import PeerSettings
 from meet_trio.room import Role
 
@@ -480,3 +481,41 @@ async def test_what_rooms_have_no_use_for_does_not_reach_them(autojump_clock: Mo
         # and what is said of one that goes meanwhile is forgotten
         room.perform(room.state.close_producer(ada.id, producer.state.id))
         assert len(room._advice) == 0
+
+
+class SlowSocket(FakeSocket):
+    """Takes its time to say goodbye."""
+
+    async def disconnect(self, *, close: bool = True) -> None:
+        await trio.sleep(0.5)
+        await super().disconnect(close=close)
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_figures_while_peers_are_kicked_and_rooms_close(
+    autojump_clock: MockClock, closing: bool
+) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        other = await world.registry.create_room()
+        owner = await world.enter(other, EVERYTHING)
+        bob.socket = SlowSocket()
+        world.nursery.start_soon(room.peers[bob.id].serve, bob.socket)
+        owner.socket = SlowSocket()
+        world.nursery.start_soon(other.peers[owner.id].serve, owner.socket)
+        await trio.sleep(1)
+        figures: dict[str, object] = {}
+
+        async def ask() -> None:  # for two seconds, because the fake engine does not answer
+            figures.update(await rooms_figures(world.registry.rooms.values()))
+
+        world.nursery.start_soon(ask)
+        await trio.sleep(1.9)
+        room.perform(room.state.kick(ada.id, bob.id))
+        if closing:
+            other.perform(other.state.close_by(owner.id))
+        await trio.sleep(0.2)
+        assert bob.id in room.peers  # it says goodbye
+        assert owner.id in other.peers
+        seen = {id: set(peers) for id, peers in figures.items() if isinstance(peers, dict)}
+        assert seen == {room.id: {ada.id}} | ({} if closing else {other.id: {owner.id}})

@@ -20,13 +20,20 @@ EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
     """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``.
 
-    Each engine is asked once; what one that does not answer would say is left out.
+    Each engine is asked once; what one that does not answer would say is left out. Meanwhile rooms
+    may close and peers go, so those that are there afterwards count. (A peer that was kicked is a
+    task for a moment longer.)
     """
     rooms = list(rooms)
     engines = await _ask({host for room in rooms for host in room.placement.used})
     return {
-        room.id: {peer.id: _of_peer(peer, engines) for peer in room.peers.values()}
+        room.id: {
+            peer.id: _of_peer(peer, engines)
+            for peer in room.peers.values()
+            if peer.id in room.state.peers
+        }
         for room in rooms
+        if not room.state.closed
     }
 
 
