@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 import trio.testing
+from support.engine_faults import Faults
 
 from meet_trio import ortc
 from meet_trio.engine import ConsumerSpec, Event, ProducerSpec
@@ -301,12 +302,16 @@ class World:
     webhooks: list[Webhook] = attrs.field(factory=list)
     plain_ports: PlainPorts = attrs.field(factory=PlainPorts)
     client_address: str = "192.0.2.1"
+    faults: Faults = attrs.field(factory=Faults)
     hosts: Sequence[EngineHost] = attrs.field(init=False)
     registry: Registry = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         numbers = itertools.count(1)
-        self.hosts = [EngineHost(engine, numbers) for engine in self.engines]  # type: ignore[arg-type]
+        self.hosts = [
+            EngineHost(self.faults.door(engine), numbers)  # type: ignore[arg-type]
+            for engine in self.engines
+        ]
         self.registry = Registry(self._surroundings())
 
     @property

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import trio
-from support.live_fakes import Client, FakeEvent, FakeSocket, World
+from support.live_fakes import Client, FakeEngine, FakeEvent, FakeSocket, World
 from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
 
 from meet_trio.live.peer import PeerSettings
@@ -18,10 +18,17 @@ CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 
 @contextlib.asynccontextmanager
 async def open_world(
-    room_settings: RoomSettings | None = None, peer_settings: PeerSettings | None = None
+    room_settings: RoomSettings | None = None,
+    peer_settings: PeerSettings | None = None,
+    engines: int = 1,
 ) -> AsyncIterator[World]:
     async with trio.open_nursery() as nursery:
-        world = World(nursery, room_settings or RoomSettings(), peer_settings or PeerSettings())
+        world = World(
+            nursery,
+            room_settings or RoomSettings(),
+            peer_settings or PeerSettings(),
+            engines=[FakeEngine(44444 + i) for i in range(engines)],
+        )
         await nursery.start(world.registry.run)
         yield world
         nursery.cancel_scope.cancel()

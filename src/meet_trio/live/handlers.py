@@ -7,7 +7,6 @@ handshake's query) is told the reason as a third element.
 """
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -227,14 +226,13 @@ def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
         by_payload_type=isinstance(transport, PlainTransport),
     )
     room.check_streams_free(peer, transport, rtp)
-    producer = room.state.add_producer(peer.id, str(uuid.uuid4()), request, rtp)
-    room.add_producer(producer, transport)
+    producer = room.add_producer(peer.id, request, rtp, transport)
     return Outcome(result={"id": producer.id})
 
 
 def _pause_producer(peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
     outcome = peer.room.state.pause_producer(peer.id, producer_id, paused)
-    peer.room.producers[producer_id].apply_pause()
+    peer.room.apply_pause(producer_id)
     return outcome
 
 
@@ -242,14 +240,15 @@ def _change_role(peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
     room = peer.room
     change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
     outcome = change(peer.id, request.peer_id, request.role)
-    for producer_id in room.state.peers[request.peer_id].producers:
-        room.producers[producer_id].apply_pause()
+    for producer_id in list(room.state.peers[request.peer_id].producers):
+        with room.contained(f"pause of producer {producer_id}"):
+            room.apply_pause(producer_id)
     return outcome
 
 
 def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
     outcome = peer.room.state.pause_consumer(peer.id, consumer_id, paused)
-    peer.room.consumers[consumer_id].apply_pause()
+    peer.room.apply_consumer_pause(consumer_id)
     return outcome
 
 

@@ -246,6 +246,10 @@ class LivePeer:
             await transport.run(task_status=task_status)
         except TransportFailed as error:
             logger.info("peer %s: transport %s ended: %s", self.id, transport.id, error)
+        except Exception:
+            if transport.id not in self.transports:
+                raise  # it has not begun: who asked for it is told
+            logger.exception("peer %s: transport %s failed", self.id, transport.id)
         finally:
             self.transports.pop(transport.id, None)
             self.room.transports_changed(self)

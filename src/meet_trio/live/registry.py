@@ -68,7 +68,7 @@ class Registry:
     async def _live(self, room: LiveRoom, *, task_status: trio.TaskStatus[None]) -> None:
         try:
             await room.run(task_status=task_status)
-        except Exception:
+        except* Exception:
             # one room's fault must not end the others
             logger.exception("room %s failed", room.id)
         finally:

@@ -5,16 +5,23 @@ Everything that happens in a room happens here in one way: a verb of the state i
 ``Outcome`` is performed. Nothing between the two awaits, so nobody ever sees the state and the
 engine differ.
 
+They change together or not at all. What comes to life is taken back when a part of it is refused;
+a stream that the engine cannot be made to treat as the state says is closed.
+
+One peer's request makes work for others: they are told, get consumers, lose them. Each piece of
+that is done by itself (``contained``): a fault in it is logged and costs the one whose it was.
+
 The room ends by being cancelled: by its owner, by the registry, by nobody having come in time, or
 by nobody being left. Its peers say goodbye, their transports go with them, the engine forgets them,
 the webhook is handed to the outbox.
 """
 
+import contextlib
 import logging
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import trio
@@ -39,6 +46,7 @@ from meet_trio.room import (
     RoomLimits,
     Webhook,
     personal,
+    requests,
 )
 
 from .peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
@@ -182,42 +190,59 @@ class LiveRoom:
     async def _live_peer(self, peer: LivePeer) -> None:
         try:
             await peer.run()
-        except Exception:
-            # one peer's fault must not end the others
+        except* Exception:
+            # one peer's fault must not end the others; a cancellation beside it goes on
             logger.exception("peer %s failed", peer.id)
         finally:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
             if peer.id in self.state.peers:
-                self._perform(self.state.leave(peer.id))
+                with self.contained(f"leaving of peer {peer.id}"):
+                    self._perform(self.state.leave(peer.id))
             if self.state.is_empty and self._life.deadline == float("inf"):
                 self._life.deadline = trio.current_time() + self.around.settings.empty_timeout
 
     # Making an outcome happen
 
+    @contextlib.contextmanager
+    def contained(self, what: str) -> Iterator[None]:
+        """A fault in here is logged and ends nothing else."""
+        try:
+            yield
+        except Exception:
+            logger.exception("room %s: %s failed", self.id, what)
+
     def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
-        """Send, acknowledge, send, close what has to be closed; then offer what is missing.
+        """Send, acknowledge, send, close what has to be closed; then offer what is missing. Raises
+        nothing.
 
         Returns the work that this was, as the number of messages to one client that would have
         taken as long.
         """
-        return self._perform(outcome, acknowledge) + self._offer_consumers()
+        work = self._perform(outcome, acknowledge)
+        with self.contained("looking for missing consumers"):
+            work += self._offer_consumers()
+        return work
 
     def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
-        acknowledge()
+        with self.contained("acknowledgement"):
+            acknowledge()
         self._tell(outcome.after)
         for consumer_id in outcome.closed_consumers:
             if (consumer := self.consumers.pop(consumer_id, None)) is not None:
                 self._consumer_numbers.pop(consumer.number)
-                consumer.close()
                 self._ssrcs.difference_update(consumer.ssrcs())
+                with self.contained(f"closing consumer {consumer_id}"):
+                    consumer.close()
         for producer_id in outcome.closed_producers:
             if (producer := self.producers.pop(producer_id, None)) is not None:
                 self._producer_numbers.pop(producer.number)
-                producer.close()
+                with self.contained(f"closing producer {producer_id}"):
+                    producer.close()
         for webhook in outcome.webhooks:
-            self.around.webhook(webhook)
+            with self.contained(f"webhook {webhook.event}"):
+                self.around.webhook(webhook)
         for peer_id in outcome.gone:
             if (peer := self.peers.get(peer_id)) is not None:
                 peer.leave()
@@ -231,10 +256,17 @@ class LiveRoom:
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
-            notification = Notification(notice.method, notice.data)
-            for peer_id in notice.to:
-                if (peer := self.peers.get(peer_id)) is not None:
-                    peer.tell(notification)
+            with self.contained(f"telling {notice.method}"):
+                notification = Notification(notice.method, notice.data)
+                for peer_id in notice.to:
+                    if (peer := self.peers.get(peer_id)) is not None:
+                        self._tell_one(peer, notification)
+
+    def _tell_one(self, peer: LivePeer, notification: Notification) -> None:
+        try:
+            peer.tell(notification)
+        except Exception:
+            logger.exception("peer %s was not told", peer.id)
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Word from Kolab to the peers, see ``Room.signal``."""
@@ -242,10 +274,45 @@ class LiveRoom:
 
     # Streams
 
-    def add_producer(self, producer: Producer, transport: Transport) -> None:
-        """Bring to life what the state has accepted."""
-        live = LiveProducer.open(producer, transport, self._advice)
+    def add_producer(
+        self, peer_id: str, request: requests.Produce, rtp: ProducerRtp, transport: Transport
+    ) -> Producer:
+        """A new one in state and engine. When this raises there is none."""
+        with contextlib.ExitStack() as undo:
+            producer = self.state.add_producer(peer_id, str(uuid.uuid4()), request, rtp)
+            undo.callback(self.state.close_producer, peer_id, producer.id)
+            live = LiveProducer.open(producer, transport, self._advice)
+            undo.pop_all()
         self.producers[producer.id] = self._producer_numbers[live.number] = live
+        return producer
+
+    def apply_pause(self, producer_id: str) -> None:
+        """Make the engines heed the state. A producer for which they will not is closed before this
+        raises: nobody is to hear what should be silent.
+        """
+        producer = self.producers[producer_id]
+        with contextlib.ExitStack() as otherwise:
+            otherwise.callback(self._close_producer, producer)
+            producer.apply_pause()
+            otherwise.pop_all()
+
+    def apply_consumer_pause(self, consumer_id: str) -> None:
+        """Make the engine heed the state. A consumer for which it will not is closed before this
+        raises.
+        """
+        consumer = self.consumers[consumer_id]
+        with contextlib.ExitStack() as otherwise:
+            otherwise.callback(self._give_up, consumer)
+            consumer.apply_pause()
+            otherwise.pop_all()
+
+    def _close_producer(self, producer: LiveProducer) -> None:
+        self._perform(self.state.close_producer(producer.state.peer_id, producer.state.id))
+
+    def _give_up(self, consumer: LiveConsumer) -> None:
+        """Its client knows it, and is not offered another one."""
+        self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
+        self._notify(consumer.state.peer_id, "consumerClosed", {"consumerId": consumer.state.id})
 
     def check_streams_free(self, peer: LivePeer, transport: Transport, rtp: ProducerRtp) -> None:
         """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
@@ -269,7 +336,7 @@ class LiveRoom:
                     "there is no ssrc to tell the two apart"
                 )
 
-    def new_ssrc(self) -> int:
+    def _new_ssrc(self) -> int:
         """An SSRC that no stream to a client of this room has (RFC 3550 §8.1), or ever had: they
         only rise from a random one. An engine forgets which indices were used with those that ended
         long ago, and under one key none may be used twice.
@@ -277,16 +344,16 @@ class LiveRoom:
         while True:
             self._last_ssrc = self._last_ssrc % (2**32 - 1) + 1
             if self._last_ssrc not in self._ssrcs:
-                break
-        self._ssrcs.add(self._last_ssrc)
-        return self._last_ssrc
+                return self._last_ssrc
 
     def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
         """What was on it is gone; the viewers of its producers are told."""
         for consumer in self._own_consumers(peer, transport):
-            self._perform(self.state.remove_consumer(consumer.state.id))
+            with self.contained(f"removing consumer {consumer.state.id}"):
+                self._perform(self.state.remove_consumer(consumer.state.id))
         for producer in self._own_producers(peer, transport):
-            self._perform(self.state.close_producer(peer.id, producer.state.id))
+            with self.contained(f"closing producer {producer.state.id}"):
+                self._close_producer(producer)
 
     def _own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
         """The peer's on one of its transports."""
@@ -307,49 +374,55 @@ class LiveRoom:
     def _offer_consumers(self) -> int:
         """Returns the work, see ``perform``."""
         missing = self.state.missing_consumers()
-        for peer_state, producer_state in missing:
-            transport = self.peers[peer_state.id].receiving_transport()
-            assert transport is not None
-            self._open_consumer(peer_state, producer_state, transport)
+        for peer, producer in missing:
+            try:
+                self._open_consumer(peer, producer)
+            except Exception:
+                logger.exception("peer %s: no consumer of producer %s", peer.id, producer.id)
+                self.state.refuse(peer.id, producer.id)
         return _OFFER * len(missing)
 
-    def _open_consumer(
-        self, peer_state: Peer, producer_state: Producer, transport: Transport
-    ) -> None:
-        peer = self.peers[peer_state.id]
-        assert peer_state.rtp_capabilities is not None  # missing_consumers looked
+    def _open_consumer(self, peer_state: Peer, producer_state: Producer) -> None:
+        """A new one in state and engine, and its offer. When this raises there is none."""
+        peer, producer = self.peers[peer_state.id], self.producers[producer_state.id]
+        transport = peer.receiving_transport()
+        # missing_consumers looked
+        assert transport is not None
+        assert peer_state.rtp_capabilities is not None
         form = producer_state.forms.of(peer_state.rtp_capabilities)
-        if form is None:
-            return
-        rtp = personal(form, peer.next_mid(), self.new_ssrc)
-        state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
-        consumer = LiveConsumer.open(
-            state, rtp, transport, self.producers[producer_state.id], self._advice
-        )
+        assert form is not None
+        rtp = personal(form, peer.next_mid(), self._new_ssrc)
+        with contextlib.ExitStack() as undo:
+            state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
+            undo.callback(self.state.remove_consumer, state.id)
+            consumer = LiveConsumer.open(state, rtp, transport, producer, self._advice)
+            undo.callback(consumer.close)
+            peer.nursery.start_soon(self._offer, peer, consumer)
+            undo.pop_all()
+        self._ssrcs |= consumer.ssrcs()
         self.consumers[state.id] = self._consumer_numbers[consumer.number] = consumer
-        peer.nursery.start_soon(self._offer, peer, consumer)
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
         with consumer.offering:  # cancelled when the consumer is closed
             try:
                 await peer.request("newConsumer", consumer.offer())
-            except RequestUnanswered as error:
-                logger.info("peer %s: %s", peer.id, error)
-                self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
-            else:
                 consumer.accept()
                 if any(consumer.producer.scores):  # what it was not told before
                     self._tell_score(consumer)
+            except RequestUnanswered as error:
+                logger.info("peer %s: %s", peer.id, error)
+                self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
+            except Exception:
+                logger.exception("peer %s: consumer %s is given up", peer.id, consumer.state.id)
+                self._give_up(consumer)
 
     # What the engine says
 
     async def _hear_engine(self) -> None:
         while True:
             advice = await self._advice.take()
-            try:
+            with self.contained(f"{advice!r}"):
                 self._heed(advice)
-            except Exception:
-                logger.exception("room %s: %r is lost", self.id, advice)
 
     def _heed(self, advice: Advice) -> None:
         match advice:

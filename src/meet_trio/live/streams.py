@@ -1,11 +1,16 @@
 """Producers and consumers as they live: an entry of the room's state and an entry in the engine,
 opened and closed together.
 
+``open`` does all or nothing: when a command is refused, those before it are taken back. ``close``
+and ``hide_on`` do all of it, whatever comes of one part. What a refused removal leaves in an engine
+goes with its transport.
+
 They belong to a transport, and the engine drops them with it; ``close`` is for those that end
 earlier, and harmless on those that did not. Whether one exists at all is decided by the room's pure
 state.
 """
 
+import contextlib
 from collections import Counter
 
 import attrs
@@ -36,10 +41,8 @@ class LiveProducer:
     @classmethod
     def open(cls, state: Producer, transport: Transport, advice: Mailbox) -> "LiveProducer":
         host = transport.host
-        number = host.new_number()
-        host.engine.add_producer(
-            number, transport.number, producer_spec(state.rtp, paused=state.paused)
-        )
+        number, spec = host.new_number(), producer_spec(state.rtp, paused=state.paused)
+        host.engine.add_producer(number, transport.number, spec)
         host.watch_producer(number, advice)
         return cls(state, transport, number, [0] * len(state.rtp.params.encodings))
 
@@ -60,8 +63,11 @@ class LiveProducer:
             return
         if not self._viewers_elsewhere[host]:
             spec = producer_spec(self.state.rtp, paused=self.state.paused)
-            host.engine.add_mirror(self.number, spec)
-            self.transport.host.engine.relay_producer(self.number, host.engine)
+            with contextlib.ExitStack() as undo:
+                host.engine.add_mirror(self.number, spec)
+                undo.callback(host.engine.remove_producer, self.number)
+                self.transport.host.engine.relay_producer(self.number, host.engine)
+                undo.pop_all()
         self._viewers_elsewhere[host] += 1
 
     def hide_on(self, host: EngineHost) -> None:
@@ -71,8 +77,10 @@ class LiveProducer:
         self._viewers_elsewhere[host] -= 1
         if not self._viewers_elsewhere[host]:
             del self._viewers_elsewhere[host]
-            self.transport.host.engine.stop_relaying(self.number, host.engine)
-            host.engine.remove_producer(self.number)
+            try:
+                self.transport.host.engine.stop_relaying(self.number, host.engine)
+            finally:
+                host.engine.remove_producer(self.number)
 
 
 @attrs.define(eq=False)
@@ -104,16 +112,22 @@ class LiveConsumer:
         host = transport.host
         consumer = cls(state, rtp, transport, producer, host.new_number())
         spec = consumer_spec(rtp, paused=consumer._held)
-        producer.show_on(host)
-        host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
+        with contextlib.ExitStack() as undo:
+            producer.show_on(host)
+            undo.callback(producer.hide_on, host)
+            host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
+            undo.pop_all()
         host.watch_consumer(consumer.number, advice)
         return consumer
 
     def close(self) -> None:
         self.offering.cancel()
-        self.transport.host.unwatch_consumer(self.number)
-        self.transport.host.engine.remove_consumer(self.number)
-        self.producer.hide_on(self.transport.host)
+        host = self.transport.host
+        host.unwatch_consumer(self.number)
+        try:
+            host.engine.remove_consumer(self.number)
+        finally:
+            self.producer.hide_on(host)
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings

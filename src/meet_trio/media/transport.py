@@ -162,9 +162,10 @@ class WebRtcTransport:
         """New credentials (RFC 8445 §2.4); the old ones hold until the client uses the new ones.
         Media goes on.
         """
-        self.ice = IceParameters.generate()
-        self.host.engine.restart_ice(self.number, self.ice.username_fragment, self.ice.password)
-        return self.ice
+        ice = IceParameters.generate()
+        self.host.engine.restart_ice(self.number, ice.username_fragment, ice.password)
+        self.ice = ice
+        return ice
 
     def close(self) -> None:
         """End ``run`` soon."""
@@ -196,9 +197,9 @@ class WebRtcTransport:
             raise TransportFailed(self._end)
 
     def _connected(self, keys: SrtpKeys) -> None:
+        self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
         self._life.deadline = float("inf")
         self.state = TransportState.CONNECTED
-        self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
 
     def _fail(self, why: str) -> None:
         self._end = why

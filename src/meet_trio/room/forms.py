@@ -8,12 +8,15 @@ for each (``personal``).
 
 import hashlib
 import json
+import logging
 import weakref
 from collections.abc import Callable, MutableMapping
 
 import attrs
 
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities, negotiate_consumer
+
+logger = logging.getLogger("meet_trio.room.forms")
 
 MOST_FORMS = 32
 """Of one producer. Where clients have more different capabilities, the oldest is worked out anew
@@ -53,9 +56,18 @@ class Forms:
         if known is None:
             if len(self._known) >= MOST_FORMS:
                 del self._known[next(iter(self._known))]
-            form = negotiate_consumer(self._rtp, capabilities, "", lambda: 1)
+            form = self._negotiate(capabilities)
             known = self._known[id(capabilities)] = capabilities, form
         return known[1]
+
+    def _negotiate(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
+        try:
+            return negotiate_consumer(self._rtp, capabilities, "", lambda: 1)
+        except Exception:
+            # what two clients have said does not go together: the one's other requests and the
+            # other's are not to fail for it
+            logger.exception("a %s stream cannot be had with these capabilities", self._rtp.kind)
+            return None
 
 
 def personal(form: ConsumerRtp, mid: str, new_ssrc: Callable[[], int]) -> ConsumerRtp:

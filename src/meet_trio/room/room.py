@@ -338,6 +338,13 @@ class Room:
             self._serve_or_not(peer)
         return Outcome(closed_consumers=(consumer_id,))
 
+    def refuse(self, peer_id: str, producer_id: str) -> None:
+        """No consumer can be made, so none is missing until the peer joins anew."""
+        peer = self._peer(peer_id)
+        peer.refused.add(producer_id)
+        peer.lacking.pop(producer_id, None)
+        self._serve_or_not(peer)
+
     def consumers_of(self, producer_id: str) -> list[Consumer]:
         producer = self.producers.get(producer_id)
         return [] if producer is None else list(producer.consumers.values())

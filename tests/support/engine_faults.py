@@ -1,0 +1,87 @@
+"""Engines that refuse commands when a test wants it.
+
+``Faults.door`` stands between a host and its fake engine. Armed, it refuses the command of one
+place in the order, or all from there on: it raises, and the engine hears nothing of it. What was to
+be removed and was not is still there, so ``settle`` removes it, as the end of its transport would.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .live_fakes import FakeEngine
+
+COMMANDS = frozenset(
+    {
+        "add_transport",
+        "add_plain_transport",
+        "connect_plain_transport",
+        "restart_ice",
+        "set_max_incoming_bitrate",
+        "set_srtp",
+        "send_dtls",
+        "remove_transport",
+        "add_producer",
+        "add_mirror",
+        "relay_producer",
+        "stop_relaying",
+        "set_producer_paused",
+        "remove_producer",
+        "add_consumer",
+        "set_consumer_paused",
+        "remove_consumer",
+        "request_stats",
+    }
+)
+
+
+class Refused(ValueError):
+    """As the engine's shell raises it: before anything has happened."""
+
+
+class Faults:
+    """``given``: commands since it was armed, all engines together. ``refused``: their names."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.refused: list[str] = []
+        self._at: int | None = None
+        self._lasting = False
+        self._owed: list[Callable[[], object]] = []
+
+    def door(self, engine: "FakeEngine") -> "Door":
+        return Door(self, engine)
+
+    def arm(self, at: int, *, lasting: bool = False) -> None:
+        """Refuse command ``at``, counted from now, and with ``lasting`` those behind it too."""
+        self.given, self._at, self._lasting = 0, at, lasting
+
+    def settle(self) -> None:
+        """Refuse nothing more, and remove what was to be removed."""
+        self._at = None
+        owed, self._owed = self._owed, []
+        for removal in owed:
+            removal()
+
+    def take(self, name: str, command: Callable[..., object], *args: object, **how: object) -> None:
+        if self._at is not None:
+            place, self.given = self.given, self.given + 1
+            if place == self._at or (self._lasting and place > self._at):
+                self.refused.append(name)
+                if name.startswith("remove_") or name == "stop_relaying":
+                    self._owed.append(partial(command, *args, **how))
+                raise Refused(name)
+        command(*args, **how)
+
+
+class Door:
+    """Is the engine, but for its commands."""
+
+    def __init__(self, faults: Faults, engine: "FakeEngine") -> None:
+        self._faults = faults
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._engine, name)
+        return partial(self._faults.take, name, found) if name in COMMANDS else found
