@@ -1,0 +1,80 @@
+"""Rooms on a real engine whose thread takes no commands for a while."""
+
+import itertools
+
+import trio
+import trio.testing
+from support.live_fakes import World
+from support.live_scenes import EVERYTHING, join, produce, transport
+from support.stalled_engine import stalled
+
+from meet_trio.engine import EngineSettings
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.registry import Registry
+from meet_trio.live.room import RoomSettings
+from meet_trio.media.engines import EngineHost, open_engine
+from meet_trio.rates import Rate
+
+WITHOUT_LIMIT = Rate(per_second=1e9, burst=1e9)
+
+
+async def taken(host: EngineHost) -> dict[str, dict[str, dict[str, object]]]:
+    """The engine's figures, once nothing waits for it."""
+    with trio.fail_after(10):
+        while host.engine.waiting:
+            await trio.sleep(0.001)
+    stats = await host.stats()
+    return {kind: table for kind, table in stats.items() if isinstance(table, dict)}
+
+
+async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
+    async with (
+        open_engine(EngineSettings(), itertools.count(1)) as host,
+        trio.open_nursery() as nursery,
+    ):
+        world = World(nursery, RoomSettings(), PeerSettings(requests=WITHOUT_LIMIT), engines=[])
+        world.hosts = [host]
+        world.registry = Registry(world._surroundings())
+        await nursery.start(world.registry.run)
+        room = await world.registry.create_room()
+        ada, bob, cy = [await world.enter(room, EVERYTHING) for _ in range(3)]
+        with stalled(host.engine):
+            while not host.engine.waiting:
+                host.engine.request_keyframe(0)
+            for client in (ada, bob, cy):
+                await transport(client.socket, consuming=True)
+                await join(client)
+            producer_id = await produce(ada, "video")
+            before = host.engine.waiting
+            for method in ("pauseProducer", "resumeProducer") * 500:
+                assert await ada.socket.ask(method, producerId=producer_id) == []
+            assert await ada.socket.ask("pauseProducer", producerId=producer_id) == []
+            assert host.engine.waiting == before + 1
+            # who comes and goes meanwhile leaves nothing to be told
+            for _ in range(20):
+                closed = await produce(bob)
+                assert await bob.socket.ask("closeProducer", producerId=closed) == []
+                for sending in list(room.peers[bob.id].transports.values())[1:]:
+                    sending.close()
+                await trio.testing.wait_all_tasks_blocked()
+            assert host.engine.waiting == before + 1
+            assert await cy.socket.ask("chatMessage", message="still here") == []
+        told = await taken(host)
+        (producer,) = told["producers"].values()
+        assert producer["paused"] is True
+        assert {c["producer"] for c in told["consumers"].values()} == {
+            int(number) for number in told["producers"]
+        }
+        assert (len(told["transports"]), len(told["consumers"])) == (4, 2)
+        # and a room that ends while the engine is busy is gone when it has time
+        with stalled(host.engine):
+            while not host.engine.waiting:
+                host.engine.request_keyframe(0)
+            room.close()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not world.registry.rooms
+        told = await taken(host)
+        assert not told["transports"]
+        assert not told["consumers"]
+        assert not any(host.object_counts().values())
+        nursery.cancel_scope.cancel()
