@@ -43,6 +43,8 @@ static const mt_settings settings = {.history_packets = 64,
                                      .nack_interval_ms = 50,
                                      .nack_tries = 4,
                                      .layer_silence_ms = 1500,
+                                     .excess_percent = 200,
+                                     .excess_ms = 10000,
                                      .seed = 1};
 
 typedef struct {
@@ -112,6 +114,7 @@ enum {
   W_RESEND = 17 * 40, /* seventeen packets asked for in one word, which are not sent */
   W_RESENDS = 300,   /* packets that one consumer may have again at once */
   W_TRANSPORT = 4000,
+  W_ENTRY = 40,      /* of a ledger, moved */
   W_MESSAGES = 256,  /* taken from a link in one turn */
 };
 
@@ -149,12 +152,15 @@ static uint64_t w_round(const mt_producer *p) {
   return w + w_forward(p) + p->spec.encoding_count * w_reset(p);
 }
 
+/* One more entry, for which it may have to grow. */
+static uint64_t w_ledger(const mt_ledger *l) { return (l->count + 16) * W_ENTRY; }
+
 static uint64_t w_all(const mt_core *core) {
   uint64_t w = W_CALL + core->counters.commands * 0 + core->consumers.count * W_CONSUMER;
   w += w_producers(&core->mirrors, w_round, false);
   MT_EACH(item, &core->all_transports) {
     const mt_transport *t = MT_OF(item, mt_transport, link);
-    w += W_TRANSPORT + w_producers(&t->producers, w_round, false) + (t->sources.count + t->senders.count) * 20;
+    w += W_TRANSPORT + w_producers(&t->producers, w_round, false) + t->sources.count * 20 + w_ledger(&t->sent);
     if (t->twcc) w += (uint64_t)MT_TWCC_WINDOW * W_TWCC;
   }
   return w;
@@ -163,7 +169,7 @@ static uint64_t w_all(const mt_core *core) {
 static uint64_t w_rtp(const mt_transport *t) {
   if (!t) return W_CALL;
   return W_CALL + MT_MAX_MISSING * W_MISSING + w_producers(&t->producers, w_reset, false) + w_producers(&t->producers, w_forward, true) +
-         (t->plain ? MT_MAX_SOURCES * 4 : 0) + (t->twcc && !t->twcc->started ? MT_TWCC_WINDOW * 2 : 0);
+         w_ledger(&t->ended) + (t->twcc && !t->twcc->started ? MT_TWCC_WINDOW * 2 : 0);
 }
 
 static uint64_t w_rtcp(const mt_transport *t, size_t len) {
@@ -173,7 +179,7 @@ static uint64_t w_rtcp(const mt_transport *t, size_t len) {
     const mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     if (c->producer) w += (uint64_t)W_RESENDS * W_SEND;
   }
-  return w + W_CALL + len / 4 * (W_WORD + (w ? W_RESEND : 0) + most);
+  return w + W_CALL + w_ledger(&t->ended) + len / 4 * (W_WORD + (w ? W_RESEND : 0) + most);
 }
 
 static void allow(uint64_t edges) {
