@@ -12,6 +12,7 @@
 #include "state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
   LAYER_US = 100 * MT_MS, /* between two events about one consumer's layer */
@@ -159,7 +160,10 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
 
 /* Everything that can fail; what it took is in `c` either way. */
 static bool prepare(mt_core *core, mt_consumer *c) {
-  if (c->spec.nack && !(c->sent = calloc(MT_SENT_SLOTS, sizeof *c->sent))) return false;
+  if (c->spec.nack) {
+    if (!(c->sent = mt_pool_get(&core->memories))) return false;
+    memset(c->sent, 0, MT_SENT_BYTES);
+  }
   if (!mt_sender_take(core, c->transport, c->spec.ssrc, &c->senders[0])) return false;
   c->sender = &c->senders[0];
   if (!c->spec.rtx_ssrc) return true;
@@ -171,7 +175,7 @@ static bool prepare(mt_core *core, mt_consumer *c) {
 static void discard(mt_core *core, mt_consumer *c) {
   if (c->sender) mt_sender_leave(core, c->transport, c->sender);
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
-  free(c->sent);
+  mt_pool_put(&core->memories, c->sent);
   free(c);
 }
 

@@ -102,6 +102,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->settings = *settings;
   core->sink = *sink;
   core->random = settings->seed;
+  mt_pool_init(&core->pool, sizeof(mt_packet));
+  mt_pool_init(&core->memories, MT_MEMORY_BYTES);
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking, &core->wanting, &core->feeding,
                       &core->owed,           &core->scored};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
@@ -121,6 +123,7 @@ void mt_core_free(mt_core *core) {
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->pool);
+  mt_pool_free(&core->memories);
   free(core);
 }
 
@@ -305,6 +308,8 @@ static bool offer_events(mt_core *core, int64_t now) {
 
 static void round_of_all(mt_core *core, int64_t now) {
   mt_links_round(core);
+  mt_pool_trim(&core->pool);
+  mt_pool_trim(&core->memories);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);

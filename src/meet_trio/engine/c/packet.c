@@ -1,48 +1,7 @@
-/* See packet.h. The pool grows by blocks and gives them back only at the end: its size is that of the busiest second. */
+/* See packet.h. */
 #include "packet.h"
 
 #include <stdlib.h>
-
-enum { BLOCK_PACKETS = 64 };
-
-struct mt_pool_block {
-  mt_pool_block *next;
-  mt_packet packets[BLOCK_PACKETS];
-};
-
-mt_packet *mt_pool_get(mt_pool *pool) {
-  if (!pool->free) {
-    mt_pool_block *b = malloc(sizeof *b);
-    if (!b) return NULL;
-    b->next = pool->blocks;
-    pool->blocks = b;
-    for (unsigned i = 0; i < BLOCK_PACKETS; i++) {
-      b->packets[i].next_free = pool->free;
-      pool->free = &b->packets[i];
-    }
-    pool->count += BLOCK_PACKETS;
-  }
-  mt_packet *p = pool->free;
-  pool->free = p->next_free;
-  pool->used++;
-  return p;
-}
-
-void mt_pool_put(mt_pool *pool, mt_packet *p) {
-  if (!p) return;
-  p->next_free = pool->free;
-  pool->free = p;
-  pool->used--;
-}
-
-void mt_pool_free(mt_pool *pool) {
-  while (pool->blocks) {
-    mt_pool_block *b = pool->blocks;
-    pool->blocks = b->next;
-    free(b);
-  }
-  *pool = (mt_pool){0};
-}
 
 bool mt_history_init(mt_history *h, uint32_t slots) {
   *h = (mt_history){.slots = calloc(slots, sizeof(mt_packet *)), .mask = slots - 1};

@@ -8,6 +8,7 @@
 #define MT_PACKET_H
 
 #include "core.h"
+#include "pool.h"
 #include "vp8.h"
 
 enum { MT_PACKET_DATA = 1500 };
@@ -18,8 +19,7 @@ typedef struct {
   uint16_t offset; /* in data */
 } mt_packet_ext;
 
-typedef struct mt_packet {
-  struct mt_packet *next_free;
+typedef struct {
   uint64_t sequence; /* extended: roll-over count << 16 | sequence */
   int64_t arrived;
   uint32_t timestamp;
@@ -31,18 +31,6 @@ typedef struct mt_packet {
   uint16_t payload, payload_len; /* in data */
   uint8_t data[MT_PACKET_DATA];
 } mt_packet;
-
-typedef struct mt_pool_block mt_pool_block;
-
-typedef struct {
-  mt_packet *free;
-  mt_pool_block *blocks;
-  uint64_t count, used;
-} mt_pool;
-
-mt_packet *mt_pool_get(mt_pool *pool); /* NULL: no memory */
-void mt_pool_put(mt_pool *pool, mt_packet *p);
-void mt_pool_free(mt_pool *pool);
 
 typedef struct {
   mt_packet **slots;

@@ -264,6 +264,12 @@ typedef struct { /* what was sent under a sequence number */
 
 enum { MT_SENT_SLOTS = 512, MT_SR_MEMORY = 4 };
 
+enum {
+  MT_SENT_BYTES = MT_SENT_SLOTS * sizeof(mt_sent),
+  MT_MISSING_BYTES = MT_MAX_MISSING * sizeof(mt_missing),
+  MT_MEMORY_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES,
+};
+
 typedef struct { /* in mt_transport.consumers_by_ssrc */
   mt_node node;
   mt_consumer *consumer;
@@ -334,7 +340,8 @@ struct mt_core {
   mt_list owed;   /* consumers that a key frame is put off for */
   mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
-  mt_pool pool;
+  mt_pool pool;     /* packets */
+  mt_pool memories; /* of streams what is missing, of consumers what was sent; the two are about as large */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS];
   unsigned stats_count;

@@ -6,7 +6,6 @@
  */
 #include "state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -21,7 +20,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
   s->stats.rid = p->spec.encodings[index].rid;
-  if (!p->mirror) s->missing = calloc(MT_MAX_MISSING, sizeof *s->missing); /* a mirror waits for nothing */
+  if (!p->mirror) s->missing = mt_pool_get(&core->memories); /* a mirror waits for nothing */
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) &&
          (p->mirror || s->missing);
 }
@@ -33,7 +32,7 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   mt_list_remove(&s->nacking);
   mt_list_remove(&s->wanting);
   mt_history_free(&s->history, &core->pool);
-  free(s->missing);
+  mt_pool_put(&core->memories, s->missing);
 }
 
 /* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
