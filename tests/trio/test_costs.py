@@ -1,0 +1,37 @@
+"""Requests cost what they change and whom they tell, and nothing looks through the whole room for
+it: instructions are counted in rooms of one to two hundred.
+"""
+
+from pathlib import Path
+
+from support.costs import GROWS, SIZES, Measured, measure, slope
+from trio.testing import MockClock
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "costs.md"
+
+
+def check(measured: Measured, what: str) -> None:
+    for method, counts in measured.items():
+        small, big = slope(counts, 10, 60), slope(counts, 60, 200)
+        where = f"{method} by {what}: {counts}"
+        if what in GROWS[method]:
+            # so many for each, not more for each the more there are
+            assert 10 < big < 1.1 * small + 10, where
+        else:
+            assert max(counts[size] for size in SIZES[1:]) < counts[10] + 50, where
+
+
+async def test_requests_cost_what_they_change_and_whom_they_tell(
+    autojump_clock: MockClock,
+) -> None:
+    by_peers, by_streams = await measure()
+    assert by_peers.keys() == by_streams.keys() == GROWS.keys()
+    check(by_peers, "peers")
+    check(by_streams, "streams")
+
+
+def test_the_table_says_what_is_tested() -> None:
+    rows = [line.split(" | ") for line in DOCUMENT.read_text(encoding="utf-8").splitlines()]
+    documented = {row[0].strip("| `"): row[-1].strip(" |") for row in rows if len(row) == 5}
+    del documented["request"]
+    assert documented == {method: grows or "nothing" for method, grows in GROWS.items()}
