@@ -1,6 +1,7 @@
 """Attacks by authentic RTP and RTCP. See ``attacker``."""
 
 import contextlib
+import secrets
 import socket
 import struct
 import time
@@ -9,10 +10,10 @@ from typing import Any
 
 import trio
 from support.field import Attack, Field, Press, participant
-from support.media_source import Stamp
+from support.media_source import Stamp, Vp8Source
 from support.participant import Participant
-from support.plain_peer import PARAMETERS, VP8, PlainEnd, open_plain_peer
-from support.rtp_parameters import TRANSPORT_CC
+from support.plain_peer import VP8, open_plain_peer
+from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 
 from meet_trio.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport
 from meet_trio.wire.rtp import RtpPacket, build_rtp
@@ -99,60 +100,41 @@ async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
         viewers = [
             await stack.enter_async_context(participant(field, room, send=False)) for _ in range(3)
         ]
-        bad = await stack.enter_async_context(open_plain_peer(await field.invite(room)))
-        await bad.join("Mallory")
-        end = await bad.create(producing=True)
-        await bad.request("produce", two_layers(end))
-        sock = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-        sock.bind(("127.0.0.1", 0))
-        numbers, pictures = [1000, 1000], [1, 1]
+        bad = await stack.enter_async_context(participant(field, room, receive=False))
+        producer = await bad.produce_video(frame_sizes=(300, 1000), fps=10)
+        for viewer in viewers:
+            await viewer.wait_frames(await viewer.wait_consumer(kind="video"), 3)
+        source = producer.source
+        assert isinstance(source, Vp8Source)
+        assert bad.send is not None
+        transport = bad.send.transport
+        transport.allow_large_packets()
 
         def send(layer: int, *, marker: bool, key: bool = False, size: int = 300) -> None:
-            numbers[layer] = (numbers[layer] + 1) & 0xFFFF
-            pictures[layer] = (pictures[layer] + 1) & 0x7FFF
+            now = time.monotonic()
             start = build_vp8_descriptor(
-                Vp8Descriptor(start_of_partition=True, picture_id=pictures[layer])
+                Vp8Descriptor(start_of_partition=True, picture_id=secrets.randbits(15))
             )
             start += key_frame_header(320 << layer, 180 << layer) if key else b"\x11\x00\x00"
-            now = time.monotonic()
-            packet = RtpPacket(
-                payload_type=VP8,
-                sequence_number=numbers[layer],
-                timestamp=int(now * 90000) & 0xFFFFFFFF,
-                ssrc=LAYERS[layer],
-                payload=(start + Stamp(layer, pictures[layer], 0, 1, now).build()).ljust(size),
-                marker=marker,
-            )
-            sock.sendto(build_rtp(packet), (end.ip, end.port))
-
-        async def both(seconds: float) -> None:
-            """As a camera does."""
-
-            def frames(number: int) -> None:
-                if number % 5 == 0:
-                    for layer in (0, 1):
-                        send(layer, marker=True, key=number == 0, size=300)
-
-            await rounds(seconds, frames)
-
-        consumers = [await viewer.wait_consumer(kind="video") for viewer in viewers]
-        while not all(consumer.stream.frames for consumer in consumers):
-            await both(0.5)
+            payload = (start + Stamp(layer, 0, 0, 1, now).build()).ljust(size, b"\xa5")
+            packet = source.streams[layer].next_packet(payload, int(now * 90000), marker=marker)
+            transport.send_rtp(packet, VIDEO_EXTENSIONS[TRANSPORT_CC])
 
         async def press(seconds: float) -> None:
-            sent = 0
+            assert bad.send is not None
+            stream, sent = source.streams[1], 0
             for _ in range(2):
                 # only the lower one, until everybody watches it
-                def lower(number: int) -> None:
-                    if number % 5 == 0:
-                        send(0, marker=True, key=number == 0)
-
-                await rounds(1.5, lower)
+                bad.send.set_paused(source.mid, False)
+                source.active_layers = 1
+                await trio.sleep(1.2)
+                bad.send.set_paused(source.mid, True)
+                await trio.sleep(0.15)
                 send(0, marker=False)
                 send(1, marker=True, key=True)
                 for number in range(10_000):
-                    numbers[1] = (numbers[1] + 0x6FFF) & 0xFFFF
-                    send(1, marker=True, size=1900)
+                    stream.sequence_number = (stream.sequence_number + 0x6FFF) & 0xFFFF
+                    send(1, marker=True, size=1800)
                     sent += 1
                     if number % 50 == 49:
                         await trio.sleep(0.001)
@@ -161,25 +143,6 @@ async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
             field.target.seen.append(f"{sent} packets")
 
         yield press
-
-
-LAYERS = (7001, 7002)
-
-
-def two_layers(end: PlainEnd) -> dict[str, Any]:
-    """What goes with ``produce``."""
-    return {
-        "transportId": end.id,
-        "kind": "video",
-        "rtpParameters": {
-            "codecs": [PARAMETERS["video"]],
-            "encodings": [
-                {"ssrc": ssrc, "scaleResolutionDownBy": 2 - layer, "maxBitrate": 100_000}
-                for layer, ssrc in enumerate(LAYERS)
-            ],
-        },
-        "appData": {"source": "webcam"},
-    }
 
 
 @attack

@@ -205,6 +205,12 @@ class ClientTransport:
         if self._tx is not None:
             self.send(self._tx.protect_rtcp(build_rtcp(packets)))
 
+    def allow_large_packets(self) -> None:
+        """Larger ones than pylibsrtp has room for; connected already."""
+        assert self._tx is not None
+        self._tx._cdata = pylibsrtp.ffi.new("char[]", 4096)
+        self._tx._buffer = pylibsrtp.ffi.buffer(self._tx._cdata)
+
     def say_goodbye(self) -> None:
         """DTLS close_notify, as a browser sends when its RTCPeerConnection is closed."""
         self._dtls.close()
