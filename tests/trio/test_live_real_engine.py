@@ -1,11 +1,15 @@
-"""Rooms on a real engine whose thread takes no commands for a while."""
+"""Rooms on a real engine: one that takes no commands for a while, and one that refuses some."""
 
+import contextlib
 import itertools
+from collections.abc import AsyncIterator
 
+import pytest
 import trio
 import trio.testing
 from support.live_fakes import World
 from support.live_scenes import EVERYTHING, join, produce, transport
+from support.rtp_parameters import audio_parameters
 from support.stalled_engine import stalled
 
 from meet_trio.engine import EngineSettings
@@ -27,15 +31,23 @@ async def taken(host: EngineHost) -> dict[str, dict[str, dict[str, object]]]:
     return {kind: table for kind, table in stats.items() if isinstance(table, dict)}
 
 
-async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
+@contextlib.asynccontextmanager
+async def real_world() -> AsyncIterator[tuple[World, EngineHost]]:
     async with (
         open_engine(EngineSettings(), itertools.count(1)) as host,
         trio.open_nursery() as nursery,
     ):
-        world = World(nursery, RoomSettings(), PeerSettings(requests=WITHOUT_LIMIT), engines=[])
+        settings = PeerSettings(requests=WITHOUT_LIMIT, work=WITHOUT_LIMIT)
+        world = World(nursery, RoomSettings(), settings, engines=[])
         world.hosts = [host]
         world.registry = Registry(world._surroundings())
         await nursery.start(world.registry.run)
+        yield world, host
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
+    async with real_world() as (world, host):
         room = await world.registry.create_room()
         ada, bob, cy = [await world.enter(room, EVERYTHING) for _ in range(3)]
         with stalled(host.engine):
@@ -77,4 +89,29 @@ async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
         assert not told["transports"]
         assert not told["consumers"]
         assert not any(host.object_counts().values())
-        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("mid", ["é" * 32, "é" * 33, "é" * 64, "😀" * 64, "m" * 64])
+async def test_what_the_engine_does_not_take_exists_nowhere(mid: str) -> None:
+    """Whether or not the parser lets it through: the engine has 64 bytes for a MID."""
+    async with real_world() as (world, host):
+        room = await world.registry.create_room()
+        ada, bob, cy = [await world.enter(room, EVERYTHING) for _ in range(3)]
+        for client in (ada, bob, cy):
+            await transport(client.socket, consuming=True)
+            await join(client)
+        made = len(mid.encode()) <= 64
+        answer = await ada.socket.ask(
+            "produce",
+            transportId=await transport(ada.socket, consuming=False),
+            kind="audio",
+            rtpParameters=audio_parameters(mid=mid, ssrc=1000, cname="c"),
+            appData={"source": "mic"},
+        )
+        assert (answer[0] is None) is made
+        for client in (bob, cy):
+            assert await client.socket.ask("chatMessage", message="still here") == []
+            assert len(client.socket.calls) == made
+        assert len(room.state.producers) == len(room.producers) == made
+        told = await taken(host)
+        assert (len(told["producers"]), len(told["consumers"])) == (made, 2 * made)
