@@ -39,3 +39,35 @@ def test_a_program_is_told_in_words(program: Path) -> None:
     ).stderr
     assert "JOIN" in told
     assert "most work of command" in told
+
+
+@pytest.fixture(scope="module")
+def oracles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that breaks the rule that it is told to break."""
+    folder = tmp_path_factory.mktemp("oracles")
+    parts = []
+    for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", "srtp.c"):
+        parts.append(folder / f"{source.replace('/', '-')}.o")
+        watched = source != "fuzz/core/oracles.c"
+        command = fuzzing.compile_core(fuzzing.C / source, parts[-1], watched=watched)
+        subprocess.run(command, check=True)
+    link = ["clang", fuzzing.SANITIZERS[0], fuzzing.WRAP, *parts, "-o", folder / "oracles"]
+    subprocess.run([*link, "-lcrypto"], check=True)
+    return folder / "oracles"
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("none", ""),
+        ("rtp", "index 7 of SSRC 1 is used again with other bytes (SRTP of session 1)"),
+        ("rtcp", "index 7 of SSRC 1 is used again with other bytes (SRTCP of session 1)"),
+        ("null", "index 7 of SSRC 1 is used again with other bytes (SRTP of session 3)"),
+        ("work", "too much work: more than 1000 edges in one call"),
+        ("session", "1 SRTP sessions are left from the program before"),
+    ],
+)
+def test_a_broken_rule_is_seen(oracles: Path, rule: str, told: str) -> None:
+    done = subprocess.run([oracles, rule], capture_output=True, text=True, timeout=60)
+    assert (done.returncode == 0) is (rule == "none"), done.stderr
+    assert told in done.stderr

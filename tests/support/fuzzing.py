@@ -48,6 +48,7 @@ WATCHED = (
     "mt_srtp_protect",
     "mt_srtcp_protect",
 )
+WRAP = ",".join(["-Wl", *(f"--wrap={name}" for name in WATCHED)])
 """Calls that the linker hands to ``fuzz/core/oracles.c``."""
 
 
@@ -64,9 +65,8 @@ def _core_commands(folder: Path) -> list[list[str]]:
     for source in (*core, *target):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")
         commands.append(compile_core(source, objects[-1], watched=source in core))
-    wrap = ",".join(["-Wl", *(f"--wrap={name}" for name in WATCHED)])
     fuzzer = f"-fsanitize=fuzzer,{SANITIZERS[0].removeprefix('-fsanitize=')}"
-    link = ["clang", fuzzer, wrap, *map(str, objects), "-o", str(folder / "fuzz")]
+    link = ["clang", fuzzer, WRAP, *map(str, objects), "-o", str(folder / "fuzz")]
     return [*commands, [*link, "-lcrypto", "-lm"]]
 
 

@@ -8,12 +8,14 @@
 
 /* ---- work ---- */
 
-uint64_t fuzz_work, fuzz_allowance = UINT64_MAX;
+volatile uint64_t fuzz_work, fuzz_allowance = UINT64_MAX;
 
 void __wrap___sanitizer_cov_trace_pc_guard(uint32_t *guard);
 void __wrap___sanitizer_cov_trace_pc_guard(uint32_t *guard) {
   (void)guard;
-  if (++fuzz_work <= fuzz_allowance) return;
+  uint64_t work = fuzz_work + 1;
+  fuzz_work = work;
+  if (work <= fuzz_allowance) return;
   uint64_t allowed = fuzz_allowance;
   fuzz_allowance = UINT64_MAX;
   fprintf(stderr, "too much work: more than %llu edges in one call\n", (unsigned long long)allowed);

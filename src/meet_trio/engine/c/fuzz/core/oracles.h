@@ -24,8 +24,9 @@
     }                                                                                \
   } while (0)
 
-extern uint64_t fuzz_work;      /* of this call */
-extern uint64_t fuzz_allowance; /* for it; UINT64_MAX between calls */
+/* volatile: the compiler adds the counting last, and knows of no call that reads or writes them */
+extern volatile uint64_t fuzz_work;      /* of this call */
+extern volatile uint64_t fuzz_allowance; /* for it; UINT64_MAX between calls */
 extern uint64_t fuzz_protected; /* RTP packets that were protected by the core */
 
 void fuzz_oracles_begin(void);    /* of a program */

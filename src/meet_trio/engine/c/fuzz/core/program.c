@@ -63,7 +63,7 @@ static uint16_t number(void) {
 }
 
 static instruction rtp(void) {
-  instruction i = {.op = OP_RTP, .who = (uint8_t)dice(3), .x = (uint8_t)dice(3), .n = (uint16_t)(40 + dice(1100))};
+  instruction i = {.op = OP_RTP, .who = (uint8_t)(dice(4) ? 0 : dice(3)), .x = (uint8_t)dice(3), .n = (uint16_t)(40 + dice(1100))};
   uint8_t layer = (uint8_t)dice(3);
   i.y = (uint8_t)(layer << 4) | (dice(4) ? RTP_MID : 0) | (dice(4) ? RTP_RID : 0);
   if (dice(4)) i.x = layer;
@@ -193,7 +193,7 @@ static void mutate(program *p) {
     p->count -= cut;
     return;
   }
-  switch (dice(12)) {
+  switch (dice(15)) {
   case 0:
     piece[0] = any();
     insert(p, at, piece, 1);
@@ -241,6 +241,15 @@ static void mutate(program *p) {
   case 9:
     if (dice(8) == 0) insert(p, dice(2) ? 0 : at, piece, meeting(piece));
     else change(&p->at[at]);
+    break;
+  case 10: /* again, a little different */
+    piece[0] = p->at[at];
+    change(&piece[0]);
+    insert(p, at + 1, piece, 1);
+    break;
+  case 11: /* again and again */
+    piece[0] = repeat();
+    insert(p, at + 1, piece, 1);
     break;
   default: change(&p->at[at]); break;
   }
