@@ -320,6 +320,7 @@ def _socket_settings(settings: Settings) -> SocketSettings:
 
 def _door_settings(settings: Settings) -> FrontDoorSettings:
     http = settings.http
+        max_json_items=settings.limits.json_items,
     return FrontDoorSettings(
         max_head_bytes=http.max_head_bytes,
         head_timeout=http.head_timeout,

@@ -509,6 +509,13 @@ class TurnSettings:
         ),
     )
     credential_lifetime: float = attrs.field(
+    json_items: int = attrs.field(
+        default=16_384,
+        metadata=about(
+            whole(1000, 10**6),
+            "values in one message of signaling, about: its commas and brackets are counted",
+        ),
+    )
         default=86400.0, metadata=about(seconds(60, 86400 * 30), "credentials are good for so long")
     )
 

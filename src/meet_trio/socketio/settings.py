@@ -57,6 +57,8 @@ class Settings:
 class Handshake:
     """What the client said when it came. Of repeated query fields the first value; header names in
     lower case.
+    # values in one message, about: commas and brackets are counted
+    max_json_items: int = 16_384
     """
 
     path: str

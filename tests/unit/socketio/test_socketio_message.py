@@ -151,6 +151,34 @@ def test_depth_is_limited() -> None:
     assert decode_untrusted('2["x","' + '[{\\"' * 100 + '"]', 2)
 
 
+@pytest.mark.parametrize("item", ["[]", "{}", "1", '""', "[1,{}]"])
+def test_number_of_values_is_limited(item: str) -> None:
+    """A message that costs much to read is not read: neither by JSON nor for its depth."""
+    most = 16_384 // (item + ",").translate(COUNTED).count("c")
+    assert decode_untrusted('2["x"' + f",{item}" * (most - 1) + "]", 64)
+    with pytest.raises(ProtocolError, match="too many"):
+        decode_untrusted('2["x"' + f",{item}" * most + "]", 64)
+    with pytest.raises(ProtocolError, match="too many"):
+        decode(f'2["x",{item},{item},{item}]', settings=Settings(max_json_items=3))
+
+
+COUNTED = str.maketrans("[{,", "ccc")
+
+
+def test_depth_that_no_reader_could_stand() -> None:
+    """Within the number of values, and beyond what Python calls."""
+    for opening in ("[", '{"":'):
+        with pytest.raises(ProtocolError, match="deep"):
+            decode_untrusted('2["x",' + opening * 8000, 64)
+
+
+def test_digits_of_a_whole_number_are_limited() -> None:
+    message, _ = decode_untrusted(f'2["x",{"1" * 309},-7]', 64)
+    assert message.data == ["x", int("1" * 309), -7]
+    with pytest.raises(ProtocolError, match="malformed"):
+        decode_untrusted(f'2["x",{"1" * 310}]', 64)
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
