@@ -243,6 +243,7 @@ def _surroundings(
             goodbye_timeout=settings.process.shutdown_timeout * 2 / 3,
             request_timeout=signaling.request_timeout,
             request_tries=signaling.request_tries,
+            max_backlog_bytes=signaling.max_outbox_bytes,
             max_transports=limits.transports_per_peer,
             requests=Rate(limits.requests_per_second, limits.request_burst),
             announcements=Rate(limits.announcements_per_second, limits.announcement_burst),
@@ -305,6 +306,7 @@ def _socket_settings(settings: Settings) -> SocketSettings:
         send_timeout=signaling.send_timeout,
         max_outbox_packets=signaling.max_outbox,
         max_outbox_bytes=signaling.max_outbox_bytes,
+        max_outboxes_bytes=signaling.max_outboxes_bytes,
         max_inbox_events=signaling.max_inbox,
         max_inbox_bytes=signaling.max_inbox_bytes,
         max_open_calls=signaling.max_open_calls,
@@ -315,12 +317,12 @@ def _socket_settings(settings: Settings) -> SocketSettings:
         max_unconnected_per_client=signaling.max_unconnected_per_address,
         max_polling=signaling.max_polling,
         max_json_depth=settings.limits.json_depth,
+        max_json_items=settings.limits.json_items,
     )
 
 
 def _door_settings(settings: Settings) -> FrontDoorSettings:
     http = settings.http
-        max_json_items=settings.limits.json_items,
     return FrontDoorSettings(
         max_head_bytes=http.max_head_bytes,
         head_timeout=http.head_timeout,

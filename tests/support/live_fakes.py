@@ -16,7 +16,7 @@ from support.engine_faults import Faults
 from meet_trio import ortc
 from meet_trio.engine import ConsumerSpec, Event, ProducerSpec
 from meet_trio.live.handlers import handle_event
-from meet_trio.live.peer import PeerSettings
+from meet_trio.live.peer import Notification, PeerSettings
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
 from meet_trio.media.announced import AnnouncedAddresses
@@ -206,7 +206,7 @@ class FakeSocket:
         self.calls: list[tuple[str, dict[str, object]]] = []
         self.answer_calls: list[object] | None = [None]
         self.reason: Reason | None = None
-        self.stuck: list[tuple[str, object]] = []  # notices that did not get through
+        self.stuck: list[tuple[str, object]] | None = []  # notices that did not get through
         self._send, self._receive = trio.open_memory_channel[FakeEvent](100)
         self._end = trio.Event()
 
@@ -242,8 +242,8 @@ class FakeSocket:
     def connected(self) -> bool:
         return self.reason is None
 
-    def unreceived(self) -> list[tuple[str, list[object]]]:
-        return [("notification", [{"method": m, "data": d}]) for m, d in self.stuck]
+    def unreceived(self) -> list[EncodedEvent] | None:
+        return None if self.stuck is None else [Notification(m, d) for m, d in self.stuck]
 
     def emit(self, event: str, message: dict[str, object]) -> None:
         json.dumps(message, allow_nan=False)
@@ -252,7 +252,8 @@ class FakeSocket:
             self.log.append(("notice", message["method"], message["data"]))
 
     def emit_encoded(self, event: EncodedEvent) -> None:
-        self.emit(event.event, *event.args)  # type: ignore[arg-type]
+        (packet,) = event.packets("/")
+        self.emit(*json.loads(packet.octets[2:]))
 
     async def call(
         self,

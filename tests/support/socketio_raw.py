@@ -135,11 +135,14 @@ class RawClient:
     def _sort(self) -> None:
         for event in self._ws.events():
             match event:
-                case TextMessage() | BytesMessage():
+                case TextMessage():
+                    self._text += event.data
+                    if event.message_finished:
+                        self._frames.append(self._text)
+                        self._text = ""
+                case BytesMessage():
                     assert event.message_finished
-                    self._frames.append(
-                        event.data if isinstance(event.data, str) else bytes(event.data)
-                    )
+                    self._frames.append(bytes(event.data))
                 case CloseConnection():
                     self._frames.append(Closed(event.code))
                 case Ping() | Pong():

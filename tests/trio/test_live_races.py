@@ -7,7 +7,7 @@ from support.live_fakes import FakeSocket
 from support.live_scenes import join, open_world, pair, produce, say, transport
 from trio.testing import MockClock
 
-from meet_trio.live.peer import PeerSettings
+from meet_trio.live.peer import Notification, PeerSettings
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
@@ -169,7 +169,7 @@ async def test_what_a_lost_socket_did_not_get_through_comes_first(
     async with open_world() as world:
         _, ada, bob = await pair(world)
         lost = bob.socket
-        lost.stuck = [("roomBack", {}), ("newPeer", {"id": "x"}), ("peerClosed", {"peerId": "x"})]
+        lost.stuck = [("newPeer", {"id": "x"}), ("peerClosed", {"peerId": "x"})]
         if noticed:
             lost.lose()
             await trio.testing.wait_all_tasks_blocked()
@@ -206,6 +206,58 @@ async def test_too_much_that_did_not_get_through(autojump_clock: MockClock) -> N
         await trio.testing.wait_all_tasks_blocked()
         assert bob.id not in room.peers
         assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+async def test_too_many_bytes_that_did_not_get_through(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=PeerSettings(max_backlog_bytes=10_000)) as world:
+        room, ada, bob = await pair(world)
+        bob.socket.stuck = [("news", "x" * 4000)]
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        peer = room.peers[bob.id]
+        peer.notify("news", "y" * 4000)
+        await bob.connect()
+        assert bob.socket.notices("news") == ["x" * 4000, "y" * 4000]
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        for letter in "xyz":  # what it got before does not count
+            assert bob.id in room.peers
+            peer.notify("news", letter * 4000)
+            await trio.testing.wait_all_tasks_blocked()
+        assert bob.id not in room.peers
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_more_than_is_kept_did_not_get_through(
+    autojump_clock: MockClock, noticed: bool
+) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        bob.socket.stuck = None
+        if noticed:
+            bob.socket.lose()
+            await trio.testing.wait_all_tasks_blocked()
+        else:
+            await bob.connect()
+        assert bob.id not in room.peers
+        assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
+
+
+async def test_a_notice_is_encoded_once_whatever_becomes_of_the_sockets(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+        notice = Notification("news", 1)
+        heard = room.peers[bob.id]
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        heard.tell(notice)
+        given: list[object] = []
+        monkeypatch.setattr(FakeSocket, "emit_encoded", lambda self, event: given.append(event))
+        await bob.connect()
+        assert given == [notice]
 
 
 async def test_what_is_said_while_a_dead_socket_is_being_put_away(

@@ -200,6 +200,14 @@ class SignalingSettings:
             whole(100_000, 2**30, "bytes"), "what may wait for a client before it is dropped"
         ),
     )
+    max_outboxes_bytes: int = attrs.field(
+        default=256_000_000,
+        metadata=about(
+            whole(1_000_000, 2**40, "bytes"),
+            "what may wait for all clients together, what many are told counted once; beyond it, "
+            "those are dropped for whom the most is waiting",
+        ),
+    )
     max_inbox: int = attrs.field(
         default=1024,
         metadata=about(
@@ -486,6 +494,13 @@ class LimitSettings:
     json_depth: int = attrs.field(
         default=64, metadata=about(whole(8, 500), "levels of nesting in a client's JSON")
     )
+    json_items: int = attrs.field(
+        default=16_384,
+        metadata=about(
+            whole(1000, 10**6),
+            "values in one message of signaling, about: its commas and brackets are counted",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -509,13 +524,6 @@ class TurnSettings:
         ),
     )
     credential_lifetime: float = attrs.field(
-    json_items: int = attrs.field(
-        default=16_384,
-        metadata=about(
-            whole(1000, 10**6),
-            "values in one message of signaling, about: its commas and brackets are counted",
-        ),
-    )
         default=86400.0, metadata=about(seconds(60, 86400 * 30), "credentials are good for so long")
     )
 

@@ -30,7 +30,7 @@ from meet_trio.errors import RequestError
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState
 from meet_trio.rates import Bucket, Rate
-from meet_trio.socketio import CallTimeout, Disconnected, Event, Socket, encode_event
+from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Socket
 
 if TYPE_CHECKING:
     from .room import LiveRoom
@@ -51,7 +51,9 @@ class PeerSettings:
     goodbye_timeout: float = 1.0
     request_timeout: float = 20.0
     request_tries: int = 3
+    # notices kept for one that is missing, and their bytes: what its next socket could take at once
     max_backlog: int = 1000
+    max_backlog_bytes: int = 8_000_000
     max_transports: int = 8
     # all events of its sockets; acknowledgements are none
     requests: Rate = attrs.field(default=Rate(per_second=200, burst=1000))
@@ -65,11 +67,13 @@ class RequestUnanswered(RequestError):
     """The client did not answer, refused, or is gone."""
 
 
-class Notification:
-    """Encoded once, however many peers it is for: in a large meeting that is most of the work."""
+class Notification(EncodedEvent):
+    """Encoded once, however many peers it is for, and whatever becomes of their sockets: in a large
+    meeting that is most of the work.
+    """
 
     def __init__(self, method: str, data: Json) -> None:
-        self.encoded = encode_event("notification", {"method": method, "data": data})
+        super().__init__("notification", ({"method": method, "data": data},))
 
 
 @attrs.define(eq=False)
@@ -116,7 +120,8 @@ class LivePeer:
     work: Bucket = attrs.field(init=False)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
-    _backlog: deque["Notification"] = attrs.field(factory=deque)
+    _backlog: deque[EncodedEvent] = attrs.field(factory=deque)
+    _backlog_bytes: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
     _mail: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
@@ -163,16 +168,15 @@ class LivePeer:
         """``tell``, for one that only this peer gets."""
         self.tell(Notification(method, data))
 
-    def tell(self, notification: "Notification") -> None:
+    def tell(self, notification: EncodedEvent) -> None:
         """Send a notification, or keep it for when the client is back. Never waits."""
         connection = self.connection
         if connection is not None and connection.socket.connected:
-            connection.socket.emit_encoded(notification.encoded)
-        elif len(self._backlog) < self.settings.max_backlog:
-            self._backlog.append(notification)
+            connection.socket.emit_encoded(notification)
         else:
-            logger.info("peer %s: missed too much to come back", self.id)
-            self.leave()
+            self._backlog.append(notification)
+            self._backlog_bytes += notification.size
+            self._check_backlog()
 
     async def request(self, method: str, data: Json) -> Json:
         """Ask the client and wait for its answer, ``request_tries`` times on every socket that it
@@ -287,8 +291,9 @@ class LivePeer:
             self.room.peer_connected(self)
             self.notify(greeting, self.room.greeting(self))  # kept, if this socket is gone already
         else:
-            connection.socket.emit_encoded(Notification(greeting, {}).encoded)
-        missed, self._backlog = self._backlog, deque()
+            # not one of those that come again with the next socket: that has its own
+            connection.socket.emit("notification", {"method": greeting, "data": {}})
+        missed, self._backlog, self._backlog_bytes = self._backlog, deque(), 0
         for notification in missed:
             self.tell(notification)
         self.nursery.start_soon(self._converse, connection)
@@ -297,15 +302,26 @@ class LivePeer:
         """What was given to a socket that is lost, and did not get through, comes before what was
         said since.
         """
-        missed: list[Notification] = []
-        for name, args in connection.socket.unreceived():
-            message = args[0] if name == "notification" and args else None
-            if isinstance(message, dict) and message["method"] != "roomBack":
-                missed.append(Notification(message["method"], message["data"]))
+        missed = connection.socket.unreceived()
+        if missed is None:
+            self._give_up()
+            return
         self._backlog.extendleft(reversed(missed))
-        if len(self._backlog) > self.settings.max_backlog:
-            logger.info("peer %s: missed too much to come back", self.id)
-            self.leave()
+        self._backlog_bytes += sum(notification.size for notification in missed)
+        self._check_backlog()
+
+    def _check_backlog(self) -> None:
+        if (
+            len(self._backlog) > self.settings.max_backlog
+            or self._backlog_bytes > self.settings.max_backlog_bytes
+        ):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        logger.info("peer %s: missed too much to come back", self.id)
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self.leave()
 
     def _set_connection(self, connection: Connection | None) -> None:
         self.connection = connection

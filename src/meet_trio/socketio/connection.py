@@ -12,24 +12,38 @@ The tasks of a connection end by themselves once the session is closed; the hand
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 import trio
 
 from .errors import Disconnected, Reason
-from .packet import Packet, PacketType
+from .outboxes import Outboxes
+from .packet import Outgoing, Packet, PacketType
 from .session import Session, State
 from .settings import Handshake, Settings
 
 _QUEUE = 16
 
 
+class Carrier(Protocol):
+    """A websocket that carries a connection."""
+
+    def unreceived(self) -> list[object]: ...
+
+
 class Connection:
     """One Engine.IO session, alive."""
 
     def __init__(
-        self, sid: str, handshake: Handshake, settings: Settings, *, websocket: bool
+        self,
+        sid: str,
+        handshake: Handshake,
+        settings: Settings,
+        outboxes: Outboxes,
+        *,
+        websocket: bool,
     ) -> None:
         self.id = sid
         self.handshake = handshake
@@ -38,10 +52,15 @@ class Connection:
         self.closed = trio.Event()
         # for transports
         self.session = Session(
-            sid, handshake.eio, settings, websocket=websocket, now=trio.current_time()
+            sid,
+            handshake.eio,
+            settings,
+            outboxes.account,
+            websocket=websocket,
+            now=trio.current_time(),
         )
-        # messages handed to the websocket that the client cannot have got
-        self.unreceived_by_carrier: Callable[[], list[str | bytes]] = list
+        self.carrier: Carrier | None = None
+        self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
         self._queue_in, self._queue_out = trio.open_memory_channel[str | bytes](_QUEUE)
@@ -63,19 +82,38 @@ class Connection:
         """Send in this order with nothing in between. Never waits; a connection that has ended
         takes nothing.
         """
-        for message in messages:
-            self.session.send(message)
-        self.changed()
+        self.send_encoded(
+            [Outgoing(Packet(PacketType.MESSAGE, message)) for message in messages], None
+        )
 
-    def unreceived(self) -> list[str | bytes]:
-        """Messages that the client cannot have got, oldest first: those that were never sent and,
-        over a websocket whose stream can tell, those that were not acknowledged.
+    def send_encoded(self, packets: Sequence[Outgoing], event: object) -> None:
+        """``send`` for what may have been encoded for others, too. ``event``, unless it is None, is
+        among the ``unreceived`` if the last of them is.
         """
-        waiting = self.session.untaken
-        return [
-            *self.unreceived_by_carrier(),
-            *(packet.data for packet in waiting if packet.type is PacketType.MESSAGE),
-        ]
+        for packet in packets:
+            self.session.send(packet, event if packet is packets[-1] else None)
+        self.changed()
+        self._outboxes.check()
+
+    def unreceived(self) -> list[object] | None:
+        """The events that the client cannot have got, oldest first: those that were never sent and,
+        over a websocket whose stream can tell, those that were not acknowledged. None if there were
+        too many to be kept.
+        """
+        unsent = self.session.unsent
+        if unsent is None:
+            return None
+        return [*(self.carrier.unreceived() if self.carrier is not None else ()), *unsent]
+
+    @property
+    def outbox_bytes(self) -> int:
+        """What waits to be sent."""
+        return self.session.outbox_bytes
+
+    def overflow(self) -> None:
+        """Too much waits: end at once, and let all of it go."""
+        self.session.overflow()
+        self.changed()
 
     async def close(self, reason: Reason = Reason.SERVER) -> None:
         """Send what waits, say goodbye, and return when the connection has ended: within
@@ -91,7 +129,7 @@ class Connection:
         self.changed()
 
     def fail(self, reason: Reason) -> None:
-        """End at once, unsent packets are dropped."""
+        """End at once, nothing more is sent."""
         self.session.fail(reason)
         self.changed()
 

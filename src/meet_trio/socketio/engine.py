@@ -17,6 +17,7 @@ import trio
 
 from .connection import Connection
 from .errors import Disconnected, Reason
+from .outboxes import Outboxes
 from .over_polling import Polling, Receive, Response, Scope, Send
 from .over_websocket import carry, say_goodbye, upgrade
 from .request import (
@@ -45,6 +46,7 @@ class EngineServer:
         self._handler = handler
         self._connections: dict[str, Connection] = {}
         self._polling: dict[str, Polling] = {}
+        self._outboxes = Outboxes(settings.max_outboxes_bytes)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -198,13 +200,15 @@ class EngineServer:
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> Connection:
         # 120 random bits: a session id lets one post into the session
         sid = secrets.token_urlsafe(15)
-        connection = Connection(sid, handshake, self._settings, websocket=websocket)
+        connection = Connection(sid, handshake, self._settings, self._outboxes, websocket=websocket)
         self._connections[sid] = connection
+        self._outboxes.add(connection)
         return connection
 
     def _forget(self, connection: Connection) -> None:
         self._connections.pop(connection.id, None)
         self._polling.pop(connection.id, None)
+        self._outboxes.remove(connection)
 
     async def _handle(self, connection: Connection) -> None:
         try:

@@ -35,17 +35,17 @@ class AccountableStream(Protocol):
 
 
 class Ledger:
-    """Where on the wire the last messages written to ``stream`` end. Of a stream that cannot tell
-    only ``waiting`` is remembered.
+    """Where on the wire the last messages written to ``stream`` end. A message is whatever object
+    its writer wants to have back. Of a stream that cannot tell only ``waiting`` is remembered.
     """
 
     def __init__(self, stream: object) -> None:
-        self.waiting: Sequence[str | bytes] = ()  # the next write will carry them
+        self.waiting: Sequence[object] = ()  # the next write will carry them
         self._stream = stream if isinstance(stream, AccountableStream) else None
-        self._ends: deque[tuple[int, str | bytes]] = deque(maxlen=_MOST)
+        self._ends: deque[tuple[int, object]] = deque(maxlen=_MOST)
         self._written: int | None = None
 
-    def write(self, size: int, messages: Sequence[tuple[str | bytes, int]]) -> None:
+    def write(self, size: int, messages: Sequence[tuple[object, int]]) -> None:
         """So many bytes are about to be given to the stream, after all others, with these messages
         in them, each with the offset of its end.
         """
@@ -69,7 +69,7 @@ class Ledger:
         if len(self._ends) > _SOME:
             self._forget_received()
 
-    def unreceived(self) -> list[str | bytes]:
+    def unreceived(self) -> list[object]:
         """The messages that have not been acknowledged, oldest first."""
         self._forget_received()
         return [*(message for _, message in self._ends), *self.waiting]

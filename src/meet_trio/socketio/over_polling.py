@@ -13,9 +13,9 @@ import trio
 
 from .connection import Connection
 from .errors import ProtocolError, Reason
-from .packet import Packet, PacketType, decode_payload_untrusted, encode_payload
+from .packet import Outgoing, Packet, PacketType, decode_payload_untrusted, encode_payload
 from .request import BAD_REQUEST, BadRequest
-from .session import State
+from .session import Entry, State
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -52,11 +52,11 @@ class Polling:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client, receive)
-                packets = await self._packets()
+                entries = await self._entries()
                 nursery.cancel_scope.cancel()
         finally:
             self._polled = False
-        return self.answer(packets)
+        return self.answer(entries)
 
     async def post(self, content_type: str, receive: Receive) -> Response:
         """The answer to a POST. Raises BadRequest."""
@@ -84,27 +84,28 @@ class Polling:
             self._posted = False
         return Response(200, "text/plain", b"ok")
 
-    def answer(self, packets: list[Packet]) -> Response:
+    def answer(self, entries: list[Entry]) -> Response:
         """The answer that carries these packets."""
         connection = self._connection
+        packets = [entry.packet.packet() for entry in entries]
         payload = encode_payload(packets, connection.session.revision, b64=connection.b64)
         if isinstance(payload, bytes):
             return Response(200, _OCTETS, payload)
         return Response(200, "text/plain; charset=UTF-8", payload.encode())
 
-    async def _packets(self) -> list[Packet]:
+    async def _entries(self) -> list[Entry]:
         session = self._connection.session
         while session.state is not State.CLOSED:
             if not session.on_polling:
-                return [Packet(PacketType.NOOP)]
+                return [_entry(PacketType.NOOP)]
             if session.has_packets:
-                packets = session.take()
-                if packets[-1].type is PacketType.CLOSE:
+                entries = session.take()
+                if entries[-1].packet.type is PacketType.CLOSE:
                     self._connection.fail(Reason.SERVER)
-                return packets
+                return entries
             await self._connection.wait_for_change()
         by_client = session.reason is Reason.TRANSPORT_CLOSE
-        return [Packet(PacketType.NOOP if by_client else PacketType.CLOSE)]
+        return [_entry(PacketType.NOOP if by_client else PacketType.CLOSE)]
 
     async def _watch_client(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -115,6 +116,10 @@ class Polling:
         if self._connection.session.on_polling:
             self._connection.fail(Reason.TRANSPORT_ERROR)
         raise BadRequest(BAD_REQUEST)
+
+
+def _entry(kind: PacketType) -> Entry:
+    return Entry(Outgoing(Packet(kind)))
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:

@@ -5,22 +5,20 @@ client sends ``2probe``, is answered ``3probe``, waits for its poll to return, a
 then on the websocket carries everything.
 """
 
-from functools import partial
-
 import trio
 
 from .connection import Connection
 from .errors import ProtocolError, Reason
-from .packet import Packet, PacketType, decode_frame_untrusted, encode_frame
-from .session import State
-from .websocket import WebSocket, WebSocketGone
+from .packet import Packet, decode_frame_untrusted, encode_frame
+from .session import Entry, State
+from .websocket import Frame, WebSocket, WebSocketGone
 
 
 async def carry(connection: Connection, websocket: WebSocket) -> None:
     """Carry packets over an accepted websocket until the session is closed or the websocket gone;
     in the end both are true, unless cancelled.
     """
-    connection.unreceived_by_carrier = partial(_unreceived, connection, websocket)
+    connection.carrier = websocket
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
@@ -41,8 +39,8 @@ async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
     connection.start_close(Reason.SERVER)
     try:
         with trio.move_on_after(connection.settings.close_timeout, shield=True):
-            if packets := connection.session.take():
-                await websocket.send(*(_encode(connection, packet) for packet in packets))
+            while entries := connection.session.take():
+                await websocket.send(*(_encode(connection, entry) for entry in entries))
     except WebSocketGone:
         pass
     finally:
@@ -63,7 +61,7 @@ async def upgrade(connection: Connection, websocket: WebSocket) -> None:
                 answer = connection.session.receive_probe(packet)
                 connection.changed()
                 if answer is not None:
-                    await websocket.send(_encode(connection, answer))
+                    await websocket.send(_frame(connection, answer))
     except (WebSocketGone, ProtocolError):
         pass
     finally:
@@ -88,8 +86,10 @@ async def _read(connection: Connection, websocket: WebSocket) -> None:
 async def _write(connection: Connection, websocket: WebSocket) -> None:
     session = connection.session
     while session.state is not State.CLOSED:
-        if packets := session.take():
-            await websocket.send(*(_encode(connection, packet) for packet in packets))
+        # woken and cancelled at once: what waits is left to the goodbye
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if entries := session.take():
+            await websocket.send(*(_encode(connection, entry) for entry in entries))
             continue
         if session.state is State.CLOSING:
             await websocket.close()
@@ -97,14 +97,18 @@ async def _write(connection: Connection, websocket: WebSocket) -> None:
         await connection.wait_for_change()
 
 
-def _unreceived(connection: Connection, websocket: WebSocket) -> list[str | bytes]:
-    packets = [_decode(connection, frame) for frame in websocket.unreceived()]
-    return [packet.data for packet in packets if packet.type is PacketType.MESSAGE]
-
-
 def _decode(connection: Connection, frame: str | bytes) -> Packet:
     return decode_frame_untrusted(frame, connection.session.revision)
 
 
-def _encode(connection: Connection, packet: Packet) -> str | bytes:
-    return encode_frame(packet, connection.session.revision, b64=connection.b64)
+def _encode(connection: Connection, entry: Entry) -> Frame:
+    if entry.packet.binary:
+        return _frame(connection, entry.packet.packet(), entry.event)
+    return Frame(True, entry.packet.octets, entry.event)
+
+
+def _frame(connection: Connection, packet: Packet, event: object = None) -> Frame:
+    frame = encode_frame(packet, connection.session.revision, b64=connection.b64)
+    if isinstance(frame, str):
+        return Frame(True, frame.encode(), event)
+    return Frame(False, frame, event)

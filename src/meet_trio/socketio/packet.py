@@ -51,6 +51,51 @@ class Packet:
 _TYPES = {str(kind.value): kind for kind in PacketType}
 
 
+class Outgoing:
+    """A packet on its way out: encoded when it is made, and one object however many clients get it.
+
+    ``octets`` are what a websocket carries of it: ``<type digit><text>`` in UTF-8, or a binary
+    message as it stands.
+    """
+
+    __slots__ = ("_account", "binary", "octets", "type")
+
+    def __init__(self, packet: Packet) -> None:
+        self._account: Account | None = None
+        self.type = packet.type
+        self.binary = isinstance(packet.data, bytes)
+        if isinstance(packet.data, bytes):
+            self.octets = packet.data
+        else:
+            self.octets = f"{packet.type.value}{packet.data}".encode()
+
+    def packet(self) -> Packet:
+        """What it was made of."""
+        return Packet(self.type, self.octets if self.binary else self.octets[1:].decode())
+
+    def count_in(self, account: "Account") -> None:
+        """From now on, and once, as long as anybody holds it."""
+        if self._account is None:
+            self._account = account
+            account.bytes += len(self.octets) + _OBJECT
+
+    def __del__(self) -> None:
+        if self._account is not None:
+            self._account.bytes -= len(self.octets) + _OBJECT
+
+
+_OBJECT = 256  # bytes that a packet takes beside its octets, about
+
+
+class Account:
+    """The memory of packets on their way out: each counts once, by its own life, so that nobody has
+    to know who holds it and the count cannot go wrong.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 def encode_frame(packet: Packet, revision: Revision, *, b64: bool = False) -> str | bytes:
     """One packet as one websocket frame. With ``b64`` the result is always text."""
     if isinstance(packet.data, str):

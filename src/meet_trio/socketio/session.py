@@ -10,7 +10,7 @@ The way that packets take to the client is part of the state:
     any of these ──close()──▶ CLOSING ──flushed, lost, or in time──▶ CLOSED ◀──fail()── any
 
 While a websocket is being probed the session still lives on polling. ``close`` lets what waits in
-the outbox go first; ``fail`` drops it. A client that has been answered its probe polls no more: it
+the outbox go first; ``fail`` does not. A client that has been answered its probe polls no more: it
 gets what waits, and the goodbye, on the websocket. The owner calls ``receive`` for each packet,
 ``tick`` at ``deadline``, sends what ``take`` returns on the current way, and looks at ``state``
 after each of them.
@@ -26,8 +26,10 @@ import math
 from collections import deque
 from typing import Final
 
+import attrs
+
 from .errors import ProtocolError, Reason
-from .packet import Packet, PacketType
+from .packet import Account, Outgoing, Packet, PacketType
 from .settings import Revision, Settings
 
 
@@ -67,13 +69,29 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
 }
 
 _ON_POLLING: Final = frozenset({State.POLLING, State.PROBING, State.PROBED})
+_AT_ONCE: Final = 65536  # bytes that are taken together
+
+
+@attrs.frozen
+class Entry:
+    """What waits in the outbox. ``event``: what ends with ``packet`` and can be sent again."""
+
+    packet: Outgoing
+    event: object = None
 
 
 class Session:
     """One client's session. ``reason`` says why it ends, once it does."""
 
     def __init__(
-        self, sid: str, revision: Revision, settings: Settings, *, websocket: bool, now: float
+        self,
+        sid: str,
+        revision: Revision,
+        settings: Settings,
+        account: Account,
+        *,
+        websocket: bool,
+        now: float,
     ) -> None:
         self.sid = sid
         self.revision: Final[Revision] = revision
@@ -82,9 +100,10 @@ class Session:
         self._settings = settings
         self._on_polling = not websocket
         self._probed = False  # in CLOSING, too
-        self._outbox: deque[Packet] = deque()
-        self._dropped: tuple[Packet, ...] = ()
+        self._account = account
+        self._outbox: deque[Entry] = deque()
         self._outbox_bytes = 0
+        self._overflowed = False
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
         self._dead_at = self._silence_ends(now) if revision == 3 else math.inf
         self._close_until = math.inf
@@ -95,7 +114,7 @@ class Session:
             "pingTimeout": round(settings.ping_timeout * 1000),
             "maxPayload": settings.max_payload,
         }
-        self._put(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":"))))
+        self._put(Outgoing(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":")))))
 
     @property
     def is_open(self) -> bool:
@@ -132,7 +151,7 @@ class Session:
                 self._ping_at = now + self._settings.ping_interval
             case PacketType.PING, 3:
                 self._dead_at = self._silence_ends(now)
-                self._put(Packet(PacketType.PONG))
+                self._put(Outgoing(Packet(PacketType.PONG)))
             case PacketType.CLOSE, _:
                 self.fail(Reason.TRANSPORT_CLOSE)
             case ((PacketType.PING | PacketType.PONG), _):
@@ -153,38 +172,54 @@ class Session:
         if now >= self._ping_at:
             self._ping_at = math.inf
             self._dead_at = now + self._settings.ping_timeout
-            self._put(Packet(PacketType.PING))
+            self._put(Outgoing(Packet(PacketType.PING)))
 
-    def send(self, data: str | bytes) -> None:
-        """Put a message into the outbox. One that is full ends the session; a session that ends
-        takes nothing.
+    def send(self, packet: Outgoing, event: object = None) -> None:
+        """Put a message into the outbox. One that is full ends the session. A session that ends
+        takes nothing, one that has ended still takes an ``event``: it is among the ``unsent``.
         """
-        if self.is_open:
-            self._put(Packet(PacketType.MESSAGE, data))
+        if self.is_open or (event is not None and self.state is State.CLOSED):
+            self._put(packet, event)
 
-    def take(self) -> list[Packet]:
-        """What is to be sent now on the current way, oldest first. CLOSE is the last of all, and in
-        a payload of its own: socket.io-client 4 acts on it before it looks at the messages that it
-        came with.
+    def take(self) -> list[Entry]:
+        """What is to be sent now on the current way, oldest first: about as much as is worth one
+        write. What waits behind it costs nothing more than its place.
+
+        CLOSE is the last of all, and in a payload of its own: socket.io-client 4 acts on it before
+        it looks at the messages that it came with.
         """
-        packets = list(self._outbox)
-        self._outbox.clear()
-        self._outbox_bytes = 0
-        if self.state is State.CLOSING and self._on_polling and not packets:
-            packets.append(Packet(PacketType.CLOSE))
-        elif self.state is State.PROBED and not packets:
-            packets.append(Packet(PacketType.NOOP))  # the client waits for its poll to return
-        return packets
+        if self.state is State.CLOSED:
+            return []
+        entries: list[Entry] = []
+        size = 0
+        while self._outbox and size < _AT_ONCE:
+            entry = self._outbox.popleft()
+            entries.append(entry)
+            size += len(entry.packet.octets)
+        self._outbox_bytes -= size
+        if self.state is State.CLOSING and self._on_polling and not entries:
+            entries.append(Entry(Outgoing(Packet(PacketType.CLOSE))))
+        elif self.state is State.PROBED and not entries:
+            # the client waits for its poll to return
+            entries.append(Entry(Outgoing(Packet(PacketType.NOOP))))
+        return entries
 
     @property
-    def untaken(self) -> tuple[Packet, ...]:
-        """What ``take`` has not returned; of a session that has failed, what it never will."""
-        return (*self._dropped, *self._outbox)
+    def unsent(self) -> list[object] | None:
+        """The events that ``take`` has not returned; None if there were too many to be kept."""
+        if self._overflowed:
+            return None
+        return [entry.event for entry in self._outbox if entry.event is not None]
+
+    @property
+    def outbox_bytes(self) -> int:
+        """What waits to be taken."""
+        return self._outbox_bytes
 
     @property
     def has_packets(self) -> bool:
         """``take`` would return something."""
-        return bool(
+        return self.state is not State.CLOSED and bool(
             self._outbox
             or (self.state is State.CLOSING and self._on_polling)
             or self.state is State.PROBED
@@ -231,24 +266,32 @@ class Session:
         self._change(Input.CLOSE)
 
     def fail(self, reason: Reason) -> None:
-        """Closed, as of now."""
+        """Closed, as of now; nothing is sent any more."""
         self.reason = self.reason or reason
-        if self._outbox:
-            self._dropped = tuple(self._outbox)
-            self._outbox.clear()
+        self._outbox = deque(entry for entry in self._outbox if entry.event is not None)
         self._change(Input.FAIL)
+
+    def overflow(self) -> None:
+        """Too much waits: ``fail``, and let all of it go."""
+        self._overflowed = True
+        self._outbox.clear()
+        self._outbox_bytes = 0
+        self.fail(Reason.OVERFLOW)
 
     def _silence_ends(self, now: float) -> float:
         return now + self._settings.ping_interval + self._settings.ping_timeout
 
-    def _put(self, packet: Packet) -> None:
-        self._outbox.append(packet)
-        self._outbox_bytes += len(packet.data)
+    def _put(self, packet: Outgoing, event: object = None) -> None:
+        if self._overflowed:
+            return
+        packet.count_in(self._account)
+        self._outbox.append(Entry(packet, event))
+        self._outbox_bytes += len(packet.octets)
         if (
             len(self._outbox) > self._settings.max_outbox_packets
             or self._outbox_bytes > self._settings.max_outbox_bytes
         ):
-            self.fail(Reason.OVERFLOW)
+            self.overflow()
 
     def _change(self, event: Input) -> None:
         self.state = _NEXT[self.state][event]

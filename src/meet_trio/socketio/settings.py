@@ -35,9 +35,11 @@ class Settings:
     send_timeout: float = 10.0
     # for the goodbye: last packets and the closing handshake
     close_timeout: float = 1.0
-    # waiting to be sent (text counted in characters); more than that ends the connection
+    # waiting to be sent; more than that ends the connection
     max_outbox_packets: int = 4096
     max_outbox_bytes: int = 8_000_000
+    # of all connections together; what many are told counts once
+    max_outboxes_bytes: int = 256_000_000
     # What is read of a client: bytes per second in the long run, and at once; each message counts
     # ``message_cost`` bytes more. One that sends more is read more slowly.
     read_rate: float = 1_000_000
@@ -51,14 +53,14 @@ class Settings:
     max_namespaces: int = 16
     max_attachments: int = 16
     max_json_depth: int = 64
+    # values in one message, about: commas and brackets are counted
+    max_json_items: int = 16_384
 
 
 @attrs.frozen
 class Handshake:
     """What the client said when it came. Of repeated query fields the first value; header names in
     lower case.
-    # values in one message, about: commas and brackets are counted
-    max_json_items: int = 16_384
     """
 
     path: str

@@ -1,13 +1,14 @@
 """A client in a namespace, as the application sees it, and an event from it.
 
 ``emit`` and ``call`` put into the connection's bounded outbox and never wait for the network.
+``emit_encoded`` does so, too, and what it was given can be had back if the socket is lost.
 Events wait in a bounded inbox for ``receive``. All that came before the end is received before
 ``Disconnected`` is raised, except after ``disconnect``, which drops it.
 """
 
-import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import attrs
 import trio
@@ -15,6 +16,7 @@ import trio
 from .connection import Connection
 from .errors import CallTimeout, Disconnected, Reason
 from .message import MAIN, Json, Message, MessageType, encode
+from .packet import Outgoing, Packet, PacketType
 from .protocol import AckCame, EventCame, Frames, NamespaceState, Protocol
 from .settings import Handshake
 
@@ -39,20 +41,26 @@ class Event:
 
 
 class EncodedEvent:
-    """See ``encode_event``."""
+    """See ``encode_event``. Keeps no more than what is sent, once for each namespace."""
 
     def __init__(self, event: str, args: tuple[Json, ...]) -> None:
-        self.event = event
-        self.args = args
-        self._frames = {MAIN: encode(Message(MessageType.EVENT, MAIN, [event, *args]))}
+        frames = encode(Message(MessageType.EVENT, MAIN, [event, *args]))
+        packets = [Outgoing(Packet(PacketType.MESSAGE, frame)) for frame in frames]
+        self._packets = {MAIN: packets}
+        self.size = sum(len(packet.octets) for packet in packets)
+        """Bytes, without attachments' and frames' heads."""
 
-    def frames(self, namespace: str) -> Frames:
-        """As for ``emit`` in this namespace."""
-        frames = self._frames.get(namespace)
-        if frames is None:
-            message = Message(MessageType.EVENT, namespace, [self.event, *self.args])
-            frames = self._frames[namespace] = encode(message)
-        return frames
+    def packets(self, namespace: str) -> Sequence[Outgoing]:
+        """What ``emit`` would send in this namespace."""
+        packets = self._packets.get(namespace)
+        if packets is None:
+            text, *attachments = self._packets[MAIN]
+            # the namespace stands behind the number of attachments
+            head = len(f"42{len(attachments)}-") if attachments else len("42")
+            said = text.octets[1:head].decode() + f"{namespace}," + text.octets[head:].decode()
+            first = Outgoing(Packet(PacketType.MESSAGE, said))
+            packets = self._packets[namespace] = [first, *attachments]
+        return packets
 
 
 def encode_event(event: str, *args: Json) -> EncodedEvent:
@@ -111,9 +119,11 @@ class Socket:
             self._send(self._protocol.event(self.namespace, event, args))
 
     def emit_encoded(self, event: "EncodedEvent") -> None:
-        """``emit``, for an event that many sockets get."""
+        """``emit``, for an event that many sockets get, or that is sent again if this one is lost
+        (``unreceived``).
+        """
         if self.connected:
-            self._send(event.frames(self.namespace))
+            self._connection.send_encoded(event.packets(self.namespace), (self.id, event))
 
     async def call(
         self,
@@ -152,20 +162,17 @@ class Socket:
             raise Disconnected(self._end)
         raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
 
-    def unreceived(self) -> list[tuple[str, list[Json]]]:
-        """Events (name and arguments) that were sent without asking for an acknowledgement and that
-        the client cannot have got, oldest first; binary ones are left out.
+    def unreceived(self) -> list[EncodedEvent] | None:
+        """Events given to ``emit_encoded`` that the client cannot have got, oldest first: the same
+        objects, nothing is decoded. None if the outbox became too large, and they are gone.
 
         What is not among them may be lost all the same: a client's machine has got more than its
         program. What is may have arrived with its acknowledgement lost.
         """
-        beginning = "2[" if self.namespace == "/" else f"2{self.namespace},["
-        messages = [
-            json.loads(message[len(beginning) - 1 :])
-            for message in self._connection.unreceived()
-            if isinstance(message, str) and message.startswith(beginning)
-        ]
-        return [(name, args) for name, *args in messages]
+        sent = self._connection.unreceived()
+        if sent is None:
+            return None
+        return [event for by, event in cast(list[tuple[str, EncodedEvent]], sent) if by == self.id]
 
     async def receive(self) -> Event:
         """The client's next event; for one task at a time. Raises Disconnected."""

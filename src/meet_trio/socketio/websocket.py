@@ -11,10 +11,10 @@ No extension is negotiated (no permessage-deflate). A message above the limit cl
 
 import logging
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import cast
 
+import attrs
 import trio
 from trio_websocket import (
     ConnectionClosed,
@@ -25,7 +25,9 @@ from trio_websocket import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
-from .ledger import Ledger
+from .ledger import RECORD, Ledger
+
+_SLICE = 4 * RECORD  # what the stream below is given at once
 
 logger = logging.getLogger("meet_trio.socketio.websocket")
 
@@ -53,19 +55,27 @@ class BoundedStream(trio.abc.Stream):
         self._one_at_a_time = trio.Lock()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.send_messages(data, ())
+        await self.send_messages((data,), ())
 
     async def send_messages(
-        self, data: bytes | bytearray | memoryview, messages: Sequence[tuple[str | bytes, int]]
+        self,
+        parts: Sequence[bytes | bytearray | memoryview],
+        messages: Sequence[tuple[object, int]],
     ) -> None:
-        """``send_all`` of what carries these messages, each with the offset of its end."""
+        """``send_all`` of what carries these messages, each with the offset of its end.
+
+        The stream gets it slice by slice: a client that does not read holds no copy of the whole,
+        and TLS encrypts no more than that without a pause. Slices are of whole records, so that
+        the ledger's reckoning is that of one write.
+        """
         async with self._one_at_a_time:
             if self._torn:
                 raise trio.BrokenResourceError("an earlier send was given up")
             self._torn = True
-            self.ledger.write(len(data), messages)
+            self.ledger.write(sum(map(len, parts)), messages)
             with trio.move_on_after(self._send_timeout):
-                await self._stream.send_all(data)
+                for data in _slices(parts):
+                    await self._stream.send_all(data)
                 self._torn = False
             if self._torn:
                 raise trio.BrokenResourceError("the client has stopped reading")
@@ -78,6 +88,15 @@ class BoundedStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+@attrs.frozen
+class Frame:
+    """A data frame to be sent. ``event`` is what it is known by to ``WebSocket.unreceived``."""
+
+    text: bool
+    payload: bytes
+    event: object = None
 
 
 class WebSocket:
@@ -155,26 +174,31 @@ class WebSocket:
             )
             raise WebSocketGone(clean=clean) from None
 
-    async def send(self, *messages: str | bytes) -> None:
+    async def send(self, *frames: Frame) -> None:
         """Send in this order, in one write: most of what a message costs is the write. Raises
         WebSocketGone, also after ``send_timeout``.
         """
-        self._stream.ledger.waiting = messages
+        self._stream.ledger.waiting = [f.event for f in frames if f.event is not None]
         # trio-websocket writes one message at a time; what it says itself may come in between
         if self._accepted().closed is not None:
             raise WebSocketGone(clean=False)
-        frames = [_frame(message) for message in messages]
-        ends = accumulate(len(frame) for frame in frames)
+        parts: list[bytes] = []
+        messages: list[tuple[object, int]] = []
+        end = 0
+        for frame in frames:
+            head = _head(frame)
+            parts += (head, frame.payload)
+            end += len(head) + len(frame.payload)
+            if frame.event is not None:
+                messages.append((frame.event, end))
         try:
-            await self._stream.send_messages(
-                b"".join(frames), list(zip(messages, ends, strict=True))
-            )
+            await self._stream.send_messages(parts, messages)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise WebSocketGone(clean=False) from None
 
-    def unreceived(self) -> list[str | bytes]:
-        """Messages that were sent and that the client cannot have got, see ``ledger``; of a
-        websocket that is closed, those at its end.
+    def unreceived(self) -> list[object]:
+        """Events that were sent and that the client cannot have got, see ``ledger``; of a websocket
+        that is closed, those at its end.
         """
         return self._stream.ledger.unreceived()
 
@@ -230,15 +254,30 @@ class WebSocket:
             self._opening.cancel()  # no opening handshake will come any more
 
 
-def _frame(message: str | bytes) -> bytes:
-    """A whole, unmasked data frame (RFC 6455 §5.2)."""
-    first = 0x81 if isinstance(message, str) else 0x82
-    data = message.encode() if isinstance(message, str) else message
-    if len(data) < 126:
-        return bytes((first, len(data))) + data
-    if len(data) < 65536:
-        return struct.pack("!BBH", first, 126, len(data)) + data
-    return struct.pack("!BBQ", first, 127, len(data)) + data
+def _head(frame: Frame) -> bytes:
+    """What comes before the payload: a whole, unmasked data frame (RFC 6455 §5.2)."""
+    first, size = 0x81 if frame.text else 0x82, len(frame.payload)
+    if size < 126:
+        return bytes((first, size))
+    if size < 65536:
+        return struct.pack("!BBH", first, 126, size)
+    return struct.pack("!BBQ", first, 127, size)
+
+
+def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearray]:
+    """The same bytes, ``_SLICE`` at a time."""
+    filled = bytearray()
+    for part in parts:
+        view, at = memoryview(part), 0
+        while at < len(view):
+            taken = view[at : at + _SLICE - len(filled)]
+            filled += taken
+            at += len(taken)
+            if len(filled) == _SLICE:
+                yield filled
+                filled = bytearray()
+    if filled:
+        yield filled
 
 
 class _ReaderNursery:

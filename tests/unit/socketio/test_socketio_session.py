@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.socketio.errors import ProtocolError, Reason
-from meet_trio.socketio.packet import Packet, PacketType
+from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
 from meet_trio.socketio.protocol import ConnectAsked, NamespaceState, Protocol
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Revision, Settings
@@ -22,20 +22,29 @@ def session(*, websocket: bool = True, revision: Revision = 4, **limits: float) 
         "sid",
         revision,
         Settings(**limits),  # type: ignore[arg-type]
+        Account(),
         websocket=websocket,
         now=100.0,
     )
-    assert [packet.type for packet in new.take()] == [PacketType.OPEN]
+    assert [packet.type for packet in take(new)] == [PacketType.OPEN]
     return new
+
+
+def take(s: Session) -> list[Packet]:
+    return [entry.packet.packet() for entry in s.take()]
+
+
+def say(s: Session, data: str | bytes, event: object = None) -> None:
+    s.send(Outgoing(Packet(PacketType.MESSAGE, data)), event)
 
 
 def test_heartbeat_of_4() -> None:
     s = session()
     assert s.deadline == 125
     s.tick(124.9)
-    assert s.take() == []
+    assert take(s) == []
     s.tick(125)
-    assert s.take() == [PING]
+    assert take(s) == [PING]
     assert s.deadline == 145
     s.receive(PONG, 130)
     assert s.deadline == 155
@@ -48,7 +57,7 @@ def test_heartbeat_of_3() -> None:
     s = session(revision=3)
     assert s.deadline == 145
     s.receive(PING, 140)
-    assert s.take() == [PONG]
+    assert take(s) == [PONG]
     assert s.deadline == 185
     s.tick(185)
     assert s.reason is Reason.PING_TIMEOUT
@@ -57,15 +66,15 @@ def test_heartbeat_of_3() -> None:
 @pytest.mark.parametrize("websocket", [True, False])
 def test_close_lets_the_rest_go(websocket: bool) -> None:
     s = session(websocket=websocket)
-    s.send("a")
+    say(s, "a")
     s.close(Reason.SERVER, 110)
-    s.send("too late")
+    say(s, "too late")
     s.close(Reason.CONNECT_TIMEOUT, 110.5)
     assert s.receive(Packet(PacketType.MESSAGE, "too late"), 110) is None
     assert s.has_packets
-    assert s.take() == [Packet(PacketType.MESSAGE, "a")]
+    assert take(s) == [Packet(PacketType.MESSAGE, "a")]
     # of its own: socket.io-client 4 would act on it before it has looked at the message
-    assert s.take() == ([] if websocket else [CLOSE])
+    assert take(s) == ([] if websocket else [CLOSE])
     assert s.deadline == 111
     s.tick(111)
     assert (s.state, s.reason) == (State.CLOSED, Reason.SERVER)
@@ -73,41 +82,41 @@ def test_close_lets_the_rest_go(websocket: bool) -> None:
 
 def test_fail_drops_the_rest() -> None:
     s = session()
-    s.send("a")
+    say(s, "a")
     s.fail(Reason.PARSE_ERROR)
     s.fail(Reason.TRANSPORT_ERROR)
     s.close(Reason.SERVER, 110)
-    assert (s.state, s.reason, s.take()) == (State.CLOSED, Reason.PARSE_ERROR, [])
+    assert (s.state, s.reason, take(s)) == (State.CLOSED, Reason.PARSE_ERROR, [])
 
 
 def test_outbox_is_bounded() -> None:
     s = session(max_outbox_packets=2, max_outbox_bytes=200)
     for _ in range(3):
-        s.send("aa")
-        s.send("bbb")
-        assert len(s.take()) == 2
-    for data in ("x" * 200, "y"):
+        say(s, "aa")
+        say(s, "bbb")
+        assert len(take(s)) == 2
+    for data in ("x" * 199, ""):  # and a digit each
         assert s.is_open
-        s.send(data)
+        say(s, data)
     assert s.reason is Reason.OVERFLOW
     assert not s.has_packets
 
 
 def test_upgrade() -> None:
     s = session(websocket=False)
-    s.send("a")
+    say(s, "a")
     assert s.websocket_comes()
     assert not s.websocket_comes()
     assert s.on_polling
     assert s.receive_probe(Packet(PacketType.PING, "probe")) == Packet(PacketType.PONG, "probe")
-    assert [packet.data for packet in s.take()] == ["a"]
-    assert s.take() == [NOOP]
-    s.send("b")
+    assert [packet.data for packet in take(s)] == ["a"]
+    assert take(s) == [NOOP]
+    say(s, "b")
     assert s.receive_probe(Packet(PacketType.UPGRADE)) is None
     assert not s.on_polling
     s.probe_lost()
     assert s.state is State.WEBSOCKET
-    assert [packet.data for packet in s.take()] == ["b"]
+    assert [packet.data for packet in take(s)] == ["b"]
     assert not s.websocket_comes()
 
 
@@ -148,7 +157,7 @@ def test_any_order_of_events(
                     now = min(s.deadline, now + 100)
                     s.tick(now)
                 case "send":
-                    s.send("x")
+                    say(s, "x")
                 case "close":
                     s.close(Reason.SERVER, now)
                 case "fail":
@@ -166,7 +175,7 @@ def test_any_order_of_events(
         assert s.on_polling or s.state not in (State.POLLING, State.PROBING, State.PROBED)
         assert s.state is State.CLOSED or s.deadline < math.inf
         if s.state is State.CLOSED:
-            assert s.take() == []
+            assert take(s) == []
 
 
 _frames = st.lists(
@@ -235,24 +244,68 @@ def test_a_client_may_close_while_it_is_told_goodbye() -> None:
 
 def test_closing_goes_the_way_of_an_upgrade_that_has_been_answered() -> None:
     s = session(websocket=False)
-    s.take()
+    take(s)
     assert s.websocket_comes()
     s.receive_probe(Packet(PacketType.PING, "probe"))
-    s.send("a")
+    say(s, "a")
     s.close(Reason.SERVER, 110)
     assert s.is_upgrading
     assert s.receive_probe(Packet(PacketType.UPGRADE)) is None
     assert (s.state, s.on_polling, s.is_upgrading) == (State.CLOSING, False, False)
-    assert s.take() == [Packet(PacketType.MESSAGE, "a")]
+    assert take(s) == [Packet(PacketType.MESSAGE, "a")]
     assert not s.has_packets
 
 
 def test_closing_stays_on_polling_when_the_answered_upgrade_is_lost() -> None:
     s = session(websocket=False)
-    s.take()
+    take(s)
     assert s.websocket_comes()
     s.receive_probe(Packet(PacketType.PING, "probe"))
     s.close(Reason.SERVER, 110)
     s.probe_lost()
     assert not s.is_upgrading
-    assert s.take() == [CLOSE]
+    assert take(s) == [CLOSE]
+
+
+def test_what_is_taken_at_once_is_about_a_write() -> None:
+    s = session()
+    for size in (40_000, 40_000, 10, 500_000, 1):
+        say(s, "x" * size)
+    assert s.outbox_bytes == 580_011 + 5
+    assert [[len(p.data) for p in take(s)] for _ in range(4)] == [
+        [40_000, 40_000],
+        [10, 500_000],
+        [1],
+        [],
+    ]
+    assert s.outbox_bytes == 0
+
+
+def test_events_that_were_not_sent_are_the_same_objects() -> None:
+    s = session()
+    first, second, third = object(), object(), object()
+    say(s, "x" * 70_000, first)
+    say(s, "y", second)
+    say(s, "no event")
+    take(s)
+    s.fail(Reason.TRANSPORT_ERROR)
+    # whoever says it has not heard of the end yet
+    say(s, "z", third)
+    say(s, "lost")
+    assert s.unsent == [second, third]
+    assert take(s) == []
+
+
+def test_of_too_much_nothing_is_kept() -> None:
+    s = session(max_outbox_packets=3)
+    for _ in range(4):
+        say(s, "x", object())
+    say(s, "x", object())
+    assert (s.reason, s.unsent, s.outbox_bytes) == (Reason.OVERFLOW, None, 0)
+    # not either if it comes after the end
+    s = session(max_outbox_bytes=1000)
+    s.fail(Reason.TRANSPORT_ERROR)
+    say(s, "x" * 999, object())
+    assert s.unsent is not None
+    say(s, "x", object())
+    assert (s.reason, s.unsent) == (Reason.TRANSPORT_ERROR, None)
