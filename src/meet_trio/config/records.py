@@ -232,13 +232,28 @@ class SignalingSettings:
         default=1_000_000,
         metadata=about(
             whole(10_000, 2**30, "bytes"),
-            "what is read of a client per second, each message counting 1000 more; beyond it, "
-            "reading is slower",
+            "what is read of a client per second, each message or frame counting 1000 more, each "
+            "HTTP request 10000; beyond it, reading is slower",
         ),
     )
     read_burst: int = attrs.field(
         default=4_000_000,
         metadata=about(whole(100_000, 2**30, "bytes"), "what is read of a client at once"),
+    )
+    max_stranger_payload: int = attrs.field(
+        default=16_384,
+        metadata=about(
+            whole(1024, 2**30, "bytes"),
+            "longest message of a client that has not shown a peer's token yet",
+        ),
+    )
+    stranger_read_rate: int = attrs.field(
+        default=10_000,
+        metadata=about(whole(1000, 2**30, "bytes"), "`read_rate` of such a client"),
+    )
+    stranger_read_burst: int = attrs.field(
+        default=64_000,
+        metadata=about(whole(16_384, 2**30, "bytes"), "`read_burst` of such a client"),
     )
     connect_timeout: float = attrs.field(
         default=20.0,

@@ -32,6 +32,7 @@ def signaling_handler(registry: Registry) -> Handler:
         if peer is None:
             logger.info("refused a socket from %s", socket.handshake.client)
             return  # the end of a handler is a disconnect
+        socket.trust()
         await peer.serve(socket)
 
     return handle

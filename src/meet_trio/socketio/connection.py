@@ -5,7 +5,7 @@ A connection is used by one handler, which calls ``receive``, ``send`` and ``clo
 transports (``over_websocket``, ``over_polling``), which call ``feed``, look at ``session``, and
 wait in ``wait_for_change``. Messages wait for the handler in a short queue; when it is full the
 client is not read further. ``send`` never waits: it fills the session's bounded outbox, which the
-transport empties.
+transport empties. All of them count what they read against the connection's ``allowance``.
 
 The tasks of a connection end by themselves once the session is closed; the handler is told by
 ``Disconnected`` and ends as it likes.
@@ -18,6 +18,7 @@ from typing import Protocol
 
 import trio
 
+from .allowance import Allowance
 from .errors import Disconnected, Reason
 from .outboxes import Outboxes
 from .packet import Outgoing, Packet, PacketType
@@ -31,6 +32,8 @@ class Carrier(Protocol):
     """A websocket that carries a connection."""
 
     def unreceived(self) -> list[object]: ...
+
+    def read_by(self, allowance: Allowance) -> None: ...
 
 
 class Connection:
@@ -59,14 +62,13 @@ class Connection:
             websocket=websocket,
             now=trio.current_time(),
         )
+        self.allowance = Allowance(settings, trio.current_time())
         self.carrier: Carrier | None = None
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
         self._queue_in, self._queue_out = trio.open_memory_channel[str | bytes](_QUEUE)
         self._time = trio.CancelScope()
-        self._to_read = settings.read_burst
-        self._paced_at = trio.current_time()
         self._changed = trio.Event()
 
     async def receive(self) -> str | bytes:
@@ -104,6 +106,12 @@ class Connection:
         if unsent is None:
             return None
         return [*(self.carrier.unreceived() if self.carrier is not None else ()), *unsent]
+
+    def trust(self) -> None:
+        """The client has shown who it is: from now on it may send more, and faster."""
+        self.allowance.trust(trio.current_time())
+        if self.carrier is not None:
+            self.carrier.read_by(self.allowance)
 
     @property
     def outbox_bytes(self) -> int:
@@ -152,11 +160,7 @@ class Connection:
                 self.changed()
 
     async def feed(self, packet: Packet) -> None:
-        """A packet of the client. Waits if the handler does not keep up, or if the client sends
-        more than is read of it. Raises ProtocolError.
-        """
-        if (pause := self._pace(len(packet.data))) > 0:
-            await trio.sleep(pause)
+        """A packet of the client. Waits if the handler does not keep up. Raises ProtocolError."""
         message = self.session.receive(packet, trio.current_time())
         self.changed()
         if message is not None:
@@ -164,14 +168,10 @@ class Connection:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._queue_in.send(message)
 
-    def _pace(self, size: int) -> float:
-        """Seconds to wait before a message of this size is taken."""
-        settings, now = self.settings, trio.current_time()
-        gained = (now - self._paced_at) * settings.read_rate
-        self._paced_at = now
-        self._to_read = min(self._to_read + gained, settings.read_burst)
-        self._to_read -= size + settings.message_cost
-        return max(0.0, -self._to_read / settings.read_rate)
+    async def pace(self, size: int, messages: int) -> None:
+        """Wait as long as the allowance for what has just come wants it."""
+        if (pause := self.allowance.take(size, messages, trio.current_time())) > 0:
+            await trio.sleep(pause)
 
     @contextmanager
     def until_closed(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import trio
 
+from .allowance import Allowance
 from .connection import Connection
 from .errors import Disconnected, Reason
 from .outboxes import Outboxes
@@ -72,7 +73,7 @@ class EngineServer:
         settings = self._settings
         websocket = WebSocket(
             stream,
-            max_message=settings.max_payload,
+            Allowance(settings, trio.current_time()),
             send_timeout=settings.send_timeout,
             close_timeout=settings.close_timeout,
         )

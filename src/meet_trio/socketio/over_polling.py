@@ -2,7 +2,9 @@
 
 GET waits until there are packets and returns them all; POST brings packets of the client and is
 answered ``ok``. Of each there may be one at a time: a second one ends the session, and so does a
-poll whose client goes away. JSONP is left out: every browser since 2012 has CORS.
+poll whose client goes away. Each is worth ten messages of the connection's allowance, since a whole
+request of HTTP is the dearest way to say something. JSONP is left out: every browser since 2012 has
+CORS.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,6 +13,7 @@ from typing import Any
 import attrs
 import trio
 
+from .allowance import REQUEST
 from .connection import Connection
 from .errors import ProtocolError, Reason
 from .packet import Outgoing, Packet, PacketType, decode_payload_untrusted, encode_payload
@@ -32,7 +35,7 @@ class Response:
 
 
 class TooLarge(Exception):
-    """The body of a POST is above ``max_payload``."""
+    """The body of a POST is above what the client may send at once."""
 
 
 class Polling:
@@ -52,6 +55,7 @@ class Polling:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client, receive)
+                await connection.pace(0, REQUEST)
                 entries = await self._entries()
                 nursery.cancel_scope.cancel()
         finally:
@@ -65,12 +69,16 @@ class Polling:
             self._misused()
         self._posted = True
         try:
-            body = await _read_body(receive, connection.settings.max_payload)
+            allowance = connection.allowance
+            body = await _read_body(receive, allowance.max_payload)
+            await connection.pace(len(body), REQUEST)
             payload = body if content_type.partition(";")[0].strip() == _OCTETS else body.decode()
             for packet in decode_payload_untrusted(
-                payload, connection.session.revision, connection.settings.max_payload_packets
+                payload, connection.session.revision, allowance.max_packets
             ):
+                await connection.pace(0, 1)
                 await connection.feed(packet)
+                await trio.lowlevel.checkpoint()  # others' turn: not each packet has one of its own
         except TooLarge:
             connection.fail(Reason.TRANSPORT_ERROR)
             return Response(413, "text/plain", b"")

@@ -19,6 +19,7 @@ async def carry(connection: Connection, websocket: WebSocket) -> None:
     in the end both are true, unless cancelled.
     """
     connection.carrier = websocket
+    websocket.read_by(connection.allowance)
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:

@@ -148,7 +148,7 @@ def decode_payload_untrusted(
 ) -> list[Packet]:
     """The packets in the body of one POST; bytes if its content type says octets."""
     packets: list[Packet] = []
-    for frame in _split_payload(body, revision):
+    for frame in _split_payload(body, revision, max_packets):
         if len(packets) >= max_packets:
             raise ProtocolError("too many packets in a payload")
         packets.append(decode_frame_untrusted(frame, revision))
@@ -157,11 +157,13 @@ def decode_payload_untrusted(
     return packets
 
 
-def _split_payload(body: str | bytes, revision: Revision) -> Iterator[str | bytes]:
+def _split_payload(
+    body: str | bytes, revision: Revision, max_packets: int
+) -> Iterator[str | bytes]:
     if revision == 4:
         if isinstance(body, bytes):
             raise ProtocolError("octets in a payload of revision 4")
-        return iter(body.split(_SEPARATOR))
+        return iter(body.split(_SEPARATOR, max_packets))
     return _split_octets(body) if isinstance(body, bytes) else _split_text(body)
 
 

@@ -40,11 +40,15 @@ class Settings:
     max_outbox_bytes: int = 8_000_000
     # of all connections together; what many are told counts once
     max_outboxes_bytes: int = 256_000_000
-    # What is read of a client: bytes per second in the long run, and at once; each message counts
-    # ``message_cost`` bytes more. One that sends more is read more slowly.
+    # What is read of a client: bytes per second in the long run, and at once; each message, each
+    # websocket frame counts ``message_cost`` bytes more. One that sends more is read more slowly.
     read_rate: float = 1_000_000
     read_burst: float = 4_000_000
     message_cost: float = 1000
+    # the same, and the longest message, until the application trusts it (``Socket.trust``)
+    max_stranger_payload: int = 1_000_000
+    stranger_read_rate: float = 1_000_000
+    stranger_read_burst: float = 4_000_000
     # events waiting for ``receive`` on one socket; more than that ends the connection
     max_inbox_events: int = 1024
     max_inbox_bytes: int = 4_000_000

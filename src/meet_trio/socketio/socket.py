@@ -162,6 +162,12 @@ class Socket:
             raise Disconnected(self._end)
         raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
 
+    def trust(self) -> None:
+        """The client has shown who it is: from now on its connection is read at the full rate, and
+        messages may be as long as ``max_payload``.
+        """
+        self._connection.trust()
+
     def unreceived(self) -> list[EncodedEvent] | None:
         """Events given to ``emit_encoded`` that the client cannot have got, oldest first: the same
         objects, nothing is decoded. None if the outbox became too large, and they are gone.

@@ -4,7 +4,8 @@ handshake and a goodbye that works when cancelled.
 trio-websocket reads in a task of its own. That task is shielded here and ended by ``close``, so
 that a closing handshake can still be done in a ``finally`` while everything around is being
 cancelled. ``BoundedStream`` gives every send a deadline, and after a send that was given up
-half-way lets nothing follow: the other side would read it as part of the torn frame.
+half-way lets nothing follow: the other side would read it as part of the torn frame. It also paces
+what is read, by bytes and frames: trio-websocket answers a ping before anybody else hears of it.
 
 No extension is negotiated (no permessage-deflate). A message above the limit closes with 1009.
 """
@@ -25,6 +26,8 @@ from trio_websocket import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
+from .allowance import Allowance, FrameCounter
+from .errors import ProtocolError
 from .ledger import RECORD, Ledger
 
 _SLICE = 4 * RECORD  # what the stream below is given at once
@@ -43,12 +46,14 @@ class WebSocketGone(Exception):
 
 
 class BoundedStream(trio.abc.Stream):
-    """``stream``, with ``send_timeout`` seconds for each ``send_all``. ``ledger`` knows what became
-    of the messages.
+    """``stream``, with ``send_timeout`` seconds for each ``send_all``, and read no faster than
+    ``allowance`` has it. ``ledger`` knows what became of the messages.
     """
 
-    def __init__(self, stream: trio.abc.Stream, send_timeout: float) -> None:
+    def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
         self.ledger = Ledger(stream)
+        self.allowance = allowance
+        self._frames = FrameCounter()
         self._stream = stream
         self._send_timeout = send_timeout
         self._torn = False
@@ -81,7 +86,19 @@ class BoundedStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the client has stopped reading")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return bytes(await self._stream.receive_some(max_bytes))
+        data = bytes(await self._stream.receive_some(max_bytes))
+        try:
+            frames = self._frames.feed_untrusted(data)
+        except ProtocolError as error:
+            raise trio.BrokenResourceError(str(error)) from None
+        if (pause := self.allowance.take(len(data), frames, trio.current_time())) > 0:
+            await trio.sleep(pause)
+        return data
+
+    async def drain(self) -> None:
+        """Read to the end, and look at nothing."""
+        while await self._stream.receive_some(65536):
+            pass
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -107,13 +124,12 @@ class WebSocket:
     def __init__(
         self,
         stream: trio.abc.Stream,
+        allowance: Allowance,
         *,
-        max_message: int,
         send_timeout: float,
         close_timeout: float,
     ) -> None:
-        self._stream = BoundedStream(stream, send_timeout)
-        self._max_message = max_message
+        self._stream = BoundedStream(stream, send_timeout, allowance)
         self._close_timeout = close_timeout
         self._reader = trio.CancelScope(shield=True)
         self._reader_over = trio.Event()
@@ -129,7 +145,7 @@ class WebSocket:
         self._opening.deadline = deadline
         with self._opening:
             self._request = await wrap_server_stream(
-                reading, self._stream, max_message_size=self._max_message
+                reading, self._stream, max_message_size=self._stream.allowance.max_payload
             )
         return not self._opening.cancelled_caught
 
@@ -173,6 +189,12 @@ class WebSocket:
                 CloseReason.MESSAGE_TOO_BIG,
             )
             raise WebSocketGone(clean=clean) from None
+
+    def read_by(self, allowance: Allowance) -> None:
+        """From now on, this says how much is read and how fast."""
+        self._stream.allowance = allowance
+        # there is no other way to change it once the connection is made
+        self._accepted()._max_message_size = allowance.max_payload
 
     async def send(self, *frames: Frame) -> None:
         """Send in this order, in one write: most of what a message costs is the write. Raises
@@ -230,8 +252,7 @@ class WebSocket:
                 # reason
                 self._reader.cancel()
                 await self._reader_over.wait()
-                while await self._stream.receive_some(65536):
-                    pass
+                await self._stream.drain()
         except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
             logger.debug("the client was gone before the closing handshake")
 

@@ -21,6 +21,7 @@ from meet_trio.socketio import (
     Socket,
     encode_event,
 )
+from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.connection import Connection
 from meet_trio.socketio.websocket import BoundedStream
 
@@ -263,7 +264,7 @@ class TlsStream(trio.abc.SendStream):
 @pytest.mark.parametrize("sizes", [[1], [65536], [65537, 1], [10, 300_000, 10], [100] * 3000])
 async def test_the_ledger_reckons_with_the_pieces(sizes: list[int]) -> None:
     tls = TlsStream()
-    stream = BoundedStream(tls, 10)  # type: ignore[arg-type]
+    stream = BoundedStream(tls, 10, Allowance(Settings(), 0))  # type: ignore[arg-type]
     for _ in range(3):
         ends = list(accumulate(sizes))
         await stream.send_messages([bytes(size) for size in sizes], list(enumerate(ends)))
