@@ -3,6 +3,7 @@ used.
 """
 
 from .connection import Connection
+from .crowd import Crowd
 from .engine import EngineHandler, EngineServer
 from .errors import CallTimeout, Disconnected, Reason, Refused
 from .message import Json
@@ -14,6 +15,7 @@ __all__ = [
     "Admit",
     "CallTimeout",
     "Connection",
+    "Crowd",
     "Disconnected",
     "EncodedEvent",
     "EngineHandler",

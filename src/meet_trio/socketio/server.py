@@ -20,13 +20,13 @@ protocol at once.
 import logging
 import math
 import secrets
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 import trio
 
 from .connection import Connection
+from .crowd import Crowd
 from .engine import EngineServer
 from .errors import Disconnected, ProtocolError, Reason, Refused
 from .over_polling import Receive, Scope, Send
@@ -85,62 +85,38 @@ class Server:
         await self._engine.serve_websocket_stream(stream, client=client)
 
     async def _converse(self, connection: Connection) -> None:
-        counted = self._unconnected.count(connection.handshake.client)
-        if counted is None:
-            logger.info("too many unconnected sockets, one more of %s", connection.handshake.client)
-            connection.start_close(Reason.OVERFLOW)
-            return
-        with counted:
-            client = _Client(connection, self._settings, self._handlers, self._admit, counted)
-            await client.run()
+        client = _Client(connection, self._settings, self._handlers, self._admit, self._unconnected)
+        await client.run()
 
 
 class Unconnected:
-    """How many connections are in no namespace, in all and of each client."""
-
-    def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
-        self._settings = settings
-        self._client_key = client_key
-        self._by_key: Counter[str] = Counter()
-        self._total = 0
-
-    def count(self, client: str) -> "Counted | None":
-        """One more, until it is in a namespace or over; None if there are too many."""
-        key = self._client_key(client)
-        if (
-            self._total >= self._settings.max_unconnected
-            or self._by_key[key] >= self._settings.max_unconnected_per_client
-        ):
-            return None
-        self.change(key, 1)
-        return Counted(self, key)
-
-    def change(self, key: str, by: int) -> None:
-        self._total += by
-        self._by_key[key] += by
-        if not self._by_key[key]:
-            del self._by_key[key]
-
-
-class Counted:
-    """One connection that is in no namespace yet. Once it has been in one it is not counted any
-    more.
+    """The connections that are in no namespace, in all and of each client. For one more than may be
+    the oldest is closed, see ``crowd``: who means to come in does so in a round trip.
     """
 
-    def __init__(self, counts: Unconnected, key: str) -> None:
-        self._counts: Unconnected | None = counts
-        self._key = key
+    def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
+        self._client_key = client_key
+        self._crowd = Crowd[Connection](
+            settings.max_unconnected, settings.max_unconnected_per_client
+        )
+        self._keys: dict[Connection, str] = {}
 
-    def connected(self) -> None:
-        counts, self._counts = self._counts, None
-        if counts is not None:
-            counts.change(self._key, -1)
+    def add(self, connection: Connection) -> None:
+        key = self._client_key(connection.handshake.client)
+        if (oldest := self._crowd.too_many(key)) is not None:
+            logger.info("too many unconnected sockets, one of %s goes", oldest.handshake.client)
+            self.remove(oldest)
+            oldest.start_close(Reason.OVERFLOW)
+        self._keys[connection] = key
+        self._crowd.add(key, connection)
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *error: object) -> None:
-        self.connected()
+    def remove(self, connection: Connection) -> None:
+        """It is in a namespace, or over; the same twice does nothing. One that has been in a
+        namespace does not come back.
+        """
+        key = self._keys.pop(connection, None)
+        if key is not None:
+            self._crowd.remove(key, connection)
 
 
 class _Client:
@@ -152,9 +128,9 @@ class _Client:
         settings: Settings,
         handlers: Mapping[str, Handler],
         admit: Admit | None,
-        counted: Counted,
+        unconnected: Unconnected,
     ) -> None:
-        self._counted = counted
+        self._unconnected = unconnected
         self._connection = connection
         self._settings = settings
         self._handlers = handlers
@@ -164,6 +140,7 @@ class _Client:
         self._without_namespace = trio.CancelScope()
 
     async def run(self) -> None:
+        self._unconnected.add(self._connection)
         try:
             async with trio.open_nursery() as nursery:
                 self._expect_connect()
@@ -173,6 +150,7 @@ class _Client:
                     self._connection.start_close(Reason.CONNECT_TIMEOUT)
                 self._end_all(self._connection.reason)
         finally:
+            self._unconnected.remove(self._connection)
             # here with living sockets only if cancelled
             self._leave_all()
 
@@ -228,7 +206,7 @@ class _Client:
         )
         self._sockets[namespace] = socket
         self._without_namespace.deadline = math.inf
-        self._counted.connected()
+        self._unconnected.remove(self._connection)
         self._connection.send(*self._protocol.accept(namespace, socket.id))
         try:
             await self._handlers[namespace](socket)

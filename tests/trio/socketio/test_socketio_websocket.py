@@ -431,21 +431,22 @@ async def test_connect_timeout(autojump_clock: trio.testing.MockClock) -> None:
         assert trio.current_time() - start == pytest.approx(10)
 
 
-async def test_number_of_unconnected_clients_is_limited(
+async def test_of_too_many_unconnected_clients_the_oldest_goes(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with serve(echo, max_unconnected_per_client=2, connect_timeout=10) as service:
+        start = trio.current_time()
         first, second = await service.open(), await service.open()
-        third = await service.open()
-        assert await third.hear_all() == [NO_STATUS]
         await first.connect()  # which makes room
+        third = await service.open()
         fourth = await service.open()
-        assert await (await service.open()).hear_all() == [NO_STATUS]
-        assert await second.hear_all() == [NO_STATUS]  # they have had their time
+        assert await second.hear_all() == [NO_STATUS]
+        assert trio.current_time() == start
+        assert await third.hear_all() == [NO_STATUS]  # it has had its time
+        assert trio.current_time() == start + 10
         assert await fourth.hear_all() == [NO_STATUS]
-        fifth = await service.open()
-        await fifth.connect()
-        await fifth.close()
+        await first.say('420["x"]')
+        assert [await first.hear(), await first.hear()] == ["430[]", '42["x"]']
         await first.say("41")
         assert await first.hear_all() == [NO_STATUS]
         for _ in range(5):  # nothing of them is left in the count
@@ -460,8 +461,8 @@ async def test_number_of_unconnected_clients_in_all(autojump_clock: trio.testing
     )
     async with serve_with(server) as service:
         clients = [await service.open() for _ in range(3)]
-        assert await clients[2].hear_all() == [NO_STATUS]
-        for client in clients[:2]:
+        assert await clients[0].hear_all() == [NO_STATUS]
+        for client in clients[1:]:
             await client.connect()
             await client.close()
 
