@@ -27,6 +27,9 @@ class Place:
         headers = {"x-auth-token": token} if token else {}
         return self.credentials.prove(RequestHead("GET", path, query, headers))
 
+    def hopeless(self, query: str) -> bool:
+        return self.credentials.hopeless(RequestHead("GET", "/meetmedia/signaling/", query, {}))
+
 
 @contextlib.asynccontextmanager
 async def open_place() -> AsyncIterator[Place]:
@@ -64,8 +67,31 @@ async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:
         assert not place.proves(path, "authToken=another&" + right)
         assert not place.proves(path, right.replace(place.room.id, "elsewhere"))
         assert not place.proves(path, right + "&x=1" * 100)
-        assert place.proves(path, "sid=s1")
+        assert place.proves(path, "sid=s1&" + right)
         assert not place.proves(path, "sid=s2&" + right)
+        assert not place.proves(path, "sid=s1")  # everybody may open a session
+
+
+async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
+    async with open_place() as place:
+        client = await place.world.enter(place.room)
+        right = f"peerId={client.id}&roomId={place.room.id}&authToken={client.token}"
+        assert not place.hopeless(right)
+        for wrong in (
+            "",
+            "EIO=4",
+            right.replace(client.token, "x"),
+            right.replace(client.id, "x"),
+            right.replace(place.room.id, "x"),
+            "authToken=another&" + right,
+            right + "&x=1" * 100,
+        ):
+            assert place.hopeless(wrong), wrong
+        assert not place.hopeless("sid=s1")  # an upgrade
+        for _ in range(6):  # one that comes too often has a right token all the same
+            await client.connect()
+        assert not place.proves("/meetmedia/signaling/", right)
+        assert not place.hopeless(right)
 
 
 @pytest.mark.parametrize("sockets", [3, 5])

@@ -1,16 +1,17 @@
-"""What a request proves by its head alone: that Kolab sends it, that it comes from a peer who was
-invited, or from a client that the signaling has let in already.
+"""What a request proves by its head alone: that Kolab sends it, or that it comes from a peer who
+was invited. That there is a session proves nothing: everybody may open one.
 
 It opens nothing: whoever serves the request looks again. It only tells those apart who are counted
 by their address from those who are counted as themselves.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 import attrs
 
+from meet_trio.live.peer import LivePeer
 from meet_trio.live.registry import Registry
 
 from .head import RequestHead
@@ -33,15 +34,29 @@ class Credentials:
             return hmac.compare_digest(given, self.auth_token.encode())
         if head.path not in self.signaling_paths:
             return False
-        try:
-            fields = parse_qsl(head.query, keep_blank_values=True, max_num_fields=64)
-        except ValueError:
+        query = _query_untrusted(head)
+        if "sid" in query and not self.knows_session(query["sid"]):
             return False
-        query = dict(reversed(fields))  # of repeated fields the first one counts
-        if "sid" in query:
-            return self.knows_session(query["sid"])
+        peer = self._peer(query)
+        return peer is not None and not peer.requests.in_debt()
+
+    def hopeless(self, head: RequestHead) -> bool:
+        """Whether a socket on a signaling path will be let in by nobody, whatever it says: it has
+        no peer's token, and is not another way for a session that is there.
+        """
+        query = _query_untrusted(head)
+        return "sid" not in query and self._peer(query) is None
+
+    def _peer(self, query: Mapping[str, str]) -> LivePeer | None:
         room = self.registry.rooms.get(query.get("roomId", ""))
         if room is None:
-            return False
-        peer = room.admit(query.get("peerId", ""), query.get("authToken", ""))
-        return peer is not None and not peer.requests.in_debt()
+            return None
+        return room.admit(query.get("peerId", ""), query.get("authToken", ""))
+
+
+def _query_untrusted(head: RequestHead) -> dict[str, str]:
+    try:
+        fields = parse_qsl(head.query, keep_blank_values=True, max_num_fields=64)
+    except ValueError:
+        return {}
+    return dict(reversed(fields))  # of repeated fields the first one counts

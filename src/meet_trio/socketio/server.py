@@ -39,6 +39,7 @@ from .protocol import (
     NamespaceState,
     Protocol,
 )
+from .refusal import refuse_websocket
 from .settings import Handshake, Settings
 from .socket import Socket
 
@@ -83,6 +84,12 @@ class Server:
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """As ``EngineServer.serve_websocket_stream``."""
         await self._engine.serve_websocket_stream(stream, client=client)
+
+    async def refuse_websocket(
+        self, stream: trio.abc.Stream, target: str, headers: Mapping[str, str]
+    ) -> None:
+        """As ``refuse_websocket`` of ``refusal``: what a handler would do that returns at once."""
+        await refuse_websocket(stream, target, headers, self._settings)
 
     async def _converse(self, connection: Connection) -> None:
         client = _Client(connection, self._settings, self._handlers, self._admit, self._unconnected)
