@@ -23,7 +23,8 @@ from . import ortc
 from .config import Settings, TurnSettings
 from .edge.addresses import Proxies, address_key
 from .edge.credentials import Credentials
-from .edge.front_door import FrontDoor, FrontDoorSettings
+from .edge.front_door import FrontDoor, FrontDoorSettings, Refusal
+from .edge.head import RequestHead
 from .edge.http_api import HttpApi, HttpApiSettings
 from .edge.signaling import signaling_handler, signaling_paths
 from .edge.site import build_site
@@ -163,6 +164,7 @@ async def _run_parts(
         settings=_door_settings(settings),
         tls=_tls(settings),
         proves=credentials.prove,
+        refusal=partial(_refusal, credentials, sockets),
     )
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
@@ -179,6 +181,13 @@ async def _run_parts(
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
     await sockets.serve_websocket_stream(stream, client=client)
+
+
+def _refusal(credentials: Credentials, sockets: SocketServer, head: RequestHead) -> Refusal | None:
+    if not credentials.hopeless(head):
+        return None
+    target = f"{head.path}?{head.query}"
+    return partial(sockets.refuse_websocket, target=target, headers=head.headers)
 
 
 async def _open_listeners(settings: Settings) -> Sequence[trio.SocketListener]:

@@ -3,6 +3,8 @@
 import contextlib
 import ipaddress
 import json
+import os
+import resource
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -498,15 +500,60 @@ async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
 # How much of one address
 
 
-async def test_too_many_strangers_are_turned_away() -> None:
-    async with open_door(FrontDoorSettings(max_strangers=2)) as door:
-        async with await door.connect() as first, await door.connect() as second:
-            await first.send_all(b"G")
-            await second.send_all(b"G")
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            async with await door.connect() as third:
-                with contextlib.suppress(trio.BrokenResourceError):
-                    assert await read_all(third) == b""
+@pytest.mark.parametrize("limit", ["max_strangers", "max_strangers_per_address", "max_connections"])
+async def test_of_too_many_strangers_the_oldest_goes(limit: str) -> None:
+    """So that whoever comes with the right token is served, however many say nothing."""
+    async with open_door(FrontDoorSettings(**{limit: 3})) as door, contextlib.AsyncExitStack() as s:
+        idle = [await s.enter_async_context(await door.connect()) for _ in range(3)]
+        await idle[0].send_all(b"GET / HT")
+        await settled(door, 3)
+        for _ in range(5):
+            async with await door.connect() as honest:
+                await honest.send_all(with_field(GET, "X-Proof: 1\r\nConnection: close"))
+                assert (await Reader(honest).response())[0] == 200
+            with trio.fail_after(5):
+                while door.door.connections > door.door.strangers.total:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+        assert await read_all(idle[0]) == b""
+        for stream in idle[1:]:
+            await stream.send_all(GET)
+            assert (await Reader(stream).response())[0] == 200
+
+
+async def test_who_has_said_something_whole_is_newer_than_who_has_not() -> None:
+    async with open_door(FrontDoorSettings(max_connections=3)) as door:
+        async with await door.connect() as said, await door.connect() as idle:
+            await settled(door, 2)
+            await said.send_all(GET)
+            reader = Reader(said)
+            assert (await reader.response())[0] == 200
+            async with await door.connect() as third, await door.connect() as fourth:
+                assert await read_all(idle) == b""
+                for stream in (said, third, fourth):
+                    await stream.send_all(GET)
+                    assert (await Reader(stream).response())[0] == 200
+
+
+async def settled(door: Door, strangers: int) -> None:
+    with trio.fail_after(5):
+        while door.door.strangers.total < strangers:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_who_has_proven_something_is_not_displaced() -> None:
+    async with open_door(FrontDoorSettings(max_connections=2)) as door:
+        async with await door.connect() as known, await door.connect() as websocket:
+            for stream in (known, websocket):
+                await stream.send_all(with_field(GET, "X-Proof: 1"))
+                assert (await Reader(stream).response())[0] == 200
+            for _ in range(3):
+                async with await door.connect() as third:
+                    with contextlib.suppress(trio.BrokenResourceError):
+                        assert await read_all(third) == b""
+            for stream in (known, websocket):
+                await stream.send_all(GET)
+                assert (await Reader(stream).response())[0] == 200
 
 
 async def test_strangers_of_one_address() -> None:
@@ -517,18 +564,116 @@ async def test_strangers_of_one_address() -> None:
             assert (await Reader(known).response())[0] == 200
             await first.send_all(b"G")
             async with await door.connect() as second:
-                await trio.testing.wait_all_tasks_blocked(0.05)
+                await settled(door, 2)
                 async with await door.connect() as third:
-                    with contextlib.suppress(trio.BrokenResourceError):
-                        assert await read_all(third) == b""
-                # in a crowd, they are not kept
-                await second.send_all(GET)
-                reader = Reader(second)
-                assert (await reader.response())[0] == 200
-                assert await reader.rest() == b""
+                    assert await read_all(first) == b""
+                    # in a crowd, they are not kept
+                    for stream in (third, second):
+                        await stream.send_all(GET)
+                        reader = Reader(stream)
+                        assert (await reader.response())[0] == 200
+                        assert await reader.rest() == b""
             await known.send_all(GET)
             assert (await Reader(known).response())[0] == 200
         await gone(door)
+
+
+async def test_without_descriptors_strangers_make_room(caplog: pytest.LogCaptureFixture) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with open_door() as door, contextlib.AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(await door.connect()) for _ in range(10)]
+        await settled(door, 10)
+        honest = trio.socket.socket()
+        stack.callback(honest.close)
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+        await honest.connect(("127.0.0.1", door.port))
+        stream = trio.SocketStream(honest)
+        await stream.send_all(with_field(GET, "X-Proof: 1"))
+        assert (await Reader(stream).response())[0] == 200
+        assert await read_all(idle[0]) == b""
+        assert door.door.strangers.total >= 5
+    assert "ERROR" not in caplog.text
+
+
+async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path) -> None:
+    """One stands for the first request on it, too, and does not count if that proves something."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    trust = ssl.create_default_context(cafile=f"{certificate}.crt")
+    trust.check_hostname = False
+    settings = FrontDoorSettings(requests=Rate(per_second=0.01, burst=4))
+    async with open_door(settings, tls=context) as door:
+
+        async def ask(*requests: bytes) -> list[int]:
+            async with await door.connect() as tcp:
+                stream = trio.SSLStream(tcp, trust, https_compatible=True)
+                reader, statuses = Reader(stream), []
+                for request in requests:
+                    await stream.send_all(request)
+                    statuses.append((await reader.response())[0])
+                return statuses
+
+        for _ in range(6):
+            assert await ask(with_field(GET, "X-Proof: 1")) == [200]
+        assert await ask(GET) == [200]
+        for _ in range(2):
+            async with await door.connect():  # its handshake is not even begun
+                await settled(door, 1)
+            await gone(door)
+        assert await ask(GET, GET) == [200, 429]
+        with pytest.raises(trio.BrokenResourceError):
+            await ask(with_field(GET, "X-Proof: 1"))
+
+
+# In turns
+
+
+async def test_strangers_are_served_in_turns_and_the_known_between_them() -> None:
+    """However many of them have come together."""
+    steps: list[str] = []
+
+    def proves(head: RequestHead) -> bool:
+        steps.append(head.headers.get("x-proof", "stranger"))
+        return "x-proof" in head.headers
+
+    async with open_door(proves=proves) as door, contextlib.AsyncExitStack() as stack:
+        known = Reader(await stack.enter_async_context(await door.connect()))
+        await known.stream.send_all(with_field(GET, "X-Proof: 1"))
+        assert (await known.response())[0] == 200
+        crowd = [await stack.enter_async_context(await door.connect()) for _ in range(200)]
+        await settled(door, 200)
+        steps.clear()
+        for stream in crowd:
+            stream.socket._sock.send(UPGRADE)  # type: ignore[attr-defined]  # in this very turn
+        known.stream.socket._sock.send(with_field(GET, "X-Proof: 2"))  # type: ignore[attr-defined]
+        assert (await known.response())[0] == 200
+        assert len(door.websockets) < 40
+        assert steps.index("2") < 80
+        for stream in crowd:
+            assert await read_all(stream) == b"bye"
+
+
+async def test_a_refused_websocket_stays_a_stranger_until_its_end() -> None:
+    async def refuse(stream: PeekedStream) -> None:
+        assert await stream.receive_some() == b"40"
+        await stream.send_all(b"no")
+
+    async with open_door() as door:
+        door.door.refusal = lambda head: refuse if "bad" in head.query else None
+        async with await door.connect() as stream:
+            await stream.send_all(UPGRADE.replace(b"EIO", b"bad&EIO"))
+            await settled(door, 1)
+            assert door.door.strangers.total == 1
+            await stream.send_all(b"40")
+            assert await read_all(stream) == b"no"
+        assert door.websockets == []
+        await gone(door)
+        async with await door.connect() as stream:
+            await stream.send_all(with_field(UPGRADE.replace(b"EIO", b"bad&EIO"), "X-Proof: 1"))
+            assert await read_all(stream) == b"bye"
 
 
 async def test_requests_of_one_address_have_a_rate() -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.edge.addresses import (
-    AddressCounts,
     AddressRates,
     ForwardedHeader,
     Proxies,
@@ -111,20 +110,6 @@ def test_rates_are_for_each_address_and_bounded() -> None:
     assert rates.take("c", 0.0) == 0  # b, the longest not heard of, is forgotten
     assert len(rates) == 2
     assert rates.take("a", 0.0) > 0
-
-
-def test_counts() -> None:
-    counts = AddressCounts(most=3, most_per_address=2)
-    assert not counts.crowded("a")
-    counts.add("a")
-    assert counts.crowded("a")
-    assert not counts.crowded("b")
-    counts.add("a")
-    assert counts.full("a")
-    assert not counts.full("b")
-    counts.add(None)
-    assert counts.full("b")
-    assert counts.full(None)
-    for key in ("a", "a", None):
-        counts.remove(key)
-    assert (counts.total, counts.of("a")) == (0, 0)
+    rates.give_back("c")
+    rates.give_back("d")
+    assert rates.take("c", 0.0) == 0

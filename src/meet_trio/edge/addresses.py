@@ -112,37 +112,10 @@ class AddressRates:
             self._buckets.move_to_end(key)
         return 0.0 if bucket.take(now) else bucket.wait(now)
 
+    def give_back(self, key: str) -> None:
+        """The last one turned out not to count."""
+        if (bucket := self._buckets.get(key)) is not None:
+            bucket.give_back()
+
     def __len__(self) -> int:
         return len(self._buckets)
-
-
-@attrs.define(eq=False)
-class AddressCounts:
-    """How many there are at once, in all and of each address; ``key`` None counts in all only."""
-
-    most: int
-    most_per_address: int
-    total: int = 0
-    _by_key: dict[str, int] = attrs.field(factory=dict)
-
-    def full(self, key: str | None) -> bool:
-        return self.total >= self.most or self.of(key) >= self.most_per_address
-
-    def crowded(self, key: str | None) -> bool:
-        """Half of what may be, or more."""
-        return 2 * self.total >= self.most or 2 * self.of(key) >= self.most_per_address
-
-    def of(self, key: str | None) -> int:
-        return 0 if key is None else self._by_key.get(key, 0)
-
-    def add(self, key: str | None) -> None:
-        self.total += 1
-        if key is not None:
-            self._by_key[key] = self._by_key.get(key, 0) + 1
-
-    def remove(self, key: str | None) -> None:
-        self.total -= 1
-        if key is not None:
-            self._by_key[key] -= 1
-            if not self._by_key[key]:
-                del self._by_key[key]

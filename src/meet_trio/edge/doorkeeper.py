@@ -5,7 +5,7 @@ been, and that its body comes in time.
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 import trio
@@ -22,12 +22,14 @@ _LINGER = 1.0  # seconds that a client has to stop sending what nobody wants
 @attrs.frozen
 class Verdict:
     """``client``: the address that a request is from. ``wait``: seconds until one may come again, 0
-    if this one may. ``keep``: whether the connection may serve another.
+    if this one may. ``keep``: whether the connection may serve another. ``proven``: the request
+    shows that somebody was let in who may.
     """
 
     client: str
     wait: float = 0.0
     keep: bool = True
+    proven: bool = False
 
 
 @attrs.frozen
@@ -35,7 +37,7 @@ class Doorkeeper:
     """An ASGI application in front of ``app``. ``judge`` is asked for each request."""
 
     app: ASGIApp
-    judge: Callable[[RequestHead], Verdict]
+    judge: Callable[[RequestHead], Awaitable[Verdict]]
     body_timeout: float
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +50,7 @@ class Doorkeeper:
             exchange = _Exchange(receive, send, self.body_timeout, keep=False)
             await wrong(scope, exchange.receive, exchange.send)
             return
-        verdict = self.judge(head_of_scope(scope))
+        verdict = await self.judge(head_of_scope(scope))
         scope = {**scope, "client": (verdict.client, 0), **_origin_form(scope)}
         exchange = _Exchange(receive, send, self.body_timeout, keep=verdict.keep)
         if verdict.wait > 0:

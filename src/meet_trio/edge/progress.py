@@ -7,6 +7,8 @@ import termios
 
 import trio
 
+from .turns import PacedTransport
+
 
 def progress(stream: object) -> tuple[int, int] | None:
     """Bytes on the wire since the connection was opened: how many the other side's TCP has
@@ -14,6 +16,8 @@ def progress(stream: object) -> tuple[int, int] | None:
     """
     if isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
+    if isinstance(stream, PacedTransport):
+        stream = stream.tcp
     if not isinstance(stream, trio.SocketStream):
         return None
     try:
