@@ -25,6 +25,7 @@ from .edge.addresses import Proxies, address_key
 from .edge.credentials import Credentials
 from .edge.front_door import FrontDoor, FrontDoorSettings, Refusal
 from .edge.head import RequestHead
+from .edge.hosts import Hosts, host_name
 from .edge.http_api import HttpApi, HttpApiSettings
 from .edge.signaling import signaling_handler, signaling_paths
 from .edge.site import build_site
@@ -348,7 +349,14 @@ def _door_settings(settings: Settings) -> FrontDoorSettings:
         proxies=Proxies(
             tuple(map(ipaddress.ip_network, http.trusted_proxies)), http.forwarded_header
         ),
+        hosts=_hosts(settings) if settings.demo.enabled else None,
     )
+
+
+def _hosts(settings: Settings) -> Hosts:
+    public = settings.http.public_domain
+    names = frozenset({host_name(public)}) if public else frozenset[str]()
+    return Hosts(names, remote=settings.demo.allow_remote)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

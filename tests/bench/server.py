@@ -94,7 +94,7 @@ class Caller:
 
 async def bench_api(daemon: Daemon, api: MeetApi) -> None:
     room_id = await api.create_room()
-    head = f"Host: x\r\nX-Auth-Token: {api.token}\r\nContent-Type: application/json\r\n"
+    head = f"Host: localhost\r\nX-Auth-Token: {api.token}\r\nContent-Type: application/json\r\n"
     for name, line, body in [
         ("GET ping", f"GET {api.prefix}/ping", ""),
         ("POST sessions", f"POST {api.prefix}/sessions", "{}"),

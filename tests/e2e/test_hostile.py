@@ -64,7 +64,7 @@ def server() -> Iterator[Server]:
 
 
 async def half_heads(target: Target) -> None:
-    told = await target.hold(300, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    told = await target.hold(300, b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     target.seen.append(f"{told.count(b'')} of 300 closed without a word")
     assert told == [b""] * 300
 
@@ -75,7 +75,7 @@ async def idle_connections(target: Target) -> None:
 
 
 async def kept_connections(target: Target) -> None:
-    told = await target.hold(300, b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    told = await target.hold(300, b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
     target.seen.append(f"{sum(b'PONG' in t for t in told)} of 300 answered, then closed")
 
 

@@ -10,6 +10,8 @@ import trio
 from support.attacks import PREFIX, request, upgrade
 from support.server import TOKEN, open_server, quick_settings
 
+from meet_trio.config import DemoSettings
+
 GOOD, BAD = "https://kolab.example", "https://elsewhere.example"
 POLL = f"{PREFIX}/signaling/?EIO=4&transport=polling"
 ALLOW = "access-control-allow-"
@@ -93,3 +95,31 @@ async def test_the_api_is_for_servers() -> None:
             assert (status, allowances(answer)) == (403, {})
             status, answer = await ask(port, request("GET", "/ping", *fields))
             assert (status, allowances(answer)) == (200, {})
+
+
+@pytest.mark.parametrize("remote", [False, True])
+async def test_in_demo_mode_no_page_comes_by_another_name(remote: bool) -> None:
+    """Its name leads to this machine (DNS rebinding), so to the browser it is of one origin with
+    the server; what it cannot choose is ``Host``.
+    """
+    settings = quick_settings()
+    settings = attrs.evolve(
+        settings,
+        http=attrs.evolve(settings.http, public_domain="meet.example:8443"),
+        demo=DemoSettings(enabled=True, allow_remote=remote),
+    )
+    token = f"X-Auth-Token: {TOKEN}"
+    requests = [
+        (request("POST", "/demo/rooms"), 200),
+        (request("GET", f"{PREFIX}/api/ping", token), 200),
+        (request("GET", POLL), 200),
+        (upgrade("a=b"), 101),
+    ]
+    hosts = {"localhost": True, "[::1]:1": True, "meet.example": True, "192.0.2.1": remote}
+    with trio.fail_after(20):
+        async with open_server(settings) as server:
+            for host, known in (hosts | {"evil.example": False}).items():
+                for one, wanted in requests:
+                    named = one.replace(b"Host: localhost", f"Host: {host}".encode())
+                    status, _ = await ask(server.running.port, named)
+                    assert status == (wanted if known else 421), named

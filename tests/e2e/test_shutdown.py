@@ -89,12 +89,12 @@ def test_http_clients_that_stall_do_not_hold_up_the_end(daemon: Daemon) -> None:
     token = api(daemon).token
     heads = [
         b"GET /meetmedia/api/sess",
-        b"POST /meetmedia/api/signal HTTP/1.1\r\nHost: x\r\nX-Auth-Token: "
+        b"POST /meetmedia/api/signal HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: "
         + token.encode()
         + b"\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
-        b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n",
         # pipelined without reading: the answers fill the buffers
-        b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n" * 20000,
+        b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20000,
     ]
     with contextlib.ExitStack() as stack:
         for head in heads:

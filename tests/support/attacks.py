@@ -106,7 +106,7 @@ def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
     """A whole request; the connection ends after it."""
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Connection: close",
         f"Content-Length: {len(body)}",
         *fields,
@@ -118,7 +118,7 @@ def upgrade(query: str, *fields: str) -> bytes:
     """A websocket's opening handshake on the signaling path."""
     lines = [
         f"GET {PREFIX}/signaling/?{query}&EIO=4&transport=websocket HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",

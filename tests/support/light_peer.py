@@ -57,7 +57,7 @@ class LightPeer:
         """Up to and with the Socket.IO connection. Raises Refused."""
         lines = [
             f"GET {target} HTTP/1.1",
-            "Host: test",
+            "Host: localhost",
             "Upgrade: websocket",
             "Connection: Upgrade",
             "Sec-WebSocket-Version: 13",

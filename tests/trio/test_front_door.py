@@ -21,6 +21,7 @@ from starlette.routing import Route
 from meet_trio.edge.addresses import Proxies
 from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
+from meet_trio.edge.hosts import Hosts
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
 
@@ -495,6 +496,56 @@ async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
                             await trio.sleep(0.01)
                 while door.door.connections:
                     await trio.sleep(0.01)
+
+
+# Whom a request is meant for
+
+
+@pytest.mark.parametrize(
+    ("host", "known", "remote"),
+    [
+        ("localhost", True, True),
+        ("LocalHost.:12443", True, True),
+        ("room.localhost:1", True, True),
+        ("127.0.0.1:12443", True, True),
+        ("127.9.9.9", True, True),
+        ("[::1]:12443", True, True),
+        ("[::1]", True, True),
+        ("Meet.Example:8443", True, True),
+        ("192.0.2.7:12443", False, True),
+        ("[2001:db8::7]", False, True),
+        ("evil.example", False, False),
+        ("evil.example:12443", False, False),
+        ("127.0.0.1.evil.example", False, False),
+        ("evil-localhost", False, False),
+        ("localhost, evil.example", False, False),
+        ("meet.example.evil.example", False, False),
+        ("[::1", True, True),
+        ("", False, False),
+    ],
+)
+async def test_other_hosts_are_told_that_they_are_not_here(
+    host: str, known: bool, remote: bool
+) -> None:
+    for hosts, wanted in (
+        (Hosts(frozenset({"meet.example"})), known),
+        (Hosts(frozenset({"meet.example"}), remote=True), remote),
+        (None, True),
+    ):
+        async with open_door(FrontDoorSettings(hosts=hosts)) as door:
+            for request in (GET, UPGRADE):
+                async with await door.connect() as stream:
+                    await stream.send_all(request.replace(b"Host: x", f"Host: {host}".encode()))
+                    said = await stream.receive_some()
+                    if wanted:
+                        assert said == b"bye" if request == UPGRADE else b" 200 " in said
+                    else:
+                        assert b" 421 " in said
+                        assert b'"error"' in said + await read_all(stream)
+            # no browser
+            async with await door.connect() as stream:
+                await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
+                assert (await Reader(stream).response())[0] == 200
 
 
 # How much of one address

@@ -16,6 +16,10 @@ from .head import RequestHead, head_of_scope
 
 logger = logging.getLogger("meet_trio.edge.doorkeeper")
 
+MISDIRECTED = (
+    "Host: in demo mode this server answers as localhost and to addresses, and to other names only "
+    "as http.public_domain says"
+)
 _LINGER = 1.0  # seconds that a client has to stop sending what nobody wants
 
 
@@ -23,13 +27,14 @@ _LINGER = 1.0  # seconds that a client has to stop sending what nobody wants
 class Verdict:
     """``client``: the address that a request is from. ``wait``: seconds until one may come again, 0
     if this one may. ``keep``: whether the connection may serve another. ``proven``: the request
-    shows that somebody was let in who may.
+    shows that somebody was let in who may. ``misdirected``: it is not meant for this server.
     """
 
     client: str
     wait: float = 0.0
     keep: bool = True
     proven: bool = False
+    misdirected: bool = False
 
 
 @attrs.frozen
@@ -57,6 +62,9 @@ class Doorkeeper:
             logger.info("too many requests from %s", verdict.client)
             refusal = refuse(429, "too many requests", {"retry-after": retry_after(verdict.wait)})
             await refusal(scope, exchange.receive, exchange.send)
+            return
+        if verdict.misdirected:
+            await refuse(421, MISDIRECTED)(scope, exchange.receive, exchange.send)
             return
         try:
             await self.app(scope, exchange.receive, exchange.send)

@@ -43,8 +43,9 @@ from meet_trio.rates import Rate
 from meet_trio.socketio import Crowd
 
 from .addresses import AddressRates, Proxies, address_key
-from .doorkeeper import Doorkeeper, Verdict, retry_after
+from .doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
 from .head import RequestHead, parse_head_untrusted
+from .hosts import Hosts
 from .http_connection import HttpSettings, serve_http
 from .stream import HeadTooLong, PeekedStream, answer
 from .turns import PacedTransport, Turns
@@ -62,7 +63,9 @@ Refusal = Callable[[PeekedStream], Awaitable[None]]
 
 @attrs.frozen
 class FrontDoorSettings:
-    """Bytes and seconds. ``head_timeout`` covers the TLS handshake and the first request's head."""
+    """Bytes and seconds. ``head_timeout`` covers the TLS handshake and the first request's head.
+    ``hosts``: what requests must be meant for, if that matters.
+    """
 
     max_head_bytes: int = 16 * 1024
     head_timeout: float = 10.0
@@ -75,6 +78,7 @@ class FrontDoorSettings:
     requests: Rate = attrs.field(default=Rate(per_second=100, burst=2000))
     max_addresses: int = 10_000
     proxies: Proxies = attrs.field(factory=Proxies)
+    hosts: Hosts | None = None
 
 
 def _nobody(head: RequestHead) -> bool:
@@ -287,6 +291,9 @@ class _Visit:
             logger.info("too many requests from %s", verdict.client)
             await self._refuse(verdict.wait)
             return
+        if verdict.misdirected:
+            await answer(self._stream, 421, MISDIRECTED)
+            return
         if not verdict.proven:
             self._paced.turns, self._paced.key = self._door.steps, address_key(verdict.client)
             refusal = self._door.refusal(head)
@@ -307,16 +314,19 @@ class _Visit:
         """
         door = self._door
         client = self._settings.proxies.client(self.address, head)
+        hosts = self._settings.hosts
+        misdirected = hosts is not None and not hosts.known(head.headers.get("host"))
         counted, self._counted = self._counted, False
         if door.proves(head):
             if counted:
                 door.give_back(client)
             self._known()
             self._paced.turns = None
-            return Verdict(client, proven=True)
+            return Verdict(client, proven=True, misdirected=misdirected)
         if self._stranger:
             # it has said something whole: those who have not go before it
             door.strangers.add(self._key, self)
         await door.steps.take(address_key(client))
         keep = not (self._stranger and door.strangers.crowded(self._key))
-        return Verdict(client, 0.0 if counted else door.rate(client), keep=keep)
+        wait = 0.0 if counted else door.rate(client)
+        return Verdict(client, wait, keep=keep, misdirected=misdirected)
