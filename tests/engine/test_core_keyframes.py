@@ -99,7 +99,7 @@ def test_what_is_put_off_is_not_forgotten(world: World) -> None:
     assert world.counter("keyframe_requests_put_off") == 1
 
 
-@pytest.mark.parametrize("what", ["another's", "paused", "no consumer", "no producer"])
+@pytest.mark.parametrize("what", ["another's", "unasked", "paused", "no consumer", "no producer"])
 def test_what_is_put_off_may_become_needless(world: World, what: str) -> None:
     alice, bob, cameras, producer, consumer = begin(world)
     spend(world, alice, bob, cameras, consumer)
@@ -107,6 +107,9 @@ def test_what_is_put_off_may_become_needless(world: World, what: str) -> None:
         case "another's":
             world.core.request_keyframe(producer)
             assert follow(world, alice, cameras, 0.05) > 0
+        case "unasked":
+            for camera in cameras:
+                alice.send(*camera.frame(key=True))
         case "paused":
             world.core.set_consumer_paused(consumer, True)
         case "no consumer":
