@@ -9,11 +9,13 @@ from support.live_scenes import EVERYTHING, join, produce, say, transport
 from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
+from meet_trio.live import handlers
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import PeerSettings
 from meet_trio.live.room import RoomSettings
 from meet_trio.ortc import router_capabilities
 from meet_trio.rates import Rate
+from meet_trio.room import requests
 
 # a socket counts as ten requests
 FEW = PeerSettings(requests=Rate(2, 30), announcements=Rate(1, 3))
@@ -143,6 +145,12 @@ async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock
         assert told(clients) - before == 70
         # it alone, and only in what concerns others
         assert await ada.socket.ask("ping") == [None]
+        for odd in (["chatMessage"], {}, None, 7):
+            event = FakeEvent("request", ({"method": odd},), ada.socket)
+            ada.socket._send.send_nowait(event)
+            await trio.testing.wait_all_tasks_blocked()
+            assert event.answer is not None
+            assert event.answer[0] == 500
         assert await bob.socket.ask("chatMessage", message="x") == []
         await trio.sleep(1)
         assert await ada.socket.ask("chatMessage", message="x") == []
@@ -226,3 +234,48 @@ async def test_nobody_gets_more_than_a_share_in_the_long_run(autojump_clock: Moc
             await trio.sleep(0.1)
         most = BUSY.work.burst + seconds * BUSY.work.per_second
         assert 0 < told(clients) - before < most
+
+
+def test_methods_that_are_treated_differently_exist() -> None:
+    names = {*handlers._ALONE, *handlers._MODERATION}
+    assert names <= {*requests._PARSERS, *requests._WITHOUT_DATA}
+
+
+async def test_honest_people_of_large_rooms_never_meet_the_limit(
+    autojump_clock: MockClock,
+) -> None:
+    """One who does in a moment what others do in a meeting, in a room of two hundred; in one of
+    five hundred there would be room for it too.
+    """
+    defaults = PeerSettings()
+    async with open_world(PeerSettings(requests=Rate(1e6, 1e6))) as world:
+        room = await world.registry.create_room()
+        size = 200
+        for _ in range(size):
+            client = await world.enter(room)
+            await transport(client.socket, consuming=True)
+            await join(client)
+        ada = await world.enter(room, EVERYTHING)
+        await join(ada, "Ada")
+        producing = await transport(ada.socket, consuming=False)
+
+        async def speak(number: int) -> str:
+            answer = await ada.socket.ask(
+                "produce",
+                transportId=producing,
+                kind="audio",
+                rtpParameters=audio_parameters(mid=str(number), ssrc=1000 + number, cname="c"),
+                appData={"source": "webcam"},
+            )
+            assert answer[0] is None
+            return str(answer[1]["id"])  # type: ignore[index]
+
+        for number in range(3):
+            webcam = await speak(number)
+        for number in range(3, 5):
+            assert await ada.socket.ask("closeProducer", producerId=webcam) == []
+            webcam = await speak(number)
+        for number in range(5):
+            assert await ada.socket.ask("chatMessage", message=str(number)) == []
+        spent = defaults.work.burst - room.peers[ada.id].work._tokens
+        assert 0 < spent * 500 / size < defaults.work.burst
