@@ -236,6 +236,20 @@ async def test_nobody_gets_more_than_a_share_in_the_long_run(autojump_clock: Moc
         assert 0 < told(clients) - before < most
 
 
+async def test_what_others_have_left_to_be_done_is_not_paid_for_by_a_ping(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world(BUSY) as world:
+        clients, _ = await a_room_of_ten(world)
+        await produce(clients[0])
+        room = clients[0].room
+        for consumer in list(room.state.consumers.values()):
+            room._perform(room.state.remove_consumer(consumer.id))  # as of transports that are lost
+        assert await clients[1].socket.ask("ping") == [None]
+        assert len(room.state.consumers) == 9
+        assert room.peers[clients[1].id].work.is_full(trio.current_time())
+
+
 def test_methods_that_are_treated_differently_exist() -> None:
     names = {*handlers._ALONE, *handlers._MODERATION}
     assert names <= {*requests._PARSERS, *requests._WITHOUT_DATA}

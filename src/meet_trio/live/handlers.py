@@ -69,7 +69,8 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         event.ack(500, f"request {method_name(method)} failed")
     else:
         work = peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
-        peer.work.take(trio.current_time(), work)
+        if method not in _ALONE:  # else others have left it to be done
+            peer.work.take(trio.current_time(), work)
 
 
 def _check_announcements(peer: LivePeer) -> None:
