@@ -14,7 +14,7 @@ from meet_trio.edge.turns import PacedTransport, Turns
 async def open_turns(each: int) -> AsyncIterator[tuple[Turns, trio.Nursery]]:
     turns = Turns(each)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(turns.run)
+        await nursery.start(turns.run)
         yield turns, nursery
         nursery.cancel_scope.cancel()
 
@@ -61,10 +61,6 @@ async def test_addresses_take_turns() -> None:
 
 async def test_one_who_gives_up_leaves_nothing_in_the_line() -> None:
     turns = Turns(1)
-    for _ in range(3):
-        with trio.move_on_after(0):
-            await turns.take("a")
-    assert not turns._lines
     order: list[int] = []
 
     async def stranger(number: int, scope: trio.CancelScope) -> None:
@@ -83,23 +79,118 @@ async def test_one_who_gives_up_leaves_nothing_in_the_line() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert order == [0, 2]
+    assert not turns._lines
+
+
+@contextlib.asynccontextmanager
+async def open_paced(
+    turns: Turns, count: int
+) -> AsyncIterator[tuple[list[PacedTransport], list[trio.SocketStream]]]:
+    """Servers' ends and clients' ends of connections."""
+    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(listener)
+        servers, clients = [], []
+        for _ in range(count):
+            client = await trio.testing.open_stream_to_socket_listener(listener)
+            clients.append(await stack.enter_async_context(client))
+            server = PacedTransport(await listener.accept(), "a")
+            servers.append(await stack.enter_async_context(server))
+            server.turns = turns
+        yield servers, clients
 
 
 async def test_what_is_read_by_turns_is_not_lost_when_it_is_cancelled() -> None:
-    turns = Turns(1)
-    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-    async with listener, await trio.testing.open_stream_to_socket_listener(listener) as client:
-        server = PacedTransport(await listener.accept(), "a")
-        server.turns = turns
-        async with server:
-            await client.send_all(b"hello")
-            with trio.move_on_after(0.05) as waiting:
-                await server.receive_some()  # nobody lets it go on
-            assert waiting.cancelled_caught
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(turns.run)
-                assert await server.receive_some() == b"hello"
-                nursery.cancel_scope.cancel()
-            server.turns = None
+    async with open_turns(0) as (turns, _):  # nobody is let go on
+        async with open_paced(turns, 1) as ([server], [client]):
+            for _ in range(2):
+                await client.send_all(b"hello")
+                with trio.move_on_after(0.05) as waiting:
+                    await server.receive_some()
+                assert waiting.cancelled_caught
+            assert not turns._watched
+            assert not turns._lines
+            turns.each = 1
+            assert await server.receive_some() == b"hellohello"
+            server.free()
             await client.send_all(b"again")
             assert await server.receive_some() == b"again"
+
+
+async def test_closing_ends_the_waiting_of_another_task() -> None:
+    ended: list[type[Exception]] = []
+
+    async def read() -> None:
+        try:
+            await server.receive_some()
+        except trio.ClosedResourceError as error:
+            ended.append(type(error))
+
+    async with open_turns(1) as (turns, _), open_paced(turns, 1) as ([server], _):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            await server.aclose()
+        assert ended == [trio.ClosedResourceError]
+        assert not turns._watched
+
+
+@pytest.mark.parametrize("come", [False, True])
+async def test_who_is_free_does_not_wait_for_its_turn(come: bool) -> None:
+    """Whether its bytes have come by then or not."""
+    async with open_turns(0) as (turns, _), open_paced(turns, 1) as ([server], [client]):
+
+        async def free() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            if come:
+                await client.send_all(b"hello")
+                while not turns._lines:
+                    await trio.lowlevel.checkpoint()
+            server.free()
+            if not come:
+                await client.send_all(b"hello")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(free)
+            with trio.fail_after(5):
+                assert await server.receive_some() == b"hello"
+        assert not turns._lines
+
+
+async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
+    """Whether something has come of all of them or all have gone at once."""
+
+    class Steps(trio.abc.Instrument):
+        def __init__(self) -> None:
+            self.now, self.most = 0, 0
+
+        def after_task_step(self, task: trio.lowlevel.Task) -> None:
+            self.now += task.name.endswith("read")
+
+        def before_io_wait(self, timeout: float) -> None:
+            self.most, self.now = max(self.most, self.now), 0
+
+    said: list[bytes] = []
+
+    async def read(server: PacedTransport) -> None:
+        while data := await server.receive_some():
+            said.append(bytes(data))
+        said.append(b"")
+
+    async with open_turns(2) as (turns, _), open_paced(turns, 100) as (servers, clients):
+        async with trio.open_nursery() as nursery:
+            for server in servers:
+                nursery.start_soon(read, server)
+            await trio.testing.wait_all_tasks_blocked()
+            steps = Steps()
+            trio.lowlevel.add_instrument(steps)
+            for client in clients:
+                client.socket._sock.send(b"x")  # type: ignore[attr-defined]  # in one turn
+            await trio.testing.wait_all_tasks_blocked()
+            assert said == [b"x"] * 100
+            for client in clients:
+                client.socket.close()
+        trio.lowlevel.remove_instrument(steps)
+    assert said[100:] == [b""] * 100
+    # each reads in one step, and takes a step of checkpoint more
+    assert steps.most <= 8

@@ -126,8 +126,8 @@ class FrontDoor:
             for listener in listeners:
                 stack.push_async_callback(listener.aclose)
             nursery = await stack.enter_async_context(trio.open_nursery())
-            nursery.start_soon(self.looks.run)
-            nursery.start_soon(self.steps.run)
+            await nursery.start(self.looks.run)
+            await nursery.start(self.steps.run)
             for listener in listeners:
                 nursery.start_soon(self._listen, listener, nursery)
             task_status.started(list(listeners))
@@ -321,7 +321,7 @@ class _Visit:
             if counted:
                 door.give_back(client)
             self._known()
-            self._paced.turns = None
+            self._paced.free()
             return Verdict(client, proven=True, misdirected=misdirected)
         if self._stranger:
             # it has said something whole: those who have not go before it

@@ -6,8 +6,12 @@ together would make everybody else wait for three hundred. Here each step waits 
 address until it is let go on. Those who have shown who they are do not come by.
 
 What a client makes the server do begins with bytes of it. So ``PacedTransport`` lets strangers'
-bytes be read by turns. Nothing has been read of one who waits: it can be cancelled.
+bytes be read by turns. Nothing has been read of one who waits: it can be cancelled. Trio would wake
+all whose bytes have come, or who have gone, in one turn of the loop; so their sockets are watched
+by an epoll of the turns' own, and who waits is not woken before it may go on.
 """
+
+import select
 
 import attrs
 import trio
@@ -19,29 +23,56 @@ class Turns:
 
     each: int
     _lines: dict[str | None, dict[trio.Event, None]] = attrs.field(factory=dict)
-    _somebody: trio.Event = attrs.field(factory=trio.Event)
+    _watched: dict[int, tuple[str | None, trio.Event]] = attrs.field(factory=dict)
+    _epoll: select.epoll = attrs.field(init=False)
+    _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
-    async def take(self, key: str | None) -> None:
-        """Wait for one's turn; ``key`` says whose line it is."""
-        turn = trio.Event()
-        self._lines.setdefault(key, {})[turn] = None
-        self._somebody.set()
-        try:
-            await turn.wait()
-        finally:
-            if not turn.is_set():
-                self._leave(key, turn)
-
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Let them go on, until cancelled."""
-        while True:
-            await self._somebody.wait()
-            self._somebody = trio.Event()
-            while self._lines:
+        with select.epoll() as self._epoll:
+            task_status.started()
+            while True:
+                if not self._lines:
+                    with trio.CancelScope() as self._waiting:
+                        await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for fd, _ in self._epoll.poll(0):
+                    if (watched := self._watched.pop(fd, None)) is not None:
+                        self._line_up(*watched)
                 for _ in range(self.each):
                     if self._lines:
                         self._next(next(iter(self._lines)))
                 await trio.lowlevel.checkpoint()
+
+    async def take(self, key: str | None) -> None:
+        """Wait for one's turn; ``key`` says whose line it is."""
+        turn = trio.Event()
+        self._line_up(key, turn)
+        self._waiting.cancel()
+        try:
+            await turn.wait()
+        finally:
+            self._leave(key, turn)
+
+    async def readable(
+        self, socket: trio.socket.SocketType, key: str | None, turn: trio.Event
+    ) -> None:
+        """Wait until there is something to be read, or the end, and then for one's turn. Setting
+        ``turn`` ends it at once, which has to come before the socket is closed.
+        """
+        fd = socket.fileno()
+        self._watched[fd] = watched = (key, turn)
+        try:
+            self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT)
+            await turn.wait()
+        finally:
+            self._leave(key, turn)
+            if self._watched.get(fd) is watched:  # else it may be another's number now
+                del self._watched[fd]
+            if socket.fileno() == fd:  # one that is closed is in no epoll any more
+                self._epoll.unregister(fd)
+
+    def _line_up(self, key: str | None, turn: trio.Event) -> None:
+        self._lines.setdefault(key, {})[turn] = None
 
     def _next(self, key: str | None) -> None:
         line = self._lines[key]
@@ -52,25 +83,29 @@ class Turns:
         turn.set()
 
     def _leave(self, key: str | None, turn: trio.Event) -> None:
-        line = self._lines[key]
-        del line[turn]
-        if not line:
+        line = self._lines.get(key, {})
+        if line.pop(turn, turn) is None and not line:
             del self._lines[key]
 
 
 class PacedTransport(trio.abc.HalfCloseableStream):
-    """A TCP connection that is read by turns, as long as ``turns`` is not None."""
+    """A TCP connection that is read by ``turns`` until it is ``free``."""
 
     def __init__(self, tcp: trio.SocketStream, key: str | None) -> None:
         self.tcp = tcp
         self.key = key
         self.turns: Turns | None = None
+        self._turn = trio.Event()
+
+    def free(self) -> None:
+        """From now on it is read as bytes come, also by who waits for its turn."""
+        self.turns = None
+        self._turn.set()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if self.turns is not None:
-            await trio.lowlevel.wait_readable(self.tcp.socket)
-            if self.turns is not None:  # what it has said before may have proven it meanwhile
-                await self.turns.take(self.key)
+            self._turn = trio.Event()
+            await self.turns.readable(self.tcp.socket, self.key, self._turn)
         return await self.tcp.receive_some(max_bytes)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -83,4 +118,5 @@ class PacedTransport(trio.abc.HalfCloseableStream):
         await self.tcp.send_eof()
 
     async def aclose(self) -> None:
+        self.free()
         await self.tcp.aclose()
