@@ -6,6 +6,7 @@ the ways below. Then everything that can be counted is what it was before.
 
 import ctypes
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.api import MeetApi
 from support.crowd import meet
 from support.dtls import Identity
+from support.helper import Helper
 from support.participant import Participant, open_participant
-from support.server import LocalServer, open_server, quick_settings
+from support.server import TOKEN, LocalServer, open_server, quick_settings
 from support.signaling import open_signaling
 
 from meet_trio.room import Role
@@ -304,3 +307,79 @@ def resident_bytes() -> int:
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+# The server alone, in a process of its own
+
+MANY_ROOMS, PEERS, MANY_ROUNDS = 10, 9, 5
+MEETING_AT_ONCE = 3
+MAX_ROOMS_BYTES = 400 * 1024  # of resident memory for all rooms of a round
+
+
+async def meet_and_leave(api: MeetApi) -> None:
+    """A room of ``PEERS`` with real DTLS who hear each other; then all leave."""
+    room_id = await api.create_room()
+    everybody = trio.Event()
+    here = 0
+
+    async def one() -> None:
+        nonlocal here
+        url = await api.create_peer(room_id, Role.PUBLISHER | Role.SUBSCRIBER)
+        async with open_participant(url, identity=IDENTITY) as person:
+            await person.join()
+            await person.connect()
+            await person.produce_audio(interval=0.2)
+            await person.wait_consumers("audio", PEERS - 1)
+            here += 1
+            if here == PEERS:
+                everybody.set()
+            await everybody.wait()
+            await person.leave()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(PEERS):
+            nursery.start_soon(one)
+
+
+async def test_many_rooms_leave_the_process_as_it_was() -> None:
+    """The first round takes what as many as meet at once need, and allocators keep it. From then on
+    what leaks grows in every round: an object that each room leaves behind is one more of its type
+    for each room, while what comes and goes (timers that Trio clears away now and then) is less
+    again in some round.
+    """
+    helper = Helper.start("support.counted_server")
+    try:
+        settings = {"patience": 60, "workers": 2, "spread_size": 4}
+        port = (await helper.aask({"start": settings}))["port"]
+        api = MeetApi("127.0.0.1", port, TOKEN)
+        counts = []
+        for _ in range(MANY_ROUNDS):
+            at_once = trio.CapacityLimiter(MEETING_AT_ONCE)
+
+            async def one_room(at_once: trio.CapacityLimiter = at_once) -> None:
+                async with at_once:
+                    await meet_and_leave(api)
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(MANY_ROOMS):
+                    nursery.start_soon(one_room)
+            while await api.rooms():
+                await trio.sleep(0.05)
+            counts.append(await helper.aask({"count": True}))
+    finally:
+        helper.stop()
+    print([(count["blocks"], count["resident"] // 1024) for count in counts])
+    growing = {
+        kind: growth
+        for kind in counts[-1]["objects"]
+        if (growth := least_growth([count["objects"].get(kind, 0) for count in counts]))
+        >= MANY_ROOMS
+    }
+    assert growing == {}
+    assert least_growth([count["blocks"] for count in counts]) < MANY_ROOMS * PEERS
+    assert least_growth([count["resident"] for count in counts]) < MAX_ROOMS_BYTES
+
+
+def least_growth(counts: list[int]) -> int:
+    """From one round to the next, the first one left out."""
+    return min(new - old for old, new in itertools.pairwise(counts[1:]))

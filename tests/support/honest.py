@@ -30,9 +30,9 @@ from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
 CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-PINGS = 200.0  # a second, of all
-CHATS = 20.0
-CALLS = 30.0
+PINGS = 120.0  # a second, of all
+CHATS = 12.0
+CALLS = 20.0
 PATIENCE = 20.0  # for what was begun before "tell"
 JOINING = 30  # at the same time
 _CHAT = re.compile(rb'"message":"now (\d+) ([0-9.]+)"')
