@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import trio
-from support.field import Attack, Field, Press, participant
+from support.field import Attack, Field, Press, participant, until
 from support.media_source import Stamp, Vp8Source
 from support.participant import Participant
 from support.plain_peer import VP8, open_plain_peer
 from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 
-from meet_trio.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport
+from meet_trio.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport, build_rtcp
 from meet_trio.wire.rtp import RtpPacket, build_rtp
 from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
@@ -254,7 +254,7 @@ async def retransmissions_without_end(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def sender_reports_without_end(field: Field) -> AsyncIterator[Press]:
-    """24 datagrams of 44 reports in each round, for viewers on the other engine."""
+    """24 datagrams of 44 reports at once, again and again, for viewers on the other engine."""
     async with participant(field, receive=False) as bad:
         producer = await bad.produce_video(frame_sizes=(300, 600), fps=10)
         await bad.produce_audio(interval=0.1)
@@ -262,22 +262,23 @@ async def sender_reports_without_end(field: Field) -> AsyncIterator[Press]:
         assert bad.send is not None
         transport = bad.send.transport
 
-        async def press(seconds: float) -> None:
-            def report(number: int) -> None:
-                reports: list[Any] = [
-                    SenderReport(
-                        ssrc=producer.source.streams[at % 2].ssrc,
-                        ntp=(number << 40) + at,
-                        rtp_timestamp=at,
-                        packets=at,
-                        octets=at,
-                    )
-                    for at in range(44)
-                ]
-                for _ in range(24):
-                    transport.send_rtcp(reports)
+        reports = build_rtcp(
+            SenderReport(
+                ssrc=producer.source.streams[at % 2].ssrc,
+                ntp=at << 40,
+                rtp_timestamp=at,
+                packets=at,
+                octets=at,
+            )
+            for at in range(44)
+        )
 
-            count = await rounds(seconds, report)
+        async def press(seconds: float) -> None:
+            async def report() -> None:
+                for _ in range(24):
+                    transport.send_rtcp_bytes(reports)
+
+            count = await until(seconds, report)
             field.target.seen.append(f"{count * 24 * 44} reports")
 
         yield press

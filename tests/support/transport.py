@@ -202,8 +202,12 @@ class ClientTransport:
 
     def send_rtcp(self, packets: list[RtcpPacket]) -> None:
         """Protect and send one compound packet."""
+        self.send_rtcp_bytes(build_rtcp(packets))
+
+    def send_rtcp_bytes(self, compound: bytes) -> None:
+        """The same with what has been built already."""
         if self._tx is not None:
-            self.send(self._tx.protect_rtcp(build_rtcp(packets)))
+            self.send(self._tx.protect_rtcp(compound))
 
     def allow_large_packets(self) -> None:
         """Larger ones than pylibsrtp has room for; connected already."""
