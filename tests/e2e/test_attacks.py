@@ -419,7 +419,11 @@ async def first_answer(port: int, said: bytes) -> bytes:
             return bytes(await stream.receive_some())
 
 
-@pytest.mark.parametrize("said", [H2C, H2C.replace(b"h2c", b"TLS/1.0, h2c"), PREFACE])
+@pytest.mark.parametrize(
+    "said",
+    [H2C, H2C.replace(b"h2c", b"TLS/1.0, h2c"), PREFACE],
+    ids=["h2c", "h2c among others", "preface"],
+)
 async def test_nothing_but_http_1(world: World, tmp_path: Path, said: bytes) -> None:
     """Neither straight nor through a proxy that hands on what it is told of upgrades."""
     straight = await first_answer(world.attacked.daemon.port, said)
