@@ -10,7 +10,7 @@ import time
 
 import attrs
 import pytest
-from support.machine import kept_waiting
+from support.machine import CpuTime
 
 START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
 STOP_DEADLINE = 2.0  # what the daemon promises
@@ -36,7 +36,7 @@ class Daemon:
         Kills what does not end, and fails.
         """
         pid = self.process.pid
-        start, waited = time.monotonic(), kept_waiting(pid)
+        start, before = time.monotonic(), CpuTime.of(pid)
         self.process.send_signal(signal.SIGTERM)
         while time.monotonic() < start + deadline + 5 and not _has_ended(pid):
             time.sleep(0.005)
@@ -44,7 +44,7 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             pytest.fail("the daemon does not end:\n" + "".join(self.log[-50:]))
-        seconds = time.monotonic() - start - (kept_waiting(pid) - waited)
+        seconds = time.monotonic() - start - (CpuTime.of(pid).waited - before.waited)
         code = self.process.wait()
         self.clean_up()
         return code, seconds

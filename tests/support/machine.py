@@ -5,6 +5,8 @@ seconds.
 import contextlib
 from pathlib import Path
 
+import attrs
+
 
 def datagrams_dropped() -> int:
     """UDP datagrams of this machine that found their reader's buffer full, so far."""
@@ -19,10 +21,23 @@ def datagrams_dropped() -> int:
     return count
 
 
-def kept_waiting(pid: int) -> float:
-    """Seconds in which the process' main thread had something to do and no CPU to do it, so far;
+@attrs.frozen
+class CpuTime:
+    """Seconds of a process' main thread, so far: on a CPU, and ready to run with no CPU to run on.
     0 when it is gone.
     """
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
-    return 0.0
+
+    used: float = 0.0
+    waited: float = 0.0
+
+    @classmethod
+    def of(cls, pid: int) -> "CpuTime":
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+            return cls(int(fields[0]) / 1e9, int(fields[1]) / 1e9)
+        return cls()
+
+    def starved(self, before: "CpuTime") -> float:
+        """The share of what it wanted since then that it did not get."""
+        used, waited = self.used - before.used, self.waited - before.waited
+        return waited / (used + waited) if used + waited else 0.0

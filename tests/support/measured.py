@@ -11,13 +11,16 @@ import attrs
 from support.api import MeetApi
 from support.daemon import Daemon, start_daemon, token_of
 from support.helper import Helper
+from support.machine import CpuTime
 
 from meet_trio.lag import quantile
 
 
 @attrs.frozen
 class Figures:
-    """Seconds, at the 99th percentile. ``held`` and ``worked``: the loop's lag by either clock."""
+    """Seconds, at the 99th percentile. ``held`` and ``worked``: the loop's lag by either clock.
+    ``starved``: the share of the CPU time that the loop wanted and did not get.
+    """
 
     chat: float
     request: float
@@ -26,11 +29,13 @@ class Figures:
     worked: float
     failed: int
     here: int
+    starved: float
 
     def __str__(self) -> str:
         of = {"chat": self.chat, "ping": self.request, "API": self.api}
         of |= {"lag": self.held, "of CPU": self.worked}
-        return ", ".join(f"{name} {1000 * value:.1f}" for name, value in of.items())
+        told = ", ".join(f"{name} {1000 * value:.1f}" for name, value in of.items())
+        return f"{told}; starved of {self.starved:.0%}"
 
 
 @attrs.define(eq=False)
@@ -41,6 +46,7 @@ class Server:
     people: Helper
     crowd: int
     _lag: Any = None
+    _cpu: CpuTime = attrs.field(factory=CpuTime)
 
     @classmethod
     def start(cls, rooms: int, size: int, flags: Sequence[str] = ()) -> "Server":
@@ -70,9 +76,11 @@ class Server:
         """From here on it is measured."""
         await self.people.aask({"mark": True})
         self._lag = await self.api.call("GET", "/lag")
+        self._cpu = CpuTime.of(self.daemon.process.pid)
 
     async def tell(self) -> Figures:
         lag, before = await self.api.call("GET", "/lag"), self._lag
+        cpu = CpuTime.of(self.daemon.process.pid)
         told = await self.people.aask({"tell": True})
         return Figures(
             chat=percentile(told["chat"]),
@@ -82,6 +90,7 @@ class Server:
             worked=lag_between(before, lag, "worked"),
             failed=told["failed"],
             here=told["here"],
+            starved=cpu.starved(self._cpu),
         )
 
 
