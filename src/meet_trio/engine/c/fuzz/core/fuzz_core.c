@@ -156,7 +156,7 @@ static uint64_t w_round(const mt_producer *p) {
 static uint64_t w_ledger(const mt_ledger *l) { return (l->count + 16) * W_ENTRY; }
 
 static uint64_t w_all(const mt_core *core) {
-  uint64_t w = W_CALL + core->counters.commands * 0 + core->consumers.count * W_CONSUMER;
+  uint64_t w = W_CALL + core->consumers.count * W_CONSUMER;
   w += w_producers(&core->mirrors, w_round, false);
   MT_EACH(item, &core->all_transports) {
     const mt_transport *t = MT_OF(item, mt_transport, link);
@@ -285,14 +285,14 @@ static uint64_t ends(const mt_core *core) {
   return sum;
 }
 
-/* Packets that streams of this transport were given. */
-static uint64_t given_packets(const mt_core *core, uint32_t id) {
+/* Packets that streams of this transport were given and have not known before. */
+static uint64_t taken_packets(const mt_core *core, uint32_t id) {
   const mt_transport *t = mt_find_transport((mt_core *)(uintptr_t)core, id);
   uint64_t n = 0;
   if (!t) return 0;
   MT_EACH(item, &t->producers) {
     const mt_producer *p = MT_OF(item, mt_producer, in_transport);
-    for (unsigned i = 0; i < p->spec.encoding_count; i++) n += p->streams[i].stats.packets;
+    for (unsigned i = 0; i < p->spec.encoding_count; i++) n += p->streams[i].stats.packets - p->streams[i].stats.duplicates;
   }
   return n;
 }
@@ -321,7 +321,7 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
   HOLDS(data, "no memory");
   if (len) memcpy(data, bytes, len);
   bool media = mt_is_rtp_or_rtcp(data, len), rtcp = media && mt_is_rtcp(data, len);
-  uint64_t in = core->counters.datagrams_in, ended = ends(core), packets = given_packets(core, c->id), out = out_count[c->home];
+  uint64_t in = core->counters.datagrams_in, ended = ends(core), taken = taken_packets(core, c->id), out = out_count[c->home];
   unsigned dtls = dtls_events;
   allow(rtcp ? w_rtcp(t, len) : w_rtp(t));
   mt_core_datagram(core, now, from, data, len);
@@ -331,7 +331,7 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
   /* fate */
   uint64_t fates = ends(core) - ended;
   if (rtcp) fates += fates == 0;
-  else if (media) fates += fates == 0 ? given_packets(core, c->id) - packets : 0;
+  else if (media) fates += taken_packets(core, c->id) - taken;
   else fates += dtls_events - dtls + (fates == 0 && out_count[c->home] > out); /* a check may be answered by an error */
   HOLDS(fates == 1, "a datagram has %llu fates", (unsigned long long)fates);
   settle(c->home);

@@ -72,7 +72,11 @@ static instruction rtp(void) {
   if (dice(3) == 0) i.y |= RTP_START | RTP_KEY;
   if (dice(8) == 0) i.y |= RTP_RTX;
   if (dice(4) == 0) i.p = (uint16_t)dice(0x10000);
-  if (dice(6) == 0) i.n = (uint16_t)(dice(2) ? number() : 1400 + dice(648));
+  if (dice(8) == 0) i.n = number();
+  if (dice(8) == 0) { /* larger and further ahead than anybody keeps */
+    i.n = (uint16_t)(1400 + dice(648));
+    i.p = (uint16_t)(11 + dice(5));
+  }
   if (dice(6) == 0) i.x = (uint8_t)dice(256);
   if (dice(3) == 0) i.m = number();
   if (dice(3) == 0) i.q = number();
