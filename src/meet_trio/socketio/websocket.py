@@ -96,9 +96,10 @@ class BoundedStream(trio.abc.Stream):
         return data
 
     async def drain(self) -> None:
-        """Read to the end, and look at nothing."""
-        while await self._stream.receive_some(65536):
-            pass
+        """Read to the end, and look at nothing, but no faster."""
+        while data := await self._stream.receive_some(65536):
+            if (pause := self.allowance.take(len(data), 0, trio.current_time())) > 0:
+                await trio.sleep(pause)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

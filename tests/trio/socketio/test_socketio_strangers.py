@@ -1,5 +1,7 @@
 """Who has not shown who it is: long messages are not taken of it, and all that it sends is slow."""
 
+import contextlib
+
 import pytest
 import trio
 import trio.testing
@@ -158,6 +160,34 @@ async def test_requests_of_a_stranger_are_answered_slowly(
             await client.post("3")
         assert 6.5 < trio.current_time() - start < 7.5  # eleven kB each
         await client.post("1")
+        client = service.polling("EIO=3&transport=polling")
+        await client.open()
+        assert await client.poll() == "2:40"
+        start = trio.current_time()
+        for _ in range(4):
+            await client.post("1:2")
+            assert await client.poll() == "1:3"
+        assert 2.5 < trio.current_time() - start < 3.5  # and ten more
+        await client.post("1:1")
+
+
+async def test_what_nobody_wants_is_read_slowly_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """So that its client can read why."""
+    sent = 0
+    async with serve(doubtful, **STRANGERS) as service:
+        service.pair = trio.testing.lockstep_stream_pair
+        client = await service.open()
+        await client.connect()
+        head = b"\x81\xff" + (10_000_000).to_bytes(8, "big") + bytes(4)
+        await client.stream.send_all(head + b"2" * 8000)
+        assert await client.hear() == Closed(1009)
+        with contextlib.suppress(trio.BrokenResourceError):
+            while True:
+                await client.stream.send_all(bytes(4096))
+                sent += 4096
+    assert 50_000 < sent < 80_000  # the burst, and a second
 
 
 async def test_who_is_trusted_stays_so_on_its_websocket(
