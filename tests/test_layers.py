@@ -16,11 +16,13 @@ MAY_IMPORT = {
     "errors": set(),
     "rates": set(),
     "lag": set(),
+    "collector": set(),
     "logs": {"rates"},
     "config": {"errors"},
     "cli": {"", "app", "config", "errors", "logs", "rates"},
     "app": {
         "",
+        "collector",
         "config",
         "edge",
         "engine",

@@ -19,7 +19,7 @@ from functools import partial
 import attrs
 import trio
 
-from . import ortc
+from . import collector, ortc
 from .config import Settings, TurnSettings
 from .edge.addresses import Proxies, address_key
 from .edge.credentials import Credentials
@@ -87,7 +87,9 @@ def run(settings: Settings, *, started: Callable[[Running], None] = lambda runni
 async def _run(settings: Settings, started: Callable[[Running], None]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
-            started(await nursery.start(serve, settings))
+            running = await nursery.start(serve, settings)
+            await nursery.start(collector.run)
+            started(running)
             async for _ in signals:
                 nursery.cancel_scope.cancel()
                 break

@@ -1,0 +1,76 @@
+"""Full collections are as seldom as is promised, and the process is left as it was."""
+
+import gc
+from collections.abc import Iterator
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from meet_trio import collector
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    yield
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (thresholds, frozen)
+
+
+@attrs.define
+class Collections:
+    """Each takes ``seconds`` by a clock of their own; ``at`` is when they were, by Trio's."""
+
+    seconds: float
+    at: list[float] = attrs.field(factory=list)
+    now: float = 0.0
+
+    def collect(self) -> None:
+        self.at.append(trio.current_time())
+        self.now += self.seconds
+
+    def clock(self) -> float:
+        return self.now
+
+
+async def gaps(seconds: float, autojump_clock: MockClock) -> list[float]:
+    """Between full collections that take so long; the first is that of the start."""
+    made = Collections(seconds)
+    with trio.move_on_after(1000):
+        await collector.run(interval=60, share=0.004, collect=made.collect, clock=made.clock)
+    return [round(b - a, 3) for a, b in zip(made.at, made.at[1:], strict=False)]
+
+
+async def test_short_ones_come_once_in_an_interval(autojump_clock: MockClock) -> None:
+    assert await gaps(0.01, autojump_clock) == [60.0] * 16
+
+
+async def test_long_ones_take_no_more_than_their_share(autojump_clock: MockClock) -> None:
+    assert await gaps(0.8, autojump_clock) == [60.0] + [200.0] * 4
+
+
+async def test_python_makes_none_by_itself_when_many_objects_come() -> None:
+    full = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            full.append(info)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(collector.run)
+        gc.callbacks.append(note)
+        try:
+            kept = [[number] for number in range(400_000)]
+        finally:
+            gc.callbacks.remove(note)
+        assert len(kept) == 400_000
+        assert full == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_start_has_made_is_not_looked_at() -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(collector.run)
+        assert gc.get_freeze_count() > 10_000
+        nursery.cancel_scope.cancel()
