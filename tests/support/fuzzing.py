@@ -12,6 +12,7 @@ What is gathered and what is found goes to ``artifacts/fuzz/TARGET``, which git 
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str
         done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
     lines = log.read_text(errors="replace").splitlines()
     if done.returncode == 0:
-        progress = [line for line in lines if line.startswith("#")]
+        progress = [line for line in lines if re.match(r"#\d", line)]
         return True, progress[-1] if progress else ""
     written = [line.split(" written to ")[1] for line in lines if " written to " in line]
     told = "" if quiet else "\n".join(line for line in lines if not line.startswith("#")) + "\n"
