@@ -24,6 +24,7 @@ from .outboxes import Outboxes
 from .packet import Outgoing, Packet, PacketType
 from .session import Session, State
 from .settings import Handshake, Settings
+from .writers import Writers
 
 _QUEUE = 16
 
@@ -45,6 +46,7 @@ class Connection:
         handshake: Handshake,
         settings: Settings,
         outboxes: Outboxes,
+        writers: Writers,
         *,
         websocket: bool,
     ) -> None:
@@ -64,6 +66,7 @@ class Connection:
         )
         self.allowance = Allowance(settings, trio.current_time())
         self.carrier: Carrier | None = None
+        self.writers = writers
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()

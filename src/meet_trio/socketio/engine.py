@@ -33,6 +33,7 @@ from .request import (
 from .session import State
 from .settings import Handshake, Settings
 from .websocket import WebSocket, WebSocketGone
+from .writers import Writers
 
 logger = logging.getLogger("meet_trio.socketio.engine")
 
@@ -48,6 +49,7 @@ class EngineServer:
         self._connections: dict[str, Connection] = {}
         self._polling: dict[str, Polling] = {}
         self._outboxes = Outboxes(settings.max_outboxes_bytes)
+        self._writers = Writers()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -201,7 +203,9 @@ class EngineServer:
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> Connection:
         # 120 random bits: a session id lets one post into the session
         sid = secrets.token_urlsafe(15)
-        connection = Connection(sid, handshake, self._settings, self._outboxes, websocket=websocket)
+        connection = Connection(
+            sid, handshake, self._settings, self._outboxes, self._writers, websocket=websocket
+        )
         self._connections[sid] = connection
         self._outboxes.add(connection)
         return connection

@@ -89,6 +89,8 @@ async def _write(connection: Connection, websocket: WebSocket) -> None:
     while session.state is not State.CLOSED:
         # woken and cancelled at once: what waits is left to the goodbye
         await trio.lowlevel.checkpoint_if_cancelled()
+        if session.has_packets:
+            await connection.writers.turn()
         if entries := session.take():
             await websocket.send(*(_encode(connection, entry) for entry in entries))
             continue

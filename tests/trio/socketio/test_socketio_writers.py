@@ -1,0 +1,138 @@
+"""Many who write at once leave turns of the loop to others."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from support.socketio_raw import serve
+
+from meet_trio.socketio import Disconnected, Socket, encode_event
+from meet_trio.socketio.websocket import BoundedStream
+from meet_trio.socketio.writers import EACH, Writers
+
+EACH_HERE = 10
+
+
+@attrs.define(eq=False)
+class Turns(trio.abc.Instrument):
+    """How often something happened in each turn of the loop."""
+
+    number: int = 0
+    happened: Counter[int] = attrs.field(factory=Counter)
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.number += 1
+
+    def count(self) -> None:
+        self.happened[self.number] += 1
+
+    @property
+    def most(self) -> int:
+        return max(self.happened.values())
+
+
+@contextmanager
+def counting() -> Iterator[Turns]:
+    turns = Turns()
+    trio.lowlevel.add_instrument(turns)
+    try:
+        yield turns
+    finally:
+        trio.lowlevel.remove_instrument(turns)
+
+
+async def test_so_many_in_a_turn_and_in_order() -> None:
+    writers, turn_of = Writers(EACH_HERE), dict[int, int]()
+
+    async def write(number: int) -> None:
+        await began.wait()
+        mine = entered.pop(0)
+        await writers.turn()
+        turns.count()
+        turn_of[mine] = turns.number
+
+    began, entered = trio.Event(), list(range(100))
+    with counting() as turns:
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(write, number)
+            await trio.testing.wait_all_tasks_blocked()
+            began.set()
+    assert len(turn_of) == 100
+    served = [turn_of[number] for number in range(100)]
+    assert served == sorted(served)
+    assert turns.most <= 2 * EACH_HERE
+
+
+async def test_without_a_crowd_nobody_waits() -> None:
+    writers = Writers(EACH_HERE)
+    for _ in range(20):
+        for _ in range(EACH_HERE // 2):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await writers.turn()  # no checkpoint, so it is not cancelled
+            assert not scope.cancelled_caught
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_who_is_cancelled_leaves_its_place() -> None:
+    writers, done = Writers(EACH_HERE), list[int]()
+
+    async def write(number: int) -> None:
+        with scopes[number]:
+            await writers.turn()
+            done.append(number)
+
+    scopes = [trio.CancelScope() for _ in range(50)]
+    async with trio.open_nursery() as nursery:
+        for number in range(50):
+            nursery.start_soon(write, number)
+        nursery.start_soon(trio.lowlevel.checkpoint)
+        for scope in scopes[EACH_HERE:40]:
+            scope.cancel()
+    assert set(done) >= {*range(40, 50)}
+    async with trio.open_nursery() as nursery:  # and nothing of them is left
+        for _ in range(3 * EACH_HERE):
+            nursery.start_soon(writers.turn)
+
+
+async def test_a_notice_to_hundreds_is_not_written_in_one_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sockets: list[Socket] = []
+
+    async def handler(socket: Socket) -> None:
+        sockets.append(socket)
+        try:
+            while True:
+                await socket.receive()
+        except Disconnected:
+            sockets.remove(socket)
+
+    with counting() as turns:
+        write = BoundedStream.send_messages
+
+        async def counted(self: BoundedStream, *args: object) -> None:
+            turns.count()
+            await write(self, *args)  # type: ignore[arg-type]
+
+        async with serve(handler) as service:
+            clients = [await service.open() for _ in range(5 * EACH)]
+            for client in clients:
+                await client.connect()
+            await trio.testing.wait_all_tasks_blocked()
+            monkeypatch.setattr(BoundedStream, "send_messages", counted)
+            notice = encode_event("news", "x")
+            for socket in sockets:
+                socket.emit_encoded(notice)
+            for client in clients:
+                assert await client.hear() == '42["news","x"]'
+            monkeypatch.undo()
+            for client in clients:
+                await client.stream.aclose()
+    assert sum(turns.happened.values()) == len(clients)
+    assert turns.most <= 2 * EACH
