@@ -41,6 +41,28 @@ async def test_so_many_go_on_in_each_turn_of_the_loop(each: int) -> None:
         assert 100 / each <= passed <= 100 / each + 5
 
 
+async def test_long_turns_let_more_go_on(mock_clock: trio.testing.MockClock) -> None:
+    """Else a busy loop would starve them: it comes by seldom."""
+    gone_on = 0
+
+    async def stranger() -> None:
+        nonlocal gone_on
+        await turns.take("a")
+        gone_on += 1
+
+    async with open_turns(1) as (turns, nursery):
+        turns.per_second = 100
+        for _ in range(100):
+            nursery.start_soon(stranger)
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        assert gone_on < 10
+        mock_clock.jump(0.5)
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        assert 50 <= gone_on < 60
+
+
 async def test_addresses_take_turns() -> None:
     order: list[str | None] = []
 

@@ -53,7 +53,9 @@ from .turns import PacedTransport, Turns
 logger = logging.getLogger("meet_trio.edge.front_door")
 
 _ACCEPTS = 16  # in a turn of the loop
-_LOOKS = 8  # at strangers' heads, in a turn of the loop
+# in a turn of the loop, and for each second that it takes: a third of its time, about
+_LOOKS = (8, 2000.0)  # at strangers' heads
+_STEPS = (1, 300.0)  # of what else strangers ask for
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _PAUSE = 0.1  # seconds without accepting, when there is no room and nobody who could go
 
@@ -106,8 +108,8 @@ class FrontDoor:
     refusal: Callable[[RequestHead], Refusal | None] = _none
     connections: int = 0
     strangers: Crowd["_Visit"] = attrs.field(init=False)
-    looks: Turns = attrs.field(factory=lambda: Turns(_LOOKS))
-    steps: Turns = attrs.field(factory=lambda: Turns(1))
+    looks: Turns = attrs.field(factory=lambda: Turns(*_LOOKS))
+    steps: Turns = attrs.field(factory=lambda: Turns(*_STEPS))
     _rates: AddressRates = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:

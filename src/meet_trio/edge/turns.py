@@ -19,9 +19,13 @@ import trio
 
 @attrs.define(eq=False)
 class Turns:
-    """``each``: how many are let go on in one turn of the loop. ``run`` must be running."""
+    """``each``: how many are let go on in one turn of the loop; ``per_second``: and for each second
+    that the turn before took, so that they do not starve when the loop has much to do. ``run`` must
+    be running.
+    """
 
     each: int
+    per_second: float = 0.0
     _lines: dict[str | None, dict[trio.Event, None]] = attrs.field(factory=dict)
     _watched: dict[int, tuple[str | None, trio.Event]] = attrs.field(factory=dict)
     _epoll: select.epoll = attrs.field(init=False)
@@ -31,14 +35,18 @@ class Turns:
         """Let them go on, until cancelled."""
         with select.epoll() as self._epoll:
             task_status.started()
+            before = trio.current_time()
             while True:
                 if not self._lines:
                     with trio.CancelScope() as self._waiting:
                         await trio.lowlevel.wait_readable(self._epoll.fileno())
+                    before = trio.current_time()
                 for fd, _ in self._epoll.poll(0):
                     if (watched := self._watched.pop(fd, None)) is not None:
                         self._line_up(*watched)
-                for _ in range(self.each):
+                now = trio.current_time()
+                may, before = self.each + int((now - before) * self.per_second), now
+                for _ in range(may):
                     if self._lines:
                         self._next(next(iter(self._lines)))
                 await trio.lowlevel.checkpoint()
@@ -68,7 +76,8 @@ class Turns:
             self._leave(key, turn)
             if self._watched.get(fd) is watched:  # else it may be another's number now
                 del self._watched[fd]
-            if socket.fileno() == fd:  # one that is closed is in no epoll any more
+            # one that is closed is in no epoll any more; and at the end of all there is none
+            if socket.fileno() == fd and not self._epoll.closed:
                 self._epoll.unregister(fd)
 
     def _line_up(self, key: str | None, turn: trio.Event) -> None:
