@@ -30,6 +30,7 @@ API = f"{PREFIX}/api"
 PATIENCE = 60.0
 CALM = 20.0  # seconds until nothing is left of an attack
 MOST_LINES = 100  # of the log, for one attack
+STARVED = 0.5  # of the CPU time that the server wants: then its turns say nothing
 LAG = 0.020  # seconds of CPU time that the loop may be held, at the 99th percentile
 MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator's pockets
 
@@ -409,9 +410,10 @@ async def check_attack(
     print(f"{'; '.join(target.seen)}; {len(said)} lines of log, {grown} kB; {figures}")
     assert len(said) <= MOST_LINES, (attack.__name__, "".join(said[:100]))
     assert grown < MOST_MEMORY, attack.__name__
-    # by the CPU's clock, for the attacker is on the same machine; beside a server that is not
-    # attacked the wall's is in test_attacks
-    assert figures.worked < LAG, (attack.__name__, figures)
+    # By the CPU's clock, for the attacker is on the same machine; beside a server that is not
+    # attacked the wall's is in test_attacks. A loop that does not get the CPU finds much to do at
+    # once when it gets it.
+    assert figures.worked < LAG or figures.starved > STARVED, (attack.__name__, figures)
     assert (figures.failed, figures.here) == (0, server.crowd), attack.__name__
     assert (await target.api.call("GET", "/health"))["success"] is True
 

@@ -113,7 +113,8 @@ async def websocket_pings_at_full_speed(field: Field) -> AsyncIterator[Press]:
         async def one() -> None:
             nonlocal sent
             async with field.target.websocket("peerId=a&roomId=b&authToken=c") as stream:
-                assert (await stream.receive_some()).startswith(b"HTTP/1.1 101")
+                if not (await stream.receive_some()).startswith(b"HTTP/1.1 101"):
+                    return
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(read, stream)
                     many = frame(b"", 9) * 1000
