@@ -260,7 +260,10 @@ async def one_try(world: World, name: str) -> Outcome:
         people.mark()
         await server.mark()
         await world.beside.mark()
+        began = trio.current_time()
         said = await world.attacker.aask({"go": SECONDS})
+        # however soon it was turned away, there is something to count
+        await trio.sleep_until(began + SECONDS)
         attacked, beside = await server.tell(), await world.beside.tell()
         media = people.tell()
         await world.attacker.aask({"over": True})
