@@ -31,6 +31,8 @@ def meet(join: Join, room: str, count: int = 2, **query: str) -> list[MeetingPag
 
 def paths(page: MeetingPage) -> list[tuple[str, str]]:
     """Of each transport: its protocol and the server's address."""
+    # media may flow by a pair of candidates before the browser has nominated it
+    page.wait("meetTest.transports().then(all => all.every(t => t.protocol && t.serverAddress))")
     transports = page.page.evaluate("meetTest.transports()")
     assert len(transports) == 2
     return [(t["protocol"], t["serverAddress"]) for t in transports]
