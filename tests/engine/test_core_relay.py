@@ -489,6 +489,23 @@ def test_states_do_not_fill_the_ring() -> None:
     assert bob.rtcp_of(SenderReport)[-1].ntp - (77 << 32) < 3 << 32
 
 
+def test_packets_that_waited_for_longer_than_the_history_keeps_them(pair: Pair) -> None:
+    """The other engine stood still; they are sent all the same, those out of order too."""
+    alice, bob = pair.a.client(), pair.b.client()
+    pair.consume(bob, pair.produce(alice, video()))
+    camera = Camera()
+    pair.send_frames(alice, [camera], 5, key=True)
+    first, second = camera.frame()
+    alice.send(second, first)
+    pair.b.core.now += 2_000_000
+    pair.cross()
+    assert len(bob.rtp) == 12
+    begin = bob.rtp[0].sequence_number
+    numbers = [(p.sequence_number - begin) & 0xFFFF for p in bob.rtp]
+    assert numbers == [*range(10), 11, 10]
+    assert [p.marker for p in bob.rtp[-2:]] == [True, False]
+
+
 def test_an_end_that_found_no_room_is_noticed_at_the_next_beginning() -> None:
     pair = Pair(EngineSettings(relay_packets=16))
     alice, bob = pair.a.client(), pair.b.client()

@@ -30,6 +30,7 @@ void mt_history_free(mt_history *h, mt_pool *pool) {
 
 bool mt_history_add(mt_history *h, mt_pool *pool, mt_packet *p, int64_t horizon) {
   uint64_t size = (uint64_t)h->mask + 1;
+  mt_history_expire(h, pool, horizon); /* before it comes: the caller goes on with it, however old it is */
   if (p->sequence >= h->end) {
     uint64_t end = p->sequence + 1;
     if (h->end == 0 || end - h->oldest >= 2 * size) {
@@ -51,7 +52,6 @@ bool mt_history_add(mt_history *h, mt_pool *pool, mt_packet *p, int64_t horizon)
   mt_packet **slot = &h->slots[p->sequence & h->mask];
   mt_pool_put(pool, *slot);
   *slot = p;
-  mt_history_expire(h, pool, horizon);
   return true;
 }
 

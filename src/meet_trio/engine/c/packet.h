@@ -43,7 +43,7 @@ bool mt_history_init(mt_history *h, uint32_t slots); /* a power of two */
 void mt_history_clear(mt_history *h, mt_pool *pool);
 void mt_history_free(mt_history *h, mt_pool *pool);
 /* Takes `p` over; false when it is too old for the ring (then it is back in the pool already). What falls out of the
- * ring or arrived before `horizon` goes back to the pool; the newest always stays. */
+ * ring or arrived before `horizon` goes back to the pool; the newest always stays, and so does `p` until the next one. */
 bool mt_history_add(mt_history *h, mt_pool *pool, mt_packet *p, int64_t horizon);
 void mt_history_expire(mt_history *h, mt_pool *pool, int64_t horizon);
 mt_packet *mt_history_find(const mt_history *h, uint64_t sequence);

@@ -262,6 +262,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
+  p->arrived = now; /* here; it may have waited in the ring for longer than it is to be kept */
   keep_and_forward(core, s, p, was_arriving, arrived, now);
 }
 
