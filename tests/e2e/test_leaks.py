@@ -313,7 +313,7 @@ def resident_bytes() -> int:
 
 MANY_ROOMS, PEERS, MANY_ROUNDS = 10, 9, 5
 MEETING_AT_ONCE = 3
-MAX_ROOMS_BYTES = 400 * 1024  # of resident memory for all rooms of a round
+MAX_ROOMS_BYTES = 1024 * 1024  # of resident memory for all rooms of a round
 
 
 async def meet_and_leave(api: MeetApi) -> None:
