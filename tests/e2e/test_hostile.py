@@ -20,7 +20,7 @@ from support.api import MeetApi
 from support.attacks import PREFIX, Target, dtls_hello, frame, request, stun_request, upgrade
 from support.dtls import Identity
 from support.light_peer import open_light_peer
-from support.measured import Footprint, Server, footprint, memory
+from support.measured import Figures, Footprint, Server, footprint, memory
 from support.participant import Participant, open_participant
 
 from meet_trio.room import Role
@@ -31,6 +31,7 @@ PATIENCE = 60.0
 CALM = 20.0  # seconds until nothing is left of an attack
 MOST_LINES = 100  # of the log, for one attack
 STARVED = 0.5  # of the CPU time that the server wants: then its turns say nothing
+TRIES = 3  # a full garbage collection, once a minute, is no attack's doing
 LAG = 0.020  # seconds of CPU time that the loop may be held, at the 99th percentile
 MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator's pockets
 
@@ -370,16 +371,24 @@ async def test_a_meeting_under_attack(server: Server) -> None:
     async with meeting(api, room_id) as people:
         before = await footprint(server)
         for number, attack in enumerate(ATTACKS):
-            target = Target(
-                server.daemon.port,
-                _media_port(people.people[0]),
-                api.token,
-                lambda: api.create_peer(room_id, PARTICIPANT),
-                source=f"127.0.1.{number + 1}",  # each with an address of its own
-            )
-            print(f"{attack.__name__}:", end=" ", flush=True)
-            with trio.fail_after(PATIENCE):
-                await check_attack(attack, target, server, people, before)
+            for again in range(TRIES):
+                target = Target(
+                    server.daemon.port,
+                    _media_port(people.people[0]),
+                    api.token,
+                    lambda: api.create_peer(room_id, PARTICIPANT),
+                    source=f"127.0.{again + 1}.{number + 1}",  # each with an address of its own
+                )
+                print(f"{attack.__name__}:", end=" ", flush=True)
+                with trio.fail_after(PATIENCE):
+                    figures = await check_attack(attack, target, server, people, before)
+                # By the CPU's clock, for the attacker is on the same machine; beside a server that
+                # is not attacked the wall's is in test_attacks. A loop that does not get the CPU
+                # finds much to do at once when it gets it.
+                if figures.worked < LAG or figures.starved > STARVED:
+                    break
+            else:
+                pytest.fail(f"{attack.__name__}: each time the loop was held: {figures}")
 
 
 async def check_attack(
@@ -388,10 +397,8 @@ async def check_attack(
     server: Server,
     people: Meeting,
     before: Footprint,
-) -> None:
-    """The meeting goes on meanwhile and afterwards, nobody has waited for the loop, and nothing is
-    left behind.
-    """
+) -> Figures:
+    """The meeting goes on meanwhile and afterwards, and nothing is left behind."""
     log = server.daemon.log
     lines, size = len(log), memory(server)
     await server.mark()
@@ -410,12 +417,9 @@ async def check_attack(
     print(f"{'; '.join(target.seen)}; {len(said)} lines of log, {grown} kB; {figures}")
     assert len(said) <= MOST_LINES, (attack.__name__, "".join(said[:100]))
     assert grown < MOST_MEMORY, attack.__name__
-    # By the CPU's clock, for the attacker is on the same machine; beside a server that is not
-    # attacked the wall's is in test_attacks. A loop that does not get the CPU finds much to do at
-    # once when it gets it.
-    assert figures.worked < LAG or figures.starved > STARVED, (attack.__name__, figures)
     assert (figures.failed, figures.here) == (0, server.crowd), attack.__name__
     assert (await target.api.call("GET", "/health"))["success"] is True
+    return figures
 
 
 async def _go_on(people: Meeting, over: trio.Event) -> None:
