@@ -260,6 +260,7 @@ def _surroundings(
             requests=Rate(limits.requests_per_second, limits.request_burst),
             announcements=Rate(limits.announcements_per_second, limits.announcement_burst),
             work=Rate(limits.work_per_second, limits.work_burst),
+            work_pace=limits.work_pace,
         ),
         transport_settings=TransportSettings(
             connect_timeout=settings.media.connect_timeout,

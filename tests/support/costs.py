@@ -8,6 +8,7 @@ not joined.
 """
 
 import contextlib
+import math
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -116,7 +117,9 @@ class Scene:
 @contextlib.asynccontextmanager
 async def open_scene(peers: int, producers: int) -> AsyncIterator[Scene]:
     """``producers`` are those of the others, or Ada's if she is alone."""
-    settings = PeerSettings(requests=_ENDLESS, announcements=_ENDLESS, work=_ENDLESS)
+    settings = PeerSettings(
+        requests=_ENDLESS, announcements=_ENDLESS, work=_ENDLESS, work_pace=math.inf
+    )
     async with trio.open_nursery() as nursery:
         world = World(nursery, RoomSettings(), settings)
         await nursery.start(world.registry.run)

@@ -1,11 +1,15 @@
 """How often a peer may ask, and say something to everyone; with a clock that jumps."""
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
+from typing import Any
 
 import trio
+import trio.testing
 from support.live_fakes import Client, FakeEvent, World
 from support.live_scenes import EVERYTHING, join, produce, say, transport
+from support.loop_turns import counting
 from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
@@ -236,6 +240,68 @@ async def test_nobody_gets_more_than_a_share_in_the_long_run(autojump_clock: Moc
         assert 0 < told(clients) - before < most
 
 
+PACED = PeerSettings(
+    requests=Rate(1e6, 1e6), announcements=Rate(1e6, 1e6), work=Rate(1e6, 1e6), work_pace=100
+)
+
+
+async def test_work_that_is_allowed_is_done_at_a_pace(autojump_clock: MockClock) -> None:
+    async with open_world(PACED) as world:
+        clients, before = await a_room_of_ten(world)
+        ada, bob = clients[:2]
+        events = [say(ada.socket, "chatMessage", message=str(number)) for number in range(10)]
+        await trio.sleep(0.01)
+        # ten messages each, and a fifth of a second's at once
+        assert sum(event.answer is not None for event in events) == 3
+        assert await bob.socket.ask("chatMessage", message="me too") == []
+        assert await bob.socket.ask("ping") == [None]
+        await trio.sleep(0.35)
+        assert sum(event.answer is not None for event in events) == 6
+        await trio.sleep(0.4)
+        assert [event.answer for event in events] == [[]] * 10
+        assert told(clients) - before == 110
+
+
+async def test_who_goes_is_not_waited_for(autojump_clock: MockClock) -> None:
+    async with open_world(PACED) as world:
+        clients, _ = await a_room_of_ten(world)
+        for number in range(100):
+            say(clients[0].socket, "chatMessage", message=str(number))
+        await trio.sleep(0.01)
+        clients[0].socket.go()
+        await trio.sleep(0.2)
+        assert len(clients[1].socket.notices("peerClosed")) == 1
+        assert len(clients[1].socket.notices("chatMessage")) == 4  # one was waiting
+
+
+async def test_many_streams_are_offered_in_several_turns(autojump_clock: MockClock) -> None:
+    """To one who comes, and one stream to many."""
+    async with open_world(PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)) as world:
+        room = await world.registry.create_room()
+        clients = [await world.enter(room) for _ in range(60)]
+        for client in clients:
+            await transport(client.socket, consuming=True)
+            await join(client)
+            await produce(client)
+        late = await world.enter(room)
+        await transport(late.socket, consuming=True)
+        with counting() as turns:
+            made = world.engine.add_consumer
+
+            def count(*args: Any) -> None:
+                turns.count()
+                made(*args)
+
+            world.engine.add_consumer = count  # type: ignore[method-assign]
+            await join(late)
+            await trio.testing.wait_all_tasks_blocked()
+            assert sum(turns.happened.values()) == 60
+            await produce(late)
+            await trio.testing.wait_all_tasks_blocked()
+        assert sum(turns.happened.values()) == 120
+        assert turns.most <= 16
+
+
 async def test_what_others_have_left_to_be_done_is_not_paid_for_by_a_ping(
     autojump_clock: MockClock,
 ) -> None:
@@ -262,7 +328,8 @@ async def test_honest_people_of_large_rooms_never_meet_the_limit(
     five hundred there would be room for it too.
     """
     defaults = PeerSettings()
-    async with open_world(PeerSettings(requests=Rate(1e6, 1e6))) as world:
+    settings = PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)
+    async with open_world(settings) as world:
         room = await world.registry.create_room()
         size = 200
         for _ in range(size):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -37,7 +38,7 @@ async def real_world() -> AsyncIterator[tuple[World, EngineHost]]:
         open_engine(EngineSettings(), itertools.count(1)) as host,
         trio.open_nursery() as nursery,
     ):
-        settings = PeerSettings(requests=WITHOUT_LIMIT, work=WITHOUT_LIMIT)
+        settings = PeerSettings(requests=WITHOUT_LIMIT, work=WITHOUT_LIMIT, work_pace=math.inf)
         world = World(nursery, RoomSettings(), settings, engines=[])
         world.hosts = [host]
         world.registry = Registry(world._surroundings())

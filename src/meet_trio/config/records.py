@@ -495,7 +495,15 @@ class LimitSettings:
         ),
     )
     work_burst: int = attrs.field(
-        default=30_000, metadata=about(whole(100, 10**8), "such messages at once")
+        default=30_000,
+        metadata=about(whole(100, 10**8), "such messages on top of that, if it was quiet before"),
+    )
+    work_pace: float = attrs.field(
+        default=4000.0,
+        metadata=about(
+            kinds.number(1, 10**6),
+            "such messages of a peer per second at any time; its next request waits",
+        ),
     )
     nickname: int = attrs.field(
         default=256, metadata=about(whole(1, 10**6, "characters"), "longest nickname")

@@ -70,7 +70,7 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
     else:
         work = peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
         if method not in _ALONE:  # else others have left it to be done
-            peer.work.take(trio.current_time(), work)
+            peer.worked(work, trio.current_time())
 
 
 def _check_announcements(peer: LivePeer) -> None:
@@ -79,18 +79,27 @@ def _check_announcements(peer: LivePeer) -> None:
 
 
 async def _take_turn(peer: LivePeer, connection: Connection, method: object) -> None:
-    """What a request makes the server do is known when it is done. So whoever has had too much done
-    is refused until its share of the time has made up for it.
+    """What a request makes the server do is known when it is done. So whoever has had much done
+    waits before its next request is, and whoever has had too much done is refused until its share
+    of the time has made up for it.
 
-    Moderators wait instead: to mute everybody of a large room takes its time, but is done; unless
-    they have gone meanwhile, which is known when all that they said has been heard. What is refused
-    is not even parsed.
+    Moderators only wait: to mute everybody of a large room takes its time, but is done; unless they
+    have gone meanwhile, which is known when all that they said has been heard. What is refused is
+    not even parsed.
     """
-    if method in _ALONE or peer.work.take(trio.current_time(), cost=0):
+    if method in _ALONE:
         return
-    if not (method in _MODERATION and connection.socket.connected):
-        raise LimitExceeded(_too_many("messages to others", peer.settings.work))
-    await trio.sleep(peer.work.wait(trio.current_time()))
+    now = trio.current_time()
+    pause = peer.pause(now)
+    if not peer.work.take(now, cost=0):
+        if method not in _MODERATION:
+            raise LimitExceeded(_too_many("messages to others", peer.settings.work))
+        pause = max(pause, peer.work.wait(now))
+    if pause == 0:
+        return
+    if not connection.socket.connected:
+        raise LimitExceeded("gone, with requests that would have had to wait")
+    await trio.sleep(pause)
 
 
 def _too_many(what: str, rate: Rate) -> str:

@@ -19,6 +19,7 @@ happen.
 """
 
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
@@ -40,6 +41,7 @@ logger = logging.getLogger("meet_trio.live.peer")
 Json = object
 
 _SOCKET_COST = 10  # a new socket counts as so many requests
+_SLACK = 0.2  # seconds' worth of work that may be done at once, whatever the pace
 
 
 @attrs.frozen
@@ -61,6 +63,8 @@ class PeerSettings:
     announcements: Rate = attrs.field(default=Rate(per_second=20, burst=200))
     # what the others' share of the server's time is kept by, see ``LiveRoom.perform``
     work: Rate = attrs.field(default=Rate(per_second=1000, burst=30_000))
+    # messages a second: within its burst, too, one peer's work leaves time for the others'
+    work_pace: float = 4000.0
 
 
 class RequestUnanswered(RequestError):
@@ -118,6 +122,7 @@ class LivePeer:
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
     work: Bucket = attrs.field(init=False)
+    _free_at: float = -math.inf
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
     _backlog: deque[EncodedEvent] = attrs.field(factory=deque)
@@ -131,6 +136,15 @@ class LivePeer:
         self.requests = Bucket(self.settings.requests)
         self.announcements = Bucket(self.settings.announcements)
         self.work = Bucket(self.settings.work)
+
+    def worked(self, work: int, now: float) -> None:
+        """So much was done for a request of this peer, in messages to one client."""
+        self.work.take(now, work)
+        self._free_at = max(self._free_at, now - _SLACK) + work / self.settings.work_pace
+
+    def pause(self, now: float) -> float:
+        """Seconds until it has made up for what it has had done lately."""
+        return max(0.0, self._free_at - now)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live until leaving, being kicked, missing for too long, or cancelled."""

@@ -60,6 +60,8 @@ logger = logging.getLogger("meet_trio.live.room")
 _OFFER = 8  # a consumer: made, offered, the client's answer read
 _WEBHOOK = 20
 
+_AT_ONCE = 16  # consumers made in one turn of the loop
+
 
 @attrs.frozen
 class RoomSettings:
@@ -118,6 +120,8 @@ class LiveRoom:
     _ssrcs: set[int] = attrs.field(factory=set)
     _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
     _advice: Mailbox = attrs.field(factory=Mailbox)
+    _lacking: trio.Event = attrs.field(factory=trio.Event)  # there may be consumers to be offered
+    _missing: int = 0  # of them are known
     # by their numbers in the engines
     _producer_numbers: dict[int, LiveProducer] = attrs.field(factory=dict)
     _consumer_numbers: dict[int, LiveConsumer] = attrs.field(factory=dict)
@@ -133,6 +137,7 @@ class LiveRoom:
             with self._life:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
+                    self._nursery.start_soon(self._offer_consumers)
                     try:
                         await self._hear_engine()
                     finally:
@@ -213,16 +218,18 @@ class LiveRoom:
             logger.exception("room %s: %s failed", self.id, what)
 
     def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
-        """Send, acknowledge, send, close what has to be closed; then offer what is missing. Raises
-        nothing.
+        """Send, acknowledge, send, close what has to be closed; what is missing is offered soon.
+        Raises nothing.
 
         Returns the work that this was, as the number of messages to one client that would have
         taken as long.
         """
         work = self._perform(outcome, acknowledge)
-        with self.contained("looking for missing consumers"):
-            work += self._offer_consumers()
-        return work
+        missing = self.state.missing
+        new, self._missing = max(0, missing - self._missing), missing
+        if missing:
+            self._lacking.set()
+        return work + _OFFER * new
 
     def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
@@ -371,16 +378,28 @@ class LiveRoom:
         """A transport of the peer has come or gone."""
         self.state.receives(peer.id, peer.receiving_transport() is not None)
 
-    def _offer_consumers(self) -> int:
-        """Returns the work, see ``perform``."""
-        missing = self.state.missing_consumers()
-        for peer, producer in missing:
+    async def _offer_consumers(self) -> None:
+        """A stream to hundreds, or hundreds of streams to one, are offered a few at a time: others
+        have their turns in between.
+        """
+        while True:
+            await self._lacking.wait()
+            self._lacking = trio.Event()
+            while before := self.state.missing:
+                with self.contained("looking for missing consumers"):
+                    self._offer_some()
+                self._missing = self.state.missing
+                if self._missing >= before:
+                    break  # a fault, and trying again would not end
+                await trio.lowlevel.checkpoint()
+
+    def _offer_some(self) -> None:
+        for peer, producer in self.state.missing_consumers(_AT_ONCE):
             try:
                 self._open_consumer(peer, producer)
             except Exception:
                 logger.exception("peer %s: no consumer of producer %s", peer.id, producer.id)
                 self.state.refuse(peer.id, producer.id)
-        return _OFFER * len(missing)
 
     def _open_consumer(self, peer_state: Peer, producer_state: Producer) -> None:
         """A new one in state and engine, and its offer. When this raises there is none."""

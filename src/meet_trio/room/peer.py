@@ -23,7 +23,7 @@ class Peer:
 
     ``producers`` by their ids; ``consumers`` by those of their producers. ``refused``: producers
     that its client would not have, not offered again until it joins anew. ``lacking``: all others
-    that it should get and has not got.
+    that it should get and has not got; ``missing``: how many of them it may have.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Peer:
     consumers: "dict[str, Consumer]" = attrs.field(factory=dict, init=False)
     refused: set[str] = attrs.field(factory=set, init=False)
     lacking: "dict[str, Producer]" = attrs.field(factory=dict, init=False)
+    missing: int = attrs.field(default=0, init=False)
 
     def wants(self, producer: "Producer") -> bool:
         """Whether it lacks this one."""

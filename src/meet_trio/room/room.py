@@ -15,6 +15,7 @@ already.
 
 import hmac
 from collections.abc import Collection
+from itertools import islice
 
 import attrs
 
@@ -44,6 +45,7 @@ class Room:
     _everyone: frozenset[str] = attrs.field(default=frozenset(), init=False)
     # those that lack something and may have it
     _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
+    missing: int = attrs.field(default=0, init=False)
     _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
     _produced: int = attrs.field(default=0, init=False)
 
@@ -126,6 +128,7 @@ class Room:
         told = self._forget_consumers(watched)
         del self.peers[peer_id]
         self._unserved.pop(peer_id, None)
+        self.missing -= peer.missing
         return Outcome(
             before=(*goodbye, *told),
             gone=(peer_id,),
@@ -162,6 +165,7 @@ class Room:
         for things in (self.peers, self.producers, self.consumers, self._unserved):
             things.clear()
         self._everyone = frozenset()
+        self.missing = 0
         return outcome
 
     # What peers say
@@ -287,20 +291,21 @@ class Room:
         self.own_producer(peer_id, producer_id).paused_by_peer = paused
         return Outcome(after=self._settle_pauses(peer_id))
 
-    def missing_consumers(self) -> list[tuple[Peer, Producer]]:
-        """Who should get a consumer of what and has none yet.
+    def missing_consumers(self, most: int | None = None) -> list[tuple[Peer, Producer]]:
+        """Who should get a consumer of what and has none yet, the first ``most`` of them; there are
+        ``missing``, which is known without looking.
 
         A peer gets every stream of the others that its capabilities allow, once it has joined and
-        can receive, up to ``consumers_per_peer``. Viewer by viewer, oldest producer first. Asked
-        after every request, so it takes no time when nobody lacks anything.
+        can receive, up to ``consumers_per_peer``. Viewer by viewer, oldest producer first.
         """
-        return [
+        pairs = (
             (peer, producer)
             for peer in self._unserved.values()
             for producer in sorted(peer.lacking.values(), key=lambda producer: producer.order)[
-                : self.limits.consumers_per_peer - len(peer.consumers)
+                : peer.missing
             ]
-        ]
+        )
+        return list(islice(pairs, most))
 
     def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
         """NotFound if the peer or the producer has gone meanwhile."""
@@ -412,7 +417,11 @@ class Room:
 
     def _serve_or_not(self, peer: Peer) -> None:
         """Something has changed that ``_unserved`` hangs on."""
-        if peer.lacking and len(peer.consumers) < self.limits.consumers_per_peer:
+        room_for = max(0, self.limits.consumers_per_peer - len(peer.consumers))
+        missing = min(len(peer.lacking), room_for)
+        self.missing += missing - peer.missing
+        peer.missing = missing
+        if missing:
             self._unserved[peer.id] = peer
         else:
             self._unserved.pop(peer.id, None)

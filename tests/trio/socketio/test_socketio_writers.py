@@ -1,13 +1,9 @@
 """Many who write at once leave turns of the loop to others."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import attrs
 import pytest
 import trio
 import trio.testing
+from support.loop_turns import counting
 from support.socketio_raw import serve
 
 from meet_trio.socketio import Disconnected, Socket, encode_event
@@ -15,34 +11,6 @@ from meet_trio.socketio.websocket import BoundedStream
 from meet_trio.socketio.writers import EACH, Writers
 
 EACH_HERE = 10
-
-
-@attrs.define(eq=False)
-class Turns(trio.abc.Instrument):
-    """How often something happened in each turn of the loop."""
-
-    number: int = 0
-    happened: Counter[int] = attrs.field(factory=Counter)
-
-    def before_io_wait(self, timeout: float) -> None:
-        self.number += 1
-
-    def count(self) -> None:
-        self.happened[self.number] += 1
-
-    @property
-    def most(self) -> int:
-        return max(self.happened.values())
-
-
-@contextmanager
-def counting() -> Iterator[Turns]:
-    turns = Turns()
-    trio.lowlevel.add_instrument(turns)
-    try:
-        yield turns
-    finally:
-        trio.lowlevel.remove_instrument(turns)
 
 
 async def test_so_many_in_a_turn_and_in_order() -> None:
