@@ -31,7 +31,7 @@ _NET_NEW = 1_400_000  # objects; a few hundred MB at the very most
 async def run(
     *,
     interval: float = 60.0,
-    share: float = 0.004,
+    share: float = 0.0005,
     collect: Callable[[], object] = gc.collect,
     clock: Callable[[], float] = time.perf_counter,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,

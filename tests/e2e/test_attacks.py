@@ -50,6 +50,7 @@ PATIENCE = 200.0  # for all tries of an attack
 FLAGS = (
     *("--media-workers", "2", "--rooms-spread-size", "1", "--media-connect-timeout", "600"),
     *("--signaling-reconnect-grace", "0.5", "--rooms-empty-timeout", "0.5"),
+    *("--media-plain-allowed", "127.0.0.0/8"),
 )
 
 

@@ -243,10 +243,13 @@ async def a_mid_of_other_letters(field: Field) -> AsyncIterator[Press]:
                 answer = await bad.peer.ask("produce", offer)
             field.target.seen.append(f"{str(answer)[:100]}")
             hurt = await harmed(others)
-            with trio.move_on_after(10):
-                await enter(stack, await field.invite(room), speaking=True)
-                return {"harmed": hurt + await harmed(others)}
-            return {"harmed": len(others)}
+            try:
+                with trio.fail_after(10):
+                    async with contextlib.AsyncExitStack() as late:
+                        await enter(late, await field.invite(room), speaking=True)
+                        return {"harmed": hurt + await harmed(others)}
+            except trio.TooSlowError:
+                return {"harmed": len(others)}
 
         yield press
 

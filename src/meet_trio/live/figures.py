@@ -14,6 +14,8 @@ from .room import LiveRoom
 
 logger = logging.getLogger("meet_trio.live.figures")
 
+_AT_ONCE = 16  # peers looked at in one turn of the loop
+
 EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 
 
@@ -26,15 +28,17 @@ async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
     """
     rooms = list(rooms)
     engines = await _ask({host for room in rooms for host in room.placement.used})
-    return {
-        room.id: {
-            peer.id: _of_peer(peer, engines)
-            for peer in room.peers.values()
-            if peer.id in room.state.peers
-        }
-        for room in rooms
-        if not room.state.closed
-    }
+    found: dict[str, object] = {}
+    for room in rooms:
+        peers: dict[str, object] = {}
+        for number, peer in enumerate(list(room.peers.values())):
+            if number % _AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()  # others have their turns
+            if peer.id in room.state.peers:
+                peers[peer.id] = _of_peer(peer, engines)
+        if not room.state.closed:
+            found[room.id] = peers
+    return found
 
 
 async def room_totals(room: LiveRoom) -> dict[str, int]:
