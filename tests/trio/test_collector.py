@@ -1,6 +1,7 @@
 """Full collections are as seldom as is promised, and the process is left as it was."""
 
 import gc
+import itertools
 from collections.abc import Iterator
 
 import attrs
@@ -50,6 +51,23 @@ async def test_long_ones_take_no_more_than_their_share(autojump_clock: MockClock
     assert await gaps(0.8, autojump_clock) == [60.0] + [200.0] * 4
 
 
+async def test_one_comes_early_when_the_process_has_grown(autojump_clock: MockClock) -> None:
+    made, sizes = Collections(0.8), itertools.chain([100], [149] * 6, itertools.repeat(150))
+    with trio.move_on_after(59):
+        await collector.run(
+            growth=50, collect=made.collect, clock=made.clock, size=lambda: next(sizes)
+        )
+    assert made.at[1] - made.at[0] == 30
+    assert len(made.at) == 2  # it is measured against what there is then
+
+
+def test_what_a_process_has() -> None:
+    before = collector.resident()
+    kept = bytes(50_000_000).replace(b"\0", b"x")
+    assert 40_000_000 < collector.resident() - before < 200_000_000
+    assert kept
+
+
 async def test_python_makes_none_by_itself_when_many_objects_come() -> None:
     full = []
 
@@ -62,6 +80,8 @@ async def test_python_makes_none_by_itself_when_many_objects_come() -> None:
         gc.callbacks.append(note)
         try:
             kept = [[number] for number in range(400_000)]
+            for _ in range(200):  # and again and again, for a moment
+                [[number] for number in range(8000)]
         finally:
             gc.callbacks.remove(note)
         assert len(kept) == 400_000

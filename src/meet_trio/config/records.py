@@ -499,7 +499,7 @@ class LimitSettings:
         metadata=about(whole(100, 10**8), "such messages on top of that, if it was quiet before"),
     )
     work_pace: float = attrs.field(
-        default=4000.0,
+        default=3000.0,
         metadata=about(
             kinds.number(1, 10**6),
             "such messages of a peer per second at any time; its next request waits",

@@ -52,7 +52,7 @@ from .turns import PacedTransport, Turns
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 
-_ACCEPTS = 16  # in a turn of the loop
+_ACCEPTS = 4  # in a turn of the loop
 # in a turn of the loop, and for each second that it takes: a third of its time, about
 _LOOKS = (8, 2000.0)  # at strangers' heads
 _STEPS = (1, 300.0)  # of what else strangers ask for

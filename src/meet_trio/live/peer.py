@@ -64,7 +64,7 @@ class PeerSettings:
     # what the others' share of the server's time is kept by, see ``LiveRoom.perform``
     work: Rate = attrs.field(default=Rate(per_second=1000, burst=30_000))
     # messages a second: within its burst, too, one peer's work leaves time for the others'
-    work_pace: float = 4000.0
+    work_pace: float = 3000.0
 
 
 class RequestUnanswered(RequestError):

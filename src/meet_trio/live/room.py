@@ -60,7 +60,7 @@ logger = logging.getLogger("meet_trio.live.room")
 _OFFER = 8  # a consumer: made, offered, the client's answer read
 _WEBHOOK = 20
 
-_AT_ONCE = 16  # consumers made in one turn of the loop
+_AT_ONCE = 8  # consumers made in one turn of the loop
 
 
 @attrs.frozen

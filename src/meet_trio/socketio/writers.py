@@ -9,7 +9,7 @@ from itertools import islice
 
 import trio
 
-EACH = 64  # writes of some 80 µs
+EACH = 32  # writes of some 80 µs
 
 
 class Writers:
