@@ -133,6 +133,32 @@ def test_silence_ends_consent_once_and_a_check_brings_it_back() -> None:
     assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
 
 
+def sent_to(world: World, client: EngineClient) -> list[tuple[str, int]]:
+    """Where what is sent now goes."""
+    world.core.send_dtls(client.number, b"\x16where?")
+    return [(ip, port) for ip, port, _ in world.core.take_sent()]
+
+
+@pytest.mark.parametrize(("consent", "other_lives"), [(5, True), (12, False)])
+def test_consent_of_one_address_keeps_nothing_going_to_another(
+    consent: int, other_lives: bool
+) -> None:
+    world = World(EngineSettings(consent_timeout=consent))
+    client = world.client(profile=None)
+    world.run(1, step=0.1)
+    client.check(nominate=False, address=OTHER)
+    if other_lives:
+        world.run(3, step=0.1)
+        client.check(nominate=False, address=OTHER)
+    world.run(consent - (4.2 if other_lives else 1.2), step=0.1)
+    assert sent_to(world, client) == [client.address]
+    world.run(0.4, step=0.1)
+    assert sent_to(world, client) == ([OTHER] if other_lives else [])
+    assert world.take_events(IceSilent) == []  # it is heard all the same
+    client.check(nominate=False, address=OTHER)
+    assert sent_to(world, client) == [OTHER]
+
+
 def test_an_address_in_use_cannot_be_taken() -> None:
     world = World()
     alice, mallory = world.client(), world.client()

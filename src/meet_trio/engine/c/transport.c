@@ -109,9 +109,8 @@ static void route_select(mt_core *core, mt_transport *t, mt_route *r, bool nomin
 
 bool mt_core_knows(mt_core *core, const mt_path *path) { return mt_route_find(core, path) != NULL; }
 
-void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
-  mt_route *r = mt_route_find(core, path);
-  if (!r) return;
+/* Media that went by it goes by the way that was heard last, if that lives. */
+static void route_lose(mt_core *core, mt_route *r, int64_t now) {
   mt_transport *t = r->transport;
   bool was_selected = t->selected == r;
   mt_route_drop(core, r);
@@ -121,6 +120,11 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
     if (other->used && now - other->seen < ROUTE_STALE_US && (!best || other->seen > best->seen)) best = other;
   }
   if (best) route_select(core, t, best, true, now);
+}
+
+void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
+  mt_route *r = mt_route_find(core, path);
+  if (r) route_lose(core, r, now);
 }
 
 /* ---- ICE ---- */
@@ -178,8 +182,12 @@ void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint
   route_select(core, t, r, m.use_candidate, now);
 }
 
+/* Consent is an address's (RFC 7675 section 5.1): that of another one does not keep media going there. */
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
-  if (!t->was_connected || t->silent || now - t->heard < (int64_t)core->settings.consent_ms * MT_MS) return;
+  int64_t consent = (int64_t)core->settings.consent_ms * MT_MS;
+  if (!t->was_connected || t->silent) return;
+  if (t->selected && now - t->selected->seen >= consent) route_lose(core, t->selected, now);
+  if (now - t->heard < consent) return;
   t->silent = true;
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
   mt_change(core, &t->changes, MT_CHANGED_SILENT);
