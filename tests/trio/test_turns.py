@@ -216,3 +216,30 @@ async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
     assert said[100:] == [b""] * 100
     # each reads in one step, and takes a step of checkpoint more
     assert steps.most <= 8
+
+
+async def test_after_the_end_nobody_waits_for_a_turn() -> None:
+    """As somebody to whom a goodbye is being said while the server ends."""
+    mine, theirs = trio.socket.socketpair()
+    stream = PacedTransport(trio.SocketStream(theirs), "a")
+    heard: list[bytes | bytearray] = []
+
+    async def linger() -> None:
+        with trio.CancelScope(shield=True):
+            while chunk := await stream.receive_some(100):
+                heard.append(chunk)
+            await turns.take("a")
+
+    with mine, theirs:
+        with trio.fail_after(5):
+            async with trio.open_nursery() as others:
+                async with open_turns(1) as (turns, _):
+                    stream.turns = turns
+                    others.start_soon(linger)
+                    await mine.send(b"before")
+                    while not heard:
+                        await trio.lowlevel.checkpoint()
+                    await trio.testing.wait_all_tasks_blocked()
+                await mine.send(b"after")
+                mine.shutdown(trio.socket.SHUT_WR)
+    assert b"".join(heard) == b"beforeafter"

@@ -30,29 +30,43 @@ class Turns:
     _watched: dict[int, tuple[str | None, trio.Event]] = attrs.field(factory=dict)
     _epoll: select.epoll = attrs.field(init=False)
     _waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _over: bool = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Let them go on, until cancelled."""
+        """Let them go on, until cancelled. After that nobody waits for a turn any more: what is
+        left are goodbyes.
+        """
         with select.epoll() as self._epoll:
-            task_status.started()
-            before = trio.current_time()
-            while True:
-                if not self._lines:
-                    with trio.CancelScope() as self._waiting:
-                        await trio.lowlevel.wait_readable(self._epoll.fileno())
-                    before = trio.current_time()
-                for fd, _ in self._epoll.poll(0):
-                    if (watched := self._watched.pop(fd, None)) is not None:
-                        self._line_up(*watched)
-                now = trio.current_time()
-                may, before = self.each + int((now - before) * self.per_second), now
-                for _ in range(may):
-                    if self._lines:
-                        self._next(next(iter(self._lines)))
-                await trio.lowlevel.checkpoint()
+            try:
+                task_status.started()
+                await self._let_go_on()
+            finally:
+                self._over = True
+                lines = [turn for line in self._lines.values() for turn in line]
+                for turn in (*lines, *(turn for _, turn in self._watched.values())):
+                    turn.set()
+
+    async def _let_go_on(self) -> None:
+        before = trio.current_time()
+        while True:
+            if not self._lines:
+                with trio.CancelScope() as self._waiting:
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+                before = trio.current_time()
+            for fd, _ in self._epoll.poll(0):
+                if (watched := self._watched.pop(fd, None)) is not None:
+                    self._line_up(*watched)
+            now = trio.current_time()
+            may, before = self.each + int((now - before) * self.per_second), now
+            for _ in range(may):
+                if self._lines:
+                    self._next(next(iter(self._lines)))
+            await trio.lowlevel.checkpoint()
 
     async def take(self, key: str | None) -> None:
         """Wait for one's turn; ``key`` says whose line it is."""
+        if self._over:
+            return
         turn = trio.Event()
         self._line_up(key, turn)
         self._waiting.cancel()
@@ -67,6 +81,8 @@ class Turns:
         """Wait until there is something to be read, or the end, and then for one's turn. Setting
         ``turn`` ends it at once, which has to come before the socket is closed.
         """
+        if self._over:
+            return
         fd = socket.fileno()
         self._watched[fd] = watched = (key, turn)
         try:
