@@ -29,6 +29,7 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 API = f"{PREFIX}/api"
 PATIENCE = 60.0
 CALM = 20.0  # seconds until nothing is left of an attack
+SHORTEST = 1.0  # seconds: a dozen chats of the others
 MOST_LINES = 100  # of the log, for one attack
 STARVED = 0.5  # of the CPU time that the server wants: then its turns say nothing
 TRIES = 3  # a full garbage collection, once a minute, is no attack's doing
@@ -402,10 +403,12 @@ async def check_attack(
     log = server.daemon.log
     lines, size = len(log), memory(server)
     await server.mark()
+    at_least = trio.current_time() + SHORTEST
     async with trio.open_nursery() as nursery:
         over = trio.Event()
         nursery.start_soon(_go_on, people, over)
         await attack(target)
+        await trio.sleep_until(at_least)
         over.set()
     figures = await server.tell()
     deadline = trio.current_time() + CALM

@@ -157,6 +157,14 @@ async def test_closing_ends_the_waiting_of_another_task() -> None:
         assert not turns._watched
 
 
+async def test_one_that_is_closed_between_two_reads_is_closed() -> None:
+    async with open_turns(1) as (turns, _), open_paced(turns, 1) as ([server], _):
+        server.tcp.socket.close()
+        with pytest.raises(trio.ClosedResourceError):
+            await server.receive_some()
+        assert not turns._watched
+
+
 @pytest.mark.parametrize("come", [False, True])
 async def test_who_is_free_does_not_wait_for_its_turn(come: bool) -> None:
     """Whether its bytes have come by then or not."""

@@ -81,9 +81,9 @@ class Turns:
         """Wait until there is something to be read, or the end, and then for one's turn. Setting
         ``turn`` ends it at once, which has to come before the socket is closed.
         """
-        if self._over:
-            return
         fd = socket.fileno()
+        if self._over or fd < 0:  # which is for whoever reads it to notice
+            return
         self._watched[fd] = watched = (key, turn)
         try:
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT)
