@@ -53,6 +53,8 @@ GROWS = {
 }
 PUBLISHERS = 14
 _OURS = str(Path(meet_trio.__file__).parent)
+OFFERED = 1.0  # seconds after which all that is missing has been offered
+
 _ENDLESS = Rate(1e12, 1e12)
 
 
@@ -110,6 +112,7 @@ class Scene:
         counter = Counter()
         with counter.on():
             answer = await self.ada.socket.ask(method, **data)
+            await trio.sleep(OFFERED)
         assert not answer or answer[0] is None, (method, answer)
         return counter.count
 
@@ -138,6 +141,7 @@ async def open_scene(peers: int, producers: int) -> AsyncIterator[Scene]:
         for number in range(producers):
             at = number % len(publishers)
             await scene.produce(publishers[at], ways[at])
+        await trio.sleep(OFFERED)
         yield scene
         nursery.cancel_scope.cancel()
 

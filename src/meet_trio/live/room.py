@@ -60,7 +60,8 @@ logger = logging.getLogger("meet_trio.live.room")
 _OFFER = 8  # a consumer: made, offered, the client's answer read
 _WEBHOOK = 20
 
-_AT_ONCE = 8  # consumers made in one turn of the loop
+_AT_ONCE = 8  # consumers made in one turn of the loop,
+_PAUSE = 0.004  # seconds until the next ones: answers come as offers went, and are as much work
 
 
 @attrs.frozen
@@ -391,7 +392,8 @@ class LiveRoom:
                 self._missing = self.state.missing
                 if self._missing >= before:
                     break  # a fault, and trying again would not end
-                await trio.lowlevel.checkpoint()
+                if self._missing:
+                    await trio.sleep(_PAUSE)
 
     def _offer_some(self) -> None:
         for peer, producer in self.state.missing_consumers(_AT_ONCE):
