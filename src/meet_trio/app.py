@@ -19,34 +19,34 @@ from functools import partial
 import attrs
 import trio
 
-from . import collector, ortc
-from .config import Settings, TurnSettings
-from .edge.addresses import Proxies, address_key
-from .edge.credentials import Credentials
-from .edge.front_door import FrontDoor, FrontDoorSettings, Refusal
-from .edge.head import RequestHead
-from .edge.hosts import Hosts, host_name
-from .edge.http_api import HttpApi, HttpApiSettings
-from .edge.signaling import signaling_handler, signaling_paths
-from .edge.site import build_site
-from .edge.webhooks import Outbox, WebhookSettings
-from .engine import EngineSettings
-from .errors import ConfigError
-from .lag import LoopLag
-from .live.handlers import handle_event
-from .live.peer import PeerSettings
-from .live.registry import Registry
-from .live.room import RoomSettings, Surroundings
-from .media.announced import AnnouncedAddresses
-from .media.dtls import DtlsBridge, open_bridge
-from .media.engines import EngineHost, open_engine
-from .media.plain import PlainPorts, PlainSettings
-from .media.transport import TransportSettings
-from .rates import Rate
-from .room import RoomLimits
-from .socketio import Server as SocketServer
-from .socketio import Settings as SocketSettings
-from .wire.turn import turn_credentials
+from meet_trio import collector, ortc
+from meet_trio.config import Settings, TurnSettings
+from meet_trio.edge.addresses import Proxies, address_key
+from meet_trio.edge.credentials import Credentials
+from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, Refusal
+from meet_trio.edge.head import RequestHead
+from meet_trio.edge.hosts import Hosts, host_name
+from meet_trio.edge.http_api import HttpApi, HttpApiSettings
+from meet_trio.edge.signaling import signaling_handler, signaling_paths
+from meet_trio.edge.site import build_site
+from meet_trio.edge.webhooks import Outbox, WebhookSettings
+from meet_trio.engine import EngineSettings
+from meet_trio.errors import ConfigError
+from meet_trio.lag import LoopLag
+from meet_trio.live.handlers import handle_event
+from meet_trio.live.peer import PeerSettings
+from meet_trio.live.registry import Registry
+from meet_trio.live.room import RoomSettings, Surroundings
+from meet_trio.media.announced import AnnouncedAddresses
+from meet_trio.media.dtls import DtlsBridge, open_bridge
+from meet_trio.media.engines import EngineHost, open_engine
+from meet_trio.media.plain import PlainPorts, PlainSettings
+from meet_trio.media.transport import TransportSettings
+from meet_trio.rates import Rate
+from meet_trio.room import RoomLimits
+from meet_trio.socketio import Server as SocketServer
+from meet_trio.socketio import Settings as SocketSettings
+from meet_trio.wire.turn import turn_credentials
 
 _RESERVE = 0.2  # seconds of the time for shutdown that are kept for what comes after the outbox
 

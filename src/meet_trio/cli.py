@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
-from .config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
-from .errors import ConfigError
-from .logs import LineFormatter, RepeatFilter
-from .rates import Rate
+from meet_trio import __version__
+from meet_trio.config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
+from meet_trio.errors import ConfigError
+from meet_trio.logs import LineFormatter, RepeatFilter
+from meet_trio.rates import Rate
 
 if TYPE_CHECKING:
-    from .app import Running
+    from meet_trio.app import Running
 
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> int:
     # only now: --help and mistakes in the settings are answered without loading the server
-    from .app import run
+    from meet_trio.app import run
 
     try:
         run(settings, started=lambda running: _greet(settings, running))

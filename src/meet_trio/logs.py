@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from .rates import Bucket, Rate
+from meet_trio.rates import Bucket, Rate
 
 _MOST_KINDS = 1000  # texts that are written out in the code are far fewer
 

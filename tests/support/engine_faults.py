@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .live_fakes import FakeEngine
+    from support.live_fakes import FakeEngine
 
 COMMANDS = frozenset(
     {

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+from support.engine_world import Camera, EngineClient, World
 
 from meet_trio.engine import EngineSettings, ProducerSpec
 from meet_trio.wire.rtp import RtpPacket
 from meet_trio.wire.vp8 import parse_vp8_untrusted
-
-from .engine_world import Camera, EngineClient, World
 
 
 @attrs.define(eq=False)

@@ -12,11 +12,10 @@ engine's two sockets: such datagrams are in ``astray``.
 from typing import TypeVar
 
 import attrs
+from support.engine_world import World
 
 from meet_trio.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-
-from .engine_world import World
 
 T = TypeVar("T")
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import pylibsrtp
 from pylibsrtp import Policy
+from support.indices import PLAIN, Indices
 
 from meet_trio.engine import (
     ConsumerSpec,
@@ -36,8 +37,6 @@ from meet_trio.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp
 from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 from meet_trio.wire.stun import binding_request, build_stun
 from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
-
-from .indices import PLAIN, Indices
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never
 Only ``app`` and ``cli`` import this package; ``app`` hands plain values down to the rest.
 """
 
-from .load import CONFIG_VARIABLE, Entry, entries, is_loopback, load, warnings_about
-from .records import (
+from meet_trio.config.load import CONFIG_VARIABLE, Entry, entries, is_loopback, load, warnings_about
+from meet_trio.config.records import (
     DemoSettings,
     HttpSettings,
     LimitSettings,

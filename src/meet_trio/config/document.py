@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from .load import entries
-from .records import Settings
+from meet_trio.config.load import entries
+from meet_trio.config.records import Settings
 
 _HEAD = """\
 # Settings

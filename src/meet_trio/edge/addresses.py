@@ -17,9 +17,8 @@ from typing import Literal
 
 import attrs
 
+from meet_trio.edge.head import RequestHead
 from meet_trio.rates import Bucket, Rate
-
-from .head import RequestHead
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]

@@ -11,10 +11,9 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from meet_trio.edge.head import RequestHead
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.registry import Registry
-
-from .head import RequestHead
 
 
 @attrs.frozen

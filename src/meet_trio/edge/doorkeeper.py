@@ -12,7 +12,7 @@ import trio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .head import RequestHead, head_of_scope
+from meet_trio.edge.head import RequestHead, head_of_scope
 
 logger = logging.getLogger("meet_trio.edge.doorkeeper")
 

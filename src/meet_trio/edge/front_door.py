@@ -39,16 +39,15 @@ import attrs
 import trio
 from starlette.types import ASGIApp
 
+from meet_trio.edge.addresses import AddressRates, Proxies, address_key
+from meet_trio.edge.doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
+from meet_trio.edge.head import RequestHead, parse_head_untrusted
+from meet_trio.edge.hosts import Hosts
+from meet_trio.edge.http_connection import HttpSettings, serve_http
+from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
+from meet_trio.edge.turns import PacedTransport, Turns
 from meet_trio.rates import Rate
 from meet_trio.socketio import Crowd
-
-from .addresses import AddressRates, Proxies, address_key
-from .doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
-from .head import RequestHead, parse_head_untrusted
-from .hosts import Hosts
-from .http_connection import HttpSettings, serve_http
-from .stream import HeadTooLong, PeekedStream, answer
-from .turns import PacedTransport, Turns
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 

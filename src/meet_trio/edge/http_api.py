@@ -16,13 +16,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from meet_trio.edge.bodies import JsonObject, read_object, text_field
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import rooms_figures
 from meet_trio.live.registry import Registry
 from meet_trio.room import Role, parse_role
-
-from .bodies import JsonObject, read_object, text_field
 
 logger = logging.getLogger("meet_trio.edge.http_api")
 

@@ -31,7 +31,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
-from .stream import HeadTooLong, PeekedStream
+from meet_trio.edge.stream import HeadTooLong, PeekedStream
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ import termios
 
 import trio
 
-from .turns import PacedTransport
+from meet_trio.edge.turns import PacedTransport
 
 
 def progress(stream: object) -> tuple[int, int] | None:

@@ -18,11 +18,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from meet_trio.edge.http_api import EXCEPTION_HANDLERS, HttpApi
 from meet_trio.errors import BadRequest
 from meet_trio.live.registry import Registry
 from meet_trio.room import Role
-
-from .http_api import EXCEPTION_HANDLERS, HttpApi
 
 PAGE_DIRECTORY = Path(__file__).parent.parent / "web"
 

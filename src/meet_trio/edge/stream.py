@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import trio
 
-from .progress import overhead, progress
+from meet_trio.edge.progress import overhead, progress
 
 _LINGER = 1.0  # seconds that a client has to read its answer while it is still sending
 

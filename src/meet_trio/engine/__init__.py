@@ -4,8 +4,8 @@
 is the same machine without thread, socket and clock, for tests.
 """
 
-from ._engine import Core, Engine
-from .records import (
+from meet_trio.engine._engine import Core, Engine
+from meet_trio.engine.records import (
     AudioLevel,
     ConsumerScore,
     ConsumerSpec,

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Self
 
-from .records import ConsumerSpec, EngineSettings, Event, ProducerSpec
+from meet_trio.engine.records import ConsumerSpec, EngineSettings, Event, ProducerSpec
 
 class _Commands:
     """What both take. Nothing waits; ValueError for what cannot be, before anything happens.

@@ -13,7 +13,7 @@ from libc.errno cimport errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from . import records
+from meet_trio.engine import records
 
 include "_engine_c.pxi"
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import trio
 
+from meet_trio.live.peer import LivePeer
+from meet_trio.live.room import LiveRoom
 from meet_trio.media.engines import EngineError, EngineHost
-
-from .peer import LivePeer
-from .room import LiveRoom
 
 logger = logging.getLogger("meet_trio.live.figures")
 

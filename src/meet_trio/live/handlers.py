@@ -13,6 +13,9 @@ from typing import TypeVar, cast
 import trio
 
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.live.figures import room_totals
+from meet_trio.live.peer import Connection, LivePeer
+from meet_trio.live.room import check_transport_limit, random_ssrc
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
@@ -21,10 +24,6 @@ from meet_trio.rates import Rate
 from meet_trio.room import Outcome, Request, UnknownMethod, method_name, parse_request
 from meet_trio.room import requests as r
 from meet_trio.socketio import Event
-
-from .figures import room_totals
-from .peer import Connection, LivePeer
-from .room import check_transport_limit, random_ssrc
 
 logger = logging.getLogger("meet_trio.live.handlers")
 

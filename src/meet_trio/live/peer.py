@@ -34,7 +34,7 @@ from meet_trio.rates import Bucket, Rate
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Socket
 
 if TYPE_CHECKING:
-    from .room import LiveRoom
+    from meet_trio.live.room import LiveRoom
 
 logger = logging.getLogger("meet_trio.live.peer")
 

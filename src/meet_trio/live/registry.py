@@ -14,9 +14,8 @@ import attrs
 import trio
 
 from meet_trio.errors import LimitExceeded
+from meet_trio.live.room import LiveRoom, Surroundings
 from meet_trio.media.engines import EngineHost
-
-from .room import LiveRoom, Surroundings
 
 logger = logging.getLogger("meet_trio.live.registry")
 

@@ -28,6 +28,10 @@ import trio
 
 from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.live.peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
+from meet_trio.live.placement import Placement
+from meet_trio.live.streams import LiveConsumer, LiveProducer
+from meet_trio.live.totals import INTERVAL, EngineTotals
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import Advice, EngineHost, Mailbox
@@ -48,11 +52,6 @@ from meet_trio.room import (
     personal,
     requests,
 )
-
-from .peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
-from .placement import Placement
-from .streams import LiveConsumer, LiveProducer
-from .totals import INTERVAL, EngineTotals
 
 logger = logging.getLogger("meet_trio.live.room")
 

@@ -29,10 +29,9 @@ import trio
 
 from meet_trio.engine import PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
+from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.ortc.fields import Json
-
-from .engines import EngineHost, TransportEvent
-from .transport import TransportState, WebRtcTransport
 
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 

@@ -25,10 +25,9 @@ import trio
 
 from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from meet_trio.errors import BadRequest, MeetError
+from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
+from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.ortc.fields import Json
-
-from .dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
-from .engines import EngineHost, TransportEvent
 
 logger = logging.getLogger("meet_trio.media.transport")
 

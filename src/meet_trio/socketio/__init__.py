@@ -2,14 +2,14 @@
 used.
 """
 
-from .connection import Connection
-from .crowd import Crowd
-from .engine import EngineHandler, EngineServer
-from .errors import CallTimeout, Disconnected, Reason, Refused
-from .message import Json
-from .server import Admit, Handler, Server
-from .settings import Handshake, Settings
-from .socket import EncodedEvent, Event, Socket, encode_event
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.crowd import Crowd
+from meet_trio.socketio.engine import EngineHandler, EngineServer
+from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
+from meet_trio.socketio.message import Json
+from meet_trio.socketio.server import Admit, Handler, Server
+from meet_trio.socketio.settings import Handshake, Settings
+from meet_trio.socketio.socket import EncodedEvent, Event, Socket, encode_event
 
 __all__ = [
     "Admit",

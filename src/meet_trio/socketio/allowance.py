@@ -11,8 +11,8 @@ answered, and a fragment kept, before anybody has a message.
 
 from typing import Final
 
-from .errors import ProtocolError
-from .settings import Settings
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.settings import Settings
 
 REQUEST: Final = 10  # an HTTP request costs as many messages
 _MOST_FRAGMENTS: Final = 4096  # of one message; each is kept until the last has come

@@ -18,13 +18,13 @@ from typing import Protocol
 
 import trio
 
-from .allowance import Allowance
-from .errors import Disconnected, Reason
-from .outboxes import Outboxes
-from .packet import Outgoing, Packet, PacketType
-from .session import Session, State
-from .settings import Handshake, Settings
-from .writers import Writers
+from meet_trio.socketio.allowance import Allowance
+from meet_trio.socketio.errors import Disconnected, Reason
+from meet_trio.socketio.outboxes import Outboxes
+from meet_trio.socketio.packet import Outgoing, Packet, PacketType
+from meet_trio.socketio.session import Session, State
+from meet_trio.socketio.settings import Handshake, Settings
+from meet_trio.socketio.writers import Writers
 
 _QUEUE = 16
 

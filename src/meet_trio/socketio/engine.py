@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 import trio
 
-from .allowance import Allowance
-from .connection import Connection
-from .errors import Disconnected, Reason
-from .outboxes import Outboxes
-from .over_polling import Polling, Receive, Response, Scope, Send
-from .over_websocket import carry, say_goodbye, upgrade
-from .request import (
+from meet_trio.socketio.allowance import Allowance
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.errors import Disconnected, Reason
+from meet_trio.socketio.outboxes import Outboxes
+from meet_trio.socketio.over_polling import Polling, Receive, Response, Scope, Send
+from meet_trio.socketio.over_websocket import carry, say_goodbye, upgrade
+from meet_trio.socketio.request import (
     BAD_METHOD,
     BAD_REQUEST,
     UNKNOWN_SID,
@@ -30,10 +30,10 @@ from .request import (
     cors_headers,
     parse_request_untrusted,
 )
-from .session import State
-from .settings import Handshake, Settings
-from .websocket import WebSocket, WebSocketGone
-from .writers import Writers
+from meet_trio.socketio.session import State
+from meet_trio.socketio.settings import Handshake, Settings
+from meet_trio.socketio.websocket import WebSocket, WebSocketGone
+from meet_trio.socketio.writers import Writers
 
 logger = logging.getLogger("meet_trio.socketio.engine")
 

@@ -23,8 +23,8 @@ from typing import Final, NoReturn, cast
 
 import attrs
 
-from .errors import ProtocolError
-from .settings import Settings
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.settings import Settings
 
 Json = object
 """None, bool, int, float, str, list of Json, dict of str to Json; in the arguments of an event also

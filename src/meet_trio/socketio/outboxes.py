@@ -12,7 +12,7 @@ held is let go at once and not kept for their return.
 
 from typing import Protocol
 
-from .packet import Account
+from meet_trio.socketio.packet import Account
 
 _ENOUGH = 0.75  # of the limit is what may be left: looking for the largest has to be worth it
 _STEP = 1 / 16  # of the limit must have come on top before they are looked for again

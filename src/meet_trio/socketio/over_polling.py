@@ -13,12 +13,18 @@ from typing import Any
 import attrs
 import trio
 
-from .allowance import REQUEST
-from .connection import Connection
-from .errors import ProtocolError, Reason
-from .packet import Outgoing, Packet, PacketType, decode_payload_untrusted, encode_payload
-from .request import BAD_REQUEST, BadRequest
-from .session import Entry, State
+from meet_trio.socketio.allowance import REQUEST
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.errors import ProtocolError, Reason
+from meet_trio.socketio.packet import (
+    Outgoing,
+    Packet,
+    PacketType,
+    decode_payload_untrusted,
+    encode_payload,
+)
+from meet_trio.socketio.request import BAD_REQUEST, BadRequest
+from meet_trio.socketio.session import Entry, State
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -7,11 +7,11 @@ then on the websocket carries everything.
 
 import trio
 
-from .connection import Connection
-from .errors import ProtocolError, Reason
-from .packet import Packet, decode_frame_untrusted, encode_frame
-from .session import Entry, State
-from .websocket import Frame, WebSocket, WebSocketGone
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.errors import ProtocolError, Reason
+from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
+from meet_trio.socketio.session import Entry, State
+from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
 
 
 async def carry(connection: Connection, websocket: WebSocket) -> None:

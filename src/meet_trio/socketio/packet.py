@@ -23,8 +23,8 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from .errors import ProtocolError
-from .settings import Revision
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.settings import Revision
 
 _SEPARATOR = "\x1e"
 _MAX_LENGTH_DIGITS = 10

@@ -23,10 +23,10 @@ from typing import Final
 
 import attrs
 
-from .errors import ProtocolError
-from .message import MAIN, Decoder, Json, Message, MessageType, encode
-from .request import parse_query_untrusted
-from .settings import Revision, Settings
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.message import MAIN, Decoder, Json, Message, MessageType, encode
+from meet_trio.socketio.request import parse_query_untrusted
+from meet_trio.socketio.settings import Revision, Settings
 
 
 class NamespaceState(enum.Enum):

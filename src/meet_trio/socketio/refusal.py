@@ -15,9 +15,14 @@ from collections.abc import Mapping
 
 import trio
 
-from .errors import ProtocolError
-from .request import BAD_REQUEST, BadRequest, check_origin, parse_request_untrusted
-from .settings import Settings
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.request import (
+    BAD_REQUEST,
+    BadRequest,
+    check_origin,
+    parse_request_untrusted,
+)
+from meet_trio.socketio.settings import Settings
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE = b"\x88\x00"

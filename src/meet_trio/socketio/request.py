@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from .errors import ProtocolError
-from .settings import Handshake, Settings
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.settings import Handshake, Settings
 
 MAX_QUERY_FIELDS = 64
 

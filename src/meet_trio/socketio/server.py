@@ -25,12 +25,12 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 import trio
 
-from .connection import Connection
-from .crowd import Crowd
-from .engine import EngineServer
-from .errors import Disconnected, ProtocolError, Reason, Refused
-from .over_polling import Receive, Scope, Send
-from .protocol import (
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.crowd import Crowd
+from meet_trio.socketio.engine import EngineServer
+from meet_trio.socketio.errors import Disconnected, ProtocolError, Reason, Refused
+from meet_trio.socketio.over_polling import Receive, Scope, Send
+from meet_trio.socketio.protocol import (
     AckCame,
     ClientLeft,
     ConnectAsked,
@@ -39,9 +39,9 @@ from .protocol import (
     NamespaceState,
     Protocol,
 )
-from .refusal import refuse_websocket
-from .settings import Handshake, Settings
-from .socket import Socket
+from meet_trio.socketio.refusal import refuse_websocket
+from meet_trio.socketio.settings import Handshake, Settings
+from meet_trio.socketio.socket import Socket
 
 logger = logging.getLogger("meet_trio.socketio.server")
 

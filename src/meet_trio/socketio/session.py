@@ -28,9 +28,9 @@ from typing import Final
 
 import attrs
 
-from .errors import ProtocolError, Reason
-from .packet import Account, Outgoing, Packet, PacketType
-from .settings import Revision, Settings
+from meet_trio.socketio.errors import ProtocolError, Reason
+from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
+from meet_trio.socketio.settings import Revision, Settings
 
 
 class State(enum.Enum):

@@ -13,12 +13,12 @@ from typing import cast
 import attrs
 import trio
 
-from .connection import Connection
-from .errors import CallTimeout, Disconnected, Reason
-from .message import MAIN, Json, Message, MessageType, encode
-from .packet import Outgoing, Packet, PacketType
-from .protocol import AckCame, EventCame, Frames, NamespaceState, Protocol
-from .settings import Handshake
+from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason
+from meet_trio.socketio.message import MAIN, Json, Message, MessageType, encode
+from meet_trio.socketio.packet import Outgoing, Packet, PacketType
+from meet_trio.socketio.protocol import AckCame, EventCame, Frames, NamespaceState, Protocol
+from meet_trio.socketio.settings import Handshake
 
 
 @attrs.define(eq=False)

@@ -26,9 +26,9 @@ from trio_websocket import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
-from .allowance import Allowance, FrameCounter
-from .errors import ProtocolError
-from .ledger import RECORD, Ledger
+from meet_trio.socketio.allowance import Allowance, FrameCounter
+from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.ledger import RECORD, Ledger
 
 _SLICE = 4 * RECORD  # what the stream below is given at once
 

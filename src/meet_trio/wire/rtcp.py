@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from . import WireError
-from .transport_cc import TransportFeedback, build_feedback, parse_feedback_untrusted
+from meet_trio.wire import WireError
+from meet_trio.wire.transport_cc import TransportFeedback, build_feedback, parse_feedback_untrusted
 
 SDES_CNAME = 1
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from . import WireError
+from meet_trio.wire import WireError
 
 _ONE_BYTE = 0xBEDE
 _TWO_BYTE = 0x1000  # the low 4 bits are "appbits", zero here and ignored when reading

@@ -14,7 +14,7 @@ import zlib
 
 import attrs
 
-from . import WireError
+from meet_trio.wire import WireError
 
 BINDING_REQUEST = 0x0001
 BINDING_SUCCESS = 0x0101

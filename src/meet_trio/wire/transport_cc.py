@@ -10,7 +10,7 @@ import struct
 
 import attrs
 
-from . import WireError
+from meet_trio.wire import WireError
 
 _HEAD = struct.Struct("!IIHHI")
 _LOST, _SMALL, _LARGE = 0, 1, 2

@@ -2,7 +2,7 @@
 
 import attrs
 
-from . import WireError
+from meet_trio.wire import WireError
 
 
 @attrs.frozen(kw_only=True)
