@@ -56,9 +56,7 @@ static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t le
   core->sink.send(core->sink.context, to, len);
 }
 
-void mt_send(mt_core *core, mt_transport *t, size_t len) {
-  send_to(core, t, t->selected ? &t->selected->path : NULL, len);
-}
+void mt_send(mt_core *core, mt_transport *t, size_t len) { send_to(core, t, t->selected ? &t->selected->path : NULL, len); }
 
 void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
   if (!t->srtp || !len) return;
@@ -104,8 +102,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->random = settings->seed;
   mt_pool_init(&core->pool, sizeof(mt_packet));
   mt_pool_init(&core->memories, MT_MEMORY_BYTES);
-  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking, &core->wanting, &core->feeding,
-                      &core->owed,           &core->scored};
+  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking,
+                      &core->wanting,        &core->feeding, &core->owed,  &core->scored};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   bool ok = true;
@@ -189,25 +187,49 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   core->counters.commands++;
   switch (c->type) {
   case MT_ADD_TRANSPORT: mt_transport_add(core, now, c); break;
-  case MT_RESTART_ICE: if (fits(core, t, false)) mt_transport_restart(core, t, c); break;
-  case MT_SET_SRTP: if (fits(core, t, false)) mt_transport_keys(core, t, c, now); break;
-  case MT_SEND_DTLS: if (fits(core, t, false)) send_dtls(core, t, c); break;
-  case MT_REMOVE_TRANSPORT: if (known(core, t)) mt_transport_remove(core, t); break;
-  case MT_SET_MAX_BITRATE: if (known(core, t)) t->max_bitrate = c->u.number; break;
+  case MT_RESTART_ICE:
+    if (fits(core, t, false)) mt_transport_restart(core, t, c);
+    break;
+  case MT_SET_SRTP:
+    if (fits(core, t, false)) mt_transport_keys(core, t, c, now);
+    break;
+  case MT_SEND_DTLS:
+    if (fits(core, t, false)) send_dtls(core, t, c);
+    break;
+  case MT_REMOVE_TRANSPORT:
+    if (known(core, t)) mt_transport_remove(core, t);
+    break;
+  case MT_SET_MAX_BITRATE:
+    if (known(core, t)) t->max_bitrate = c->u.number;
+    break;
   case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, now, c); break;
-  case MT_CONNECT_PLAIN: if (fits(core, t, true)) mt_plain_connect(core, t, c, now); break;
+  case MT_CONNECT_PLAIN:
+    if (fits(core, t, true)) mt_plain_connect(core, t, c, now);
+    break;
   case MT_ADD_PRODUCER:
   case MT_ADD_MIRROR: mt_producer_add(core, c); break;
-  case MT_PAUSE_PRODUCER: if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now); break;
-  case MT_REMOVE_PRODUCER: if (known(core, producer)) mt_producer_remove(core, producer); break;
-  case MT_REQUEST_KEYFRAME: if (known(core, producer)) mt_producer_want_keyframe(core, producer, now); break;
+  case MT_PAUSE_PRODUCER:
+    if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now);
+    break;
+  case MT_REMOVE_PRODUCER:
+    if (known(core, producer)) mt_producer_remove(core, producer);
+    break;
+  case MT_REQUEST_KEYFRAME:
+    if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
+    break;
   case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
   case MT_RELAY_PRODUCER: mt_relay_start(core, c, now); break;
   case MT_STOP_RELAYING: mt_relay_stop(core, c); break;
   case MT_ADD_CONSUMER: mt_consumer_add(core, now, c); break;
-  case MT_PAUSE_CONSUMER: if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now); break;
-  case MT_SET_LAYER: if (known(core, consumer)) set_layer(core, consumer, c->u.number, now); break;
-  case MT_REMOVE_CONSUMER: if (known(core, consumer)) mt_consumer_remove(core, consumer); break;
+  case MT_PAUSE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
+    break;
+  case MT_SET_LAYER:
+    if (known(core, consumer)) set_layer(core, consumer, c->u.number, now);
+    break;
+  case MT_REMOVE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_remove(core, consumer);
+    break;
   case MT_REQUEST_STATS: request_stats(core, c->id); break;
   }
 }

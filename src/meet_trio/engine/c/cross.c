@@ -26,9 +26,7 @@ static void leave(mt_core *core, mt_link_end *end) {
   mt_link_drop(end->of);
 }
 
-void mt_core_leave_links(mt_core *core) {
-  MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, link));
-}
+void mt_core_leave_links(mt_core *core) { MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, link)); }
 
 void mt_links_round(mt_core *core) {
   MT_EACH(item, &core->links) {
@@ -48,7 +46,7 @@ void mt_core_look(mt_core *core) {
 
 bool mt_core_idle(mt_core *core) {
   MT_EACH(item, &core->links)
-    if (mt_ring_count(incoming(MT_OF(item, mt_link_end, link)))) return false;
+  if (mt_ring_count(incoming(MT_OF(item, mt_link_end, link)))) return false;
   return true;
 }
 

@@ -18,9 +18,7 @@ enum {
   CLOCK_SANITY_S = 5, /* clocks of sender reports that differ by more from the time passed are not believed */
 };
 
-static bool belongs(const mt_epoch *e, const mt_stream *s) {
-  return e->used && e->stream == s->index;
-}
+static bool belongs(const mt_epoch *e, const mt_stream *s) { return e->used && e->stream == s->index; }
 
 /* 15-bit numbers that wrap */
 static bool later_picture(uint16_t a, uint16_t b) {
@@ -161,8 +159,7 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
 /* ---- each packet ---- */
 
 static bool in_the_middle_of_a_frame(const mt_consumer *c, int64_t now) {
-  return c->epochs[0].open && c->producer->spec.codec != MT_CODEC_OTHER && !c->last_marker &&
-         now - c->last_sent < FRAME_END_US;
+  return c->epochs[0].open && c->producer->spec.codec != MT_CODEC_OTHER && !c->last_marker && now - c->last_sent < FRAME_END_US;
 }
 
 static void forward_target(mt_core *core, mt_consumer *c, mt_stream *s, const mt_packet *p, int64_t now) {

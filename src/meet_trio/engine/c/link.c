@@ -86,9 +86,7 @@ void mt_link_drop(mt_link *l) {
   free(l);
 }
 
-bool mt_link_closed(mt_link *l, mt_side side) {
-  return atomic_load_explicit(&l->sides[side].closed, memory_order_acquire);
-}
+bool mt_link_closed(mt_link *l, mt_side side) { return atomic_load_explicit(&l->sides[side].closed, memory_order_acquire); }
 
 void mt_link_close(mt_link *l, mt_side side) {
   atomic_store_explicit(&l->sides[side].closed, true, memory_order_release);

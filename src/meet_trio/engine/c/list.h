@@ -9,7 +9,7 @@ typedef struct mt_list {
   struct mt_list *prev, *next;
 } mt_list;
 
-#define MT_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define MT_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 /* `item` may be taken out of the list in the body. */
 #define MT_EACH(item, list) \

@@ -148,9 +148,8 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   }
   uint8_t *out = core->sink.reserve(core->sink.context);
   size_t cap = MT_DATAGRAM_MAX - MT_SRTCP_MAX_OVERHEAD;
-  size_t n = p->spec.pli || !p->spec.fir
-                 ? mt_rtcp_write_pli(out, cap, t->rtcp_ssrc, s->stats.ssrc)
-                 : mt_rtcp_write_fir(out, cap, t->rtcp_ssrc, s->stats.ssrc, s->fir_sequence++);
+  size_t n = p->spec.pli || !p->spec.fir ? mt_rtcp_write_pli(out, cap, t->rtcp_ssrc, s->stats.ssrc)
+                                         : mt_rtcp_write_fir(out, cap, t->rtcp_ssrc, s->stats.ssrc, s->fir_sequence++);
   mt_send_srtcp(core, t, out, n);
   s->keyframe_asked = now;
   s->stats.plis++;

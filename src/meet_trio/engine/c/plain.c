@@ -120,8 +120,7 @@ void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t 
   bool by_rtcp = from->kind == MT_PATH_PLAIN_RTCP;
   mt_plain_end *end = by_rtcp ? &t->plain->rtcp : &t->plain->rtp;
   if (!admit(core, t->plain, end, from)) return;
-  if (!mt_is_rtp_or_rtcp(data, len) || (by_rtcp && !mt_is_rtcp(data, len)) ||
-      (!end->fixed && !well_formed(from, data, len))) {
+  if (!mt_is_rtp_or_rtcp(data, len) || (by_rtcp && !mt_is_rtcp(data, len)) || (!end->fixed && !well_formed(from, data, len))) {
     core->counters.dropped_unknown_kind++;
     return;
   }

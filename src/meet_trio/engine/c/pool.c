@@ -44,9 +44,7 @@ void mt_pool_init(mt_pool *pool, size_t size) {
   mt_list_init(&pool->empty);
 }
 
-static block *block_of(const void *p) {
-  return (block *)((uintptr_t)p & ~(uintptr_t)(BLOCK_BYTES - 1));
-}
+static block *block_of(const void *p) { return (block *)((uintptr_t)p & ~(uintptr_t)(BLOCK_BYTES - 1)); }
 
 static block *block_new(mt_pool *pool) {
   uint8_t *at = mmap(NULL, 2 * BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -148,6 +148,5 @@ void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
   if (!p->spec.video && p->level_heard && now - p->level_heard > LEVEL_SILENCE_US) tell_level(core, p, LEVEL_SILENT);
   mt_relay_round(core, p, now);
   int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
-    mt_history_expire(&p->streams[i].history, &core->pool, horizon);
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_history_expire(&p->streams[i].history, &core->pool, horizon);
 }

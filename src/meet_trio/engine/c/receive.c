@@ -27,9 +27,7 @@ enum {
 
 /* ---- which stream? ---- */
 
-static bool text_is(const mt_text *t, const uint8_t *p, size_t len) {
-  return t->len == len && memcmp(t->text, p, len) == 0;
-}
+static bool text_is(const mt_text *t, const uint8_t *p, size_t len) { return t->len == len && memcmp(t->text, p, len) == 0; }
 
 static const mt_rtp_ext *extension(const mt_producer *p, const mt_rtp *h, mt_ext_kind kind) {
   uint8_t id = p->spec.ext_ids[kind];
@@ -64,8 +62,7 @@ static bool find_by_announced_ssrc(mt_core *core, mt_transport *t, mt_source *so
 }
 
 /* Does this packet carry the producer's MID (or none at all), and the RID of which of its encodings? */
-static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data,
-                  int64_t now) {
+static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data, int64_t now) {
   const mt_rtp_ext *mid = extension(p, h, MT_EXT_MID);
   if (mid && !text_is(&p->spec.mid, data + mid->offset, mid->len)) return false;
   const mt_rtp_ext *rid = extension(p, h, MT_EXT_RID), *repaired = extension(p, h, MT_EXT_REPAIRED_RID);
@@ -84,8 +81,8 @@ static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp
 }
 
 /* A retransmission without any name: which stream has no RTX yet and misses just this packet? */
-static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h,
-                                    const uint8_t *payload, size_t payload_len, int64_t now) {
+static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *payload,
+                                    size_t payload_len, int64_t now) {
   mt_stream *found = NULL;
   if (payload_len <= 2) return false;
   MT_EACH(item, &t->producers) {
@@ -117,19 +114,19 @@ static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *sour
   return true;
 }
 
-static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data,
-                        size_t payload_len, int64_t now) {
+static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data, size_t payload_len,
+                        int64_t now) {
   if (find_by_announced_ssrc(core, t, source, now)) return true;
   MT_EACH(item, &t->producers)
-    if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+  if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
   if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
   return find_by_what_is_missing(core, t, source, h, data + h->header_len, payload_len, now);
 }
 
 /* ---- packets ---- */
 
-static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload,
-                        size_t len, int64_t now) {
+static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload, size_t len,
+                        int64_t now) {
   if (len > 2 && s->started) {
     uint64_t sequence = mt_stream_extend(s, mt_load16(payload));
     /* most of what browsers send here is old data that probes the bandwidth */

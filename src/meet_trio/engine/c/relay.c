@@ -118,7 +118,7 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
 
 bool mt_relay_listens(const mt_stream *s) {
   MT_EACH(item, &s->producer->relays)
-    if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
+  if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
   return false;
 }
 
@@ -189,6 +189,4 @@ void mt_producer_end_relays(mt_core *core, mt_producer *p) {
   MT_EACH(item, &p->relays) stop(core, MT_OF(item, mt_relay, in_producer));
 }
 
-void mt_relays_end(mt_link_end *end) {
-  MT_EACH(item, &end->members) mt_relay_end(MT_OF(item, mt_relay, in_link));
-}
+void mt_relays_end(mt_link_end *end) { MT_EACH(item, &end->members) mt_relay_end(MT_OF(item, mt_relay, in_link)); }

@@ -188,8 +188,7 @@ static void write_reports(uint8_t *out, const mt_rtcp_report *reports, unsigned 
   }
 }
 
-size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports,
-                        unsigned count) {
+size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports, unsigned count) {
   size_t len = COMMON + SENDER_INFO + (size_t)count * REPORT;
   if (count > MAX_COUNT || len > cap) return 0;
   write_common(out, count, MT_RTCP_SR, len);
@@ -252,8 +251,7 @@ size_t mt_rtcp_write_fir(uint8_t *out, size_t cap, uint32_t sender, uint32_t med
   return 20;
 }
 
-size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences,
-                          unsigned count) {
+size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences, unsigned count) {
   size_t len = COMMON + FEEDBACK;
   if (count == 0) return 0;
   for (unsigned i = 0; i < count;) {
@@ -269,8 +267,7 @@ size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t me
   return len;
 }
 
-size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs,
-                          unsigned count) {
+size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs, unsigned count) {
   size_t len = COMMON + FEEDBACK + 8 + 4 * (size_t)count;
   unsigned exponent = 0;
   if (count > UINT8_MAX || len > cap) return 0;
@@ -299,8 +296,8 @@ static uint16_t choose_chunk(const uint8_t *symbols, unsigned n, unsigned *cover
   return (uint16_t)chunk;
 }
 
-size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint16_t base,
-                          const int64_t *arrivals, unsigned count, uint8_t feedback_count, unsigned *consumed) {
+size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint16_t base, const int64_t *arrivals,
+                          unsigned count, uint8_t feedback_count, unsigned *consumed) {
   uint8_t symbols[TWCC_MAX_PACKETS], deltas[2 * TWCC_MAX_PACKETS];
   unsigned n = 0, first = 0, done = 0;
   size_t chunks_len = 0, deltas_len = 0;

@@ -7,8 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MT_RTCP_SR = 200, MT_RTCP_RR = 201, MT_RTCP_SDES = 202, MT_RTCP_BYE = 203, MT_RTCP_APP = 204,
-       MT_RTCP_RTPFB = 205, MT_RTCP_PSFB = 206, MT_RTCP_XR = 207 };
+enum {
+  MT_RTCP_SR = 200,
+  MT_RTCP_RR = 201,
+  MT_RTCP_SDES = 202,
+  MT_RTCP_BYE = 203,
+  MT_RTCP_APP = 204,
+  MT_RTCP_RTPFB = 205,
+  MT_RTCP_PSFB = 206,
+  MT_RTCP_XR = 207
+};
 enum { MT_RTPFB_NACK = 1, MT_RTPFB_TRANSPORT_CC = 15, MT_PSFB_PLI = 1, MT_PSFB_FIR = 4, MT_PSFB_AFB = 15 };
 
 typedef struct {

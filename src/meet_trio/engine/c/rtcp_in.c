@@ -120,8 +120,7 @@ static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packe
   uint64_t bitrate;
   if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
   if (p->count == MT_PSFB_PLI) keyframe_asked(core, t, media, now);
-  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++)
-    keyframe_asked(core, t, ssrc, now);
+  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++) keyframe_asked(core, t, ssrc, now);
   if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) t->stats.remb = bitrate;
 }
 

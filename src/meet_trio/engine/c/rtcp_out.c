@@ -29,8 +29,8 @@ static uint8_t score_of(const mt_stream *s, const mt_rtcp_report *r, bool active
 }
 
 /* Appends to `reports`; returns the count. Also where the figures of each second are made. */
-static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *reports, unsigned count, unsigned cap,
-                                 int64_t now, int64_t elapsed) {
+static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *reports, unsigned count, unsigned cap, int64_t now,
+                                 int64_t elapsed) {
   bool changed = false;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     mt_stream *s = &p->streams[i];
@@ -84,7 +84,7 @@ static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int
   mt_rtcp_report reports[CAP];
   unsigned count = 0;
   MT_EACH(item, &t->producers)
-    count = producer_reports(core, MT_OF(item, mt_producer, in_transport), reports, count, CAP, now, elapsed);
+  count = producer_reports(core, MT_OF(item, mt_producer, in_transport), reports, count, CAP, now, elapsed);
   if (!count) return;
   if (!t->twcc_id) adapt_estimate(t, reports, count);
   for (unsigned at = 0; at < count; at += REPORTS_PER_PACKET) {
@@ -107,8 +107,7 @@ static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
   uint64_t since = (uint64_t)(now - s->sr_arrival);
   out->ssrc = c->spec.ssrc;
   out->ntp = s->sr_ntp + (since / MT_SECOND << 32) + ((since % MT_SECOND) << 32) / MT_SECOND;
-  out->rtp_timestamp =
-      s->sr_timestamp + e->timestamp_delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
+  out->rtp_timestamp = s->sr_timestamp + e->timestamp_delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
   out->packets = (uint32_t)c->packets;
   out->octets = (uint32_t)c->octets;
   c->reports[c->report_next].ntp_middle = (uint32_t)(out->ntp >> 16);

@@ -59,8 +59,7 @@ bool mt_rtp_parse_untrusted(const uint8_t *p, size_t n, mt_rtp *out) {
     if (len > n - values) return false;
     header_len = values + len;
     bool two_byte = (profile & 0xfff0) == PROFILE_TWO_BYTE;
-    if ((two_byte || profile == PROFILE_ONE_BYTE) && !parse_extension(p, values, header_len, two_byte, out))
-      return false;
+    if ((two_byte || profile == PROFILE_ONE_BYTE) && !parse_extension(p, values, header_len, two_byte, out)) return false;
   }
   out->header_len = (uint16_t)header_len;
   return true;
@@ -85,9 +84,8 @@ const mt_rtp_ext *mt_rtp_find_ext(const mt_rtp *h, uint8_t id) {
   return NULL;
 }
 
-size_t mt_rtp_write_header(uint8_t *out, size_t cap, uint8_t payload_type, bool marker, uint16_t sequence,
-                           uint32_t timestamp, uint32_t ssrc, const mt_rtp_ext_out *ext, size_t ext_count,
-                           uint16_t *ext_offsets) {
+size_t mt_rtp_write_header(uint8_t *out, size_t cap, uint8_t payload_type, bool marker, uint16_t sequence, uint32_t timestamp,
+                           uint32_t ssrc, const mt_rtp_ext_out *ext, size_t ext_count, uint16_t *ext_offsets) {
   bool any = false, two_byte = false;
   for (size_t i = 0; i < ext_count; i++) {
     if (ext[i].id == 0) continue;

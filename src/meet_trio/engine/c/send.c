@@ -32,22 +32,21 @@ static volatile_values fresh_values(mt_consumer *c, int64_t now) {
   return v;
 }
 
-static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *p, bool rtx, uint16_t sequence,
-                           uint32_t timestamp, const volatile_values *v) {
+static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *p, bool rtx, uint16_t sequence, uint32_t timestamp,
+                           const volatile_values *v) {
   const mt_consumer_spec *spec = &c->spec;
   mt_rtp_ext_out ext[MT_EXT_COUNT + 3];
   uint8_t abs_send_time[3], twcc[2];
   size_t n = 0;
   mt_store24(abs_send_time, v->abs_send_time);
   mt_store16(twcc, v->twcc);
-  if (spec->mid.len)
-    ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_MID], spec->mid.len, (const uint8_t *)spec->mid.text};
+  if (spec->mid.len) ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_MID], spec->mid.len, (const uint8_t *)spec->mid.text};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_ABS_SEND_TIME], sizeof abs_send_time, abs_send_time};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_TRANSPORT_CC], sizeof twcc, twcc};
   for (unsigned i = 0; i < p->ext_count; i++)
     ext[n++] = (mt_rtp_ext_out){spec->ext_ids[p->ext[i].kind], p->ext[i].len, p->data + p->ext[i].offset};
-  return mt_rtp_write_header(out, MT_RTP_MAX_HEADER, rtx ? (uint8_t)spec->rtx_payload_type : spec->payload_type,
-                             p->marker, sequence, timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
+  return mt_rtp_write_header(out, MT_RTP_MAX_HEADER, rtx ? (uint8_t)spec->rtx_payload_type : spec->payload_type, p->marker,
+                             sequence, timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
 }
 
 /* `rtx_index`: the SRTP index of a retransmission through RTX, 0 for the packet itself. Returns the datagram's length, 0 if it
@@ -70,8 +69,7 @@ static size_t compose(mt_consumer *c, uint8_t *out, const mt_packet *p, const mt
     prefix_len += taken;
   }
   if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
-  return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken,
-                         p->payload_len - taken);
+  return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
 }
 
 static void earn(mt_consumer *c, size_t len) {
@@ -82,8 +80,7 @@ static void earn(mt_consumer *c, size_t len) {
   if (t->resend_bytes > RESEND_BURST_OF_ALL) t->resend_bytes = RESEND_BURST_OF_ALL;
 }
 
-void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n,
-                      int64_t now) {
+void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
   volatile_values v = fresh_values(c, now);
   size_t len = compose(c, core->sink.reserve(core->sink.context), p, n, 0, &v);
   if (!len) return;

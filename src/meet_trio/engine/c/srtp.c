@@ -55,15 +55,9 @@ typedef struct {
 
 static bool profile_lookup(mt_srtp_profile profile, profile_info *out) {
   switch (profile) {
-  case MT_SRTP_AES128_CM_SHA1_80:
-    *out = (profile_info){16, 14, "AES-128-CTR", "AES-128-CTR"};
-    return true;
-  case MT_SRTP_AEAD_AES_128_GCM:
-    *out = (profile_info){16, GCM_SALT, "AES-128-GCM", "AES-128-CTR"};
-    return true;
-  case MT_SRTP_AEAD_AES_256_GCM:
-    *out = (profile_info){32, GCM_SALT, "AES-256-GCM", "AES-256-CTR"};
-    return true;
+  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){16, 14, "AES-128-CTR", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){16, GCM_SALT, "AES-128-GCM", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){32, GCM_SALT, "AES-256-GCM", "AES-256-CTR"}; return true;
   }
   return false;
 }
@@ -76,8 +70,7 @@ size_t mt_srtp_keying_length(mt_srtp_profile profile) {
 /* ---- keys ---- */
 
 /* RFC 3711 section 4.3.3 with a key derivation rate of 0; a 96-bit salt is padded with zeros (RFC 7714 section 11). */
-static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t *keying, uint8_t label,
-                   uint8_t *out, size_t len) {
+static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t *keying, uint8_t label, uint8_t *out, size_t len) {
   static const uint8_t zeros[32];
   uint8_t x[16] = {0};
   int n = 0;
@@ -93,8 +86,8 @@ static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t 
 }
 
 /* `salt`: 12 bytes for GCM, 14 for CM; `auth` is not looked at for GCM. */
-static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *key, const uint8_t *salt,
-                        const uint8_t *auth, bool encrypt) {
+static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *key, const uint8_t *salt, const uint8_t *auth,
+                        bool encrypt) {
   memcpy(k->salt, salt, gcm ? GCM_SALT : SALT_MAX);
   if (!gcm) mt_hmac_sha1_prepare(&k->auth, auth, CM_AUTH_KEY);
   k->cipher = EVP_CIPHER_CTX_new();
@@ -102,8 +95,8 @@ static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *
   return k->cipher && EVP_CipherInit_ex2(k->cipher, cipher, key, NULL, encrypt || !gcm, NULL) == 1;
 }
 
-static bool keyset_derive(keyset *k, EVP_CIPHER *cipher, EVP_CIPHER *kdf, const profile_info *info, bool gcm,
-                          const uint8_t *keying, uint8_t labels, bool encrypt) {
+static bool keyset_derive(keyset *k, EVP_CIPHER *cipher, EVP_CIPHER *kdf, const profile_info *info, bool gcm, const uint8_t *keying,
+                          uint8_t labels, bool encrypt) {
   uint8_t key[32], salt[SALT_MAX], auth[CM_AUTH_KEY] = {0};
   bool ok = derive(kdf, info, keying, (uint8_t)(labels + LABEL_ENCRYPTION), key, info->key) &&
             derive(kdf, info, keying, (uint8_t)(labels + LABEL_SALT), salt, info->salt) &&
@@ -221,16 +214,14 @@ static bool gcm_start(const keyset *k, const uint8_t *ssrc, uint64_t index, cons
 }
 
 static bool gcm_seal(const keyset *k, uint8_t tag[GCM_TAG]) {
-  OSSL_PARAM get[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG),
-                      OSSL_PARAM_construct_end()};
+  OSSL_PARAM get[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
   uint8_t none[16];
   int n;
   return EVP_CipherFinal_ex(k->cipher, none, &n) == 1 && EVP_CIPHER_CTX_get_params(k->cipher, get) == 1;
 }
 
 static bool gcm_open(const keyset *k, uint8_t tag[GCM_TAG]) {
-  OSSL_PARAM set[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG),
-                      OSSL_PARAM_construct_end()};
+  OSSL_PARAM set[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
   uint8_t none[16];
   int n;
   return EVP_CIPHER_CTX_set_params(k->cipher, set) == 1 && EVP_CipherFinal_ex(k->cipher, none, &n) == 1;
@@ -252,8 +243,8 @@ static void cm_tag(const keyset *k, const uint8_t *data, size_t len, const uint8
 
 /* ---- RTP ---- */
 
-size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len,
-                       const uint8_t *rest, size_t rest_len) {
+size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,
+                       size_t rest_len) {
   const keyset *k = &s->tx_rtp;
   uint8_t *payload = out + header_len;
   size_t len = header_len + prefix_len + rest_len;
@@ -278,8 +269,8 @@ size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_l
   return len + CM_TAG;
 }
 
-mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t header_len,
-                                 size_t *out_len, uint64_t *out_index) {
+mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t header_len, size_t *out_len,
+                                 uint64_t *out_index) {
   const keyset *k = &s->rx_rtp;
   if (header_len < RTP_MIN_HEADER || len > INT_MAX || len < header_len + s->tag_len) return MT_SRTP_TOO_SHORT;
   uint8_t *payload = packet + header_len, *tag = packet + len - s->tag_len;
@@ -288,8 +279,7 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
   if (!guess_index(w, mt_load16(packet + 2), &index)) return MT_SRTP_ERROR;
   if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
   if (s->gcm) {
-    if (!gcm_start(k, packet + 8, index, packet, header_len, NULL, 0) ||
-        !update(k->cipher, payload, payload, payload_len))
+    if (!gcm_start(k, packet + 8, index, packet, header_len, NULL, 0) || !update(k->cipher, payload, payload, payload_len))
       return MT_SRTP_ERROR;
     if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
   } else if (!s->null) {
@@ -316,8 +306,8 @@ size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len,
   size_t body_len = len - RTCP_MIN_HEADER;
   mt_store32(word, UINT32_C(0x80000000) | index);
   if (s->gcm) {
-    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, sizeof word) ||
-        !update(k->cipher, body, body, body_len) || !gcm_seal(k, packet + len))
+    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, sizeof word) || !update(k->cipher, body, body, body_len) ||
+        !gcm_seal(k, packet + len))
       return 0;
     memcpy(packet + len + GCM_TAG, word, sizeof word);
     return total;
@@ -354,8 +344,7 @@ mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet
     uint8_t right[SHA_DIGEST_LENGTH];
     cm_tag(k, packet, plain_len + RTCP_INDEX_WORD, NULL, 0, right);
     if (CRYPTO_memcmp(right, tag, CM_TAG) != 0) return MT_SRTP_BAD_AUTH;
-    if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER))
-      return MT_SRTP_ERROR;
+    if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER)) return MT_SRTP_ERROR;
   }
   window_accept(w, index);
   *out_len = plain_len;

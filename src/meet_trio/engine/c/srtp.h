@@ -55,13 +55,13 @@ void mt_srtp_free(mt_srtp *s); /* NULL is allowed; wipes the keys */
  * is not changed; it does not overlap `out`). `index` is the 48-bit index whose low 16 bits are the header's sequence
  * number. `out` must have room for header_len + prefix_len + rest_len + MT_SRTP_MAX_OVERHEAD.
  * Returns the packet's length, 0 on failure. */
-size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len,
-                       const uint8_t *rest, size_t rest_len);
+size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,
+                       size_t rest_len);
 
 /* Authenticate and decrypt in place. `header_len` from mt_rtp_parse. The index is guessed from `w` (RFC 3711 §3.3.1); `w`
  * changes only on success. `*out_len` and `*out_index` are set on success. */
-mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t header_len,
-                                 size_t *out_len, uint64_t *out_index);
+mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t header_len, size_t *out_len,
+                                 uint64_t *out_index);
 
 /* The same for compound RTCP, in place, `cap` bytes of room. The sender's 31-bit index is the caller's. One rx window per session
  * and sender SSRC is the caller's too. */

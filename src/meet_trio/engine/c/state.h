@@ -175,7 +175,7 @@ struct mt_stream {
   mt_source *main, *rtx;
   bool started;
   int64_t last_arrival; /* of media, not of padding and retransmissions; 0: never */
-  uint32_t frames;      /* whole or not */
+  uint32_t frames; /* whole or not */
   uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* the other streams' `frames` at the last arrival */
   uint64_t base, highest; /* extended sequence numbers */
   mt_history history;
@@ -210,10 +210,10 @@ typedef struct { /* a producer's way to one other engine */
   mt_link *link;
   uint32_t id;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
-  uint8_t lost;     /* encodings of which packets found the ring full */
-  uint8_t stale;    /* encodings whose state the mirror is to be told, */
-  uint8_t told;     /* and those that it was told since the last round */
-  bool announced;   /* the mirror knows of it */
+  uint8_t lost; /* encodings of which packets found the ring full */
+  uint8_t stale; /* encodings whose state the mirror is to be told, */
+  uint8_t told; /* and those that it was told since the last round */
+  bool announced; /* the mirror knows of it */
 } mt_relay;
 
 struct mt_producer {
@@ -235,7 +235,7 @@ struct mt_producer {
   bool mirror;
   mt_link *link; /* NULL: nothing comes (yet, or any more) */
   mt_list in_link;
-  uint32_t relay;   /* that fills it, at the source */
+  uint32_t relay; /* that fills it, at the source */
   uint8_t listened; /* what that was told */
   int64_t rates_due;
 };
@@ -254,7 +254,7 @@ typedef struct { /* a stretch of one stream that is forwarded with constant offs
 
 typedef struct { /* what was sent under a sequence number */
   uint64_t sequence; /* ours, extended; 0: nothing */
-  uint64_t source;   /* the stream's, extended, */
+  uint64_t source; /* the stream's, extended, */
   uint64_t generation; /* in this generation of it */
   uint32_t timestamp, abs_send_time;
   int64_t resent;
@@ -317,7 +317,7 @@ struct mt_consumer {
   uint8_t told_score; /* what an event said, or is about to */
   bool score_known;
   mt_list scored; /* in mt_core.scored for a second after */
-  mt_list owed;   /* in mt_core.owed while a key frame is put off */
+  mt_list owed; /* in mt_core.owed while a key frame is put off */
   uint8_t owed_streams; /* of which streams, as bits, */
   uint32_t owed_since[MT_MAX_ENCODINGS]; /* and how many they had had then */
   int64_t keyframes_paid; /* until when; see consumer.c */
@@ -337,10 +337,10 @@ struct mt_core {
   int64_t last_now; /* for what ends with a link */
   uint32_t last_relay;
   mt_list changed, nacking, wanting, feeding;
-  mt_list owed;   /* consumers that a key frame is put off for */
+  mt_list owed; /* consumers that a key frame is put off for */
   mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
-  mt_pool pool;     /* packets */
+  mt_pool pool; /* packets */
   mt_pool memories; /* of streams what is missing, of consumers what was sent; the two are about as large */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS];
@@ -380,7 +380,7 @@ void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t 
 /* receive.c */
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
 bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now); /* media, at the rate that it comes */
-void mt_transport_charge(mt_transport *t, size_t len);                /* for an authentic datagram */
+void mt_transport_charge(mt_transport *t, size_t len); /* for an authentic datagram */
 
 /* source.c */
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc); /* of those that have a whole window */
@@ -479,7 +479,8 @@ void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
 /* Its client asks for one, of `s` or (NULL) of what it waits for; now, or put off. */
 void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now);
 void mt_owed_round(mt_core *core, int64_t now); /* key frames that were put off */
-void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now); /* it can be sent to: begin with a key frame, from the history or wanted */
+void mt_consumer_begin(mt_core *core, mt_consumer *c,
+                       int64_t now); /* it can be sent to: begin with a key frame, from the history or wanted */
 
 /* forward.c */
 void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet *packet, int64_t now);
@@ -492,8 +493,7 @@ typedef struct {
   uint16_t picture_id;
   uint8_t tl0picidx;
 } mt_numbers; /* what a packet is rewritten to */
-void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n,
-                      int64_t now);
+void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now);
 
 /* stats.c */

@@ -12,9 +12,7 @@ const char *const mt_counter_names[] = {
 };
 const uint32_t mt_counter_count = sizeof(mt_counters) / sizeof(uint64_t);
 
-static uint32_t to_us(double clock_units, uint32_t rate) {
-  return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0;
-}
+static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
 
 static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   *out = t->stats;
@@ -71,12 +69,12 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
   out->buffers = core->pool.count;
   out->buffers_used = core->pool.used;
   MT_EACH(item, &core->mirrors)
-    take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
+  take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
   MT_EACH(item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, link);
     take_transport(t, &out->transports[out->transport_count++]);
     MT_EACH(link, &t->producers)
-      take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
+    take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
     MT_EACH(link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
   }
   return out;

@@ -7,18 +7,64 @@
 #include "core.h"
 
 /* What became of datagrams and commands: X(name) */
+/* clang-format off */
 #define MT_COUNTERS(X) \
-  X(datagrams_in) X(bytes_in) X(datagrams_out) X(bytes_out) X(datagrams_refused) X(stun_answered) X(dropped_unknown_kind) \
-  X(dropped_stun_malformed) X(dropped_stun_unknown_ufrag) X(dropped_stun_unauthentic) X(dropped_stun_no_request) \
-  X(dropped_address_taken) X(dropped_unknown_address) X(dropped_dtls_rate) X(dropped_dtls_no_path) X(dropped_dtls_events) \
-  X(dropped_plain_not_allowed) X(dropped_plain_stranger) X(dropped_rtp_astray) \
-  X(tcp_accepted) X(tcp_refused) X(tcp_accept_pauses) X(tcp_bad_frames) X(tcp_strangers_displaced) X(tcp_strangers_timed_out) \
+  X(datagrams_in) \
+  X(bytes_in) \
+  X(datagrams_out) \
+  X(bytes_out) \
+  X(datagrams_refused) \
+  X(stun_answered) \
+  X(dropped_unknown_kind) \
+  X(dropped_stun_malformed) \
+  X(dropped_stun_unknown_ufrag) \
+  X(dropped_stun_unauthentic) \
+  X(dropped_stun_no_request) \
+  X(dropped_address_taken) \
+  X(dropped_unknown_address) \
+  X(dropped_dtls_rate) \
+  X(dropped_dtls_no_path) \
+  X(dropped_dtls_events) \
+  X(dropped_plain_not_allowed) \
+  X(dropped_plain_stranger) \
+  X(dropped_rtp_astray) \
+  X(tcp_accepted) \
+  X(tcp_refused) \
+  X(tcp_accept_pauses) \
+  X(tcp_bad_frames) \
+  X(tcp_strangers_displaced) \
+  X(tcp_strangers_timed_out) \
   X(tcp_datagrams_dropped) \
-  X(dropped_no_keys) X(dropped_above_bitrate) X(dropped_rtp_malformed) X(dropped_rtp_replayed) X(dropped_rtp_unauthentic) X(dropped_rtp_unknown_stream) \
-  X(dropped_rtp_too_many_sources) X(dropped_rtp_duplicate) X(dropped_rtp_too_large) X(dropped_rtp_paused) X(dropped_rtx_unwanted) \
-  X(dropped_rtcp_malformed) X(dropped_rtcp_unauthentic) X(dropped_no_memory) X(dropped_no_path) \
-  X(relay_packets_out) X(relay_bytes_out) X(relay_packets_in) X(relay_bytes_in) X(dropped_relay_full) X(dropped_relay_unknown) \
-  X(keyframe_requests_put_off) X(rtp_forwarded) X(retransmissions) X(retransmissions_missed) X(retransmissions_refused) X(commands) X(commands_for_unknown_ids) X(commands_refused)
+  X(dropped_no_keys) \
+  X(dropped_above_bitrate) \
+  X(dropped_rtp_malformed) \
+  X(dropped_rtp_replayed) \
+  X(dropped_rtp_unauthentic) \
+  X(dropped_rtp_unknown_stream) \
+  X(dropped_rtp_too_many_sources) \
+  X(dropped_rtp_duplicate) \
+  X(dropped_rtp_too_large) \
+  X(dropped_rtp_paused) \
+  X(dropped_rtx_unwanted) \
+  X(dropped_rtcp_malformed) \
+  X(dropped_rtcp_unauthentic) \
+  X(dropped_no_memory) \
+  X(dropped_no_path) \
+  X(relay_packets_out) \
+  X(relay_bytes_out) \
+  X(relay_packets_in) \
+  X(relay_bytes_in) \
+  X(dropped_relay_full) \
+  X(dropped_relay_unknown) \
+  X(keyframe_requests_put_off) \
+  X(rtp_forwarded) \
+  X(retransmissions) \
+  X(retransmissions_missed) \
+  X(retransmissions_refused) \
+  X(commands) \
+  X(commands_for_unknown_ids) \
+  X(commands_refused)
+/* clang-format on */
 
 typedef struct {
 #define X(name) uint64_t name;
@@ -31,7 +77,7 @@ typedef struct {
   mt_path path; /* kind MT_PATH_NONE: none */
   bool has_srtp;
   uint64_t packets_in, bytes_in, packets_out, bytes_out;
-  uint64_t max_bitrate, remb;  /* bit/s; remb: what the client said, 0 = nothing */
+  uint64_t max_bitrate, remb; /* bit/s; remb: what the client said, 0 = nothing */
   uint32_t bitrate_in, bitrate_out; /* bit/s, of the last second */
   uint32_t rtt_us; /* 0: unknown */
   uint32_t transport_cc_sent, transport_cc_received;

@@ -21,8 +21,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->wanting);
   s->stats.rid = p->spec.encodings[index].rid;
   if (!p->mirror) s->missing = mt_pool_get(&core->memories); /* a mirror waits for nothing */
-  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) &&
-         (p->mirror || s->missing);
+  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
 }
 
 void mt_stream_free(mt_core *core, mt_stream *s) {
@@ -56,7 +55,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
 
 bool mt_stream_listened(const mt_stream *s) {
   MT_EACH(item, &s->producer->consumers)
-    if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
+  if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
   return mt_relay_listens(s);
 }
 
@@ -102,9 +101,7 @@ static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
 static bool is_keyframe(mt_packet *p, mt_codec codec) {
   const uint8_t *payload = p->data + p->payload;
   switch (codec) {
-  case MT_CODEC_VP8:
-    p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8);
-    return p->has_vp8 && p->vp8.keyframe;
+  case MT_CODEC_VP8: p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8); return p->has_vp8 && p->vp8.keyframe;
   case MT_CODEC_VP9: return mt_vp9_is_keyframe_untrusted(payload, p->payload_len);
   case MT_CODEC_H264: return mt_h264_is_keyframe_untrusted(payload, p->payload_len);
   case MT_CODEC_OTHER: break;
@@ -113,8 +110,8 @@ static bool is_keyframe(mt_packet *p, mt_codec codec) {
 }
 
 /* Extension values that consumers may want, then the payload, one after the other. */
-static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from,
-                 const uint8_t *payload, size_t payload_len) {
+static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                 size_t payload_len) {
   size_t at = 0;
   p->ext_count = 0;
   for (unsigned i = 0; i < h->ext_count; i++) {

@@ -118,8 +118,7 @@ static bool parse_attribute(uint16_t type, const uint8_t *value, uint16_t len, s
   case NONCE:
   case MESSAGE_INTEGRITY_SHA256:
   case PASSWORD_ALGORITHM:
-  case USERHASH:
-    return true;
+  case USERHASH: return true;
   default:
     if (type < FIRST_OPTIONAL && !out->unknown_required) out->unknown_required = type;
     return true;
@@ -220,8 +219,8 @@ static const char *reason_of(uint16_t code) {
   }
 }
 
-size_t mt_stun_write_error(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *request, uint16_t code,
-                           const uint8_t *password, size_t password_len) {
+size_t mt_stun_write_error(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *request, uint16_t code, const uint8_t *password,
+                           size_t password_len) {
   size_t at = write_start(out, BINDING_ERROR, request);
   const char *reason = reason_of(code);
   size_t len = strlen(reason), padded = (len + 3) & ~(size_t)3;

@@ -36,7 +36,7 @@ size_t mt_stun_write_success(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *r
                              const uint8_t *password, size_t password_len);
 
 /* Error response (400, 401, 420 with UNKNOWN-ATTRIBUTES, 487); integrity when password is not NULL. Returns its length. */
-size_t mt_stun_write_error(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *request, uint16_t code,
-                           const uint8_t *password, size_t password_len);
+size_t mt_stun_write_error(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *request, uint16_t code, const uint8_t *password,
+                           size_t password_len);
 
 #endif

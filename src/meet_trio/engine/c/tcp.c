@@ -18,8 +18,8 @@
 enum {
   READ_SIZE = 32768, /* of one connection in a turn: even if it is all frames of a byte, the others do not wait long */
   ACCEPTS_PER_TURN = 64,
-  NOT_SENT = 128 << 10,   /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
-  PAUSE_US = 250000,      /* without accepting, when there are no descriptors */
+  NOT_SENT = 128 << 10, /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
+  PAUSE_US = 250000, /* without accepting, when there are no descriptors */
   SWEEP_US = 1000000,
 };
 
@@ -319,8 +319,7 @@ mt_tcp *mt_tcp_new(const mt_tcp_settings *settings, mt_core *core, int epoll_fd,
   mt_list *lists[] = {&t->strangers, &t->proven, &t->unsent, &t->failed};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   bool ok = mt_table_init(&t->by_id, 64);
-  for (uint32_t i = 0; ok && i < listen->count; i++)
-    ok = watch(t, EPOLL_CTL_ADD, listen->tcp[i].fd, EPOLLIN, MT_TCP_LISTENER, i);
+  for (uint32_t i = 0; ok && i < listen->count; i++) ok = watch(t, EPOLL_CTL_ADD, listen->tcp[i].fd, EPOLLIN, MT_TCP_LISTENER, i);
   if (ok) return t;
   mt_tcp_free(t);
   return NULL;

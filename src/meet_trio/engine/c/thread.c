@@ -138,8 +138,8 @@ static void add_pair(mt_engine *e, mt_command *c) {
   mt_pair *p = mt_pairs_add(&e->pairs, c->id, c->u.plain.rtp_fd, c->u.plain.rtcp_fd);
   c->u.plain.rtp_fd = c->u.plain.rtcp_fd = -1;
   if (!p) return;
-  bool watched = watch(e, p->sockets[MT_RTP].fd, MT_PATH_PLAIN_RTP, c->id) &&
-                 watch(e, p->sockets[MT_RTCP].fd, MT_PATH_PLAIN_RTCP, c->id);
+  bool watched =
+      watch(e, p->sockets[MT_RTP].fd, MT_PATH_PLAIN_RTP, c->id) && watch(e, p->sockets[MT_RTCP].fd, MT_PATH_PLAIN_RTCP, c->id);
   if (!watched) mt_pairs_remove(&e->pairs, p);
 }
 

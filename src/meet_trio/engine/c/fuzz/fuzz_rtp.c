@@ -16,10 +16,9 @@ static void rewrite(const uint8_t *p, const mt_rtp *h) {
   uint16_t offsets[MT_RTP_MAX_EXT];
   uint8_t out[12 + 4 + MT_RTP_MAX_EXT * 260];
   mt_rtp again;
-  for (unsigned i = 0; i < h->ext_count; i++)
-    ext[i] = (mt_rtp_ext_out){h->ext[i].id, h->ext[i].len, p + h->ext[i].offset};
-  size_t n = mt_rtp_write_header(out, sizeof out, h->payload_type, h->marker, h->sequence, h->timestamp, h->ssrc, ext,
-                                 h->ext_count, offsets);
+  for (unsigned i = 0; i < h->ext_count; i++) ext[i] = (mt_rtp_ext_out){h->ext[i].id, h->ext[i].len, p + h->ext[i].offset};
+  size_t n = mt_rtp_write_header(out, sizeof out, h->payload_type, h->marker, h->sequence, h->timestamp, h->ssrc, ext, h->ext_count,
+                                 offsets);
   MUST(n && mt_rtp_parse_untrusted(out, n, &again) && again.header_len == n && again.ext_count == h->ext_count);
   MUST(again.sequence == h->sequence && again.timestamp == h->timestamp && again.ssrc == h->ssrc);
   MUST(again.payload_type == h->payload_type && again.marker == h->marker);
@@ -37,8 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   (void)mt_is_rtcp(p, size);
   if (mt_rtp_parse_untrusted(p, size, &h)) {
     MUST(h.header_len >= 12 && h.header_len <= size && h.ext_count <= MT_RTP_MAX_EXT);
-    for (unsigned i = 0; i < h.ext_count; i++)
-      MUST(h.ext[i].id != 0 && h.ext[i].offset + h.ext[i].len <= h.header_len);
+    for (unsigned i = 0; i < h.ext_count; i++) MUST(h.ext[i].id != 0 && h.ext[i].offset + h.ext[i].len <= h.header_len);
     if (mt_rtp_payload_untrusted(p, size, &h, &len)) MUST(len <= size - h.header_len);
     rewrite(p, &h);
   }

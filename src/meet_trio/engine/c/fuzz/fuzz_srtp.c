@@ -26,8 +26,8 @@ static void both_ways(mt_srtp *a, mt_srtp *b, const uint8_t *data, size_t size) 
     MUST(out);
     size_t prefix = (size - h.header_len) / 3;
     memcpy(out, data, h.header_len + prefix);
-    size_t n = mt_srtp_protect(b, h.sequence, out, h.header_len, prefix, data + h.header_len + prefix,
-                               size - h.header_len - prefix);
+    size_t n =
+        mt_srtp_protect(b, h.sequence, out, h.header_len, prefix, data + h.header_len + prefix, size - h.header_len - prefix);
     MUST(n > size && mt_srtp_unprotect(a, &w, out, n, h.header_len, &len, &index) == MT_SRTP_OK);
     MUST(len == size && index == h.sequence && memcmp(out, data, size) == 0);
     free(out);
@@ -53,8 +53,7 @@ static void in_clear(mt_srtp *s, const uint8_t *data, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const mt_srtp_profile profiles[3] = {MT_SRTP_AES128_CM_SHA1_80, MT_SRTP_AEAD_AES_128_GCM,
-                                              MT_SRTP_AEAD_AES_256_GCM};
+  static const mt_srtp_profile profiles[3] = {MT_SRTP_AES128_CM_SHA1_80, MT_SRTP_AEAD_AES_128_GCM, MT_SRTP_AEAD_AES_256_GCM};
   static mt_srtp *a[3], *b[3], *null; /* made once: deriving keys takes longer than all the rest */
   for (unsigned i = 0; i < 3 && !a[i]; i++) {
     uint8_t tx[MT_SRTP_MAX_KEYING] = {1, 2, 3}, rx[MT_SRTP_MAX_KEYING] = {4, 5, 6};

@@ -4,8 +4,13 @@
 #include "fuzz.h"
 
 const char *const mt_fuzz_seeds[] = {
-    "90f0 9234 56 bf 500100 9d012a 8002 6801 ff", "9080 05 01", "10 500100 9d012a 8002 6801",
-    "a8 8005 00 07 00",                           "78 0002 09aa 0002 65bb", "7c 85 01", NULL,
+    "90f0 9234 56 bf 500100 9d012a 8002 6801 ff",
+    "9080 05 01",
+    "10 500100 9d012a 8002 6801",
+    "a8 8005 00 07 00",
+    "78 0002 09aa 0002 65bb",
+    "7c 85 01",
+    NULL,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

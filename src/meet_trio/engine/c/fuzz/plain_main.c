@@ -48,9 +48,7 @@ static size_t mutate(uint8_t *p, size_t n) {
   case 1: p[at] = (uint8_t)next_random(); break;
   case 2: p[at] = telling[next_random() % sizeof telling]; break;
   case 3: return at;
-  case 4:
-    memmove(p + at, p + at + len, n - at - len);
-    return n - len;
+  case 4: memmove(p + at, p + at + len, n - at - len); return n - len;
   case 5:
     if (n + len > MAX_INPUT) break;
     memmove(p + at + len, p + at, n - at);

@@ -13,13 +13,13 @@
 
 static unsigned check_count, check_failures;
 
-#define CHECK(condition)                                                           \
-  do {                                                                             \
-    check_count++;                                                                 \
-    if (!(condition)) {                                                            \
-      check_failures++;                                                            \
+#define CHECK(condition)                                                                      \
+  do {                                                                                        \
+    check_count++;                                                                            \
+    if (!(condition)) {                                                                       \
+      check_failures++;                                                                       \
       fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition); \
-    }                                                                              \
+    }                                                                                         \
   } while (0)
 
 static inline int check_result(void) {

@@ -130,7 +130,12 @@ static void test_nack(void) {
 static void test_remb(void) {
   static const struct {
     uint64_t bitrate, read;
-  } cases[] = {{0, 0}, {0x3ffff, 0x3ffff}, {0x40000, 0x40000}, {0x40001, 0x40000}, {1500000, 1500000}, {UINT64_MAX, UINT64_C(0x3ffff) << 46}};
+  } cases[] = {{0, 0},
+               {0x3ffff, 0x3ffff},
+               {0x40000, 0x40000},
+               {0x40001, 0x40000},
+               {1500000, 1500000},
+               {UINT64_MAX, UINT64_C(0x3ffff) << 46}};
   static const uint32_t ssrcs[2] = {0x11111111, 0x22222222};
   uint8_t out[64];
   mt_rtcp_packet p;
@@ -350,14 +355,9 @@ static void test_common_header(void) {
     bool ok;
     size_t body_len;
   } cases[] = {
-      {"80c90000", true, 0},
-      {"40c90000", false, 0},
-      {"80c90001", false, 0},
-      {"a0c90001 00000004", true, 0},
-      {"a0c90001 00000001", true, 3},
-      {"a0c90001 00000000", false, 0},
-      {"a0c90001 00000005", false, 0},
-      {"a0c90000", false, 0},
+      {"80c90000", true, 0},           {"40c90000", false, 0},         {"80c90001", false, 0},
+      {"a0c90001 00000004", true, 0},  {"a0c90001 00000001", true, 3}, {"a0c90001 00000000", false, 0},
+      {"a0c90001 00000005", false, 0}, {"a0c90000", false, 0},
   };
   for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
     bytes b = bytes_hex(cases[i].hex);

@@ -4,8 +4,7 @@
 
 #include "check.h"
 
-static const mt_srtp_profile profiles[] = {MT_SRTP_AES128_CM_SHA1_80, MT_SRTP_AEAD_AES_128_GCM,
-                                           MT_SRTP_AEAD_AES_256_GCM};
+static const mt_srtp_profile profiles[] = {MT_SRTP_AES128_CM_SHA1_80, MT_SRTP_AEAD_AES_128_GCM, MT_SRTP_AEAD_AES_256_GCM};
 
 static mt_srtp *session(mt_srtp_profile profile, bool swapped) {
   uint8_t a[MT_SRTP_MAX_KEYING], b[MT_SRTP_MAX_KEYING];
@@ -58,10 +57,8 @@ static void test_hmac_sha1(void) {
   static const struct {
     const char *key, *data, *tag;
   } cases[] = {
-      {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
-       "b617318655057264e28bc0b6fb378c8ef146be00"},
-      {"4a656665", "7768617420646f2079612077616e7420666f72206e6f7468696e673f",
-       "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
+      {"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265", "b617318655057264e28bc0b6fb378c8ef146be00"},
+      {"4a656665", "7768617420646f2079612077616e7420666f72206e6f7468696e673f", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
       {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
        "54657374205573696e67204c6172676572205468616e20426c6f636b2d53697a65204b6579202d2048617368204b6579204669727374",
@@ -228,8 +225,7 @@ static void test_truncated_and_altered(mt_srtp_profile profile) {
   uint64_t index;
   for (size_t n = 0; n < good.n; n++) {
     bytes cut = bytes_copy(good.p, n);
-    CHECK(mt_srtp_unprotect(a, &w, cut.p, cut.n, 20, &len, &index) ==
-          (n < 20 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
+    CHECK(mt_srtp_unprotect(a, &w, cut.p, cut.n, 20, &len, &index) == (n < 20 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
     free(cut.p);
   }
   for (size_t bit = 0; bit < 8 * good.n; bit++) {
@@ -248,8 +244,7 @@ static void test_truncated_and_altered(mt_srtp_profile profile) {
   w = (mt_srtp_window){0};
   for (size_t i = 0; i < n; i++) {
     bytes cut = bytes_copy(buffer, i);
-    CHECK(mt_srtcp_unprotect(a, &w, cut.p, cut.n, &len) ==
-          (i < 12 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
+    CHECK(mt_srtcp_unprotect(a, &w, cut.p, cut.n, &len) == (i < 12 + a->tag_len ? MT_SRTP_TOO_SHORT : MT_SRTP_BAD_AUTH));
     free(cut.p);
   }
   for (size_t bit = 0; bit < 8 * n; bit++) {
@@ -293,8 +288,7 @@ static void test_replay_and_rollover(mt_srtp_profile profile) {
   CHECK(feed(b, a, &w, 65535) == MT_SRTP_REPLAYED);
   CHECK(feed(b, a, &w, 65536) == MT_SRTP_OK);
   CHECK(w.highest == 65536 + 3);
-  for (uint64_t index = 65536 + 1000; index < 4 * 65536; index += 20000)
-    CHECK(feed(b, a, &w, index) == MT_SRTP_OK);
+  for (uint64_t index = 65536 + 1000; index < 4 * 65536; index += 20000) CHECK(feed(b, a, &w, index) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, w.highest + 40000) != MT_SRTP_OK); /* too far ahead to be guessed */
   w = (mt_srtp_window){0};
   CHECK(feed(b, a, &w, 5) == MT_SRTP_OK);

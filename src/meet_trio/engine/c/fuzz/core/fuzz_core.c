@@ -168,8 +168,9 @@ static uint64_t w_all(const mt_core *core) {
 
 static uint64_t w_rtp(const mt_transport *t) {
   if (!t) return W_CALL;
-  return W_CALL + MT_MAX_MISSING * W_MISSING + w_producers(&t->producers, w_reset, false) + w_producers(&t->producers, w_forward, true) +
-         w_ledger(&t->ended) + (t->twcc && !t->twcc->started ? MT_TWCC_WINDOW * 2 : 0);
+  return W_CALL + MT_MAX_MISSING * W_MISSING + w_producers(&t->producers, w_reset, false) +
+         w_producers(&t->producers, w_forward, true) + w_ledger(&t->ended) +
+         (t->twcc && !t->twcc->started ? MT_TWCC_WINDOW * 2 : 0);
 }
 
 static uint64_t w_rtcp(const mt_transport *t, size_t len) {
@@ -265,8 +266,8 @@ static bool take_event(void *context, const mt_event *event) {
 
 /* What drops something else than the datagram that has come, or a part of what it led to. */
 static bool is_of_others(const char *counter) {
-  static const char *const others[] = {"dropped_no_path", "dropped_dtls_no_path", "dropped_relay_full", "dropped_relay_unknown",
-                                       "dropped_rtp_paused", "dropped_no_memory"};
+  static const char *const others[] = {"dropped_no_path",       "dropped_dtls_no_path", "dropped_relay_full",
+                                       "dropped_relay_unknown", "dropped_rtp_paused",   "dropped_no_memory"};
   for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
     if (strcmp(counter, others[i]) == 0) return true;
   return false;
@@ -299,9 +300,9 @@ static uint64_t taken_packets(const mt_core *core, uint32_t id) {
 
 static void settle(unsigned i) {
   const mt_counters *c = &cores[i]->counters;
-  HOLDS(c->datagrams_out == out_count[i] && c->bytes_out == out_bytes[i], "%llu datagrams of %llu bytes left, %llu of %llu were counted",
-        (unsigned long long)out_count[i], (unsigned long long)out_bytes[i], (unsigned long long)c->datagrams_out,
-        (unsigned long long)c->bytes_out);
+  HOLDS(c->datagrams_out == out_count[i] && c->bytes_out == out_bytes[i],
+        "%llu datagrams of %llu bytes left, %llu of %llu were counted", (unsigned long long)out_count[i],
+        (unsigned long long)out_bytes[i], (unsigned long long)c->datagrams_out, (unsigned long long)c->bytes_out);
   HOLDS(c->commands == given[i], "%llu commands were given", (unsigned long long)given[i]);
   uint64_t sent = 0;
   for (unsigned k = 0; k < CORES; k++)
@@ -457,7 +458,8 @@ static void join(client *c, unsigned kind, unsigned how) {
   have_core(c->home);
   for (unsigned i = 0; i < SSRCS; i++) c->next[i] = FIRST_INDEX;
   for (unsigned i = 0; i < ADDRESSES; i++) {
-    c->at[i].path = (mt_path){.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(5000 + place * 10 + i), .ip = {10, 0, 0, (uint8_t)c->id}};
+    c->at[i].path =
+        (mt_path){.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(5000 + place * 10 + i), .ip = {10, 0, 0, (uint8_t)c->id}};
     if (c->plain) {
       c->at[i].rtcp = plain_path(c, i, true);
       c->at[i].path = plain_path(c, i, false);
@@ -474,8 +476,8 @@ static void join(client *c, unsigned kind, unsigned how) {
     return;
   }
   c->srtp = far_ends[0][PROFILES - 1]; /* stands for "has keys" only */
-  cmd.u.plain = (mt_plain_spec){.rtp_fd = -1, .rtcp_fd = -1, .comedia = c->comedia, .network_count = 1,
-                                .networks = {{.family = 4, .prefix = 8, .ip = {10}}}};
+  cmd.u.plain = (mt_plain_spec){
+      .rtp_fd = -1, .rtcp_fd = -1, .comedia = c->comedia, .network_count = 1, .networks = {{.family = 4, .prefix = 8, .ip = {10}}}};
   command(c->home, &cmd);
   if (!(how & 1)) connect_plain(c, 0, false);
 }
@@ -607,12 +609,8 @@ static size_t write_descriptor(client *c, const instruction *i, mt_codec codec, 
     out[n] = key ? 0 : 1;
     return n + sizeof head;
   }
-  case MT_CODEC_VP9:
-    out[0] = (uint8_t)(start ? 0x08 : 0x00) | (key ? 0 : 0x40);
-    return 1;
-  case MT_CODEC_H264:
-    out[0] = key ? 0x67 : 0x41;
-    return 1;
+  case MT_CODEC_VP9: out[0] = (uint8_t)(start ? 0x08 : 0x00) | (key ? 0 : 0x40); return 1;
+  case MT_CODEC_H264: out[0] = key ? 0x67 : 0x41; return 1;
   case MT_CODEC_OTHER: break;
   }
   return 0;
@@ -632,11 +630,13 @@ static const char *mid_of(const client *c, unsigned which) {
   mid[1] = '0';
   if (!t) return mid;
   MT_EACH(item, &t->producers)
-    if (k++ == which) mid[1] = MT_OF(item, mt_producer, in_transport)->spec.mid.text[1];
+  if (k++ == which) mid[1] = MT_OF(item, mt_producer, in_transport)->spec.mid.text[1];
   return mid;
 }
 
-static int32_t jump(const instruction *i, unsigned which) { return which % JUMPS == JUMP_RAW ? (int16_t)i->q : fuzz_jumps[which % JUMPS]; }
+static int32_t jump(const instruction *i, unsigned which) {
+  return which % JUMPS == JUMP_RAW ? (int16_t)i->q : fuzz_jumps[which % JUMPS];
+}
 
 static uint16_t next_twcc(client *c, const instruction *i) {
   uint16_t *w = c->twcc, n = (uint16_t)(w[i->p >> TWCC_FROM_SHIFT & 3] + jump(i, i->p >> TWCC_JUMP_SHIFT));
@@ -712,7 +712,9 @@ static size_t write_rtcp(client *c, const instruction *i, uint8_t *p, size_t cap
   size_t n = 12;
   for (unsigned k = 0; k < 31; k++)
     reports[k] = (mt_rtcp_report){.ssrc = k & 1 ? FIRST_SENT_SSRC + (i->n + k) % (2 * VIEWS) : media,
-                                  .fraction_lost = (uint8_t)(i->p + k * 16 * (i->m & 1)), .jitter = i->q, .last_sr = i->q};
+                                  .fraction_lost = (uint8_t)(i->p + k * 16 * (i->m & 1)),
+                                  .jitter = i->q,
+                                  .last_sr = i->q};
   mt_rtcp_sender_info info = {source, (uint64_t)now << 20 ^ (uint64_t)i->p << 32, (uint32_t)(now * 9 / 100) + i->q, 1, 1};
   memset(p, 0, cap < 16 ? cap : 16);
   mt_store32(p + 4, FIRST_SSRC);
@@ -735,7 +737,8 @@ static size_t write_rtcp(client *c, const instruction *i, uint8_t *p, size_t cap
     return finish(p, MT_RTCP_PSFB, MT_PSFB_FIR, n);
   case 5: return mt_rtcp_write_remb(p, cap, FIRST_SSRC, (uint64_t)i->p * i->q * i->q, &media, 1);
   case 6:
-    for (n = 4; n < 4 + 4 * (1 + count % 31) && n + 4 <= cap; n += 4) mt_store32(p + n, FIRST_SSRC + (i->n + (unsigned)n / 4 - 1) % SSRCS);
+    for (n = 4; n < 4 + 4 * (1 + count % 31) && n + 4 <= cap; n += 4)
+      mt_store32(p + n, FIRST_SSRC + (i->n + (unsigned)n / 4 - 1) % SSRCS);
     return finish(p, MT_RTCP_BYE, (uint8_t)(n / 4 - 1), n);
   case 7:
     n += 4 * (size_t)(i->y % 64);
@@ -904,7 +907,8 @@ static void everybody_leaves(void) {
     HOLDS(s->buffers_used == 0 && cores[i]->pool.used == 0, "%llu packet buffers are left", (unsigned long long)s->buffers_used);
     HOLDS(cores[i]->ufrags.count == 0 && cores[i]->routes.count == 0, "names or routes are left");
     HOLDS(mt_list_empty(&cores[i]->changed) && mt_list_empty(&cores[i]->nacking) && mt_list_empty(&cores[i]->wanting) &&
-              mt_list_empty(&cores[i]->feeding), "something is left to do");
+              mt_list_empty(&cores[i]->feeding),
+          "something is left to do");
   }
   HOLDS(fuzz_sessions() == 0, "%u SRTP sessions are left", fuzz_sessions());
 }

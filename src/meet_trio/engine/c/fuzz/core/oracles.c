@@ -90,10 +90,11 @@ static void use_index(const mt_srtp *s, uint32_t ssrc, bool rtcp, uint64_t index
   uint32_t session = number_of(s);
   uint64_t at = mt_hash64(index ^ mt_hash64((uint64_t)ssrc << 32 | session << 1 | rtcp));
   use *u = &uses[at % SLOTS];
-  while (u->run == run && (u->session != session || u->ssrc != ssrc || u->rtcp != rtcp || u->index != index)) u = &uses[++at % SLOTS];
+  while (u->run == run && (u->session != session || u->ssrc != ssrc || u->rtcp != rtcp || u->index != index))
+    u = &uses[++at % SLOTS];
   if (u->run == run) {
-    HOLDS(u->hash == hash, "index %llu of SSRC %u is used again with other bytes (%s of session %u)", (unsigned long long)index, ssrc,
-          rtcp ? "SRTCP" : "SRTP", session);
+    HOLDS(u->hash == hash, "index %llu of SSRC %u is used again with other bytes (%s of session %u)", (unsigned long long)index,
+          ssrc, rtcp ? "SRTCP" : "SRTP", session);
     return;
   }
   HOLDS(++used < MOST, "a program sends at most %d packets", MOST);

@@ -14,14 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HOLDS(condition, ...)                                                        \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      fprintf(stderr, "%s:%d: not true: %s: ", __FILE__, __LINE__, #condition);      \
-      fprintf(stderr, __VA_ARGS__);                                                  \
-      fputc('\n', stderr);                                                           \
-      abort();                                                                       \
-    }                                                                                \
+#define HOLDS(condition, ...)                                                   \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      fprintf(stderr, "%s:%d: not true: %s: ", __FILE__, __LINE__, #condition); \
+      fprintf(stderr, __VA_ARGS__);                                             \
+      fputc('\n', stderr);                                                      \
+      abort();                                                                  \
+    }                                                                           \
   } while (0)
 
 /* volatile: the compiler adds the counting last, and knows of no call that reads or writes them */

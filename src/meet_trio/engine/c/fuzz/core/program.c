@@ -54,7 +54,8 @@ static uint32_t dice(uint32_t sides) { /* splitmix64 */
 }
 
 static uint16_t number(void) {
-  static const uint16_t telling[] = {0, 1, 2, 3, 63, 64, 65, 127, 128, 255, 256, 257, 511, 512, 1200, 1500, 2047, 0x7000, 0x7fff, 0xffff};
+  static const uint16_t telling[] = {0,   1,   2,   3,   63,   64,   65,   127,    128,    255,
+                                     256, 257, 511, 512, 1200, 1500, 2047, 0x7000, 0x7fff, 0xffff};
   switch (dice(4)) {
   case 0: return telling[dice(sizeof telling / sizeof *telling)];
   case 1: return (uint16_t)dice(0x10000);
@@ -84,14 +85,22 @@ static instruction rtp(void) {
 }
 
 static instruction rtcp(void) {
-  return (instruction){OP_RTCP, (uint8_t)dice(3), (uint8_t)(dice(12) | (dice(3) ? 0 : 128)), (uint8_t)dice(dice(2) ? 4 : 64),
-                       (uint16_t)dice(8), (uint16_t)dice(32), number(), number()};
+  return (instruction){OP_RTCP,
+                       (uint8_t)dice(3),
+                       (uint8_t)(dice(12) | (dice(3) ? 0 : 128)),
+                       (uint8_t)dice(dice(2) ? 4 : 64),
+                       (uint16_t)dice(8),
+                       (uint16_t)dice(32),
+                       number(),
+                       number()};
 }
 
 static instruction repeat(void) {
   static const uint16_t times[] = {3, 15, 32, 33, 63, 127, 255, 256, 300, 511};
   static const uint8_t rising[] = {0, 0, 0, 0, 1, 1, 2, 4, 8, 16, 32};
-  return (instruction){.op = OP_REPEAT, .x = (uint8_t)dice(dice(2) ? 2 : 5), .y = rising[dice(sizeof rising)],
+  return (instruction){.op = OP_REPEAT,
+                       .x = (uint8_t)dice(dice(2) ? 2 : 5),
+                       .y = rising[dice(sizeof rising)],
                        .n = dice(3) ? times[dice(sizeof times / sizeof *times)] : (uint16_t)dice(40)};
 }
 
@@ -105,8 +114,14 @@ static instruction any(void) {
   if (what < 8) return rtcp();
   if (what < 9) return repeat();
   if (what < 11) return passing();
-  return (instruction){(uint8_t)dice(OP_COUNT), (uint8_t)dice(4), (uint8_t)dice(dice(4) ? 4 : 256), (uint8_t)dice(dice(4) ? 16 : 256),
-                       number(), number(), number(), number()};
+  return (instruction){(uint8_t)dice(OP_COUNT),
+                       (uint8_t)dice(4),
+                       (uint8_t)dice(dice(4) ? 4 : 256),
+                       (uint8_t)dice(dice(4) ? 16 : 256),
+                       number(),
+                       number(),
+                       number(),
+                       number()};
 }
 
 /* ---- pieces of a meeting ---- */
@@ -120,7 +135,10 @@ static unsigned join(instruction *out, uint8_t who) {
 static unsigned publish(instruction *out, uint8_t who, uint8_t place) {
   uint8_t layers = (uint8_t)dice(4);
   static const uint16_t naming[] = {NAMES_SSRC, NAMES_RID, NAMES_RID, NAMES_SSRC | NAMES_RID, NAMES_NONE};
-  *out = (instruction){.op = OP_PRODUCE, .who = who, .x = place, .y = (uint8_t)((dice(3) ? 1 : dice(4)) | layers << 2),
+  *out = (instruction){.op = OP_PRODUCE,
+                       .who = who,
+                       .x = place,
+                       .y = (uint8_t)((dice(3) ? 1 : dice(4)) | layers << 2),
                        .n = (uint16_t)(naming[dice(5)] | dice(64) << 3)};
   return 1;
 }
@@ -268,10 +286,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
   return store(&p, data, max_size);
 }
 
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out, size_t max_size,
-                                 unsigned seed);
-size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out, size_t max_size,
-                                 unsigned seed) {
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
+                                 size_t max_size, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1, const uint8_t *data2, size_t size2, uint8_t *out,
+                                 size_t max_size, unsigned seed) {
   static program a, b;
   state = seed;
   load(&a, data1, size1);

@@ -45,15 +45,34 @@
 
 enum { STEP_BYTES = 12, MAX_INSTRUCTIONS = 128, MAX_STEPS = 1500, MAX_TIMES = 600, REPEAT_BLOCK = 8 };
 
+/* clang-format off */
 #define OPS(X) \
-  X(TIME) X(JOIN) X(CHECK) X(KEYS) X(LEAVE) X(RESTART) X(CONNECT) X(PRODUCE) X(PRODUCER) X(CONSUME) X(CONSUMER) X(RELAY) X(RTP) \
-  X(RTCP) X(REPEAT) X(DTLS) X(PYTHON) X(RAW) X(CLOSED)
+  X(TIME) \
+  X(JOIN) \
+  X(CHECK) \
+  X(KEYS) \
+  X(LEAVE) \
+  X(RESTART) \
+  X(CONNECT) \
+  X(PRODUCE) \
+  X(PRODUCER) \
+  X(CONSUME) \
+  X(CONSUMER) \
+  X(RELAY) \
+  X(RTP) \
+  X(RTCP) \
+  X(REPEAT) \
+  X(DTLS) \
+  X(PYTHON) \
+  X(RAW) \
+  X(CLOSED)
+/* clang-format on */
 
 typedef enum {
 #define X(name) OP_##name,
   OPS(X)
 #undef X
-  OP_COUNT
+      OP_COUNT
 } op;
 
 typedef struct {
@@ -64,13 +83,30 @@ typedef struct {
 /* `y` of RTP */
 enum { RTP_MARKER = 1, RTP_START = 2, RTP_KEY = 4, RTP_RTX = 8, RTP_LAYER = 48, RTP_MID = 64, RTP_RID = 128 };
 /* `n` of RTP, above the size */
-enum { RTP_SIZE = 0x7ff, RTP_PADDING = 0x800, RTP_BY_RTCP_PORT = 0x1000, RTP_UNAUTHENTIC = 0x2000, RTP_LEVEL = 0x4000, RTP_BARE = 0x8000 };
+enum {
+  RTP_SIZE = 0x7ff,
+  RTP_PADDING = 0x800,
+  RTP_BY_RTCP_PORT = 0x1000,
+  RTP_UNAUTHENTIC = 0x2000,
+  RTP_LEVEL = 0x4000,
+  RTP_BARE = 0x8000
+};
 /* `p` of RTP: which jump (16) of the sequence number, which of the transport-wide one, what that is counted from */
 enum { JUMPS = 16, JUMP_RAW = 15, TWCC_JUMP_SHIFT = 4, TWCC_FROM_SHIFT = 8 };
 extern const int32_t fuzz_jumps[JUMPS];
 /* `n` of PRODUCE */
-enum { NAMES_SSRC = 1, NAMES_RID = 2, NAMES_NONE = 4, HAS_RTX = 8, HAS_NACK = 16, HAS_PLI = 32, HAS_FIR = 64, HAS_TWCC = 128,
-       HAS_REMB = 256, HAS_EXTENSIONS = 512 };
+enum {
+  NAMES_SSRC = 1,
+  NAMES_RID = 2,
+  NAMES_NONE = 4,
+  HAS_RTX = 8,
+  HAS_NACK = 16,
+  HAS_PLI = 32,
+  HAS_FIR = 64,
+  HAS_TWCC = 128,
+  HAS_REMB = 256,
+  HAS_EXTENSIONS = 512
+};
 /* `y` of PRODUCE */
 enum { CODEC = 3, LAYERS = 12, PAUSED = 16 };
 

@@ -295,8 +295,8 @@ static void send_media(client *c) {
   uint32_t fate = dice(100);
   c->sent[which] += fate < 4 ? 1 + dice(5) : fate == 4 ? 1 + dice(3000) : 1;
   if (fate > 90 && index > 8) index -= dice(5);
-  size_t header = mt_rtp_write_header(p, sizeof p, rtx ? 97 : 96, dice(2), (uint16_t)index,
-                                      (uint32_t)(now * 9 / 100), ssrc, ext, 4, NULL);
+  size_t header =
+      mt_rtp_write_header(p, sizeof p, rtx ? 97 : 96, dice(2), (uint16_t)index, (uint32_t)(now * 9 / 100), ssrc, ext, 4, NULL);
   size_t n = dice(20) ? dice(1200) : dice(1500);
   uint8_t *payload = p + header;
   for (size_t i = 0; i < n && i < 16; i++) payload[i] = (uint8_t)dice(256);

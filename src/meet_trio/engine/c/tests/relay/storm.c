@@ -143,7 +143,8 @@ static void begin(slot *s) {
   if (!s->engine) exit(check_result());
   opened++;
   s->sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(mt_engine_port(s->engine)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons(mt_engine_port(s->engine)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   CHECK(connect(s->sock, (struct sockaddr *)&to, sizeof to) == 0);
   s->transport = next_id++;
   s->index = 1;

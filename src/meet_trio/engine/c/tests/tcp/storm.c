@@ -73,7 +73,8 @@ static void begin_transport(client *c) {
   c->transport = next_id++;
   add_transport(c->transport);
   mt_command consume = {.type = MT_ADD_CONSUMER, .id = c->transport, .transport = c->transport, .producer = PRODUCER};
-  consume.u.consumer_spec = (mt_consumer_spec){.ssrc = c->transport * 2, .payload_type = 101, .rtx_payload_type = -1, .nack = true, .pli = true};
+  consume.u.consumer_spec =
+      (mt_consumer_spec){.ssrc = c->transport * 2, .payload_type = 101, .rtx_payload_type = -1, .nack = true, .pli = true};
   put_text(&consume.u.consumer_spec.cname, "c");
   give(&consume);
 }
