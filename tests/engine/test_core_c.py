@@ -8,22 +8,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.c_sources import INCLUDES, C, core_sources
 
-C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 STEPS = 60_000
-SHELL = ("listen.c", "pairs.c", "tcp.c", "thread.c", "udp.c")
-"""What is not the core."""
 
 
 @pytest.fixture(scope="module")
 def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("churn") / "churn"
-    sources = [p for p in sorted(C.glob("*.c")) if p.name not in SHELL]
     command = [
         *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
         *("-Wno-deprecated-declarations", "-fsanitize=address,undefined"),
         *("-fno-sanitize-recover=all", "-o", str(program)),
-        *map(str, [C / "tests" / "core" / "churn.c", *sources]),
+        *map(str, [INCLUDES, C / "tests" / "core" / "churn.c", *core_sources()]),
         "-lcrypto",
         "-lm",
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import fuzzing
+from support.c_sources import C
 
 SECONDS = float(os.environ.get("MEET_TRIO_FUZZ_SECONDS", "60"))
 
@@ -46,10 +47,10 @@ def oracles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that breaks the rule that it is told to break."""
     folder = tmp_path_factory.mktemp("oracles")
     parts = []
-    for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", "srtp.c"):
+    for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", "formats/srtp.c"):
         parts.append(folder / f"{source.replace('/', '-')}.o")
         watched = source != "fuzz/core/oracles.c"
-        command = fuzzing.compile_core(fuzzing.C / source, parts[-1], watched=watched)
+        command = fuzzing.compile_core(C / source, parts[-1], watched=watched)
         subprocess.run(command, check=True)
     link = ["clang", fuzzing.SANITIZERS[0], fuzzing.WRAP, *parts, "-o", folder / "oracles"]
     subprocess.run([*link, "-lcrypto"], check=True)

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.c_sources import INCLUDES, C, engine_sources
 
 STEPS = {"relay": 3000, "tcp": 20_000}
-C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 
 
 def cc() -> str:
@@ -47,7 +47,7 @@ def storm(
         *(cc(), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
         *("-Wno-deprecated-declarations", f"-fsanitize={sanitizer}"),
         *("-fno-sanitize-recover=all", "-o", str(program)),
-        *map(str, [C / "tests" / request.param / "storm.c", *sorted(C.glob("*.c"))]),
+        *map(str, [INCLUDES, C / "tests" / request.param / "storm.c", *engine_sources()]),
         *("-lcrypto", "-lm", "-lpthread"),
     ]
     built = subprocess.run(command, capture_output=True, text=True)

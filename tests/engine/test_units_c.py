@@ -9,12 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.c_sources import INCLUDES, C
 
-UNITS = ("frame", "rtcp", "rtp", "srtp", "stun", "vp8")
-C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
+UNITS = ("rfc4571", "rtcp", "rtp", "srtp", "stun", "vp8")
 COMPILE = [
     *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),
 ]
 FUZZ_SECONDS = 1
 FUZZ_SEED = 1

@@ -22,7 +22,6 @@ from ctypes import c_uint8 as u8
 from ctypes import c_uint16 as u16
 from ctypes import c_uint32 as u32
 from ctypes import c_uint64 as u64
-from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import pack
 
@@ -32,8 +31,7 @@ from aiortc import rtp
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
-
-C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
+from support.c_sources import INCLUDES, C
 
 
 class Extension(ctypes.Structure):
@@ -91,8 +89,16 @@ class Vp8(ctypes.Structure):
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     path = tmp_path_factory.mktemp("units") / "units.so"
-    sources = [str(C / f"{unit}.c") for unit in ("rtcp", "rtp", "stun", "vp8")]
-    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-shared", "-fPIC", *sources]
+    sources = [str(C / "formats" / f"{unit}.c") for unit in ("rtcp", "rtp", "stun", "vp8")]
+    command = [
+        os.environ.get("CC", "cc"),
+        "-std=gnu11",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        INCLUDES,
+        *sources,
+    ]
     subprocess.run([*command, "-o", str(path), "-lcrypto"], check=True)
     units = ctypes.CDLL(str(path))
     size = c_size_t

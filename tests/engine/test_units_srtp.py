@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from ctypes import byref, c_bool, c_char_p, c_size_t, c_uint, c_void_p, create_string_buffer
 from ctypes import c_uint32 as u32
 from ctypes import c_uint64 as u64
-from pathlib import Path
 from struct import pack
 
 import pylibsrtp
 import pytest
+from support.c_sources import INCLUDES, C
 
-C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 PROFILES = [
     (0x0001, pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
     (0x0007, pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
@@ -35,8 +34,16 @@ class Window(ctypes.Structure):
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     path = tmp_path_factory.mktemp("units") / "units.so"
-    sources = [str(C / "srtp.c")]
-    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-shared", "-fPIC", *sources]
+    sources = [str(C / "formats" / "srtp.c")]
+    command = [
+        os.environ.get("CC", "cc"),
+        "-std=gnu11",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        INCLUDES,
+        *sources,
+    ]
     subprocess.run([*command, "-o", str(path), "-lcrypto"], check=True)
     units = ctypes.CDLL(str(path))
     size = c_size_t

@@ -18,26 +18,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.c_sources import INCLUDES, C, core_sources
+
 ROOT = Path(__file__).parents[2]
-C = ROOT / "src" / "meet_trio" / "engine" / "c"
 CORPUS = ROOT / "tests" / "engine" / "corpus"
 """Inputs that have shown something, one folder for each target that has them."""
 KEPT = ROOT / "artifacts" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
 
-UNITS = ("frame", "rtcp", "rtp", "srtp", "stun", "vp8")
+UNITS = ("rfc4571", "rtcp", "rtp", "srtp", "stun", "vp8")
 TARGETS = ("core", *UNITS)
 TURN = 60.0
 """Seconds that each target has at a time when all are fuzzed."""
 LONGEST = {"core": 1536}
 """Bytes of an input; ``MAX_INSTRUCTIONS`` of ``fuzz/core/program.h``."""
 
-SHELL = ("listen.c", "pairs.c", "tcp.c", "thread.c", "udp.c")
-"""What is not the core."""
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE = (
     *("clang", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Wshadow", "-Werror"),
-    *("-Wno-deprecated-declarations", *SANITIZERS),
+    *("-Wno-deprecated-declarations", *SANITIZERS, INCLUDES),
 )
 COVERAGE = "-fsanitize-coverage=inline-8bit-counters,pc-table,trace-pc-guard"
 WATCHED = (
@@ -61,7 +60,7 @@ def compile_core(source: Path, program: Path, *, watched: bool = True) -> list[s
 
 def _core_commands(folder: Path) -> list[list[str]]:
     commands, objects = [], []
-    core = [p for p in sorted(C.glob("*.c")) if p.name not in SHELL]
+    core = core_sources()
     target = sorted((C / "fuzz" / "core").glob("*.c"))
     for source in (*core, *target):
         objects.append(folder / f"{source.parent.name}-{source.stem}.o")

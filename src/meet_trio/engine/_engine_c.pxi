@@ -7,7 +7,7 @@ cdef extern from "stdbool.h":
     ctypedef bint bool_t "bool"
 
 
-cdef extern from "c/path.h":
+cdef extern from "formats/path.h":
     enum:
         MT_PATH_NONE
         MT_PATH_UDP
@@ -23,7 +23,7 @@ cdef extern from "c/path.h":
         uint8_t ip[16]
 
 
-cdef extern from "c/core.h":
+cdef extern from "core/core.h":
     enum:
         MT_DATAGRAM_MAX
         MT_MAX_ENCODINGS
@@ -215,7 +215,7 @@ cdef extern from "c/core.h":
     void mt_command_discard(mt_command *command)
 
 
-cdef extern from "c/link.h":
+cdef extern from "links/link.h":
     ctypedef struct mt_bell:
         pass
 
@@ -231,11 +231,11 @@ cdef extern from "c/link.h":
     void mt_links_free(mt_links *links)
 
 
-cdef extern from "c/srtp.h":
+cdef extern from "formats/srtp.h":
     size_t mt_srtp_keying_length(int profile)
 
 
-cdef extern from "c/stats.h":
+cdef extern from "core/stats.h":
     ctypedef struct mt_transport_stats:
         uint32_t id
         mt_path path
@@ -326,7 +326,7 @@ cdef extern from "c/stats.h":
     void mt_stats_free(mt_stats *stats)
 
 
-cdef extern from "c/listen.h":
+cdef extern from "io/listen.h":
     enum:
         MT_MAX_ADDRESSES
 
@@ -338,7 +338,7 @@ cdef extern from "c/listen.h":
         bool_t refused_tcp
 
 
-cdef extern from "c/tcp.h":
+cdef extern from "io/tcp.h":
     ctypedef struct mt_tcp_settings:
         uint32_t max_connections
         uint32_t max_strangers
@@ -347,7 +347,7 @@ cdef extern from "c/tcp.h":
         uint32_t send_buffer
 
 
-cdef extern from "c/thread.h":
+cdef extern from "thread.h":
     ctypedef struct mt_engine:
         pass
 

@@ -11,11 +11,11 @@
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "thread.h"
 
-#include "link.h"
-#include "pairs.h"
-#include "ring.h"
-#include "stats.h"
-#include "udp.h"
+#include "links/link.h"
+#include "io/pairs.h"
+#include "base/ring.h"
+#include "core/stats.h"
+#include "io/udp.h"
 
 #include <errno.h>
 #include <pthread.h>

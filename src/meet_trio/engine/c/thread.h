@@ -6,10 +6,10 @@
 #ifndef MT_THREAD_H
 #define MT_THREAD_H
 
-#include "core.h"
-#include "link.h"
-#include "listen.h"
-#include "tcp.h"
+#include "core/core.h"
+#include "links/link.h"
+#include "io/listen.h"
+#include "io/tcp.h"
 
 typedef struct mt_engine mt_engine;
 

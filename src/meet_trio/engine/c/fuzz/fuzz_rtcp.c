@@ -1,5 +1,5 @@
 /* RTCP: every reader on every packet of a compound; and transport-cc feedback written from fuzzed arrival times is read back. */
-#include "../rtcp.c"
+#include "formats/rtcp.c"
 
 #include "fuzz.h"
 

@@ -1,5 +1,5 @@
 /* RTP headers: offsets stay inside, and a header written from what was parsed is parsed the same. */
-#include "../rtp.c"
+#include "formats/rtp.c"
 
 #include "fuzz.h"
 

@@ -1,6 +1,6 @@
 /* SRTP and SRTCP on arbitrary bytes: nothing forged is accepted, no window moves, and what we protect we can read. */
-#include "../rtp.c"
-#include "../srtp.c"
+#include "formats/rtp.c"
+#include "formats/srtp.c"
 
 #include "fuzz.h"
 

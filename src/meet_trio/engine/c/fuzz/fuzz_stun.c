@@ -1,5 +1,5 @@
 /* STUN: what is parsed lies inside; an authentic message is answered with something our parser finds authentic. */
-#include "../stun.c"
+#include "formats/stun.c"
 
 #include "fuzz.h"
 

@@ -1,5 +1,5 @@
 /* Payload descriptors: a VP8 descriptor keeps its layout when rewritten; key frame questions read nothing they should not. */
-#include "../vp8.c"
+#include "formats/vp8.c"
 
 #include "fuzz.h"
 

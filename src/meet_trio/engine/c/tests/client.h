@@ -2,9 +2,9 @@
 #ifndef MT_TEST_CLIENT_H
 #define MT_TEST_CLIENT_H
 
-#include "../core.h"
-#include "../rtcp.h"
-#include "../rtp.h"
+#include "core/core.h"
+#include "formats/rtcp.h"
+#include "formats/rtp.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

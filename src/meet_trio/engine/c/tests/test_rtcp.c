@@ -1,5 +1,5 @@
 /* RTCP: every writer read back by the readers, known bytes, transport-cc both ways, malformed and truncated compounds. */
-#include "../rtcp.c"
+#include "formats/rtcp.c"
 
 #include "check.h"
 

@@ -1,5 +1,5 @@
 /* RTP: headers written and read back, both extension forms, padding, and every truncation. */
-#include "../rtp.c"
+#include "formats/rtp.c"
 
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /* SRTP: vectors of RFC 3711 appendix B and RFC 7714 sections 16 and 17, both directions of all profiles, the
  * replay window, the index guess, and refusal of everything truncated or altered. */
-#include "../srtp.c"
+#include "formats/srtp.c"
 
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /* STUN: the vectors of RFC 5769, answers checked by the parser and against the vectors, every
  * truncation, every flipped bit, and what must not count because it is not authenticated. */
-#include "../stun.c"
+#include "formats/stun.c"
 
 #include "check.h"
 

@@ -1,5 +1,5 @@
 /* VP8 descriptors in all 32 layouts, rewritten and cut short; key frame questions for VP8, VP9 and H.264. */
-#include "../vp8.c"
+#include "formats/vp8.c"
 
 #include "check.h"
 

@@ -12,8 +12,8 @@
  *
  * MT_FUZZ_SHOW=1 tells each instruction that is done, what came of it, and the work.
  */
-#include "../../link.h"
-#include "../../state.h"
+#include "links/link.h"
+#include "state/state.h"
 #include "../../tests/client.h"
 #include "oracles.h"
 #include "program.h"

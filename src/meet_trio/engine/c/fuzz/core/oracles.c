@@ -1,8 +1,8 @@
 /* See oracles.h. */
 #include "oracles.h"
 
-#include "../../rtp.h"
-#include "../../table.h"
+#include "formats/rtp.h"
+#include "base/table.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #ifndef MT_FUZZ_ORACLES_H
 #define MT_FUZZ_ORACLES_H
 
-#include "../../srtp.h"
+#include "formats/srtp.h"
 
 #include <stdio.h>
 #include <stdlib.h>

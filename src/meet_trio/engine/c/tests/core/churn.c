@@ -9,12 +9,12 @@
  *
  * Usage: churn SEED STEPS
  */
-#include "../../core.h"
-#include "../../link.h"
-#include "../../rtcp.h"
-#include "../../rtp.h"
-#include "../../stats.h"
-#include "../../stun.h"
+#include "core/core.h"
+#include "links/link.h"
+#include "formats/rtcp.h"
+#include "formats/rtp.h"
+#include "core/stats.h"
+#include "formats/stun.h"
 #include "../check.h"
 #include "../client.h"
 

@@ -3,7 +3,7 @@
  * Usage: oracles none|rtp|rtcp|null|work|session
  */
 #include "../../fuzz/core/oracles.h"
-#include "../../rtp.h"
+#include "formats/rtp.h"
 
 #include <string.h>
 

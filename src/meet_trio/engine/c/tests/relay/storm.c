@@ -6,10 +6,10 @@
  *
  * Usage: storm SEED STEPS
  */
-#include "../../link.h"
-#include "../../srtp.h"
-#include "../../stats.h"
-#include "../../thread.h"
+#include "links/link.h"
+#include "formats/srtp.h"
+#include "core/stats.h"
+#include "thread.h"
 #include "../check.h"
 #include "../client.h"
 

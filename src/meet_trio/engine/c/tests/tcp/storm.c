@@ -6,9 +6,9 @@
  *
  * Usage: storm SEED STEPS
  */
-#include "../../srtp.h"
-#include "../../stats.h"
-#include "../../thread.h"
+#include "formats/srtp.h"
+#include "core/stats.h"
+#include "thread.h"
 #include "../check.h"
 #include "../client.h"
 

@@ -1,0 +1,109 @@
+/* See pool.h. Blocks come from the kernel and go back to it. A block is aligned to its size, so that an item's address tells its block. Items
+ * are taken from one block until it is full, while the others wait in line and drain.
+ */
+#include "base/pool.h"
+
+#include <sys/mman.h>
+
+/* The address sanitizer knows nothing of items; what has been put back is poisoned for it. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define POISON(p, size) ASAN_POISON_MEMORY_REGION(p, size)
+#define UNPOISON(p, size) ASAN_UNPOISON_MEMORY_REGION(p, size)
+#else
+#define POISON(p, size) ((void)0)
+#define UNPOISON(p, size) ((void)0)
+#endif
+
+enum {
+  BLOCK_BYTES = 256 * 1024,
+  SPARE_BLOCKS = 2, /* for the next burst */
+};
+
+typedef struct item {
+  struct item *next;
+} item;
+
+typedef struct {
+  mt_list link; /* in one of the pool's lists */
+  item *free;
+  uint32_t used, fresh; /* fresh: from here on none was ever used, nor is there memory behind them */
+  _Alignas(16) uint8_t items[];
+} block;
+
+void mt_pool_init(mt_pool *pool, size_t size) {
+  *pool = (mt_pool){.size = (size + 15) & ~(size_t)15};
+  pool->in_block = (uint32_t)((BLOCK_BYTES - sizeof(block)) / pool->size);
+  mt_list_init(&pool->full);
+  mt_list_init(&pool->partial);
+  mt_list_init(&pool->empty);
+}
+
+static block *block_of(const void *p) { return (block *)((uintptr_t)p & ~(uintptr_t)(BLOCK_BYTES - 1)); }
+
+static block *block_new(mt_pool *pool) {
+  uint8_t *at = mmap(NULL, 2 * BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) return NULL;
+  size_t before = -(uintptr_t)at & (BLOCK_BYTES - 1);
+  if (before) munmap(at, before);
+  munmap(at + before + BLOCK_BYTES, BLOCK_BYTES - before);
+  block *b = (block *)(void *)(at + before); /* zeros */
+  mt_list_init(&b->link);
+  mt_list_append(&pool->empty, &b->link);
+  pool->empty_count++;
+  pool->count += pool->in_block;
+  return b;
+}
+
+static void block_free(mt_pool *pool, mt_list *link) {
+  mt_list_remove(link);
+  UNPOISON(MT_OF(link, block, link), BLOCK_BYTES);
+  pool->count -= pool->in_block;
+  munmap(MT_OF(link, block, link), BLOCK_BYTES);
+}
+
+void *mt_pool_get(mt_pool *pool) {
+  if (mt_list_empty(&pool->partial)) {
+    if (mt_list_empty(&pool->empty) && !block_new(pool)) return NULL;
+    mt_list_append(&pool->partial, pool->empty.next);
+    pool->empty_count--;
+  }
+  block *b = MT_OF(pool->partial.next, block, link);
+  item *p = b->free;
+  if (p) UNPOISON(p, pool->size);
+  if (p) b->free = p->next;
+  else p = (item *)(void *)(b->items + b->fresh++ * pool->size);
+  if (++b->used == pool->in_block) mt_list_append(&pool->full, &b->link);
+  pool->used++;
+  return p;
+}
+
+void mt_pool_put(mt_pool *pool, void *p) {
+  if (!p) return;
+  block *b = block_of(p);
+  item *i = p;
+  i->next = b->free;
+  b->free = i;
+  POISON(i, pool->size);
+  pool->used--;
+  if (b->used-- == pool->in_block) mt_list_append(&pool->partial, &b->link);
+  if (b->used) return;
+  mt_list_append(&pool->empty, &b->link);
+  pool->empty_count++;
+}
+
+void mt_pool_trim(mt_pool *pool) {
+  if (pool->empty_count <= SPARE_BLOCKS) return;
+  pool->empty_count--;
+  block_free(pool, pool->empty.next);
+}
+
+void mt_pool_free(mt_pool *pool) {
+  mt_list *lists[] = {&pool->full, &pool->partial, &pool->empty};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) MT_EACH(link, lists[i]) block_free(pool, link);
+}

@@ -1,0 +1,363 @@
+/* The core's doors: datagrams by kind (RFC 7983), commands by type, the tick, and events on their way out.
+ *
+ * State changes are not queued but flagged on the object they happened to, and a flagged object stands in one list until
+ * the sink has taken its events. So nothing is lost when Python is slow, and ten changes of a layer become one event.
+ */
+#include "state/state.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
+
+const char *const mt_extension_uris[MT_EXT_COUNT] = {
+    [MT_EXT_MID] = "urn:ietf:params:rtp-hdrext:sdes:mid",
+    [MT_EXT_RID] = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+    [MT_EXT_REPAIRED_RID] = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+    [MT_EXT_ABS_SEND_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+    [MT_EXT_TRANSPORT_CC] = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+    [MT_EXT_AUDIO_LEVEL] = "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+    [MT_EXT_VIDEO_ORIENTATION] = "urn:3gpp:video-orientation",
+    [MT_EXT_TRANSMISSION_OFFSET] = "urn:ietf:params:rtp-hdrext:toffset",
+    [MT_EXT_ABS_CAPTURE_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+    [MT_EXT_PLAYOUT_DELAY] = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+    [MT_EXT_FRAME_MARKING] = "urn:ietf:params:rtp-hdrext:framemarking",
+    [MT_EXT_FRAME_MARKING_07] = "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07",
+};
+
+/* ---- small things that everybody uses ---- */
+
+uint64_t mt_random(mt_core *core) {
+  core->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+  return mt_hash64(core->random);
+}
+
+void mt_due(mt_core *core, int64_t at) {
+  if (at < core->next_tick) core->next_tick = at;
+}
+
+void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
+  if (!changes->flags) mt_list_append(&core->changed, &changes->link);
+  changes->flags |= flags;
+  core->next_tick = 0;
+}
+
+static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t len) {
+  if (!to || to->kind == MT_PATH_NONE) {
+    core->counters.dropped_no_path++;
+    return;
+  }
+  core->counters.datagrams_out++;
+  core->counters.bytes_out += len;
+  t->stats.packets_out++;
+  t->stats.bytes_out += len;
+  core->sink.send(core->sink.context, to, len);
+}
+
+void mt_send(mt_core *core, mt_transport *t, size_t len) { send_to(core, t, t->selected ? &t->selected->path : NULL, len); }
+
+void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
+  if (!t->srtp || !len) return;
+  size_t n = mt_srtcp_protect(t->srtp, t->srtcp_next, packet, len, MT_DATAGRAM_MAX);
+  if (!n) return;
+  t->srtcp_next++;
+  if (t->plain) send_to(core, t, &t->plain->rtcp.route.path, n);
+  else mt_send(core, t, n);
+}
+
+static mt_node *by_id(const mt_table *table, uint32_t id) { return mt_table_first(table, mt_hash64(id)); }
+
+/* mt_hash64 is a bijection: one id, one hash */
+mt_transport *mt_find_transport(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->transports, id);
+  return n ? MT_OF(n, mt_transport, node) : NULL;
+}
+
+mt_producer *mt_find_producer(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->producers, id);
+  return n ? MT_OF(n, mt_producer, node) : NULL;
+}
+
+mt_consumer *mt_find_consumer(mt_core *core, uint32_t id) {
+  mt_node *n = by_id(&core->consumers, id);
+  return n ? MT_OF(n, mt_consumer, node) : NULL;
+}
+
+uint32_t mt_rate_update(mt_rate *rate, uint64_t bytes, int64_t elapsed) {
+  double bps = elapsed > 0 ? (double)(bytes - rate->at_mark) * 8e6 / (double)elapsed : 0;
+  rate->at_mark = bytes;
+  rate->bitrate = bps < (double)UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
+  return rate->bitrate;
+}
+
+/* ---- birth and death ---- */
+
+mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
+  mt_core *core = calloc(1, sizeof *core);
+  if (!core) return NULL;
+  core->settings = *settings;
+  core->sink = *sink;
+  core->random = settings->seed;
+  mt_pool_init(&core->pool, sizeof(mt_packet));
+  mt_pool_init(&core->memories, MT_MEMORY_BYTES);
+  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking,
+                      &core->wanting,        &core->feeding, &core->owed,  &core->scored};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
+  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  bool ok = true;
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) ok = mt_table_init(tables[i], 64) && ok;
+  if (ok) return core;
+  mt_core_free(core);
+  return NULL;
+}
+
+void mt_core_free(mt_core *core) {
+  if (!core) return;
+  mt_core_leave_links(core);
+  MT_EACH(item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+  MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, link));
+  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
+  mt_pool_free(&core->pool);
+  mt_pool_free(&core->memories);
+  free(core);
+}
+
+/* ---- datagrams ---- */
+
+void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  core->counters.datagrams_in++;
+  core->counters.bytes_in += len;
+  if (from->kind == MT_PATH_PLAIN_RTP || from->kind == MT_PATH_PLAIN_RTCP) {
+    mt_plain_datagram(core, now, from, data, len);
+  } else if (len > 0 && data[0] < 4) {
+    mt_ice_datagram(core, now, from, data, len);
+  } else if (len > 0 && data[0] >= 20 && data[0] < 64) {
+    mt_dtls_datagram(core, now, from, data, len);
+  } else if (mt_is_rtp_or_rtcp(data, len)) {
+    mt_route *route = mt_route_find(core, from);
+    if (!route) core->counters.dropped_unknown_address++;
+    else if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, route->transport, data, len);
+    else mt_rtp_datagram(core, now, route->transport, data, len);
+  } else {
+    core->counters.dropped_unknown_kind++;
+  }
+}
+
+/* ---- commands ---- */
+
+static void send_dtls(mt_core *core, mt_transport *t, const mt_command *c) {
+  if (c->u.data.len > MT_DATAGRAM_MAX) return;
+  memcpy(core->sink.reserve(core->sink.context), c->u.data.bytes, c->u.data.len);
+  if (t->selected) mt_send(core, t, c->u.data.len);
+  else core->counters.dropped_dtls_no_path++;
+}
+
+static bool known(mt_core *core, const void *found) {
+  if (!found) core->counters.commands_for_unknown_ids++;
+  return found != NULL;
+}
+
+/* A transport of the kind that the command is for. */
+static bool fits(mt_core *core, const mt_transport *t, bool plain) {
+  if (!known(core, t)) return false;
+  if ((t->plain != NULL) == plain) return true;
+  core->counters.commands_refused++;
+  return false;
+}
+
+static void request_stats(mt_core *core, uint32_t token) {
+  core->next_tick = 0;
+  if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = token;
+  else core->counters.commands_refused++;
+}
+
+static void set_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
+  c->preferred = layer < MT_MAX_ENCODINGS ? (uint8_t)layer : MT_MAX_ENCODINGS - 1;
+  mt_consumer_choose_layer(core, c, true, now);
+}
+
+/* No `default`: the compiler names the command that is missing here. */
+void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
+  mt_transport *t = mt_find_transport(core, c->id);
+  mt_producer *producer = mt_find_producer(core, c->id);
+  mt_consumer *consumer = mt_find_consumer(core, c->id);
+  core->counters.commands++;
+  switch (c->type) {
+  case MT_ADD_TRANSPORT: mt_transport_add(core, now, c); break;
+  case MT_RESTART_ICE:
+    if (fits(core, t, false)) mt_transport_restart(core, t, c);
+    break;
+  case MT_SET_SRTP:
+    if (fits(core, t, false)) mt_transport_keys(core, t, c, now);
+    break;
+  case MT_SEND_DTLS:
+    if (fits(core, t, false)) send_dtls(core, t, c);
+    break;
+  case MT_REMOVE_TRANSPORT:
+    if (known(core, t)) mt_transport_remove(core, t);
+    break;
+  case MT_SET_MAX_BITRATE:
+    if (known(core, t)) t->max_bitrate = c->u.number;
+    break;
+  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, now, c); break;
+  case MT_CONNECT_PLAIN:
+    if (fits(core, t, true)) mt_plain_connect(core, t, c, now);
+    break;
+  case MT_ADD_PRODUCER:
+  case MT_ADD_MIRROR: mt_producer_add(core, c); break;
+  case MT_PAUSE_PRODUCER:
+    if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now);
+    break;
+  case MT_REMOVE_PRODUCER:
+    if (known(core, producer)) mt_producer_remove(core, producer);
+    break;
+  case MT_REQUEST_KEYFRAME:
+    if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
+    break;
+  case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
+  case MT_RELAY_PRODUCER: mt_relay_start(core, c, now); break;
+  case MT_STOP_RELAYING: mt_relay_stop(core, c); break;
+  case MT_ADD_CONSUMER: mt_consumer_add(core, now, c); break;
+  case MT_PAUSE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
+    break;
+  case MT_SET_LAYER:
+    if (known(core, consumer)) set_layer(core, consumer, c->u.number, now);
+    break;
+  case MT_REMOVE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_remove(core, consumer);
+    break;
+  case MT_REQUEST_STATS: request_stats(core, c->id); break;
+  }
+}
+
+void mt_command_release(mt_command *c) {
+  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtp_fd >= 0) close(c->u.plain.rtp_fd);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtcp_fd >= 0) close(c->u.plain.rtcp_fd);
+  if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);
+  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
+}
+
+/* The other end of a link is to hear that this one has never been held. */
+void mt_command_discard(mt_command *c) {
+  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
+  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);
+  mt_command_release(c);
+}
+
+/* ---- events ---- */
+
+static bool offer(mt_core *core, mt_changes *changes, uint32_t flag, const mt_event *e) {
+  if (!(changes->flags & flag)) return true;
+  if (!core->sink.event(core->sink.context, e)) return false;
+  changes->flags &= ~flag;
+  return true;
+}
+
+static bool offer_transport(mt_core *core, mt_transport *t) {
+  mt_event e = {.id = t->id};
+  if (t->selected) e.path = t->selected->path;
+  else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED);
+  if (t->plain) {
+    e.type = MT_EVENT_PLAIN_CONNECTED;
+    return offer(core, &t->changes, MT_CHANGED_CONNECTED, &e);
+  }
+  return (e.type = MT_EVENT_ICE_CONNECTED, offer(core, &t->changes, MT_CHANGED_CONNECTED, &e)) &&
+         (e.type = MT_EVENT_ICE_MOVED, offer(core, &t->changes, MT_CHANGED_MOVED, &e)) &&
+         (e.type = MT_EVENT_ICE_SILENT, offer(core, &t->changes, MT_CHANGED_SILENT, &e));
+}
+
+static bool offer_producer(mt_core *core, mt_producer *p) {
+  mt_event e = {.id = p->id, .type = MT_EVENT_STREAM_STARTED};
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+    e.index = i;
+    e.number = p->streams[i].stats.ssrc;
+    if (!offer(core, &p->changes, (uint32_t)MT_CHANGED_STARTED << i, &e)) return false;
+  }
+  e.type = MT_EVENT_AUDIO_LEVEL;
+  e.value = p->level_told;
+  if (!offer(core, &p->changes, MT_CHANGED_LEVEL, &e)) return false;
+  e.type = MT_EVENT_PRODUCER_SCORE;
+  e.index = p->spec.encoding_count;
+  for (uint8_t i = 0; i < e.index; i++) e.scores[i] = p->streams[i].stats.score;
+  return offer(core, &p->changes, MT_CHANGED_SCORE, &e);
+}
+
+static bool offer_consumer(mt_core *core, mt_consumer *c) {
+  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->told_layer};
+  if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
+  e.type = MT_EVENT_CONSUMER_SCORE;
+  e.value = c->told_score;
+  return offer(core, &c->changes, MT_CHANGED_SCORE, &e);
+}
+
+/* False: the sink is full. */
+static bool offer_events(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->changed) {
+    mt_changes *changes = MT_OF(item, mt_changes, link);
+    bool taken = false;
+    switch (changes->kind) {
+    case MT_KIND_TRANSPORT: taken = offer_transport(core, MT_OF(changes, mt_transport, changes)); break;
+    case MT_KIND_PRODUCER: taken = offer_producer(core, MT_OF(changes, mt_producer, changes)); break;
+    case MT_KIND_CONSUMER: taken = offer_consumer(core, MT_OF(changes, mt_consumer, changes)); break;
+    }
+    if (!taken) return false;
+    mt_list_remove(&changes->link);
+  }
+  while (core->stats_count) {
+    mt_event e = {.type = MT_EVENT_STATS, .id = core->stats_waiting[0]};
+    mt_stats *stats = mt_stats_take(core, now);
+    if (!stats) {
+      core->counters.dropped_no_memory++;
+      return false;
+    }
+    e.data = stats;
+    if (!core->sink.event(core->sink.context, &e)) {
+      mt_stats_free(stats);
+      return false;
+    }
+    core->stats_count--;
+    memmove(core->stats_waiting, core->stats_waiting + 1, core->stats_count * sizeof *core->stats_waiting);
+  }
+  return true;
+}
+
+/* ---- time ---- */
+
+static void round_of_all(mt_core *core, int64_t now) {
+  mt_links_round(core);
+  mt_pool_trim(&core->pool);
+  mt_pool_trim(&core->memories);
+  mt_scores_round(core, now);
+  mt_owed_round(core, now);
+  MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
+  MT_EACH(item, &core->all_transports) {
+    mt_transport *t = MT_OF(item, mt_transport, link);
+    mt_transport_check_consent(core, t, now);
+    MT_EACH(link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
+    if (now >= t->next_report) mt_transport_report(core, t, now);
+  }
+}
+
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+int64_t mt_core_tick(mt_core *core, int64_t now) {
+  if (now < core->next_tick) return core->next_tick;
+  core->last_now = now;
+  if (now >= core->next_round) {
+    core->next_round = now + ROUND_US;
+    round_of_all(core, now);
+  }
+  int64_t next = core->next_round;
+  next = earlier(next, mt_nack_tick(core, now));
+  next = earlier(next, mt_keyframe_tick(core, now));
+  next = earlier(next, mt_twcc_tick(core, now));
+  offer_events(core, now); /* what is not taken now is offered again with the next tick */
+  if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
+  core->next_tick = next;
+  return next;
+}

@@ -1,0 +1,79 @@
+/* The core's ends of its links: taking what has come, ringing for what was sent, letting go of what is closed. What the
+ * messages mean is told by relay.c for the source's end and by mirror.c for the sink's.
+ *
+ * Messages wait for commands: a mirror is added by a command that was given before the source was told to send, but a message
+ * may be seen first. So links are looked at before commands are applied, and only what was seen then is taken after.
+ */
+#include "state/state.h"
+
+enum { MESSAGES_PER_TURN = 256 };
+
+void mt_link_join(mt_core *core, mt_link *link, mt_side side) {
+  mt_link_end *end = &link->sides[side].end;
+  if (end->held) return;
+  end->held = true;
+  mt_link_hold(link);
+  mt_list_append(&core->links, &end->link);
+}
+
+static void leave(mt_core *core, mt_link_end *end) {
+  mt_side side = mt_link_side(end);
+  if (side == MT_SOURCE) mt_relays_end(end);
+  else mt_mirrors_lose(core, end, core->last_now);
+  end->held = false;
+  mt_list_remove(&end->link);
+  mt_link_close(end->of, side);
+  mt_link_drop(end->of);
+}
+
+void mt_core_leave_links(mt_core *core) { MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, link)); }
+
+void mt_links_round(mt_core *core) {
+  MT_EACH(item, &core->links) {
+    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    if (mt_link_closed(end->of, (mt_side)!mt_link_side(end))) leave(core, end);
+  }
+}
+
+static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->of->crossings : &end->of->wishes; }
+
+void mt_core_look(mt_core *core) {
+  MT_EACH(item, &core->links) {
+    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    end->waiting = mt_ring_count(incoming(end));
+  }
+}
+
+bool mt_core_idle(mt_core *core) {
+  MT_EACH(item, &core->links)
+  if (mt_ring_count(incoming(MT_OF(item, mt_link_end, link)))) return false;
+  return true;
+}
+
+bool mt_core_cross(mt_core *core, int64_t now) {
+  bool more = false;
+  core->last_now = now;
+  MT_EACH(item, &core->links) {
+    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    mt_ring *ring = incoming(end);
+    uint32_t count = end->waiting < MESSAGES_PER_TURN ? end->waiting : MESSAGES_PER_TURN;
+    more = more || count < end->waiting;
+    end->waiting -= count;
+    for (; count; count--) {
+      void *message = mt_ring_peek(ring);
+      if (mt_link_side(end) == MT_SINK) mt_mirror_take(core, end, message, now);
+      else mt_relay_wish(core, end, message, now);
+      mt_ring_pop(ring);
+    }
+  }
+  return more;
+}
+
+void mt_core_ring(mt_core *core) {
+  MT_EACH(item, &core->links) {
+    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    if (!end->to_ring) continue;
+    end->to_ring = false;
+    mt_bell_ring(end->of->bells[!mt_link_side(end)]);
+  }
+}

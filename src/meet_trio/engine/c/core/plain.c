@@ -1,0 +1,133 @@
+/* Plain transports: RTP and RTCP as they are (RFC 3550), without ICE, DTLS and SRTP, for programs that know of none of these.
+ *
+ * RTP and RTCP have a socket each, and a far end each. Nothing proves here who sends, so where a packet comes from decides:
+ *
+ *  - The networks that the transport was given bound all of it. A packet from elsewhere is dropped, and nothing is ever sent
+ *    there: who may name any address, or forge one, could have media sent to a stranger.
+ *  - Each end is fixed once, by being connected or (comedia) by the first packet that is well-formed; from then on every other
+ *    sender is dropped. A comedia transport may be connected too: that says where to send until a packet says it better.
+ *
+ * RTCP that comes by the RTP socket (senders that multiplex, RFC 5761) is taken; ours goes by the RTCP socket alone.
+ * There is no consent to be lost. A client that falls silent costs what it sends: nothing.
+ */
+#include "state/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool in_network(const mt_network *n, const mt_path *p) {
+  if (n->family != p->family) return false;
+  unsigned whole = n->prefix / 8, bits = n->prefix % 8;
+  if (memcmp(n->ip, p->ip, whole) != 0) return false;
+  return bits == 0 || (n->ip[whole] ^ p->ip[whole]) >> (8 - bits) == 0;
+}
+
+static bool allowed(const mt_plain *plain, const mt_path *p) {
+  for (unsigned i = 0; i < plain->network_count; i++)
+    if (in_network(&plain->networks[i], p)) return true;
+  return false;
+}
+
+static bool same_address(const mt_path *a, const mt_path *b) {
+  return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+static bool valid(const mt_plain_spec *spec) {
+  if (spec->network_count > MT_MAX_NETWORKS) return false;
+  for (unsigned i = 0; i < spec->network_count; i++) {
+    const mt_network *n = &spec->networks[i];
+    if ((n->family != 4 && n->family != 6) || n->prefix > (n->family == 4 ? 32 : 128)) return false;
+  }
+  return true;
+}
+
+void mt_plain_add(mt_core *core, int64_t now, const mt_command *c) {
+  const mt_plain_spec *spec = &c->u.plain;
+  if (!valid(spec)) {
+    core->counters.commands_refused++;
+    return;
+  }
+  mt_transport *t = mt_transport_new(core, now, c->id);
+  if (!t) return;
+  t->plain = calloc(1, sizeof *t->plain);
+  t->srtp = mt_srtp_new_null();
+  if (!t->plain || !t->srtp) {
+    core->counters.dropped_no_memory++;
+    mt_transport_remove(core, t);
+    return;
+  }
+  t->plain->comedia = spec->comedia;
+  t->plain->network_count = spec->network_count;
+  memcpy(t->plain->networks, spec->networks, sizeof spec->networks);
+}
+
+/* What waited for a way out: key frames, and Python. */
+static void has_path(mt_core *core, mt_transport *t, int64_t now) {
+  t->selected = &t->plain->rtp.route;
+  mt_change(core, &t->changes, MT_CHANGED_CONNECTED);
+  MT_EACH(item, &t->consumers) {
+    mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
+    if (!consumer->paused) mt_consumer_begin(core, consumer, now);
+  }
+}
+
+static void point(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_path *to, bool fixed) {
+  if (end->fixed) return; /* the client's packets have said it better */
+  end->route = (mt_route){.transport = t, .path = *to};
+  end->route.path.kind = kind;
+  end->route.path.connection = t->id;
+  end->fixed = fixed;
+}
+
+void mt_plain_connect(mt_core *core, mt_transport *t, const mt_command *c, int64_t now) {
+  mt_plain *plain = t->plain;
+  const mt_remote_spec *remote = &c->u.remote;
+  mt_path rtcp = remote->rtp;
+  rtcp.port = remote->rtcp_port;
+  if (!allowed(plain, &remote->rtp)) {
+    core->counters.commands_refused++;
+    return;
+  }
+  point(t, &plain->rtp, MT_PATH_PLAIN_RTP, &remote->rtp, !plain->comedia);
+  point(t, &plain->rtcp, MT_PATH_PLAIN_RTCP, &rtcp, !plain->comedia);
+  has_path(core, t, now);
+}
+
+/* Enough of a packet to believe that the far end is there: by RTP's socket RTP, by RTCP's a report. */
+static bool well_formed(const mt_path *from, const uint8_t *data, size_t len) {
+  mt_rtp h;
+  mt_rtcp_packet p;
+  size_t offset = 0;
+  if (from->kind == MT_PATH_PLAIN_RTCP) return mt_rtcp_next_untrusted(data, len, &offset, &p);
+  return !mt_is_rtcp(data, len) && mt_rtp_parse_untrusted(data, len, &h);
+}
+
+/* May this sender say anything at all? */
+static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end, const mt_path *from) {
+  if (same_address(&end->route.path, from)) return true; /* which was allowed when it was set */
+  if (!allowed(plain, from)) core->counters.dropped_plain_not_allowed++;
+  else if (end->fixed || !plain->comedia) core->counters.dropped_plain_stranger++;
+  else return true;
+  return false;
+}
+
+void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  mt_transport *t = mt_find_transport(core, from->connection);
+  if (!t || !t->plain) { /* removed while the datagram was on its way */
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  bool by_rtcp = from->kind == MT_PATH_PLAIN_RTCP;
+  mt_plain_end *end = by_rtcp ? &t->plain->rtcp : &t->plain->rtp;
+  if (!admit(core, t->plain, end, from)) return;
+  if (!mt_is_rtp_or_rtcp(data, len) || (by_rtcp && !mt_is_rtcp(data, len)) || (!end->fixed && !well_formed(from, data, len))) {
+    core->counters.dropped_unknown_kind++;
+    return;
+  }
+  if (!end->fixed) {
+    point(t, end, from->kind, from, true);
+    if (!by_rtcp) has_path(core, t, now);
+  }
+  if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, t, data, len);
+  else mt_rtp_datagram(core, now, t, data, len);
+}

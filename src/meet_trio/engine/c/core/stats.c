@@ -1,0 +1,90 @@
+/* Figures of everything at one moment, in one allocation for each kind. */
+#include "core/stats.h"
+
+#include "state/state.h"
+
+#include <stdlib.h>
+
+const char *const mt_counter_names[] = {
+#define X(name) #name,
+    MT_COUNTERS(X)
+#undef X
+};
+const uint32_t mt_counter_count = sizeof(mt_counters) / sizeof(uint64_t);
+
+static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
+
+static void take_transport(const mt_transport *t, mt_transport_stats *out) {
+  *out = t->stats;
+  if (t->selected) out->path = t->selected->path;
+  out->has_srtp = t->srtp && !t->plain;
+  out->max_bitrate = t->max_bitrate;
+  out->bitrate_in = t->rate_in.bitrate;
+  out->bitrate_out = t->rate_out.bitrate;
+}
+
+static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
+  *out = (mt_producer_stats){.id = p->id, .video = p->spec.video, .paused = p->paused};
+  if (p->transport) out->transport = p->transport->id;
+  out->audio_level = p->level_told;
+  out->stream_count = p->spec.encoding_count;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+    const mt_stream *s = &p->streams[i];
+    out->streams[i] = s->stats;
+    out->streams[i].jitter_us = to_us(s->jitter, p->spec.clock_rate);
+    out->streams[i].bitrate = s->rate.bitrate;
+    out->streams[i].missing = s->missing_count;
+    out->streams[i].active = mt_stream_active(core, s, now);
+  }
+}
+
+static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
+  *out = c->stats;
+  out->id = c->id;
+  out->transport = c->transport->id;
+  out->producer = c->producer_id;
+  out->ssrc = c->spec.ssrc;
+  out->paused = c->paused;
+  out->spatial = c->producer && c->epochs[0].open ? (int8_t)c->epochs[0].stream : -1;
+  out->target = c->target;
+  out->preferred = (int8_t)c->preferred;
+  out->packets = c->packets;
+  out->bytes = c->octets;
+  out->bitrate = c->rate.bitrate;
+}
+
+mt_stats *mt_stats_take(mt_core *core, int64_t now) {
+  mt_stats *out = calloc(1, sizeof *out);
+  if (!out) return NULL;
+  /* one more of each: calloc(0) may give NULL */
+  out->transports = calloc(core->transports.count + 1, sizeof *out->transports);
+  out->producers = calloc(core->producers.count + 1, sizeof *out->producers);
+  out->mirrors = calloc(core->producers.count + 1, sizeof *out->mirrors);
+  out->consumers = calloc(core->consumers.count + 1, sizeof *out->consumers);
+  if (!out->transports || !out->producers || !out->mirrors || !out->consumers) {
+    mt_stats_free(out);
+    return NULL;
+  }
+  out->counters = core->counters;
+  out->buffers = core->pool.count;
+  out->buffers_used = core->pool.used;
+  MT_EACH(item, &core->mirrors)
+  take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
+  MT_EACH(item, &core->all_transports) {
+    mt_transport *t = MT_OF(item, mt_transport, link);
+    take_transport(t, &out->transports[out->transport_count++]);
+    MT_EACH(link, &t->producers)
+    take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
+    MT_EACH(link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
+  }
+  return out;
+}
+
+void mt_stats_free(mt_stats *stats) {
+  if (!stats) return;
+  free(stats->transports);
+  free(stats->producers);
+  free(stats->mirrors);
+  free(stats->consumers);
+  free(stats);
+}

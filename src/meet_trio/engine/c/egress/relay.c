@@ -1,0 +1,192 @@
+/* The source's end of a link: what of a producer is sent to another engine.
+ *
+ * A packet crosses once for each engine that listens to its encoding, as the stream took it: decrypted, unwrapped, in its history, never
+ * twice. Of encodings that nobody over there listens to, only the ends of frames are told, so that the choice of layers knows
+ * what arrives. All that feedback is about stays here: the other engine never asks the client for anything, it wishes.
+ *
+ * A full ring loses what does not fit. The next packet says so, and the mirror asks for a key frame. A few slots are kept for states, which
+ * are worth more than packets.
+ *
+ * A stream's state crosses once in a round (100 ms), at the first change. Later changes, and one that finds the ring full, wait for the
+ * next round: a client that sends many reports, or begins anew with each packet, does not take the ring from the others.
+ */
+#include "state/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SPARE_SLOTS = 8 /* for anything but packets */ };
+
+static mt_relay *find(const mt_producer *p, const mt_link *link) {
+  MT_EACH(item, &p->relays) {
+    mt_relay *r = MT_OF(item, mt_relay, in_producer);
+    if (r->link == link) return r;
+  }
+  return NULL;
+}
+
+static mt_crossing *reserve(mt_core *core, mt_relay *r, mt_cross_type type, uint8_t index, uint32_t spare) {
+  mt_crossing *m = mt_ring_reserve(&r->link->crossings, spare);
+  if (!m) {
+    core->counters.dropped_relay_full++;
+    return NULL;
+  }
+  m->type = (uint8_t)type;
+  m->producer = r->producer->id;
+  m->relay = r->id;
+  m->index = index;
+  m->generation = r->producer->streams[index].generation;
+  m->arrived = false;
+  return m;
+}
+
+static void commit(mt_relay *r, bool ring) {
+  mt_ring *ring_out = &r->link->crossings;
+  mt_ring_commit(ring_out);
+  /* a sleeper comes by itself ten times a second */
+  if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_ring = true;
+}
+
+static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t now) {
+  uint8_t bit = (uint8_t)(1u << s->index);
+  r->stale |= bit;
+  if (r->told & bit) return;
+  mt_crossing *m = reserve(core, r, MT_CROSS_STATE, s->index, 0);
+  if (!m) return;
+  r->stale &= (uint8_t)~bit;
+  r->told |= bit;
+  m->ended = !s->main;
+  m->arrived = !r->announced && mt_stream_arriving(core, s, now);
+  m->ssrc = s->stats.ssrc;
+  m->has_sr = s->has_sr;
+  m->sr_ntp = s->sr_ntp;
+  m->sr_timestamp = s->sr_timestamp;
+  m->sr_arrival = s->sr_arrival;
+  commit(r, true);
+}
+
+/* A round begins. The first one of a relay tells all that the mirror needs to begin. */
+static void send_states(mt_core *core, mt_relay *r, int64_t now) {
+  const mt_producer *p = r->producer;
+  r->told = 0;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
+    if (r->stale >> i & 1) send_state(core, r, &p->streams[i], now);
+  if (!r->stale) r->announced = true;
+}
+
+void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
+  MT_EACH(item, &p->relays) send_states(core, MT_OF(item, mt_relay, in_producer), now);
+}
+
+void mt_relay_state(mt_core *core, mt_stream *s, int64_t now) {
+  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, now);
+}
+
+/* ---- packets ---- */
+
+static void send_packet(mt_core *core, mt_relay *r, const mt_stream *s, const mt_packet *p, bool arrived) {
+  uint8_t bit = (uint8_t)(1u << s->index);
+  mt_crossing *m = reserve(core, r, MT_CROSS_PACKET, s->index, SPARE_SLOTS);
+  if (!m) {
+    r->lost |= bit;
+    return;
+  }
+  m->arrived = arrived;
+  m->gap = r->lost & bit;
+  r->lost &= (uint8_t)~bit;
+  size_t len = (size_t)p->payload + p->payload_len;
+  memcpy(&m->packet, p, offsetof(mt_packet, data) + len);
+  core->counters.relay_packets_out++;
+  core->counters.relay_bytes_out += len;
+  commit(r, true);
+}
+
+void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived) {
+  mt_producer *producer = s->producer;
+  MT_EACH(item, &producer->relays) {
+    mt_relay *r = MT_OF(item, mt_relay, in_producer);
+    if (!producer->paused && r->listened >> s->index & 1) {
+      send_packet(core, r, s, p, arrived);
+    } else if (arrived && p->marker && producer->spec.encoding_count > 1) {
+      mt_crossing *m = reserve(core, r, MT_CROSS_NOTE, s->index, SPARE_SLOTS);
+      if (!m) continue;
+      m->arrived = true;
+      commit(r, false);
+    }
+  }
+}
+
+bool mt_relay_listens(const mt_stream *s) {
+  MT_EACH(item, &s->producer->relays)
+  if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
+  return false;
+}
+
+/* ---- wishes ---- */
+
+static void wish_keyframe(mt_core *core, mt_stream *s, bool listened, int64_t now) {
+  if (!listened) s->keyframe_demanded = true;
+  mt_want_keyframe(core, s, now);
+}
+
+void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now) {
+  mt_producer *p = mt_find_producer(core, w->producer);
+  mt_relay *r = p ? find(p, end->of) : NULL;
+  if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* for one that has stopped meanwhile */
+  switch ((mt_wish_type)w->type) {
+  case MT_WISH_LISTEN: r->listened = w->number; break;
+  case MT_WISH_KEYFRAME: wish_keyframe(core, &p->streams[w->index], w->number, now); break;
+  case MT_WISH_GONE: mt_relay_end(r); break;
+  }
+}
+
+/* ---- life ---- */
+
+void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
+  mt_producer *p = mt_find_producer(core, c->id);
+  mt_link *link = c->u.link;
+  if (!p || p->mirror || mt_link_closed(link, MT_SINK)) {
+    core->counters.commands_for_unknown_ids++;
+    return;
+  }
+  if (find(p, link)) return;
+  mt_relay *r = calloc(1, sizeof *r);
+  if (!r) {
+    core->counters.dropped_no_memory++;
+    return;
+  }
+  mt_link_join(core, link, MT_SOURCE);
+  r->producer = p;
+  r->link = link;
+  r->id = ++core->last_relay;
+  mt_list_init(&r->in_producer);
+  mt_list_init(&r->in_link);
+  mt_list_append(&p->relays, &r->in_producer);
+  mt_list_append(&link->sides[MT_SOURCE].end.members, &r->in_link);
+  r->stale = (uint8_t)((1u << p->spec.encoding_count) - 1);
+  send_states(core, r, now);
+}
+
+void mt_relay_end(mt_relay *r) {
+  mt_list_remove(&r->in_producer);
+  mt_list_remove(&r->in_link);
+  free(r);
+}
+
+static void stop(mt_core *core, mt_relay *r) {
+  if (reserve(core, r, MT_CROSS_STOP, 0, 0)) commit(r, true);
+  mt_relay_end(r);
+}
+
+void mt_relay_stop(mt_core *core, const mt_command *c) {
+  mt_producer *p = mt_find_producer(core, c->id);
+  mt_relay *r = p ? find(p, c->u.link) : NULL;
+  if (r) stop(core, r);
+  else core->counters.commands_for_unknown_ids++;
+}
+
+void mt_producer_end_relays(mt_core *core, mt_producer *p) {
+  MT_EACH(item, &p->relays) stop(core, MT_OF(item, mt_relay, in_producer));
+}
+
+void mt_relays_end(mt_link_end *end) { MT_EACH(item, &end->members) mt_relay_end(MT_OF(item, mt_relay, in_link)); }

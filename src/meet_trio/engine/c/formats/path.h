@@ -1,0 +1,76 @@
+/* Where a client's datagrams come from and go to. A plain value, compared and hashed byte by byte: unused fields are zero.
+ *
+ * The far side's address, and the socket on this side: `kind` and `connection` name that. What is sent to a path leaves by its socket.
+ */
+#ifndef MT_PATH_H
+#define MT_PATH_H
+
+#include "base/table.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1, MT_PATH_TCP = 2, MT_PATH_PLAIN_RTP = 3, MT_PATH_PLAIN_RTCP = 4 };
+
+typedef struct {
+  uint8_t kind;
+  uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
+  uint16_t port;
+  uint32_t connection; /* UDP: which of the engine's sockets; TCP: which connection; plain RTP: whose transport's */
+  uint8_t ip[16];
+} mt_path;
+
+static inline bool mt_path_equal(const mt_path *a, const mt_path *b) { return memcmp(a, b, sizeof *a) == 0; }
+
+static inline uint64_t mt_path_hash(const mt_path *p, uint64_t seed) {
+  uint64_t w[3];
+  memcpy(w, p, sizeof w);
+  return mt_hash64(w[0] ^ mt_hash64(w[1] ^ mt_hash64(w[2] ^ seed)));
+}
+
+_Static_assert(sizeof(mt_path) == 24, "hashed as three words, and without padding");
+
+static inline mt_path mt_path_from_sockaddr(const struct sockaddr *sa) {
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  mt_path p = {.kind = MT_PATH_UDP, .family = 4};
+  if (sa->sa_family == AF_INET) {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)sa;
+    p.port = ntohs(in->sin_port);
+    memcpy(p.ip, &in->sin_addr, 4);
+    return p;
+  }
+  const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)sa;
+  p.port = ntohs(in6->sin6_port);
+  if (memcmp(&in6->sin6_addr, mapped, sizeof mapped) == 0) {
+    memcpy(p.ip, (const uint8_t *)&in6->sin6_addr + 12, 4);
+    return p;
+  }
+  p.family = 6;
+  memcpy(p.ip, &in6->sin6_addr, 16);
+  return p;
+}
+
+/* `family`: the socket's, AF_INET or AF_INET6. Returns the address's length. */
+static inline socklen_t mt_path_to_sockaddr(const mt_path *p, int family, struct sockaddr_storage *out) {
+  if (family == AF_INET) {
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(p->port)};
+    memcpy(&in.sin_addr, p->ip, 4);
+    memcpy(out, &in, sizeof in);
+    return sizeof in;
+  }
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(p->port)};
+  uint8_t *ip = (uint8_t *)&in6.sin6_addr;
+  if (p->family == 4) {
+    ip[10] = ip[11] = 0xff;
+    memcpy(ip + 12, p->ip, 4);
+  } else {
+    memcpy(ip, p->ip, 16);
+  }
+  memcpy(out, &in6, sizeof in6);
+  return sizeof in6;
+}
+
+#endif

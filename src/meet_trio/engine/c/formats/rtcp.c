@@ -1,0 +1,357 @@
+/* RTCP: a walker over compound packets, small readers for what an SFU looks at, and writers for what it sends.
+ *
+ * `mt_rtcp_next_untrusted` checks the common header and the padding once; every reader then only has to stay inside
+ * `body_len`, and says false for "not that kind of packet" and "too short" alike. Reduced-size RTCP (RFC 5506) needs nothing special:
+ * the first packet may be of any type.
+ *
+ * Transport-cc is read in two passes (the deltas begin where the status chunks end) and written
+ * from two small arrays on the stack; a packet covers at most TWCC_MAX_PACKETS.
+ */
+#include "formats/rtcp.h"
+
+#include "formats/rtp.h"
+
+#include <string.h>
+
+enum {
+  COMMON = 4,
+  SENDER_INFO = 24, /* with the SSRC */
+  REPORT = 24,
+  FEEDBACK = 8,
+  MAX_COUNT = 31,
+  REMB_ID = 0x52454d42, /* "REMB" */
+
+  TWCC_HEADER = FEEDBACK + 8,
+  TWCC_MAX_PACKETS = 1024,
+  TWCC_TICK_US = 250,
+  TWCC_REFERENCE_TICKS = 256, /* 64 ms */
+};
+
+enum { SYMBOL_LOST = 0, SYMBOL_SMALL = 1, SYMBOL_LARGE = 2 };
+
+/* ---- reading ---- */
+
+bool mt_rtcp_next_untrusted(const uint8_t *p, size_t n, size_t *offset, mt_rtcp_packet *out) {
+  if (*offset > n || n - *offset < COMMON) return false;
+  const uint8_t *h = p + *offset;
+  size_t len = COMMON + 4 * (size_t)mt_load16(h + 2);
+  if (h[0] >> 6 != 2 || len > n - *offset) return false;
+  size_t body_len = len - COMMON;
+  if (h[0] & 0x20) {
+    if (body_len == 0) return false;
+    uint8_t padding = h[len - 1]; /* counts itself */
+    if (padding == 0 || padding > body_len) return false;
+    body_len -= padding;
+  }
+  if (body_len > UINT16_MAX) return false;
+  out->type = h[1];
+  out->count = h[0] & 0x1f;
+  out->body = h + COMMON;
+  out->body_len = (uint16_t)body_len;
+  *offset += len;
+  return true;
+}
+
+bool mt_rtcp_read_sender_info(const mt_rtcp_packet *p, mt_rtcp_sender_info *out) {
+  const uint8_t *b = p->body;
+  if (p->type != MT_RTCP_SR || p->body_len < SENDER_INFO) return false;
+  out->ssrc = mt_load32(b);
+  out->ntp = (uint64_t)mt_load32(b + 4) << 32 | mt_load32(b + 8);
+  out->rtp_timestamp = mt_load32(b + 12);
+  out->packets = mt_load32(b + 16);
+  out->octets = mt_load32(b + 20);
+  return true;
+}
+
+bool mt_rtcp_read_report(const mt_rtcp_packet *p, unsigned i, mt_rtcp_report *out) {
+  if ((p->type != MT_RTCP_SR && p->type != MT_RTCP_RR) || i >= p->count) return false;
+  size_t at = (p->type == MT_RTCP_SR ? SENDER_INFO : 4) + (size_t)i * REPORT;
+  if (at + REPORT > p->body_len) return false;
+  const uint8_t *b = p->body + at;
+  uint32_t lost = mt_load24(b + 5);
+  out->ssrc = mt_load32(b);
+  out->fraction_lost = b[4];
+  out->total_lost = lost & 0x800000 ? (int32_t)lost - 0x1000000 : (int32_t)lost;
+  out->highest_sequence = mt_load32(b + 8);
+  out->jitter = mt_load32(b + 12);
+  out->last_sr = mt_load32(b + 16);
+  out->delay_since_last_sr = mt_load32(b + 20);
+  return true;
+}
+
+bool mt_rtcp_read_feedback(const mt_rtcp_packet *p, uint32_t *sender, uint32_t *media) {
+  if ((p->type != MT_RTCP_RTPFB && p->type != MT_RTCP_PSFB) || p->body_len < FEEDBACK) return false;
+  *sender = mt_load32(p->body);
+  *media = mt_load32(p->body + 4);
+  return true;
+}
+
+/* The `i`-th entry of `size` bytes behind the two SSRCs of a feedback packet; NULL if there is none. */
+static const uint8_t *feedback_entry(const mt_rtcp_packet *p, uint8_t type, uint8_t format, unsigned i, size_t size) {
+  if (p->type != type || p->count != format) return NULL;
+  size_t at = FEEDBACK + i * size;
+  return at + size <= p->body_len ? p->body + at : NULL;
+}
+
+bool mt_rtcp_read_nack(const mt_rtcp_packet *p, unsigned i, uint16_t *pid, uint16_t *blp) {
+  const uint8_t *b = feedback_entry(p, MT_RTCP_RTPFB, MT_RTPFB_NACK, i, 4);
+  if (!b) return false;
+  *pid = mt_load16(b);
+  *blp = mt_load16(b + 2);
+  return true;
+}
+
+bool mt_rtcp_read_fir(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc, uint8_t *sequence) {
+  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_FIR, i, 8);
+  if (!b) return false;
+  *ssrc = mt_load32(b);
+  *sequence = b[4];
+  return true;
+}
+
+bool mt_rtcp_read_remb(const mt_rtcp_packet *p, uint64_t *bitrate) {
+  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_AFB, 0, 8);
+  if (!b || mt_load32(b) != REMB_ID || (size_t)p->body_len < FEEDBACK + 8 + 4 * (size_t)b[4]) return false;
+  unsigned exponent = b[5] >> 2;
+  uint64_t mantissa = mt_load24(b + 5) & 0x3ffff;
+  *bitrate = mantissa > UINT64_MAX >> exponent ? UINT64_MAX : mantissa << exponent;
+  return true;
+}
+
+bool mt_rtcp_read_bye(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc) {
+  if (p->type != MT_RTCP_BYE || i >= p->count || 4 * ((size_t)i + 1) > p->body_len) return false;
+  *ssrc = mt_load32(p->body + 4 * (size_t)i);
+  return true;
+}
+
+/* The status symbol at `k` of a chunk, which covers chunk_length(chunk) packets. */
+static unsigned chunk_length(uint16_t chunk) {
+  if (!(chunk & 0x8000)) return chunk & 0x1fff;
+  return chunk & 0x4000 ? 7 : 14;
+}
+
+static unsigned chunk_symbol(uint16_t chunk, unsigned k) {
+  if (!(chunk & 0x8000)) return chunk >> 13 & 3;
+  return chunk & 0x4000 ? chunk >> (12 - 2 * k) & 3 : chunk >> (13 - k) & 1;
+}
+
+bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
+                       void (*visit)(void *ctx, uint16_t sequence, bool received, int32_t delta_us), void *ctx) {
+  const uint8_t *b = p->body;
+  size_t n = p->body_len, chunks = TWCC_HEADER, deltas = TWCC_HEADER;
+  if (p->type != MT_RTCP_RTPFB || p->count != MT_RTPFB_TRANSPORT_CC || n < TWCC_HEADER) return false;
+  info->base_sequence = mt_load16(b + 8);
+  info->packet_count = mt_load16(b + 10);
+  info->reference_time = mt_load24(b + 12);
+  info->feedback_count = b[15];
+  for (unsigned covered = 0; covered < info->packet_count; deltas += 2) {
+    if (n - deltas < 2) return false;
+    covered += chunk_length(mt_load16(b + deltas));
+  }
+  for (unsigned done = 0; done < info->packet_count; chunks += 2) {
+    uint16_t chunk = mt_load16(b + chunks);
+    for (unsigned k = 0; k < chunk_length(chunk) && done < info->packet_count; k++, done++) {
+      unsigned symbol = chunk_symbol(chunk, k);
+      int32_t delta = 0;
+      if (symbol > SYMBOL_LARGE || n - deltas < symbol) return false; /* a symbol is also its delta's length */
+      if (symbol == SYMBOL_SMALL) delta = b[deltas];
+      if (symbol == SYMBOL_LARGE) delta = (int16_t)mt_load16(b + deltas);
+      deltas += symbol;
+      visit(ctx, (uint16_t)(info->base_sequence + done), symbol != SYMBOL_LOST, delta * TWCC_TICK_US);
+    }
+  }
+  return true;
+}
+
+/* ---- writing ---- */
+
+/* `len`: of the whole packet, a multiple of 4 */
+static void write_common(uint8_t *out, unsigned count, uint8_t type, size_t len) {
+  out[0] = (uint8_t)(0x80 | count);
+  out[1] = type;
+  mt_store16(out + 2, (uint16_t)(len / 4 - 1));
+}
+
+static void write_reports(uint8_t *out, const mt_rtcp_report *reports, unsigned count) {
+  for (unsigned i = 0; i < count; i++, out += REPORT) {
+    const mt_rtcp_report *r = &reports[i];
+    int32_t lost = r->total_lost;
+    if (lost > 0x7fffff) lost = 0x7fffff;
+    if (lost < -0x800000) lost = -0x800000;
+    mt_store32(out, r->ssrc);
+    out[4] = r->fraction_lost;
+    mt_store24(out + 5, (uint32_t)lost & 0xffffff);
+    mt_store32(out + 8, r->highest_sequence);
+    mt_store32(out + 12, r->jitter);
+    mt_store32(out + 16, r->last_sr);
+    mt_store32(out + 20, r->delay_since_last_sr);
+  }
+}
+
+size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports, unsigned count) {
+  size_t len = COMMON + SENDER_INFO + (size_t)count * REPORT;
+  if (count > MAX_COUNT || len > cap) return 0;
+  write_common(out, count, MT_RTCP_SR, len);
+  mt_store32(out + 4, info->ssrc);
+  mt_store32(out + 8, (uint32_t)(info->ntp >> 32));
+  mt_store32(out + 12, (uint32_t)info->ntp);
+  mt_store32(out + 16, info->rtp_timestamp);
+  mt_store32(out + 20, info->packets);
+  mt_store32(out + 24, info->octets);
+  write_reports(out + COMMON + SENDER_INFO, reports, count);
+  return len;
+}
+
+size_t mt_rtcp_write_rr(uint8_t *out, size_t cap, uint32_t sender, const mt_rtcp_report *reports, unsigned count) {
+  size_t len = COMMON + 4 + (size_t)count * REPORT;
+  if (count > MAX_COUNT || len > cap) return 0;
+  write_common(out, count, MT_RTCP_RR, len);
+  mt_store32(out + 4, sender);
+  write_reports(out + 8, reports, count);
+  return len;
+}
+
+size_t mt_rtcp_write_sdes_cname(uint8_t *out, size_t cap, uint32_t ssrc, const char *cname, size_t cname_len) {
+  /* SSRC, item header, text, then one to four zeros: the end of the list, up to a word */
+  size_t len = COMMON + ((4 + 2 + cname_len) / 4 + 1) * 4;
+  if (cname_len > UINT8_MAX || len > cap) return 0;
+  memset(out, 0, len);
+  write_common(out, 1, MT_RTCP_SDES, len);
+  mt_store32(out + 4, ssrc);
+  out[8] = 1; /* CNAME */
+  out[9] = (uint8_t)cname_len;
+  if (cname_len) memcpy(out + 10, cname, cname_len);
+  return len;
+}
+
+size_t mt_rtcp_write_bye(uint8_t *out, size_t cap, uint32_t ssrc) {
+  if (cap < 8) return 0;
+  write_common(out, 1, MT_RTCP_BYE, 8);
+  mt_store32(out + 4, ssrc);
+  return 8;
+}
+
+static void write_feedback(uint8_t *out, uint8_t type, unsigned format, size_t len, uint32_t sender, uint32_t media) {
+  write_common(out, format, type, len);
+  mt_store32(out + 4, sender);
+  mt_store32(out + 8, media);
+}
+
+size_t mt_rtcp_write_pli(uint8_t *out, size_t cap, uint32_t sender, uint32_t media) {
+  if (cap < 12) return 0;
+  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_PLI, 12, sender, media);
+  return 12;
+}
+
+size_t mt_rtcp_write_fir(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint8_t sequence) {
+  if (cap < 20) return 0;
+  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_FIR, 20, sender, 0); /* RFC 5104 section 4.3.1.2: media SSRC 0 */
+  mt_store32(out + 12, media);
+  mt_store32(out + 16, (uint32_t)sequence << 24);
+  return 20;
+}
+
+size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences, unsigned count) {
+  size_t len = COMMON + FEEDBACK;
+  if (count == 0) return 0;
+  for (unsigned i = 0; i < count;) {
+    uint16_t pid = sequences[i++], blp = 0;
+    for (; i < count && (uint16_t)(sequences[i] - pid) <= 16; i++)
+      if (sequences[i] != pid) blp |= (uint16_t)(1u << ((uint16_t)(sequences[i] - pid) - 1));
+    if (len + 4 > cap || len / 4 > UINT16_MAX) return 0;
+    mt_store16(out + len, pid);
+    mt_store16(out + len + 2, blp);
+    len += 4;
+  }
+  write_feedback(out, MT_RTCP_RTPFB, MT_RTPFB_NACK, len, sender, media);
+  return len;
+}
+
+size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs, unsigned count) {
+  size_t len = COMMON + FEEDBACK + 8 + 4 * (size_t)count;
+  unsigned exponent = 0;
+  if (count > UINT8_MAX || len > cap) return 0;
+  while (bitrate >> exponent > 0x3ffff) exponent++;
+  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_AFB, len, sender, 0);
+  mt_store32(out + 12, REMB_ID);
+  mt_store32(out + 16, count << 24 | exponent << 18 | (uint32_t)(bitrate >> exponent));
+  for (unsigned i = 0; i < count; i++) mt_store32(out + 20 + 4 * i, ssrcs[i]);
+  return len;
+}
+
+/* The best chunk for what follows: a run where it covers more than a vector would, or all that is left. */
+static uint16_t choose_chunk(const uint8_t *symbols, unsigned n, unsigned *covered) {
+  unsigned run = 1, narrow = 0;
+  while (run < n && run < 0x1fff && symbols[run] == symbols[0]) run++;
+  while (narrow < n && narrow < 14 && symbols[narrow] != SYMBOL_LARGE) narrow++;
+  bool one_bit = narrow == 14 || narrow == n;
+  unsigned vector = one_bit ? 14 : 7;
+  if (run == n || run >= vector) {
+    *covered = run;
+    return (uint16_t)(symbols[0] << 13 | run);
+  }
+  *covered = n < vector ? n : vector;
+  unsigned chunk = one_bit ? 0x8000 : 0xc000;
+  for (unsigned k = 0; k < *covered; k++) chunk |= (unsigned)symbols[k] << (one_bit ? 13 - k : 12 - 2 * k);
+  return (uint16_t)chunk;
+}
+
+size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint16_t base, const int64_t *arrivals,
+                          unsigned count, uint8_t feedback_count, unsigned *consumed) {
+  uint8_t symbols[TWCC_MAX_PACKETS], deltas[2 * TWCC_MAX_PACKETS];
+  unsigned n = 0, first = 0, done = 0;
+  size_t chunks_len = 0, deltas_len = 0;
+  *consumed = 0;
+  cap &= ~(size_t)3; /* room for the padding */
+  if (count > TWCC_MAX_PACKETS) count = TWCC_MAX_PACKETS;
+  while (first < count && arrivals[first] < 0) first++;
+  if (first == count) return 0;
+
+  /* Arrival times are rounded to ticks before they are subtracted, so that rounding does not add up. */
+  int64_t reference = arrivals[first] / (TWCC_TICK_US * TWCC_REFERENCE_TICKS);
+  int64_t previous = reference * TWCC_REFERENCE_TICKS;
+  int16_t steps[TWCC_MAX_PACKETS];
+  for (; n < count; n++) {
+    if (arrivals[n] < 0) {
+      symbols[n] = SYMBOL_LOST;
+      continue;
+    }
+    int64_t tick = arrivals[n] / TWCC_TICK_US, step = tick - previous;
+    if (step < INT16_MIN || step > INT16_MAX) break; /* the next packet brings its own reference */
+    symbols[n] = step >= 0 && step <= UINT8_MAX ? SYMBOL_SMALL : SYMBOL_LARGE;
+    steps[n] = (int16_t)step;
+    previous = tick;
+  }
+
+  uint8_t *chunks = out + COMMON + TWCC_HEADER;
+  while (done < n) {
+    unsigned covered, fitting = 0;
+    uint16_t chunk = choose_chunk(symbols + done, n - done, &covered);
+    size_t need = COMMON + TWCC_HEADER + chunks_len + 2 + deltas_len;
+    for (; fitting < covered && need + symbols[done + fitting] <= cap; fitting++) need += symbols[done + fitting];
+    if (fitting == 0) break;
+    if (fitting < covered) { /* the packet ends here */
+      n = done + fitting;
+      chunk = choose_chunk(symbols + done, fitting, &covered);
+    }
+    mt_store16(chunks + chunks_len, chunk);
+    chunks_len += 2;
+    for (unsigned k = 0; k < covered; k++, done++) {
+      if (symbols[done] == SYMBOL_SMALL) deltas[deltas_len] = (uint8_t)steps[done];
+      if (symbols[done] == SYMBOL_LARGE) mt_store16(deltas + deltas_len, (uint16_t)steps[done]);
+      deltas_len += symbols[done];
+    }
+  }
+  if (done <= first) return 0; /* nothing that came fits */
+  memcpy(chunks + chunks_len, deltas, deltas_len);
+  size_t len = COMMON + TWCC_HEADER + chunks_len + deltas_len;
+  /* zero padding as the draft draws it, without the P bit: with it, aiortc refuses a body that is no multiple of 4 */
+  while (len % 4) out[len++] = 0;
+  write_feedback(out, MT_RTCP_RTPFB, MT_RTPFB_TRANSPORT_CC, len, sender, media);
+  mt_store16(out + 12, base);
+  mt_store16(out + 14, (uint16_t)done);
+  mt_store24(out + 16, (uint32_t)reference & 0xffffff);
+  out[19] = feedback_count;
+  *consumed = done;
+  return len;
+}

@@ -1,0 +1,352 @@
+/* SRTP and SRTCP: session keys once in mt_srtp_new, then per packet only a new IV.
+ *
+ * Each direction has four keyed things: a cipher context and (for the CM profile) an HMAC state, for RTP and for
+ * RTCP. The cipher contexts are OpenSSL EVP and keep their expanded keys; `EVP_CipherInit_ex2` with nothing but an
+ * IV costs no allocation.
+ *
+ * Order on the receiving side: lengths, replay window, authentication, decryption, and only then is the window moved: a forged
+ * packet changes nothing. The CM profile is authenticated before it is decrypted; GCM decrypts in place
+ * and then reports a bad tag, so the buffer of a refused packet is rubbish.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
+#include "formats/srtp.h"
+
+#include "formats/hmac_sha1.h"
+#include "formats/rtp.h"
+
+#include <limits.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  SALT_MAX = 14,
+  GCM_SALT = 12,
+  GCM_TAG = 16,
+  CM_AUTH_KEY = 20,
+  CM_TAG = 10, /* 80 bits, for RTP and RTCP alike */
+  RTP_MIN_HEADER = 12,
+  RTCP_MIN_HEADER = 8, /* what SRTCP leaves in clear */
+  RTCP_INDEX_WORD = 4,
+};
+
+/* RFC 3711 section 4.3.1; the RTCP labels follow in the same order */
+enum { LABEL_RTP = 0, LABEL_RTCP = 3, LABEL_ENCRYPTION = 0, LABEL_AUTH = 1, LABEL_SALT = 2 };
+
+typedef struct {
+  EVP_CIPHER_CTX *cipher;
+  mt_hmac_sha1_key auth; /* CM profile only */
+  uint8_t salt[SALT_MAX];
+} keyset;
+
+struct mt_srtp {
+  bool null; /* plain RTP: no keys, no tags */
+  bool gcm;
+  size_t tag_len;
+  keyset tx_rtp, tx_rtcp, rx_rtp, rx_rtcp;
+};
+
+typedef struct {
+  size_t key, salt;
+  const char *cipher;
+  const char *kdf_cipher;
+} profile_info;
+
+static bool profile_lookup(mt_srtp_profile profile, profile_info *out) {
+  switch (profile) {
+  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){16, 14, "AES-128-CTR", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){16, GCM_SALT, "AES-128-GCM", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){32, GCM_SALT, "AES-256-GCM", "AES-256-CTR"}; return true;
+  }
+  return false;
+}
+
+size_t mt_srtp_keying_length(mt_srtp_profile profile) {
+  profile_info info;
+  return profile_lookup(profile, &info) ? info.key + info.salt : 0;
+}
+
+/* ---- keys ---- */
+
+/* RFC 3711 section 4.3.3 with a key derivation rate of 0; a 96-bit salt is padded with zeros (RFC 7714 section 11). */
+static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t *keying, uint8_t label, uint8_t *out, size_t len) {
+  static const uint8_t zeros[32];
+  uint8_t x[16] = {0};
+  int n = 0;
+  bool ok = false;
+  memcpy(x, keying + info->key, info->salt);
+  x[7] ^= label;
+  EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+  if (c && len <= sizeof zeros && EVP_EncryptInit_ex2(c, aes_ctr, keying, x, NULL))
+    ok = EVP_EncryptUpdate(c, out, &n, zeros, (int)len) == 1 && n == (int)len;
+  EVP_CIPHER_CTX_free(c);
+  OPENSSL_cleanse(x, sizeof x);
+  return ok;
+}
+
+/* `salt`: 12 bytes for GCM, 14 for CM; `auth` is not looked at for GCM. */
+static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *key, const uint8_t *salt, const uint8_t *auth,
+                        bool encrypt) {
+  memcpy(k->salt, salt, gcm ? GCM_SALT : SALT_MAX);
+  if (!gcm) mt_hmac_sha1_prepare(&k->auth, auth, CM_AUTH_KEY);
+  k->cipher = EVP_CIPHER_CTX_new();
+  /* counter mode decrypts by encrypting */
+  return k->cipher && EVP_CipherInit_ex2(k->cipher, cipher, key, NULL, encrypt || !gcm, NULL) == 1;
+}
+
+static bool keyset_derive(keyset *k, EVP_CIPHER *cipher, EVP_CIPHER *kdf, const profile_info *info, bool gcm, const uint8_t *keying,
+                          uint8_t labels, bool encrypt) {
+  uint8_t key[32], salt[SALT_MAX], auth[CM_AUTH_KEY] = {0};
+  bool ok = derive(kdf, info, keying, (uint8_t)(labels + LABEL_ENCRYPTION), key, info->key) &&
+            derive(kdf, info, keying, (uint8_t)(labels + LABEL_SALT), salt, info->salt) &&
+            (gcm || derive(kdf, info, keying, (uint8_t)(labels + LABEL_AUTH), auth, sizeof auth)) &&
+            keyset_init(k, cipher, gcm, key, salt, auth, encrypt);
+  OPENSSL_cleanse(key, sizeof key);
+  OPENSSL_cleanse(salt, sizeof salt);
+  OPENSSL_cleanse(auth, sizeof auth);
+  return ok;
+}
+
+mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx) {
+  profile_info info;
+  if (!profile_lookup(profile, &info)) return NULL;
+  mt_srtp *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->gcm = profile != MT_SRTP_AES128_CM_SHA1_80;
+  s->tag_len = s->gcm ? GCM_TAG : CM_TAG;
+  /* the contexts hold their own references to the fetched ciphers */
+  EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, info.cipher, NULL);
+  EVP_CIPHER *kdf = EVP_CIPHER_fetch(NULL, info.kdf_cipher, NULL);
+  bool ok = cipher && kdf && keyset_derive(&s->tx_rtp, cipher, kdf, &info, s->gcm, tx, LABEL_RTP, true) &&
+            keyset_derive(&s->tx_rtcp, cipher, kdf, &info, s->gcm, tx, LABEL_RTCP, true) &&
+            keyset_derive(&s->rx_rtp, cipher, kdf, &info, s->gcm, rx, LABEL_RTP, false) &&
+            keyset_derive(&s->rx_rtcp, cipher, kdf, &info, s->gcm, rx, LABEL_RTCP, false);
+  EVP_CIPHER_free(cipher);
+  EVP_CIPHER_free(kdf);
+  if (ok) return s;
+  mt_srtp_free(s);
+  return NULL;
+}
+
+mt_srtp *mt_srtp_new_null(void) {
+  mt_srtp *s = calloc(1, sizeof *s);
+  if (s) s->null = true;
+  return s;
+}
+
+void mt_srtp_free(mt_srtp *s) {
+  if (!s) return;
+  EVP_CIPHER_CTX_free(s->tx_rtp.cipher);
+  EVP_CIPHER_CTX_free(s->tx_rtcp.cipher);
+  EVP_CIPHER_CTX_free(s->rx_rtp.cipher);
+  EVP_CIPHER_CTX_free(s->rx_rtcp.cipher);
+  OPENSSL_cleanse(s, sizeof *s);
+  free(s);
+}
+
+/* ---- packet index: the replay window and the guess ---- */
+
+/* The window is a ring of bits, bit `index % MT_SRTP_WINDOW_BITS`, valid for (highest - MT_SRTP_WINDOW_BITS, highest]. */
+static bool window_fresh(const mt_srtp_window *w, uint64_t index) {
+  if (!w->started || index > w->highest) return true;
+  if (w->highest - index >= MT_SRTP_WINDOW_BITS) return false;
+  return !(w->bits[index % MT_SRTP_WINDOW_BITS / 64] >> (index % 64) & 1);
+}
+
+static void window_accept(mt_srtp_window *w, uint64_t index) {
+  if (!w->started || (index > w->highest && index - w->highest >= MT_SRTP_WINDOW_BITS)) {
+    memset(w->bits, 0, sizeof w->bits);
+    w->highest = index;
+    w->started = true;
+  }
+  while (w->highest < index) { /* at most MT_SRTP_WINDOW_BITS rounds, and only for authentic packets */
+    w->highest++;
+    w->bits[w->highest % MT_SRTP_WINDOW_BITS / 64] &= ~(UINT64_C(1) << (w->highest % 64));
+  }
+  w->bits[index % MT_SRTP_WINDOW_BITS / 64] |= UINT64_C(1) << (index % 64);
+}
+
+/* RFC 3711 section 3.3.1: the index nearest to the highest one seen. Before the first wrap there is no earlier
+ * roll-over count, so there the sequence number itself is the guess. False past the last index of a key. */
+static bool guess_index(const mt_srtp_window *w, uint16_t sequence, uint64_t *index) {
+  if (!w->started) {
+    *index = sequence;
+    return true;
+  }
+  uint64_t roc = w->highest >> 16;
+  int32_t ahead = (int32_t)sequence - (int32_t)(w->highest & 0xffff);
+  if (ahead < -0x8000) roc++;
+  else if (ahead > 0x8000 && roc > 0) roc--;
+  *index = roc << 16 | sequence;
+  return roc <= UINT32_MAX;
+}
+
+/* ---- ciphers ---- */
+
+/* RFC 7714 sections 8.1 and 9.1: 00 00 SSRC, then 6 bytes (RTP: ROC, SEQ; RTCP: 00 00, index), XOR salt */
+static void gcm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[GCM_SALT]) {
+  memcpy(iv, k->salt, GCM_SALT);
+  for (unsigned i = 0; i < 4; i++) iv[2 + i] ^= ssrc[i];
+  for (unsigned i = 0; i < 6; i++) iv[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
+}
+
+/* RFC 3711 section 4.1.1; the last two bytes count the blocks */
+static void cm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[16]) {
+  memcpy(iv, k->salt, SALT_MAX);
+  iv[14] = iv[15] = 0;
+  for (unsigned i = 0; i < 4; i++) iv[4 + i] ^= ssrc[i];
+  for (unsigned i = 0; i < 6; i++) iv[8 + i] ^= (uint8_t)(index >> (40 - 8 * i));
+}
+
+static bool update(EVP_CIPHER_CTX *c, uint8_t *out, const uint8_t *in, size_t len) {
+  int n;
+  return len == 0 || EVP_CipherUpdate(c, out, &n, in, (int)len) == 1;
+}
+
+static bool gcm_start(const keyset *k, const uint8_t *ssrc, uint64_t index, const uint8_t *aad, size_t aad_len,
+                      const uint8_t *more_aad, size_t more_len) {
+  uint8_t iv[GCM_SALT];
+  gcm_iv(k, ssrc, index, iv);
+  /* -1: keep the context's direction */
+  return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1 && update(k->cipher, NULL, aad, aad_len) &&
+         update(k->cipher, NULL, more_aad, more_len);
+}
+
+static bool gcm_seal(const keyset *k, uint8_t tag[GCM_TAG]) {
+  OSSL_PARAM get[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
+  uint8_t none[16];
+  int n;
+  return EVP_CipherFinal_ex(k->cipher, none, &n) == 1 && EVP_CIPHER_CTX_get_params(k->cipher, get) == 1;
+}
+
+static bool gcm_open(const keyset *k, uint8_t tag[GCM_TAG]) {
+  OSSL_PARAM set[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
+  uint8_t none[16];
+  int n;
+  return EVP_CIPHER_CTX_set_params(k->cipher, set) == 1 && EVP_CipherFinal_ex(k->cipher, none, &n) == 1;
+}
+
+static bool cm_start(const keyset *k, const uint8_t *ssrc, uint64_t index) {
+  uint8_t iv[16];
+  cm_iv(k, ssrc, index, iv);
+  return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1;
+}
+
+static void cm_tag(const keyset *k, const uint8_t *data, size_t len, const uint8_t *more, size_t more_len,
+                   uint8_t tag[SHA_DIGEST_LENGTH]) {
+  SHA_CTX c = k->auth.inner;
+  SHA1_Update(&c, data, len);
+  SHA1_Update(&c, more, more_len);
+  mt_hmac_sha1_finish(&k->auth, &c, tag);
+}
+
+/* ---- RTP ---- */
+
+size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,
+                       size_t rest_len) {
+  const keyset *k = &s->tx_rtp;
+  uint8_t *payload = out + header_len;
+  size_t len = header_len + prefix_len + rest_len;
+  if (header_len < RTP_MIN_HEADER || len > INT_MAX || index >> 48 || (index & 0xffff) != mt_load16(out + 2)) return 0;
+  if (s->null) {
+    if (rest_len) memcpy(payload + prefix_len, rest, rest_len);
+    return len;
+  }
+  if (s->gcm) {
+    if (!gcm_start(k, out + 8, index, out, header_len, NULL, 0) || !update(k->cipher, payload, payload, prefix_len) ||
+        !update(k->cipher, payload + prefix_len, rest, rest_len) || !gcm_seal(k, out + len))
+      return 0;
+    return len + GCM_TAG;
+  }
+  if (!cm_start(k, out + 8, index) || !update(k->cipher, payload, payload, prefix_len) ||
+      !update(k->cipher, payload + prefix_len, rest, rest_len))
+    return 0;
+  uint8_t roc[4], tag[SHA_DIGEST_LENGTH];
+  mt_store32(roc, (uint32_t)(index >> 16));
+  cm_tag(k, out, len, roc, sizeof roc, tag);
+  memcpy(out + len, tag, CM_TAG);
+  return len + CM_TAG;
+}
+
+mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t header_len, size_t *out_len,
+                                 uint64_t *out_index) {
+  const keyset *k = &s->rx_rtp;
+  if (header_len < RTP_MIN_HEADER || len > INT_MAX || len < header_len + s->tag_len) return MT_SRTP_TOO_SHORT;
+  uint8_t *payload = packet + header_len, *tag = packet + len - s->tag_len;
+  size_t payload_len = (size_t)(tag - payload);
+  uint64_t index;
+  if (!guess_index(w, mt_load16(packet + 2), &index)) return MT_SRTP_ERROR;
+  if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
+  if (s->gcm) {
+    if (!gcm_start(k, packet + 8, index, packet, header_len, NULL, 0) || !update(k->cipher, payload, payload, payload_len))
+      return MT_SRTP_ERROR;
+    if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
+  } else if (!s->null) {
+    uint8_t roc[4], right[SHA_DIGEST_LENGTH];
+    mt_store32(roc, (uint32_t)(index >> 16));
+    cm_tag(k, packet, len - CM_TAG, roc, sizeof roc, right);
+    if (CRYPTO_memcmp(right, tag, CM_TAG) != 0) return MT_SRTP_BAD_AUTH;
+    if (!cm_start(k, packet + 8, index) || !update(k->cipher, payload, payload, payload_len)) return MT_SRTP_ERROR;
+  }
+  window_accept(w, index);
+  *out_len = len - s->tag_len;
+  *out_index = index;
+  return MT_SRTP_OK;
+}
+
+/* ---- RTCP: CM puts the index word before the tag (RFC 3711 section 3.4), GCM behind it (RFC 7714 section 9.2) ---- */
+
+size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len, size_t cap) {
+  const keyset *k = &s->tx_rtcp;
+  if (s->null) return len < RTCP_MIN_HEADER || len > cap ? 0 : len;
+  size_t total = len + RTCP_INDEX_WORD + s->tag_len;
+  if (len < RTCP_MIN_HEADER || len > INT_MAX || total > cap || index >> 31) return 0;
+  uint8_t *body = packet + RTCP_MIN_HEADER, word[RTCP_INDEX_WORD];
+  size_t body_len = len - RTCP_MIN_HEADER;
+  mt_store32(word, UINT32_C(0x80000000) | index);
+  if (s->gcm) {
+    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, sizeof word) || !update(k->cipher, body, body, body_len) ||
+        !gcm_seal(k, packet + len))
+      return 0;
+    memcpy(packet + len + GCM_TAG, word, sizeof word);
+    return total;
+  }
+  if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, body_len)) return 0;
+  uint8_t tag[SHA_DIGEST_LENGTH];
+  cm_tag(k, packet, len, word, sizeof word, tag);
+  memcpy(packet + len, word, sizeof word);
+  memcpy(packet + len + sizeof word, tag, CM_TAG);
+  return total;
+}
+
+mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t *out_len) {
+  const keyset *k = &s->rx_rtcp;
+  if (s->null) {
+    *out_len = len;
+    return len < RTCP_MIN_HEADER ? MT_SRTP_TOO_SHORT : MT_SRTP_OK;
+  }
+  if (len > INT_MAX || len < RTCP_MIN_HEADER + RTCP_INDEX_WORD + s->tag_len) return MT_SRTP_TOO_SHORT;
+  size_t plain_len = len - RTCP_INDEX_WORD - s->tag_len;
+  uint8_t *word = packet + (s->gcm ? len - RTCP_INDEX_WORD : plain_len);
+  uint8_t *tag = packet + len - s->tag_len - (s->gcm ? RTCP_INDEX_WORD : 0);
+  uint8_t *body = packet + RTCP_MIN_HEADER;
+  uint32_t index = mt_load32(word) & 0x7fffffff;
+  /* E = 0: authenticated but in clear. WebRTC always encrypts; what nobody sends nobody gets to use. */
+  if (!(word[0] & 0x80)) return MT_SRTP_BAD_AUTH;
+  if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
+  if (s->gcm) {
+    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, RTCP_INDEX_WORD) ||
+        !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER))
+      return MT_SRTP_ERROR;
+    if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
+  } else {
+    uint8_t right[SHA_DIGEST_LENGTH];
+    cm_tag(k, packet, plain_len + RTCP_INDEX_WORD, NULL, 0, right);
+    if (CRYPTO_memcmp(right, tag, CM_TAG) != 0) return MT_SRTP_BAD_AUTH;
+    if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER)) return MT_SRTP_ERROR;
+  }
+  window_accept(w, index);
+  *out_len = plain_len;
+  return MT_SRTP_OK;
+}

@@ -1,0 +1,104 @@
+/* Transport-wide congestion control, receiving side (draft-holmer-rmcat-transport-wide-cc-extensions-01): when each
+ * numbered packet of a client came, told to it at most every 100 ms.
+ *
+ * Arrivals are kept for a window of numbers that ends at the newest. `next`, from which the next report begins, never leaves
+ * the window, so a report covers at most MT_TWCC_WINDOW numbers whatever numbers a client chooses.
+ */
+#include "state/state.h"
+
+#include <stdlib.h>
+
+enum {
+  INTERVAL_US = 100 * MT_MS,
+  LATE_PACKETS = 64, /* so far back a late packet is still told */
+  MAX_FEEDBACK = 1200,
+};
+
+bool mt_twcc_start(mt_transport *t) {
+  if (t->twcc) return true;
+  t->twcc = calloc(1, sizeof *t->twcc);
+  if (!t->twcc) return false;
+  t->twcc->transport = t;
+  mt_list_init(&t->twcc->link);
+  return true;
+}
+
+void mt_twcc_free(mt_transport *t) {
+  if (t->twcc) mt_list_remove(&t->twcc->link);
+  free(t->twcc);
+  t->twcc = NULL;
+}
+
+static int64_t *slot(mt_twcc *w, uint64_t sequence) { return &w->arrivals[sequence % MT_TWCC_WINDOW]; }
+
+/* The window moves on to end at `end`; the numbers that enter it have not come. */
+static void advance(mt_twcc *w, uint64_t end) {
+  uint64_t oldest = end - MT_TWCC_WINDOW;
+  for (uint64_t i = w->end > oldest ? w->end : oldest; i < end; i++) *slot(w, i) = -1;
+  w->end = end;
+  if (w->next < oldest) w->next = oldest;
+}
+
+void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t ssrc, int64_t now) {
+  mt_twcc *w = t->twcc;
+  uint64_t sequence;
+  if (w->started) {
+    int16_t distance = (int16_t)(uint16_t)(number - (uint16_t)(w->end - 1));
+    sequence = w->end - 1 + (uint64_t)(int64_t)distance;
+  } else {
+    sequence = 0x10000 + number;
+    for (unsigned i = 0; i < MT_TWCC_WINDOW; i++) w->arrivals[i] = -1;
+    w->started = true;
+    w->next = w->end = sequence;
+  }
+  w->media_ssrc = ssrc;
+  if (sequence >= w->end) advance(w, sequence + 1);
+  if (sequence < w->next) {
+    /* reported as lost, or before the first. Reports may go back: libwebrtc takes the later word for it. */
+    if (w->next - sequence > LATE_PACKETS || w->end - sequence > MT_TWCC_WINDOW) return;
+    w->next = sequence; /* what was told about those behind it is told again */
+  }
+  *slot(w, sequence) = now;
+  if (mt_list_empty(&w->link)) {
+    mt_list_append(&core->feeding, &w->link);
+    if (w->due < now) w->due = now + INTERVAL_US / 2;
+    mt_due(core, w->due);
+  }
+}
+
+static void send_feedback(mt_core *core, mt_transport *t, int64_t now) {
+  mt_twcc *w = t->twcc;
+  int64_t arrivals[MT_TWCC_WINDOW];
+  while (w->next < w->end) {
+    unsigned count = 0, consumed = 0;
+    for (uint64_t i = w->next; i < w->end; i++) arrivals[count++] = *slot(w, i);
+    uint8_t *out = core->sink.reserve(core->sink.context);
+    size_t n = mt_rtcp_write_twcc(out, MAX_FEEDBACK, t->rtcp_ssrc, w->media_ssrc, (uint16_t)w->next, arrivals, count,
+                                  w->feedback_count, &consumed);
+    if (!n || !consumed) {
+      /* nothing came of so many that a report of them has no time to refer to: begin behind them */
+      do w->next++;
+      while (w->next < w->end && *slot(w, w->next) < 0);
+      continue;
+    }
+    w->feedback_count++;
+    w->next += consumed;
+    t->stats.transport_cc_sent++;
+    mt_send_srtcp(core, t, out, n);
+  }
+  w->due = now + INTERVAL_US;
+  mt_list_remove(&w->link);
+}
+
+int64_t mt_twcc_tick(mt_core *core, int64_t now) {
+  int64_t next = INT64_MAX;
+  MT_EACH(item, &core->feeding) {
+    mt_twcc *w = MT_OF(item, mt_twcc, link);
+    if (w->due > now) {
+      if (w->due < next) next = w->due;
+      continue;
+    }
+    send_feedback(core, w->transport, now);
+  }
+  return next;
+}

@@ -1,0 +1,142 @@
+/* The sink's end of a link: mirrors of producers that live on other engines.
+ *
+ * A mirror is a producer without transport. Its streams are filled from the link, its consumers do not know the difference: layers, key
+ * frames, history and reports work as ever. Upwards it only says which encodings are listened to and that a key frame is wanted.
+ *
+ * A mirror without link waits: it is added before the source begins to send, and may outlive it.
+ */
+#include "state/state.h"
+
+#include <string.h>
+
+/* ---- wishes ---- */
+
+static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
+  mt_wish w = {.producer = m->id, .relay = m->relay, .type = (uint8_t)type, .index = index, .number = number};
+  if (!m->link || !mt_ring_put(&m->link->wishes, &w)) return false;
+  m->link->sides[MT_SINK].end.to_ring = true;
+  return true;
+}
+
+/* Full rings are tried again ten times a second. */
+static void tell_listened(mt_producer *m, uint8_t listened) {
+  if (listened != m->listened && wish(m, MT_WISH_LISTEN, 0, listened)) m->listened = listened;
+}
+
+/* To an encoding that does not arrive it costs nothing to listen, and its first packets are a key frame. */
+static bool awaits(const mt_core *core, const mt_consumer *c, const mt_stream *s, int64_t now) {
+  return !c->paused && s->index <= c->preferred && !mt_stream_arriving(core, s, now);
+}
+
+static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t now) {
+  const mt_producer *m = c->producer;
+  uint8_t bits = 0;
+  for (uint8_t i = 0; i < m->spec.encoding_count; i++)
+    if (mt_consumer_listens(c, &m->streams[i]) || awaits(core, c, &m->streams[i], now)) bits |= (uint8_t)(1u << i);
+  return bits;
+}
+
+static void tell_all_listened(const mt_core *core, mt_producer *m, int64_t now) {
+  uint8_t bits = 0, all = (uint8_t)((1u << m->spec.encoding_count) - 1);
+  MT_EACH(item, &m->consumers) {
+    if (bits == all) break; /* in a large room the first few decide */
+    bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
+  }
+  tell_listened(m, bits);
+}
+
+void mt_mirror_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
+  mt_producer *m = c->producer;
+  if (m && m->mirror) tell_listened(m, m->listened | listened_by(core, c, now));
+}
+
+bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) {
+  return wish(m, MT_WISH_KEYFRAME, s->index, listened);
+}
+
+/* ---- life ---- */
+
+static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t relay, int64_t now) {
+  m->link = end->of;
+  m->relay = relay;
+  mt_list_append(&end->members, &m->in_link);
+  m->listened = 0;
+  tell_all_listened(core, m, now);
+  mt_due(core, now); /* key frames that were wanted before */
+}
+
+static void detach(mt_core *core, mt_producer *m, int64_t now) {
+  m->link = NULL;
+  mt_list_remove(&m->in_link);
+  MT_EACH(item, &m->consumers) mt_consumer_halt(core, MT_OF(item, mt_consumer, in_producer));
+  for (uint8_t i = 0; i < m->spec.encoding_count; i++) mt_stream_reset(core, &m->streams[i], now);
+}
+
+void mt_mirror_leave(mt_producer *m) {
+  wish(m, MT_WISH_GONE, 0, 0);
+  mt_list_remove(&m->in_link);
+  m->link = NULL;
+}
+
+void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
+  MT_EACH(item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
+}
+
+void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {
+  mt_producer_round(core, m, now);
+  tell_all_listened(core, m, now);
+  if (now < m->rates_due) return;
+  int64_t elapsed = m->rates_due ? now - m->rates_due + MT_SECOND : 0;
+  m->rates_due = now + MT_SECOND;
+  for (uint8_t i = 0; i < m->spec.encoding_count; i++) {
+    mt_stream *s = &m->streams[i];
+    mt_rate_update(&s->rate, s->stats.bytes, elapsed);
+  }
+}
+
+/* ---- what comes ---- */
+
+static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_t now) {
+  s->stats.ssrc = m->ssrc;
+  s->has_sr = m->has_sr;
+  s->sr_ntp = m->sr_ntp;
+  s->sr_timestamp = m->sr_timestamp;
+  s->sr_arrival = m->sr_arrival < now ? m->sr_arrival : now;
+  if (m->arrived) mt_stream_note(core, s, false, now);
+}
+
+/* A full ring's loss: a decoder cannot go on. */
+static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
+  mt_want_keyframe(core, s, now);
+  if (sequence > s->highest + MT_MAX_MISSING) mt_stream_cut(s);
+}
+
+void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now) {
+  mt_producer *p = mt_find_producer(core, m->producer);
+  if (!p || !p->mirror || m->index >= p->spec.encoding_count || (p->link && p->link != end->of)) {
+    core->counters.dropped_relay_unknown++;
+    return;
+  }
+  if (m->type == MT_CROSS_STOP) {
+    if (p->link && p->relay == m->relay) detach(core, p, now);
+    return;
+  }
+  if (p->relay != m->relay && p->link) detach(core, p, now); /* the end of that relay found no room in the ring */
+  if (!p->link) attach(core, p, end, m->relay, now);
+  mt_stream *s = &p->streams[m->index];
+  if (m->generation != s->generation) {
+    mt_stream_reset(core, s, now);
+    s->generation = m->generation;
+    if (m->type == MT_CROSS_STATE && m->ended) mt_producer_choose_layers(core, p, true, now);
+  }
+  switch ((mt_cross_type)m->type) {
+  case MT_CROSS_STATE: take_state(core, s, m, now); break;
+  case MT_CROSS_NOTE: mt_stream_note(core, s, true, now); break;
+  case MT_CROSS_STOP: break; /* above */
+  case MT_CROSS_PACKET:
+    core->counters.relay_packets_in++;
+    core->counters.relay_bytes_in += (uint64_t)m->packet.payload + m->packet.payload_len;
+    if (m->gap) take_gap(core, s, m->packet.sequence, now);
+    mt_stream_mirror(core, s, &m->packet, m->arrived, now);
+  }
+}

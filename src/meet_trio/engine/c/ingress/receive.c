@@ -1,0 +1,229 @@
+/* RTP from clients: decrypt, find the stream it belongs to, unwrap retransmissions (RFC 4588), hand it to the stream.
+ *
+ * Every SSRC that sent an authentic packet is a source (source.c), whether or not it belongs to a producer: media may come
+ * before the `produce` request, and a producer may end while its packets are still on their way. "Unknown" is
+ * never remembered: an SSRC without stream is looked up with every packet.
+ *
+ * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
+ * retransmissions, else MID alone with the payload type saying which of the two it is. A client may stop naming its
+ * streams before it sends its first retransmission; then that belongs to the one stream that misses what it brings.
+ * Over plain RTP the payload type alone will do, where only one producer without names has it.
+ *
+ * How much of it: clients are told a limit (REMB), and whoever keeps to it is never touched here. Its packets come in bursts, though: probes
+ * at several times the rate, the first second before it was told, key frames of all layers, retransmissions. So a multiple of
+ * the limit is taken in the long run, and some seconds' worth of it at once. Of what is above, nothing is decrypted. Only authentic
+ * packets are charged for, or a stranger who forges addresses could silence a client.
+ */
+#include "state/state.h"
+
+#include <string.h>
+
+enum {
+  /* The least that clients are held to. libwebrtc does not go below 30 kbit/s for each layer, and audio knows no REMB; how much comes
+   * before a client was told is not for the limit to say: a second of 10 Mbit/s. */
+  LEAST_LIMIT = 256000,  /* bit/s */
+  LEAST_BURST = 1250000, /* bytes */
+};
+
+/* ---- which stream? ---- */
+
+static bool text_is(const mt_text *t, const uint8_t *p, size_t len) { return t->len == len && memcmp(t->text, p, len) == 0; }
+
+static const mt_rtp_ext *extension(const mt_producer *p, const mt_rtp *h, mt_ext_kind kind) {
+  uint8_t id = p->spec.ext_ids[kind];
+  return id ? mt_rtp_find_ext(h, id) : NULL;
+}
+
+static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int64_t now) {
+  mt_source **place = rtx ? &s->rtx : &s->main;
+  if (!rtx) s->stats.ssrc = source->ssrc;
+  if (*place) {
+    mt_source_detach(*place);
+    if (!rtx) mt_stream_reset(core, s, now);
+  }
+  *place = source;
+  mt_source_attach(source, s);
+  source->rtx = rtx;
+  if (rtx) s->stats.rtx_ssrc = source->ssrc;
+}
+
+static bool find_by_announced_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    for (unsigned i = 0; i < p->spec.encoding_count; i++) {
+      const mt_encoding_spec *e = &p->spec.encodings[i];
+      if (e->ssrc != source->ssrc && e->rtx_ssrc != source->ssrc) continue;
+      if (source->ssrc == 0) continue; /* 0 says "not announced" */
+      attach(core, source, &p->streams[i], e->ssrc != source->ssrc, now);
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Does this packet carry the producer's MID (or none at all), and the RID of which of its encodings? */
+static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data, int64_t now) {
+  const mt_rtp_ext *mid = extension(p, h, MT_EXT_MID);
+  if (mid && !text_is(&p->spec.mid, data + mid->offset, mid->len)) return false;
+  const mt_rtp_ext *rid = extension(p, h, MT_EXT_RID), *repaired = extension(p, h, MT_EXT_REPAIRED_RID);
+  const mt_rtp_ext *layer = repaired ? repaired : rid;
+  bool rtx = repaired || h->payload_type == p->spec.rtx_payload_type;
+  for (unsigned i = 0; layer && i < p->spec.encoding_count; i++) {
+    const mt_text *name = &p->spec.encodings[i].rid;
+    if (!name->len || !text_is(name, data + layer->offset, layer->len)) continue;
+    attach(core, source, &p->streams[i], rtx, now);
+    return true;
+  }
+  if (!mid || p->spec.encoding_count != 1) return false;
+  if (!rtx && h->payload_type != p->spec.payload_type) return false;
+  attach(core, source, &p->streams[0], rtx, now);
+  return true;
+}
+
+/* A retransmission without any name: which stream has no RTX yet and misses just this packet? */
+static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *payload,
+                                    size_t payload_len, int64_t now) {
+  mt_stream *found = NULL;
+  if (payload_len <= 2) return false;
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    if (p->spec.rtx_payload_type != h->payload_type) continue;
+    for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+      mt_stream *s = &p->streams[i];
+      if (s->rtx || !s->started || !mt_missing_has(s, mt_stream_extend(s, mt_load16(payload)))) continue;
+      if (found) return false;
+      found = s;
+    }
+  }
+  if (found) attach(core, source, found, true, now);
+  return found != NULL;
+}
+
+/* Nobody names anything: whose payload type is it? A stream that runs is not taken over, or two would take it from each other. */
+static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, int64_t now) {
+  mt_producer *found = NULL;
+  MT_EACH(item, &t->producers) {
+    mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    const mt_encoding_spec *e = &p->spec.encodings[0];
+    if (p->spec.payload_type != h->payload_type || p->spec.encoding_count != 1 || e->ssrc || e->rid.len) continue;
+    if (found || extension(p, h, MT_EXT_MID)) return false;
+    found = p;
+  }
+  if (!found || (found->streams[0].main && mt_stream_active(core, &found->streams[0], now))) return false;
+  attach(core, source, &found->streams[0], false, now);
+  return true;
+}
+
+static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data, size_t payload_len,
+                        int64_t now) {
+  if (find_by_announced_ssrc(core, t, source, now)) return true;
+  MT_EACH(item, &t->producers)
+  if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+  if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
+  return find_by_what_is_missing(core, t, source, h, data + h->header_len, payload_len, now);
+}
+
+/* ---- packets ---- */
+
+static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload, size_t len,
+                        int64_t now) {
+  if (len > 2 && s->started) {
+    uint64_t sequence = mt_stream_extend(s, mt_load16(payload));
+    /* most of what browsers send here is old data that probes the bandwidth */
+    if (mt_missing_has(s, sequence)) {
+      mt_stream_receive(core, s, h, data, payload + 2, len - 2, sequence, true, now);
+      return;
+    }
+  }
+  core->counters.dropped_rtx_unwanted++;
+}
+
+static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
+  source->rtp = (mt_srtp_window){0};
+  if (source->stream && !source->rtx) mt_stream_reset(core, source->stream, now);
+}
+
+/* Senders of plain RTP are started anew with their old SSRC and any sequence number. After a silence, a number that does not go on
+ * is such a beginning; else two in a row that are too far away to be late or after a loss (RFC 3550 appendix A.1). With SRTP this
+ * cannot be: new keys would come first. False: not to be taken. */
+static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
+  int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
+  bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MT_MAX_DROPOUT;
+  bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
+  bool astray = far_away || (silent && ahead <= 0);
+  bool begins = astray && (silent || (source->astray && sequence == source->next_astray));
+  source->astray = astray && !begins;
+  source->next_astray = (uint16_t)(sequence + 1);
+  if (begins) begin_anew(core, source, now);
+  return !source->astray;
+}
+
+bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now) {
+  if (!t->max_bitrate) return true;
+  double limit = (double)(t->max_bitrate > LEAST_LIMIT ? t->max_bitrate : LEAST_LIMIT) / 8; /* bytes a second */
+  double most = limit * core->settings.excess_ms / 1000;
+  if (most < LEAST_BURST) most = LEAST_BURST;
+  double passed = (double)(now - t->allowed) / MT_SECOND;
+  bool begins = !t->allowed;
+  t->allowed = now;
+  t->allowance += limit * core->settings.excess_percent / 100 * passed;
+  if (begins || t->allowance > most) t->allowance = most;
+  if (t->allowance >= 0) return true;
+  core->counters.dropped_above_bitrate++;
+  return false;
+}
+
+void mt_transport_charge(mt_transport *t, size_t len) { t->allowance -= (double)len; }
+
+void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  if (!t->srtp) {
+    core->counters.dropped_no_keys++;
+    return;
+  }
+  if (!mt_transport_takes(core, t, now)) return;
+  mt_rtp h;
+  if (!mt_rtp_parse_untrusted(data, len, &h)) {
+    core->counters.dropped_rtp_malformed++;
+    return;
+  }
+  mt_source *source = mt_source_find(t, h.ssrc);
+  if (t->plain && source && !in_place(core, source, h.sequence, now)) {
+    core->counters.dropped_rtp_astray++;
+    return;
+  }
+  mt_srtp_window recalled; /* nothing is kept for a packet that is not authentic */
+  if (!source) mt_source_recall(core, t, h.ssrc, &recalled, NULL);
+  size_t plain_len;
+  uint64_t index;
+  mt_srtp_status status =
+      mt_srtp_unprotect(t->srtp, source ? &source->rtp : &recalled, data, len, h.header_len, &plain_len, &index);
+  if (status != MT_SRTP_OK) {
+    if (status == MT_SRTP_REPLAYED) core->counters.dropped_rtp_replayed++;
+    else core->counters.dropped_rtp_unauthentic++;
+    return;
+  }
+  mt_transport_charge(t, len);
+  if (!source) {
+    source = mt_source_add(core, t, h.ssrc);
+    if (!source) return;
+    source->rtp = recalled;
+  }
+  if (t->twcc && t->twcc_id) {
+    const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
+    if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);
+  }
+  size_t payload_len;
+  if (!mt_rtp_payload_untrusted(data, plain_len, &h, &payload_len)) {
+    core->counters.dropped_rtp_malformed++;
+    return;
+  }
+  if (!source->stream && !find_stream(core, t, source, &h, data, payload_len, now)) {
+    core->counters.dropped_rtp_unknown_stream++;
+    return;
+  }
+  const uint8_t *payload = data + h.header_len;
+  if (source->rtx) receive_rtx(core, source->stream, &h, data, payload, payload_len, now);
+  else mt_stream_receive(core, source->stream, &h, data, payload, payload_len, index, false, now);
+}

@@ -1,0 +1,190 @@
+/* RTCP from clients: decrypt, and do what each packet of the compound asks for.
+ *
+ * Sender reports belong to streams that the client sends; everything else is about consumers, found by the SSRC that
+ * we send, and an SSRC of another transport is simply not found.
+ */
+#include "state/state.h"
+
+#include <math.h>
+
+enum {
+  SCORE_US = MT_SECOND, /* between two events about one consumer's score */
+  MAX_NACKED = 1024,    /* numbers that one datagram may ask for: twice what a consumer remembers */
+};
+
+/* A consumer by its SSRC or RTX SSRC. */
+static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
+  mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
+  return n ? MT_OF(n, mt_consumer_name, node)->consumer : NULL;
+}
+
+static void sender_report(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  mt_rtcp_sender_info info;
+  if (!mt_rtcp_read_sender_info(p, &info)) return;
+  mt_source *source = mt_source_find(t, info.ssrc);
+  if (!source || !source->stream || source->rtx) return;
+  mt_stream *s = source->stream;
+  s->has_sr = true;
+  s->sr_ntp = info.ntp;
+  s->sr_timestamp = info.rtp_timestamp;
+  s->sr_arrival = now;
+  mt_relay_state(core, s, now);
+}
+
+/* 10 for no loss, 0 for 40 % and more */
+static uint8_t score_of(uint8_t fraction_lost) {
+  double score = 10 - (double)fraction_lost / 256 * 25;
+  return score < 0 ? 0 : (uint8_t)lround(score);
+}
+
+static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
+  if (!r->last_sr) return;
+  for (unsigned i = 0; i < MT_SR_MEMORY; i++) {
+    if (c->reports[i].ntp_middle != r->last_sr || !c->reports[i].sent) continue;
+    int64_t rtt = now - c->reports[i].sent - (int64_t)r->delay_since_last_sr * MT_SECOND / 65536;
+    if (rtt < MT_MS) rtt = MT_MS; /* finer than their clock */
+    if (rtt > 10 * MT_SECOND) return;
+    c->stats.rtt_us = (uint32_t)rtt;
+    c->transport->stats.rtt_us = (uint32_t)rtt;
+    return;
+  }
+}
+
+/* A client may report as often as it likes; each change is an event for Python. So it is told once a second and no more: the first
+ * change at once, what it has become by the end of the second. */
+static void tell_score(mt_core *core, mt_consumer *c, int64_t now) {
+  if (c->score_known && c->told_score == c->stats.score) return;
+  c->score_known = true;
+  c->told_score = c->stats.score;
+  c->score_told = now;
+  mt_list_append(&core->scored, &c->scored);
+  mt_change(core, &c->changes, MT_CHANGED_SCORE);
+}
+
+void mt_scores_round(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->scored) {
+    mt_consumer *c = MT_OF(item, mt_consumer, scored);
+    if (now - c->score_told < SCORE_US) return;
+    mt_list_remove(&c->scored);
+    tell_score(core, c, now);
+  }
+}
+
+static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  mt_rtcp_report r;
+  for (unsigned i = 0; mt_rtcp_read_report(p, i, &r); i++) {
+    mt_consumer *c = find_consumer(t, r.ssrc);
+    if (!c || r.ssrc != c->spec.ssrc || !c->producer) continue;
+    uint32_t rate = c->producer->spec.clock_rate;
+    c->stats.fraction_lost = r.fraction_lost;
+    c->stats.lost = r.total_lost;
+    c->stats.jitter_us = rate ? (uint32_t)((uint64_t)r.jitter * MT_SECOND / rate) : 0;
+    measure_rtt(c, &r, now);
+    c->stats.score = score_of(r.fraction_lost);
+    if (c->changes.flags & MT_CHANGED_SCORE) c->told_score = c->stats.score; /* the event still waits, and says the newest */
+    else if (mt_list_empty(&c->scored)) tell_score(core, c, now);
+  }
+}
+
+/* `left`: how many numbers more this datagram may ask for. */
+static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsigned *left, int64_t now) {
+  uint32_t sender, media;
+  if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
+  mt_consumer *c = find_consumer(t, media);
+  if (!c) return;
+  uint16_t pid, blp;
+  for (unsigned i = 0; mt_rtcp_read_nack(p, i, &pid, &blp); i++) {
+    uint32_t wanted = (uint32_t)blp << 1 | 1;
+    for (unsigned bit = 0; wanted >> bit; bit++) {
+      if (!(wanted >> bit & 1)) continue;
+      if (!*left) return;
+      --*left;
+      c->stats.nacks++;
+      mt_consumer_resend(core, c, (uint16_t)(pid + bit), now);
+    }
+  }
+}
+
+static void keyframe_asked(mt_core *core, mt_transport *t, uint32_t ssrc, int64_t now) {
+  mt_consumer *c = find_consumer(t, ssrc);
+  if (!c || c->paused) return;
+  c->stats.plis++;
+  /* what the client decodes now, which need not be what is to come */
+  bool open = c->producer && c->epochs[0].open;
+  mt_consumer_ask_keyframe(core, c, open ? &c->producer->streams[c->epochs[0].stream] : NULL, now);
+}
+
+static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  uint32_t sender, media, ssrc;
+  uint8_t sequence;
+  uint64_t bitrate;
+  if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
+  if (p->count == MT_PSFB_PLI) keyframe_asked(core, t, media, now);
+  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++) keyframe_asked(core, t, ssrc, now);
+  if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) t->stats.remb = bitrate;
+}
+
+/* RFC 3550 section 6.6: the stream is over; another SSRC may take its place. */
+static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  uint32_t ssrc;
+  for (unsigned i = 0; mt_rtcp_read_bye(p, i, &ssrc); i++) {
+    mt_source *source = mt_source_find(t, ssrc);
+    mt_stream *s = source ? source->stream : NULL;
+    if (!s || source->rtx) continue;
+    mt_source_detach(source);
+    s->main = NULL;
+    mt_stream_reset(core, s, now);
+    mt_producer_choose_layers(core, s->producer, true, now);
+  }
+}
+
+static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsigned *nacks_left, int64_t now) {
+  switch (p->type) {
+  case MT_RTCP_SR:
+    sender_report(core, t, p, now);
+    receiver_reports(core, t, p, now);
+    break;
+  case MT_RTCP_RR: receiver_reports(core, t, p, now); break;
+  case MT_RTCP_BYE: bye(core, t, p, now); break;
+  case MT_RTCP_RTPFB:
+    if (p->count == MT_RTPFB_NACK) nack(core, t, p, nacks_left, now);
+    else if (p->count == MT_RTPFB_TRANSPORT_CC) t->stats.transport_cc_received++;
+    break;
+  case MT_RTCP_PSFB: payload_feedback(core, t, p, now); break;
+  default: break; /* SDES and the rest say nothing that is needed */
+  }
+}
+
+void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  if (!t->srtp) {
+    core->counters.dropped_no_keys++;
+    return;
+  }
+  if (len < 8) {
+    core->counters.dropped_rtcp_malformed++;
+    return;
+  }
+  if (!mt_transport_takes(core, t, now)) return;
+  uint32_t ssrc = mt_load32(data + 4);
+  mt_source *source = mt_source_find(t, ssrc);
+  mt_srtp_window recalled;
+  if (!source) mt_source_recall(core, t, ssrc, NULL, &recalled);
+  size_t plain_len;
+  if (mt_srtcp_unprotect(t->srtp, source ? &source->rtcp : &recalled, data, len, &plain_len) != MT_SRTP_OK) {
+    core->counters.dropped_rtcp_unauthentic++;
+    return;
+  }
+  mt_transport_charge(t, len);
+  if (!source) {
+    source = mt_source_add(core, t, ssrc);
+    if (!source) return;
+    source->rtcp = recalled;
+  }
+  mt_rtcp_packet p;
+  size_t offset = 0;
+  unsigned nacks_left = MAX_NACKED;
+  while (mt_rtcp_next_untrusted(data, plain_len, &offset, &p)) handle(core, t, &p, &nacks_left, now);
+  if (offset != plain_len) core->counters.dropped_rtcp_malformed++;
+}

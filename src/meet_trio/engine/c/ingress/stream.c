@@ -1,0 +1,289 @@
+/* One stream of a producer (an encoding, with its retransmissions): order, statistics, history.
+ *
+ * Sequence numbers are extended to 64 bits by the SRTP index, so they only rise. A packet is new (above the
+ * highest), awaited (in the list of missing ones), or a duplicate; there is nothing else, and so no packet is
+ * ever forwarded twice, whether it was late, retransmitted or both.
+ */
+#include "state/state.h"
+
+#include <string.h>
+
+enum {
+  AUDIO_HISTORY = 128,
+  LEFT_BEHIND_FRAMES = 8, /* so many of another layer without one of this */
+  LEFT_BEHIND_US = 400 * MT_MS,
+};
+
+bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
+  s->producer = p;
+  s->index = index;
+  mt_list_init(&s->nacking);
+  mt_list_init(&s->wanting);
+  s->stats.rid = p->spec.encodings[index].rid;
+  if (!p->mirror) s->missing = mt_pool_get(&core->memories); /* a mirror waits for nothing */
+  return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
+}
+
+void mt_stream_free(mt_core *core, mt_stream *s) {
+  if (!s->producer) return; /* never begun */
+  if (s->main) mt_source_detach(s->main);
+  if (s->rtx) mt_source_detach(s->rtx);
+  mt_list_remove(&s->nacking);
+  mt_list_remove(&s->wanting);
+  mt_history_free(&s->history, &core->pool);
+  mt_pool_put(&core->memories, s->missing);
+}
+
+/* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
+void mt_stream_cut(mt_stream *s) {
+  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, false);
+}
+
+void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
+  s->generation++;
+  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
+  s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
+  s->jitter = 0;
+  s->last_arrival = 0;
+  s->base = s->highest = 0;
+  s->received = s->reported_expected = s->reported_received = 0;
+  mt_missing_clear(s);
+  mt_history_clear(&s->history, &core->pool);
+  if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
+  mt_relay_state(core, s, now);
+}
+
+bool mt_stream_listened(const mt_stream *s) {
+  MT_EACH(item, &s->producer->consumers)
+  if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
+  return mt_relay_listens(s);
+}
+
+bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
+  return s->started && now - s->last_arrival < (int64_t)core->settings.layer_silence_ms * MT_MS;
+}
+
+/* A client that has too little bandwidth stops its upper layers, and whoever watches them freezes: that must be noticed sooner than
+ * the silence of a stream that may just have nothing to show. */
+bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now) {
+  if (!mt_stream_active(core, s, now)) return false;
+  if (now - s->last_arrival < LEFT_BEHIND_US) return true;
+  const mt_producer *p = s->producer;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
+    if (i != s->index && p->streams[i].frames - s->frames_of_others[i] >= LEFT_BEHIND_FRAMES) return false;
+  return true;
+}
+
+static void note_arrival(mt_stream *s, bool marker, int64_t now) {
+  const mt_producer *p = s->producer;
+  s->last_arrival = now;
+  s->frames += marker;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) s->frames_of_others[i] = p->streams[i].frames;
+}
+
+uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence) {
+  int16_t distance = (int16_t)(uint16_t)(sequence - (uint16_t)s->highest);
+  return s->highest + (uint64_t)(int64_t)distance;
+}
+
+/* RFC 3550 section 6.4.1 and appendix A.8 */
+static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
+  /* wraps as the timestamp does; the differences are what matters */
+  int64_t transit = (int64_t)(uint32_t)((uint64_t)now * s->producer->spec.clock_rate / MT_SECOND) - (int64_t)timestamp;
+  if (s->has_transit) {
+    int32_t d = (int32_t)(uint32_t)(uint64_t)(transit - s->transit);
+    s->jitter += ((d < 0 ? -(double)d : (double)d) - s->jitter) / 16;
+  }
+  s->transit = transit;
+  s->has_transit = true;
+}
+
+static bool is_keyframe(mt_packet *p, mt_codec codec) {
+  const uint8_t *payload = p->data + p->payload;
+  switch (codec) {
+  case MT_CODEC_VP8: p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8); return p->has_vp8 && p->vp8.keyframe;
+  case MT_CODEC_VP9: return mt_vp9_is_keyframe_untrusted(payload, p->payload_len);
+  case MT_CODEC_H264: return mt_h264_is_keyframe_untrusted(payload, p->payload_len);
+  case MT_CODEC_OTHER: break;
+  }
+  return false;
+}
+
+/* Extension values that consumers may want, then the payload, one after the other. */
+static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                 size_t payload_len) {
+  size_t at = 0;
+  p->ext_count = 0;
+  for (unsigned i = 0; i < h->ext_count; i++) {
+    const mt_rtp_ext *e = &h->ext[i];
+    uint8_t kind = producer->ext_kind[e->id];
+    /* below: those that the engine writes itself or that are meant for it alone */
+    if (kind == 0 || kind - 1 < MT_EXT_AUDIO_LEVEL || p->ext_count == MT_EXT_COUNT) continue;
+    if (at + e->len > MT_PACKET_DATA) return false;
+    p->ext[p->ext_count++] = (mt_packet_ext){(uint8_t)(kind - 1), e->len, (uint16_t)at};
+    memcpy(p->data + at, from + e->offset, e->len);
+    at += e->len;
+  }
+  if (at + payload_len > MT_PACKET_DATA) return false;
+  p->payload = (uint16_t)at;
+  p->payload_len = (uint16_t)payload_len;
+  memcpy(p->data + at, payload, payload_len);
+  return true;
+}
+
+static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                              size_t payload_len, uint64_t sequence, int64_t now) {
+  mt_packet *p = mt_pool_get(&core->pool);
+  if (!p) {
+    core->counters.dropped_no_memory++;
+    return NULL;
+  }
+  p->sequence = sequence;
+  p->arrived = now;
+  p->timestamp = h->timestamp;
+  p->marker = h->marker;
+  p->has_vp8 = false;
+  if (!copy(p, s->producer, h, from, payload, payload_len)) {
+    core->counters.dropped_rtp_too_large++;
+    mt_pool_put(&core->pool, p);
+    return NULL;
+  }
+  p->keyframe = is_keyframe(p, s->producer->spec.codec);
+  return p;
+}
+
+static void begin(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
+  s->started = true;
+  s->base = sequence;
+  s->highest = sequence;
+  mt_change(core, &s->producer->changes, (uint32_t)MT_CHANGED_STARTED << s->index);
+  mt_relay_state(core, s, now);
+}
+
+/* Is this packet to be taken? Moves `highest` and the list of missing ones. */
+static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool recovered, int64_t now) {
+  if (!s->started) {
+    begin(core, s, sequence, now);
+    return true;
+  }
+  if (sequence <= s->highest) return mt_missing_take(s, sequence, recovered, now);
+  uint64_t first = s->highest + 1;
+  s->highest = sequence;
+  if (sequence - first >= MT_MAX_DROPOUT) mt_stream_cut(s);
+  if (!mt_missing_add(core, s, first, sequence, now)) { /* a jump: a new beginning, not loss */
+    mt_missing_clear(s);
+    if (s->producer->spec.video) mt_want_keyframe(core, s, now);
+  }
+  mt_missing_overtaken(core, s, now);
+  return true;
+}
+
+static void note_keyframe(mt_stream *s, const mt_packet *p) {
+  s->stats.keyframes++;
+  bool same = s->has_keyframe && p->timestamp == s->keyframe_timestamp; /* H.264: several packets may look like the first */
+  if (same ? p->sequence < s->keyframe_first : !s->has_keyframe || p->sequence > s->keyframe_first) {
+    s->has_keyframe = true;
+    s->keyframe_first = p->sequence;
+    s->keyframe_timestamp = p->timestamp;
+  }
+  mt_keyframe_came(s);
+  if (p->has_vp8 && p->vp8.width) {
+    s->stats.width = p->vp8.width;
+    s->stats.height = p->vp8.height;
+  }
+}
+
+/* Layers are chosen before the packet is sent. */
+static void came_back(mt_core *core, mt_stream *s, int64_t now) {
+  if (s->keyframe_wanted) mt_due(core, now);
+  mt_producer_choose_layers(core, s->producer, false, now);
+}
+
+/* Into the history, and on its way: to other engines first, which can work on it at the same time. */
+static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
+  if (!was_arriving) came_back(core, s, now);
+  if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
+  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
+  mt_relay_packet(core, s, p, arrived);
+  mt_producer_forward(core, s, p, now);
+}
+
+void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                       size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
+  mt_producer *producer = s->producer;
+  mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
+  if (!p) return; /* before anything has moved: numbers do not go on without the history */
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  if (!recovered && payload_len) note_arrival(s, h->marker, now);
+  if (recovered) {
+    s->stats.recovered++;
+  } else {
+    s->received++;
+    measure_jitter(s, h->timestamp, now);
+  }
+  s->stats.packets++;
+  s->stats.bytes += payload_len;
+  if (!take_sequence(core, s, sequence, recovered, now)) {
+    s->stats.duplicates++;
+    core->counters.dropped_rtp_duplicate++;
+    mt_pool_put(&core->pool, p);
+    return;
+  }
+  uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
+  const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
+  if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
+  keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
+}
+
+/* ---- mirrors ---- */
+
+void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now) {
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  s->started = true;
+  note_arrival(s, marker, now);
+  if (!was_arriving) came_back(core, s, now);
+}
+
+/* The engine that has the client took this packet once, so it is new here too. */
+void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now) {
+  bool was_arriving = mt_stream_arriving(core, s, now);
+  s->started = true;
+  if (arrived) note_arrival(s, from->marker, now);
+  s->stats.packets++;
+  s->stats.bytes += from->payload_len;
+  if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source did */
+  if (from->sequence > s->highest) s->highest = from->sequence;
+  mt_packet *p = mt_pool_get(&core->pool);
+  if (!p) {
+    core->counters.dropped_no_memory++;
+    return;
+  }
+  memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
+  p->arrived = now; /* here; it may have waited in the ring for longer than it is to be kept */
+  keep_and_forward(core, s, p, was_arriving, arrived, now);
+}
+
+/* RFC 3550 appendix A.3 */
+void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now) {
+  uint64_t expected = s->highest - s->base + 1;
+  int64_t lost = (int64_t)expected - (int64_t)s->received;
+  int64_t expected_now = (int64_t)(expected - s->reported_expected);
+  int64_t lost_now = expected_now - (int64_t)(s->received - s->reported_received);
+  s->reported_expected = expected;
+  s->reported_received = s->received;
+  int64_t fraction = expected_now > 0 && lost_now > 0 ? lost_now * 256 / expected_now : 0;
+  if (lost > 0x7fffff) lost = 0x7fffff;
+  if (lost < -0x800000) lost = -0x800000;
+  s->stats.lost = lost;
+  *out = (mt_rtcp_report){
+      .ssrc = s->stats.ssrc,
+      .fraction_lost = fraction > 255 ? 255 : (uint8_t)fraction,
+      .total_lost = (int32_t)lost,
+      .highest_sequence = (uint32_t)s->highest,
+      .jitter = (uint32_t)s->jitter,
+  };
+  if (s->has_sr) {
+    out->last_sr = (uint32_t)(s->sr_ntp >> 16);
+    out->delay_since_last_sr = (uint32_t)((now - s->sr_arrival) * 65536 / MT_SECOND);
+  }
+}

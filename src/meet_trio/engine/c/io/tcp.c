@@ -1,0 +1,345 @@
+/* See tcp.h. A connection that fails is only marked, because the core may be in the middle of sending to it; it is closed, and the core
+ * told, when the core is not at work.
+ */
+#define _GNU_SOURCE /* accept4 */
+#include "io/tcp.h"
+
+#include "formats/rfc4571.h"
+#include "base/list.h"
+#include "formats/stun.h"
+#include "base/table.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+  READ_SIZE = 32768, /* of one connection in a turn: even if it is all frames of a byte, the others do not wait long */
+  ACCEPTS_PER_TURN = 64,
+  NOT_SENT = 128 << 10, /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
+  PAUSE_US = 250000, /* without accepting, when there are no descriptors */
+  SWEEP_US = 1000000,
+};
+
+typedef struct {
+  mt_node node;
+  mt_list link; /* in `strangers` or `proven`, oldest first */
+  mt_list turn; /* in `unsent` or `failed`, or nowhere */
+  int fd;
+  mt_path path;
+  bool proven, failed;
+  bool blocked; /* the kernel takes no more for now; epoll will say */
+  int64_t deadline; /* a stranger's */
+  mt_frame_queue out;
+  size_t part_len;
+  uint8_t part[MT_FRAME_MAX];
+} connection;
+
+struct mt_tcp {
+  mt_tcp_settings settings;
+  mt_core *core;
+  int epoll_fd;
+  const mt_listen *listen;
+  mt_table by_id;
+  mt_list strangers, proven, unsent, failed;
+  uint32_t count, stranger_count, last_id;
+  int64_t paused_until; /* 0: not paused */
+  int64_t next_sweep;
+  mt_counters counters; /* the tcp_… ones */
+  uint8_t in[MT_FRAME_MAX + READ_SIZE];
+};
+
+static bool watch(const mt_tcp *t, int operation, int fd, uint32_t events, uint8_t kind, uint32_t id) {
+  struct epoll_event event = {.events = events, .data.u64 = (uint64_t)kind << 32 | id};
+  return epoll_ctl(t->epoll_fd, operation, fd, &event) == 0;
+}
+
+static connection *find(const mt_tcp *t, uint32_t id) {
+  mt_node *n = mt_table_first(&t->by_id, mt_hash64(id));
+  return n ? MT_OF(n, connection, node) : NULL;
+}
+
+/* ---- the end of a connection ---- */
+
+static void fail(mt_tcp *t, connection *c) {
+  if (c->failed) return;
+  c->failed = true;
+  if (!c->proven) t->stranger_count--;
+  t->count--;
+  mt_list_remove(&c->link);
+  mt_list_append(&t->failed, &c->turn);
+}
+
+static void forget(mt_tcp *t, connection *c) {
+  mt_list_remove(&c->link);
+  mt_list_remove(&c->turn);
+  mt_table_remove(&t->by_id, &c->node);
+  mt_frame_free(&c->out);
+  close(c->fd); /* epoll forgets it too */
+  free(c);
+}
+
+static void reap(mt_tcp *t, int64_t now) {
+  MT_EACH(item, &t->failed) {
+    connection *c = MT_OF(item, connection, turn);
+    mt_core_path_closed(t->core, now, &c->path);
+    forget(t, c);
+  }
+}
+
+/* ---- its beginning ---- */
+
+static bool same_network(const mt_path *a, const mt_path *b) {
+  return a->family == b->family && memcmp(a->ip, b->ip, a->family == 4 ? 4 : 8) == 0;
+}
+
+/* Closes the oldest stranger, of the network of `of` if that is given. False: there is none. */
+static bool drop_stranger(mt_tcp *t, const mt_path *of) {
+  MT_EACH(item, &t->strangers) {
+    connection *c = MT_OF(item, connection, link);
+    if (of && !same_network(&c->path, of)) continue;
+    t->counters.tcp_strangers_displaced++;
+    fail(t, c);
+    return true;
+  }
+  return false;
+}
+
+static bool make_room(mt_tcp *t, const mt_path *from) {
+  uint32_t same = 0;
+  MT_EACH(item, &t->strangers) same += same_network(&MT_OF(item, connection, link)->path, from);
+  if (same >= t->settings.max_strangers_per_address) drop_stranger(t, from);
+  if (t->stranger_count >= t->settings.max_strangers) drop_stranger(t, NULL);
+  return t->count < t->settings.max_connections || drop_stranger(t, NULL);
+}
+
+static uint32_t new_id(mt_tcp *t) {
+  do t->last_id++;
+  while (find(t, t->last_id));
+  return t->last_id;
+}
+
+static connection *add(mt_tcp *t, int fd, const mt_path *from, int64_t now) {
+  connection *c = calloc(1, sizeof *c);
+  if (!c) return NULL;
+  c->fd = fd;
+  c->path = *from;
+  c->path.kind = MT_PATH_TCP;
+  c->path.connection = new_id(t);
+  c->deadline = now + (int64_t)t->settings.stranger_ms * 1000;
+  c->out.limit = t->settings.send_buffer;
+  if (!watch(t, EPOLL_CTL_ADD, fd, EPOLLIN, MT_PATH_TCP, c->path.connection)) {
+    free(c);
+    return NULL;
+  }
+  int on = 1, not_sent = NOT_SENT;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof not_sent);
+  mt_list_init(&c->link);
+  mt_list_init(&c->turn);
+  mt_list_append(&t->strangers, &c->link);
+  mt_table_insert(&t->by_id, &c->node, mt_hash64(c->path.connection));
+  t->count++;
+  t->stranger_count++;
+  t->counters.tcp_accepted++;
+  return c;
+}
+
+static void pause_accepting(mt_tcp *t, int64_t now) {
+  t->counters.tcp_accept_pauses++;
+  t->paused_until = now + PAUSE_US;
+  for (uint32_t i = 0; i < t->listen->count; i++) watch(t, EPOLL_CTL_MOD, t->listen->tcp[i].fd, 0, MT_TCP_LISTENER, i);
+}
+
+static bool accept_all(mt_tcp *t) {
+  bool ok = true;
+  t->paused_until = 0;
+  for (uint32_t i = 0; i < t->listen->count; i++)
+    ok = watch(t, EPOLL_CTL_MOD, t->listen->tcp[i].fd, EPOLLIN, MT_TCP_LISTENER, i) && ok;
+  return ok;
+}
+
+void mt_tcp_accept(mt_tcp *t, uint32_t listener, int64_t now) {
+  if (t->paused_until) return;
+  for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    int fd = accept4(t->listen->tcp[listener].fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_accepting(t, now);
+      if (errno == ECONNABORTED || errno == EINTR) continue; /* that one has gone already */
+      break;
+    }
+    mt_path from = mt_path_from_sockaddr((struct sockaddr *)&address);
+    if (make_room(t, &from) && add(t, fd, &from, now)) continue;
+    t->counters.tcp_refused++;
+    close(fd);
+  }
+  reap(t, now);
+}
+
+/* ---- out ---- */
+
+static void set_blocked(mt_tcp *t, connection *c, bool blocked) {
+  if (c->blocked == blocked) return;
+  c->blocked = blocked;
+  if (!watch(t, EPOLL_CTL_MOD, c->fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, MT_PATH_TCP, c->path.connection)) fail(t, c);
+}
+
+static void write_out(mt_tcp *t, connection *c) {
+  struct iovec pieces[2];
+  struct msghdr message = {.msg_iov = pieces};
+  while (!c->failed && (message.msg_iovlen = mt_frame_pieces(&c->out, pieces))) {
+    ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0) {
+      mt_frame_sent(&c->out, (size_t)n);
+    } else if (errno == EAGAIN || errno == ENOBUFS) {
+      set_blocked(t, c, true);
+      return;
+    } else if (errno != EINTR) {
+      fail(t, c);
+      return;
+    }
+  }
+  if (!c->failed) set_blocked(t, c, false);
+}
+
+void mt_tcp_send(mt_tcp *t, const mt_path *to, const uint8_t *data, size_t len) {
+  connection *c = find(t, to->connection);
+  bool put = c && !c->failed && mt_frame_put(&c->out, data, len);
+  if (!put && c && !c->failed && !c->blocked) { /* one batch was more than the queue holds */
+    write_out(t, c);
+    put = !c->failed && mt_frame_put(&c->out, data, len);
+  }
+  if (!put) t->counters.tcp_datagrams_dropped++;
+  else if (!c->blocked) mt_list_append(&t->unsent, &c->turn);
+}
+
+void mt_tcp_flush(mt_tcp *t, int64_t now) {
+  MT_EACH(item, &t->unsent) {
+    mt_list_remove(item);
+    write_out(t, MT_OF(item, connection, turn));
+  }
+  reap(t, now);
+}
+
+/* ---- in ---- */
+
+static void prove(mt_tcp *t, connection *c) {
+  c->proven = true;
+  t->stranger_count--;
+  mt_list_append(&t->proven, &c->link);
+}
+
+/* False: the connection ends. */
+static bool take_frame(mt_tcp *t, connection *c, uint8_t *data, size_t len, int64_t now) {
+  mt_stun m;
+  if (!c->proven && !mt_stun_parse_untrusted(data, len, &m)) return false;
+  mt_core_datagram(t->core, now, &c->path, data, len);
+  if (!c->failed && !c->proven && mt_core_knows(t->core, &c->path)) prove(t, c);
+  return !c->failed;
+}
+
+/* `n` bytes of `in`: whole frames go to the core, the part that is left waits for its rest. */
+static void take_bytes(mt_tcp *t, connection *c, size_t n, int64_t now) {
+  size_t at = 0, len = 0;
+  const uint8_t *payload = NULL;
+  mt_frame found;
+  while ((found = mt_frame_next_untrusted(t->in, n, &at, &payload, &len)) == MT_FRAME_WHOLE) {
+    if (take_frame(t, c, t->in + (payload - t->in), len, now)) continue;
+    if (!c->failed) t->counters.tcp_bad_frames++;
+    fail(t, c);
+    return;
+  }
+  if (found == MT_FRAME_BAD) {
+    t->counters.tcp_bad_frames++;
+    fail(t, c);
+    return;
+  }
+  c->part_len = n - at;
+  memcpy(c->part, t->in + at, c->part_len);
+}
+
+void mt_tcp_ready(mt_tcp *t, uint32_t id, int64_t now) {
+  connection *c = find(t, id);
+  if (!c) return; /* closed in this very turn */
+  if (c->blocked) write_out(t, c);
+  if (!c->failed) {
+    ssize_t n = recv(c->fd, t->in + c->part_len, READ_SIZE, MSG_DONTWAIT);
+    memcpy(t->in, c->part, c->part_len);
+    if (n > 0) take_bytes(t, c, c->part_len + (size_t)n, now);
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) fail(t, c); /* one direction alone is of no use */
+  }
+  reap(t, now);
+}
+
+/* ---- time ---- */
+
+static void sweep(mt_tcp *t) {
+  MT_EACH(item, &t->proven) {
+    connection *c = MT_OF(item, connection, link);
+    if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport has gone, or has not been heard for long */
+    else mt_frame_rest(&c->out);
+  }
+}
+
+int64_t mt_tcp_tick(mt_tcp *t, int64_t now) {
+  MT_EACH(item, &t->strangers) {
+    connection *c = MT_OF(item, connection, link);
+    if (now < c->deadline) break;
+    t->counters.tcp_strangers_timed_out++;
+    fail(t, c);
+  }
+  if (t->paused_until && now >= t->paused_until) accept_all(t);
+  if (now >= t->next_sweep) {
+    t->next_sweep = now + SWEEP_US;
+    sweep(t);
+  }
+  reap(t, now);
+  int64_t next = t->next_sweep;
+  if (t->paused_until && t->paused_until < next) next = t->paused_until;
+  if (!mt_list_empty(&t->strangers)) {
+    int64_t deadline = MT_OF(t->strangers.next, connection, link)->deadline;
+    if (deadline < next) next = deadline;
+  }
+  return next;
+}
+
+/* ---- life ---- */
+
+mt_tcp *mt_tcp_new(const mt_tcp_settings *settings, mt_core *core, int epoll_fd, const mt_listen *listen) {
+  mt_tcp *t = calloc(1, sizeof *t);
+  if (!t) return NULL;
+  t->settings = *settings;
+  t->core = core;
+  t->epoll_fd = epoll_fd;
+  t->listen = listen;
+  mt_list *lists[] = {&t->strangers, &t->proven, &t->unsent, &t->failed};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
+  bool ok = mt_table_init(&t->by_id, 64);
+  for (uint32_t i = 0; ok && i < listen->count; i++) ok = watch(t, EPOLL_CTL_ADD, listen->tcp[i].fd, EPOLLIN, MT_TCP_LISTENER, i);
+  if (ok) return t;
+  mt_tcp_free(t);
+  return NULL;
+}
+
+void mt_tcp_free(mt_tcp *t) {
+  if (!t) return;
+  for (mt_node *n; t->by_id.slots && (n = mt_table_any(&t->by_id));) forget(t, MT_OF(n, connection, node));
+  mt_table_free(&t->by_id);
+  free(t);
+}
+
+void mt_tcp_figures(const mt_tcp *t, mt_stats *out) {
+  out->tcp_connections = t->count;
+  out->tcp_strangers = t->stranger_count;
+  out->counters.tcp_accepted = t->counters.tcp_accepted;
+  out->counters.tcp_refused = t->counters.tcp_refused;
+  out->counters.tcp_accept_pauses = t->counters.tcp_accept_pauses;
+  out->counters.tcp_bad_frames = t->counters.tcp_bad_frames;
+  out->counters.tcp_strangers_displaced = t->counters.tcp_strangers_displaced;
+  out->counters.tcp_strangers_timed_out = t->counters.tcp_strangers_timed_out;
+  out->counters.tcp_datagrams_dropped = t->counters.tcp_datagrams_dropped;
+}

@@ -1,0 +1,137 @@
+/* See udp.h. A datagram that the kernel does not take is lost, as on any network: waiting would hold up all the others.
+ *
+ * Datagrams of different sockets stand in one batch, as they were sent. Mostly there is only one socket in it; else a batch is
+ * gone through once for each of them.
+ */
+#define _GNU_SOURCE /* recvmmsg, sendmmsg */
+#include "io/udp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SOCKET_BUFFER = 8 << 20, FULL_WAIT_MS = 1 };
+
+typedef struct {
+  struct mmsghdr headers[MT_UDP_BATCH];
+  struct iovec parts[MT_UDP_BATCH];
+  struct sockaddr_storage addresses[MT_UDP_BATCH];
+  uint8_t data[MT_UDP_BATCH][MT_DATAGRAM_MAX];
+} batch;
+
+struct mt_udp {
+  unsigned waiting; /* in `out` */
+  bool mixed;       /* by more than one socket */
+  uint64_t lost;
+  int by[MT_UDP_BATCH]; /* each one's socket; -1: sent */
+  struct mmsghdr sorted[MT_UDP_BATCH];
+  batch in, out;
+};
+
+static void batch_init(batch *b) {
+  for (unsigned i = 0; i < MT_UDP_BATCH; i++) {
+    b->parts[i] = (struct iovec){b->data[i], MT_DATAGRAM_MAX};
+    b->headers[i].msg_hdr = (struct msghdr){
+        .msg_name = &b->addresses[i], .msg_namelen = sizeof b->addresses[i], .msg_iov = &b->parts[i], .msg_iovlen = 1};
+  }
+}
+
+mt_udp *mt_udp_new(void) {
+  mt_udp *u = calloc(1, sizeof *u);
+  if (!u) return NULL;
+  batch_init(&u->in);
+  batch_init(&u->out);
+  return u;
+}
+
+void mt_udp_free(mt_udp *u) { free(u); }
+
+static void set_buffer(int fd, int forced, int plain) {
+  int size = SOCKET_BUFFER;
+  /* the first is root's and goes beyond the system's limit */
+  if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
+}
+
+void mt_udp_enlarge(int fd) {
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+}
+
+uint64_t mt_udp_lost(const mt_udp *u) { return u->lost; }
+
+int mt_udp_receive(mt_udp *u, mt_socket s) {
+  for (unsigned i = 0; i < MT_UDP_BATCH; i++) u->in.headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_storage);
+  int n = recvmmsg(s.fd, u->in.headers, MT_UDP_BATCH, MSG_DONTWAIT, NULL);
+  if (n >= 0) return n;
+  /* errors of single destinations (ICMP) are reported here too, and concern nobody */
+  bool broken = errno == EBADF || errno == ENOTSOCK || errno == EFAULT || errno == EINVAL;
+  return broken ? -1 : 0;
+}
+
+uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len) {
+  *from = mt_path_from_sockaddr((struct sockaddr *)&u->in.addresses[i]);
+  *len = u->in.headers[i].msg_hdr.msg_flags & MSG_TRUNC ? 0 : u->in.headers[i].msg_len;
+  return u->in.data[i];
+}
+
+uint8_t *mt_udp_reserve(mt_udp *u) { return u->out.data[u->waiting]; }
+
+void mt_udp_send(mt_udp *u, mt_socket s, const mt_path *to, size_t len) {
+  /* the first bytes of an IPv6 address are some IPv4 address, but not one to send this to */
+  if (to->family == 6 && s.family == AF_INET) {
+    u->lost++;
+    return;
+  }
+  unsigned i = u->waiting++;
+  u->by[i] = s.fd;
+  if (s.fd != u->by[0]) u->mixed = true;
+  u->out.parts[i].iov_len = len;
+  u->out.headers[i].msg_hdr.msg_namelen = mt_path_to_sockaddr(to, s.family, &u->out.addresses[i]);
+  if (u->waiting == MT_UDP_BATCH) mt_udp_flush(u);
+}
+
+static bool wait_for_room(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLOUT};
+  return poll(&p, 1, FULL_WAIT_MS) == 1;
+}
+
+static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) {
+  unsigned at = 0;
+  bool waited = false;
+  while (at < count) {
+    int n = sendmmsg(fd, headers + at, count - at, MSG_DONTWAIT);
+    if (n > 0) {
+      at += (unsigned)n;
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if ((errno == EAGAIN || errno == ENOBUFS) && !waited) {
+      waited = true;
+      if (wait_for_room(fd)) continue;
+    }
+    u->lost++; /* an error is about the first datagram; the others may go */
+    at++;
+  }
+}
+
+static void flush_mixed(mt_udp *u) {
+  for (unsigned first = 0; first < u->waiting; first++) {
+    int fd = u->by[first];
+    if (fd < 0) continue;
+    unsigned count = 0;
+    for (unsigned i = first; i < u->waiting; i++) {
+      if (u->by[i] != fd) continue;
+      u->sorted[count++] = u->out.headers[i];
+      u->by[i] = -1;
+    }
+    send_by(u, fd, u->sorted, count);
+  }
+}
+
+void mt_udp_flush(mt_udp *u) {
+  if (u->mixed) flush_mixed(u);
+  else if (u->waiting) send_by(u, u->by[0], u->out.headers, u->waiting);
+  u->waiting = 0;
+  u->mixed = false;
+}

@@ -1,0 +1,150 @@
+/* Reports, about once a second for each transport.
+ *
+ * To publishers: receiver reports for every stream that runs, and REMB. REMB carries the limit that was set; where the client
+ * does not do transport-cc it is also all it knows about the network, so there the bitrate is lowered on
+ * loss and raised again after.
+ *
+ * To viewers: sender reports. They hand on the publisher's own clock: its last report, moved on by the time since, with the
+ * timestamp rewritten as those of the packets are. Audio and video of one publisher stay on one clock that way,
+ * which is what lip sync needs.
+ */
+#include "state/state.h"
+
+enum {
+  REPORT_US = MT_SECOND,
+  JITTER_US = 200 * MT_MS, /* reports of many transports should not all go at once */
+  MTU = 1200,
+  REPORTS_PER_PACKET = 31,
+  LEAST_ESTIMATE = 100000,
+};
+
+static const char receiver_cname[] = "meet-trio";
+
+/* ---- to publishers ---- */
+
+static uint8_t score_of(const mt_stream *s, const mt_rtcp_report *r, bool active) {
+  if (!active || !s->started) return 0;
+  double score = 10 - (double)r->fraction_lost / 256 * 25;
+  return score < 0 ? 0 : (uint8_t)(score + 0.5);
+}
+
+/* Appends to `reports`; returns the count. Also where the figures of each second are made. */
+static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *reports, unsigned count, unsigned cap, int64_t now,
+                                 int64_t elapsed) {
+  bool changed = false;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+    mt_stream *s = &p->streams[i];
+    mt_rtcp_report r = {0};
+    bool active = mt_stream_active(core, s, now);
+    mt_rate_update(&s->rate, s->stats.bytes, elapsed);
+    if (s->started && s->main) {
+      mt_stream_report(s, &r, now);
+      if (count < cap) reports[count++] = r;
+    }
+    uint8_t score = score_of(s, &r, active);
+    changed = changed || score != s->stats.score;
+    s->stats.score = score;
+  }
+  if (changed) mt_change(core, &p->changes, MT_CHANGED_SCORE);
+  return count;
+}
+
+static void adapt_estimate(mt_transport *t, const mt_rtcp_report *reports, unsigned count) {
+  uint64_t most = t->max_bitrate ? t->max_bitrate : 10000000;
+  uint8_t worst = 0;
+  for (unsigned i = 0; i < count; i++)
+    if (reports[i].fraction_lost > worst) worst = reports[i].fraction_lost;
+  if (!t->estimate) t->estimate = most;
+  /* the bounds of libwebrtc's loss-based control: above 10 % down, below 2 % up */
+  if (worst > 26) {
+    uint64_t reached = t->rate_in.bitrate < t->estimate ? t->rate_in.bitrate : t->estimate;
+    t->estimate = reached - reached * worst / 512;
+  } else if (worst < 5) {
+    t->estimate += t->estimate / 12;
+  }
+  if (t->estimate < LEAST_ESTIMATE) t->estimate = LEAST_ESTIMATE;
+  if (t->estimate > most) t->estimate = most;
+}
+
+static size_t write_remb(mt_transport *t, uint8_t *out, size_t cap) {
+  uint32_t ssrcs[REPORTS_PER_PACKET];
+  unsigned count = 0;
+  MT_EACH(item, &t->producers) {
+    const mt_producer *p = MT_OF(item, mt_producer, in_transport);
+    for (uint8_t i = 0; p->spec.remb && i < p->spec.encoding_count; i++)
+      if (p->streams[i].main && count < REPORTS_PER_PACKET) ssrcs[count++] = p->streams[i].stats.ssrc;
+  }
+  uint64_t bitrate = t->twcc_id ? t->max_bitrate : t->estimate;
+  if (!count || !bitrate) return 0;
+  return mt_rtcp_write_remb(out, cap, t->rtcp_ssrc, bitrate, ssrcs, count);
+}
+
+static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int64_t elapsed) {
+  enum { CAP = 4 * REPORTS_PER_PACKET };
+  mt_rtcp_report reports[CAP];
+  unsigned count = 0;
+  MT_EACH(item, &t->producers)
+  count = producer_reports(core, MT_OF(item, mt_producer, in_transport), reports, count, CAP, now, elapsed);
+  if (!count) return;
+  if (!t->twcc_id) adapt_estimate(t, reports, count);
+  for (unsigned at = 0; at < count; at += REPORTS_PER_PACKET) {
+    uint8_t *out = core->sink.reserve(core->sink.context);
+    unsigned part = count - at < REPORTS_PER_PACKET ? count - at : REPORTS_PER_PACKET;
+    size_t n = mt_rtcp_write_rr(out, MTU, t->rtcp_ssrc, reports + at, part);
+    n += mt_rtcp_write_sdes_cname(out + n, MTU - n, t->rtcp_ssrc, receiver_cname, sizeof receiver_cname - 1);
+    if (at == 0) n += write_remb(t, out + n, MTU - n);
+    mt_send_srtcp(core, t, out, n);
+  }
+}
+
+/* ---- to viewers ---- */
+
+static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
+  const mt_epoch *e = &c->epochs[0];
+  if (!c->producer || !e->open || !c->packets) return false;
+  const mt_stream *s = &c->producer->streams[e->stream];
+  if (!s->has_sr) return false;
+  uint64_t since = (uint64_t)(now - s->sr_arrival);
+  out->ssrc = c->spec.ssrc;
+  out->ntp = s->sr_ntp + (since / MT_SECOND << 32) + ((since % MT_SECOND) << 32) / MT_SECOND;
+  out->rtp_timestamp = s->sr_timestamp + e->timestamp_delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
+  out->packets = (uint32_t)c->packets;
+  out->octets = (uint32_t)c->octets;
+  c->reports[c->report_next].ntp_middle = (uint32_t)(out->ntp >> 16);
+  c->reports[c->report_next].sent = now;
+  c->report_next = (c->report_next + 1) % MT_SR_MEMORY;
+  return true;
+}
+
+/* As many consumers' reports in one datagram as fit. */
+static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
+  uint8_t *out = NULL;
+  size_t n = 0;
+  MT_EACH(item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    mt_rtcp_sender_info info;
+    if (!sender_info(c, &info, now)) continue;
+    if (n + 28 + 12 + MT_MAX_TEXT + 4 > MTU) {
+      mt_send_srtcp(core, t, out, n);
+      n = 0;
+    }
+    if (n == 0) out = core->sink.reserve(core->sink.context);
+    n += mt_rtcp_write_sr(out + n, MTU - n, &info, NULL, 0);
+    n += mt_rtcp_write_sdes_cname(out + n, MTU - n, c->spec.ssrc, c->spec.cname.text, c->spec.cname.len);
+  }
+  if (n) mt_send_srtcp(core, t, out, n);
+}
+
+void mt_transport_report(mt_core *core, mt_transport *t, int64_t now) {
+  int64_t elapsed = now - t->reported;
+  t->reported = now;
+  t->next_report = now + REPORT_US - JITTER_US / 2 + (int64_t)(mt_random(core) % JITTER_US);
+  mt_rate_update(&t->rate_in, t->stats.bytes_in, elapsed);
+  mt_rate_update(&t->rate_out, t->stats.bytes_out, elapsed);
+  MT_EACH(item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    mt_rate_update(&c->rate, c->octets, elapsed);
+  }
+  report_to_publisher(core, t, now, elapsed);
+  report_to_viewer(core, t, now);
+}
