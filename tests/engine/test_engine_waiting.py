@@ -179,7 +179,7 @@ def test_one_that_was_given_up_takes_no_commands_and_ends(engine: Engine) -> Non
 
 
 def test_every_event_of_the_core_is_known() -> None:
-    header = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c" / "core" / "core.h"
+    header = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c" / "state" / "sink.h"
     numbers = header.read_text().count("\n  MT_EVENT_")
     assert numbers > 10
     core = Core(EngineSettings())

@@ -235,7 +235,7 @@ cdef extern from "formats/srtp.h":
     size_t mt_srtp_keying_length(int profile)
 
 
-cdef extern from "core/stats.h":
+cdef extern from "state/figures.h":
     ctypedef struct mt_transport_stats:
         uint32_t id
         mt_path path

@@ -11,11 +11,11 @@
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "thread.h"
 
-#include "links/link.h"
-#include "io/pairs.h"
 #include "base/ring.h"
-#include "core/stats.h"
+#include "core/commands.h"
+#include "io/pairs.h"
 #include "io/udp.h"
+#include "state/core_state.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,6 +3,7 @@
  */
 #include "base/pool.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 /* The address sanitizer knows nothing of items; what has been put back is poisoned for it. */

@@ -3,6 +3,11 @@
  * State changes are not queued but flagged on the object they happened to, and a flagged object stands in one list until
  * the sink has taken its events. So nothing is lost when Python is slow, and ten changes of a layer become one event.
  */
+#include "core/core.h"
+
+#include "formats/rtp.h"
+#include "links/link.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <openssl/crypto.h>
@@ -11,21 +16,6 @@
 #include <unistd.h>
 
 enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
-
-const char *const mt_extension_uris[MT_EXT_COUNT] = {
-    [MT_EXT_MID] = "urn:ietf:params:rtp-hdrext:sdes:mid",
-    [MT_EXT_RID] = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
-    [MT_EXT_REPAIRED_RID] = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
-    [MT_EXT_ABS_SEND_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-    [MT_EXT_TRANSPORT_CC] = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-    [MT_EXT_AUDIO_LEVEL] = "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
-    [MT_EXT_VIDEO_ORIENTATION] = "urn:3gpp:video-orientation",
-    [MT_EXT_TRANSMISSION_OFFSET] = "urn:ietf:params:rtp-hdrext:toffset",
-    [MT_EXT_ABS_CAPTURE_TIME] = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
-    [MT_EXT_PLAYOUT_DELAY] = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
-    [MT_EXT_FRAME_MARKING] = "urn:ietf:params:rtp-hdrext:framemarking",
-    [MT_EXT_FRAME_MARKING_07] = "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07",
-};
 
 /* ---- small things that everybody uses ---- */
 
@@ -83,13 +73,6 @@ mt_producer *mt_find_producer(mt_core *core, uint32_t id) {
 mt_consumer *mt_find_consumer(mt_core *core, uint32_t id) {
   mt_node *n = by_id(&core->consumers, id);
   return n ? MT_OF(n, mt_consumer, node) : NULL;
-}
-
-uint32_t mt_rate_update(mt_rate *rate, uint64_t bytes, int64_t elapsed) {
-  double bps = elapsed > 0 ? (double)(bytes - rate->at_mark) * 8e6 / (double)elapsed : 0;
-  rate->at_mark = bytes;
-  rate->bitrate = bps < (double)UINT32_MAX ? (uint32_t)bps : UINT32_MAX;
-  return rate->bitrate;
 }
 
 /* ---- birth and death ---- */

@@ -4,6 +4,10 @@
  * Messages wait for commands: a mirror is added by a command that was given before the source was told to send, but a message
  * may be seen first. So links are looked at before commands are applied, and only what was seen then is taken after.
  */
+#include "base/ring.h"
+#include "core/core.h"
+#include "links/link.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 enum { MESSAGES_PER_TURN = 256 };

@@ -10,6 +10,10 @@
  * RTCP that comes by the RTP socket (senders that multiplex, RFC 5761) is taken; ours goes by the RTCP socket alone.
  * There is no consent to be lost. A client that falls silent costs what it sends: nothing.
  */
+#include "core/commands.h"
+#include "formats/rtcp.h"
+#include "formats/rtp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

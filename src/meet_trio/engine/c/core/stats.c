@@ -1,6 +1,5 @@
 /* Figures of everything at one moment, in one allocation for each kind. */
-#include "core/stats.h"
-
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -11,8 +11,11 @@
  *
  * After an ICE restart both credentials work until the first request with the new ones.
  */
-#include "state/state.h"
+#include "core/commands.h"
+#include "core/core.h"
 #include "formats/stun.h"
+#include "state/core_state.h"
+#include "state/state.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -9,6 +9,8 @@
  * above is put off, not refused: a viewer that has reason to ask gets its picture, if later. What is asked for already costs
  * nothing, and the engine's own wishes (losses that were given up, layers that come and go) are not the client's.
  */
+#include "core/commands.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

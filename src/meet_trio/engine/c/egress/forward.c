@@ -8,6 +8,7 @@
  * stream's history for those few milliseconds and is sent from there. Packets of the epoch before
  * that come late (retransmitted to us, or out of order) still get the numbers that were kept for them.
  */
+#include "state/core_state.h"
 #include "state/state.h"
 
 enum {

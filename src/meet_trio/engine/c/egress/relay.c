@@ -10,6 +10,10 @@
  * A stream's state crosses once in a round (100 ms), at the first change. Later changes, and one that finds the ring full, wait for the
  * next round: a client that sends many reports, or begins anew with each packet, does not take the ring from the others.
  */
+#include "base/ring.h"
+#include "core/commands.h"
+#include "links/link.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -9,6 +9,9 @@
  * retransmission, of the consumer's and of the transport's, up to a burst. So a client costs twice what it watches and no more,
  * while one that loses a third of everything needs half of it.
  */
+#include "base/bytes.h"
+#include "formats/rtp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <string.h>

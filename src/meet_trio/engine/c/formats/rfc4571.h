@@ -4,8 +4,11 @@
 #ifndef MT_FRAME_H
 #define MT_FRAME_H
 
-#include "core/core.h"
+#include "base/limits.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 enum { MT_FRAME_HEADER = 2, MT_FRAME_MAX = MT_FRAME_HEADER + MT_DATAGRAM_MAX };

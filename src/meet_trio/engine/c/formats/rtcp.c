@@ -9,7 +9,7 @@
  */
 #include "formats/rtcp.h"
 
-#include "formats/rtp.h"
+#include "base/bytes.h"
 
 #include <string.h>
 

@@ -6,6 +6,8 @@
  */
 #include "formats/rtp.h"
 
+#include "base/bytes.h"
+
 #include <string.h>
 
 enum { FIXED_HEADER = 12, PROFILE_ONE_BYTE = 0xbede, PROFILE_TWO_BYTE = 0x1000 /* low 4 bits are the application's */ };

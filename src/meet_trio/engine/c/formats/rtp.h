@@ -49,21 +49,4 @@ typedef struct {
 size_t mt_rtp_write_header(uint8_t *out, size_t cap, uint8_t payload_type, bool marker, uint16_t sequence, uint32_t timestamp,
                            uint32_t ssrc, const mt_rtp_ext_out *ext, size_t ext_count, uint16_t *ext_offsets);
 
-static inline uint16_t mt_load16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
-static inline uint32_t mt_load24(const uint8_t *p) { return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2]; }
-static inline uint32_t mt_load32(const uint8_t *p) { return (uint32_t)mt_load16(p) << 16 | mt_load16(p + 2); }
-static inline void mt_store16(uint8_t *p, uint16_t v) {
-  p[0] = (uint8_t)(v >> 8);
-  p[1] = (uint8_t)v;
-}
-static inline void mt_store24(uint8_t *p, uint32_t v) {
-  p[0] = (uint8_t)(v >> 16);
-  p[1] = (uint8_t)(v >> 8);
-  p[2] = (uint8_t)v;
-}
-static inline void mt_store32(uint8_t *p, uint32_t v) {
-  mt_store16(p, (uint16_t)(v >> 16));
-  mt_store16(p + 2, (uint16_t)v);
-}
-
 #endif

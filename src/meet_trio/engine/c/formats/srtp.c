@@ -11,8 +11,8 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
 #include "formats/srtp.h"
 
+#include "base/bytes.h"
 #include "formats/hmac_sha1.h"
-#include "formats/rtp.h"
 
 #include <limits.h>
 #include <openssl/core_names.h>

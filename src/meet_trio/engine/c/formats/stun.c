@@ -10,8 +10,8 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
 #include "formats/stun.h"
 
+#include "base/bytes.h"
 #include "formats/hmac_sha1.h"
-#include "formats/rtp.h"
 
 #include <string.h>
 

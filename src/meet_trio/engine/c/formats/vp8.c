@@ -6,7 +6,7 @@
  */
 #include "formats/vp8.h"
 
-#include "formats/rtp.h"
+#include "base/bytes.h"
 
 #include <string.h>
 

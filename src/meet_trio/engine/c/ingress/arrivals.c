@@ -4,6 +4,8 @@
  * Arrivals are kept for a window of numbers that ends at the newest. `next`, from which the next report begins, never leaves
  * the window, so a report covers at most MT_TWCC_WINDOW numbers whatever numbers a client chooses.
  */
+#include "formats/rtcp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -5,6 +5,9 @@
  *
  * A mirror without link waits: it is added before the source begins to send, and may outlive it.
  */
+#include "base/ring.h"
+#include "links/link.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <string.h>

@@ -7,6 +7,8 @@
  * A wanted key frame is remembered until one comes, also when the stream has not begun, and asked for again at
  * intervals, never faster.
  */
+#include "formats/rtcp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <string.h>

@@ -4,6 +4,8 @@
  * when a stream begins or comes back, and ten times a second because streams end by falling silent. Only the latter
  * leads to a lower one: when all come back after a pause, the lowest comes first.
  */
+#include "core/commands.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

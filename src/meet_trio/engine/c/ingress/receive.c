@@ -14,6 +14,9 @@
  * the limit is taken in the long run, and some seconds' worth of it at once. Of what is above, nothing is decrypted. Only authentic
  * packets are charged for, or a stranger who forges addresses could silence a client.
  */
+#include "base/bytes.h"
+#include "formats/rtp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <string.h>

@@ -3,6 +3,9 @@
  * Sender reports belong to streams that the client sends; everything else is about consumers, found by the SSRC that
  * we send, and an SSRC of another transport is simply not found.
  */
+#include "base/bytes.h"
+#include "formats/rtcp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <math.h>

@@ -8,6 +8,7 @@
  *
  * Plain RTP has no keys, nobody there is authentic, and a sender may begin anew: it keeps nothing of what has ended.
  */
+#include "state/core_state.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -3,6 +3,8 @@
  */
 #include "io/listen.h"
 
+#include "formats/path.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>

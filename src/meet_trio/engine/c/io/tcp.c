@@ -5,9 +5,8 @@
 #include "io/tcp.h"
 
 #include "formats/rfc4571.h"
-#include "base/list.h"
 #include "formats/stun.h"
-#include "base/table.h"
+#include "state/core_state.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -10,8 +10,9 @@
 #ifndef MT_TCP_H
 #define MT_TCP_H
 
+#include "core/core.h"
 #include "io/listen.h"
-#include "core/stats.h"
+#include "state/figures.h"
 
 typedef struct {
   uint32_t max_connections, max_strangers;

@@ -4,7 +4,8 @@
 #ifndef MT_UDP_H
 #define MT_UDP_H
 
-#include "core/core.h"
+#include "base/limits.h"
+#include "formats/path.h"
 
 enum { MT_UDP_BATCH = 64 };
 

@@ -33,6 +33,8 @@ void mt_bell_ring(mt_bell *b);
 
 /* ---- links ---- */
 
+typedef struct mt_link mt_link;
+
 typedef enum { MT_SOURCE, MT_SINK } mt_side;
 
 typedef enum {

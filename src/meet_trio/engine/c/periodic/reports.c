@@ -8,6 +8,8 @@
  * timestamp rewritten as those of the packets are. Audio and video of one publisher stay on one clock that way,
  * which is what lip sync needs.
  */
+#include "formats/rtcp.h"
+#include "state/core_state.h"
 #include "state/state.h"
 
 enum {

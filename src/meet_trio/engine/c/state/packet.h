@@ -7,7 +7,7 @@
 #ifndef MT_PACKET_H
 #define MT_PACKET_H
 
-#include "core/core.h"
+#include "state/specs.h"
 #include "base/pool.h"
 #include "formats/vp8.h"
 

@@ -2,6 +2,7 @@
 #ifndef MT_TEST_CLIENT_H
 #define MT_TEST_CLIENT_H
 
+#include "base/bytes.h"
 #include "core/core.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"

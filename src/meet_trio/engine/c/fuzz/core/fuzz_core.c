@@ -12,6 +12,7 @@
  *
  * MT_FUZZ_SHOW=1 tells each instruction that is done, what came of it, and the work.
  */
+#include "base/bytes.h"
 #include "links/link.h"
 #include "state/state.h"
 #include "../../tests/client.h"

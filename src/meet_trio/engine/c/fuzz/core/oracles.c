@@ -1,8 +1,9 @@
 /* See oracles.h. */
 #include "oracles.h"
 
-#include "formats/rtp.h"
+#include "base/bytes.h"
 #include "base/table.h"
+#include "formats/rtp.h"
 
 #include <string.h>
 

@@ -9,11 +9,12 @@
  *
  * Usage: churn SEED STEPS
  */
+#include "base/bytes.h"
 #include "core/core.h"
 #include "links/link.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
-#include "core/stats.h"
+#include "state/figures.h"
 #include "formats/stun.h"
 #include "../check.h"
 #include "../client.h"

@@ -2,8 +2,9 @@
  *
  * Usage: oracles none|rtp|rtcp|null|work|session
  */
+#include "base/bytes.h"
 #include "../../fuzz/core/oracles.h"
-#include "formats/rtp.h"
+#include "base/bytes.h"
 
 #include <string.h>
 

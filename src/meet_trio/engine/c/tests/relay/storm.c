@@ -8,7 +8,7 @@
  */
 #include "links/link.h"
 #include "formats/srtp.h"
-#include "core/stats.h"
+#include "state/figures.h"
 #include "thread.h"
 #include "../check.h"
 #include "../client.h"

@@ -7,7 +7,7 @@
  * Usage: storm SEED STEPS
  */
 #include "formats/srtp.h"
-#include "core/stats.h"
+#include "state/figures.h"
 #include "thread.h"
 #include "../check.h"
 #include "../client.h"

@@ -1,10 +1,10 @@
 /* Figures as plain values: counted by the core, read by Python. Counters only rise; packets and bytes are those of whole datagrams for
  * transports, of RTP packets and their payloads for streams and consumers.
  */
-#ifndef MT_STATS_H
-#define MT_STATS_H
+#ifndef MT_FIGURES_H
+#define MT_FIGURES_H
 
-#include "core/core.h"
+#include "state/specs.h"
 
 /* What became of datagrams and commands: X(name) */
 /* clang-format off */

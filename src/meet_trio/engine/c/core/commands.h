@@ -1,0 +1,54 @@
+/* What Python tells a core to do. */
+#ifndef MT_COMMANDS_H
+#define MT_COMMANDS_H
+
+#include "state/specs.h"
+
+typedef struct mt_core mt_core;
+typedef struct mt_link mt_link; /* links/link.h */
+
+typedef enum {
+  MT_ADD_TRANSPORT = 1, /* ice */
+  MT_RESTART_ICE,       /* ice */
+  MT_SET_SRTP,          /* srtp */
+  MT_SEND_DTLS,         /* data */
+  MT_REMOVE_TRANSPORT,
+  MT_SET_MAX_BITRATE, /* number: bit/s, 0 = no limit */
+  MT_ADD_PRODUCER,    /* producer */
+  MT_PAUSE_PRODUCER,  /* number: bool */
+  MT_REMOVE_PRODUCER,
+  MT_ADD_MIRROR,     /* id: a producer of another engine; producer */
+  MT_ADD_LINK,       /* link: this engine is its sink */
+  MT_RELAY_PRODUCER, /* link: this engine is its source */
+  MT_STOP_RELAYING,  /* link */
+  MT_ADD_CONSUMER,   /* consumer */
+  MT_PAUSE_CONSUMER, /* number: bool */
+  MT_SET_LAYER,      /* number: highest spatial layer to forward */
+  MT_REMOVE_CONSUMER,
+  MT_REQUEST_KEYFRAME, /* id: a producer */
+  MT_REQUEST_STATS,    /* id: a token */
+  MT_ADD_PLAIN_TRANSPORT, /* plain */
+  MT_CONNECT_PLAIN,       /* remote */
+} mt_command_type;
+
+typedef struct {
+  mt_command_type type;
+  uint32_t id;
+  uint32_t transport, producer; /* of a new producer or consumer */
+  union {
+    mt_ice_spec ice;
+    mt_srtp_spec srtp;
+    mt_data data;
+    mt_plain_spec plain;
+    mt_remote_spec remote;
+    mt_producer_spec producer_spec;
+    mt_consumer_spec consumer_spec;
+    mt_link *link; /* a reference of the command's own */
+    uint64_t number;
+  } u;
+} mt_command;
+
+void mt_command_release(mt_command *c); /* what it holds, after it was applied */
+void mt_command_discard(mt_command *c); /* the same, for an engine that has closed before */
+
+#endif

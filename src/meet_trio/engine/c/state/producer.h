@@ -1,0 +1,48 @@
+/* A producer: what a client sends, or the mirror of one that another engine has; and its relays. */
+#ifndef MT_PRODUCER_H
+#define MT_PRODUCER_H
+
+#include "base/table.h"
+#include "state/changes.h"
+#include "state/stream.h"
+
+typedef struct mt_link mt_link;
+typedef struct mt_transport mt_transport;
+
+typedef struct { /* a producer's way to one other engine */
+  mt_list in_producer, in_link;
+  mt_producer *producer;
+  mt_link *link;
+  uint32_t id;
+  uint8_t listened; /* encodings that somebody listens to over there, as bits */
+  uint8_t lost; /* encodings of which packets found the ring full */
+  uint8_t stale; /* encodings whose state the mirror is to be told, */
+  uint8_t told; /* and those that it was told since the last round */
+  bool announced; /* the mirror knows of it */
+} mt_relay;
+
+struct mt_producer {
+  mt_node node;
+  mt_list in_transport; /* or mt_core.mirrors */
+  mt_changes changes;
+  uint32_t id;
+  mt_transport *transport; /* NULL: a mirror */
+  mt_producer_spec spec;
+  uint8_t ext_kind[256]; /* id → mt_ext_kind + 1 */
+  bool paused;
+  mt_list consumers;
+  mt_stream streams[MT_MAX_ENCODINGS];
+  int64_t level_due;
+  int32_t level_sum, level_count, level_told;
+  int64_t level_heard;
+  mt_list relays;
+
+  bool mirror;
+  mt_link *link; /* NULL: nothing comes (yet, or any more) */
+  mt_list in_link;
+  uint32_t relay; /* that fills it, at the source */
+  uint8_t listened; /* what that was told */
+  int64_t rates_due;
+};
+
+#endif
