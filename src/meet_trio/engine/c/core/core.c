@@ -7,7 +7,9 @@
 
 #include "formats/rtp.h"
 #include "links/link.h"
+#include "paths/outlet.h"
 #include "state/core_state.h"
+#include "state/find.h"
 #include "state/state.h"
 
 #include <openssl/crypto.h>
@@ -18,62 +20,6 @@
 enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
 
 /* ---- small things that everybody uses ---- */
-
-uint64_t mt_random(mt_core *core) {
-  core->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-  return mt_hash64(core->random);
-}
-
-void mt_due(mt_core *core, int64_t at) {
-  if (at < core->next_tick) core->next_tick = at;
-}
-
-void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
-  if (!changes->flags) mt_list_append(&core->changed, &changes->link);
-  changes->flags |= flags;
-  core->next_tick = 0;
-}
-
-static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t len) {
-  if (!to || to->kind == MT_PATH_NONE) {
-    core->counters.dropped_no_path++;
-    return;
-  }
-  core->counters.datagrams_out++;
-  core->counters.bytes_out += len;
-  t->stats.packets_out++;
-  t->stats.bytes_out += len;
-  core->sink.send(core->sink.context, to, len);
-}
-
-void mt_send(mt_core *core, mt_transport *t, size_t len) { send_to(core, t, t->selected ? &t->selected->path : NULL, len); }
-
-void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
-  if (!t->srtp || !len) return;
-  size_t n = mt_srtcp_protect(t->srtp, t->srtcp_next, packet, len, MT_DATAGRAM_MAX);
-  if (!n) return;
-  t->srtcp_next++;
-  if (t->plain) send_to(core, t, &t->plain->rtcp.route.path, n);
-  else mt_send(core, t, n);
-}
-
-static mt_node *by_id(const mt_table *table, uint32_t id) { return mt_table_first(table, mt_hash64(id)); }
-
-/* mt_hash64 is a bijection: one id, one hash */
-mt_transport *mt_find_transport(mt_core *core, uint32_t id) {
-  mt_node *n = by_id(&core->transports, id);
-  return n ? MT_OF(n, mt_transport, node) : NULL;
-}
-
-mt_producer *mt_find_producer(mt_core *core, uint32_t id) {
-  mt_node *n = by_id(&core->producers, id);
-  return n ? MT_OF(n, mt_producer, node) : NULL;
-}
-
-mt_consumer *mt_find_consumer(mt_core *core, uint32_t id) {
-  mt_node *n = by_id(&core->consumers, id);
-  return n ? MT_OF(n, mt_consumer, node) : NULL;
-}
 
 /* ---- birth and death ---- */
 
@@ -133,7 +79,7 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
 
 static void send_dtls(mt_core *core, mt_transport *t, const mt_command *c) {
   if (c->u.data.len > MT_DATAGRAM_MAX) return;
-  memcpy(core->sink.reserve(core->sink.context), c->u.data.bytes, c->u.data.len);
+  memcpy(mt_reserve(core), c->u.data.bytes, c->u.data.len);
   if (t->selected) mt_send(core, t, c->u.data.len);
   else core->counters.dropped_dtls_no_path++;
 }

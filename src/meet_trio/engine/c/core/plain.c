@@ -14,6 +14,8 @@
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* Figures of everything at one moment, in one allocation for each kind. */
+#include "state/arriving.h"
 #include "state/core_state.h"
 #include "state/state.h"
 

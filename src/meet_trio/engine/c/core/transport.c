@@ -1,7 +1,7 @@
 /* Transports: credentials, routes, consent; ICE-lite (RFC 8445 §2.5) and the way up for DTLS.
  *
  * A route is an address from which a binding request came that knew our password. The first one is selected at once,
- * because browsers nominate only after they have seen an answer; USE-CANDIDATE selects another. Everything that is not STUN
+ * because browsers nominate only after they have seen an mt_send_answer; USE-CANDIDATE selects another. Everything that is not STUN
  * is taken from routes only, so nothing is kept or done for addresses that have proved nothing.
  *
  * An address belongs to one transport. A client could try to take another's by forging the source of its own valid
@@ -14,7 +14,10 @@
 #include "core/commands.h"
 #include "core/core.h"
 #include "formats/stun.h"
+#include "paths/outlet.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <openssl/crypto.h>
@@ -132,13 +135,6 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 
 /* ---- ICE ---- */
 
-static void answer(mt_core *core, const mt_path *to, size_t len) {
-  if (!len) return;
-  core->counters.datagrams_out++;
-  core->counters.bytes_out += len;
-  core->sink.send(core->sink.context, to, len);
-}
-
 void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
   mt_stun m;
   if (!mt_stun_parse_untrusted(data, len, &m)) {
@@ -161,10 +157,10 @@ void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint
     return;
   }
   mt_transport *t = c->transport;
-  uint8_t *out = core->sink.reserve(core->sink.context);
+  uint8_t *out = mt_reserve(core);
   if (m.unknown_required || m.ice_controlled) {
     uint16_t code = m.unknown_required ? 420 : 487; /* a lite agent is always the controlled one */
-    answer(core, from, mt_stun_write_error(out, &m, code, password, password_len));
+    mt_send_answer(core, from, mt_stun_write_error(out, &m, code, password, password_len));
     return;
   }
   mt_route *r = route_prove(core, t, from, now);
@@ -175,7 +171,8 @@ void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint
   struct sockaddr_storage mapped;
   mt_path_to_sockaddr(from, from->family == 6 ? AF_INET6 : AF_INET, &mapped);
   core->counters.stun_answered++;
-  answer(core, from, mt_stun_write_success(out, &m, (const struct sockaddr *)(const void *)&mapped, password, password_len));
+  mt_send_answer(core, from,
+                 mt_stun_write_success(out, &m, (const struct sockaddr *)(const void *)&mapped, password, password_len));
   if (c == &t->credentials[0]) credentials_drop(core, &t->credentials[1]);
   t->heard = now;
   if (t->silent) {

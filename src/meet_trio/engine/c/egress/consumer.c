@@ -10,7 +10,11 @@
  * nothing, and the engine's own wishes (losses that were given up, layers that come and go) are not the client's.
  */
 #include "core/commands.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/listening.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <stdlib.h>
@@ -21,16 +25,6 @@ enum {
   KEYFRAME_BURST = 10,
   KEYFRAME_US = 3 * MT_SECOND,
 };
-
-static mt_stream *current_stream(const mt_consumer *c) {
-  const mt_epoch *e = &c->epochs[0];
-  return c->producer && e->open ? &c->producer->streams[e->stream] : NULL;
-}
-
-bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s) {
-  if (c->paused || c->producer != s->producer) return false;
-  return c->target == s->index || current_stream(c) == s;
-}
 
 static mt_stream *awaited_stream(const mt_consumer *c) {
   return c->producer && c->target >= 0 ? &c->producer->streams[c->target] : NULL;
@@ -89,7 +83,7 @@ void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now) {
 /* What the client is told: only simulcast has layers. A publisher whose streams end and begin without end is followed by the
  * rounds, which come here again. */
 static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
-  const mt_stream *s = current_stream(c);
+  const mt_stream *s = mt_consumer_current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
   int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
   if (layer == c->told_layer || now < c->layer_told + LAYER_US) return;
@@ -117,7 +111,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     c->target = target;
     c->switching = false;
     mt_mirror_listen(core, c, now);
-    bool begins = !c->paused && current_stream(c) != &p->streams[target];
+    bool begins = !c->paused && mt_consumer_current_stream(c) != &p->streams[target];
     if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
   }

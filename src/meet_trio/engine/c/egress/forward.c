@@ -9,6 +9,7 @@
  * that come late (retransmitted to us, or out of order) still get the numbers that were kept for them.
  */
 #include "state/core_state.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 enum {

@@ -13,7 +13,10 @@
 #include "base/ring.h"
 #include "core/commands.h"
 #include "links/link.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <stdlib.h>
@@ -118,12 +121,6 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
       commit(r, false);
     }
   }
-}
-
-bool mt_relay_listens(const mt_stream *s) {
-  MT_EACH(item, &s->producer->relays)
-  if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
-  return false;
 }
 
 /* ---- wishes ---- */

@@ -11,6 +11,7 @@
  */
 #include "base/bytes.h"
 #include "formats/rtp.h"
+#include "paths/outlet.h"
 #include "state/core_state.h"
 #include "state/state.h"
 
@@ -85,7 +86,7 @@ static void earn(mt_consumer *c, size_t len) {
 
 void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
   volatile_values v = fresh_values(c, now);
-  size_t len = compose(c, core->sink.reserve(core->sink.context), p, n, 0, &v);
+  size_t len = compose(c, mt_reserve(core), p, n, 0, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
   core->counters.rtp_forwarded++;
@@ -142,7 +143,7 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
     rtx_index = c->rtx_sender->next++;
     v = fresh_values(c, now);
   }
-  size_t len = compose(c, core->sink.reserve(core->sink.context), p, &n, rtx_index, &v);
+  size_t len = compose(c, mt_reserve(core), p, &n, rtx_index, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
   c->resend_bytes -= (int32_t)len;

@@ -5,7 +5,9 @@
  * the window, so a report covers at most MT_TWCC_WINDOW numbers whatever numbers a client chooses.
  */
 #include "formats/rtcp.h"
+#include "paths/outlet.h"
 #include "state/core_state.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <stdlib.h>
@@ -74,7 +76,7 @@ static void send_feedback(mt_core *core, mt_transport *t, int64_t now) {
   while (w->next < w->end) {
     unsigned count = 0, consumed = 0;
     for (uint64_t i = w->next; i < w->end; i++) arrivals[count++] = *slot(w, i);
-    uint8_t *out = core->sink.reserve(core->sink.context);
+    uint8_t *out = mt_reserve(core);
     size_t n = mt_rtcp_write_twcc(out, MAX_FEEDBACK, t->rtcp_ssrc, w->media_ssrc, (uint16_t)w->next, arrivals, count,
                                   w->feedback_count, &consumed);
     if (!n || !consumed) {

@@ -7,7 +7,11 @@
  */
 #include "base/ring.h"
 #include "links/link.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/listening.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <string.h>

@@ -8,7 +8,11 @@
  * intervals, never faster.
  */
 #include "formats/rtcp.h"
+#include "paths/outlet.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/listening.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <string.h>
@@ -76,7 +80,7 @@ void mt_missing_clear(mt_stream *s) {
 
 static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, unsigned count) {
   mt_transport *t = s->producer->transport;
-  uint8_t *out = core->sink.reserve(core->sink.context);
+  uint8_t *out = mt_reserve(core);
   size_t n = mt_rtcp_write_nack(out, MT_DATAGRAM_MAX - MT_SRTCP_MAX_OVERHEAD, t->rtcp_ssrc, s->stats.ssrc, sequences, count);
   if (!n) return;
   mt_send_srtcp(core, t, out, n);
@@ -148,25 +152,13 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
     if (!listened) mt_keyframe_came(s); /* it will not come here */
     return;
   }
-  uint8_t *out = core->sink.reserve(core->sink.context);
+  uint8_t *out = mt_reserve(core);
   size_t cap = MT_DATAGRAM_MAX - MT_SRTCP_MAX_OVERHEAD;
   size_t n = p->spec.pli || !p->spec.fir ? mt_rtcp_write_pli(out, cap, t->rtcp_ssrc, s->stats.ssrc)
                                          : mt_rtcp_write_fir(out, cap, t->rtcp_ssrc, s->stats.ssrc, s->fir_sequence++);
   mt_send_srtcp(core, t, out, n);
   s->keyframe_asked = now;
   s->stats.plis++;
-}
-
-void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
-  if (s->producer->spec.codec == MT_CODEC_OTHER) return;
-  s->keyframe_wanted = true;
-  mt_list_append(&core->wanting, &s->wanting);
-  mt_due(core, now);
-}
-
-void mt_keyframe_came(mt_stream *s) {
-  s->keyframe_wanted = s->keyframe_demanded = false;
-  mt_list_remove(&s->wanting);
 }
 
 int64_t mt_keyframe_tick(mt_core *core, int64_t now) {

@@ -5,7 +5,10 @@
  * leads to a lower one: when all come back after a pause, the lowest comes first.
  */
 #include "core/commands.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/find.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <stdlib.h>

@@ -16,6 +16,7 @@
  */
 #include "base/bytes.h"
 #include "formats/rtp.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
 #include "state/state.h"
 

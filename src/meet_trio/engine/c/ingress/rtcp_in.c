@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "formats/rtcp.h"
 #include "state/core_state.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <math.h>

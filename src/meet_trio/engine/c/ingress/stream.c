@@ -6,15 +6,16 @@
  */
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/listening.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 #include <string.h>
 
 enum {
   AUDIO_HISTORY = 128,
-  LEFT_BEHIND_FRAMES = 8, /* so many of another layer without one of this */
-  LEFT_BEHIND_US = 400 * MT_MS,
 };
 
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
@@ -54,34 +55,6 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   mt_history_clear(&s->history, &core->pool);
   if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
   mt_relay_state(core, s, now);
-}
-
-bool mt_stream_listened(const mt_stream *s) {
-  MT_EACH(item, &s->producer->consumers)
-  if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
-  return mt_relay_listens(s);
-}
-
-bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
-  return s->started && now - s->last_arrival < (int64_t)core->settings.layer_silence_ms * MT_MS;
-}
-
-/* A client that has too little bandwidth stops its upper layers, and whoever watches them freezes: that must be noticed sooner than
- * the silence of a stream that may just have nothing to show. */
-bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now) {
-  if (!mt_stream_active(core, s, now)) return false;
-  if (now - s->last_arrival < LEFT_BEHIND_US) return true;
-  const mt_producer *p = s->producer;
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++)
-    if (i != s->index && p->streams[i].frames - s->frames_of_others[i] >= LEFT_BEHIND_FRAMES) return false;
-  return true;
-}
-
-static void note_arrival(mt_stream *s, bool marker, int64_t now) {
-  const mt_producer *p = s->producer;
-  s->last_arrival = now;
-  s->frames += marker;
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++) s->frames_of_others[i] = p->streams[i].frames;
 }
 
 uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence) {
@@ -217,7 +190,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return; /* before anything has moved: numbers do not go on without the history */
   bool was_arriving = mt_stream_arriving(core, s, now);
-  if (!recovered && payload_len) note_arrival(s, h->marker, now);
+  if (!recovered && payload_len) mt_stream_note_arrival(s, h->marker, now);
   if (recovered) {
     s->stats.recovered++;
   } else {
@@ -243,7 +216,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
 void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now) {
   bool was_arriving = mt_stream_arriving(core, s, now);
   s->started = true;
-  note_arrival(s, marker, now);
+  mt_stream_note_arrival(s, marker, now);
   if (!was_arriving) came_back(core, s, now);
 }
 
@@ -251,7 +224,7 @@ void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now) {
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now) {
   bool was_arriving = mt_stream_arriving(core, s, now);
   s->started = true;
-  if (arrived) note_arrival(s, from->marker, now);
+  if (arrived) mt_stream_note_arrival(s, from->marker, now);
   s->stats.packets++;
   s->stats.bytes += from->payload_len;
   if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source did */

@@ -9,7 +9,10 @@
  * which is what lip sync needs.
  */
 #include "formats/rtcp.h"
+#include "paths/outlet.h"
+#include "state/arriving.h"
 #include "state/core_state.h"
+#include "state/marks.h"
 #include "state/state.h"
 
 enum {
@@ -90,7 +93,7 @@ static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int
   if (!count) return;
   if (!t->twcc_id) adapt_estimate(t, reports, count);
   for (unsigned at = 0; at < count; at += REPORTS_PER_PACKET) {
-    uint8_t *out = core->sink.reserve(core->sink.context);
+    uint8_t *out = mt_reserve(core);
     unsigned part = count - at < REPORTS_PER_PACKET ? count - at : REPORTS_PER_PACKET;
     size_t n = mt_rtcp_write_rr(out, MTU, t->rtcp_ssrc, reports + at, part);
     n += mt_rtcp_write_sdes_cname(out + n, MTU - n, t->rtcp_ssrc, receiver_cname, sizeof receiver_cname - 1);
@@ -130,7 +133,7 @@ static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
       mt_send_srtcp(core, t, out, n);
       n = 0;
     }
-    if (n == 0) out = core->sink.reserve(core->sink.context);
+    if (n == 0) out = mt_reserve(core);
     n += mt_rtcp_write_sr(out + n, MTU - n, &info, NULL, 0);
     n += mt_rtcp_write_sdes_cname(out + n, MTU - n, c->spec.ssrc, c->spec.cname.text, c->spec.cname.len);
   }

@@ -8,16 +8,6 @@
 #include "links/link.h"
 #include "state/core_state.h"
 
-/* core.c */
-uint64_t mt_random(mt_core *core);
-void mt_change(mt_core *core, mt_changes *changes, uint32_t flags);
-void mt_due(mt_core *core, int64_t at); /* tick no later than that */
-void mt_send(mt_core *core, mt_transport *t, size_t len); /* what was reserved; drops it without a path */
-void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len); /* `packet` was reserved */
-mt_transport *mt_find_transport(mt_core *core, uint32_t id);
-mt_producer *mt_find_producer(mt_core *core, uint32_t id);
-mt_consumer *mt_find_consumer(mt_core *core, uint32_t id);
-
 /* transport.c */
 void mt_transport_add(mt_core *core, int64_t now, const mt_command *c);
 mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id); /* without credentials; NULL: refused or no memory */
@@ -69,14 +59,11 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index);
 void mt_stream_free(mt_core *core, mt_stream *s);
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now); /* another SSRC begins, or this one has ended */
 void mt_stream_cut(mt_stream *s); /* what comes does not go on from what went before: viewers begin anew */
-bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now);
-bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now); /* and the others have not left it behind */
 /* One packet, decrypted, `from` its datagram. `recovered`: unwrapped from RTX. */
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now);
 void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now);
 uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence);
-bool mt_stream_listened(const mt_stream *s); /* by a consumer, or by another engine */
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now);
 void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now); /* a mirror's encoding arrives */
 
@@ -87,8 +74,6 @@ bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t no
 bool mt_missing_has(const mt_stream *s, uint64_t sequence);
 void mt_missing_clear(mt_stream *s);
 int64_t mt_nack_tick(mt_core *core, int64_t now);
-void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now);
-void mt_keyframe_came(mt_stream *s);
 int64_t mt_keyframe_tick(mt_core *core, int64_t now);
 
 /* producer.c */
@@ -112,7 +97,6 @@ void mt_relay_end(mt_relay *r);
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived);
 void mt_relay_state(mt_core *core, mt_stream *s, int64_t now);
-bool mt_relay_listens(const mt_stream *s);
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now);
 void mt_producer_end_relays(mt_core *core, mt_producer *p);
 void mt_relays_end(mt_link_end *end);
@@ -134,7 +118,6 @@ void mt_consumer_close_epoch(mt_consumer *c);
 void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset);
 /* `may_fall`: to a lower one too */
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
-bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s); /* forwards it, or wants to */
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
 /* Its client asks for one, of `s` or (NULL) of what it waits for; now, or put off. */
 void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now);

@@ -14,6 +14,7 @@
  */
 #include "base/bytes.h"
 #include "links/link.h"
+#include "state/find.h"
 #include "state/state.h"
 #include "../../tests/client.h"
 #include "oracles.h"

@@ -1,0 +1,11 @@
+/* Objects by id. NULL: there is none of that id (any more). */
+#ifndef MT_FIND_H
+#define MT_FIND_H
+
+#include "state/core_state.h"
+
+mt_transport *mt_find_transport(mt_core *core, uint32_t id);
+mt_producer *mt_find_producer(mt_core *core, uint32_t id);
+mt_consumer *mt_find_consumer(mt_core *core, uint32_t id);
+
+#endif

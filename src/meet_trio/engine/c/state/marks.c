@@ -1,0 +1,29 @@
+/* See marks.h. */
+#include "state/marks.h"
+
+uint64_t mt_random(mt_core *core) {
+  core->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+  return mt_hash64(core->random);
+}
+
+void mt_due(mt_core *core, int64_t at) {
+  if (at < core->next_tick) core->next_tick = at;
+}
+
+void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
+  if (!changes->flags) mt_list_append(&core->changed, &changes->link);
+  changes->flags |= flags;
+  core->next_tick = 0;
+}
+
+void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
+  if (s->producer->spec.codec == MT_CODEC_OTHER) return;
+  s->keyframe_wanted = true;
+  mt_list_append(&core->wanting, &s->wanting);
+  mt_due(core, now);
+}
+
+void mt_keyframe_came(mt_stream *s) {
+  s->keyframe_wanted = s->keyframe_demanded = false;
+  mt_list_remove(&s->wanting);
+}
