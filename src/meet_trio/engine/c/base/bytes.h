@@ -1,6 +1,6 @@
 /* Numbers in network byte order. */
-#ifndef MT_BYTES_H
-#define MT_BYTES_H
+#ifndef MT_BASE_BYTES_H
+#define MT_BASE_BYTES_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  * A hash table without links (linear probing), from SSRC to the next SRTP and SRTCP index. It begins empty, grows by doubling while it
  * is a quarter free, and loses single members never. Hashes are seeded: clients choose SSRCs.
  */
-#ifndef MT_LEDGER_H
-#define MT_LEDGER_H
+#ifndef MT_BASE_LEDGER_H
+#define MT_BASE_LEDGER_H
 
 #include <stdbool.h>
 #include <stddef.h>

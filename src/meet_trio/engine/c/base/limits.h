@@ -1,6 +1,6 @@
 /* Sizes and units that several folders share. */
-#ifndef MT_LIMITS_H
-#define MT_LIMITS_H
+#ifndef MT_BASE_LIMITS_H
+#define MT_BASE_LIMITS_H
 
 enum {
   MT_DATAGRAM_MAX = 2048, /* bytes: largest datagram in or out */

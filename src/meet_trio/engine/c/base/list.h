@@ -1,6 +1,6 @@
 /* Doubly linked lists whose links live in their members, so that joining and leaving cost nothing and cannot fail. */
-#ifndef MT_LIST_H
-#define MT_LIST_H
+#ifndef MT_BASE_LIST_H
+#define MT_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * malloc gives nothing back that lies below something in use, and so keeps the busiest hour's memory. What a core has thousands of and
  * that is large comes from here: packets, and what streams and consumers remember of theirs.
  */
-#ifndef MT_POOL_H
-#define MT_POOL_H
+#ifndef MT_BASE_POOL_H
+#define MT_BASE_POOL_H
 
 #include "base/list.h"
 

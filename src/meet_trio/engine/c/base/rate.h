@@ -1,6 +1,6 @@
 /* How many bits a second pass, counted over about a second. */
-#ifndef MT_RATE_H
-#define MT_RATE_H
+#ifndef MT_BASE_RATE_H
+#define MT_BASE_RATE_H
 
 #include <stdint.h>
 

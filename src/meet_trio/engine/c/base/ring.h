@@ -1,6 +1,6 @@
 /* A ring of fixed-size items between two threads: one puts, the other takes, nobody waits. */
-#ifndef MT_RING_H
-#define MT_RING_H
+#ifndef MT_BASE_RING_H
+#define MT_BASE_RING_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

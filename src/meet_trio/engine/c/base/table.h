@@ -1,8 +1,8 @@
 /* A hash table whose links live in its members (chaining). It knows hashes, not keys: a caller walks the few nodes that share
  * a hash and compares keys itself. Inserting cannot fail: when growing does, chains get longer.
  */
-#ifndef MT_TABLE_H
-#define MT_TABLE_H
+#ifndef MT_BASE_TABLE_H
+#define MT_BASE_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

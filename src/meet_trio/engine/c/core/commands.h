@@ -1,6 +1,6 @@
 /* What Python tells a core to do. */
-#ifndef MT_COMMANDS_H
-#define MT_COMMANDS_H
+#ifndef MT_CORE_COMMANDS_H
+#define MT_CORE_COMMANDS_H
 
 #include "state/specs.h"
 

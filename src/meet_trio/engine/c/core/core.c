@@ -5,9 +5,13 @@
  */
 #include "core/core.h"
 
+#include "core/plain.h"
+#include "core/transport.h"
 #include "formats/rtp.h"
 #include "links/link.h"
-#include "paths/outlet.h"
+#include "paths/dtls.h"
+#include "paths/ice.h"
+#include "paths/routes.h"
 #include "state/core_state.h"
 #include "state/find.h"
 #include "state/state.h"
@@ -75,14 +79,14 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
   }
 }
 
-/* ---- commands ---- */
+bool mt_core_knows(mt_core *core, const mt_path *path) { return mt_route_find(core, path) != NULL; }
 
-static void send_dtls(mt_core *core, mt_transport *t, const mt_command *c) {
-  if (c->u.data.len > MT_DATAGRAM_MAX) return;
-  memcpy(mt_reserve(core), c->u.data.bytes, c->u.data.len);
-  if (t->selected) mt_send(core, t, c->u.data.len);
-  else core->counters.dropped_dtls_no_path++;
+void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
+  mt_route *r = mt_route_find(core, path);
+  if (r) mt_route_lose(core, r, now);
 }
+
+/* ---- commands ---- */
 
 static bool known(mt_core *core, const void *found) {
   if (!found) core->counters.commands_for_unknown_ids++;
@@ -115,15 +119,15 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   mt_consumer *consumer = mt_find_consumer(core, c->id);
   core->counters.commands++;
   switch (c->type) {
-  case MT_ADD_TRANSPORT: mt_transport_add(core, now, c); break;
+  case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
   case MT_RESTART_ICE:
-    if (fits(core, t, false)) mt_transport_restart(core, t, c);
+    if (fits(core, t, false)) mt_transport_restart(core, t, &c->u.ice);
     break;
   case MT_SET_SRTP:
-    if (fits(core, t, false)) mt_transport_keys(core, t, c, now);
+    if (fits(core, t, false)) mt_transport_keys(core, t, &c->u.srtp, now);
     break;
   case MT_SEND_DTLS:
-    if (fits(core, t, false)) send_dtls(core, t, c);
+    if (fits(core, t, false)) mt_dtls_send(core, t, &c->u.data);
     break;
   case MT_REMOVE_TRANSPORT:
     if (known(core, t)) mt_transport_remove(core, t);
@@ -131,9 +135,9 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_SET_MAX_BITRATE:
     if (known(core, t)) t->max_bitrate = c->u.number;
     break;
-  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, now, c); break;
+  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, c->id, &c->u.plain, now); break;
   case MT_CONNECT_PLAIN:
-    if (fits(core, t, true)) mt_plain_connect(core, t, c, now);
+    if (fits(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
     break;
   case MT_ADD_PRODUCER:
   case MT_ADD_MIRROR: mt_producer_add(core, c); break;

@@ -12,8 +12,8 @@
  * no other effect: objects may go at any moment, a command may have been on its way.
  * Times are microseconds of a monotonic clock, rising from any value above 0.
  */
-#ifndef MT_CORE_H
-#define MT_CORE_H
+#ifndef MT_CORE_CORE_H
+#define MT_CORE_CORE_H
 
 #include "core/commands.h"
 #include "state/sink.h"

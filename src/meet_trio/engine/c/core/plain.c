@@ -1,19 +1,9 @@
-/* Plain transports: RTP and RTCP as they are (RFC 3550), without ICE, DTLS and SRTP, for programs that know of none of these.
- *
- * RTP and RTCP have a socket each, and a far end each. Nothing proves here who sends, so where a packet comes from decides:
- *
- *  - The networks that the transport was given bound all of it. A packet from elsewhere is dropped, and nothing is ever sent
- *    there: who may name any address, or forge one, could have media sent to a stranger.
- *  - Each end is fixed once, by being connected or (comedia) by the first packet that is well-formed; from then on every other
- *    sender is dropped. A comedia transport may be connected too: that says where to send until a packet says it better.
- *
- * RTCP that comes by the RTP socket (senders that multiplex, RFC 5761) is taken; ours goes by the RTCP socket alone.
- * There is no consent to be lost. A client that falls silent costs what it sends: nothing.
- */
-#include "core/commands.h"
+/* See plain.h. */
+#include "core/plain.h"
+
+#include "core/transport.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
-#include "state/core_state.h"
 #include "state/find.h"
 #include "state/marks.h"
 #include "state/state.h"
@@ -47,13 +37,12 @@ static bool valid(const mt_plain_spec *spec) {
   return true;
 }
 
-void mt_plain_add(mt_core *core, int64_t now, const mt_command *c) {
-  const mt_plain_spec *spec = &c->u.plain;
+void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t now) {
   if (!valid(spec)) {
     core->counters.commands_refused++;
     return;
   }
-  mt_transport *t = mt_transport_new(core, now, c->id);
+  mt_transport *t = mt_transport_new(core, now, id);
   if (!t) return;
   t->plain = calloc(1, sizeof *t->plain);
   t->srtp = mt_srtp_new_null();
@@ -85,9 +74,8 @@ static void point(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_pat
   end->fixed = fixed;
 }
 
-void mt_plain_connect(mt_core *core, mt_transport *t, const mt_command *c, int64_t now) {
+void mt_plain_connect(mt_core *core, mt_transport *t, const mt_remote_spec *remote, int64_t now) {
   mt_plain *plain = t->plain;
-  const mt_remote_spec *remote = &c->u.remote;
   mt_path rtcp = remote->rtp;
   rtcp.port = remote->rtcp_port;
   if (!allowed(plain, &remote->rtp)) {

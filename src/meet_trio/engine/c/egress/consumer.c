@@ -10,6 +10,7 @@
  * nothing, and the engine's own wishes (losses that were given up, layers that come and go) are not the client's.
  */
 #include "core/commands.h"
+#include "paths/senders.h"
 #include "state/arriving.h"
 #include "state/core_state.h"
 #include "state/find.h"

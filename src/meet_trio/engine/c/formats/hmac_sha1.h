@@ -6,8 +6,8 @@
  * low-level functions are marked deprecated but compute with the same assembly.
  * A file that includes this one defines OPENSSL_SUPPRESS_DEPRECATED before its first OpenSSL header.
  */
-#ifndef MT_HMAC_SHA1_H
-#define MT_HMAC_SHA1_H
+#ifndef MT_FORMATS_HMAC_SHA1_H
+#define MT_FORMATS_HMAC_SHA1_H
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>

@@ -2,8 +2,8 @@
  *
  * The far side's address, and the socket on this side: `kind` and `connection` name that. What is sent to a path leaves by its socket.
  */
-#ifndef MT_PATH_H
-#define MT_PATH_H
+#ifndef MT_FORMATS_PATH_H
+#define MT_FORMATS_PATH_H
 
 #include "base/table.h"
 

@@ -1,8 +1,8 @@
 /* RFC 4571: datagrams on a stream, each behind its length (16 bits, big endian). Reading them out of what has come, and a bounded
  * queue of those that wait to be sent.
  */
-#ifndef MT_FRAME_H
-#define MT_FRAME_H
+#ifndef MT_FORMATS_RFC4571_H
+#define MT_FORMATS_RFC4571_H
 
 #include "base/limits.h"
 

@@ -1,7 +1,7 @@
 /* RTCP (RFC 3550 §6, RFC 4585, RFC 5104, REMB, transport-cc): walk a compound packet, write the packets an SFU sends.
  * Pure; no allocation. Writers append at `out`, return the bytes written, 0 if they do not fit `cap`. */
-#ifndef MT_RTCP_H
-#define MT_RTCP_H
+#ifndef MT_FORMATS_RTCP_H
+#define MT_FORMATS_RTCP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* RTP packets (RFC 3550 §5.1, RFC 8285 header extensions): parse what came in, write a new header. Pure; no allocation. */
-#ifndef MT_RTP_H
-#define MT_RTP_H
+#ifndef MT_FORMATS_RTP_H
+#define MT_FORMATS_RTP_H
 
 #include <stdbool.h>
 #include <stddef.h>

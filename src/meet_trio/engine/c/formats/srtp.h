@@ -4,8 +4,8 @@
  * sender passes the 48-bit packet index itself (so an index can be exported, and is never used twice by
  * accident), a receiver keeps a `mt_srtp_window` per SSRC. Nothing here allocates after `mt_srtp_new`.
  */
-#ifndef MT_SRTP_H
-#define MT_SRTP_H
+#ifndef MT_FORMATS_SRTP_H
+#define MT_FORMATS_SRTP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* STUN for an ICE-lite agent (RFC 8489, RFC 8445): read a Binding request, write its answer. Pure functions; no allocation.
  */
-#ifndef MT_STUN_H
-#define MT_STUN_H
+#ifndef MT_FORMATS_STUN_H
+#define MT_FORMATS_STUN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,6 +10,12 @@
 #include <sys/socket.h>
 
 enum { MT_STUN_MAX_UFRAG = 256, MT_STUN_MAX_RESPONSE = 128 };
+
+enum {
+  MT_STUN_BINDING_REQUEST = 0x0001,
+  MT_STUN_UNKNOWN_ATTRIBUTE = 420, /* RFC 8489 section 14.8 */
+  MT_STUN_ROLE_CONFLICT = 487,     /* RFC 8445 section 7.3.1.1 */
+};
 
 typedef struct {
   uint16_t type; /* 0x0001 request, 0x0011 indication, 0x0101/0x0111 responses */

@@ -1,6 +1,6 @@
 /* VP8 RTP payload descriptor (RFC 7741 §4.2): read it, rewrite picture id and TL0PICIDX in place. Pure; no allocation. */
-#ifndef MT_VP8_H
-#define MT_VP8_H
+#ifndef MT_FORMATS_VP8_H
+#define MT_FORMATS_VP8_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* The addresses that an engine is reached at: one port, any number of addresses, a UDP and a TCP socket for each. */
-#ifndef MT_LISTEN_H
-#define MT_LISTEN_H
+#ifndef MT_IO_LISTEN_H
+#define MT_IO_LISTEN_H
 
 #include "io/udp.h"
 

@@ -1,6 +1,6 @@
 /* The sockets of plain transports: a pair for each, RTP's and RTCP's, found by the transport's id. */
-#ifndef MT_PAIRS_H
-#define MT_PAIRS_H
+#ifndef MT_IO_PAIRS_H
+#define MT_IO_PAIRS_H
 
 #include "base/table.h"
 #include "io/udp.h"

@@ -7,8 +7,8 @@
  * Strangers are few and short-lived: when there are too many the oldest is closed, because an honest client proves itself
  * within a round trip. What has proved itself lives as long as its route.
  */
-#ifndef MT_TCP_H
-#define MT_TCP_H
+#ifndef MT_IO_TCP_H
+#define MT_IO_TCP_H
 
 #include "core/core.h"
 #include "io/listen.h"

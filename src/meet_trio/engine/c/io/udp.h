@@ -1,8 +1,8 @@
 /* UDP sockets' datagrams in and out by batches (recvmmsg, sendmmsg). An engine has many sockets and one thread, so all of them
  * share one batch in each direction; a batch that waits to be sent may hold datagrams of several sockets.
  */
-#ifndef MT_UDP_H
-#define MT_UDP_H
+#ifndef MT_IO_UDP_H
+#define MT_IO_UDP_H
 
 #include "base/limits.h"
 #include "formats/path.h"

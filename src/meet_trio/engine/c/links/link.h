@@ -11,8 +11,8 @@
  *
  * An engine sleeps on its bell. The other side rings it after a batch, which is a system call only if it really sleeps.
  */
-#ifndef MT_LINK_H
-#define MT_LINK_H
+#ifndef MT_LINKS_LINK_H
+#define MT_LINKS_LINK_H
 
 #include "base/list.h"
 #include "state/packet.h"

@@ -1,8 +1,8 @@
 /* The only way out for datagrams. One is written into the buffer that mt_reserve gives, then sent; a buffer that is not sent is
  * given again by the next mt_reserve.
  */
-#ifndef MT_OUTLET_H
-#define MT_OUTLET_H
+#ifndef MT_PATHS_OUTLET_H
+#define MT_PATHS_OUTLET_H
 
 #include "state/core_state.h"
 

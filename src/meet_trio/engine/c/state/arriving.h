@@ -1,6 +1,6 @@
 /* Which encodings a client sends just now. */
-#ifndef MT_ARRIVING_H
-#define MT_ARRIVING_H
+#ifndef MT_STATE_ARRIVING_H
+#define MT_STATE_ARRIVING_H
 
 #include "state/core_state.h"
 

@@ -1,6 +1,6 @@
 /* What has changed in an object since the sink took its events: bits, and a place in one list (core/events.c). */
-#ifndef MT_CHANGES_H
-#define MT_CHANGES_H
+#ifndef MT_STATE_CHANGES_H
+#define MT_STATE_CHANGES_H
 
 #include "base/list.h"
 

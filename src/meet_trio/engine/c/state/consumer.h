@@ -1,6 +1,6 @@
 /* A consumer: one producer on its way to one client. */
-#ifndef MT_CONSUMER_H
-#define MT_CONSUMER_H
+#ifndef MT_STATE_CONSUMER_H
+#define MT_STATE_CONSUMER_H
 
 #include "base/list.h"
 #include "base/rate.h"

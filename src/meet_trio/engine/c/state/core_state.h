@@ -13,8 +13,8 @@
  *
  * An object that goes takes itself out of every table and list, so that no pointer outlives it.
  */
-#ifndef MT_CORE_STATE_H
-#define MT_CORE_STATE_H
+#ifndef MT_STATE_CORE_STATE_H
+#define MT_STATE_CORE_STATE_H
 
 #include "base/pool.h"
 #include "state/consumer.h"

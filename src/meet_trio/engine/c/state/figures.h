@@ -1,8 +1,8 @@
 /* Figures as plain values: counted by the core, read by Python. Counters only rise; packets and bytes are those of whole datagrams for
  * transports, of RTP packets and their payloads for streams and consumers.
  */
-#ifndef MT_FIGURES_H
-#define MT_FIGURES_H
+#ifndef MT_STATE_FIGURES_H
+#define MT_STATE_FIGURES_H
 
 #include "state/specs.h"
 

@@ -1,6 +1,6 @@
 /* Objects by id. NULL: there is none of that id (any more). */
-#ifndef MT_FIND_H
-#define MT_FIND_H
+#ifndef MT_STATE_FIND_H
+#define MT_STATE_FIND_H
 
 #include "state/core_state.h"
 

@@ -1,6 +1,6 @@
 /* Who wants a stream. */
-#ifndef MT_LISTENING_H
-#define MT_LISTENING_H
+#ifndef MT_STATE_LISTENING_H
+#define MT_STATE_LISTENING_H
 
 #include "state/core_state.h"
 

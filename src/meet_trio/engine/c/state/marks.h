@@ -2,8 +2,8 @@
  *
  * A mark is how a lower folder has something done in a higher one without calling it.
  */
-#ifndef MT_MARKS_H
-#define MT_MARKS_H
+#ifndef MT_STATE_MARKS_H
+#define MT_STATE_MARKS_H
 
 #include "state/core_state.h"
 

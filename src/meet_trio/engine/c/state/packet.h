@@ -4,8 +4,8 @@
  * any number of consumers, now and when they ask again. A history is a ring of buffers of one stream, indexed
  * by the extended sequence number, bounded in number and in age.
  */
-#ifndef MT_PACKET_H
-#define MT_PACKET_H
+#ifndef MT_STATE_PACKET_H
+#define MT_STATE_PACKET_H
 
 #include "state/specs.h"
 #include "base/pool.h"

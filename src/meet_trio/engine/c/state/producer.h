@@ -1,6 +1,6 @@
 /* A producer: what a client sends, or the mirror of one that another engine has; and its relays. */
-#ifndef MT_PRODUCER_H
-#define MT_PRODUCER_H
+#ifndef MT_STATE_PRODUCER_H
+#define MT_STATE_PRODUCER_H
 
 #include "base/table.h"
 #include "state/changes.h"

@@ -1,6 +1,6 @@
 /* The way out of a core: datagrams, and events for Python. */
-#ifndef MT_SINK_H
-#define MT_SINK_H
+#ifndef MT_STATE_SINK_H
+#define MT_STATE_SINK_H
 
 #include "state/specs.h"
 

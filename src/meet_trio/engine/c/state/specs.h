@@ -1,6 +1,6 @@
 /* Settings of a core, and what its objects are made from: plain values that a command carries. */
-#ifndef MT_SPECS_H
-#define MT_SPECS_H
+#ifndef MT_STATE_SPECS_H
+#define MT_STATE_SPECS_H
 
 #include "base/limits.h"
 #include "formats/path.h"

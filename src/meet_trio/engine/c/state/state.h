@@ -1,31 +1,12 @@
 /* Declarations that have no header of their own yet. */
-#ifndef MT_STATE_H
-#define MT_STATE_H
+#ifndef MT_STATE_STATE_H
+#define MT_STATE_STATE_H
 
 #include "core/core.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
 #include "links/link.h"
 #include "state/core_state.h"
-
-/* transport.c */
-void mt_transport_add(mt_core *core, int64_t now, const mt_command *c);
-mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id); /* without credentials; NULL: refused or no memory */
-void mt_transport_restart(mt_core *core, mt_transport *t, const mt_command *c);
-void mt_transport_keys(mt_core *core, mt_transport *t, const mt_command *c, int64_t now);
-void mt_transport_remove(mt_core *core, mt_transport *t);
-mt_route *mt_route_find(mt_core *core, const mt_path *path);
-void mt_route_drop(mt_core *core, mt_route *route);
-void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
-void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now);
-void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
-bool mt_sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender *out); /* false: a consumer has it, or no memory */
-void mt_sender_leave(mt_core *core, mt_transport *t, const mt_sender *s);
-
-/* plain.c */
-void mt_plain_add(mt_core *core, int64_t now, const mt_command *c);
-void mt_plain_connect(mt_core *core, mt_transport *t, const mt_command *c, int64_t now);
-void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
 
 /* receive.c */
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);

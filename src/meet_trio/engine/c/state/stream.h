@@ -1,6 +1,6 @@
 /* A stream: one encoding of a producer, with its retransmissions. */
-#ifndef MT_STREAM_H
-#define MT_STREAM_H
+#ifndef MT_STATE_STREAM_H
+#define MT_STATE_STREAM_H
 
 #include "base/list.h"
 #include "base/rate.h"

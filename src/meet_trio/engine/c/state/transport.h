@@ -1,6 +1,6 @@
 /* A transport: credentials, routes, the SSRCs of both directions, keys. */
-#ifndef MT_TRANSPORT_H
-#define MT_TRANSPORT_H
+#ifndef MT_STATE_TRANSPORT_H
+#define MT_STATE_TRANSPORT_H
 
 #include "base/ledger.h"
 #include "base/list.h"

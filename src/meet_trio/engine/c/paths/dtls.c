@@ -1,0 +1,42 @@
+/* See dtls.h. */
+#include "paths/dtls.h"
+
+#include "paths/outlet.h"
+#include "paths/routes.h"
+
+#include <string.h>
+
+enum { DTLS_BURST = 32 /* datagrams */ };
+
+void mt_dtls_init(mt_transport *t, int64_t now) {
+  t->dtls_tokens = DTLS_BURST;
+  t->dtls_filled = now;
+}
+
+void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
+  mt_route *r = mt_route_find(core, from);
+  if (!r) {
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  mt_transport *t = r->transport;
+  t->stats.packets_in++;
+  t->stats.bytes_in += len;
+  t->dtls_tokens += (double)(now - t->dtls_filled) / MT_SECOND * core->settings.dtls_per_second;
+  t->dtls_filled = now;
+  if (t->dtls_tokens > DTLS_BURST) t->dtls_tokens = DTLS_BURST;
+  if (t->dtls_tokens < 1) {
+    core->counters.dropped_dtls_rate++;
+    return;
+  }
+  t->dtls_tokens--;
+  mt_event e = {.type = MT_EVENT_DTLS, .id = t->id, .data = data, .len = len};
+  if (!core->sink.event(core->sink.context, &e)) core->counters.dropped_dtls_events++;
+}
+
+void mt_dtls_send(mt_core *core, mt_transport *t, const mt_data *datagram) {
+  if (datagram->len > MT_DATAGRAM_MAX) return;
+  memcpy(mt_reserve(core), datagram->bytes, datagram->len);
+  if (t->selected) mt_send(core, t, datagram->len);
+  else core->counters.dropped_dtls_no_path++;
+}

@@ -1,0 +1,116 @@
+/* See routes.h. */
+#include "paths/routes.h"
+
+#include "state/marks.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+enum { ROUTE_STALE_US = 8 * MT_SECOND /* browsers check every 2.5 s */ };
+
+/* ---- credentials ---- */
+
+static uint64_t ufrag_hash(const mt_core *core, const void *ufrag, size_t len) {
+  return mt_hash_bytes(ufrag, len, core->settings.seed);
+}
+
+void mt_credentials_set(mt_core *core, mt_transport *t, mt_credentials *slot, const mt_ice_spec *ice) {
+  slot->transport = t;
+  slot->ufrag = ice->ufrag;
+  slot->password = ice->password;
+  slot->used = true;
+  mt_table_insert(&core->ufrags, &slot->node, ufrag_hash(core, slot->ufrag.text, slot->ufrag.len));
+}
+
+void mt_credentials_drop(mt_core *core, mt_credentials *slot) {
+  if (!slot->used) return;
+  mt_table_remove(&core->ufrags, &slot->node);
+  OPENSSL_cleanse(&slot->password, sizeof slot->password);
+  slot->used = false;
+}
+
+mt_credentials *mt_credentials_find(mt_core *core, const uint8_t *ufrag, size_t len) {
+  for (mt_node *n = mt_table_first(&core->ufrags, ufrag_hash(core, ufrag, len)); n; n = mt_table_next(n)) {
+    mt_credentials *c = MT_OF(n, mt_credentials, node);
+    if (c->ufrag.len == len && memcmp(c->ufrag.text, ufrag, len) == 0) return c;
+  }
+  return NULL;
+}
+
+/* ---- routes ---- */
+
+mt_route *mt_route_find(mt_core *core, const mt_path *path) {
+  for (mt_node *n = mt_table_first(&core->routes, mt_path_hash(path, core->settings.seed)); n; n = mt_table_next(n)) {
+    mt_route *r = MT_OF(n, mt_route, node);
+    if (mt_path_equal(&r->path, path)) return r;
+  }
+  return NULL;
+}
+
+void mt_route_drop(mt_core *core, mt_route *route) {
+  if (!route->used) return;
+  mt_table_remove(&core->routes, &route->node);
+  if (route->transport->selected == route) route->transport->selected = NULL;
+  route->used = false;
+}
+
+/* A free place, or that of the route heard from longest ago (never the selected one). */
+static mt_route *route_place(mt_core *core, mt_transport *t) {
+  mt_route *oldest = NULL;
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) {
+    mt_route *r = &t->routes[i];
+    if (!r->used) return r;
+    if (r != t->selected && (!oldest || r->seen < oldest->seen)) oldest = r;
+  }
+  mt_route_drop(core, oldest);
+  return oldest;
+}
+
+mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now) {
+  mt_route *r = mt_route_find(core, path);
+  if (r && r->transport != t) {
+    if (now - r->seen < ROUTE_STALE_US) return NULL;
+    mt_route_drop(core, r);
+    r = NULL;
+  }
+  if (!r) {
+    r = route_place(core, t);
+    *r = (mt_route){.transport = t, .path = *path, .used = true};
+    mt_table_insert(&core->routes, &r->node, mt_path_hash(path, core->settings.seed));
+  }
+  r->seen = now;
+  return r;
+}
+
+void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated, int64_t now) {
+  bool current_works = t->selected && now - t->selected->seen < ROUTE_STALE_US;
+  if (t->selected == r || (current_works && !nominated)) return;
+  t->selected = r;
+  mt_change(core, &t->changes, t->was_connected ? MT_CHANGED_MOVED : MT_CHANGED_CONNECTED);
+  t->was_connected = true;
+}
+
+void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
+  mt_transport *t = r->transport;
+  bool was_selected = t->selected == r;
+  mt_route_drop(core, r);
+  mt_route *best = NULL;
+  for (unsigned i = 0; was_selected && i < MT_MAX_ROUTES; i++) {
+    mt_route *other = &t->routes[i];
+    if (other->used && now - other->seen < ROUTE_STALE_US && (!best || other->seen > best->seen)) best = other;
+  }
+  if (best) mt_route_select(core, t, best, true, now);
+}
+
+/* ---- consent ---- */
+
+/* Consent is an address's (RFC 7675 section 5.1): that of another one does not keep media going there. */
+void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
+  int64_t consent = (int64_t)core->settings.consent_ms * MT_MS;
+  if (!t->was_connected || t->silent) return;
+  if (t->selected && now - t->selected->seen >= consent) mt_route_lose(core, t->selected, now);
+  if (now - t->heard < consent) return;
+  t->silent = true;
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
+  mt_change(core, &t->changes, MT_CHANGED_SILENT);
+}
