@@ -8,6 +8,7 @@
 #include "core/plain.h"
 #include "core/transport.h"
 #include "formats/rtp.h"
+#include "links/ends.h"
 #include "links/link.h"
 #include "paths/dtls.h"
 #include "paths/ice.h"

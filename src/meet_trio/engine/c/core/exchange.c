@@ -12,14 +12,6 @@
 
 enum { MESSAGES_PER_TURN = 256 };
 
-void mt_link_join(mt_core *core, mt_link *link, mt_side side) {
-  mt_link_end *end = &link->sides[side].end;
-  if (end->held) return;
-  end->held = true;
-  mt_link_hold(link);
-  mt_list_append(&core->links, &end->link);
-}
-
 static void leave(mt_core *core, mt_link_end *end) {
   mt_side side = mt_link_side(end);
   if (side == MT_SOURCE) mt_relays_end(end);

@@ -10,6 +10,7 @@
  * nothing, and the engine's own wishes (losses that were given up, layers that come and go) are not the client's.
  */
 #include "core/commands.h"
+#include "links/wish.h"
 #include "paths/senders.h"
 #include "state/arriving.h"
 #include "state/core_state.h"
@@ -111,7 +112,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
   if (target >= 0 && target != c->target && (may_fall || target > c->target)) {
     c->target = target;
     c->switching = false;
-    mt_mirror_listen(core, c, now);
+    mt_wish_listen(core, c, now);
     bool begins = !c->paused && mt_consumer_current_stream(c) != &p->streams[target];
     if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
@@ -150,7 +151,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
     return;
   }
   mt_consumer_choose_layer(core, c, true, now);
-  mt_mirror_listen(core, c, now);
+  mt_wish_listen(core, c, now);
   if (!c->transport->srtp) return; /* when there are keys */
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
 }
@@ -216,7 +217,7 @@ void mt_consumer_add(mt_core *core, int64_t now, const mt_command *cmd) {
   mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
   mt_consumer_choose_layer(core, c, true, now);
-  mt_mirror_listen(core, c, now);
+  mt_wish_listen(core, c, now);
   if (!c->paused && t->srtp) mt_consumer_begin(core, c, now);
 }
 

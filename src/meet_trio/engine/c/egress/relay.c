@@ -12,6 +12,7 @@
  */
 #include "base/ring.h"
 #include "core/commands.h"
+#include "links/ends.h"
 #include "links/link.h"
 #include "state/arriving.h"
 #include "state/core_state.h"

@@ -5,61 +5,14 @@
  *
  * A mirror without link waits: it is added before the source begins to send, and may outlive it.
  */
-#include "base/ring.h"
 #include "links/link.h"
-#include "state/arriving.h"
+#include "links/wish.h"
 #include "state/core_state.h"
 #include "state/find.h"
-#include "state/listening.h"
 #include "state/marks.h"
 #include "state/state.h"
 
 #include <string.h>
-
-/* ---- wishes ---- */
-
-static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
-  mt_wish w = {.producer = m->id, .relay = m->relay, .type = (uint8_t)type, .index = index, .number = number};
-  if (!m->link || !mt_ring_put(&m->link->wishes, &w)) return false;
-  m->link->sides[MT_SINK].end.to_ring = true;
-  return true;
-}
-
-/* Full rings are tried again ten times a second. */
-static void tell_listened(mt_producer *m, uint8_t listened) {
-  if (listened != m->listened && wish(m, MT_WISH_LISTEN, 0, listened)) m->listened = listened;
-}
-
-/* To an encoding that does not arrive it costs nothing to listen, and its first packets are a key frame. */
-static bool awaits(const mt_core *core, const mt_consumer *c, const mt_stream *s, int64_t now) {
-  return !c->paused && s->index <= c->preferred && !mt_stream_arriving(core, s, now);
-}
-
-static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t now) {
-  const mt_producer *m = c->producer;
-  uint8_t bits = 0;
-  for (uint8_t i = 0; i < m->spec.encoding_count; i++)
-    if (mt_consumer_listens(c, &m->streams[i]) || awaits(core, c, &m->streams[i], now)) bits |= (uint8_t)(1u << i);
-  return bits;
-}
-
-static void tell_all_listened(const mt_core *core, mt_producer *m, int64_t now) {
-  uint8_t bits = 0, all = (uint8_t)((1u << m->spec.encoding_count) - 1);
-  MT_EACH(item, &m->consumers) {
-    if (bits == all) break; /* in a large room the first few decide */
-    bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
-  }
-  tell_listened(m, bits);
-}
-
-void mt_mirror_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
-  mt_producer *m = c->producer;
-  if (m && m->mirror) tell_listened(m, m->listened | listened_by(core, c, now));
-}
-
-bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) {
-  return wish(m, MT_WISH_KEYFRAME, s->index, listened);
-}
 
 /* ---- life ---- */
 
@@ -68,7 +21,7 @@ static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t rel
   m->relay = relay;
   mt_list_append(&end->members, &m->in_link);
   m->listened = 0;
-  tell_all_listened(core, m, now);
+  mt_wish_listen_all(core, m, now);
   mt_due(core, now); /* key frames that were wanted before */
 }
 
@@ -79,19 +32,13 @@ static void detach(mt_core *core, mt_producer *m, int64_t now) {
   for (uint8_t i = 0; i < m->spec.encoding_count; i++) mt_stream_reset(core, &m->streams[i], now);
 }
 
-void mt_mirror_leave(mt_producer *m) {
-  wish(m, MT_WISH_GONE, 0, 0);
-  mt_list_remove(&m->in_link);
-  m->link = NULL;
-}
-
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
   MT_EACH(item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
 }
 
 void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {
   mt_producer_round(core, m, now);
-  tell_all_listened(core, m, now);
+  mt_wish_listen_all(core, m, now);
   if (now < m->rates_due) return;
   int64_t elapsed = m->rates_due ? now - m->rates_due + MT_SECOND : 0;
   m->rates_due = now + MT_SECOND;

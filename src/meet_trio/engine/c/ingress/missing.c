@@ -8,6 +8,7 @@
  * intervals, never faster.
  */
 #include "formats/rtcp.h"
+#include "links/wish.h"
 #include "paths/outlet.h"
 #include "state/arriving.h"
 #include "state/core_state.h"
@@ -146,7 +147,7 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   if (s->keyframe_asked && now < s->keyframe_asked + keyframe_interval(core, s, now)) return;
   if (p->mirror) {
     bool listened = mt_stream_listened(s);
-    if (!mt_mirror_wish_keyframe(s->producer, s, listened)) return;
+    if (!mt_wish_keyframe(s->producer, s, listened)) return;
     s->keyframe_asked = now;
     s->stats.plis++;
     if (!listened) mt_keyframe_came(s); /* it will not come here */

@@ -5,6 +5,7 @@
  * leads to a lower one: when all come back after a pause, the lowest comes first.
  */
 #include "core/commands.h"
+#include "links/wish.h"
 #include "state/arriving.h"
 #include "state/core_state.h"
 #include "state/find.h"
@@ -70,7 +71,7 @@ void mt_producer_add(mt_core *core, const mt_command *c) {
 
 void mt_producer_remove(mt_core *core, mt_producer *p) {
   mt_producer_end_relays(core, p);
-  if (p->mirror) mt_mirror_leave(p);
+  if (p->mirror) mt_wish_gone(p);
   MT_EACH(item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     mt_consumer_halt(core, c);

@@ -67,8 +67,6 @@ void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_producer_level(mt_core *core, mt_producer *p, uint8_t extension, int64_t now);
 
-/* cross.c */
-void mt_link_join(mt_core *core, mt_link *link, mt_side side);
 void mt_links_round(mt_core *core);
 
 /* relay.c */
@@ -82,10 +80,6 @@ void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t no
 void mt_producer_end_relays(mt_core *core, mt_producer *p);
 void mt_relays_end(mt_link_end *end);
 
-/* mirror.c */
-void mt_mirror_listen(const mt_core *core, const mt_consumer *c, int64_t now); /* it may listen to more than before */
-bool mt_mirror_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened); /* false: not now */
-void mt_mirror_leave(mt_producer *m);
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now);
 void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now);
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now);
