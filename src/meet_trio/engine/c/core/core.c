@@ -7,6 +7,11 @@
 
 #include "core/plain.h"
 #include "core/transport.h"
+#include "egress/consumer.h"
+#include "egress/keyframes.h"
+#include "egress/layers.h"
+#include "egress/relay.h"
+#include "egress/scores.h"
 #include "formats/rtp.h"
 #include "links/ends.h"
 #include "links/link.h"
@@ -108,16 +113,12 @@ static void request_stats(mt_core *core, uint32_t token) {
   else core->counters.commands_refused++;
 }
 
-static void set_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
-  c->preferred = layer < MT_MAX_ENCODINGS ? (uint8_t)layer : MT_MAX_ENCODINGS - 1;
-  mt_consumer_choose_layer(core, c, true, now);
-}
-
 /* No `default`: the compiler names the command that is missing here. */
 void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   mt_transport *t = mt_find_transport(core, c->id);
   mt_producer *producer = mt_find_producer(core, c->id);
   mt_consumer *consumer = mt_find_consumer(core, c->id);
+  mt_transport *home = mt_find_transport(core, c->transport); /* of a new producer or consumer */
   core->counters.commands++;
   switch (c->type) {
   case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
@@ -152,14 +153,16 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
     break;
   case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
-  case MT_RELAY_PRODUCER: mt_relay_start(core, c, now); break;
-  case MT_STOP_RELAYING: mt_relay_stop(core, c); break;
-  case MT_ADD_CONSUMER: mt_consumer_add(core, now, c); break;
+  case MT_RELAY_PRODUCER: mt_relay_start(core, c->id, c->u.link, now); break;
+  case MT_STOP_RELAYING: mt_relay_stop(core, c->id, c->u.link); break;
+  case MT_ADD_CONSUMER:
+    if (known(core, home)) mt_consumer_add(core, c->id, home, c->producer, &c->u.consumer_spec, now);
+    break;
   case MT_PAUSE_CONSUMER:
     if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
     break;
   case MT_SET_LAYER:
-    if (known(core, consumer)) set_layer(core, consumer, c->u.number, now);
+    if (known(core, consumer)) mt_consumer_prefer_layer(core, consumer, c->u.number, now);
     break;
   case MT_REMOVE_CONSUMER:
     if (known(core, consumer)) mt_consumer_remove(core, consumer);

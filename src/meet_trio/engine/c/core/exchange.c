@@ -6,6 +6,7 @@
  */
 #include "base/ring.h"
 #include "core/core.h"
+#include "egress/relay.h"
 #include "links/link.h"
 #include "state/core_state.h"
 #include "state/state.h"

@@ -2,6 +2,7 @@
 #include "core/plain.h"
 
 #include "core/transport.h"
+#include "egress/consumer.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
 #include "state/find.h"

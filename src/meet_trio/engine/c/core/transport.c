@@ -1,6 +1,7 @@
 /* See transport.h. */
 #include "core/transport.h"
 
+#include "egress/consumer.h"
 #include "paths/dtls.h"
 #include "paths/routes.h"
 #include "state/find.h"

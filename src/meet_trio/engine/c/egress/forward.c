@@ -1,26 +1,17 @@
-/* From a stream's packets to a consumer's: which are sent, and what numbers they get.
- *
- * An epoch begins with a key frame (audio: with any packet). Its offsets continue where the consumer stands: the next sequence
- * number, the next VP8 picture id and TL0PICIDX, and a timestamp that keeps the streams' common clock. That clock is
- * known from both streams' sender reports; without them, from the time that has passed.
- *
- * A switch waits for the end of the frame that is being sent, so that a decoder never gets half a frame: the key frame stays in the
- * stream's history for those few milliseconds and is sent from there. Packets of the epoch before
- * that come late (retransmitted to us, or out of order) still get the numbers that were kept for them.
- */
-#include "state/core_state.h"
+/* See forward.h. */
+#include "egress/forward.h"
+
+#include "egress/epoch.h"
+#include "egress/layers.h"
+#include "egress/send.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 enum {
   FRAME_END_US = 30 * MT_MS,  /* nothing sent for that long: the frame's end was lost */
   SWITCH_WAIT_US = 50 * MT_MS,
   CATCH_UP_BYTES = 256 * 1024, /* of the history, to one viewer at once; */
   CATCH_UP_PACKETS = 256,      /* and so many packets, each of which is encrypted for it */
-  CLOCK_SANITY_S = 5, /* clocks of sender reports that differ by more from the time passed are not believed */
 };
-
-static bool belongs(const mt_epoch *e, const mt_stream *s) { return e->used && e->stream == s->index; }
 
 /* 15-bit numbers that wrap */
 static bool later_picture(uint16_t a, uint16_t b) {
@@ -48,52 +39,6 @@ static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pack
     }
   }
   mt_consumer_send(core, c, e, p, &n, now);
-}
-
-/* ---- the beginning of an epoch ---- */
-
-/* Where the consumer's timestamps would be if `p` were sent as if it were of the stream before; false if nobody knows. */
-static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_packet *p, uint32_t *out) {
-  const mt_epoch *before = &c->epochs[0];
-  const mt_stream *old = &c->producer->streams[before->stream];
-  if (!before->used) return false;
-  if (old == s) {
-    *out = p->timestamp + before->timestamp_delta;
-    return true;
-  }
-  if (!s->has_sr || !old->has_sr) return false;
-  double apart = (double)(int64_t)(s->sr_ntp - old->sr_ntp) / 4294967296.0;
-  if (apart > 3600 || apart < -3600) return false;
-  int64_t ticks = (int64_t)(apart * s->producer->spec.clock_rate);
-  *out = p->timestamp - s->sr_timestamp + old->sr_timestamp + (uint32_t)(uint64_t)ticks + before->timestamp_delta;
-  return true;
-}
-
-static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
-  if (!c->started) return (uint32_t)mt_random(core);
-  uint32_t rate = s->producer->spec.clock_rate;
-  uint32_t passed = c->last_timestamp + (uint32_t)((uint64_t)(now - c->last_sent) * rate / MT_SECOND);
-  uint32_t timestamp;
-  if (!common_clock(c, s, p, &timestamp)) timestamp = passed;
-  int32_t off = (int32_t)(timestamp - passed);
-  if (off > (int32_t)(CLOCK_SANITY_S * rate) || off < -(int32_t)(CLOCK_SANITY_S * rate)) timestamp = passed;
-  /* a layer's key frame may show the same moment as the last frame of the layer before */
-  if ((int32_t)(timestamp - c->last_timestamp) <= 0) timestamp = c->last_timestamp + 1;
-  return timestamp;
-}
-
-static void begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
-  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence};
-  e.sequence_delta = c->highest + 1 - p->sequence;
-  e.timestamp_delta = first_timestamp(core, c, s, p, now) - p->timestamp;
-  if (c->has_picture) {
-    e.picture_delta = (uint16_t)(c->last_picture + 1 - p->vp8.picture_id);
-    e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - p->vp8.tl0picidx);
-  }
-  mt_consumer_close_epoch(c);
-  c->epochs[1] = c->epochs[0];
-  c->epochs[0] = e;
-  c->started = true;
 }
 
 typedef struct { /* what the history has from a packet on */
@@ -131,7 +76,7 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
     mt_want_keyframe(core, s, now);
     return;
   }
-  begin_epoch(core, c, s, p, now);
+  mt_consumer_begin_epoch(core, c, s, p, now);
   for (uint64_t i = first; i < s->history.end; i++)
     if ((p = mt_history_find(&s->history, i))) emit(core, c, &c->epochs[0], p, now);
   mt_consumer_choose_layer(core, c, true, now); /* tells the layer */
@@ -182,17 +127,17 @@ static void forward_target(mt_core *core, mt_consumer *c, mt_stream *s, const mt
 void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet *p, int64_t now) {
   if (c->paused || !c->transport->srtp || !c->transport->selected) return;
   mt_epoch *e = &c->epochs[0];
-  if (e->open && belongs(e, s) && p->sequence >= e->first) {
+  if (e->open && mt_epoch_of_stream(e, s) && p->sequence >= e->first) {
     emit(core, c, e, p, now);
     if (c->switching && c->last_marker) finish_switch(core, c, now);
     return;
   }
   for (unsigned i = 0; i < 2; i++) {
     e = &c->epochs[i];
-    if (!e->open && belongs(e, s) && p->sequence >= e->first && p->sequence <= e->last) {
+    if (!e->open && mt_epoch_of_stream(e, s) && p->sequence >= e->first && p->sequence <= e->last) {
       emit(core, c, e, p, now);
       return;
     }
   }
-  if (s->index == c->target && !(c->epochs[0].open && belongs(&c->epochs[0], s))) forward_target(core, c, s, p, now);
+  if (s->index == c->target && !(c->epochs[0].open && mt_epoch_of_stream(&c->epochs[0], s))) forward_target(core, c, s, p, now);
 }

@@ -1,24 +1,11 @@
-/* The source's end of a link: what of a producer is sent to another engine.
- *
- * A packet crosses once for each engine that listens to its encoding, as the stream took it: decrypted, unwrapped, in its history, never
- * twice. Of encodings that nobody over there listens to, only the ends of frames are told, so that the choice of layers knows
- * what arrives. All that feedback is about stays here: the other engine never asks the client for anything, it wishes.
- *
- * A full ring loses what does not fit. The next packet says so, and the mirror asks for a key frame. A few slots are kept for states, which
- * are worth more than packets.
- *
- * A stream's state crosses once in a round (100 ms), at the first change. Later changes, and one that finds the ring full, wait for the
- * next round: a client that sends many reports, or begins anew with each packet, does not take the ring from the others.
- */
+/* See relay.h. */
+#include "egress/relay.h"
+
 #include "base/ring.h"
-#include "core/commands.h"
 #include "links/ends.h"
-#include "links/link.h"
 #include "state/arriving.h"
-#include "state/core_state.h"
 #include "state/find.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +111,12 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
   }
 }
 
+static void end_relay(mt_relay *r) {
+  mt_list_remove(&r->in_producer);
+  mt_list_remove(&r->in_link);
+  free(r);
+}
+
 /* ---- wishes ---- */
 
 static void wish_keyframe(mt_core *core, mt_stream *s, bool listened, int64_t now) {
@@ -138,15 +131,14 @@ void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t no
   switch ((mt_wish_type)w->type) {
   case MT_WISH_LISTEN: r->listened = w->number; break;
   case MT_WISH_KEYFRAME: wish_keyframe(core, &p->streams[w->index], w->number, now); break;
-  case MT_WISH_GONE: mt_relay_end(r); break;
+  case MT_WISH_GONE: end_relay(r); break;
   }
 }
 
 /* ---- life ---- */
 
-void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
-  mt_producer *p = mt_find_producer(core, c->id);
-  mt_link *link = c->u.link;
+void mt_relay_start(mt_core *core, uint32_t producer, mt_link *link, int64_t now) {
+  mt_producer *p = mt_find_producer(core, producer);
   if (!p || p->mirror || mt_link_closed(link, MT_SINK)) {
     core->counters.commands_for_unknown_ids++;
     return;
@@ -169,20 +161,14 @@ void mt_relay_start(mt_core *core, const mt_command *c, int64_t now) {
   send_states(core, r, now);
 }
 
-void mt_relay_end(mt_relay *r) {
-  mt_list_remove(&r->in_producer);
-  mt_list_remove(&r->in_link);
-  free(r);
-}
-
 static void stop(mt_core *core, mt_relay *r) {
   if (reserve(core, r, MT_CROSS_STOP, 0, 0)) commit(r, true);
-  mt_relay_end(r);
+  end_relay(r);
 }
 
-void mt_relay_stop(mt_core *core, const mt_command *c) {
-  mt_producer *p = mt_find_producer(core, c->id);
-  mt_relay *r = p ? find(p, c->u.link) : NULL;
+void mt_relay_stop(mt_core *core, uint32_t producer, mt_link *link) {
+  mt_producer *p = mt_find_producer(core, producer);
+  mt_relay *r = p ? find(p, link) : NULL;
   if (r) stop(core, r);
   else core->counters.commands_for_unknown_ids++;
 }
@@ -191,4 +177,4 @@ void mt_producer_end_relays(mt_core *core, mt_producer *p) {
   MT_EACH(item, &p->relays) stop(core, MT_OF(item, mt_relay, in_producer));
 }
 
-void mt_relays_end(mt_link_end *end) { MT_EACH(item, &end->members) mt_relay_end(MT_OF(item, mt_relay, in_link)); }
+void mt_relays_end(mt_link_end *end) { MT_EACH(item, &end->members) end_relay(MT_OF(item, mt_relay, in_link)); }

@@ -1,19 +1,9 @@
-/* Writing a consumer's packets: a new header, the VP8 descriptor renumbered, SRTP straight into the datagram that goes out.
- *
- * With NACK, what was sent under each sequence number is remembered (numbers only; the payload is in the stream's history). A
- * retransmission goes through RTX with its own numbers (RFC 4588). Without RTX the very same packet is sent again, byte by
- * byte: under AES-GCM a second plaintext or header under the same index would give the key away. So
- * the values of extensions that change with time are remembered too, and only a packet's whole history allows it to be repeated.
- *
- * A NACK of 16 bytes asks for 17 packets. What is sent again is therefore earned by what was sent: each byte of media allows one of a
- * retransmission, of the consumer's and of the transport's, up to a burst. So a client costs twice what it watches and no more,
- * while one that loses a third of everything needs half of it.
- */
+/* See send.h. */
+#include "egress/send.h"
+
 #include "base/bytes.h"
 #include "formats/rtp.h"
 #include "paths/outlet.h"
-#include "state/core_state.h"
-#include "state/state.h"
 
 #include <string.h>
 

@@ -5,6 +5,8 @@
  *
  * A mirror without link waits: it is added before the source begins to send, and may outlive it.
  */
+#include "egress/fanout.h"
+#include "egress/layers.h"
 #include "links/link.h"
 #include "links/wish.h"
 #include "state/core_state.h"

@@ -5,6 +5,10 @@
  * leads to a lower one: when all come back after a pause, the lowest comes first.
  */
 #include "core/commands.h"
+#include "egress/consumer.h"
+#include "egress/fanout.h"
+#include "egress/layers.h"
+#include "egress/relay.h"
 #include "links/wish.h"
 #include "state/arriving.h"
 #include "state/core_state.h"
@@ -113,19 +117,6 @@ void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now) {
     any = true;
   }
   if (!any) demand(core, &p->streams[0], now);
-}
-
-void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t now) {
-  mt_producer *p = s->producer;
-  if (p->paused) {
-    core->counters.dropped_rtp_paused++;
-    return;
-  }
-  MT_EACH(item, &p->consumers) mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
-}
-
-void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now) {
-  MT_EACH(item, &p->consumers) mt_consumer_choose_layer(core, MT_OF(item, mt_consumer, in_producer), may_fall, now);
 }
 
 /* ---- the speaker's level (RFC 6464) ---- */

@@ -4,15 +4,18 @@
  * we send, and an SSRC of another transport is simply not found.
  */
 #include "base/bytes.h"
+#include "egress/fanout.h"
+#include "egress/keyframes.h"
+#include "egress/relay.h"
+#include "egress/scores.h"
+#include "egress/send.h"
 #include "formats/rtcp.h"
 #include "state/core_state.h"
-#include "state/marks.h"
 #include "state/state.h"
 
 #include <math.h>
 
 enum {
-  SCORE_US = MT_SECOND, /* between two events about one consumer's score */
   MAX_NACKED = 1024,    /* numbers that one datagram may ask for: twice what a consumer remembers */
 };
 
@@ -35,12 +38,6 @@ static void sender_report(mt_core *core, mt_transport *t, const mt_rtcp_packet *
   mt_relay_state(core, s, now);
 }
 
-/* 10 for no loss, 0 for 40 % and more */
-static uint8_t score_of(uint8_t fraction_lost) {
-  double score = 10 - (double)fraction_lost / 256 * 25;
-  return score < 0 ? 0 : (uint8_t)lround(score);
-}
-
 static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
   if (!r->last_sr) return;
   for (unsigned i = 0; i < MT_SR_MEMORY; i++) {
@@ -54,26 +51,6 @@ static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
   }
 }
 
-/* A client may report as often as it likes; each change is an event for Python. So it is told once a second and no more: the first
- * change at once, what it has become by the end of the second. */
-static void tell_score(mt_core *core, mt_consumer *c, int64_t now) {
-  if (c->score_known && c->told_score == c->stats.score) return;
-  c->score_known = true;
-  c->told_score = c->stats.score;
-  c->score_told = now;
-  mt_list_append(&core->scored, &c->scored);
-  mt_change(core, &c->changes, MT_CHANGED_SCORE);
-}
-
-void mt_scores_round(mt_core *core, int64_t now) {
-  MT_EACH(item, &core->scored) {
-    mt_consumer *c = MT_OF(item, mt_consumer, scored);
-    if (now - c->score_told < SCORE_US) return;
-    mt_list_remove(&c->scored);
-    tell_score(core, c, now);
-  }
-}
-
 static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
   mt_rtcp_report r;
   for (unsigned i = 0; mt_rtcp_read_report(p, i, &r); i++) {
@@ -84,9 +61,7 @@ static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packe
     c->stats.lost = r.total_lost;
     c->stats.jitter_us = rate ? (uint32_t)((uint64_t)r.jitter * MT_SECOND / rate) : 0;
     measure_rtt(c, &r, now);
-    c->stats.score = score_of(r.fraction_lost);
-    if (c->changes.flags & MT_CHANGED_SCORE) c->told_score = c->stats.score; /* the event still waits, and says the newest */
-    else if (mt_list_empty(&c->scored)) tell_score(core, c, now);
+    mt_consumer_score(core, c, r.fraction_lost, now);
   }
 }
 

@@ -4,6 +4,9 @@
  * highest), awaited (in the list of missing ones), or a duplicate; there is nothing else, and so no packet is
  * ever forwarded twice, whether it was late, retransmitted or both.
  */
+#include "egress/epoch.h"
+#include "egress/fanout.h"
+#include "egress/relay.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
 #include "state/arriving.h"

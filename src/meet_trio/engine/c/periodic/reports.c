@@ -8,6 +8,7 @@
  * timestamp rewritten as those of the packets are. Audio and video of one publisher stay on one clock that way,
  * which is what lip sync needs.
  */
+#include "egress/scores.h"
 #include "formats/rtcp.h"
 #include "paths/outlet.h"
 #include "state/arriving.h"
@@ -29,8 +30,7 @@ static const char receiver_cname[] = "meet-trio";
 
 static uint8_t score_of(const mt_stream *s, const mt_rtcp_report *r, bool active) {
   if (!active || !s->started) return 0;
-  double score = 10 - (double)r->fraction_lost / 256 * 25;
-  return score < 0 ? 0 : (uint8_t)(score + 0.5);
+  return mt_score_of_loss(r->fraction_lost);
 }
 
 /* Appends to `reports`; returns the count. Also where the figures of each second are made. */

@@ -24,7 +24,6 @@ void mt_sources_free(mt_transport *t);
 
 /* rtcp_in.c */
 void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len);
-void mt_scores_round(mt_core *core, int64_t now); /* tell what has changed since it was told */
 
 /* rtcp_out.c */
 void mt_transport_report(mt_core *core, mt_transport *t, int64_t now);
@@ -62,57 +61,14 @@ void mt_producer_add(mt_core *core, const mt_command *c);
 void mt_producer_remove(mt_core *core, mt_producer *p);
 void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now);
 void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now);
-void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t now);
-void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now);
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_producer_level(mt_core *core, mt_producer *p, uint8_t extension, int64_t now);
 
 void mt_links_round(mt_core *core);
 
-/* relay.c */
-void mt_relay_start(mt_core *core, const mt_command *c, int64_t now);
-void mt_relay_stop(mt_core *core, const mt_command *c);
-void mt_relay_end(mt_relay *r);
-void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
-void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived);
-void mt_relay_state(mt_core *core, mt_stream *s, int64_t now);
-void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now);
-void mt_producer_end_relays(mt_core *core, mt_producer *p);
-void mt_relays_end(mt_link_end *end);
-
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now);
 void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now);
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now);
-
-/* consumer.c */
-void mt_consumer_add(mt_core *core, int64_t now, const mt_command *c);
-void mt_consumer_remove(mt_core *core, mt_consumer *c);
-void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now);
-void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing flows until a new stretch begins */
-void mt_consumer_close_epoch(mt_consumer *c);
-void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset);
-/* `may_fall`: to a lower one too */
-void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
-void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
-/* Its client asks for one, of `s` or (NULL) of what it waits for; now, or put off. */
-void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now);
-void mt_owed_round(mt_core *core, int64_t now); /* key frames that were put off */
-void mt_consumer_begin(mt_core *core, mt_consumer *c,
-                       int64_t now); /* it can be sent to: begin with a key frame, from the history or wanted */
-
-/* forward.c */
-void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet *packet, int64_t now);
-bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now); /* begin with a key frame of the history */
-
-/* send.c */
-typedef struct {
-  uint64_t sequence;
-  uint32_t timestamp;
-  uint16_t picture_id;
-  uint8_t tl0picidx;
-} mt_numbers; /* what a packet is rewritten to */
-void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
-void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now);
 
 /* stats.c */
 mt_stats *mt_stats_take(mt_core *core, int64_t now); /* NULL: no memory */

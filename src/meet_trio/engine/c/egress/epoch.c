@@ -1,0 +1,66 @@
+/* See epoch.h. */
+#include "egress/epoch.h"
+
+#include "state/marks.h"
+
+enum { CLOCK_SANITY_S = 5 /* clocks of sender reports that differ by more from the time passed are not believed */ };
+
+bool mt_epoch_of_stream(const mt_epoch *e, const mt_stream *s) { return e->used && e->stream == s->index; }
+
+/* Where the consumer's timestamps would be if `p` were sent as if it were of the stream before; false if nobody knows. */
+static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_packet *p, uint32_t *out) {
+  const mt_epoch *before = &c->epochs[0];
+  const mt_stream *old = &c->producer->streams[before->stream];
+  if (!before->used) return false;
+  if (old == s) {
+    *out = p->timestamp + before->timestamp_delta;
+    return true;
+  }
+  if (!s->has_sr || !old->has_sr) return false;
+  double apart = (double)(int64_t)(s->sr_ntp - old->sr_ntp) / 4294967296.0;
+  if (apart > 3600 || apart < -3600) return false;
+  int64_t ticks = (int64_t)(apart * s->producer->spec.clock_rate);
+  *out = p->timestamp - s->sr_timestamp + old->sr_timestamp + (uint32_t)(uint64_t)ticks + before->timestamp_delta;
+  return true;
+}
+
+static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
+  if (!c->started) return (uint32_t)mt_random(core);
+  uint32_t rate = s->producer->spec.clock_rate;
+  uint32_t passed = c->last_timestamp + (uint32_t)((uint64_t)(now - c->last_sent) * rate / MT_SECOND);
+  uint32_t timestamp;
+  if (!common_clock(c, s, p, &timestamp)) timestamp = passed;
+  int32_t off = (int32_t)(timestamp - passed);
+  if (off > (int32_t)(CLOCK_SANITY_S * rate) || off < -(int32_t)(CLOCK_SANITY_S * rate)) timestamp = passed;
+  /* a layer's key frame may show the same moment as the last frame of the layer before */
+  if ((int32_t)(timestamp - c->last_timestamp) <= 0) timestamp = c->last_timestamp + 1;
+  return timestamp;
+}
+
+void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
+  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence};
+  e.sequence_delta = c->highest + 1 - p->sequence;
+  e.timestamp_delta = first_timestamp(core, c, s, p, now) - p->timestamp;
+  if (c->has_picture) {
+    e.picture_delta = (uint16_t)(c->last_picture + 1 - p->vp8.picture_id);
+    e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - p->vp8.tl0picidx);
+  }
+  mt_consumer_close_epoch(c);
+  c->epochs[1] = c->epochs[0];
+  c->epochs[0] = e;
+  c->started = true;
+}
+
+void mt_consumer_close_epoch(mt_consumer *c) {
+  mt_epoch *e = &c->epochs[0];
+  if (!e->open) return;
+  e->open = false;
+  e->last = c->highest - e->sequence_delta;
+}
+
+void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset) {
+  if (c->epochs[0].stream == s->index) mt_consumer_close_epoch(c);
+  if (c->target == s->index) c->switching = false;
+  for (unsigned i = 0; reset && i < 2; i++)
+    if (c->epochs[i].stream == s->index) c->epochs[i].used = false;
+}

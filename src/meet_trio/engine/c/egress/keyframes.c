@@ -1,0 +1,60 @@
+/* See keyframes.h. */
+#include "egress/keyframes.h"
+
+#include "state/listening.h"
+#include "state/marks.h"
+
+enum {
+  KEYFRAME_BURST = 10,
+  KEYFRAME_US = 3 * MT_SECOND,
+};
+
+static mt_stream *awaited_stream(const mt_consumer *c) {
+  return c->producer && c->target >= 0 ? &c->producer->streams[c->target] : NULL;
+}
+
+void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_stream *s = awaited_stream(c);
+  if (s) mt_want_keyframe(core, s, now);
+}
+
+static bool pay_keyframe(mt_consumer *c, int64_t now) {
+  int64_t from = c->keyframes_paid > now ? c->keyframes_paid : now;
+  if (from - now > (KEYFRAME_BURST - 1) * (int64_t)KEYFRAME_US) return false;
+  c->keyframes_paid = from + KEYFRAME_US;
+  return true;
+}
+
+void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now) {
+  if (!s) s = awaited_stream(c);
+  if (!s || s->keyframe_wanted || s->producer->spec.codec == MT_CODEC_OTHER) return;
+  if (pay_keyframe(c, now)) {
+    mt_want_keyframe(core, s, now);
+    return;
+  }
+  core->counters.keyframe_requests_put_off++;
+  c->owed_streams |= (uint8_t)(1u << s->index);
+  c->owed_since[s->index] = s->stats.keyframes;
+  mt_list_append(&core->owed, &c->owed);
+}
+
+/* Unless one has come, or is about to, for another viewer. */
+static bool still_owed(const mt_consumer *c, const mt_stream *s) {
+  return !s->keyframe_wanted && s->stats.keyframes == c->owed_since[s->index] && mt_consumer_listens(c, s);
+}
+
+void mt_owed_round(mt_core *core, int64_t now) {
+  MT_EACH(item, &core->owed) {
+    mt_consumer *c = MT_OF(item, mt_consumer, owed);
+    for (uint8_t i = 0; i < MT_MAX_ENCODINGS; i++) {
+      mt_stream *s = c->producer ? &c->producer->streams[i] : NULL;
+      if (!(c->owed_streams >> i & 1)) continue;
+      if (s && still_owed(c, s)) {
+        if (!pay_keyframe(c, now)) continue;
+        mt_want_keyframe(core, s, now);
+      }
+      c->owed_streams &= (uint8_t)~(1u << i);
+    }
+    if (!c->owed_streams) mt_list_remove(&c->owed);
+  }
+}

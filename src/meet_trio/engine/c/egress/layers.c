@@ -1,0 +1,62 @@
+/* See layers.h. */
+#include "egress/layers.h"
+
+#include "egress/epoch.h"
+#include "egress/keyframes.h"
+#include "links/wish.h"
+#include "state/arriving.h"
+#include "state/listening.h"
+#include "state/marks.h"
+
+enum { LAYER_US = 100 * MT_MS /* between two events about one consumer's layer */ };
+
+/* Only simulcast has layers. A publisher may end and begin its streams faster than events go out: the rounds come here again. */
+static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
+  const mt_stream *s = mt_consumer_current_stream(c);
+  bool layered = c->producer && c->producer->spec.encoding_count > 1;
+  int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
+  if (layer == c->told_layer || now < c->layer_told + LAYER_US) return;
+  c->told_layer = layer;
+  c->layer_told = now;
+  c->stats.switches++;
+  mt_change(core, &c->changes, MT_CHANGED_LAYER);
+}
+
+void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
+  mt_producer *p = c->producer;
+  if (!p) return;
+  bool by_client = c->preferred != c->followed;
+  c->followed = c->preferred;
+  int8_t target = -1;
+  if (p->spec.encoding_count == 1) {
+    target = 0;
+  } else {
+    for (int8_t i = 0; i < p->spec.encoding_count; i++) {
+      if (!mt_stream_arriving(core, &p->streams[i], now)) continue;
+      if (target < 0 || i <= c->preferred) target = i; /* too high a layer is better than none */
+    }
+  }
+  if (target >= 0 && target != c->target && (may_fall || target > c->target)) {
+    c->target = target;
+    c->switching = false;
+    mt_wish_listen(core, c, now);
+    bool begins = !c->paused && mt_consumer_current_stream(c) != &p->streams[target];
+    if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
+    else if (begins) mt_want_keyframe(core, &p->streams[target], now);
+  }
+  tell_layer(core, c, now);
+}
+
+void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
+  c->preferred = layer < MT_MAX_ENCODINGS ? (uint8_t)layer : MT_MAX_ENCODINGS - 1;
+  mt_consumer_choose_layer(core, c, true, now);
+}
+
+void mt_consumer_halt(mt_core *core, mt_consumer *c) {
+  mt_consumer_close_epoch(c);
+  c->switching = false;
+  if (c->told_layer >= 0) {
+    c->told_layer = -1;
+    mt_change(core, &c->changes, MT_CHANGED_LAYER);
+  }
+}
