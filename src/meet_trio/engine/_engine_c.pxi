@@ -208,12 +208,14 @@ cdef extern from "core/core.h":
     void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path)
     void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
     int64_t mt_core_tick(mt_core *core, int64_t now)
-    void mt_core_look(mt_core *core)
-    bool_t mt_core_cross(mt_core *core, int64_t now)
-    void mt_core_ring(mt_core *core)
     void mt_command_release(mt_command *command)
     void mt_command_discard(mt_command *command)
 
+
+cdef extern from "core/exchange.h":
+    void mt_core_look(mt_core *core)
+    bool_t mt_core_cross(mt_core *core, int64_t now)
+    void mt_core_ring(mt_core *core)
 
 cdef extern from "links/link.h":
     ctypedef struct mt_bell:

@@ -13,6 +13,7 @@
 
 #include "base/ring.h"
 #include "core/commands.h"
+#include "core/exchange.h"
 #include "io/pairs.h"
 #include "io/udp.h"
 #include "state/core_state.h"

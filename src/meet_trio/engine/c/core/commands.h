@@ -48,6 +48,7 @@ typedef struct {
   } u;
 } mt_command;
 
+void mt_core_command(mt_core *core, int64_t now, const mt_command *command);
 void mt_command_release(mt_command *c); /* what it holds, after it was applied */
 void mt_command_discard(mt_command *c); /* the same, for an engine that has closed before */
 

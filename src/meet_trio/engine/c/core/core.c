@@ -1,26 +1,24 @@
-/* The core's doors: datagrams by kind (RFC 7983), commands by type, the tick, and events on their way out.
- *
- * State changes are not queued but flagged on the object they happened to, and a flagged object stands in one list until
- * the sink has taken its events. So nothing is lost when Python is slow, and ten changes of a layer become one event.
- */
+/* See core.h. Datagrams are told apart by their first byte (RFC 7983); the tick calls what is due, from the bottom up. */
 #include "core/core.h"
 
+#include "core/events.h"
+#include "core/exchange.h"
 #include "core/plain.h"
 #include "core/transport.h"
-#include "egress/consumer.h"
 #include "egress/keyframes.h"
-#include "egress/layers.h"
-#include "egress/relay.h"
 #include "egress/scores.h"
 #include "formats/rtp.h"
-#include "links/ends.h"
-#include "links/link.h"
+#include "ingress/arrivals.h"
+#include "ingress/producer.h"
+#include "ingress/receive.h"
+#include "ingress/rtcp_in.h"
 #include "paths/dtls.h"
 #include "paths/ice.h"
 #include "paths/routes.h"
+#include "periodic/reports.h"
+#include "periodic/requests.h"
+#include "periodic/rounds.h"
 #include "state/core_state.h"
-#include "state/find.h"
-#include "state/state.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -28,8 +26,6 @@
 #include <unistd.h>
 
 enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
-
-/* ---- small things that everybody uses ---- */
 
 /* ---- birth and death ---- */
 
@@ -92,177 +88,6 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
   if (r) mt_route_lose(core, r, now);
 }
 
-/* ---- commands ---- */
-
-static bool known(mt_core *core, const void *found) {
-  if (!found) core->counters.commands_for_unknown_ids++;
-  return found != NULL;
-}
-
-/* A transport of the kind that the command is for. */
-static bool fits(mt_core *core, const mt_transport *t, bool plain) {
-  if (!known(core, t)) return false;
-  if ((t->plain != NULL) == plain) return true;
-  core->counters.commands_refused++;
-  return false;
-}
-
-static void request_stats(mt_core *core, uint32_t token) {
-  core->next_tick = 0;
-  if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = token;
-  else core->counters.commands_refused++;
-}
-
-/* No `default`: the compiler names the command that is missing here. */
-void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
-  mt_transport *t = mt_find_transport(core, c->id);
-  mt_producer *producer = mt_find_producer(core, c->id);
-  mt_consumer *consumer = mt_find_consumer(core, c->id);
-  mt_transport *home = mt_find_transport(core, c->transport); /* of a new producer or consumer */
-  core->counters.commands++;
-  switch (c->type) {
-  case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
-  case MT_RESTART_ICE:
-    if (fits(core, t, false)) mt_transport_restart(core, t, &c->u.ice);
-    break;
-  case MT_SET_SRTP:
-    if (fits(core, t, false)) mt_transport_keys(core, t, &c->u.srtp, now);
-    break;
-  case MT_SEND_DTLS:
-    if (fits(core, t, false)) mt_dtls_send(core, t, &c->u.data);
-    break;
-  case MT_REMOVE_TRANSPORT:
-    if (known(core, t)) mt_transport_remove(core, t);
-    break;
-  case MT_SET_MAX_BITRATE:
-    if (known(core, t)) t->max_bitrate = c->u.number;
-    break;
-  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, c->id, &c->u.plain, now); break;
-  case MT_CONNECT_PLAIN:
-    if (fits(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
-    break;
-  case MT_ADD_PRODUCER:
-  case MT_ADD_MIRROR: mt_producer_add(core, c); break;
-  case MT_PAUSE_PRODUCER:
-    if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now);
-    break;
-  case MT_REMOVE_PRODUCER:
-    if (known(core, producer)) mt_producer_remove(core, producer);
-    break;
-  case MT_REQUEST_KEYFRAME:
-    if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
-    break;
-  case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
-  case MT_RELAY_PRODUCER: mt_relay_start(core, c->id, c->u.link, now); break;
-  case MT_STOP_RELAYING: mt_relay_stop(core, c->id, c->u.link); break;
-  case MT_ADD_CONSUMER:
-    if (known(core, home)) mt_consumer_add(core, c->id, home, c->producer, &c->u.consumer_spec, now);
-    break;
-  case MT_PAUSE_CONSUMER:
-    if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
-    break;
-  case MT_SET_LAYER:
-    if (known(core, consumer)) mt_consumer_prefer_layer(core, consumer, c->u.number, now);
-    break;
-  case MT_REMOVE_CONSUMER:
-    if (known(core, consumer)) mt_consumer_remove(core, consumer);
-    break;
-  case MT_REQUEST_STATS: request_stats(core, c->id); break;
-  }
-}
-
-void mt_command_release(mt_command *c) {
-  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
-  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtp_fd >= 0) close(c->u.plain.rtp_fd);
-  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtcp_fd >= 0) close(c->u.plain.rtcp_fd);
-  if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);
-  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
-}
-
-/* The other end of a link is to hear that this one has never been held. */
-void mt_command_discard(mt_command *c) {
-  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
-  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);
-  mt_command_release(c);
-}
-
-/* ---- events ---- */
-
-static bool offer(mt_core *core, mt_changes *changes, uint32_t flag, const mt_event *e) {
-  if (!(changes->flags & flag)) return true;
-  if (!core->sink.event(core->sink.context, e)) return false;
-  changes->flags &= ~flag;
-  return true;
-}
-
-static bool offer_transport(mt_core *core, mt_transport *t) {
-  mt_event e = {.id = t->id};
-  if (t->selected) e.path = t->selected->path;
-  else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED);
-  if (t->plain) {
-    e.type = MT_EVENT_PLAIN_CONNECTED;
-    return offer(core, &t->changes, MT_CHANGED_CONNECTED, &e);
-  }
-  return (e.type = MT_EVENT_ICE_CONNECTED, offer(core, &t->changes, MT_CHANGED_CONNECTED, &e)) &&
-         (e.type = MT_EVENT_ICE_MOVED, offer(core, &t->changes, MT_CHANGED_MOVED, &e)) &&
-         (e.type = MT_EVENT_ICE_SILENT, offer(core, &t->changes, MT_CHANGED_SILENT, &e));
-}
-
-static bool offer_producer(mt_core *core, mt_producer *p) {
-  mt_event e = {.id = p->id, .type = MT_EVENT_STREAM_STARTED};
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
-    e.index = i;
-    e.number = p->streams[i].stats.ssrc;
-    if (!offer(core, &p->changes, (uint32_t)MT_CHANGED_STARTED << i, &e)) return false;
-  }
-  e.type = MT_EVENT_AUDIO_LEVEL;
-  e.value = p->level_told;
-  if (!offer(core, &p->changes, MT_CHANGED_LEVEL, &e)) return false;
-  e.type = MT_EVENT_PRODUCER_SCORE;
-  e.index = p->spec.encoding_count;
-  for (uint8_t i = 0; i < e.index; i++) e.scores[i] = p->streams[i].stats.score;
-  return offer(core, &p->changes, MT_CHANGED_SCORE, &e);
-}
-
-static bool offer_consumer(mt_core *core, mt_consumer *c) {
-  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->told_layer};
-  if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
-  e.type = MT_EVENT_CONSUMER_SCORE;
-  e.value = c->told_score;
-  return offer(core, &c->changes, MT_CHANGED_SCORE, &e);
-}
-
-/* False: the sink is full. */
-static bool offer_events(mt_core *core, int64_t now) {
-  MT_EACH(item, &core->changed) {
-    mt_changes *changes = MT_OF(item, mt_changes, link);
-    bool taken = false;
-    switch (changes->kind) {
-    case MT_KIND_TRANSPORT: taken = offer_transport(core, MT_OF(changes, mt_transport, changes)); break;
-    case MT_KIND_PRODUCER: taken = offer_producer(core, MT_OF(changes, mt_producer, changes)); break;
-    case MT_KIND_CONSUMER: taken = offer_consumer(core, MT_OF(changes, mt_consumer, changes)); break;
-    }
-    if (!taken) return false;
-    mt_list_remove(&changes->link);
-  }
-  while (core->stats_count) {
-    mt_event e = {.type = MT_EVENT_STATS, .id = core->stats_waiting[0]};
-    mt_stats *stats = mt_stats_take(core, now);
-    if (!stats) {
-      core->counters.dropped_no_memory++;
-      return false;
-    }
-    e.data = stats;
-    if (!core->sink.event(core->sink.context, &e)) {
-      mt_stats_free(stats);
-      return false;
-    }
-    core->stats_count--;
-    memmove(core->stats_waiting, core->stats_waiting + 1, core->stats_count * sizeof *core->stats_waiting);
-  }
-  return true;
-}
-
 /* ---- time ---- */
 
 static void round_of_all(mt_core *core, int64_t now) {
@@ -293,7 +118,7 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   next = earlier(next, mt_nack_tick(core, now));
   next = earlier(next, mt_keyframe_tick(core, now));
   next = earlier(next, mt_twcc_tick(core, now));
-  offer_events(core, now); /* what is not taken now is offered again with the next tick */
+  mt_events_offer(core, now);
   if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
   core->next_tick = next;
   return next;

@@ -27,15 +27,7 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
 bool mt_core_knows(mt_core *core, const mt_path *path);
 /* A TCP connection has ended. If a transport's media went that way, it goes by the way that was heard last, if that lives. */
 void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path);
-void mt_core_command(mt_core *core, int64_t now, const mt_command *command);
 /* Do what time asks for and offer waiting events; returns when to come again. Cheap when nothing is due. */
 int64_t mt_core_tick(mt_core *core, int64_t now);
-
-/* Other engines: look at what has come, then apply all commands, then take what was seen (true: there is more of it). */
-void mt_core_look(mt_core *core);
-bool mt_core_cross(mt_core *core, int64_t now);
-bool mt_core_idle(mt_core *core);        /* nothing has come */
-void mt_core_ring(mt_core *core);        /* wake those whom something was sent to; after each batch */
-void mt_core_leave_links(mt_core *core); /* closes this end of all links, as mt_core_free does too */
 
 #endif

@@ -1,15 +1,11 @@
-/* The core's ends of its links: taking what has come, ringing for what was sent, letting go of what is closed. What the
- * messages mean is told by relay.c for the source's end and by mirror.c for the sink's.
- *
- * Messages wait for commands: a mirror is added by a command that was given before the source was told to send, but a message
- * may be seen first. So links are looked at before commands are applied, and only what was seen then is taken after.
- */
+/* See exchange.h. */
+#include "core/exchange.h"
+
 #include "base/ring.h"
-#include "core/core.h"
 #include "egress/relay.h"
+#include "ingress/mirror.h"
 #include "links/link.h"
 #include "state/core_state.h"
-#include "state/state.h"
 
 enum { MESSAGES_PER_TURN = 256 };
 

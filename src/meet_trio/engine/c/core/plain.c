@@ -5,9 +5,10 @@
 #include "egress/consumer.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
+#include "ingress/receive.h"
+#include "ingress/rtcp_in.h"
 #include "state/find.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-/* Figures of everything at one moment, in one allocation for each kind. */
+/* See stats.h. */
+#include "core/stats.h"
+
 #include "state/arriving.h"
-#include "state/core_state.h"
-#include "state/state.h"
 
 #include <stdlib.h>
 

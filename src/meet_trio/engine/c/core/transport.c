@@ -2,11 +2,13 @@
 #include "core/transport.h"
 
 #include "egress/consumer.h"
+#include "ingress/arrivals.h"
+#include "ingress/producer.h"
+#include "ingress/sources.h"
 #include "paths/dtls.h"
 #include "paths/routes.h"
 #include "state/find.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

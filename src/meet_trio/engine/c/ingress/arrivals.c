@@ -1,14 +1,9 @@
-/* Transport-wide congestion control, receiving side (draft-holmer-rmcat-transport-wide-cc-extensions-01): when each
- * numbered packet of a client came, told to it at most every 100 ms.
- *
- * Arrivals are kept for a window of numbers that ends at the newest. `next`, from which the next report begins, never leaves
- * the window, so a report covers at most MT_TWCC_WINDOW numbers whatever numbers a client chooses.
- */
+/* See arrivals.h. */
+#include "ingress/arrivals.h"
+
 #include "formats/rtcp.h"
 #include "paths/outlet.h"
-#include "state/core_state.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <stdlib.h>
 

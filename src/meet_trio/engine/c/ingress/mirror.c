@@ -1,18 +1,12 @@
-/* The sink's end of a link: mirrors of producers that live on other engines.
- *
- * A mirror is a producer without transport. Its streams are filled from the link, its consumers do not know the difference: layers, key
- * frames, history and reports work as ever. Upwards it only says which encodings are listened to and that a key frame is wanted.
- *
- * A mirror without link waits: it is added before the source begins to send, and may outlive it.
- */
+/* See mirror.h. */
+#include "ingress/mirror.h"
+
 #include "egress/fanout.h"
 #include "egress/layers.h"
-#include "links/link.h"
+#include "ingress/stream.h"
 #include "links/wish.h"
-#include "state/core_state.h"
 #include "state/find.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <string.h>
 
@@ -36,18 +30,6 @@ static void detach(mt_core *core, mt_producer *m, int64_t now) {
 
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
   MT_EACH(item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
-}
-
-void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {
-  mt_producer_round(core, m, now);
-  mt_wish_listen_all(core, m, now);
-  if (now < m->rates_due) return;
-  int64_t elapsed = m->rates_due ? now - m->rates_due + MT_SECOND : 0;
-  m->rates_due = now + MT_SECOND;
-  for (uint8_t i = 0; i < m->spec.encoding_count; i++) {
-    mt_stream *s = &m->streams[i];
-    mt_rate_update(&s->rate, s->stats.bytes, elapsed);
-  }
 }
 
 /* ---- what comes ---- */

@@ -1,33 +1,16 @@
-/* RTP from clients: decrypt, find the stream it belongs to, unwrap retransmissions (RFC 4588), hand it to the stream.
- *
- * Every SSRC that sent an authentic packet is a source (source.c), whether or not it belongs to a producer: media may come
- * before the `produce` request, and a producer may end while its packets are still on their way. "Unknown" is
- * never remembered: an SSRC without stream is looked up with every packet.
- *
- * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
- * retransmissions, else MID alone with the payload type saying which of the two it is. A client may stop naming its
- * streams before it sends its first retransmission; then that belongs to the one stream that misses what it brings.
- * Over plain RTP the payload type alone will do, where only one producer without names has it.
- *
- * How much of it: clients are told a limit (REMB), and whoever keeps to it is never touched here. Its packets come in bursts, though: probes
- * at several times the rate, the first second before it was told, key frames of all layers, retransmissions. So a multiple of
- * the limit is taken in the long run, and some seconds' worth of it at once. Of what is above, nothing is decrypted. Only authentic
- * packets are charged for, or a stranger who forges addresses could silence a client.
- */
+/* See receive.h. */
+#include "ingress/receive.h"
+
 #include "base/bytes.h"
 #include "formats/rtp.h"
+#include "ingress/arrivals.h"
+#include "ingress/missing.h"
+#include "ingress/policing.h"
+#include "ingress/sources.h"
+#include "ingress/stream.h"
 #include "state/arriving.h"
-#include "state/core_state.h"
-#include "state/state.h"
 
 #include <string.h>
-
-enum {
-  /* The least that clients are held to. libwebrtc does not go below 30 kbit/s for each layer, and audio knows no REMB; how much comes
-   * before a client was told is not for the limit to say: a second of 10 Mbit/s. */
-  LEAST_LIMIT = 256000,  /* bit/s */
-  LEAST_BURST = 1250000, /* bytes */
-};
 
 /* ---- which stream? ---- */
 
@@ -161,23 +144,6 @@ static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_
   if (begins) begin_anew(core, source, now);
   return !source->astray;
 }
-
-bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now) {
-  if (!t->max_bitrate) return true;
-  double limit = (double)(t->max_bitrate > LEAST_LIMIT ? t->max_bitrate : LEAST_LIMIT) / 8; /* bytes a second */
-  double most = limit * core->settings.excess_ms / 1000;
-  if (most < LEAST_BURST) most = LEAST_BURST;
-  double passed = (double)(now - t->allowed) / MT_SECOND;
-  bool begins = !t->allowed;
-  t->allowed = now;
-  t->allowance += limit * core->settings.excess_percent / 100 * passed;
-  if (begins || t->allowance > most) t->allowance = most;
-  if (t->allowance >= 0) return true;
-  core->counters.dropped_above_bitrate++;
-  return false;
-}
-
-void mt_transport_charge(mt_transport *t, size_t len) { t->allowance -= (double)len; }
 
 void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data, size_t len) {
   t->stats.packets_in++;

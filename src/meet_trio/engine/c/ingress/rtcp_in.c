@@ -1,8 +1,6 @@
-/* RTCP from clients: decrypt, and do what each packet of the compound asks for.
- *
- * Sender reports belong to streams that the client sends; everything else is about consumers, found by the SSRC that
- * we send, and an SSRC of another transport is simply not found.
- */
+/* See rtcp_in.h. */
+#include "ingress/rtcp_in.h"
+
 #include "base/bytes.h"
 #include "egress/fanout.h"
 #include "egress/keyframes.h"
@@ -10,8 +8,9 @@
 #include "egress/scores.h"
 #include "egress/send.h"
 #include "formats/rtcp.h"
-#include "state/core_state.h"
-#include "state/state.h"
+#include "ingress/policing.h"
+#include "ingress/sources.h"
+#include "ingress/stream.h"
 
 #include <math.h>
 

@@ -1,15 +1,5 @@
-/* SSRCs that a client sends, and what must be known of each so that no packet of it is taken twice.
- *
- * A source that feeds a stream, or has just begun or ended to, has whole replay windows. Of those without stream a client has
- * MT_MAX_IDLE_SOURCES; of more, the one that has been so for the longest ends: only the next indices of its windows are kept (16 bytes
- * in a ledger), and everything below them counts as a replay, whether or not it ever came. One that goes on after all goes on from there.
- * Nothing that was authentic is ever forgotten while the keys live. When the ledger is full, this client's further SSRCs are
- * not taken: that is 12,288 of them, and it takes a new transport.
- *
- * Plain RTP has no keys, nobody there is authentic, and a sender may begin anew: it keeps nothing of what has ended.
- */
-#include "state/core_state.h"
-#include "state/state.h"
+/* See sources.h. */
+#include "ingress/sources.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,19 +1,15 @@
-/* One stream of a producer (an encoding, with its retransmissions): order, statistics, history.
- *
- * Sequence numbers are extended to 64 bits by the SRTP index, so they only rise. A packet is new (above the
- * highest), awaited (in the list of missing ones), or a duplicate; there is nothing else, and so no packet is
- * ever forwarded twice, whether it was late, retransmitted or both.
- */
+/* See stream.h. */
+#include "ingress/stream.h"
+
 #include "egress/epoch.h"
 #include "egress/fanout.h"
 #include "egress/relay.h"
-#include "formats/rtcp.h"
-#include "formats/rtp.h"
+#include "ingress/level.h"
+#include "ingress/missing.h"
+#include "ingress/sources.h"
 #include "state/arriving.h"
-#include "state/core_state.h"
 #include "state/listening.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 #include <string.h>
 
@@ -210,7 +206,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   }
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
-  if (level && level->len == 1 && !producer->paused) mt_producer_level(core, producer, from[level->offset], now);
+  if (level && level->len == 1 && !producer->paused) mt_level_heard(core, producer, from[level->offset], now);
   keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
 }
 

@@ -1,20 +1,12 @@
-/* Reports, about once a second for each transport.
- *
- * To publishers: receiver reports for every stream that runs, and REMB. REMB carries the limit that was set; where the client
- * does not do transport-cc it is also all it knows about the network, so there the bitrate is lowered on
- * loss and raised again after.
- *
- * To viewers: sender reports. They hand on the publisher's own clock: its last report, moved on by the time since, with the
- * timestamp rewritten as those of the packets are. Audio and video of one publisher stay on one clock that way,
- * which is what lip sync needs.
- */
+/* See reports.h. */
+#include "periodic/reports.h"
+
 #include "egress/scores.h"
 #include "formats/rtcp.h"
+#include "ingress/stream.h"
 #include "paths/outlet.h"
 #include "state/arriving.h"
-#include "state/core_state.h"
 #include "state/marks.h"
-#include "state/state.h"
 
 enum {
   REPORT_US = MT_SECOND,

@@ -13,9 +13,9 @@
  * MT_FUZZ_SHOW=1 tells each instruction that is done, what came of it, and the work.
  */
 #include "base/bytes.h"
+#include "core/exchange.h"
 #include "links/link.h"
 #include "state/find.h"
-#include "state/state.h"
 #include "../../tests/client.h"
 #include "oracles.h"
 #include "program.h"

@@ -11,6 +11,7 @@
  */
 #include "base/bytes.h"
 #include "core/core.h"
+#include "core/exchange.h"
 #include "links/link.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"

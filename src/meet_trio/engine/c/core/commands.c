@@ -1,0 +1,112 @@
+/* See commands.h. */
+#include "core/commands.h"
+
+#include "core/plain.h"
+#include "core/transport.h"
+#include "egress/consumer.h"
+#include "egress/layers.h"
+#include "egress/relay.h"
+#include "ingress/producer.h"
+#include "links/ends.h"
+#include "links/link.h"
+#include "paths/dtls.h"
+#include "state/core_state.h"
+#include "state/find.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool known(mt_core *core, const void *found) {
+  if (!found) core->counters.commands_for_unknown_ids++;
+  return found != NULL;
+}
+
+/* A transport of the kind that the command is for. */
+static bool fits(mt_core *core, const mt_transport *t, bool plain) {
+  if (!known(core, t)) return false;
+  if ((t->plain != NULL) == plain) return true;
+  core->counters.commands_refused++;
+  return false;
+}
+
+static void request_stats(mt_core *core, uint32_t token) {
+  core->next_tick = 0;
+  if (core->stats_count < MT_MAX_WAITING_STATS) core->stats_waiting[core->stats_count++] = token;
+  else core->counters.commands_refused++;
+}
+
+/* No `default`: the compiler names the command that is missing here. */
+void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
+  mt_transport *t = mt_find_transport(core, c->id);
+  mt_producer *producer = mt_find_producer(core, c->id);
+  mt_consumer *consumer = mt_find_consumer(core, c->id);
+  mt_transport *home = mt_find_transport(core, c->transport); /* of a new producer or consumer */
+  core->counters.commands++;
+  switch (c->type) {
+  case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
+  case MT_RESTART_ICE:
+    if (fits(core, t, false)) mt_transport_restart(core, t, &c->u.ice);
+    break;
+  case MT_SET_SRTP:
+    if (fits(core, t, false)) mt_transport_keys(core, t, &c->u.srtp, now);
+    break;
+  case MT_SEND_DTLS:
+    if (fits(core, t, false)) mt_dtls_send(core, t, &c->u.data);
+    break;
+  case MT_REMOVE_TRANSPORT:
+    if (known(core, t)) mt_transport_remove(core, t);
+    break;
+  case MT_SET_MAX_BITRATE:
+    if (known(core, t)) t->max_bitrate = c->u.number;
+    break;
+  case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, c->id, &c->u.plain, now); break;
+  case MT_CONNECT_PLAIN:
+    if (fits(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
+    break;
+  case MT_ADD_PRODUCER:
+    if (known(core, home)) mt_producer_add(core, c->id, home, &c->u.producer_spec);
+    break;
+  case MT_ADD_MIRROR: mt_producer_add(core, c->id, NULL, &c->u.producer_spec); break;
+  case MT_PAUSE_PRODUCER:
+    if (known(core, producer)) mt_producer_pause(core, producer, c->u.number != 0, now);
+    break;
+  case MT_REMOVE_PRODUCER:
+    if (known(core, producer)) mt_producer_remove(core, producer);
+    break;
+  case MT_REQUEST_KEYFRAME:
+    if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
+    break;
+  case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
+  case MT_RELAY_PRODUCER: mt_relay_start(core, c->id, c->u.link, now); break;
+  case MT_STOP_RELAYING: mt_relay_stop(core, c->id, c->u.link); break;
+  case MT_ADD_CONSUMER:
+    if (known(core, home)) mt_consumer_add(core, c->id, home, c->producer, &c->u.consumer_spec, now);
+    break;
+  case MT_PAUSE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
+    break;
+  case MT_SET_LAYER:
+    if (known(core, consumer)) mt_consumer_prefer_layer(core, consumer, c->u.number, now);
+    break;
+  case MT_REMOVE_CONSUMER:
+    if (known(core, consumer)) mt_consumer_remove(core, consumer);
+    break;
+  case MT_REQUEST_STATS: request_stats(core, c->id); break;
+  }
+}
+
+void mt_command_release(mt_command *c) {
+  if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtp_fd >= 0) close(c->u.plain.rtp_fd);
+  if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtcp_fd >= 0) close(c->u.plain.rtcp_fd);
+  if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);
+  OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
+}
+
+/* The other end of a link is to hear that this one has never been held. */
+void mt_command_discard(mt_command *c) {
+  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
+  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);
+  mt_command_release(c);
+}

@@ -1,0 +1,13 @@
+/* A producer's audio level (RFC 6464), averaged over a fifth of a second. Python is told when it has changed by 5 dB. */
+#ifndef MT_INGRESS_LEVEL_H
+#define MT_INGRESS_LEVEL_H
+
+#include "state/core_state.h"
+
+enum { MT_LEVEL_SILENT = -127 }; /* dBov */
+
+void mt_level_heard(mt_core *core, mt_producer *p, uint8_t extension, int64_t now); /* the header extension's byte */
+void mt_level_silent(mt_core *core, mt_producer *p); /* it is paused */
+void mt_level_round(mt_core *core, mt_producer *p, int64_t now);
+
+#endif

@@ -1,0 +1,26 @@
+/* See policing.h. */
+#include "ingress/policing.h"
+
+enum {
+  /* The least that a client is held to. libwebrtc does not go below 30 kbit/s for each layer, and audio knows no REMB. */
+  LEAST_LIMIT = 256000, /* bit/s */
+  /* A client sends before it is told a limit: a second of 10 Mbit/s is allowed for that. */
+  LEAST_BURST = 1250000, /* bytes */
+};
+
+bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now) {
+  if (!t->max_bitrate) return true;
+  double limit = (double)(t->max_bitrate > LEAST_LIMIT ? t->max_bitrate : LEAST_LIMIT) / 8; /* bytes a second */
+  double most = limit * core->settings.excess_ms / 1000;
+  if (most < LEAST_BURST) most = LEAST_BURST;
+  double passed = (double)(now - t->allowed) / MT_SECOND;
+  bool begins = !t->allowed;
+  t->allowed = now;
+  t->allowance += limit * core->settings.excess_percent / 100 * passed;
+  if (begins || t->allowance > most) t->allowance = most;
+  if (t->allowance >= 0) return true;
+  core->counters.dropped_above_bitrate++;
+  return false;
+}
+
+void mt_transport_charge(mt_transport *t, size_t len) { t->allowance -= (double)len; }

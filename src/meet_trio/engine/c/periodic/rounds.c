@@ -1,0 +1,27 @@
+/* See rounds.h. */
+#include "periodic/rounds.h"
+
+#include "egress/fanout.h"
+#include "egress/relay.h"
+#include "ingress/level.h"
+#include "links/wish.h"
+
+void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
+  if (p->spec.encoding_count > 1) mt_producer_choose_layers(core, p, true, now);
+  mt_level_round(core, p, now);
+  mt_relay_round(core, p, now);
+  int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_history_expire(&p->streams[i].history, &core->pool, horizon);
+}
+
+void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {
+  mt_producer_round(core, m, now);
+  mt_wish_listen_all(core, m, now);
+  if (now < m->rates_due) return;
+  int64_t elapsed = m->rates_due ? now - m->rates_due + MT_SECOND : 0;
+  m->rates_due = now + MT_SECOND;
+  for (uint8_t i = 0; i < m->spec.encoding_count; i++) {
+    mt_stream *s = &m->streams[i];
+    mt_rate_update(&s->rate, s->stats.bytes, elapsed);
+  }
+}
