@@ -20,10 +20,7 @@
 #include "periodic/rounds.h"
 #include "state/core_state.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
 

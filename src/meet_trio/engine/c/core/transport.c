@@ -5,14 +5,12 @@
 #include "ingress/arrivals.h"
 #include "ingress/producer.h"
 #include "ingress/sources.h"
-#include "paths/dtls.h"
 #include "paths/routes.h"
 #include "state/find.h"
 #include "state/marks.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { REPORT_FIRST_US = 300 * MT_MS };
 
@@ -38,7 +36,6 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   }
   t->id = t->stats.id = id;
   t->changes.kind = MT_KIND_TRANSPORT;
-  mt_dtls_init(t, now);
   t->next_report = now + REPORT_FIRST_US + (int64_t)(mt_random(core) % MT_SECOND);
   t->reported = now;
   t->rtcp_ssrc = (uint32_t)mt_random(core) | 1;

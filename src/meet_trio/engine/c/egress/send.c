@@ -2,6 +2,7 @@
 #include "egress/send.h"
 
 #include "base/bytes.h"
+#include "base/sequence.h"
 #include "formats/rtp.h"
 #include "paths/outlet.h"
 
@@ -112,10 +113,9 @@ static const mt_packet *find_packet(const mt_consumer *c, const mt_sent *sent) {
 
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
   if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
-  int16_t distance = (int16_t)(uint16_t)(sequence - (uint16_t)c->highest);
-  uint64_t wanted = c->highest + (uint64_t)(int64_t)distance;
+  uint64_t wanted = mt_sequence_extend(c->highest, sequence);
   mt_sent *sent = &c->sent[wanted % MT_SENT_SLOTS];
-  const mt_packet *p = distance <= 0 && sent->sequence == wanted ? find_packet(c, sent) : NULL;
+  const mt_packet *p = wanted <= c->highest && sent->sequence == wanted ? find_packet(c, sent) : NULL;
   if (!p) {
     core->counters.retransmissions_missed++;
     return;

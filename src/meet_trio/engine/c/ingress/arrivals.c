@@ -1,6 +1,7 @@
 /* See arrivals.h. */
 #include "ingress/arrivals.h"
 
+#include "base/sequence.h"
 #include "formats/rtcp.h"
 #include "paths/outlet.h"
 #include "state/marks.h"
@@ -42,8 +43,7 @@ void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t s
   mt_twcc *w = t->twcc;
   uint64_t sequence;
   if (w->started) {
-    int16_t distance = (int16_t)(uint16_t)(number - (uint16_t)(w->end - 1));
-    sequence = w->end - 1 + (uint64_t)(int64_t)distance;
+    sequence = mt_sequence_extend(w->end - 1, number);
   } else {
     sequence = 0x10000 + number;
     for (unsigned i = 0; i < MT_TWCC_WINDOW; i++) w->arrivals[i] = -1;

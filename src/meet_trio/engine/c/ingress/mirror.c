@@ -8,8 +8,6 @@
 #include "state/find.h"
 #include "state/marks.h"
 
-#include <string.h>
-
 /* ---- life ---- */
 
 static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t relay, int64_t now) {

@@ -1,6 +1,8 @@
 /* See policing.h. */
 #include "ingress/policing.h"
 
+#include "base/bucket.h"
+
 enum {
   /* The least that a client is held to. libwebrtc does not go below 30 kbit/s for each layer, and audio knows no REMB. */
   LEAST_LIMIT = 256000, /* bit/s */
@@ -13,14 +15,10 @@ bool mt_transport_takes(mt_core *core, mt_transport *t, int64_t now) {
   double limit = (double)(t->max_bitrate > LEAST_LIMIT ? t->max_bitrate : LEAST_LIMIT) / 8; /* bytes a second */
   double most = limit * core->settings.excess_ms / 1000;
   if (most < LEAST_BURST) most = LEAST_BURST;
-  double passed = (double)(now - t->allowed) / MT_SECOND;
-  bool begins = !t->allowed;
-  t->allowed = now;
-  t->allowance += limit * core->settings.excess_percent / 100 * passed;
-  if (begins || t->allowance > most) t->allowance = most;
-  if (t->allowance >= 0) return true;
+  mt_bucket_fill(&t->media, limit * core->settings.excess_percent / 100, most, now);
+  if (t->media.level >= 0) return true;
   core->counters.dropped_above_bitrate++;
   return false;
 }
 
-void mt_transport_charge(mt_transport *t, size_t len) { t->allowance -= (double)len; }
+void mt_transport_charge(mt_transport *t, size_t len) { t->media.level -= (double)len; }

@@ -2,6 +2,7 @@
 #include "ingress/receive.h"
 
 #include "base/bytes.h"
+#include "base/sequence.h"
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
 #include "ingress/missing.h"
@@ -77,7 +78,7 @@ static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *s
     if (p->spec.rtx_payload_type != h->payload_type) continue;
     for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
       mt_stream *s = &p->streams[i];
-      if (s->rtx || !s->started || !mt_missing_has(s, mt_stream_extend(s, mt_load16(payload)))) continue;
+      if (s->rtx || !s->started || !mt_missing_has(s, mt_sequence_extend(s->highest, mt_load16(payload)))) continue;
       if (found) return false;
       found = s;
     }
@@ -115,7 +116,7 @@ static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const
 static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload, size_t len,
                         int64_t now) {
   if (len > 2 && s->started) {
-    uint64_t sequence = mt_stream_extend(s, mt_load16(payload));
+    uint64_t sequence = mt_sequence_extend(s->highest, mt_load16(payload));
     /* most of what browsers send here is old data that probes the bandwidth */
     if (mt_missing_has(s, sequence)) {
       mt_stream_receive(core, s, h, data, payload + 2, len - 2, sequence, true, now);
@@ -134,7 +135,7 @@ static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
  * is such a beginning; else two in a row that are too far away to be late or after a loss (RFC 3550 appendix A.1). With SRTP this
  * cannot be: new keys would come first. False: not to be taken. */
 static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
-  int16_t ahead = (int16_t)(uint16_t)(sequence - (uint16_t)source->rtp.highest);
+  int16_t ahead = mt_sequence_ahead(source->rtp.highest, sequence);
   bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MT_MAX_DROPOUT;
   bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
   bool astray = far_away || (silent && ahead <= 0);

@@ -12,8 +12,6 @@
 #include "ingress/sources.h"
 #include "ingress/stream.h"
 
-#include <math.h>
-
 enum {
   MAX_NACKED = 1024,    /* numbers that one datagram may ask for: twice what a consumer remembers */
 };

@@ -56,11 +56,6 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   mt_relay_state(core, s, now);
 }
 
-uint64_t mt_stream_extend(const mt_stream *s, uint16_t sequence) {
-  int16_t distance = (int16_t)(uint16_t)(sequence - (uint16_t)s->highest);
-  return s->highest + (uint64_t)(int64_t)distance;
-}
-
 /* RFC 3550 section 6.4.1 and appendix A.8 */
 static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
   /* wraps as the timestamp does; the differences are what matters */

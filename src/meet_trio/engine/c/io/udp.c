@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { SOCKET_BUFFER = 8 << 20, FULL_WAIT_MS = 1 };
 

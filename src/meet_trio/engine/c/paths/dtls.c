@@ -1,17 +1,13 @@
 /* See dtls.h. */
 #include "paths/dtls.h"
 
+#include "base/bucket.h"
 #include "paths/outlet.h"
 #include "paths/routes.h"
 
 #include <string.h>
 
 enum { DTLS_BURST = 32 /* datagrams */ };
-
-void mt_dtls_init(mt_transport *t, int64_t now) {
-  t->dtls_tokens = DTLS_BURST;
-  t->dtls_filled = now;
-}
 
 void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
   mt_route *r = mt_route_find(core, from);
@@ -22,14 +18,12 @@ void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uin
   mt_transport *t = r->transport;
   t->stats.packets_in++;
   t->stats.bytes_in += len;
-  t->dtls_tokens += (double)(now - t->dtls_filled) / MT_SECOND * core->settings.dtls_per_second;
-  t->dtls_filled = now;
-  if (t->dtls_tokens > DTLS_BURST) t->dtls_tokens = DTLS_BURST;
-  if (t->dtls_tokens < 1) {
+  mt_bucket_fill(&t->dtls, core->settings.dtls_per_second, DTLS_BURST, now);
+  if (t->dtls.level < 1) {
     core->counters.dropped_dtls_rate++;
     return;
   }
-  t->dtls_tokens--;
+  t->dtls.level--;
   mt_event e = {.type = MT_EVENT_DTLS, .id = t->id, .data = data, .len = len};
   if (!core->sink.event(core->sink.context, &e)) core->counters.dropped_dtls_events++;
 }

@@ -4,7 +4,6 @@
 
 #include "state/core_state.h"
 
-void mt_dtls_init(mt_transport *t, int64_t now);
 void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len);
 void mt_dtls_send(mt_core *core, mt_transport *t, const mt_data *datagram);
 

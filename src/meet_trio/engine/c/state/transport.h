@@ -2,6 +2,7 @@
 #ifndef MT_STATE_TRANSPORT_H
 #define MT_STATE_TRANSPORT_H
 
+#include "base/bucket.h"
 #include "base/ledger.h"
 #include "base/list.h"
 #include "base/rate.h"
@@ -102,12 +103,10 @@ struct mt_transport {
   int32_t resend_bytes; /* that may be sent again to all of its consumers */
   uint32_t rtcp_ssrc; /* what our feedback is sent as */
   uint64_t max_bitrate;
-  double allowance; /* bytes that its client may send at once; see receive.c */
-  int64_t allowed;  /* when that was counted */
+  mt_bucket media; /* bytes that its client may send; see ingress/policing.c */
   uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
   int64_t next_report, reported;
-  double dtls_tokens;
-  int64_t dtls_filled;
+  mt_bucket dtls; /* datagrams that may go up */
   mt_rate rate_in, rate_out;
   mt_transport_stats stats;
 };
