@@ -1,12 +1,11 @@
 """In which order the C core's folders and files may use each other.
 
-A file includes the header of each function and type that it uses, and a header declares what the source
-of the same name defines. So the includes are the calls. Both are read here: a declaration by hand
-would be a call that no include shows.
+A file includes the header of each function and type that it uses, and a header declares what the
+source of the same name defines. So the includes are the calls. Both are read here: a declaration by
+hand would be a call that no include shows.
 """
 
 import re
-from pathlib import Path
 
 import pytest
 from support.c_sources import C

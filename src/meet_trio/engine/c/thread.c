@@ -49,7 +49,7 @@ struct mt_engine {
   mt_bell *bell; /* rings command_fd */
   mt_ring commands, events;
   _Atomic bool stop;
-  _Atomic bool told; /* event_fd is written and not yet reset */
+  _Atomic bool signaled; /* event_fd is written and not yet reset */
   _Atomic bool ring_was_full; /* Python has a command that found no room */
   bool new_events;   /* the thread's own */
   uint32_t unannounced; /* datagrams sent since other engines were woken */
@@ -213,7 +213,7 @@ static void tell_of_room(mt_engine *e) {
 static void tell_python(mt_engine *e) {
   if (!e->new_events) return;
   e->new_events = false;
-  if (!atomic_exchange(&e->told, true)) write_fd(e->event_fd);
+  if (!atomic_exchange(&e->signaled, true)) write_fd(e->event_fd);
 }
 
 static int64_t tick(mt_engine *e) {
@@ -368,7 +368,7 @@ void mt_engine_give_up(mt_engine *e) {
 
 void mt_engine_reset_events(mt_engine *e) {
   read_fd(e->event_fd);
-  atomic_store(&e->told, false);
+  atomic_store(&e->signaled, false);
 }
 
 bool mt_engine_next_event(mt_engine *e, mt_event *out) {

@@ -32,8 +32,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->settings = *settings;
   core->sink = *sink;
   core->random = settings->seed;
-  mt_pool_init(&core->pool, sizeof(mt_packet));
-  mt_pool_init(&core->memories, MT_MEMORY_BYTES);
+  mt_pool_init(&core->packets, sizeof(mt_packet));
+  mt_pool_init(&core->records, MT_RECORD_BYTES);
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking,
                       &core->wanting,        &core->feeding, &core->owed,  &core->scored};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
@@ -49,11 +49,11 @@ void mt_core_free(mt_core *core) {
   if (!core) return;
   mt_core_leave_links(core);
   MT_EACH(item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
-  MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, link));
+  MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
-  mt_pool_free(&core->pool);
-  mt_pool_free(&core->memories);
+  mt_pool_free(&core->packets);
+  mt_pool_free(&core->records);
   free(core);
 }
 
@@ -89,13 +89,13 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 
 static void round_of_all(mt_core *core, int64_t now) {
   mt_links_round(core);
-  mt_pool_trim(&core->pool);
-  mt_pool_trim(&core->memories);
+  mt_pool_trim(&core->packets);
+  mt_pool_trim(&core->records);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
   MT_EACH(item, &core->all_transports) {
-    mt_transport *t = MT_OF(item, mt_transport, link);
+    mt_transport *t = MT_OF(item, mt_transport, in_core);
     mt_transport_check_consent(core, t, now);
     MT_EACH(link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
     if (now >= t->next_report) mt_transport_report(core, t, now);

@@ -33,7 +33,7 @@ static bool offer_producer(mt_core *core, mt_producer *p) {
     if (!offer(core, &p->changes, (uint32_t)MT_CHANGED_STARTED << i, &e)) return false;
   }
   e.type = MT_EVENT_AUDIO_LEVEL;
-  e.value = p->level_told;
+  e.value = p->announced_level;
   if (!offer(core, &p->changes, MT_CHANGED_LEVEL, &e)) return false;
   e.type = MT_EVENT_PRODUCER_SCORE;
   e.index = p->spec.encoding_count;
@@ -42,10 +42,10 @@ static bool offer_producer(mt_core *core, mt_producer *p) {
 }
 
 static bool offer_consumer(mt_core *core, mt_consumer *c) {
-  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->told_layer};
+  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->announced_layer};
   if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
   e.type = MT_EVENT_CONSUMER_SCORE;
-  e.value = c->told_score;
+  e.value = c->announced_score;
   return offer(core, &c->changes, MT_CHANGED_SCORE, &e);
 }
 
@@ -79,7 +79,7 @@ static bool offer_stats(mt_core *core, int64_t now) {
 
 void mt_events_offer(mt_core *core, int64_t now) {
   MT_EACH(item, &core->changed) {
-    if (!offer_one(core, MT_OF(item, mt_changes, link))) return;
+    if (!offer_one(core, MT_OF(item, mt_changes, in_changed))) return;
     mt_list_remove(item);
   }
   offer_stats(core, now);

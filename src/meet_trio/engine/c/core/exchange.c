@@ -14,32 +14,32 @@ static void leave(mt_core *core, mt_link_end *end) {
   if (side == MT_SOURCE) mt_relays_end(end);
   else mt_mirrors_lose(core, end, core->last_now);
   end->held = false;
-  mt_list_remove(&end->link);
-  mt_link_close(end->of, side);
-  mt_link_drop(end->of);
+  mt_list_remove(&end->in_core);
+  mt_link_close(end->link, side);
+  mt_link_drop(end->link);
 }
 
-void mt_core_leave_links(mt_core *core) { MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, link)); }
+void mt_core_leave_links(mt_core *core) { MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, in_core)); }
 
 void mt_links_round(mt_core *core) {
   MT_EACH(item, &core->links) {
-    mt_link_end *end = MT_OF(item, mt_link_end, link);
-    if (mt_link_closed(end->of, (mt_side)!mt_link_side(end))) leave(core, end);
+    mt_link_end *end = MT_OF(item, mt_link_end, in_core);
+    if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave(core, end);
   }
 }
 
-static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->of->crossings : &end->of->wishes; }
+static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->link->crossings : &end->link->wishes; }
 
 void mt_core_look(mt_core *core) {
   MT_EACH(item, &core->links) {
-    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     end->waiting = mt_ring_count(incoming(end));
   }
 }
 
 bool mt_core_idle(mt_core *core) {
   MT_EACH(item, &core->links)
-  if (mt_ring_count(incoming(MT_OF(item, mt_link_end, link)))) return false;
+  if (mt_ring_count(incoming(MT_OF(item, mt_link_end, in_core)))) return false;
   return true;
 }
 
@@ -47,7 +47,7 @@ bool mt_core_cross(mt_core *core, int64_t now) {
   bool more = false;
   core->last_now = now;
   MT_EACH(item, &core->links) {
-    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     mt_ring *ring = incoming(end);
     uint32_t count = end->waiting < MESSAGES_PER_TURN ? end->waiting : MESSAGES_PER_TURN;
     more = more || count < end->waiting;
@@ -64,9 +64,9 @@ bool mt_core_cross(mt_core *core, int64_t now) {
 
 void mt_core_ring(mt_core *core) {
   MT_EACH(item, &core->links) {
-    mt_link_end *end = MT_OF(item, mt_link_end, link);
+    mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     if (!end->to_ring) continue;
     end->to_ring = false;
-    mt_bell_ring(end->of->bells[!mt_link_side(end)]);
+    mt_bell_ring(end->link->bells[!mt_link_side(end)]);
   }
 }

@@ -26,7 +26,7 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
 static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
   *out = (mt_producer_stats){.id = p->id, .video = p->spec.video, .paused = p->paused};
   if (p->transport) out->transport = p->transport->id;
-  out->audio_level = p->level_told;
+  out->audio_level = p->announced_level;
   out->stream_count = p->spec.encoding_count;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     const mt_stream *s = &p->streams[i];
@@ -66,12 +66,12 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
     return NULL;
   }
   out->counters = core->counters;
-  out->buffers = core->pool.count;
-  out->buffers_used = core->pool.used;
+  out->buffers = core->packets.count;
+  out->buffers_used = core->packets.used;
   MT_EACH(item, &core->mirrors)
   take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
   MT_EACH(item, &core->all_transports) {
-    mt_transport *t = MT_OF(item, mt_transport, link);
+    mt_transport *t = MT_OF(item, mt_transport, in_core);
     take_transport(t, &out->transports[out->transport_count++]);
     MT_EACH(link, &t->producers)
     take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);

@@ -39,12 +39,12 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   t->next_report = now + REPORT_FIRST_US + (int64_t)(mt_random(core) % MT_SECOND);
   t->reported = now;
   t->rtcp_ssrc = (uint32_t)mt_random(core) | 1;
-  mt_list_init(&t->link);
-  mt_list_init(&t->changes.link);
+  mt_list_init(&t->in_core);
+  mt_list_init(&t->changes.in_changed);
   mt_list_init(&t->producers);
   mt_list_init(&t->consumers);
   mt_list_init(&t->idle);
-  mt_list_append(&core->all_transports, &t->link);
+  mt_list_append(&core->all_transports, &t->in_core);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
   return t;
 }
@@ -93,7 +93,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_table_free(&t->sources);
   mt_table_free(&t->consumers_by_ssrc);
   mt_table_remove(&core->transports, &t->node);
-  mt_list_remove(&t->link);
-  mt_list_remove(&t->changes.link);
+  mt_list_remove(&t->in_core);
+  mt_list_remove(&t->changes.in_changed);
   free(t);
 }

@@ -31,7 +31,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
 /* Everything that can fail; what it took is in `c` either way. */
 static bool prepare(mt_core *core, mt_consumer *c) {
   if (c->spec.nack) {
-    if (!(c->sent = mt_pool_get(&core->memories))) return false;
+    if (!(c->sent = mt_pool_get(&core->records))) return false;
     memset(c->sent, 0, MT_SENT_BYTES);
   }
   if (!mt_sender_take(core, c->transport, c->spec.ssrc, &c->senders[0])) return false;
@@ -45,7 +45,7 @@ static bool prepare(mt_core *core, mt_consumer *c) {
 static void discard(mt_core *core, mt_consumer *c) {
   if (c->sender) mt_sender_leave(core, c->transport, c->sender);
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
-  mt_pool_put(&core->memories, c->sent);
+  mt_pool_put(&core->records, c->sent);
   free(c);
 }
 
@@ -69,12 +69,12 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->paused = c->spec.paused;
   c->changes.kind = MT_KIND_CONSUMER;
   c->preferred = c->followed = MT_MAX_ENCODINGS - 1;
-  c->target = c->told_layer = -1;
+  c->target = c->announced_layer = -1;
   c->highest = c->sender->next - 1;
   c->stats.score = 10;
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);
-  mt_list_init(&c->changes.link);
+  mt_list_init(&c->changes.in_changed);
   mt_list_init(&c->scored);
   mt_list_init(&c->owed);
   mt_list_append(&t->consumers, &c->in_transport);
@@ -95,7 +95,7 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   if (c->rtx_sender) mt_table_remove(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node);
   mt_list_remove(&c->in_transport);
   mt_list_remove(&c->in_producer);
-  mt_list_remove(&c->changes.link);
+  mt_list_remove(&c->changes.in_changed);
   mt_list_remove(&c->scored);
   mt_list_remove(&c->owed);
   discard(core, c);

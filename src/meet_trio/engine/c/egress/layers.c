@@ -11,13 +11,13 @@
 enum { LAYER_US = 100 * MT_MS /* between two events about one consumer's layer */ };
 
 /* Only simulcast has layers. A publisher may end and begin its streams faster than events go out: the rounds come here again. */
-static void tell_layer(mt_core *core, mt_consumer *c, int64_t now) {
+static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
   int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
-  if (layer == c->told_layer || now < c->layer_told + LAYER_US) return;
-  c->told_layer = layer;
-  c->layer_told = now;
+  if (layer == c->announced_layer || now < c->layer_announced + LAYER_US) return;
+  c->announced_layer = layer;
+  c->layer_announced = now;
   c->stats.switches++;
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
 }
@@ -44,7 +44,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
   }
-  tell_layer(core, c, now);
+  announce_layer(core, c, now);
 }
 
 void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
@@ -55,8 +55,8 @@ void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int
 void mt_consumer_halt(mt_core *core, mt_consumer *c) {
   mt_consumer_close_epoch(c);
   c->switching = false;
-  if (c->told_layer >= 0) {
-    c->told_layer = -1;
+  if (c->announced_layer >= 0) {
+    c->announced_layer = -1;
     mt_change(core, &c->changes, MT_CHANGED_LAYER);
   }
 }

@@ -44,14 +44,14 @@ static void commit(mt_relay *r, bool ring) {
 
 static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t now) {
   uint8_t bit = (uint8_t)(1u << s->index);
-  r->stale |= bit;
-  if (r->told & bit) return;
+  r->unsent |= bit;
+  if (r->sent & bit) return;
   mt_crossing *m = reserve(core, r, MT_CROSS_STATE, s->index, 0);
   if (!m) return;
-  r->stale &= (uint8_t)~bit;
-  r->told |= bit;
+  r->unsent &= (uint8_t)~bit;
+  r->sent |= bit;
   m->ended = !s->main;
-  m->arrived = !r->announced && mt_stream_arriving(core, s, now);
+  m->arrived = !r->introduced && mt_stream_arriving(core, s, now);
   m->ssrc = s->stats.ssrc;
   m->has_sr = s->has_sr;
   m->sr_ntp = s->sr_ntp;
@@ -63,10 +63,10 @@ static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t n
 /* A round begins. The first one of a relay tells all that the mirror needs to begin. */
 static void send_states(mt_core *core, mt_relay *r, int64_t now) {
   const mt_producer *p = r->producer;
-  r->told = 0;
+  r->sent = 0;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++)
-    if (r->stale >> i & 1) send_state(core, r, &p->streams[i], now);
-  if (!r->stale) r->announced = true;
+    if (r->unsent >> i & 1) send_state(core, r, &p->streams[i], now);
+  if (!r->unsent) r->introduced = true;
 }
 
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
@@ -103,7 +103,7 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
     if (!producer->paused && r->listened >> s->index & 1) {
       send_packet(core, r, s, p, arrived);
     } else if (arrived && p->marker && producer->spec.encoding_count > 1) {
-      mt_crossing *m = reserve(core, r, MT_CROSS_NOTE, s->index, SPARE_SLOTS);
+      mt_crossing *m = reserve(core, r, MT_CROSS_ALIVE, s->index, SPARE_SLOTS);
       if (!m) continue;
       m->arrived = true;
       commit(r, false);
@@ -126,7 +126,7 @@ static void wish_keyframe(mt_core *core, mt_stream *s, bool listened, int64_t no
 
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now) {
   mt_producer *p = mt_find_producer(core, w->producer);
-  mt_relay *r = p ? find(p, end->of) : NULL;
+  mt_relay *r = p ? find(p, end->link) : NULL;
   if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* for one that has stopped meanwhile */
   switch ((mt_wish_type)w->type) {
   case MT_WISH_LISTEN: r->listened = w->number; break;
@@ -157,7 +157,7 @@ void mt_relay_start(mt_core *core, uint32_t producer, mt_link *link, int64_t now
   mt_list_init(&r->in_link);
   mt_list_append(&p->relays, &r->in_producer);
   mt_list_append(&link->sides[MT_SOURCE].end.members, &r->in_link);
-  r->stale = (uint8_t)((1u << p->spec.encoding_count) - 1);
+  r->unsent = (uint8_t)((1u << p->spec.encoding_count) - 1);
   send_states(core, r, now);
 }
 

@@ -87,7 +87,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
   earn(c, len);
   c->sent[n->sequence % MT_SENT_SLOTS] = (mt_sent){
       .sequence = n->sequence,
-      .source = p->sequence,
+      .stream_sequence = p->sequence,
       .timestamp = n->timestamp,
       .abs_send_time = v.abs_send_time,
       .picture_id = n->picture_id,
@@ -108,7 +108,7 @@ static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t no
 static const mt_packet *find_packet(const mt_consumer *c, const mt_sent *sent) {
   if (!c->producer) return NULL;
   const mt_stream *s = &c->producer->streams[sent->stream];
-  return s->generation == sent->generation ? mt_history_find(&s->history, sent->source) : NULL;
+  return s->generation == sent->generation ? mt_history_find(&s->history, sent->stream_sequence) : NULL;
 }
 
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {

@@ -15,7 +15,7 @@ const char *const mt_fuzz_seeds[] = {
 
 typedef struct {
   size_t count, bytes, hash;
-  mt_frame end;
+  mt_rfc4571_result end;
 } result;
 
 static void note(result *r, const uint8_t *payload, size_t len) {
@@ -29,49 +29,49 @@ static result whole(const uint8_t *p, size_t n) {
   result r = {0};
   size_t at = 0, len;
   const uint8_t *payload;
-  while ((r.end = mt_frame_next_untrusted(p, n, &at, &payload, &len)) == MT_FRAME_WHOLE) {
+  while ((r.end = mt_rfc4571_next_untrusted(p, n, &at, &payload, &len)) == MT_RFC4571_WHOLE) {
     MUST(payload + len == p + at && at <= n);
     note(&r, payload, len);
   }
-  MUST(r.end == MT_FRAME_BAD || n - at < MT_FRAME_MAX);
+  MUST(r.end == MT_RFC4571_BAD || n - at < MT_RFC4571_MAX);
   return r;
 }
 
 /* As a connection does: what is left of a piece stands before the next one. */
 static result by_pieces(const uint8_t *p, size_t n, size_t size) {
   result r = {0};
-  uint8_t *in = malloc(MT_FRAME_MAX + size);
+  uint8_t *in = malloc(MT_RFC4571_MAX + size);
   size_t part = 0;
   MUST(in);
-  for (size_t from = 0; from < n && r.end != MT_FRAME_BAD; from += size) {
+  for (size_t from = 0; from < n && r.end != MT_RFC4571_BAD; from += size) {
     size_t more = n - from < size ? n - from : size, at = 0, len;
     const uint8_t *payload;
     memcpy(in + part, p + from, more);
-    while ((r.end = mt_frame_next_untrusted(in, part + more, &at, &payload, &len)) == MT_FRAME_WHOLE) note(&r, payload, len);
+    while ((r.end = mt_rfc4571_next_untrusted(in, part + more, &at, &payload, &len)) == MT_RFC4571_WHOLE) note(&r, payload, len);
     part = part + more - at;
-    MUST(r.end == MT_FRAME_BAD || part < MT_FRAME_MAX);
-    memmove(in, in + at, r.end == MT_FRAME_BAD ? 0 : part);
+    MUST(r.end == MT_RFC4571_BAD || part < MT_RFC4571_MAX);
+    memmove(in, in + at, r.end == MT_RFC4571_BAD ? 0 : part);
   }
   free(in);
   return r;
 }
 
 static void through_queue(const uint8_t *p, size_t n) {
-  mt_frame_queue q = {.limit = 4096};
+  mt_rfc4571_queue q = {.limit = 4096};
   struct iovec pieces[2];
   size_t at = 0, len, put = 0;
   const uint8_t *payload;
-  while (mt_frame_next_untrusted(p, n, &at, &payload, &len) == MT_FRAME_WHOLE) {
-    if (!mt_frame_put(&q, payload, len)) break;
-    put += MT_FRAME_HEADER + len;
+  while (mt_rfc4571_next_untrusted(p, n, &at, &payload, &len) == MT_RFC4571_WHOLE) {
+    if (!mt_rfc4571_put(&q, payload, len)) break;
+    put += MT_RFC4571_HEADER + len;
     MUST(q.used <= q.limit && q.room <= q.limit);
     if (len % 3 == 0) continue;
-    unsigned count = mt_frame_pieces(&q, pieces);
+    unsigned count = mt_rfc4571_pieces(&q, pieces);
     MUST(count && memcmp(pieces[0].iov_base, p + put - q.used, pieces[0].iov_len) == 0);
     MUST(pieces[0].iov_len + (count > 1 ? pieces[1].iov_len : 0) == q.used);
-    mt_frame_sent(&q, q.used - q.used / 3);
+    mt_rfc4571_sent(&q, q.used - q.used / 3);
   }
-  mt_frame_free(&q);
+  mt_rfc4571_free(&q);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

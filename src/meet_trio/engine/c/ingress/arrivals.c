@@ -19,12 +19,12 @@ bool mt_twcc_start(mt_transport *t) {
   t->twcc = calloc(1, sizeof *t->twcc);
   if (!t->twcc) return false;
   t->twcc->transport = t;
-  mt_list_init(&t->twcc->link);
+  mt_list_init(&t->twcc->in_feeding);
   return true;
 }
 
 void mt_twcc_free(mt_transport *t) {
-  if (t->twcc) mt_list_remove(&t->twcc->link);
+  if (t->twcc) mt_list_remove(&t->twcc->in_feeding);
   free(t->twcc);
   t->twcc = NULL;
 }
@@ -58,8 +58,8 @@ void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t s
     w->next = sequence; /* what was told about those behind it is told again */
   }
   *slot(w, sequence) = now;
-  if (mt_list_empty(&w->link)) {
-    mt_list_append(&core->feeding, &w->link);
+  if (mt_list_empty(&w->in_feeding)) {
+    mt_list_append(&core->feeding, &w->in_feeding);
     if (w->due < now) w->due = now + INTERVAL_US / 2;
     mt_due(core, w->due);
   }
@@ -86,13 +86,13 @@ static void send_feedback(mt_core *core, mt_transport *t, int64_t now) {
     mt_send_srtcp(core, t, out, n);
   }
   w->due = now + INTERVAL_US;
-  mt_list_remove(&w->link);
+  mt_list_remove(&w->in_feeding);
 }
 
 int64_t mt_twcc_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
   MT_EACH(item, &core->feeding) {
-    mt_twcc *w = MT_OF(item, mt_twcc, link);
+    mt_twcc *w = MT_OF(item, mt_twcc, in_feeding);
     if (w->due > now) {
       if (w->due < next) next = w->due;
       continue;

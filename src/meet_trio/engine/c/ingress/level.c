@@ -9,11 +9,11 @@ enum {
   LEVEL_STEP = 5,                 /* dB; smaller changes are not worth an event */
 };
 
-static void tell_level(mt_core *core, mt_producer *p, int32_t level) {
-  int32_t step = level - p->level_told;
+static void announce_level(mt_core *core, mt_producer *p, int32_t level) {
+  int32_t step = level - p->announced_level;
   if (step < 0) step = -step;
   if (step < LEVEL_STEP) return;
-  p->level_told = level;
+  p->announced_level = level;
   mt_change(core, &p->changes, MT_CHANGED_LEVEL);
 }
 
@@ -25,15 +25,15 @@ void mt_level_heard(mt_core *core, mt_producer *p, uint8_t extension, int64_t no
   int32_t level = p->level_sum / p->level_count;
   p->level_sum = p->level_count = 0;
   p->level_due = now + LEVEL_INTERVAL_US;
-  tell_level(core, p, level);
+  announce_level(core, p, level);
 }
 
 void mt_level_silent(mt_core *core, mt_producer *p) {
-  if (p->level_told == MT_LEVEL_SILENT) return;
-  p->level_told = MT_LEVEL_SILENT;
+  if (p->announced_level == MT_LEVEL_SILENT) return;
+  p->announced_level = MT_LEVEL_SILENT;
   mt_change(core, &p->changes, MT_CHANGED_LEVEL);
 }
 
 void mt_level_round(mt_core *core, mt_producer *p, int64_t now) {
-  if (!p->spec.video && p->level_heard && now - p->level_heard > LEVEL_SILENCE_US) tell_level(core, p, MT_LEVEL_SILENT);
+  if (!p->spec.video && p->level_heard && now - p->level_heard > LEVEL_SILENCE_US) announce_level(core, p, MT_LEVEL_SILENT);
 }

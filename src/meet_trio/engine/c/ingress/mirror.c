@@ -11,10 +11,10 @@
 /* ---- life ---- */
 
 static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t relay, int64_t now) {
-  m->link = end->of;
+  m->link = end->link;
   m->relay = relay;
   mt_list_append(&end->members, &m->in_link);
-  m->listened = 0;
+  m->wished = 0;
   mt_wish_listen_all(core, m, now);
   mt_due(core, now); /* key frames that were wanted before */
 }
@@ -38,7 +38,7 @@ static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_
   s->sr_ntp = m->sr_ntp;
   s->sr_timestamp = m->sr_timestamp;
   s->sr_arrival = m->sr_arrival < now ? m->sr_arrival : now;
-  if (m->arrived) mt_stream_note(core, s, false, now);
+  if (m->arrived) mt_stream_mirror_alive(core, s, false, now);
 }
 
 /* A full ring's loss: a decoder cannot go on. */
@@ -49,7 +49,7 @@ static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now
 
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now) {
   mt_producer *p = mt_find_producer(core, m->producer);
-  if (!p || !p->mirror || m->index >= p->spec.encoding_count || (p->link && p->link != end->of)) {
+  if (!p || !p->mirror || m->index >= p->spec.encoding_count || (p->link && p->link != end->link)) {
     core->counters.dropped_relay_unknown++;
     return;
   }
@@ -67,7 +67,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
   }
   switch ((mt_cross_type)m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
-  case MT_CROSS_NOTE: mt_stream_note(core, s, true, now); break;
+  case MT_CROSS_ALIVE: mt_stream_mirror_alive(core, s, true, now); break;
   case MT_CROSS_STOP: break; /* above */
   case MT_CROSS_PACKET:
     core->counters.relay_packets_in++;

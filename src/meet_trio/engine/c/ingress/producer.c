@@ -37,9 +37,9 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
   p->spec = *spec;
   p->paused = p->spec.paused;
   p->changes.kind = MT_KIND_PRODUCER;
-  p->level_told = MT_LEVEL_SILENT;
+  p->announced_level = MT_LEVEL_SILENT;
   mt_list_init(&p->in_transport);
-  mt_list_init(&p->changes.link);
+  mt_list_init(&p->changes.in_changed);
   mt_list_init(&p->consumers);
   mt_list_init(&p->relays);
   mt_list_init(&p->in_link);
@@ -68,7 +68,7 @@ void mt_producer_remove(mt_core *core, mt_producer *p) {
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_stream_free(core, &p->streams[i]);
   mt_table_remove(&core->producers, &p->node);
   mt_list_remove(&p->in_transport);
-  mt_list_remove(&p->changes.link);
+  mt_list_remove(&p->changes.in_changed);
   free(p);
 }
 

@@ -35,13 +35,13 @@ static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int
   if (rtx) s->stats.rtx_ssrc = source->ssrc;
 }
 
-static bool find_by_announced_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {
+static bool find_by_signaled_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {
   MT_EACH(item, &t->producers) {
     mt_producer *p = MT_OF(item, mt_producer, in_transport);
     for (unsigned i = 0; i < p->spec.encoding_count; i++) {
       const mt_encoding_spec *e = &p->spec.encodings[i];
       if (e->ssrc != source->ssrc && e->rtx_ssrc != source->ssrc) continue;
-      if (source->ssrc == 0) continue; /* 0 says "not announced" */
+      if (source->ssrc == 0) continue; /* 0 says "not signaled" */
       attach(core, source, &p->streams[i], e->ssrc != source->ssrc, now);
       return true;
     }
@@ -69,8 +69,8 @@ static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp
 }
 
 /* A retransmission without any name: which stream has no RTX yet and misses just this packet? */
-static bool find_by_what_is_missing(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *payload,
-                                    size_t payload_len, int64_t now) {
+static bool find_by_missing_packet(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *payload,
+                                   size_t payload_len, int64_t now) {
   mt_stream *found = NULL;
   if (payload_len <= 2) return false;
   MT_EACH(item, &t->producers) {
@@ -104,11 +104,11 @@ static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *sour
 
 static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data, size_t payload_len,
                         int64_t now) {
-  if (find_by_announced_ssrc(core, t, source, now)) return true;
+  if (find_by_signaled_ssrc(core, t, source, now)) return true;
   MT_EACH(item, &t->producers)
   if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
   if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
-  return find_by_what_is_missing(core, t, source, h, data + h->header_len, payload_len, now);
+  return find_by_missing_packet(core, t, source, h, data + h->header_len, payload_len, now);
 }
 
 /* ---- packets ---- */
@@ -134,7 +134,7 @@ static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
 /* Senders of plain RTP are started anew with their old SSRC and any sequence number. After a silence, a number that does not go on
  * is such a beginning; else two in a row that are too far away to be late or after a loss (RFC 3550 appendix A.1). With SRTP this
  * cannot be: new keys would come first. False: not to be taken. */
-static bool in_place(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
+static bool goes_on(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
   int16_t ahead = mt_sequence_ahead(source->rtp.highest, sequence);
   bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MT_MAX_DROPOUT;
   bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
@@ -160,7 +160,7 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     return;
   }
   mt_source *source = mt_source_find(t, h.ssrc);
-  if (t->plain && source && !in_place(core, source, h.sequence, now)) {
+  if (t->plain && source && !goes_on(core, source, h.sequence, now)) {
     core->counters.dropped_rtp_astray++;
     return;
   }

@@ -4,7 +4,7 @@
  * before the `produce` request, and a producer may end while its packets are still on their way. "Unknown" is
  * never remembered: an SSRC without stream is looked up with every packet.
  *
- * How a stream is found: the SSRC that the producer announced, else MID + RID for media and MID + repaired RID for its
+ * How a stream is found: the SSRC that the producer signaled, else MID + RID for media and MID + repaired RID for its
  * retransmissions, else MID alone with the payload type saying which of the two it is. A client may stop naming its
  * streams before it sends its first retransmission; then that belongs to the one stream that misses what it brings.
  * Over plain RTP the payload type alone will do, where only one producer without names has it.

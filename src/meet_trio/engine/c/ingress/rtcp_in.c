@@ -19,7 +19,7 @@ enum {
 /* A consumer by its SSRC or RTX SSRC. */
 static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
-  return n ? MT_OF(n, mt_consumer_name, node)->consumer : NULL;
+  return n ? MT_OF(n, mt_consumer_by_ssrc, node)->consumer : NULL;
 }
 
 static void sender_report(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {

@@ -23,7 +23,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
   s->stats.rid = p->spec.encodings[index].rid;
-  if (!p->mirror) s->missing = mt_pool_get(&core->memories); /* a mirror waits for nothing */
+  if (!p->mirror) s->missing = mt_pool_get(&core->records); /* a mirror waits for nothing */
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
 }
 
@@ -33,8 +33,8 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   if (s->rtx) mt_source_detach(s->rtx);
   mt_list_remove(&s->nacking);
   mt_list_remove(&s->wanting);
-  mt_history_free(&s->history, &core->pool);
-  mt_pool_put(&core->memories, s->missing);
+  mt_history_free(&s->history, &core->packets);
+  mt_pool_put(&core->records, s->missing);
 }
 
 /* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
@@ -51,7 +51,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->base = s->highest = 0;
   s->received = s->reported_expected = s->reported_received = 0;
   mt_missing_clear(s);
-  mt_history_clear(&s->history, &core->pool);
+  mt_history_clear(&s->history, &core->packets);
   if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
   mt_relay_state(core, s, now);
 }
@@ -103,7 +103,7 @@ static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, con
 
 static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                               size_t payload_len, uint64_t sequence, int64_t now) {
-  mt_packet *p = mt_pool_get(&core->pool);
+  mt_packet *p = mt_pool_get(&core->packets);
   if (!p) {
     core->counters.dropped_no_memory++;
     return NULL;
@@ -115,7 +115,7 @@ static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, cons
   p->has_vp8 = false;
   if (!copy(p, s->producer, h, from, payload, payload_len)) {
     core->counters.dropped_rtp_too_large++;
-    mt_pool_put(&core->pool, p);
+    mt_pool_put(&core->packets, p);
     return NULL;
   }
   p->keyframe = is_keyframe(p, s->producer->spec.codec);
@@ -164,16 +164,16 @@ static void note_keyframe(mt_stream *s, const mt_packet *p) {
 }
 
 /* Layers are chosen before the packet is sent. */
-static void came_back(mt_core *core, mt_stream *s, int64_t now) {
+static void arrives_again(mt_core *core, mt_stream *s, int64_t now) {
   if (s->keyframe_wanted) mt_due(core, now);
   mt_producer_choose_layers(core, s->producer, false, now);
 }
 
 /* Into the history, and on its way: to other engines first, which can work on it at the same time. */
 static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
-  if (!was_arriving) came_back(core, s, now);
+  if (!was_arriving) arrives_again(core, s, now);
   if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
-  if (!mt_history_add(&s->history, &core->pool, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
+  if (!mt_history_add(&s->history, &core->packets, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   mt_relay_packet(core, s, p, arrived);
   mt_producer_forward(core, s, p, now);
 }
@@ -196,7 +196,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (!take_sequence(core, s, sequence, recovered, now)) {
     s->stats.duplicates++;
     core->counters.dropped_rtp_duplicate++;
-    mt_pool_put(&core->pool, p);
+    mt_pool_put(&core->packets, p);
     return;
   }
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
@@ -207,11 +207,11 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
 
 /* ---- mirrors ---- */
 
-void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now) {
+void mt_stream_mirror_alive(mt_core *core, mt_stream *s, bool marker, int64_t now) {
   bool was_arriving = mt_stream_arriving(core, s, now);
   s->started = true;
   mt_stream_note_arrival(s, marker, now);
-  if (!was_arriving) came_back(core, s, now);
+  if (!was_arriving) arrives_again(core, s, now);
 }
 
 /* The engine that has the client took this packet once, so it is new here too. */
@@ -223,7 +223,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
   s->stats.bytes += from->payload_len;
   if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source did */
   if (from->sequence > s->highest) s->highest = from->sequence;
-  mt_packet *p = mt_pool_get(&core->pool);
+  mt_packet *p = mt_pool_get(&core->packets);
   if (!p) {
     core->counters.dropped_no_memory++;
     return;

@@ -20,6 +20,6 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now);
 void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now); /* RFC 3550 section 6.4.1 */
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now); /* a packet of the link */
-void mt_stream_note(mt_core *core, mt_stream *s, bool marker, int64_t now); /* a mirror's encoding arrives */
+void mt_stream_mirror_alive(mt_core *core, mt_stream *s, bool marker, int64_t now); /* a mirror's encoding arrives */
 
 #endif

@@ -31,9 +31,9 @@ typedef struct {
   bool proven, failed;
   bool blocked; /* the kernel takes no more for now; epoll will say */
   int64_t deadline; /* a stranger's */
-  mt_frame_queue out;
+  mt_rfc4571_queue out;
   size_t part_len;
-  uint8_t part[MT_FRAME_MAX];
+  uint8_t part[MT_RFC4571_MAX];
 } connection;
 
 struct mt_tcp {
@@ -47,7 +47,7 @@ struct mt_tcp {
   int64_t paused_until; /* 0: not paused */
   int64_t next_sweep;
   mt_counters counters; /* the tcp_… ones */
-  uint8_t in[MT_FRAME_MAX + READ_SIZE];
+  uint8_t in[MT_RFC4571_MAX + READ_SIZE];
 };
 
 static bool watch(const mt_tcp *t, int operation, int fd, uint32_t events, uint8_t kind, uint32_t id) {
@@ -75,7 +75,7 @@ static void forget(mt_tcp *t, connection *c) {
   mt_list_remove(&c->link);
   mt_list_remove(&c->turn);
   mt_table_remove(&t->by_id, &c->node);
-  mt_frame_free(&c->out);
+  mt_rfc4571_free(&c->out);
   close(c->fd); /* epoll forgets it too */
   free(c);
 }
@@ -190,10 +190,10 @@ static void set_blocked(mt_tcp *t, connection *c, bool blocked) {
 static void write_out(mt_tcp *t, connection *c) {
   struct iovec pieces[2];
   struct msghdr message = {.msg_iov = pieces};
-  while (!c->failed && (message.msg_iovlen = mt_frame_pieces(&c->out, pieces))) {
+  while (!c->failed && (message.msg_iovlen = mt_rfc4571_pieces(&c->out, pieces))) {
     ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0) {
-      mt_frame_sent(&c->out, (size_t)n);
+      mt_rfc4571_sent(&c->out, (size_t)n);
     } else if (errno == EAGAIN || errno == ENOBUFS) {
       set_blocked(t, c, true);
       return;
@@ -207,10 +207,10 @@ static void write_out(mt_tcp *t, connection *c) {
 
 void mt_tcp_send(mt_tcp *t, const mt_path *to, const uint8_t *data, size_t len) {
   connection *c = find(t, to->connection);
-  bool put = c && !c->failed && mt_frame_put(&c->out, data, len);
+  bool put = c && !c->failed && mt_rfc4571_put(&c->out, data, len);
   if (!put && c && !c->failed && !c->blocked) { /* one batch was more than the queue holds */
     write_out(t, c);
-    put = !c->failed && mt_frame_put(&c->out, data, len);
+    put = !c->failed && mt_rfc4571_put(&c->out, data, len);
   }
   if (!put) t->counters.tcp_datagrams_dropped++;
   else if (!c->blocked) mt_list_append(&t->unsent, &c->turn);
@@ -245,14 +245,14 @@ static bool take_frame(mt_tcp *t, connection *c, uint8_t *data, size_t len, int6
 static void take_bytes(mt_tcp *t, connection *c, size_t n, int64_t now) {
   size_t at = 0, len = 0;
   const uint8_t *payload = NULL;
-  mt_frame found;
-  while ((found = mt_frame_next_untrusted(t->in, n, &at, &payload, &len)) == MT_FRAME_WHOLE) {
+  mt_rfc4571_result found;
+  while ((found = mt_rfc4571_next_untrusted(t->in, n, &at, &payload, &len)) == MT_RFC4571_WHOLE) {
     if (take_frame(t, c, t->in + (payload - t->in), len, now)) continue;
     if (!c->failed) t->counters.tcp_bad_frames++;
     fail(t, c);
     return;
   }
-  if (found == MT_FRAME_BAD) {
+  if (found == MT_RFC4571_BAD) {
     t->counters.tcp_bad_frames++;
     fail(t, c);
     return;
@@ -280,7 +280,7 @@ static void sweep(mt_tcp *t) {
   MT_EACH(item, &t->proven) {
     connection *c = MT_OF(item, connection, link);
     if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport has gone, or has not been heard for long */
-    else mt_frame_rest(&c->out);
+    else mt_rfc4571_rest(&c->out);
   }
 }
 

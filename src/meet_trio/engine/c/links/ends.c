@@ -6,5 +6,5 @@ void mt_link_join(mt_core *core, mt_link *link, mt_side side) {
   if (end->held) return;
   end->held = true;
   mt_link_hold(link);
-  mt_list_append(&core->links, &end->link);
+  mt_list_append(&core->links, &end->in_core);
 }

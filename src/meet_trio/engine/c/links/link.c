@@ -64,8 +64,8 @@ mt_link *mt_link_new(mt_bell *source, mt_bell *sink, uint32_t slots) {
   l->bells[MT_SINK] = mt_bell_hold(sink);
   for (unsigned i = 0; i < 2; i++) {
     mt_link_end *end = &l->sides[i].end;
-    end->of = l;
-    mt_list_init(&end->link);
+    end->link = l;
+    mt_list_init(&end->in_core);
     mt_list_init(&end->members);
     atomic_init(&l->sides[i].closed, false);
   }

@@ -39,7 +39,7 @@ typedef enum { MT_SOURCE, MT_SINK } mt_side;
 
 typedef enum {
   MT_CROSS_PACKET = 1,
-  MT_CROSS_NOTE,  /* an encoding that nobody listens to over there has ended a frame: it arrives */
+  MT_CROSS_ALIVE,  /* an encoding that nobody listens to over there has ended a frame: it arrives */
   MT_CROSS_STATE, /* of a stream: when the relay begins, with a sender report, after a reset */
   MT_CROSS_STOP,  /* no more of this producer */
 } mt_cross_type;
@@ -71,8 +71,8 @@ typedef struct {
 } mt_wish;
 
 typedef struct { /* what one engine keeps of a link */
-  mt_list link;  /* in mt_core.links while the engine holds it */
-  mt_link *of;
+  mt_list in_core; /* while the core holds it */
+  mt_link *link;
   mt_list members; /* mt_relay or mt_producer (mirrors) */
   uint32_t waiting; /* messages that had come when commands were applied last */
   bool held, to_ring;
@@ -95,7 +95,7 @@ void mt_link_drop(mt_link *l); /* NULL is allowed */
 bool mt_link_closed(mt_link *l, mt_side side);
 void mt_link_close(mt_link *l, mt_side side); /* and rings the other side's bell */
 
-static inline mt_side mt_link_side(const mt_link_end *end) { return end == &end->of->sides[MT_SINK].end ? MT_SINK : MT_SOURCE; }
+static inline mt_side mt_link_side(const mt_link_end *end) { return end == &end->link->sides[MT_SINK].end ? MT_SINK : MT_SOURCE; }
 
 /* ---- the links out of one engine, as the thread that gives commands knows them ---- */
 

@@ -15,7 +15,7 @@ static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t numbe
 
 /* A full ring is tried again ten times a second. */
 static void wish_listened(mt_producer *m, uint8_t listened) {
-  if (listened != m->listened && wish(m, MT_WISH_LISTEN, 0, listened)) m->listened = listened;
+  if (listened != m->wished && wish(m, MT_WISH_LISTEN, 0, listened)) m->wished = listened;
 }
 
 /* Listening to an encoding that does not arrive costs nothing, and its first packets are a key frame. */
@@ -42,7 +42,7 @@ void mt_wish_listen_all(const mt_core *core, mt_producer *m, int64_t now) {
 
 void mt_wish_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
   mt_producer *m = c->producer;
-  if (m && m->mirror) wish_listened(m, m->listened | listened_by(core, c, now));
+  if (m && m->mirror) wish_listened(m, m->wished | listened_by(core, c, now));
 }
 
 bool mt_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) { return wish(m, MT_WISH_KEYFRAME, s->index, listened); }

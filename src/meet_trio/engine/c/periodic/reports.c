@@ -13,14 +13,22 @@ enum {
   JITTER_US = 200 * MT_MS, /* reports of many transports should not all go at once */
   MTU = 1200,
   REPORTS_PER_PACKET = 31,
-  LEAST_ESTIMATE = 100000,
+  LEAST_ESTIMATE = 100000,    /* bit/s */
+  MOST_ESTIMATE = 10000000,   /* bit/s, where no limit is set */
+  /* Losses in 256ths: the bounds of libwebrtc's loss-based control, 10 % and 2 %. */
+  LOSS_THAT_LOWERS = 26,
+  LOSS_THAT_RAISES = 5,
+  LOWERED_BY_LOSS_OVER = 512, /* the estimate falls by half the loss */
+  RAISED_BY_A = 12,           /* the estimate rises by a twelfth in each report, about 8 % */
+  SR_BYTES = 28,              /* without report blocks (RFC 3550 section 6.4.1) */
+  SDES_BYTES = 12 + MT_MAX_TEXT + 4, /* header, SSRC, CNAME, end and padding (section 6.5) */
 };
 
 static const char receiver_cname[] = "meet-trio";
 
 /* ---- to publishers ---- */
 
-static uint8_t score_of(const mt_stream *s, const mt_rtcp_report *r, bool active) {
+static uint8_t score_stream(const mt_stream *s, const mt_rtcp_report *r, bool active) {
   if (!active || !s->started) return 0;
   return mt_score_of_loss(r->fraction_lost);
 }
@@ -38,7 +46,7 @@ static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *
       mt_stream_report(s, &r, now);
       if (count < cap) reports[count++] = r;
     }
-    uint8_t score = score_of(s, &r, active);
+    uint8_t score = score_stream(s, &r, active);
     changed = changed || score != s->stats.score;
     s->stats.score = score;
   }
@@ -47,17 +55,16 @@ static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *
 }
 
 static void adapt_estimate(mt_transport *t, const mt_rtcp_report *reports, unsigned count) {
-  uint64_t most = t->max_bitrate ? t->max_bitrate : 10000000;
+  uint64_t most = t->max_bitrate ? t->max_bitrate : MOST_ESTIMATE;
   uint8_t worst = 0;
   for (unsigned i = 0; i < count; i++)
     if (reports[i].fraction_lost > worst) worst = reports[i].fraction_lost;
   if (!t->estimate) t->estimate = most;
-  /* the bounds of libwebrtc's loss-based control: above 10 % down, below 2 % up */
-  if (worst > 26) {
+  if (worst > LOSS_THAT_LOWERS) {
     uint64_t reached = t->rate_in.bitrate < t->estimate ? t->rate_in.bitrate : t->estimate;
-    t->estimate = reached - reached * worst / 512;
-  } else if (worst < 5) {
-    t->estimate += t->estimate / 12;
+    t->estimate = reached - reached * worst / LOWERED_BY_LOSS_OVER;
+  } else if (worst < LOSS_THAT_RAISES) {
+    t->estimate += t->estimate / RAISED_BY_A;
   }
   if (t->estimate < LEAST_ESTIMATE) t->estimate = LEAST_ESTIMATE;
   if (t->estimate > most) t->estimate = most;
@@ -121,7 +128,7 @@ static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     mt_rtcp_sender_info info;
     if (!sender_info(c, &info, now)) continue;
-    if (n + 28 + 12 + MT_MAX_TEXT + 4 > MTU) {
+    if (n + SR_BYTES + SDES_BYTES > MTU) {
       mt_send_srtcp(core, t, out, n);
       n = 0;
     }

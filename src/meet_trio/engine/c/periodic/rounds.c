@@ -11,7 +11,7 @@ void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
   mt_level_round(core, p, now);
   mt_relay_round(core, p, now);
   int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
-  for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_history_expire(&p->streams[i].history, &core->pool, horizon);
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_history_expire(&p->streams[i].history, &core->packets, horizon);
 }
 
 void mt_mirror_round(mt_core *core, mt_producer *m, int64_t now) {

@@ -19,7 +19,7 @@ enum {
 };
 
 typedef struct {
-  mt_list link; /* in mt_core.changed */
+  mt_list in_changed; /* of the core; while there are flags */
   mt_kind kind;
   uint32_t flags;
 } mt_changes;

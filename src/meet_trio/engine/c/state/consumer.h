@@ -24,7 +24,7 @@ typedef struct { /* a stretch of one stream that is forwarded with constant offs
 
 typedef struct { /* what was sent under a sequence number */
   uint64_t sequence; /* ours, extended; 0: nothing */
-  uint64_t source; /* the stream's, extended, */
+  uint64_t stream_sequence; /* extended, */
   uint64_t generation; /* in this generation of it */
   uint32_t timestamp, abs_send_time;
   int64_t resent;
@@ -40,11 +40,11 @@ enum {
 typedef struct { /* in mt_transport.consumers_by_ssrc */
   mt_node node;
   mt_consumer *consumer;
-} mt_consumer_name;
+} mt_consumer_by_ssrc;
 
 struct mt_consumer {
   mt_node node;
-  mt_consumer_name by_ssrc, by_rtx_ssrc;
+  mt_consumer_by_ssrc by_ssrc, by_rtx_ssrc;
   mt_list in_transport, in_producer;
   mt_changes changes;
   uint32_t id;
@@ -57,8 +57,8 @@ struct mt_consumer {
   bool paused;
   uint8_t preferred, followed; /* followed: the same when the target was last chosen */
   int8_t target; /* the stream to forward; -1: none arrives */
-  int8_t told_layer;
-  int64_t layer_told;
+  int8_t announced_layer; /* the last event's, or of one that waits */
+  int64_t layer_announced; /* when */
   mt_epoch epochs[2]; /* the current one; the one before */
   bool switching; /* a key frame of `target` waits for the end of the current frame */
   uint64_t switch_first;
@@ -81,14 +81,14 @@ struct mt_consumer {
     int64_t sent;
   } reports[MT_SR_MEMORY];
   uint8_t report_next;
-  uint8_t told_score; /* what an event said, or is about to */
+  uint8_t announced_score; /* the last event's, or of one that waits */
   bool score_known;
   mt_list scored; /* in mt_core.scored for a second after */
   mt_list owed; /* in mt_core.owed while a key frame is put off */
   uint8_t owed_streams; /* of which streams, as bits, */
   uint32_t owed_since[MT_MAX_ENCODINGS]; /* and how many they had had then */
-  int64_t keyframes_paid; /* until when; see consumer.c */
-  int64_t score_told;
+  int64_t keyframes_paid; /* until when; see egress/keyframes.c */
+  int64_t score_announced; /* when */
   mt_rate rate;
   mt_consumer_stats stats;
 };

@@ -29,7 +29,7 @@ enum { MT_MAX_WAITING_STATS = 16 };
 enum {
   MT_SENT_BYTES = MT_SENT_SLOTS * sizeof(mt_sent),
   MT_MISSING_BYTES = MT_MAX_MISSING * sizeof(mt_missing),
-  MT_MEMORY_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES,
+  MT_RECORD_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES,
 };
 
 struct mt_core {
@@ -44,8 +44,8 @@ struct mt_core {
   mt_list owed; /* consumers that a key frame is put off for */
   mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
-  mt_pool pool; /* packets */
-  mt_pool memories; /* of streams what is missing, of consumers what was sent; the two are about as large */
+  mt_pool packets;
+  mt_pool records; /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS];
   unsigned stats_count;

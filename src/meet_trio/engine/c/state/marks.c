@@ -11,7 +11,7 @@ void mt_due(mt_core *core, int64_t at) {
 }
 
 void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
-  if (!changes->flags) mt_list_append(&core->changed, &changes->link);
+  if (!changes->flags) mt_list_append(&core->changed, &changes->in_changed);
   changes->flags |= flags;
   core->next_tick = 0;
 }

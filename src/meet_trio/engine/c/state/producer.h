@@ -16,9 +16,9 @@ typedef struct { /* a producer's way to one other engine */
   uint32_t id;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
   uint8_t lost; /* encodings of which packets found the ring full */
-  uint8_t stale; /* encodings whose state the mirror is to be told, */
-  uint8_t told; /* and those that it was told since the last round */
-  bool announced; /* the mirror knows of it */
+  uint8_t unsent; /* encodings whose state is to be sent */
+  uint8_t sent;   /* encodings whose state was sent since the last round */
+  bool introduced; /* the mirror has had the state of each encoding */
 } mt_relay;
 
 struct mt_producer {
@@ -33,15 +33,15 @@ struct mt_producer {
   mt_list consumers;
   mt_stream streams[MT_MAX_ENCODINGS];
   int64_t level_due;
-  int32_t level_sum, level_count, level_told;
+  int32_t level_sum, level_count, announced_level;
   int64_t level_heard;
   mt_list relays;
 
   bool mirror;
   mt_link *link; /* NULL: nothing comes (yet, or any more) */
   mt_list in_link;
-  uint32_t relay; /* that fills it, at the source */
-  uint8_t listened; /* what that was told */
+  uint32_t relay;  /* at the source, that fills it */
+  uint8_t wished; /* encodings that the relay was asked for, as bits */
   int64_t rates_due;
 };
 

@@ -58,7 +58,7 @@ typedef enum {
 extern const char *const mt_extension_uris[MT_EXT_COUNT];
 
 typedef struct {
-  uint32_t ssrc, rtx_ssrc; /* 0: not announced */
+  uint32_t ssrc, rtx_ssrc; /* 0: not signaled */
   mt_text rid;             /* empty: none */
 } mt_encoding_spec;
 

@@ -56,7 +56,7 @@ typedef struct { /* an SSRC that we send */
 
 typedef struct { /* arrivals of packets with a transport-wide sequence number */
   mt_transport *transport;
-  mt_list link;  /* in mt_core.feeding while there is something to say */
+  mt_list in_feeding; /* of the core; while there are arrivals to report */
   bool started;
   uint8_t feedback_count;
   uint32_t media_ssrc;
@@ -79,7 +79,7 @@ typedef struct {
 
 struct mt_transport {
   mt_node node;  /* in mt_core.transports */
-  mt_list link;  /* in mt_core.all_transports */
+  mt_list in_core;
   mt_changes changes;
   uint32_t id;
   mt_credentials credentials[2]; /* those in use; those of before a restart */

@@ -161,7 +161,7 @@ static uint64_t w_all(const mt_core *core) {
   uint64_t w = W_CALL + core->consumers.count * W_CONSUMER;
   w += w_producers(&core->mirrors, w_round, false);
   MT_EACH(item, &core->all_transports) {
-    const mt_transport *t = MT_OF(item, mt_transport, link);
+    const mt_transport *t = MT_OF(item, mt_transport, in_core);
     w += W_TRANSPORT + w_producers(&t->producers, w_round, false) + t->sources.count * 20 + w_ledger(&t->sent);
     if (t->twcc) w += (uint64_t)MT_TWCC_WINDOW * W_TWCC;
   }
@@ -311,8 +311,8 @@ static void settle(unsigned i) {
     if (cores[k]) sent += cores[k]->counters.rtp_forwarded + cores[k]->counters.retransmissions;
   HOLDS(sent == fuzz_protected, "%llu RTP packets were protected, %llu are counted as sent", (unsigned long long)fuzz_protected,
         (unsigned long long)sent);
-  HOLDS(cores[i]->pool.used <= cores[i]->pool.count, "%llu buffers are used of %llu", (unsigned long long)cores[i]->pool.used,
-        (unsigned long long)cores[i]->pool.count);
+  HOLDS(cores[i]->packets.used <= cores[i]->packets.count, "%llu buffers are used of %llu",
+        (unsigned long long)cores[i]->packets.used, (unsigned long long)cores[i]->packets.count);
 }
 
 /* ---- calls ---- */
@@ -906,7 +906,7 @@ static void everybody_leaves(void) {
     if (!cores[i]) continue;
     const mt_stats *s = &left[i];
     HOLDS(s->transport_count + s->producer_count + s->mirror_count + s->consumer_count == 0, "objects are left");
-    HOLDS(s->buffers_used == 0 && cores[i]->pool.used == 0, "%llu packet buffers are left", (unsigned long long)s->buffers_used);
+    HOLDS(s->buffers_used == 0 && cores[i]->packets.used == 0, "%llu packet buffers are left", (unsigned long long)s->buffers_used);
     HOLDS(cores[i]->ufrags.count == 0 && cores[i]->routes.count == 0, "names or routes are left");
     HOLDS(mt_list_empty(&cores[i]->changed) && mt_list_empty(&cores[i]->nacking) && mt_list_empty(&cores[i]->wanting) &&
               mt_list_empty(&cores[i]->feeding),
