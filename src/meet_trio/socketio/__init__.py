@@ -1,5 +1,8 @@
-"""A Trio-native Engine.IO (revisions 3 and 4) and Socket.IO server. See ``server`` for how it is
-used.
+"""A Trio-native Engine.IO (revisions 3 and 4) and Socket.IO server.
+
+``server`` shows how it is used. The package knows nothing of meetings. It opens no ports either:
+its caller gives it byte streams and ASGI requests. JSONP, WebTransport and permessage-deflate are
+left out.
 """
 
 from meet_trio.socketio.connection import Connection

@@ -1,12 +1,15 @@
-"""How much is read of a client, and how fast.
+"""The allowance of a client: how much the server reads from it, and how fast.
 
-What a client sends costs this side more than its bytes: each message and each websocket frame is
-worth ``message_cost`` of them, a request by polling ten times that. A client that sends more than
-its rate is not refused, it is read more slowly; TCP makes it wait. One that has not yet shown who
-it is (``Connection.trust``) is a stranger: it needs little, and gets little.
+Input costs the server more than its bytes. Each message and each websocket frame therefore counts
+as ``message_cost`` additional bytes, and an HTTP request of long-polling as ten messages. A client
+that sends more than its rate is not refused: the server reads it more slowly, and TCP makes it
+wait. A client that is not yet trusted (``Connection.trust``) is a stranger. It needs little, so
+its limits are lower.
 
-Frames are counted where bytes come in (``FrameCounter``), not where messages come out: a ping is
-answered, and a fragment kept, before anybody has a message.
+Frames are counted where bytes come in (``FrameCounter``) and not where messages come out, because
+a ping is answered, and a fragment is kept, before any message is complete.
+
+Nothing here waits. ``Allowance`` computes the time, and the code that reads waits for it.
 """
 
 from typing import Final
@@ -14,9 +17,10 @@ from typing import Final
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.settings import Settings
 
-REQUEST: Final = 10  # an HTTP request costs as many messages
-_MOST_FRAGMENTS: Final = 4096  # of one message; each is kept until the last has come
-_STRANGERS_PACKET: Final = 1024  # bytes: so many packets of a stranger fit into one payload
+REQUEST: Final = 10  # what an HTTP request costs, in messages
+_MAX_FRAGMENTS: Final = 4096  # in one message; each is kept until the last has come
+# A stranger may put one packet into a payload for each of these bytes of its largest message.
+_STRANGER_BYTES_PER_PACKET: Final = 1024
 
 
 class Allowance:
@@ -25,19 +29,19 @@ class Allowance:
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings
         self._trusted = False
-        self._left = self._burst
-        self._since = now
+        self._tokens = self._burst
+        self._refilled_at = now
 
     def trust(self, now: float) -> None:
-        """It has shown who it is. Idempotent."""
+        """Use the limits of a trusted client from now on, with a full bucket. Idempotent."""
         if not self._trusted:
             self._trusted = True
-            self._left = self._burst
-            self._since = now
+            self._tokens = self._burst
+            self._refilled_at = now
 
     @property
     def max_payload(self) -> int:
-        """What one message may have."""
+        """The size limit of one message."""
         settings = self._settings
         if self._trusted:
             return settings.max_payload
@@ -45,20 +49,22 @@ class Allowance:
 
     @property
     def max_packets(self) -> int:
-        """Of one POST."""
+        """The most packets that one POST may carry."""
         if self._trusted:
             return self._settings.max_payload_packets
-        return min(self._settings.max_payload_packets, self.max_payload // _STRANGERS_PACKET + 1)
+        of_its_size = self.max_payload // _STRANGER_BYTES_PER_PACKET + 1
+        return min(self._settings.max_payload_packets, of_its_size)
 
     def take(self, size: int, messages: int, now: float) -> float:
-        """So many bytes have come, with so many messages in them; seconds to wait before they are
-        looked at.
+        """Count ``size`` received bytes that hold ``messages`` messages.
+
+        Returns the seconds to wait before they are processed.
         """
-        gained = (now - self._since) * self._rate
-        self._since = now
-        self._left = min(self._left + gained, self._burst)
-        self._left -= size + messages * self._settings.message_cost
-        return max(0.0, -self._left / self._rate)
+        gained = (now - self._refilled_at) * self._rate
+        self._refilled_at = now
+        self._tokens = min(self._tokens + gained, self._burst)
+        self._tokens -= size + messages * self._settings.message_cost
+        return max(0.0, -self._tokens / self._rate)
 
     @property
     def _rate(self) -> float:
@@ -70,36 +76,36 @@ class Allowance:
 
 
 class FrameCounter:
-    """How many websocket frames (RFC 6455 §5.2) a client has begun, after its opening handshake."""
+    """Counts the websocket frames (RFC 6455 §5.2) that follow a client's opening handshake."""
 
     def __init__(self) -> None:
         self._in_handshake = True
-        self._begun = b""  # of the handshake's end, or of a frame's head
-        self._to_skip = 0  # bytes of the frame that is under way
-        self._fragments = 0  # of the message that is under way
+        self._incomplete_head = b""  # of a frame; during the handshake, its last bytes
+        self._to_skip = 0  # bytes of the current frame that are still to come
+        self._fragments = 0  # continuation frames of the current message
 
     def feed_untrusted(self, data: bytes) -> int:
-        """The number of frames whose head ends in ``data``. Raises ProtocolError."""
+        """Returns the number of frames whose head ends in ``data``. Raises ProtocolError."""
         if self._in_handshake:
-            data = self._begun + data
+            data = self._incomplete_head + data
             end = data.find(b"\r\n\r\n")
             if end < 0:
-                self._begun = data[-3:]
+                self._incomplete_head = data[-3:]
                 return 0
-            self._in_handshake, self._begun, data = False, b"", data[end + 4 :]
+            self._in_handshake, self._incomplete_head, data = False, b"", data[end + 4 :]
         if self._to_skip >= len(data):
             self._to_skip -= len(data)
             return 0
-        data = self._begun + data[self._to_skip :]
+        data = self._incomplete_head + data[self._to_skip :]
         self._to_skip = 0
         frames = at = 0
-        while (following := _end_of_frame(data, at)) is not None:
+        while (next_frame := _frame_end(data, at)) is not None:
             frames += 1
             self._count_fragment(data[at] & 0x0F)
-            at = following
-        self._begun = b""
+            at = next_frame
+        self._incomplete_head = b""
         if at < len(data):
-            self._begun = data[at:]
+            self._incomplete_head = data[at:]
         else:
             self._to_skip = at - len(data)
         return frames
@@ -107,23 +113,23 @@ class FrameCounter:
     def _count_fragment(self, opcode: int) -> None:
         if opcode == 0:
             self._fragments += 1
-            if self._fragments > _MOST_FRAGMENTS:
-                raise ProtocolError("a message of too many fragments")
+            if self._fragments > _MAX_FRAGMENTS:
+                raise ProtocolError("too many fragments in a message")
         elif opcode < 8:
-            self._fragments = 0  # the first of a message; a control frame may come in between
+            self._fragments = 0  # a message begins; control frames (8 and above) may interrupt one
 
 
-def _end_of_frame(data: bytes, at: int) -> int | None:
-    """Where the frame that begins there ends; None if its head is not complete."""
+def _frame_end(data: bytes, at: int) -> int | None:
+    """The index behind the frame that begins at ``at``; None if its head is incomplete."""
     if len(data) < at + 2:
         return None
     masked, length = data[at + 1] & 0x80, data[at + 1] & 0x7F
     start = at + 2
     if length > 125:
-        digits = 2 if length == 126 else 8
-        start += digits
+        length_size = 2 if length == 126 else 8
+        start += length_size
         if len(data) < start:
             return None
-        length = int.from_bytes(data[start - digits : start], "big")
+        length = int.from_bytes(data[start - length_size : start], "big")
     start += 4 if masked else 0
     return None if len(data) < start else start + length

@@ -1,14 +1,17 @@
-"""An Engine.IO connection as Trio sees it: the session, who waits for it, and the task that keeps
-its time.
+"""An Engine.IO connection in Trio: a ``Session``, the queue to its handler, and its deadlines.
 
-A connection is used by one handler, which calls ``receive``, ``send`` and ``close``, and carried by
-transports (``over_websocket``, ``over_polling``), which call ``feed``, look at ``session``, and
-wait in ``wait_for_change``. Messages wait for the handler in a short queue; when it is full the
-client is not read further. ``send`` never waits: it fills the session's bounded outbox, which the
-transport empties. All of them count what they read against the connection's ``allowance``.
+Two sides use a connection. One handler calls ``receive``, ``send`` and ``close``. Transports
+(``over_websocket``, ``over_polling``) carry the packets: they call ``feed``, look at ``session``,
+and wait in ``wait_for_change``.
 
-The tasks of a connection end by themselves once the session is closed; the handler is told by
-``Disconnected`` and ends as it likes.
+Received messages wait for the handler in a short queue. While it is full, the client is not read
+further. ``send`` never waits: it fills the session's bounded outbox, which the transport empties.
+All transports count what they read against the connection's ``allowance``.
+
+The tasks of a connection end by themselves once the session is closed. The handler is not
+cancelled: ``receive`` raises ``Disconnected``, and the handler may still clean up.
+
+Messages are opaque here; ``server`` reads Socket.IO in them.
 """
 
 import math
@@ -26,7 +29,7 @@ from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.writers import Writers
 
-_QUEUE = 16
+_INBOX = 16  # messages that wait for the handler
 
 
 class Carrier(Protocol):
@@ -38,7 +41,7 @@ class Carrier(Protocol):
 
 
 class Connection:
-    """One Engine.IO session, alive."""
+    """One client of an Engine.IO server, from its handshake to its end."""
 
     def __init__(
         self,
@@ -53,9 +56,9 @@ class Connection:
         self.id = sid
         self.handshake = handshake
         self.settings = settings
-        # nothing is carried any more, except a goodbye if being cancelled
+        # Set when no transport carries packets any more. A cancelled one may still say goodbye.
         self.closed = trio.Event()
-        # for transports
+        # the transports use these
         self.session = Session(
             sid,
             handshake.eio,
@@ -70,30 +73,30 @@ class Connection:
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
-        self._queue_in, self._queue_out = trio.open_memory_channel[str | bytes](_QUEUE)
-        self._time = trio.CancelScope()
+        self._inbox_send, self._inbox_receive = trio.open_memory_channel[str | bytes](_INBOX)
+        self._deadline_scope = trio.CancelScope()
         self._changed = trio.Event()
 
     async def receive(self) -> str | bytes:
-        """The next message of the client. Raises Disconnected, after all that came before the end
-        has been received.
+        """The next message of the client. Raises Disconnected once all messages that came before
+        the end have been received.
         """
         try:
-            return await self._queue_out.receive()
+            return await self._inbox_receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise Disconnected(self.reason) from None
 
     def send(self, *messages: str | bytes) -> None:
-        """Send in this order with nothing in between. Never waits; a connection that has ended
-        takes nothing.
+        """Send messages in this order, with nothing in between. Never waits. On a connection that
+        has ended nothing is sent.
         """
         self.send_encoded(
             [Outgoing(Packet(PacketType.MESSAGE, message)) for message in messages], None
         )
 
     def send_encoded(self, packets: Sequence[Outgoing], event: object) -> None:
-        """``send`` for what may have been encoded for others, too. ``event``, unless it is None, is
-        among the ``unreceived`` if the last of them is.
+        """``send`` for packets that are already encoded and may be shared with other connections.
+        ``unreceived`` returns ``event``, unless it is None, if the last packet was not received.
         """
         for packet in packets:
             self.session.send(packet, event if packet is packets[-1] else None)
@@ -101,9 +104,9 @@ class Connection:
         self._outboxes.check()
 
     def unreceived(self) -> list[object] | None:
-        """The events that the client cannot have got, oldest first: those that were never sent and,
-        over a websocket whose stream can tell, those that were not acknowledged. None if there were
-        too many to be kept.
+        """The events that the client cannot have received, oldest first: those that were never
+        sent and, on a websocket whose stream knows it, those that TCP did not acknowledge. None if
+        there were too many to be kept.
         """
         unsent = self.session.unsent
         if unsent is None:
@@ -111,42 +114,42 @@ class Connection:
         return [*(self.carrier.unreceived() if self.carrier is not None else ()), *unsent]
 
     def trust(self) -> None:
-        """The client has shown who it is: from now on it may send more, and faster."""
+        """The client has proven who it is: from now on it may send more, and faster."""
         self.allowance.trust(trio.current_time())
         if self.carrier is not None:
             self.carrier.read_by(self.allowance)
 
     @property
     def outbox_bytes(self) -> int:
-        """What waits to be sent."""
+        """The size of the messages that wait to be sent."""
         return self.session.outbox_bytes
 
     def overflow(self) -> None:
-        """Too much waits: end at once, and let all of it go."""
+        """End at once because too much waits to be sent, and drop all of it."""
         self.session.overflow()
         self.changed()
 
     async def close(self, reason: Reason = Reason.SERVER) -> None:
-        """Send what waits, say goodbye, and return when the connection has ended: within
+        """Send what waits and the goodbye, and return when the connection has ended. Takes at most
         ``close_timeout``.
         """
         self.start_close(reason)
         await self.closed.wait()
 
     def start_close(self, reason: Reason) -> None:
-        """``close`` without waiting for it."""
+        """``close``, without waiting for the end."""
         self.session.close(reason, trio.current_time())
-        self._queue_in.close()
+        self._inbox_send.close()
         self.changed()
 
     def fail(self, reason: Reason) -> None:
-        """End at once, nothing more is sent."""
+        """End at once; nothing more is sent."""
         self.session.fail(reason)
         self.changed()
 
     @property
     def reason(self) -> Reason:
-        """Why it has ended; only then."""
+        """Why the connection has ended. It has no meaning before that."""
         return self.session.reason or Reason.TRANSPORT_CLOSE
 
     @property
@@ -154,31 +157,33 @@ class Connection:
         return self.session.is_open
 
     async def keep_time(self) -> None:
-        """Heartbeat and deadlines, until the session is closed."""
+        """Serve the session's heartbeat and deadlines until it is closed."""
         while self.session.state is not State.CLOSED:
-            with trio.CancelScope(deadline=self.session.deadline) as self._time:
+            with trio.CancelScope(deadline=self.session.deadline) as self._deadline_scope:
                 await trio.sleep_forever()
-            if self._time.cancelled_caught:
+            if self._deadline_scope.cancelled_caught:
                 self.session.tick(trio.current_time())
                 self.changed()
 
     async def feed(self, packet: Packet) -> None:
-        """A packet of the client. Waits if the handler does not keep up. Raises ProtocolError."""
+        """Take a packet of the client. Waits while the handler's queue is full. Raises
+        ProtocolError.
+        """
         message = self.session.receive(packet, trio.current_time())
         self.changed()
         if message is not None:
-            # an error: it ends, and nobody listens any more
+            # these errors mean that the connection ends and the handler receives no more
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._queue_in.send(message)
+                await self._inbox_send.send(message)
 
     async def pace(self, size: int, messages: int) -> None:
-        """Wait as long as the allowance for what has just come wants it."""
+        """Count received input against the allowance and wait as long as it demands."""
         if (pause := self.allowance.take(size, messages, trio.current_time())) > 0:
             await trio.sleep(pause)
 
     @contextmanager
     def until_closed(self) -> Iterator[None]:
-        """A block for transports that is cancelled when the session is closed."""
+        """A block for transports; it is cancelled when the session is closed."""
         with trio.CancelScope() as scope:
             if self.session.state is State.CLOSED:
                 scope.cancel()
@@ -189,20 +194,20 @@ class Connection:
                 self._until_closed.discard(scope)
 
     def changed(self) -> None:
-        """To be called after every change of ``session``."""
+        """Must be called after every change of ``session``."""
         self._changed.set()
         deadline = self.session.deadline
-        if self._time.deadline != deadline:
-            self._time.deadline = deadline
+        if self._deadline_scope.deadline != deadline:
+            self._deadline_scope.deadline = deadline
         if self.session.state is State.CLOSED:
-            self._time.deadline = -math.inf
-            self._queue_in.close()
+            self._deadline_scope.deadline = -math.inf
+            self._inbox_send.close()
             for scope in self._until_closed:
                 scope.cancel()
             self.closed.set()
 
     async def wait_for_change(self) -> None:
-        """Return after the next change of ``session``; there may have been none."""
+        """Wait for a change of ``session``. May also return without one."""
         if self._changed.is_set():
             self._changed = trio.Event()
         await self._changed.wait()

@@ -1,11 +1,14 @@
-"""The Engine.IO server: makes connections of websockets and polls, and gives each to a handler.
+"""The Engine.IO server: makes connections from websockets and polls, and gives each to a handler.
 
-A connection that begins as a websocket lives in the task that called ``serve_websocket_stream``, to
-its end. One that begins by polling has no such task: it lives in ``run``, which must be running for
-``asgi`` to be of use; when it is upgraded, ``serve_websocket_stream`` only carries it.
+A connection that begins as a websocket lives in the task that called ``serve_websocket_stream``,
+until it ends. A connection that begins by polling has no such task: it lives in ``run``, so
+``asgi`` needs ``run`` to be running. After its upgrade, ``serve_websocket_stream`` only carries its
+packets.
 
-The handler's return ends the connection, and so does its exception, which is logged. When the task
-is cancelled, what waits in the outbox and the goodbye still go out, within ``close_timeout``.
+A connection ends when its handler returns or raises. The exception is logged. When the task is
+cancelled, the outbox and the goodbye are still sent, within ``close_timeout``.
+
+Messages are opaque here; ``server`` puts Socket.IO on top.
 """
 
 import logging
@@ -41,7 +44,7 @@ EngineHandler = Callable[[Connection], Awaitable[None]]
 
 
 class EngineServer:
-    """Bare Engine.IO: messages without events. ``Server`` puts Socket.IO on top of it."""
+    """Engine.IO alone. ``handler`` serves one connection; the connection ends with it."""
 
     def __init__(self, settings: Settings, handler: EngineHandler) -> None:
         self._settings = settings
@@ -53,7 +56,7 @@ class EngineServer:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Hold the connections that began by polling, until cancelled."""
+        """Run the connections that began by polling, until cancelled."""
         async with trio.open_nursery() as self._nursery:
             try:
                 task_status.started()
@@ -62,15 +65,15 @@ class EngineServer:
                 self._nursery = None
 
     def knows(self, sid: str) -> bool:
-        """Whether there is a session with this id."""
+        """Whether a session with this id exists."""
         return sid in self._connections
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """Serve one websocket on a byte stream whose request head is still unread. Closes the
         stream.
 
-        ``client``: address, for the handshake. Returns when all is over, whatever the client does;
-        takes at most ``close_timeout`` to be cancelled.
+        ``client`` is the address that the handshake gets. Returns when the websocket has
+        ended, whatever the client does. Cancellation takes at most ``close_timeout``.
         """
         settings = self._settings
         websocket = WebSocket(
@@ -93,7 +96,7 @@ class EngineServer:
             await trio.aclose_forcefully(stream)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application for long-polling; mount it at the path of the websockets. Raises
+        """The ASGI application of long-polling; mount it at the path of the websockets. Raises
         RuntimeError unless ``run`` is running.
         """
         if scope["type"] != "http":
@@ -128,7 +131,7 @@ class EngineServer:
             if method != "GET":
                 raise BadRequest(BAD_METHOD)
             return self._open_polling(handshake)
-        connection = self._find(sid, handshake)
+        connection = self._find_connection(sid, handshake)
         polling = self._polling.get(connection.id)
         if polling is None:
             raise BadRequest(BAD_REQUEST)
@@ -145,18 +148,18 @@ class EngineServer:
             return Response(503, "text/plain", b"")
         connection = self._new_connection(handshake, websocket=False)
         polling = self._polling[connection.id] = Polling(connection)
-        self._nursery.start_soon(self._live_polling, connection)
+        self._nursery.start_soon(self._run_polling, connection)
         return polling.answer(connection.session.take())
 
-    async def _live_polling(self, connection: Connection) -> None:
+    async def _run_polling(self, connection: Connection) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._handle, connection)
+                nursery.start_soon(self._run_handler, connection)
                 nursery.start_soon(connection.keep_time)
                 await connection.closed.wait()
                 self._forget(connection)
         finally:
-            # with an open session only if cancelled
+            # the session is still open only if this task was cancelled
             connection.start_close(Reason.SERVER)
             with trio.move_on_after(self._settings.close_timeout, shield=True):
                 await connection.closed.wait()
@@ -170,7 +173,7 @@ class EngineServer:
             check_origin(self._settings, headers.get("origin"))
             handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
             if sid is not None:
-                connection = self._find(sid, handshake)
+                connection = self._find_connection(sid, handshake)
         except BadRequest as error:
             await websocket.reject(error.status, error.body)
             return
@@ -178,13 +181,13 @@ class EngineServer:
         if connection is not None:
             await upgrade(connection, websocket)
         else:
-            await self._live_websocket(websocket, handshake)
+            await self._run_websocket(websocket, handshake)
 
-    async def _live_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
+    async def _run_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
         connection = self._new_connection(handshake, websocket=True)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._handle, connection)
+                nursery.start_soon(self._run_handler, connection)
                 nursery.start_soon(connection.keep_time)
                 await carry(connection, websocket)
                 self._forget(connection)
@@ -192,7 +195,7 @@ class EngineServer:
             self._forget(connection)
             await say_goodbye(connection, websocket)
 
-    def _find(self, sid: str, handshake: Handshake) -> Connection:
+    def _find_connection(self, sid: str, handshake: Handshake) -> Connection:
         connection = self._connections.get(sid)
         if connection is None or connection.session.state is State.CLOSED:
             raise BadRequest(UNKNOWN_SID)
@@ -201,7 +204,7 @@ class EngineServer:
         return connection
 
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> Connection:
-        # 120 random bits: a session id lets one post into the session
+        # 120 random bits: knowing a session id is enough to post into the session
         sid = secrets.token_urlsafe(15)
         connection = Connection(
             sid, handshake, self._settings, self._outboxes, self._writers, websocket=websocket
@@ -215,7 +218,7 @@ class EngineServer:
         self._polling.pop(connection.id, None)
         self._outboxes.remove(connection)
 
-    async def _handle(self, connection: Connection) -> None:
+    async def _run_handler(self, connection: Connection) -> None:
         try:
             await self._handler(connection)
         except Disconnected:

@@ -1,8 +1,9 @@
-"""What ends a connection, and how the two halves say that something went wrong.
+"""The reasons why a connection ends, and the exceptions of the package.
 
-``ProtocolError`` says that the client broke the protocol; only the library sees it and it ends the
-connection. ``Disconnected``, ``CallTimeout`` and ``Refused`` are the application's: the first two
-are raised to it, the last one by it.
+``ProtocolError`` means that the client broke the protocol. It ends the connection and never leaves
+the package. The application meets the other three: the package raises ``Disconnected`` and
+``CallTimeout`` to it, and the application raises ``Refused``. Misuse by the application raises
+Python's own errors (ValueError, TypeError, RuntimeError).
 """
 
 import enum
@@ -11,14 +12,14 @@ import enum
 class Reason(enum.StrEnum):
     """Why a socket or a connection has ended."""
 
-    CLIENT = "client namespace disconnect"  # the client left on purpose
+    CLIENT = "client namespace disconnect"  # the client disconnected on purpose
     SERVER = "server namespace disconnect"  # the application ended it
-    TRANSPORT_CLOSE = "transport close"  # the client went away without a word
-    TRANSPORT_ERROR = "transport error"  # broken, stalled, or too large a message
+    TRANSPORT_CLOSE = "transport close"  # the client went away without disconnecting
+    TRANSPORT_ERROR = "transport error"  # broken, stalled, or a message was too large
     PING_TIMEOUT = "ping timeout"
-    CONNECT_TIMEOUT = "connect timeout"  # connected, but to no namespace
+    CONNECT_TIMEOUT = "connect timeout"  # the client joined no namespace in time
     PARSE_ERROR = "parse error"  # the client broke the protocol
-    OVERFLOW = "too much waiting"  # an outbox, an inbox or the open calls went over their limit
+    OVERFLOW = "too much waiting"  # the outbox, an inbox or the open calls exceeded their limit
 
 
 class ProtocolError(Exception):
@@ -26,7 +27,7 @@ class ProtocolError(Exception):
 
 
 class Disconnected(Exception):
-    """The socket has ended; ``reason`` tells how."""
+    """The socket has ended; ``reason`` tells why."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -34,17 +35,17 @@ class Disconnected(Exception):
 
     @property
     def by_client(self) -> bool:
-        """The client said that it leaves; it did not just get lost."""
+        """The client disconnected on purpose and was not just lost."""
         return self.reason is Reason.CLIENT
 
 
 class CallTimeout(Exception):
-    """The client has not acknowledged in time."""
+    """The client did not acknowledge in time."""
 
 
 class Refused(Exception):
-    """Raised by ``admit``: the client may not connect to the namespace. It is sent ``message`` and
-    ``data``.
+    """Raised by ``admit``: the client may not connect to the namespace. The answer to the client
+    carries ``message`` and ``data``.
     """
 
     def __init__(self, message: str, data: object = None) -> None:

@@ -1,12 +1,15 @@
-"""Which of the messages written to a stream its other side cannot have got.
+"""The ledger of a stream: which written messages the other side cannot have received.
 
-A message that was written has gone into the kernel's buffer and no further, as far as anybody here
-knows; a client on a dead network gets none of it, and that may be noticed only half a minute later.
-The kernel knows more: how many bytes the other side's TCP has not acknowledged. They are the last
-ones that were written, so the messages they belong to can be told.
+A write succeeds as soon as the bytes are in the kernel's buffer. A client on a dead network
+receives none of them, and the server may notice that only half a minute later. The kernel knows how
+many bytes the other side's TCP has not acknowledged. These are the last bytes that were written, so
+the ledger can tell which messages they belong to.
 
-An acknowledged byte has reached the client's machine, or a proxy's. One that is not may still have
-arrived, with its acknowledgement lost: then the client gets a message twice if it is sent again.
+An acknowledged byte has reached the client's machine, or a proxy's. A byte without acknowledgement
+may still have arrived if only the acknowledgement was lost. Sending its message again then makes
+the client receive it twice.
+
+The ledger sends nothing. ``Socket.unreceived`` hands its answer to the application.
 """
 
 from collections import deque
@@ -14,72 +17,75 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 RECORD = 16384  # bytes of plaintext in a TLS record (RFC 8446 §5.1)
-_MOST = 4096  # messages that are remembered
-_SOME = 32
+_MAX_MESSAGES = 4096  # that are remembered
+_FORGET_ABOVE = 32  # remembered messages: asking the kernel costs a system call
 
 
 @runtime_checkable
 class AccountableStream(Protocol):
-    """What a stream offers if it can tell."""
+    """A stream that knows how many of its bytes were acknowledged."""
 
     @property
     def overhead(self) -> int:
-        """Bytes on the wire for each ``RECORD`` of a ``send_all`` beside those given to it."""
+        """Additional bytes on the wire for each ``RECORD`` of a ``send_all``."""
         ...
 
     def progress(self) -> tuple[int, int] | None:
         """Bytes on the wire since the connection was opened: how many the other side's TCP has
-        acknowledged, and how many were written. None if that cannot be told.
+        acknowledged, and how many were written. None if the kernel does not tell.
         """
         ...
 
 
 class Ledger:
-    """Where on the wire the last messages written to ``stream`` end. A message is whatever object
-    its writer wants to have back. Of a stream that cannot tell only ``waiting`` is remembered.
+    """The positions on the wire at which the last messages written to ``stream`` end.
+
+    A message is any object that its writer wants to get back. If ``stream`` is no
+    ``AccountableStream``, only ``waiting`` is remembered.
     """
 
     def __init__(self, stream: object) -> None:
-        self.waiting: Sequence[object] = ()  # the next write will carry them
+        self.waiting: Sequence[object] = ()  # messages that the next write will carry
         self._stream = stream if isinstance(stream, AccountableStream) else None
-        self._ends: deque[tuple[int, object]] = deque(maxlen=_MOST)
+        self._ends: deque[tuple[int, object]] = deque(maxlen=_MAX_MESSAGES)
         self._written: int | None = None
 
     def write(self, size: int, messages: Sequence[tuple[object, int]]) -> None:
-        """So many bytes are about to be given to the stream, after all others, with these messages
-        in them, each with the offset of its end.
+        """Record that ``size`` bytes are about to be given to the stream. ``messages`` are the
+        messages in them, each with the offset of its end.
         """
         if messages:
             self.waiting = ()
         if self._stream is None:
             return
         if self._written is None:
-            # Not earlier: the first writes to a TLS stream carry session tickets, too.
+            # Asked now and not earlier, because the first writes to a TLS stream also carry session
+            # tickets, whose bytes the ledger does not see.
             progress = self._stream.progress()
             if not messages or progress is None:
                 return
             self._written = progress[1]
         overhead = self._stream.overhead
         for message, end in messages:
-            if overhead:  # what is encrypted together can only be read together
+            if overhead:  # a TLS record can only be read as a whole
                 records = -(-end // RECORD)
                 end = min(records * RECORD, size) + records * overhead
             self._ends.append((self._written + end, message))
         self._written += size + -(-size // RECORD) * overhead
-        if len(self._ends) > _SOME:
-            self._forget_received()
+        if len(self._ends) > _FORGET_ABOVE:
+            self._forget_acknowledged()
 
     def unreceived(self) -> list[object]:
-        """The messages that have not been acknowledged, oldest first."""
-        self._forget_received()
+        """The messages that were not acknowledged, oldest first, and those in ``waiting``."""
+        self._forget_acknowledged()
         return [*(message for _, message in self._ends), *self.waiting]
 
     def close(self) -> None:
-        """The stream is about to be closed; what was not acknowledged by now stays so."""
-        self._forget_received()
+        """The stream is about to be closed: later acknowledgements do not count."""
+        self._forget_acknowledged()
         self._stream = None
 
-    def _forget_received(self) -> None:
+    def _forget_acknowledged(self) -> None:
         if self._stream is None:
             return
         progress = self._stream.progress()

@@ -1,16 +1,18 @@
-"""Socket.IO packets and how they look inside Engine.IO messages. No I/O; the only state is a packet
-that waits for its attachments.
+"""Socket.IO packets: their encoding in Engine.IO messages, and the parser of a client's packets.
 
-    <type digit>[<attachments>-][<namespace>,][<ack id>][<JSON>]      then a binary
-                                                              message per attachment
+    <type digit>[<attachments>-][<namespace>,][<ack id>][<JSON>]
 
-The same for protocol 5 (socket.io 3 and 4) and 4 (socket.io 2); a namespace begins with ``/``, and
-``/`` itself is not written; in protocol 4 a query may follow it (``/chat?token=abc``). JSON holds
-``{"_placeholder":true,"num":<index>}`` where an attachment belongs.
+One binary message for each attachment follows. The JSON holds
+``{"_placeholder":true,"num":<index>}`` where an attachment belongs. A namespace begins with ``/``.
+The namespace ``/`` itself is not written. Protocol 5 (socket.io 3 and 4) and protocol 4 (socket.io
+2) share this format; in protocol 4 a query may follow the namespace (``/chat?token=abc``).
 
-JSON of clients is read strictly: no NaN, no infinite numbers (``1e999``), a bounded depth. What
-Python would write and JavaScript could not read is never written: lone surrogates are escaped,
+The parser reads JSON strictly: no NaN, no infinite numbers (``1e999``), a bounded depth. The
+encoder writes nothing that Python accepts and JavaScript does not: it escapes lone surrogates, and
 numbers that are not finite raise ValueError.
+
+No I/O here. The only state is a packet that waits for its attachments. ``protocol`` decides which
+packet is allowed when.
 
 Source: socket.io-protocol, revisions 4 and 5.
 """
@@ -27,15 +29,17 @@ from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.settings import Settings
 
 Json = object
-"""None, bool, int, float, str, list of Json, dict of str to Json; in the arguments of an event also
-bytes.
+"""None, bool, int, float, str, list of Json, dict of str to Json; also bytes in the arguments of an
+event.
 """
 
 MAIN: Final = "/"
-# Ack ids are JavaScript numbers: beyond this they would not come back as they went
+# Ack ids are JavaScript numbers: a larger one would come back rounded.
 MAX_ACK_ID: Final = 2**53 - 1
-_MAX_DIGITS: Final = 309  # of the largest double; the time to read more of them grows by the square
-_HEAD: Final = re.compile(
+_MAX_DIGITS: Final = (
+    309  # of the largest double; reading more takes time that grows with the square
+)
+_PACKET_HEAD: Final = re.compile(
     r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]{0,255})(?:,|\Z))?([0-9]{1,32})?", re.ASCII
 )
 _RESERVED_EVENTS: Final = frozenset(
@@ -62,12 +66,15 @@ _WITH_BINARY: Final = {plain: binary for binary, plain in _WITHOUT_BINARY.items(
 
 @attrs.frozen
 class Message:
-    """A whole packet. ``type`` is never a binary one: bytes in ``data`` say it. ``query`` is what
-    followed the namespace's ``?``.
+    """A whole packet with its attachments.
 
-    ``data`` of EVENT: a list that begins with the name, empty if there was no payload; of ACK: a
-    list; of CONNECT: a dict or None; of CONNECT_ERROR: anything; of DISCONNECT: None. ``size`` is
-    the length of what it was read from.
+    ``type`` is never BINARY_EVENT or BINARY_ACK: a binary packet has bytes in ``data``. ``query``
+    is the text behind the namespace's ``?``. ``size`` is the length of the messages that it was
+    read from.
+
+    ``data`` depends on the type. EVENT: a list that begins with the event's name, empty if the
+    packet had no payload. ACK: a list. CONNECT: a dict or None. CONNECT_ERROR: anything.
+    DISCONNECT: None.
     """
 
     type: MessageType
@@ -81,8 +88,8 @@ class Message:
 def encode(message: Message) -> list[str | bytes]:
     """The Engine.IO messages of a packet: its text, then its attachments.
 
-    Raises TypeError for what is not JSON, ValueError for numbers that are not finite and for
-    circular data.
+    Raises TypeError for data that are neither JSON nor bytes, ValueError for numbers that are not
+    finite and for circular data.
     """
     attachments: list[str | bytes] = []
 
@@ -119,22 +126,22 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Decoder:
-    """Engine.IO messages in, Socket.IO packets out."""
+    """Makes Socket.IO packets from the Engine.IO messages of one client."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._waiting: Message | None = None
-        self._missing = 0
+        self._incomplete: Message | None = None
+        self._expected = 0
         self._attachments: list[bytes] = []
 
     def receive_untrusted(self, data: str | bytes) -> Message | None:
-        """The packet that ``data`` completes; None while attachments are missing. Raises
+        """The packet that ``data`` completes, or None while attachments are missing. Raises
         ProtocolError.
         """
         if isinstance(data, bytes):
-            return self._attachment(data)
-        if self._waiting is not None:
-            raise ProtocolError("text in place of an attachment")
+            return self._receive_attachment(data)
+        if self._incomplete is not None:
+            raise ProtocolError("text instead of an attachment")
         message, attachments = decode_untrusted(
             data, self._settings.max_json_depth, self._settings.max_json_items
         )
@@ -142,27 +149,27 @@ class Decoder:
             return message
         if attachments > self._settings.max_attachments:
             raise ProtocolError("too many attachments")
-        self._waiting, self._missing = message, attachments
+        self._incomplete, self._expected = message, attachments
         return None
 
-    def _attachment(self, data: bytes) -> Message | None:
-        if self._waiting is None:
-            raise ProtocolError("an attachment that nothing waits for")
+    def _receive_attachment(self, data: bytes) -> Message | None:
+        if self._incomplete is None:
+            raise ProtocolError("an attachment without a packet")
         self._attachments.append(data)
-        size = self._waiting.size + sum(map(len, self._attachments))
+        size = self._incomplete.size + sum(map(len, self._attachments))
         if size > self._settings.max_inbox_bytes:
             raise ProtocolError("attachments too large")
-        if len(self._attachments) < self._missing:
+        if len(self._attachments) < self._expected:
             return None
-        whole = _put_attachments(self._waiting.data, self._attachments)
-        message = attrs.evolve(self._waiting, data=whole, size=size)
-        self._waiting, self._attachments = None, []
+        whole = _fill_placeholders(self._incomplete.data, self._attachments)
+        message = attrs.evolve(self._incomplete, data=whole, size=size)
+        self._incomplete, self._attachments = None, []
         return message
 
 
 def decode_untrusted(text: str, max_depth: int, max_items: int = 16_384) -> tuple[Message, int]:
-    """The packet in a text message, and how many attachments belong to it. Raises ProtocolError."""
-    head = _HEAD.match(text)
+    """The packet in a text message, and the number of its attachments. Raises ProtocolError."""
+    head = _PACKET_HEAD.match(text)
     if head is None:
         raise ProtocolError("unknown packet type")
     digit, attachments, namespace, ack = head.groups()
@@ -173,7 +180,7 @@ def decode_untrusted(text: str, max_depth: int, max_items: int = 16_384) -> tupl
     message = Message(
         _WITHOUT_BINARY.get(kind, kind),
         path,
-        _load(text[head.end() :], max_depth, max_items),
+        _parse_json(text[head.end() :], max_depth, max_items),
         None if ack is None else int(ack),
         query,
         len(text),
@@ -199,7 +206,7 @@ def _validated(message: Message) -> Message:
         case MessageType.EVENT:
             valid = isinstance(data, list) and len(data) > 0 and _is_event_name(data[0])
         case _:
-            valid = False  # only servers send it
+            valid = False  # only servers send CONNECT_ERROR
     if not valid:
         raise ProtocolError(f"malformed {message.type.name}")
     return message
@@ -211,16 +218,19 @@ def _is_event_name(name: Json) -> bool:
     return isinstance(name, int | float) and not isinstance(name, bool)
 
 
-def _load(text: str, max_depth: int, max_items: int) -> Json:
+def _parse_json(text: str, max_depth: int, max_items: int) -> Json:
     if not text:
         return None
-    # Counting is cheap, and what it finds in strings does no harm: an object costs the reader, and
-    # everybody after it, a hundred times what a byte of a string does.
+    # The number of values is bounded because a value costs a hundred times as much as a byte of a
+    # string, here and in all code that handles it later. Counting characters is cheap. It also
+    # counts those in strings, which does no harm.
     containers = text.count("[") + text.count("{")
     if containers + text.count(",") > max_items:
         raise ProtocolError("JSON with too many values, or too deep")
     try:
-        data = json.loads(text, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
+        data = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_parse_int, parse_float=_parse_float
+        )
     except ValueError:
         raise ProtocolError("malformed JSON") from None
     except RecursionError:
@@ -244,26 +254,26 @@ def _is_deeper(data: Json, max_depth: int) -> bool:
     return True
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _whole(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise ValueError("number out of range")
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError("number out of range")
     return number
 
 
-def _put_attachments(data: Json, attachments: list[bytes]) -> Json:
+def _fill_placeholders(data: Json, attachments: list[bytes]) -> Json:
     if isinstance(data, list):
-        return [_put_attachments(item, attachments) for item in data]
+        return [_fill_placeholders(item, attachments) for item in data]
     if not isinstance(data, dict):
         return data
     if data.get("_placeholder") is True:
@@ -271,4 +281,4 @@ def _put_attachments(data: Json, attachments: list[bytes]) -> Json:
         if type(index) is not int or not 0 <= index < len(attachments):
             raise ProtocolError("a placeholder without attachment")
         return attachments[index]
-    return {key: _put_attachments(value, attachments) for key, value in data.items()}
+    return {key: _fill_placeholders(value, attachments) for key, value in data.items()}

@@ -1,21 +1,22 @@
-"""The outboxes of all connections of a server, and what they may hold together.
+"""The common memory limit for the outboxes of all connections of a server.
 
-Each outbox has limits of its own; a thousand clients that stop reading at once would still be too
-many. What is told to many clients is one object in all their outboxes, and takes memory once: so
-it counts once, for as long as any of them, or the ledger of a websocket, holds it. Counted once for
-each, one large notice to a full room would look like more than there is.
+Each outbox also has limits of its own, but a thousand clients that stop reading at once would
+exceed the memory within them. A message to many clients is one object in all their outboxes. It
+takes memory once, so it counts once, for as long as an outbox or the ledger of a websocket holds
+it. If it counted for each outbox, one large notice to a full room would look like more memory than
+it takes.
 
-Above the limit, connections are ended, those that hold the most first, and none that holds less
-than an equal share of the limit: one that reads what it is sent is never among them. What they
-held is let go at once and not kept for their return.
+Above the limit, connections end. Those that hold the most end first. A connection that holds no
+more than an equal share of the limit never ends, so a client that reads what it is sent is safe.
+The messages of an ended connection are dropped at once and not kept for the client's return.
 """
 
 from typing import Protocol
 
 from meet_trio.socketio.packet import Account
 
-_ENOUGH = 0.75  # of the limit is what may be left: looking for the largest has to be worth it
-_STEP = 1 / 16  # of the limit must have come on top before they are looked for again
+_RELIEVE_TO = 0.75  # of the limit; low enough that all outboxes are not sorted for each message
+_STEP = 1 / 16  # of the limit; the growth after which outboxes are sorted again
 
 
 class Holder(Protocol):
@@ -26,12 +27,12 @@ class Holder(Protocol):
 
 
 class Outboxes:
-    """``limit`` in bytes."""
+    """The outboxes of one server. ``limit`` is in bytes."""
 
     def __init__(self, limit: int) -> None:
         self.account = Account()
         self._limit = limit
-        self._next = limit
+        self._relieve_above = limit
         self._holders: set[Holder] = set()
 
     def add(self, holder: Holder) -> None:
@@ -41,20 +42,20 @@ class Outboxes:
         self._holders.discard(holder)
 
     def check(self) -> None:
-        """To be called when something was put into one of them."""
+        """Must be called after something was put into an outbox."""
         if self.account.bytes <= self._limit:
-            self._next = self._limit
-        elif self.account.bytes > self._next:
+            self._relieve_above = self._limit
+        elif self.account.bytes > self._relieve_above:
             self._relieve()
-            self._next = max(self._limit, self.account.bytes + int(self._limit * _STEP))
+            self._relieve_above = max(self._limit, self.account.bytes + int(self._limit * _STEP))
 
     def _relieve(self) -> None:
         share = self._limit / len(self._holders) if self._holders else 0
-        for holder in sorted(self._holders, key=_held, reverse=True):
-            if self.account.bytes <= self._limit * _ENOUGH or holder.outbox_bytes <= share:
+        for holder in sorted(self._holders, key=_outbox_bytes, reverse=True):
+            if self.account.bytes <= self._limit * _RELIEVE_TO or holder.outbox_bytes <= share:
                 return
             holder.overflow()
 
 
-def _held(holder: Holder) -> int:
+def _outbox_bytes(holder: Holder) -> int:
     return holder.outbox_bytes

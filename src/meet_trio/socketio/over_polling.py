@@ -1,10 +1,11 @@
-"""A connection's packets over HTTP long-polling, as ASGI requests.
+"""HTTP long-polling: carries the packets of a connection in ASGI requests.
 
-GET waits until there are packets and returns them all; POST brings packets of the client and is
-answered ``ok``. Of each there may be one at a time: a second one ends the session, and so does a
-poll whose client goes away. Each is worth ten messages of the connection's allowance, since a whole
-request of HTTP is the dearest way to say something. JSONP is left out: every browser since 2012 has
-CORS.
+A GET (a poll) waits until there are packets and returns them. A POST brings packets of the client
+and is answered ``ok``. A client may have one GET and one POST under way. A second of either ends
+the session, and so does a poll whose client goes away. Each request counts as ten messages of the
+connection's allowance, since a whole HTTP request is the most expensive way to send a message.
+
+JSONP is left out: every browser since 2012 has CORS.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -41,39 +42,39 @@ class Response:
 
 
 class TooLarge(Exception):
-    """The body of a POST is above what the client may send at once."""
+    """The body of a POST is larger than the client may send."""
 
 
 class Polling:
-    """The requests of one connection."""
+    """Answers the requests of one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._polled = False
-        self._posted = False
+        self._poll_open = False
+        self._post_open = False
 
     async def poll(self, receive: Receive) -> Response:
-        """The answer to a GET. Raises BadRequest."""
+        """Answer a GET. Raises BadRequest."""
         connection = self._connection
-        if self._polled or not connection.session.on_polling:
-            self._misused()
-        self._polled = True
+        if self._poll_open or not connection.session.on_polling:
+            self._fail_request()
+        self._poll_open = True
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client, receive)
                 await connection.pace(0, REQUEST)
-                entries = await self._entries()
+                entries = await self._wait_for_entries()
                 nursery.cancel_scope.cancel()
         finally:
-            self._polled = False
+            self._poll_open = False
         return self.answer(entries)
 
     async def post(self, content_type: str, receive: Receive) -> Response:
-        """The answer to a POST. Raises BadRequest."""
+        """Answer a POST. Raises BadRequest."""
         connection = self._connection
-        if self._posted or not connection.session.on_polling:
-            self._misused()
-        self._posted = True
+        if self._post_open or not connection.session.on_polling:
+            self._fail_request()
+        self._post_open = True
         try:
             allowance = connection.allowance
             body = await _read_body(receive, allowance.max_payload)
@@ -84,7 +85,7 @@ class Polling:
             ):
                 await connection.pace(0, 1)
                 await connection.feed(packet)
-                await trio.lowlevel.checkpoint()  # others' turn: not each packet has one of its own
+                await trio.lowlevel.checkpoint()  # feed() need not have waited: let other tasks run
         except TooLarge:
             connection.fail(Reason.TRANSPORT_ERROR)
             return Response(413, "text/plain", b"")
@@ -95,11 +96,11 @@ class Polling:
             connection.fail(Reason.PARSE_ERROR)
             raise BadRequest(BAD_REQUEST) from None
         finally:
-            self._posted = False
+            self._post_open = False
         return Response(200, "text/plain", b"ok")
 
     def answer(self, entries: list[Entry]) -> Response:
-        """The answer that carries these packets."""
+        """The response that carries these packets."""
         connection = self._connection
         packets = [entry.packet.packet() for entry in entries]
         payload = encode_payload(packets, connection.session.revision, b64=connection.b64)
@@ -107,7 +108,7 @@ class Polling:
             return Response(200, _OCTETS, payload)
         return Response(200, "text/plain; charset=UTF-8", payload.encode())
 
-    async def _entries(self) -> list[Entry]:
+    async def _wait_for_entries(self) -> list[Entry]:
         session = self._connection.session
         while session.state is not State.CLOSED:
             if not session.on_polling:
@@ -126,7 +127,7 @@ class Polling:
             pass
         self._connection.fail(Reason.TRANSPORT_ERROR)
 
-    def _misused(self) -> None:
+    def _fail_request(self) -> None:
         if self._connection.session.on_polling:
             self._connection.fail(Reason.TRANSPORT_ERROR)
         raise BadRequest(BAD_REQUEST)

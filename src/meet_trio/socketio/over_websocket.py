@@ -1,8 +1,10 @@
-"""A connection's packets over a websocket: one that was a websocket from the start, or an upgrade.
+"""The websocket transport: carries the packets of a connection, from its start or after an upgrade.
 
-An upgrade begins with a probe on the new websocket while polling still carries the session: the
-client sends ``2probe``, is answered ``3probe``, waits for its poll to return, and sends ``5``. From
-then on the websocket carries everything.
+An upgrade begins with a probe on the new websocket while polling still carries the session. The
+client sends ``2probe`` and the server answers ``3probe``. The client then waits for its poll to
+return and sends ``5``. From then on the websocket carries all packets.
+
+``websocket`` has the RFC 6455 side, ``session`` the states of an upgrade.
 """
 
 import trio
@@ -15,8 +17,10 @@ from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
 
 
 async def carry(connection: Connection, websocket: WebSocket) -> None:
-    """Carry packets over an accepted websocket until the session is closed or the websocket gone;
-    in the end both are true, unless cancelled.
+    """Carry packets over an accepted websocket until the session is closed or the websocket is
+    gone.
+
+    Both are true in the end, unless the task is cancelled.
     """
     connection.carrier = websocket
     websocket.read_by(connection.allowance)
@@ -34,8 +38,9 @@ async def carry(connection: Connection, websocket: WebSocket) -> None:
 
 
 async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
-    """What has to follow ``carry``: if it was cancelled, send what waits and close, within
-    ``close_timeout``; also when cancelled.
+    """Must follow ``carry``. If ``carry`` was cancelled, send what waits and close.
+
+    Works while cancelled, and takes at most ``close_timeout``.
     """
     connection.start_close(Reason.SERVER)
     try:
@@ -50,11 +55,11 @@ async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
 
 
 async def upgrade(connection: Connection, websocket: WebSocket) -> None:
-    """``carry`` for an accepted websocket of a client that polls, once it has been probed. A probe
-    that fails leaves the session to polling.
+    """Probe an accepted websocket of a client that polls, then ``carry``. After a failed probe the
+    session stays on polling.
     """
     if not connection.session.websocket_comes():
-        return  # there is one already
+        return  # a websocket is already there
     try:
         with connection.until_closed(), trio.move_on_after(connection.settings.upgrade_timeout):
             while connection.session.is_upgrading:
@@ -87,7 +92,7 @@ async def _read(connection: Connection, websocket: WebSocket) -> None:
 async def _write(connection: Connection, websocket: WebSocket) -> None:
     session = connection.session
     while session.state is not State.CLOSED:
-        # woken and cancelled at once: what waits is left to the goodbye
+        # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
         await trio.lowlevel.checkpoint_if_cancelled()
         if session.has_packets:
             await connection.writers.turn()

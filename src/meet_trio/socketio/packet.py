@@ -1,19 +1,22 @@
-"""Engine.IO packets and how they look on the wire, for both revisions. No I/O, no state.
+"""Engine.IO packets: their encoding in websocket frames and in payloads of long-polling.
 
 Revision 4 (socket.io 3 and 4):
-  websocket   text ``<type digit><text>``; a binary frame is a message as it stands
-  payload     packets joined by U+001E; binary as ``b<base64>``
+  websocket   text ``<type digit><text>``; a binary frame is a message without a type byte
+  payload     packets joined by U+001E; binary packets as ``b<base64>``
 Revision 3 (socket.io 1 and 2):
-  websocket   text as above; a binary frame is one type byte, then the message; for clients without
-              binary ``b4<base64>``
-  payload     text: ``<length>:<packet>`` again and again, length in UTF-16 code units
-              (JavaScript's ``length``);
-              octets, if any packet is binary: 0 (text) or 1 (binary), the digits of the length in
-              bytes, each as a byte 0-9, then 255, then the packet: ``<type digit><UTF-8>`` or
+  websocket   text as above; a binary frame is one type byte, then the message;
+              ``b4<base64>`` for clients that cannot read binary frames
+  payload     text, if no packet is binary: ``<length>:<packet>`` for each packet, the length in
+              UTF-16 code units (JavaScript's ``length``)
+              octets otherwise, for each packet: 0 (text) or 1 (binary); the digits of the length in
+              bytes, each digit as a byte 0-9; 255; the packet as ``<type digit><UTF-8>`` or
               ``<type byte><octets>``
 
-Source: engine.io-protocol, revisions 3 and 4. Functions on bytes of a client have ``untrusted`` in
-their name and raise nothing but ProtocolError. Only messages carry binary data.
+Only messages carry binary data. Functions that take bytes of a client have ``untrusted`` in their
+name and raise nothing but ProtocolError. No I/O here, and no session: ``session`` decides which
+packet is allowed when.
+
+Source: engine.io-protocol, revisions 3 and 4.
 """
 
 import base64
@@ -42,7 +45,7 @@ class PacketType(enum.IntEnum):
 
 @attrs.frozen
 class Packet:
-    """``data`` is bytes for a binary message and text in all other cases."""
+    """``data`` is bytes in a binary message, else text."""
 
     type: PacketType
     data: str | bytes = ""
@@ -52,10 +55,10 @@ _TYPES = {str(kind.value): kind for kind in PacketType}
 
 
 class Outgoing:
-    """A packet on its way out: encoded when it is made, and one object however many clients get it.
+    """An encoded packet to be sent; one object for all clients that get it.
 
-    ``octets`` are what a websocket carries of it: ``<type digit><text>`` in UTF-8, or a binary
-    message as it stands.
+    ``octets`` is the payload of its websocket frame in revision 4: ``<type digit><text>`` in UTF-8,
+    or the binary message itself.
     """
 
     __slots__ = ("_account", "binary", "octets", "type")
@@ -70,26 +73,28 @@ class Outgoing:
             self.octets = f"{packet.type.value}{packet.data}".encode()
 
     def packet(self) -> Packet:
-        """What it was made of."""
+        """The packet that it was made from."""
         return Packet(self.type, self.octets if self.binary else self.octets[1:].decode())
 
     def count_in(self, account: "Account") -> None:
-        """From now on, and once, as long as anybody holds it."""
+        """Count it in ``account`` until it is garbage. Further calls do nothing."""
         if self._account is None:
             self._account = account
-            account.bytes += len(self.octets) + _OBJECT
+            account.bytes += len(self.octets) + _OBJECT_BYTES
 
     def __del__(self) -> None:
         if self._account is not None:
-            self._account.bytes -= len(self.octets) + _OBJECT
+            self._account.bytes -= len(self.octets) + _OBJECT_BYTES
 
 
-_OBJECT = 256  # bytes that a packet takes beside its octets, about
+_OBJECT_BYTES = 256  # bytes that the objects of a packet take beside its octets, roughly
 
 
 class Account:
-    """The memory of packets on their way out: each counts once, by its own life, so that nobody has
-    to know who holds it and the count cannot go wrong.
+    """Counts the memory of packets that wait to be sent.
+
+    A packet adds its size once and subtracts it when it is garbage. So the count is right without
+    any knowledge of who holds a packet.
     """
 
     def __init__(self) -> None:
@@ -97,7 +102,7 @@ class Account:
 
 
 def encode_frame(packet: Packet, revision: Revision, *, b64: bool = False) -> str | bytes:
-    """One packet as one websocket frame. With ``b64`` the result is always text."""
+    """A packet as one websocket frame; always text with ``b64``."""
     if isinstance(packet.data, str):
         return f"{packet.type.value}{packet.data}"
     if b64:
@@ -107,12 +112,12 @@ def encode_frame(packet: Packet, revision: Revision, *, b64: bool = False) -> st
 
 
 def decode_frame_untrusted(frame: str | bytes, revision: Revision) -> Packet:
-    """The packet in one websocket frame."""
+    """The packet in one websocket frame. Raises ProtocolError."""
     if isinstance(frame, bytes):
         if revision == 4:
             return Packet(PacketType.MESSAGE, frame)
         if frame[:1] != b"\x04":
-            raise ProtocolError("a binary frame that is no message")
+            raise ProtocolError("a binary frame that is not a message")
         return Packet(PacketType.MESSAGE, frame[1:])
     if frame[:1] == "b":
         return _decode_base64(frame, revision)
@@ -125,8 +130,9 @@ def decode_frame_untrusted(frame: str | bytes, revision: Revision) -> Packet:
 def encode_payload(
     packets: Iterable[Packet], revision: Revision, *, b64: bool = False
 ) -> str | bytes:
-    """The body of one answer to a poll: text, or octets (revision 3, not ``b64``, a packet is
-    binary).
+    """The body of one answer to a poll.
+
+    It is octets in revision 3 if a packet is binary and ``b64`` is False, else text.
     """
     if revision == 4:
         return _SEPARATOR.join(str(encode_frame(packet, 4, b64=True)) for packet in packets)
@@ -146,7 +152,10 @@ def encode_payload(
 def decode_payload_untrusted(
     body: str | bytes, revision: Revision, max_packets: int
 ) -> list[Packet]:
-    """The packets in the body of one POST; bytes if its content type says octets."""
+    """The packets in the body of one POST. Raises ProtocolError.
+
+    ``body`` is bytes if the content type is application/octet-stream, else text.
+    """
     packets: list[Packet] = []
     for frame in _split_payload(body, revision, max_packets):
         if len(packets) >= max_packets:
@@ -168,7 +177,7 @@ def _split_payload(
 
 
 def _split_text(body: str) -> Iterator[str]:
-    # lengths count UTF-16 code units: two bytes each in this encoding
+    # Lengths count UTF-16 code units. Each takes two bytes in this encoding.
     units = body.encode("utf-16-le", "surrogatepass")
     start = 0
     while start < len(units):
@@ -182,11 +191,11 @@ def _split_text(body: str) -> Iterator[str]:
             raise ProtocolError("malformed length in a payload")
         end = colon + 2 + 2 * int(digits)
         if end > len(units):
-            raise ProtocolError("a payload shorter than it says")
+            raise ProtocolError("a payload shorter than its lengths say")
         try:
             yield units[colon + 2 : end].decode("utf-16-le")
         except UnicodeDecodeError:
-            raise ProtocolError("a payload that splits a character") from None
+            raise ProtocolError("a length in a payload that splits a character") from None
         start = end
 
 
@@ -199,7 +208,7 @@ def _split_octets(body: bytes) -> Iterator[str | bytes]:
             raise ProtocolError("malformed head in a payload")
         end = end_of_length + 1 + int("".join(map(str, digits)))
         if end > len(body):
-            raise ProtocolError("a payload shorter than it says")
+            raise ProtocolError("a payload shorter than its lengths say")
         frame = body[end_of_length + 1 : end]
         if body[start] == 1:
             yield frame
@@ -216,7 +225,7 @@ def _decode_base64(frame: str, revision: Revision) -> Packet:
     if revision == 3:
         start = 2
         if frame[1:2] != "4":
-            raise ProtocolError("a binary packet that is no message")
+            raise ProtocolError("a binary packet that is not a message")
     try:
         data = base64.b64decode(frame[start:], validate=True)
     except (binascii.Error, ValueError):

@@ -1,19 +1,21 @@
-"""The Socket.IO half of a connection as a state machine: Engine.IO messages in, events out, and the
-other way round. No I/O, no clock.
+"""The Socket.IO protocol of one connection as a state machine without I/O and clock.
+
+It turns Engine.IO messages of the client into events, and events for the client into messages.
 
 Each namespace of the client is in one of these states:
 
     ABSENT ──CONNECT──▶ ASKED ──accept──▶ CONNECTED ──leave──▶ LEFT
        ▲                  │ refuse            │ DISCONNECT        │ DISCONNECT
-       └──────────────────┴───────────────────┴───────────────────┘      (a CONNECT leads from LEFT
-       to ASKED)
+       └──────────────────┴───────────────────┴───────────────────┘
 
-LEFT is for what the client sent before it heard that the server has ended the namespace: it is
-ignored. Everything else that does not fit is a ProtocolError: an event before CONNECT, a second
-CONNECT, malformed data.
+In LEFT the server has ended the namespace, and the client may not know that yet. Its events and
+acknowledgements are ignored there. A CONNECT leads from LEFT to ASKED. Any other packet that its
+state does not allow is a ProtocolError: an event before CONNECT, a second CONNECT, malformed data.
 
-In protocol 4 (Engine.IO 3) the server connects the client to ``/`` by itself, and the answer to
-CONNECT carries no id.
+In protocol 4 (Engine.IO 3) the server connects the client to ``/`` without being asked, and the
+answer to CONNECT carries no id.
+
+``server`` decides on a CONNECT and runs the handlers.
 """
 
 import enum
@@ -36,28 +38,28 @@ class NamespaceState(enum.Enum):
     LEFT = enum.auto()
 
 
-_S = NamespaceState
-# what a client may send in which state, and the state it leads to
+_State = NamespaceState
+# The packets that a client may send in each state, and the state that each leads to.
 _NEXT: Final[dict[NamespaceState, dict[MessageType, NamespaceState]]] = {
-    _S.ABSENT: {MessageType.CONNECT: _S.ASKED},
-    _S.ASKED: {MessageType.DISCONNECT: _S.ABSENT},
-    _S.CONNECTED: {
-        MessageType.EVENT: _S.CONNECTED,
-        MessageType.ACK: _S.CONNECTED,
-        MessageType.DISCONNECT: _S.ABSENT,
+    _State.ABSENT: {MessageType.CONNECT: _State.ASKED},
+    _State.ASKED: {MessageType.DISCONNECT: _State.ABSENT},
+    _State.CONNECTED: {
+        MessageType.EVENT: _State.CONNECTED,
+        MessageType.ACK: _State.CONNECTED,
+        MessageType.DISCONNECT: _State.ABSENT,
     },
-    _S.LEFT: {
-        MessageType.CONNECT: _S.ASKED,
-        MessageType.EVENT: _S.LEFT,
-        MessageType.ACK: _S.LEFT,
-        MessageType.DISCONNECT: _S.ABSENT,
+    _State.LEFT: {
+        MessageType.CONNECT: _State.ASKED,
+        MessageType.EVENT: _State.LEFT,
+        MessageType.ACK: _State.LEFT,
+        MessageType.DISCONNECT: _State.ABSENT,
     },
 }
 
 
 @attrs.frozen
 class ConnectAsked:
-    """Answer with ``accept`` or ``refuse``."""
+    """The client asks for a namespace; answer with ``accept`` or ``refuse``."""
 
     namespace: str
     auth: Json
@@ -86,7 +88,7 @@ class ClientLeft:
 
 Happening = ConnectAsked | EventCame | AckCame | ClientLeft
 Frames = list[str | bytes]
-"""Engine.IO messages, to be sent in this order and with nothing in between."""
+"""Engine.IO messages; they are sent in this order, with nothing in between."""
 
 
 class Protocol:
@@ -95,20 +97,20 @@ class Protocol:
     def __init__(self, revision: Revision, settings: Settings, namespaces: Container[str]) -> None:
         self._revision = revision
         self._settings = settings
-        self._known = namespaces
+        self._namespaces = namespaces
         self._decoder = Decoder(settings)
         self._states: dict[str, NamespaceState] = {}
         self._ack_ids: dict[str, Iterator[int]] = {}
 
     def start(self) -> ConnectAsked | None:
-        """What happens before the client has said a word."""
+        """The event that precedes the client's first message, if any."""
         if self._revision == 4:
             return None
         self._states[MAIN] = NamespaceState.ASKED
         return ConnectAsked(MAIN, {})
 
     def receive(self, data: str | bytes) -> Happening | Frames | None:
-        """What a message of the client means: something to act on, an answer to send, or nothing.
+        """Take a message of the client. Returns an event to act on, an answer to send, or None.
         Raises ProtocolError.
         """
         message = self._decoder.receive_untrusted(data)
@@ -121,9 +123,9 @@ class Protocol:
             raise ProtocolError(f"{message.type.name} while {before.name}")
         if message.type is MessageType.CONNECT:
             return self._connect(message)
-        self._set(namespace, after)
+        self._set_state(namespace, after)
         if before is not NamespaceState.CONNECTED:
-            return None  # after the end of the namespace, or before it has begun
+            return None  # the namespace has ended, or was not yet accepted
         match message:
             case Message(type=MessageType.EVENT, data=[name, *args]):
                 return EventCame(namespace, str(name), tuple(args), message.ack_id, message.size)
@@ -135,8 +137,8 @@ class Protocol:
 
     def _connect(self, message: Message) -> ConnectAsked | Frames:
         namespace = message.namespace
-        if namespace not in self._known:
-            return self._error(namespace, {"message": "Invalid namespace"})
+        if namespace not in self._namespaces:
+            return self._connect_error(namespace, {"message": "Invalid namespace"})
         if namespace not in self._states and len(self._states) >= self._settings.max_namespaces:
             raise ProtocolError("too many namespaces")
         self._states[namespace] = NamespaceState.ASKED
@@ -148,45 +150,45 @@ class Protocol:
         return self._states.get(namespace, NamespaceState.ABSENT)
 
     def accept(self, namespace: str, sid: str) -> Frames:
-        """The client is connected to the namespace it asked for."""
+        """Connect the client to the namespace that it asked for, as ``sid``."""
         self._states[namespace] = NamespaceState.CONNECTED
         self._ack_ids.setdefault(namespace, itertools.count())
         data = {"sid": sid} if self._revision == 4 else None
         return encode(Message(MessageType.CONNECT, namespace, data))
 
     def refuse(self, namespace: str, message: str, data: Json = None) -> Frames:
-        """The client may not connect to the namespace it asked for."""
-        self._set(namespace, NamespaceState.ABSENT)
+        """Refuse the namespace that the client asked for."""
+        self._set_state(namespace, NamespaceState.ABSENT)
         if self._revision == 3:
-            return self._error(namespace, message if data is None else data)
-        return self._error(
+            return self._connect_error(namespace, message if data is None else data)
+        return self._connect_error(
             namespace, {"message": message} if data is None else {"message": message, "data": data}
         )
 
     def event(self, namespace: str, name: str, args: tuple[Json, ...]) -> Frames:
-        """An event that asks for no acknowledgement. Raises TypeError, ValueError as
+        """An event that wants no acknowledgement. Raises TypeError and ValueError like
         ``message.encode``.
         """
         return encode(Message(MessageType.EVENT, namespace, [name, *args]))
 
     def call(self, namespace: str, name: str, args: tuple[Json, ...]) -> tuple[int, Frames]:
-        """An event to be acknowledged with the id. Raises as ``event``."""
+        """An event that the client acknowledges with the returned id. Raises like ``event``."""
         ack_id = next(self._ack_ids[namespace])
         return ack_id, encode(Message(MessageType.EVENT, namespace, [name, *args], ack_id))
 
     def ack(self, namespace: str, ack_id: int, args: tuple[Json, ...]) -> Frames:
-        """The answer to the client's event with that id. Raises as ``event``."""
+        """The acknowledgement of the client's event with this id. Raises like ``event``."""
         return encode(Message(MessageType.ACK, namespace, list(args), ack_id))
 
     def leave(self, namespace: str) -> Frames:
-        """End the namespace from this side."""
+        """End the namespace from the server's side."""
         self._states[namespace] = NamespaceState.LEFT
         return encode(Message(MessageType.DISCONNECT, namespace))
 
-    def _error(self, namespace: str, data: Json) -> Frames:
+    def _connect_error(self, namespace: str, data: Json) -> Frames:
         return encode(Message(MessageType.CONNECT_ERROR, namespace, data))
 
-    def _set(self, namespace: str, state: NamespaceState) -> None:
+    def _set_state(self, namespace: str, state: NamespaceState) -> None:
         if state is NamespaceState.ABSENT:
             self._states.pop(namespace, None)
         else:

@@ -1,9 +1,10 @@
-"""What a websocket is told whose request shows that it will be let in nowhere: what the server
-would say to it in the end, without its being a connection before.
+"""The cheap refusal of a websocket whose request already shows that no namespace will admit it.
 
-Clients of revision 4 ask for the namespace first, so that is waited for: ``0{…}``, and after ``40``
-``40{…}``, ``41``, close. Those of revision 3 are told all of it at once. A refusal costs a fraction
-of a connection, and it is what strangers can have as often as they like.
+The client gets the same packets that a connection would send it, but no connection is made. In
+revision 4 the client has to ask for the namespace first: the server sends ``0{…}``, waits for
+``40``, and sends ``40{…}``, ``41`` and a close frame. In revision 3 all of this is sent at once.
+
+A refusal costs a fraction of a connection. This matters because any stranger can cause one.
 """
 
 import base64
@@ -25,44 +26,46 @@ from meet_trio.socketio.request import (
 from meet_trio.socketio.settings import Settings
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_CLOSE = b"\x88\x00"
-_MOST = 4096  # bytes that are read at once; what they say hardly matters
+_CLOSE_FRAME = b"\x88\x00"
+_READ_SIZE = 4096  # bytes that are read at once
 
 
 async def refuse_websocket(
     stream: trio.abc.Stream, target: str, headers: Mapping[str, str], settings: Settings
 ) -> None:
-    """Refuse the websocket whose request had this target and these headers; ``stream`` stands
-    behind its head. Returns when all has been said, at the latest after ``connect_timeout`` and
-    ``close_timeout``; closing the stream is the caller's. Raises what the stream raises.
+    """Refuse the websocket whose request had this target and these headers.
+
+    ``stream`` continues behind the request's head. Returns when everything was sent, at the latest
+    after ``connect_timeout`` and ``close_timeout``. Does not close the stream. Raises what the
+    stream raises.
     """
     try:
         check_origin(settings, headers.get("origin"))
         handshake, sid = parse_request_untrusted(target, headers, "", "websocket")
         if sid is not None:
             raise BadRequest(BAD_REQUEST)
-        accepted = _accept_untrusted(headers)
+        response = _handshake_response_untrusted(headers)
     except BadRequest as error:
-        await stream.send_all(_answer(error))
+        await stream.send_all(_error_response(error))
     else:
-        opening = accepted + _frame(_opening(settings))
+        opening = response + _frame(_open_packet(settings))
         if handshake.eio == 3:
-            await stream.send_all(opening + _frame("40") + _frame("41") + _CLOSE)
+            await stream.send_all(opening + _frame("40") + _frame("41") + _CLOSE_FRAME)
         else:
             await stream.send_all(opening)
             asked = False
             with trio.move_on_after(settings.connect_timeout):
-                asked = await _asks_for_the_namespace(stream)
+                asked = await _asks_for_main_namespace(stream)
             connected = _frame(f'40{{"sid":"{secrets.token_urlsafe(15)}"}}') + _frame("41")
-            await stream.send_all((connected if asked else b"") + _CLOSE)
-    # closing with unread bytes would reset the connection before all of it has been read
+            await stream.send_all((connected if asked else b"") + _CLOSE_FRAME)
+    # Closing with unread bytes would reset the connection before the client has read the answer.
     with trio.move_on_after(settings.close_timeout):
-        while await stream.receive_some(_MOST):
+        while await stream.receive_some(_READ_SIZE):
             pass
 
 
-def _accept_untrusted(headers: Mapping[str, str]) -> bytes:
-    """The answer to the opening handshake (RFC 6455 §4.2.2). Raises BadRequest."""
+def _handshake_response_untrusted(headers: Mapping[str, str]) -> bytes:
+    """The response to the opening handshake (RFC 6455 §4.2.2). Raises BadRequest."""
     key = headers.get("sec-websocket-key", "")
     try:
         nonce = base64.b64decode(key, validate=True)
@@ -83,7 +86,7 @@ def _accept_untrusted(headers: Mapping[str, str]) -> bytes:
     )
 
 
-def _answer(error: BadRequest) -> bytes:
+def _error_response(error: BadRequest) -> bytes:
     head = (
         f"HTTP/1.1 {error.status} {'Forbidden' if error.status == 403 else 'Bad Request'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(error.body)}\r\n"
@@ -92,7 +95,7 @@ def _answer(error: BadRequest) -> bytes:
     return head.encode() + error.body
 
 
-def _opening(settings: Settings) -> str:
+def _open_packet(settings: Settings) -> str:
     opening = {
         "sid": secrets.token_urlsafe(15),
         "upgrades": [],
@@ -104,35 +107,35 @@ def _opening(settings: Settings) -> str:
 
 
 def _frame(text: str) -> bytes:
-    """Short and ASCII; longer than 125 bytes the opening alone is."""
+    """An unmasked text frame (RFC 6455 §5.2) of short ASCII text."""
     data = text.encode("ascii")
     size = bytes((len(data),)) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2)
     return b"\x81" + size + data
 
 
-async def _asks_for_the_namespace(stream: trio.abc.Stream) -> bool:
-    """Whether the first frame is the request for ``/``; whatever else it is, it is the end."""
+async def _asks_for_main_namespace(stream: trio.abc.Stream) -> bool:
+    """Whether the client's first frame is a CONNECT to ``/``."""
     data = b""
     try:
-        while (begins := _beginning_untrusted(data)) is None:
-            chunk = await stream.receive_some(_MOST)
+        while (text := _text_start_untrusted(data)) is None:
+            chunk = await stream.receive_some(_READ_SIZE)
             if not chunk:
                 return False
             data += chunk
     except ProtocolError:
         return False
-    return begins[:2] == b"40" and begins[2:] != b"/"
+    return text[:2] == b"40" and text[2:] != b"/"
 
 
-def _beginning_untrusted(data: bytes) -> bytes | None:
-    """The first three bytes, or all, of the text in a frame of a client (RFC 6455 §5.2); None if
-    they have not come. Raises ProtocolError for another kind of frame.
+def _text_start_untrusted(data: bytes) -> bytes | None:
+    """The first three bytes of the text in a client's frame (RFC 6455 §5.2), or all if it is
+    shorter; None if they have not come yet. Raises ProtocolError for another kind of frame.
     """
     if len(data) < 2:
         return None
     first, size = data[0], data[1] & 0x7F
     if first != 0x81 or not data[1] & 0x80 or size == 127:
-        raise ProtocolError("no short text")
+        raise ProtocolError("not a short text frame")
     start = 4 if size == 126 else 2
     wanted = min(3, size)
     if len(data) < start + 4 + wanted:

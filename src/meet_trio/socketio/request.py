@@ -1,7 +1,7 @@
-"""What a client's request says, and Engine.IO's errors for what it must not say. No I/O.
+"""The parser of a client's HTTP request, Engine.IO's errors for a bad one, and CORS.
 
-Errors are status 400 (Forbidden: 403) with ``{"code":<n>,"message":<text>}``; the codes and texts
-are Engine.IO's.
+An error is status 400 (Forbidden: 403) with the body ``{"code":<n>,"message":<text>}``. The codes
+and texts are those of Engine.IO. No I/O here, and no look at the client's credentials.
 """
 
 import json
@@ -23,7 +23,7 @@ UNSUPPORTED_VERSION = (5, "Unsupported protocol version")
 
 
 class BadRequest(Exception):
-    """The request is refused with ``status`` and JSON in ``body``."""
+    """The request is refused; ``status`` and ``body`` (JSON) are the answer."""
 
     def __init__(self, error: tuple[int, str]) -> None:
         super().__init__(error[1])
@@ -38,7 +38,7 @@ def parse_request_untrusted(
     client: str,
     transport: Literal["polling", "websocket"],
 ) -> tuple[Handshake, str | None]:
-    """The handshake and the session id, if any, of a request that came in by ``transport``. Raises
+    """The handshake and the session id, if any, of a request that came by ``transport``. Raises
     BadRequest.
     """
     path, _, query_string = target.partition("?")
@@ -60,7 +60,7 @@ def parse_request_untrusted(
 
 
 def parse_query_untrusted(query: str) -> dict[str, str]:
-    """The first value of each field. Raises ProtocolError."""
+    """The fields of a query; a repeated field has its first value. Raises ProtocolError."""
     try:
         fields = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
@@ -72,7 +72,9 @@ def parse_query_untrusted(query: str) -> dict[str, str]:
 
 
 def check_origin(settings: Settings, origin: str | None) -> None:
-    """Raises BadRequest for a page that is not allowed. What is no browser sends no origin."""
+    """Raises BadRequest for a page that is not allowed. Clients other than browsers send no origin
+    and are allowed.
+    """
     allowed = settings.origins
     if origin is not None and allowed is not None and not allowed & {"*", origin}:
         raise BadRequest(FORBIDDEN)
@@ -81,7 +83,7 @@ def check_origin(settings: Settings, origin: str | None) -> None:
 def cors_headers(
     settings: Settings, origin: str | None, *, preflight: bool
 ) -> list[tuple[bytes, bytes]]:
-    """What tells a browser that a page of another origin may read the answer (Fetch standard, CORS
+    """The headers that allow a page of another origin to read the answer (Fetch standard, CORS
     protocol). Names are in lower case.
     """
     allowed = settings.origins

@@ -1,20 +1,22 @@
-"""The Socket.IO server: namespaces, each with a handler that lives as long as a client is connected
-to it.
+"""The Socket.IO server: runs a handler for each client in each namespace.
 
     async def chat(socket):
         while True:
-            event = await socket.receive()   # Disconnected ends the handler, and that is fine
+            event = await socket.receive()   # Disconnected may end the handler
             socket.emit(event.name, *event.args)
 
     server = Server(Settings(), {"/": chat})
     await server.serve_websocket_stream(stream, client="192.0.2.1")
 
 A handler runs in the connection's nursery. When it returns or raises, its client is disconnected
-from the namespace, and the connection is closed if that was the last one. It is told of the end by
-``Disconnected``, never cancelled but by the cancellation of the whole.
+from the namespace. The connection is closed too if that was its last namespace. When the client
+goes first, ``receive`` and ``call`` raise ``Disconnected`` in the handler. A handler is cancelled
+only if the task that serves its connection is.
 
-A client that is connected to no namespace for ``connect_timeout`` is closed; one that breaks the
-protocol at once.
+A client that is in no namespace for ``connect_timeout`` is closed. A client that breaks the
+protocol is closed at once.
+
+Socket.IO's rooms, broadcasts and middleware are left out: the application knows its sockets.
 """
 
 import logging
@@ -50,9 +52,10 @@ Admit = Callable[[str, Handshake], Awaitable[None]]
 
 
 class Server:
-    """``handlers``: by namespace. ``admit(namespace, handshake)`` may raise Refused, else everybody
-    may connect. ``client_key`` turns a client's address into what its unconnected connections are
-    counted by.
+    """Serves Socket.IO; ``handlers`` has the handler of each namespace.
+
+    ``admit(namespace, handshake)`` may raise Refused; without ``admit`` every client may connect.
+    ``client_key(address)`` is the key by which unconnected connections are counted.
     """
 
     def __init__(
@@ -67,38 +70,40 @@ class Server:
         self._admit = admit
         self._settings = settings
         self._unconnected = Unconnected(settings, client_key)
-        self._engine = EngineServer(settings, self._converse)
+        self._engine = EngineServer(settings, self._serve_connection)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """As ``EngineServer.run``: needed for ``asgi``."""
+        """Same as ``EngineServer.run``; ``asgi`` needs it."""
         await self._engine.run(task_status=task_status)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ``EngineServer.asgi``: long-polling."""
+        """Same as ``EngineServer.asgi``: long-polling."""
         await self._engine.asgi(scope, receive, send)
 
     def knows(self, sid: str) -> bool:
-        """As ``EngineServer.knows``."""
+        """Same as ``EngineServer.knows``."""
         return self._engine.knows(sid)
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
-        """As ``EngineServer.serve_websocket_stream``."""
+        """Same as ``EngineServer.serve_websocket_stream``."""
         await self._engine.serve_websocket_stream(stream, client=client)
 
     async def refuse_websocket(
         self, stream: trio.abc.Stream, target: str, headers: Mapping[str, str]
     ) -> None:
-        """As ``refuse_websocket`` of ``refusal``: what a handler would do that returns at once."""
+        """Same as ``refusal.refuse_websocket``: the effect of a handler that returns at once."""
         await refuse_websocket(stream, target, headers, self._settings)
 
-    async def _converse(self, connection: Connection) -> None:
+    async def _serve_connection(self, connection: Connection) -> None:
         client = _Client(connection, self._settings, self._handlers, self._admit, self._unconnected)
         await client.run()
 
 
 class Unconnected:
-    """The connections that are in no namespace, in all and of each client. For one more than may be
-    the oldest is closed, see ``crowd``: who means to come in does so in a round trip.
+    """The connections that have not yet been in a namespace, limited in all and for each client.
+
+    Above a limit the oldest connection is closed, see ``crowd``. An honest client is in a namespace
+    after one round trip.
     """
 
     def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
@@ -111,15 +116,17 @@ class Unconnected:
     def add(self, connection: Connection) -> None:
         key = self._client_key(connection.handshake.client)
         if (oldest := self._crowd.too_many(key)) is not None:
-            logger.info("too many unconnected sockets, one of %s goes", oldest.handshake.client)
+            logger.info(
+                "too many unconnected sockets, one of %s is closed", oldest.handshake.client
+            )
             self.remove(oldest)
             oldest.start_close(Reason.OVERFLOW)
         self._keys[connection] = key
         self._crowd.add(key, connection)
 
     def remove(self, connection: Connection) -> None:
-        """It is in a namespace, or over; the same twice does nothing. One that has been in a
-        namespace does not come back.
+        """The connection is in a namespace, or has ended. Idempotent. It is not added again when it
+        leaves its last namespace.
         """
         key = self._keys.pop(connection, None)
         if key is not None:
@@ -127,7 +134,7 @@ class Unconnected:
 
 
 class _Client:
-    """One connection with its sockets."""
+    """One connection and its sockets, one for each namespace."""
 
     def __init__(
         self,
@@ -144,28 +151,28 @@ class _Client:
         self._admit = admit
         self._protocol = Protocol(connection.handshake.eio, settings, handlers)
         self._sockets: dict[str, Socket] = {}
-        self._without_namespace = trio.CancelScope()
+        self._connect_timeout = trio.CancelScope()
 
     async def run(self) -> None:
         self._unconnected.add(self._connection)
         try:
             async with trio.open_nursery() as nursery:
-                self._expect_connect()
-                with self._without_namespace:
-                    await self._listen(nursery)
-                if self._without_namespace.cancelled_caught:
+                self._start_connect_timeout()
+                with self._connect_timeout:
+                    await self._receive_messages(nursery)
+                if self._connect_timeout.cancelled_caught:
                     self._connection.start_close(Reason.CONNECT_TIMEOUT)
-                self._end_all(self._connection.reason)
+                self._end_all_sockets(self._connection.reason)
         finally:
             self._unconnected.remove(self._connection)
-            # here with living sockets only if cancelled
-            self._leave_all()
+            # sockets are left here only if this task was cancelled
+            self._leave_all_sockets()
 
-    def _leave_all(self) -> None:
+    def _leave_all_sockets(self) -> None:
         for socket in self._sockets.values():
             socket.leave()
 
-    async def _listen(self, nursery: trio.Nursery) -> None:
+    async def _receive_messages(self, nursery: trio.Nursery) -> None:
         happening: Happening | list[str | bytes] | None = self._protocol.start()
         try:
             while True:
@@ -202,17 +209,17 @@ class _Client:
             not self._connection.is_open
             or self._protocol.state(namespace) is not NamespaceState.ASKED
         ):
-            return  # the client has left in the meantime
+            return  # the client left in the meantime
         socket = Socket(
             secrets.token_urlsafe(15),
             namespace,
             handshake,
             self._connection,
             self._protocol,
-            self._leave_all,
+            self._leave_all_sockets,
         )
         self._sockets[namespace] = socket
-        self._without_namespace.deadline = math.inf
+        self._connect_timeout.deadline = math.inf
         self._unconnected.remove(self._connection)
         self._connection.send(*self._protocol.accept(namespace, socket.id))
         try:
@@ -236,11 +243,11 @@ class _Client:
         if self._sockets.get(socket.namespace) is socket:
             del self._sockets[socket.namespace]
             if not self._sockets:
-                self._expect_connect()
+                self._start_connect_timeout()
 
-    def _expect_connect(self) -> None:
-        self._without_namespace.deadline = trio.current_time() + self._settings.connect_timeout
+    def _start_connect_timeout(self) -> None:
+        self._connect_timeout.deadline = trio.current_time() + self._settings.connect_timeout
 
-    def _end_all(self, reason: Reason) -> None:
+    def _end_all_sockets(self, reason: Reason) -> None:
         for socket in self._sockets.values():
             socket.end(reason)

@@ -1,23 +1,25 @@
-"""An Engine.IO session as a state machine: packets in, packets out, time passed in. No I/O, no
-clock.
+"""An Engine.IO session as a state machine without I/O and clock: time is passed in.
 
-The way that packets take to the client is part of the state:
+The transport that carries the packets is part of the state:
 
     POLLING ──websocket comes──▶ PROBING ──2probe──▶ PROBED ──5──▶ WEBSOCKET
        ▲                            │                   │
        └──────websocket lost, or not upgraded in time───┘
 
-    any of these ──close()──▶ CLOSING ──flushed, lost, or in time──▶ CLOSED ◀──fail()── any
+    any of these ──close()──▶ CLOSING ──flushed, lost, or timeout──▶ CLOSED ◀──fail()── any
 
-While a websocket is being probed the session still lives on polling. ``close`` lets what waits in
-the outbox go first; ``fail`` does not. A client that has been answered its probe polls no more: it
-gets what waits, and the goodbye, on the websocket. The owner calls ``receive`` for each packet,
-``tick`` at ``deadline``, sends what ``take`` returns on the current way, and looks at ``state``
-after each of them.
+While a websocket is being probed, polling still carries the session. ``close`` sends the outbox
+first, ``fail`` does not. A client whose probe was answered polls no more. If the session is closed
+at that point, the websocket carries the outbox and the goodbye.
 
-Heartbeat: in revision 4 the server pings every ``ping_interval`` and the pong must come within
-``ping_timeout``; in revision 3 the client pings, and must do so again within the sum of both.
-Source: engine.io-protocol.
+The owner calls ``receive`` for each packet and ``tick`` at ``deadline``, and sends what ``take``
+returns on the current transport. It looks at ``state`` after each of these calls.
+
+Heartbeat: in revision 4 the server sends a ping every ``ping_interval``, and the pong must come
+within ``ping_timeout``. In revision 3 the client sends pings, and the next one must come within the
+sum of both.
+
+Source: engine.io-protocol, revisions 3 and 4.
 """
 
 import enum
@@ -69,19 +71,21 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
 }
 
 _ON_POLLING: Final = frozenset({State.POLLING, State.PROBING, State.PROBED})
-_AT_ONCE: Final = 65536  # bytes that are taken together
+_TAKE_SIZE: Final = 65536  # bytes that ``take`` returns at once, roughly
 
 
 @attrs.frozen
 class Entry:
-    """What waits in the outbox. ``event``: what ends with ``packet`` and can be sent again."""
+    """A packet in the outbox. ``event``, if any, is the application's event that ends with this
+    packet and can be sent again.
+    """
 
     packet: Outgoing
     event: object = None
 
 
 class Session:
-    """One client's session. ``reason`` says why it ends, once it does."""
+    """One client's session. ``reason`` tells why it ends; None while it is open."""
 
     def __init__(
         self,
@@ -99,14 +103,14 @@ class Session:
         self.reason: Reason | None = None
         self._settings = settings
         self._on_polling = not websocket
-        self._probed = False  # in CLOSING, too
+        self._probed = False  # the probe was answered; stays True in CLOSING
         self._account = account
         self._outbox: deque[Entry] = deque()
         self._outbox_bytes = 0
         self._overflowed = False
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
-        self._dead_at = self._silence_ends(now) if revision == 3 else math.inf
-        self._close_until = math.inf
+        self._silence_deadline = self._silence_deadline_from(now) if revision == 3 else math.inf
+        self._close_deadline = math.inf
         opening = {
             "sid": sid,
             "upgrades": [] if websocket else ["websocket"],
@@ -122,20 +126,21 @@ class Session:
 
     @property
     def on_polling(self) -> bool:
-        """Packets go through polling, also those of a goodbye."""
+        """Whether polling carries the packets, including those of a goodbye."""
         return self._on_polling
 
     @property
     def deadline(self) -> float:
-        """When ``tick`` wants to be called; infinite once closed."""
+        """The time at which ``tick`` must be called; infinite once closed."""
         if self.state is State.CLOSED:
             return math.inf
         if self.state is State.CLOSING:
-            return self._close_until
-        return min(self._ping_at, self._dead_at)
+            return self._close_deadline
+        return min(self._ping_at, self._silence_deadline)
 
     def receive(self, packet: Packet, now: float) -> str | bytes | None:
-        """Take a packet that came on the current way; the data if it is a message.
+        """Take a packet that came on the current transport. Returns the data of a message, else
+        None.
 
         Raises ProtocolError; the owner then calls ``fail``.
         """
@@ -147,10 +152,10 @@ class Session:
             case PacketType.MESSAGE, _:
                 return packet.data
             case PacketType.PONG, 4:
-                self._dead_at = math.inf
+                self._silence_deadline = math.inf
                 self._ping_at = now + self._settings.ping_interval
             case PacketType.PING, 3:
-                self._dead_at = self._silence_ends(now)
+                self._silence_deadline = self._silence_deadline_from(now)
                 self._put(Outgoing(Packet(PacketType.PONG)))
             case PacketType.CLOSE, _:
                 self.fail(Reason.TRANSPORT_CLOSE)
@@ -161,38 +166,40 @@ class Session:
         return None
 
     def tick(self, now: float) -> None:
-        """Do what is due: ping, give up on a silent client or on a goodbye."""
-        if self.state is State.CLOSING and now >= self._close_until:
+        """Do what is due: send a ping, or give up on a silent client or on a goodbye."""
+        if self.state is State.CLOSING and now >= self._close_deadline:
             self.fail(Reason.TRANSPORT_CLOSE)
         if not self.is_open:
             return
-        if now >= self._dead_at:
+        if now >= self._silence_deadline:
             self.fail(Reason.PING_TIMEOUT)
             return
         if now >= self._ping_at:
             self._ping_at = math.inf
-            self._dead_at = now + self._settings.ping_timeout
+            self._silence_deadline = now + self._settings.ping_timeout
             self._put(Outgoing(Packet(PacketType.PING)))
 
     def send(self, packet: Outgoing, event: object = None) -> None:
-        """Put a message into the outbox. One that is full ends the session. A session that ends
-        takes nothing, one that has ended still takes an ``event``: it is among the ``unsent``.
+        """Put a message into the outbox. A full outbox ends the session.
+
+        A session that is closing ignores the message. A closed one keeps it if it has an
+        ``event``, so that ``unsent`` returns the event.
         """
         if self.is_open or (event is not None and self.state is State.CLOSED):
             self._put(packet, event)
 
     def take(self) -> list[Entry]:
-        """What is to be sent now on the current way, oldest first: about as much as is worth one
-        write. What waits behind it costs nothing more than its place.
+        """The packets to send now on the current transport, oldest first: roughly as much as one
+        write should carry. The rest stays in the outbox at no cost.
 
-        CLOSE is the last of all, and in a payload of its own: socket.io-client 4 acts on it before
-        it looks at the messages that it came with.
+        CLOSE comes last and in a payload of its own, since socket.io-client 4 acts on it before it
+        reads the messages of the same payload.
         """
         if self.state is State.CLOSED:
             return []
         entries: list[Entry] = []
         size = 0
-        while self._outbox and size < _AT_ONCE:
+        while self._outbox and size < _TAKE_SIZE:
             entry = self._outbox.popleft()
             entries.append(entry)
             size += len(entry.packet.octets)
@@ -200,25 +207,25 @@ class Session:
         if self.state is State.CLOSING and self._on_polling and not entries:
             entries.append(Entry(Outgoing(Packet(PacketType.CLOSE))))
         elif self.state is State.PROBED and not entries:
-            # the client waits for its poll to return
+            # The client waits for its poll to return before it upgrades.
             entries.append(Entry(Outgoing(Packet(PacketType.NOOP))))
         return entries
 
     @property
     def unsent(self) -> list[object] | None:
-        """The events that ``take`` has not returned; None if there were too many to be kept."""
+        """The events that ``take`` has not returned; None if the outbox overflowed."""
         if self._overflowed:
             return None
         return [entry.event for entry in self._outbox if entry.event is not None]
 
     @property
     def outbox_bytes(self) -> int:
-        """What waits to be taken."""
+        """The size of the messages that wait for ``take``."""
         return self._outbox_bytes
 
     @property
     def has_packets(self) -> bool:
-        """``take`` would return something."""
+        """Whether ``take`` would return a packet."""
         return self.state is not State.CLOSED and bool(
             self._outbox
             or (self.state is State.CLOSING and self._on_polling)
@@ -227,19 +234,19 @@ class Session:
 
     @property
     def is_upgrading(self) -> bool:
-        """``receive_probe`` takes packets."""
+        """Whether ``receive_probe`` takes packets."""
         return self.state is State.PROBING or (self._probed and self.state is not State.CLOSED)
 
     def websocket_comes(self) -> bool:
-        """A websocket with this session's id. False if there already is one."""
+        """A websocket has come with this session's id. Returns False if there already is one."""
         if Input.WEBSOCKET_COMES not in _NEXT[self.state]:
             return False
         self._change(Input.WEBSOCKET_COMES)
         return True
 
     def receive_probe(self, packet: Packet) -> Packet | None:
-        """Take a packet that came on the websocket being probed; the answer to give there. Raises
-        ProtocolError.
+        """Take a packet that came on the websocket being probed. Returns the answer, if any, to
+        send there. Raises ProtocolError.
         """
         if packet == Packet(PacketType.PING, "probe") and self.state is State.PROBING:
             self._change(Input.PROBE)
@@ -253,32 +260,32 @@ class Session:
         raise ProtocolError("unexpected packet while probing")
 
     def probe_lost(self) -> None:
-        """The websocket being probed is gone; the session goes on with polling."""
+        """The probe is over. Without an upgrade the session stays on polling."""
         self._probed = False
         if Input.PROBE_LOST in _NEXT[self.state]:
             self._change(Input.PROBE_LOST)
 
     def close(self, reason: Reason, now: float) -> None:
-        """Let what waits go out, within ``close_timeout``, then close."""
+        """Start to close: the outbox is still sent, within ``close_timeout``."""
         if self.is_open:
             self.reason = reason
-            self._close_until = now + self._settings.close_timeout
+            self._close_deadline = now + self._settings.close_timeout
         self._change(Input.CLOSE)
 
     def fail(self, reason: Reason) -> None:
-        """Closed, as of now; nothing is sent any more."""
+        """Close at once; nothing more is sent."""
         self.reason = self.reason or reason
         self._outbox = deque(entry for entry in self._outbox if entry.event is not None)
         self._change(Input.FAIL)
 
     def overflow(self) -> None:
-        """Too much waits: ``fail``, and let all of it go."""
+        """``fail`` because too much waits, and drop all of it."""
         self._overflowed = True
         self._outbox.clear()
         self._outbox_bytes = 0
         self.fail(Reason.OVERFLOW)
 
-    def _silence_ends(self, now: float) -> float:
+    def _silence_deadline_from(self, now: float) -> float:
         return now + self._settings.ping_interval + self._settings.ping_timeout
 
     def _put(self, packet: Outgoing, event: object = None) -> None:

@@ -1,9 +1,11 @@
-"""A client in a namespace, as the application sees it, and an event from it.
+"""The application's side of a client in one namespace, and the events that come from it.
 
-``emit`` and ``call`` put into the connection's bounded outbox and never wait for the network.
-``emit_encoded`` does so, too, and what it was given can be had back if the socket is lost.
-Events wait in a bounded inbox for ``receive``. All that came before the end is received before
-``Disconnected`` is raised, except after ``disconnect``, which drops it.
+``emit``, ``emit_encoded`` and ``call`` put packets into the connection's bounded outbox and never
+wait for the network. If the socket is lost, ``unreceived`` returns those events of ``emit_encoded``
+that the client did not receive.
+
+Events of the client wait in a bounded inbox for ``receive``. It returns all events that came before
+the end, and raises ``Disconnected`` after them. ``disconnect`` drops the inbox.
 """
 
 from collections import deque
@@ -23,7 +25,9 @@ from meet_trio.socketio.settings import Handshake
 
 @attrs.define(eq=False)
 class Event:
-    """``args`` without the name. ``ack_id`` is None if the client wants no acknowledgement."""
+    """An event of the client; ``args`` are those behind the name. ``ack_id`` is None if the client
+    wants no acknowledgement.
+    """
 
     name: str
     args: tuple[Json, ...]
@@ -32,8 +36,8 @@ class Event:
     _acknowledged: bool = attrs.field(default=False, init=False)
 
     def ack(self, *args: Json) -> None:
-        """Acknowledge, if the client asked for it; the second and later times nothing happens.
-        Raises as ``Socket.emit``.
+        """Acknowledge if the client asked for it. Only the first call has an effect. Raises like
+        ``Socket.emit``.
         """
         if self.ack_id is not None and not self._acknowledged:
             self._acknowledge(self.ack_id, args)
@@ -41,43 +45,45 @@ class Event:
 
 
 class EncodedEvent:
-    """See ``encode_event``. Keeps no more than what is sent, once for each namespace."""
+    """An event for many sockets, see ``encode_event``. Keeps its packets for each namespace."""
 
     def __init__(self, event: str, args: tuple[Json, ...]) -> None:
         frames = encode(Message(MessageType.EVENT, MAIN, [event, *args]))
         packets = [Outgoing(Packet(PacketType.MESSAGE, frame)) for frame in frames]
         self._packets = {MAIN: packets}
         self.size = sum(len(packet.octets) for packet in packets)
-        """Bytes, without attachments' and frames' heads."""
+        """In bytes; includes attachments, but no heads of frames."""
 
     def packets(self, namespace: str) -> Sequence[Outgoing]:
-        """What ``emit`` would send in this namespace."""
+        """The packets that ``emit`` would send in this namespace."""
         packets = self._packets.get(namespace)
         if packets is None:
             text, *attachments = self._packets[MAIN]
-            # the namespace stands behind the number of attachments
+            # the namespace follows the number of attachments
             head = len(f"42{len(attachments)}-") if attachments else len("42")
-            said = text.octets[1:head].decode() + f"{namespace}," + text.octets[head:].decode()
-            first = Outgoing(Packet(PacketType.MESSAGE, said))
+            text_in_namespace = (
+                text.octets[1:head].decode() + f"{namespace}," + text.octets[head:].decode()
+            )
+            first = Outgoing(Packet(PacketType.MESSAGE, text_in_namespace))
             packets = self._packets[namespace] = [first, *attachments]
         return packets
 
 
 def encode_event(event: str, *args: Json) -> EncodedEvent:
-    """An event for many sockets, see ``Socket.emit_encoded``. Raises as ``Socket.emit``."""
+    """Encode an event once for many sockets, see ``Socket.emit_encoded``. Raises like
+    ``Socket.emit``.
+    """
     return EncodedEvent(event, args)
 
 
 @attrs.define(eq=False)
 class _Call:
-    over: trio.Event = attrs.field(factory=trio.Event)
+    done: trio.Event = attrs.field(factory=trio.Event)
     answer: list[Json] | None = None
 
 
 class Socket:
-    """One client in one namespace. Made by the server; ``id`` is what the client knows as
-    ``socket.id``.
-    """
+    """One client in one namespace. The server makes it. ``id`` is the client's ``socket.id``."""
 
     def __init__(
         self,
@@ -94,23 +100,23 @@ class Socket:
         self._connection = connection
         self._protocol = protocol
         self._leave_all = leave_all
-        self._end: Reason | None = None
+        self._end_reason: Reason | None = None
         self._inbox: deque[EventCame] = deque()
         self._inbox_bytes = 0
-        self._arrived = trio.Event()
+        self._event_or_end = trio.Event()
         self._calls: dict[int, _Call] = {}
 
     @property
     def connected(self) -> bool:
-        return self._end is None
+        return self._end_reason is None
 
     @property
     def reason(self) -> Reason | None:
-        """Why it has ended; None as long as it has not."""
-        return self._end
+        """Why the socket has ended; None before that."""
+        return self._end_reason
 
     def emit(self, event: str, *args: Json) -> None:
-        """Send an event. Never waits; to a socket that has ended nothing is sent.
+        """Send an event. Never waits. On a socket that has ended nothing is sent.
 
         Raises TypeError for arguments that are neither JSON nor bytes, ValueError for numbers that
         are not finite.
@@ -119,8 +125,8 @@ class Socket:
             self._send(self._protocol.event(self.namespace, event, args))
 
     def emit_encoded(self, event: "EncodedEvent") -> None:
-        """``emit``, for an event that many sockets get, or that is sent again if this one is lost
-        (``unreceived``).
+        """``emit`` for an event that many sockets get. ``unreceived`` returns it if this socket is
+        lost before the client has received it.
         """
         if self.connected:
             self._connection.send_encoded(event.packets(self.namespace), (self.id, event))
@@ -132,13 +138,14 @@ class Socket:
         timeout: float,  # noqa: ASYNC109
         tries: int = 1,
     ) -> list[Json]:
-        """Send an event and wait for its acknowledgement: what the client gave to it.
+        """Send an event and wait for its acknowledgement. Returns the client's arguments to it.
 
-        Sent again after each ``timeout`` seconds, ``tries`` times in all; the first answer to any
-        of them is the answer. Raises CallTimeout, Disconnected, and as ``emit``.
+        Without an acknowledgement the event is sent again after ``timeout`` seconds, up to
+        ``tries`` times in all. The first acknowledgement of any try counts. Raises CallTimeout,
+        Disconnected, and like ``emit``.
         """
-        if self._end is not None:
-            raise Disconnected(self._end)
+        if self._end_reason is not None:
+            raise Disconnected(self._end_reason)
         call = _Call()
         ack_ids: list[int] = []
         try:
@@ -151,29 +158,30 @@ class Socket:
                 self._calls[ack_id] = call
                 self._send(frames)
                 with trio.move_on_after(timeout):
-                    await call.over.wait()
+                    await call.done.wait()
                     break
         finally:
             for ack_id in ack_ids:
                 del self._calls[ack_id]
         if call.answer is not None:
             return call.answer
-        if self._end is not None:
-            raise Disconnected(self._end)
+        if self._end_reason is not None:
+            raise Disconnected(self._end_reason)
         raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
 
     def trust(self) -> None:
-        """The client has shown who it is: from now on its connection is read at the full rate, and
-        messages may be as long as ``max_payload``.
+        """The client has proven who it is. From now on its connection is read at the full rate, and
+        its messages may be as long as ``max_payload``.
         """
         self._connection.trust()
 
     def unreceived(self) -> list[EncodedEvent] | None:
-        """Events given to ``emit_encoded`` that the client cannot have got, oldest first: the same
-        objects, nothing is decoded. None if the outbox became too large, and they are gone.
+        """The events given to ``emit_encoded`` that the client cannot have received, oldest first.
+        None if the outbox became too large and was dropped.
 
-        What is not among them may be lost all the same: a client's machine has got more than its
-        program. What is may have arrived with its acknowledgement lost.
+        They are the same objects; nothing is decoded. An event that is not returned may still be
+        lost: TCP acknowledges bytes that the client's program has not read. An event that is
+        returned may have arrived if only the acknowledgement was lost.
         """
         sent = self._connection.unreceived()
         if sent is None:
@@ -181,22 +189,22 @@ class Socket:
         return [event for by, event in cast(list[tuple[str, EncodedEvent]], sent) if by == self.id]
 
     async def receive(self) -> Event:
-        """The client's next event; for one task at a time. Raises Disconnected."""
+        """The client's next event. Only one task may wait. Raises Disconnected."""
         while not self._inbox:
-            if self._end is not None:
-                raise Disconnected(self._end)
-            self._arrived = trio.Event()
-            await self._arrived.wait()
+            if self._end_reason is not None:
+                raise Disconnected(self._end_reason)
+            self._event_or_end = trio.Event()
+            await self._event_or_end.wait()
         came = self._inbox.popleft()
         self._inbox_bytes -= came.size
         return Event(came.name, came.args, came.ack_id, self._acknowledge)
 
     async def disconnect(self, *, close: bool = True) -> None:
-        """Tell the client that it is disconnected; then, if ``close``, close its whole connection
-        and wait for that.
+        """Disconnect the client from the namespace. If ``close``, also close its whole connection
+        and wait for the end.
 
-        Takes at most ``close_timeout``, and raises nothing. Of a socket that has ended, waits only
-        for the connection's end.
+        Takes at most ``close_timeout`` and raises nothing. On a socket that has ended, it only
+        waits for the connection's end.
         """
         self.leave()
         if close:
@@ -206,22 +214,22 @@ class Socket:
             await trio.lowlevel.checkpoint()
 
     def leave(self) -> None:
-        """``disconnect(close=False)`` for those who cannot wait."""
+        """``disconnect(close=False)`` for callers that cannot await."""
         if self.connected:
             self._send(self._protocol.leave(self.namespace))
             self.end(Reason.SERVER)
             self._inbox.clear()
 
     def end(self, reason: Reason) -> None:
-        """The namespace or the connection is over. For the server; idempotent."""
-        if self._end is None:
-            self._end = reason
-            self._arrived.set()
+        """The namespace or the connection has ended. For the server; idempotent."""
+        if self._end_reason is None:
+            self._end_reason = reason
+            self._event_or_end.set()
             for call in self._calls.values():
-                call.over.set()
+                call.done.set()
 
     def take_event(self, came: EventCame) -> None:
-        """An event of the client. For the server."""
+        """An event has come from the client. For the server."""
         settings = self._connection.settings
         self._inbox.append(came)
         self._inbox_bytes += came.size
@@ -231,16 +239,16 @@ class Socket:
         ):
             self._inbox.clear()
             self._connection.fail(Reason.OVERFLOW)
-        self._arrived.set()
+        self._event_or_end.set()
 
     def take_ack(self, came: AckCame) -> None:
-        """An acknowledgement of the client. For the server. One that is too late or was never asked
-        for is ignored.
+        """An acknowledgement has come from the client. It is ignored if it is late or was never
+        asked for. For the server.
         """
         call = self._calls.get(came.ack_id)
         if call is not None and call.answer is None:
             call.answer = came.args
-            call.over.set()
+            call.done.set()
 
     def _acknowledge(self, ack_id: int, args: tuple[Json, ...]) -> None:
         if self.connected and self._protocol.state(self.namespace) is NamespaceState.CONNECTED:

@@ -1,13 +1,16 @@
-"""A server's websocket on any Trio byte stream: trio-websocket with bounded sends, a bounded
-handshake and a goodbye that works when cancelled.
+"""The server's side of a websocket (RFC 6455) on any Trio byte stream.
 
-trio-websocket reads in a task of its own. That task is shielded here and ended by ``close``, so
-that a closing handshake can still be done in a ``finally`` while everything around is being
-cancelled. ``BoundedStream`` gives every send a deadline, and after a send that was given up
-half-way lets nothing follow: the other side would read it as part of the torn frame. It also paces
-what is read, by bytes and frames: trio-websocket answers a ping before anybody else hears of it.
+It is trio-websocket with three additions: sends have a deadline, the opening handshake has a
+deadline, and the closing handshake works while the task is cancelled.
 
-No extension is negotiated (no permessage-deflate). A message above the limit closes with 1009.
+trio-websocket reads in a task of its own. Here that task is shielded and ended by ``close``, so a
+``finally`` block can still do the closing handshake. ``BoundedStream`` gives each send a deadline.
+After a send that was not finished, it refuses all further ones: the client would read them as part
+of the incomplete frame. ``BoundedStream`` also paces reading, by bytes and by frames, because
+trio-websocket answers a ping before the code above it sees anything.
+
+No extension is negotiated, so permessage-deflate is left out. A message above the limit closes the
+websocket with 1009. Engine.IO's packets are read and written in ``over_websocket``.
 """
 
 import logging
@@ -30,14 +33,15 @@ from meet_trio.socketio.allowance import Allowance, FrameCounter
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.ledger import RECORD, Ledger
 
-_SLICE = 4 * RECORD  # what the stream below is given at once
+_SLICE = 4 * RECORD  # bytes that the stream below gets at once
 
 logger = logging.getLogger("meet_trio.socketio.websocket")
 
 
 class WebSocketGone(Exception):
-    """The client has closed it, is lost, or has broken the protocol. ``clean``: closed by the
-    client with a closing handshake.
+    """The client has closed the websocket, is lost, or has broken the protocol.
+
+    ``clean`` means that the client closed it with a closing handshake.
     """
 
     def __init__(self, *, clean: bool) -> None:
@@ -46,8 +50,9 @@ class WebSocketGone(Exception):
 
 
 class BoundedStream(trio.abc.Stream):
-    """``stream``, with ``send_timeout`` seconds for each ``send_all``, and read no faster than
-    ``allowance`` has it. ``ledger`` knows what became of the messages.
+    """``stream`` with a deadline for each send, read no faster than ``allowance`` permits.
+
+    ``send_timeout`` is in seconds. ``ledger`` knows which messages were not acknowledged.
     """
 
     def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
@@ -56,8 +61,8 @@ class BoundedStream(trio.abc.Stream):
         self._frames = FrameCounter()
         self._stream = stream
         self._send_timeout = send_timeout
-        self._torn = False
-        self._one_at_a_time = trio.Lock()
+        self._send_unfinished = False
+        self._send_lock = trio.Lock()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.send_messages((data,), ())
@@ -67,22 +72,22 @@ class BoundedStream(trio.abc.Stream):
         parts: Sequence[bytes | bytearray | memoryview],
         messages: Sequence[tuple[object, int]],
     ) -> None:
-        """``send_all`` of what carries these messages, each with the offset of its end.
+        """``send_all`` of ``parts``, which carry ``messages``, each with the offset of its end.
 
-        The stream gets it slice by slice: a client that does not read holds no copy of the whole,
-        and TLS encrypts no more than that without a pause. Slices are of whole records, so that
-        the ledger's reckoning is that of one write.
+        The stream gets them slice by slice. So a client that does not read causes no copy of all
+        parts, and TLS encrypts one slice at most before other tasks run. A slice consists of whole
+        TLS records, so the ledger's positions are the same as for one write.
         """
-        async with self._one_at_a_time:
-            if self._torn:
-                raise trio.BrokenResourceError("an earlier send was given up")
-            self._torn = True
+        async with self._send_lock:
+            if self._send_unfinished:
+                raise trio.BrokenResourceError("an earlier send was not finished")
+            self._send_unfinished = True
             self.ledger.write(sum(map(len, parts)), messages)
             with trio.move_on_after(self._send_timeout):
                 for data in _slices(parts):
                     await self._stream.send_all(data)
-                self._torn = False
-            if self._torn:
+                self._send_unfinished = False
+            if self._send_unfinished:
                 raise trio.BrokenResourceError("the client has stopped reading")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -96,7 +101,7 @@ class BoundedStream(trio.abc.Stream):
         return data
 
     async def drain(self) -> None:
-        """Read to the end, and look at nothing, but no faster."""
+        """Read and drop everything up to the end, no faster than ``allowance`` permits."""
         while data := await self._stream.receive_some(65536):
             if (pause := self.allowance.take(len(data), 0, trio.current_time())) > 0:
                 await trio.sleep(pause)
@@ -110,7 +115,7 @@ class BoundedStream(trio.abc.Stream):
 
 @attrs.frozen
 class Frame:
-    """A data frame to be sent. ``event`` is what it is known by to ``WebSocket.unreceived``."""
+    """A data frame to be sent. ``WebSocket.unreceived`` returns ``event`` if it is not received."""
 
     text: bool
     payload: bytes
@@ -118,8 +123,8 @@ class Frame:
 
 
 class WebSocket:
-    """``open`` it, then ``path`` and ``headers`` are the client's; ``accept`` or ``reject``; in the
-    end always ``close``.
+    """One websocket. Call ``open``, look at the client's ``path`` and ``headers``, and call
+    ``accept`` or ``reject``. Always call ``close`` in the end.
     """
 
     def __init__(
@@ -132,23 +137,24 @@ class WebSocket:
     ) -> None:
         self._stream = BoundedStream(stream, send_timeout, allowance)
         self._close_timeout = close_timeout
-        self._reader = trio.CancelScope(shield=True)
-        self._reader_over = trio.Event()
-        self._opening = trio.CancelScope()
+        self._reader_scope = trio.CancelScope(shield=True)
+        self._reader_ended = trio.Event()
+        self._opening_scope = trio.CancelScope()
         self._request: WebSocketRequest
         self._connection: WebSocketConnection | None = None
 
     async def open(self, nursery: trio.Nursery, deadline: float) -> bool:
-        """Read the opening handshake; False if none has come by then. The reading task lives in
-        ``nursery`` until ``close``.
+        """Read the opening handshake. Returns False if none has come before ``deadline``.
+
+        The reading task lives in ``nursery`` until ``close``.
         """
         reading = cast(trio.Nursery, _ReaderNursery(nursery, self._read))
-        self._opening.deadline = deadline
-        with self._opening:
+        self._opening_scope.deadline = deadline
+        with self._opening_scope:
             self._request = await wrap_server_stream(
                 reading, self._stream, max_message_size=self._stream.allowance.max_payload
             )
-        return not self._opening.cancelled_caught
+        return not self._opening_scope.cancelled_caught
 
     @property
     def path(self) -> str:
@@ -164,7 +170,7 @@ class WebSocket:
         return headers
 
     async def accept(self) -> None:
-        """Raises WebSocketGone."""
+        """Answer the opening handshake. Raises WebSocketGone."""
         try:
             self._connection = await self._request.accept()
         except (ConnectionClosed, LocalProtocolError):
@@ -192,17 +198,18 @@ class WebSocket:
             raise WebSocketGone(clean=clean) from None
 
     def read_by(self, allowance: Allowance) -> None:
-        """From now on, this says how much is read and how fast."""
+        """From now on ``allowance`` decides how much is read and how fast."""
         self._stream.allowance = allowance
-        # there is no other way to change it once the connection is made
+        # trio-websocket has no public way to change the limit of an existing connection.
         self._accepted()._max_message_size = allowance.max_payload
 
     async def send(self, *frames: Frame) -> None:
-        """Send in this order, in one write: most of what a message costs is the write. Raises
-        WebSocketGone, also after ``send_timeout``.
+        """Send frames in this order and in one write, since a write costs more than the rest of
+        sending a message. Raises WebSocketGone, also after ``send_timeout``.
         """
         self._stream.ledger.waiting = [f.event for f in frames if f.event is not None]
-        # trio-websocket writes one message at a time; what it says itself may come in between
+        # trio-websocket writes one message at a time, so the frames go to the stream directly. The
+        # control frames of trio-websocket go before or after them.
         if self._accepted().closed is not None:
             raise WebSocketGone(clean=False)
         parts: list[bytes] = []
@@ -220,39 +227,38 @@ class WebSocket:
             raise WebSocketGone(clean=False) from None
 
     def unreceived(self) -> list[object]:
-        """Events that were sent and that the client cannot have got, see ``ledger``; of a websocket
-        that is closed, those at its end.
+        """The events that were sent and that the client cannot have received, see ``ledger``. After
+        ``close``, those at the time of closing.
         """
         return self._stream.ledger.unreceived()
 
     async def close(self) -> None:
-        """The closing handshake, within ``close_timeout``, then the end of the stream and of the
-        reading task.
+        """Do the closing handshake within ``close_timeout``, then end the stream and the reading
+        task.
 
-        Does all of that also when cancelled. Idempotent.
+        Does all of this even when cancelled. Idempotent.
         """
         self._stream.ledger.close()
         try:
             with trio.move_on_after(self._close_timeout, shield=True):
                 if self._connection is not None:
-                    await self._say_goodbye(self._connection)
+                    await self._close_handshake(self._connection)
         finally:
-            self._reader.cancel()
+            self._reader_scope.cancel()
             await trio.aclose_forcefully(self._stream)
 
-    async def _say_goodbye(self, connection: WebSocketConnection) -> None:
+    async def _close_handshake(self, connection: WebSocketConnection) -> None:
         too_big = (
             connection.closed is not None and connection.closed.code == CloseReason.MESSAGE_TOO_BIG
         )
         try:
-            await connection.aclose(
-                CloseReason.NO_STATUS_RCVD
-            )  # empty, as Engine.IO's own server does
+            # A close frame without a code, as Engine.IO's own server sends it.
+            await connection.aclose(CloseReason.NO_STATUS_RCVD)
             if too_big:
-                # Unread bytes would make the kernel reset the connection, and the client lose the
-                # reason
-                self._reader.cancel()
-                await self._reader_over.wait()
+                # With unread bytes the kernel would reset the connection, and the client would not
+                # read the close frame.
+                self._reader_scope.cancel()
+                await self._reader_ended.wait()
                 await self._stream.drain()
         except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
             logger.debug("the client was gone before the closing handshake")
@@ -264,20 +270,20 @@ class WebSocket:
 
     async def _read(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
-            with self._reader:
+            with self._reader_scope:
                 await task()
         except (LocalProtocolError, ConnectionClosed, UnicodeDecodeError):
-            # trio-websocket answers some frames without looking at the state, e.g. a ping in the
-            # closing handshake, and malformed ones without expecting the client to be gone;
-            # wsproto reads some headers as ASCII
+            # trio-websocket answers some frames without a look at its state, e.g. a ping in the
+            # closing handshake. It answers malformed frames although the client may be gone.
+            # wsproto decodes some headers as ASCII.
             logger.debug("the reading task ended early", exc_info=True)
         finally:
-            self._reader_over.set()
-            self._opening.cancel()  # no opening handshake will come any more
+            self._reader_ended.set()
+            self._opening_scope.cancel()  # no opening handshake can come any more
 
 
 def _head(frame: Frame) -> bytes:
-    """What comes before the payload: a whole, unmasked data frame (RFC 6455 §5.2)."""
+    """The head of a final, unmasked data frame (RFC 6455 §5.2)."""
     first, size = 0x81 if frame.text else 0x82, len(frame.payload)
     if size < 126:
         return bytes((first, size))
@@ -287,7 +293,7 @@ def _head(frame: Frame) -> bytes:
 
 
 def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearray]:
-    """The same bytes, ``_SLICE`` at a time."""
+    """The bytes of ``parts``, in pieces of ``_SLICE`` bytes."""
     filled = bytearray()
     for part in parts:
         view, at = memoryview(part), 0
@@ -303,7 +309,7 @@ def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearr
 
 
 class _ReaderNursery:
-    """What ``wrap_server_stream`` needs of a nursery: starts the reading task inside ``run``."""
+    """What ``wrap_server_stream`` uses of a nursery: it starts the reading task inside ``run``."""
 
     def __init__(
         self,

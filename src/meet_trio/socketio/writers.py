@@ -1,51 +1,51 @@
-"""Who writes when many have something to write at once: so many of them in a turn of Trio's loop.
+"""A limit for the number of socket writes in one turn of Trio's loop.
 
-Most of what a message costs is the write. A notice to a thousand clients wakes a thousand writers,
-and the loop runs all that are awake before it looks at anybody else: without this, whoever else
-asks for something would wait until all have written.
+The write is the most expensive part of sending a message. A notice to a thousand clients wakes a
+thousand writers, and Trio's loop runs all tasks that are ready before it polls for I/O again.
+Without this limit, all other requests would wait until the last of the thousand has written.
 """
 
 from itertools import islice
 
 import trio
 
-EACH = 32  # writes of some 80 µs
+EACH = 32  # writes of about 80 µs each
 
 
 class Writers:
-    """``each`` of those who come are let go on at once, the others in later turns of the loop, in
-    the order in which they came; at most twice ``each`` in one turn.
+    """Lets ``each`` writers go on at once and the others in later turns of the loop, in the order
+    of their calls. At most twice ``each`` go on in one turn.
     """
 
     def __init__(self, each: int = EACH) -> None:
         self._each = each
-        self._left = each
-        self._renewing = False
-        self._line: dict[trio.Event, None] = {}
+        self._writes_left = each
+        self._refill_scheduled = False
+        self._waiting: dict[trio.Event, None] = {}
 
     async def turn(self) -> None:
-        """Wait for one's turn; no checkpoint while there is no crowd."""
-        if self._left > 0:
-            self._take()
+        """Wait for permission to write. No checkpoint if it is given at once."""
+        if self._writes_left > 0:
+            self._use_one()
             return
         turn = trio.Event()
-        self._line[turn] = None
+        self._waiting[turn] = None
         try:
             await turn.wait()
         finally:
-            self._line.pop(turn, None)
+            self._waiting.pop(turn, None)
 
-    def _take(self) -> None:
-        self._left -= 1
-        # asking the loop for its next turn costs as much as a quarter of a write
-        if self._left <= self._each // 2 and not self._renewing:
-            self._renewing = True
-            trio.lowlevel.current_trio_token().run_sync_soon(self._renew)
+    def _use_one(self) -> None:
+        self._writes_left -= 1
+        # Not for each write: run_sync_soon costs a quarter of a write.
+        if self._writes_left <= self._each // 2 and not self._refill_scheduled:
+            self._refill_scheduled = True
+            trio.lowlevel.current_trio_token().run_sync_soon(self._refill)
 
-    def _renew(self) -> None:
-        """The loop has come round."""
-        self._left, self._renewing = self._each, False
-        for turn in list(islice(self._line, self._each)):
-            del self._line[turn]
+    def _refill(self) -> None:
+        """A new turn of the loop has begun."""
+        self._writes_left, self._refill_scheduled = self._each, False
+        for turn in list(islice(self._waiting, self._each)):
+            del self._waiting[turn]
             turn.set()
-            self._take()
+            self._use_one()
