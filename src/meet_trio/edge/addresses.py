@@ -1,12 +1,14 @@
-"""Whose request it is, and how much of an address's has come lately.
+"""The client's address of a request, and the rate of requests of each address.
 
-Behind a proxy the address of a connection is the proxy's. Which proxies are believed is a setting:
-the header of anybody else is not looked at, since whoever sends it may have written it. Of the
-addresses in the header the last one that is no trusted proxy's counts, because everything before it
-is the client's own word.
+Behind a proxy the address of a connection is the proxy's. A setting says which proxies are trusted.
+The header of any other sender is ignored, since the sender may have invented it. The client is the
+last address in the header that is not a trusted proxy's: the addresses before it are the client's
+own claim.
 
-An IPv6 client usually has a whole /64 for itself, so that is what counts as one address. The table
-of addresses is bounded; the one that was heard of the longest ago is forgotten first.
+An IPv6 client usually has a whole /64, so a /64 counts as one address. The table of addresses is
+bounded. When it is full, the address that was counted the longest ago is forgotten.
+
+Nothing is refused here; the front door does that.
 """
 
 import ipaddress
@@ -26,28 +28,28 @@ ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 @attrs.frozen
 class Proxies:
-    """The proxies that are believed, and the one header in which they name the client. A client may
-    send the other one, and most proxies would let it through.
+    """The trusted proxies, and the one header in which they name the client. The other header is
+    ignored: a client may send it, and most proxies would pass it on.
     """
 
     networks: Sequence[Network] = ()
     header: ForwardedHeader = "x-forwarded-for"
 
     def trusted(self, address: str) -> bool:
-        parsed = _parse(address)
+        parsed = _parse_address(address)
         return parsed is not None and any(
             parsed in network for network in self.networks if network.version == parsed.version
         )
 
     def client(self, peer: str, head: RequestHead) -> str:
-        """The address that a request is from, when its connection is from ``peer``."""
+        """The client's address of a request that came on a connection from ``peer``."""
         client = peer
         for hop in reversed(self._hops_untrusted(head)):
             if not self.trusted(client):
                 break
-            parsed = _parse(hop)
+            parsed = _parse_address(hop)
             if parsed is None:
-                break  # "unknown", or nonsense: what is known is the proxy
+                break  # "unknown" or malformed: only the proxy's address is known
             client = str(parsed)
         return client
 
@@ -70,8 +72,8 @@ def _forwarded_for(element: str) -> str:
     return ""
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """With or without a port, as RFC 7239 §6 and common proxies write it."""
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address in ``text``, which may have a port (RFC 7239 §6; common proxies do the same)."""
     text = text.strip()
     if match := re.fullmatch(r"\[([^\]]*)\](:\d+)?|([^:]*):\d+", text):
         text = match[1] or match[3] or ""
@@ -85,8 +87,8 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def address_key(address: str) -> str:
-    """What counts as one address: an IPv4 address, an IPv6 /64."""
-    parsed = _parse(address)
+    """The key by which an address is counted: an IPv4 address or an IPv6 /64."""
+    parsed = _parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((parsed, 64), strict=False))
     return address if parsed is None else str(parsed)
@@ -94,14 +96,16 @@ def address_key(address: str) -> str:
 
 @attrs.define(eq=False)
 class AddressRates:
-    """A bucket for each address, for at most ``most`` of them."""
+    """A token bucket for each address, for at most ``most`` addresses."""
 
     rate: Rate
     most: int = 10_000
     _buckets: OrderedDict[str, Bucket] = attrs.field(factory=OrderedDict)
 
     def take(self, key: str, now: float) -> float:
-        """One more of this address; 0 if it may, else the seconds after which it may."""
+        """Count one more of this address. Returns 0 if it is allowed, else the seconds until one
+        is.
+        """
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self.most:
@@ -112,7 +116,7 @@ class AddressRates:
         return 0.0 if bucket.take(now) else bucket.wait(now)
 
     def give_back(self, key: str) -> None:
-        """The last one turned out not to count."""
+        """Take back what the last ``take`` of this address has counted."""
         if (bucket := self._buckets.get(key)) is not None:
             bucket.give_back()
 

@@ -1,8 +1,8 @@
-"""Request bodies and their fields, from bytes to values; everything wrong is a 400 or 413 that says
-what.
+"""The parser of the HTTP API's request bodies and of their fields.
 
-JSON and urlencoded bodies are read as Kolab sends them; a body of another type is not looked at, as
-the original does. Nothing from the outside goes further in without passing here.
+JSON and urlencoded bodies are read, as Kolab sends them. A body of another type is ignored, as in
+the original. An error is a 400 or 413 that says what is wrong. Only parsed
+values go further into the server. ``http_api`` checks what they mean.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ JsonObject = Mapping[str, Json]
 
 
 async def read_object(request: Request, *, max_bytes: int, max_depth: int) -> JsonObject:
-    """The body as an object, ``{}`` when there is none. Raises HTTPException 413, or BadRequest.
+    """The body as an object; ``{}`` without a body. Raises HTTPException 413, or BadRequest.
 
-    ``max_depth``: levels of arrays and objects; Kolab's own bodies need four.
+    ``max_depth`` is a number of levels of arrays and objects. Kolab's own bodies need four.
     """
     body = bytearray()
     announced = request.headers.get("content-length", "0")
@@ -57,7 +57,7 @@ def _parse_json_untrusted(body: bytes, parameters: str, max_depth: int) -> JsonO
         raise BadRequest(f"the body is nested deeper than {max_depth} levels") from None
     if not isinstance(value, dict):
         raise BadRequest("the body is not a JSON object")
-    if _deeper_than(value, max_depth):
+    if _is_deeper(value, max_depth):
         raise BadRequest(f"the body is nested deeper than {max_depth} levels")
     return value
 
@@ -70,7 +70,7 @@ def _parse_form_untrusted(body: bytes) -> JsonObject:
     return dict(pairs)
 
 
-def _deeper_than(value: Json, levels: int) -> bool:
+def _is_deeper(value: Json, levels: int) -> bool:
     stack = [(value, 1)]
     while stack:
         item, depth = stack.pop()
@@ -84,7 +84,7 @@ def _deeper_than(value: Json, levels: int) -> bool:
 
 
 def text_field(body: JsonObject, name: str, *, max_length: int = 256) -> str:
-    """A required text. Raises BadRequest naming the field."""
+    """The value of a required text field. Raises BadRequest that names the field."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{name}: a non-empty text is required")

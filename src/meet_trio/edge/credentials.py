@@ -1,8 +1,10 @@
-"""What a request proves by its head alone: that Kolab sends it, or that it comes from a peer who
-was invited. That there is a session proves nothing: everybody may open one.
+"""The credentials in a request's head: whether Kolab sends it, or an invited peer.
 
-It opens nothing: whoever serves the request looks again. It only tells those apart who are counted
-by their address from those who are counted as themselves.
+The id of an Engine.IO session is no credential, since any client may open a session.
+
+No request is admitted here: the code that serves the request checks the credentials again. The
+front door uses the answer only to decide how a request is counted. One with credentials is counted
+for its peer, or not at all; one without is counted for its address.
 """
 
 import hmac
@@ -18,7 +20,7 @@ from meet_trio.live.registry import Registry
 
 @attrs.frozen
 class Credentials:
-    """``knows_session(sid)``: whether the signaling has such an Engine.IO session."""
+    """Checks heads. ``knows_session(sid)`` tells whether that Engine.IO session exists."""
 
     registry: Registry
     auth_token: str = attrs.field(repr=False)
@@ -27,7 +29,9 @@ class Credentials:
     knows_session: Callable[[str], bool]
 
     def prove(self, head: RequestHead) -> bool:
-        """Whether somebody may come in with this request."""
+        """Whether a request has valid credentials. A peer that keeps exceeding its own rate of
+        requests has none.
+        """
         if head.path.startswith(self.api_path + "/"):
             given = head.headers.get("x-auth-token", "").encode("latin-1")
             return hmac.compare_digest(given, self.auth_token.encode())
@@ -40,8 +44,8 @@ class Credentials:
         return peer is not None and not peer.requests.in_debt()
 
     def hopeless(self, head: RequestHead) -> bool:
-        """Whether a socket on a signaling path will be let in by nobody, whatever it says: it has
-        no peer's token, and is not another way for a session that is there.
+        """Whether no websocket with this head, on a signaling path, can be admitted: it has no
+        peer's token, and it names no session to upgrade.
         """
         query = _query_untrusted(head)
         return "sid" not in query and self._peer(query) is None
@@ -58,4 +62,4 @@ def _query_untrusted(head: RequestHead) -> dict[str, str]:
         fields = parse_qsl(head.query, keep_blank_values=True, max_num_fields=64)
     except ValueError:
         return {}
-    return dict(reversed(fields))  # of repeated fields the first one counts
+    return dict(reversed(fields))  # the first of repeated fields counts

@@ -1,6 +1,11 @@
-"""What the front door asks of each HTTP request before the application sees it: that it is HTTP/1.1
-which nobody on its way can have read in another way, whom it is from, how many of those there have
-been, and that its body comes in time.
+"""The doorkeeper: checks each HTTP request before the application gets it.
+
+- A request that is not HTTP/1.1, or whose end a proxy may see elsewhere, is refused.
+- The front door judges each request (``Verdict``): which address it is from, whether that address
+  exceeds its rate, and whether the request is meant for this server.
+- The body has a deadline. If the application does not read it, it is dropped.
+
+Websockets do not pass here. The rules behind a verdict are the front door's.
 """
 
 import logging
@@ -20,14 +25,16 @@ MISDIRECTED = (
     "Host: in demo mode this server answers as localhost and to addresses, and to other names only "
     "as http.public_domain says"
 )
-_LINGER = 1.0  # seconds that a client has to stop sending what nobody wants
+_DRAIN_TIME = 1.0  # seconds in which the rest of an unread body is dropped
 
 
 @attrs.frozen
 class Verdict:
-    """``client``: the address that a request is from. ``wait``: seconds until one may come again, 0
-    if this one may. ``keep``: whether the connection may serve another. ``proven``: the request
-    shows that somebody was let in who may. ``misdirected``: it is not meant for this server.
+    """The front door's decision on a request.
+
+    ``client``: the client's address. ``wait``: 0 if the request is allowed, else the seconds until
+    one is. ``keep``: the connection may serve another request. ``proven``: the request has valid
+    credentials. ``misdirected``: the request is not meant for this server.
     """
 
     client: str
@@ -39,7 +46,7 @@ class Verdict:
 
 @attrs.frozen
 class Doorkeeper:
-    """An ASGI application in front of ``app``. ``judge`` is asked for each request."""
+    """The ASGI application in front of ``app``. ``judge`` gives the verdict on each request."""
 
     app: ASGIApp
     judge: Callable[[RequestHead], Awaitable[Verdict]]
@@ -47,13 +54,13 @@ class Doorkeeper:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            # a websocket that the front door has not taken is for nobody
+            # The front door serves the websockets itself. This one asks for another path.
             await receive()
             await send({"type": "websocket.close"})
             return
-        if (wrong := _ambiguous(scope)) is not None:
+        if (framing_refusal := _framing_refusal(scope)) is not None:
             exchange = _Exchange(receive, send, self.body_timeout, keep=False)
-            await wrong(scope, exchange.receive, exchange.send)
+            await framing_refusal(scope, exchange.receive, exchange.send)
             return
         verdict = await self.judge(head_of_scope(scope))
         scope = {**scope, "client": (verdict.client, 0), **_origin_form(scope)}
@@ -76,9 +83,11 @@ class Doorkeeper:
             await refuse(408, why)(scope, receive, send)
 
 
-def _ambiguous(scope: Scope) -> JSONResponse | None:
-    """The answer to a request whose end a proxy may see elsewhere: what it takes for a body would
-    be read as the next request. RFC 9112 §2.3, §6.1.
+def _framing_refusal(scope: Scope) -> JSONResponse | None:
+    """The refusal of a request whose end a proxy may see elsewhere; None for any other request.
+
+    The proxy would forward bytes as a part of the body, and this server would read them as the next
+    request (RFC 9112 §2.3, §6.1).
     """
     if scope["http_version"] not in ("1.0", "1.1"):
         return refuse(505, "this is not HTTP/1.1")
@@ -89,7 +98,7 @@ def _ambiguous(scope: Scope) -> JSONResponse | None:
 
 
 def refuse(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A refusal, the last answer on its connection."""
+    """A refusal. It is the last response on its connection."""
     return JSONResponse({"error": why}, status, {"connection": "close", **(headers or {})})
 
 
@@ -99,7 +108,7 @@ def retry_after(wait: float) -> str:
 
 
 def _origin_form(scope: Scope) -> Scope:
-    """RFC 9112 §3.2.2: a target that is a whole URL must be taken, too."""
+    """The path of a target that is a whole URL, which servers must accept (RFC 9112 §3.2.2)."""
     path = scope["path"]
     for scheme in ("http://", "https://"):
         if path.lower().startswith(scheme):
@@ -108,11 +117,11 @@ def _origin_form(scope: Scope) -> Scope:
 
 
 class ClientGone(OSError):
-    """Raised to the application when it sends to somebody who is no longer there."""
+    """Raised to the application when it sends to a client that has gone."""
 
 
 class _Exchange:
-    """A request whose body has a deadline, and its response."""
+    """One request, whose body has a deadline, and its response."""
 
     def __init__(self, receive: Receive, send: Send, body_timeout: float, *, keep: bool) -> None:
         self._receive = receive
@@ -120,14 +129,16 @@ class _Exchange:
         self._deadline = trio.current_time() + body_timeout
         self._keep = keep
         self._body_over = False
-        self._gone = False
+        self._client_gone = False
         self.late = False
         self.started = False
 
     @property
     def is_over(self) -> bool:
-        """There is nothing more to be said: what the application raises now is no news."""
-        return self.late or self._gone
+        """Whether the body was late or the client has gone. The application's errors are a
+        consequence then, and not logged.
+        """
+        return self.late or self._client_gone
 
     async def receive(self) -> Message:
         if self.late:
@@ -139,12 +150,12 @@ class _Exchange:
             self.late = True
             return {"type": "http.disconnect"}
         self._body_over = not message.get("more_body", False)
-        self._gone = message["type"] == "http.disconnect"
+        self._client_gone = message["type"] == "http.disconnect"
         return message
 
     async def send(self, message: Message) -> None:
         if self.late and not self.started:
-            return  # another answer will be given
+            return  # the doorkeeper will answer with 408
         if message["type"] == "http.response.start":
             self.started = True
             if not self._keep:
@@ -152,7 +163,7 @@ class _Exchange:
                 message = {**message, "headers": headers}
         elif not message.get("more_body", False) and not self._body_over:
             await self._pass_on({**message, "more_body": True})
-            await self._drop_body()
+            await self._drain_body()
             message = {"type": "http.response.body"}
         await self._pass_on(message)
 
@@ -160,15 +171,15 @@ class _Exchange:
         try:
             await self._send(message)
         except Exception as error:
-            # whatever Hypercorn and h11 make of a client that has gone in the middle
-            self._gone = True
+            # Hypercorn and h11 raise various errors when the client goes during a response.
+            self._client_gone = True
             raise ClientGone(str(error)) from error
 
-    async def _drop_body(self) -> None:
-        """The rest of a body that the application has answered without: closing with unread bytes
-        would reset the connection before the client has read the answer (RFC 9112 §9.6).
+    async def _drain_body(self) -> None:
+        """Read and drop the rest of a body that the application did not read. Closing with unread
+        bytes would reset the connection before the client has read the response (RFC 9112 §9.6).
         """
-        with trio.move_on_after(_LINGER):
+        with trio.move_on_after(_DRAIN_TIME):
             while not self._body_over:
                 message = await self._receive()
                 self._body_over = not message.get("more_body", False)

@@ -1,30 +1,33 @@
-"""The one listener, TLS or not: reads each request's head and hands the connection, or the one
-request, to who serves it.
+"""The front door: the one listener, with or without TLS.
+
+It reads the head of each request and hands the connection, or this one request, to the code that
+serves it.
 
     accepted ──TLS──▶ head read ──websocket on one of its paths──▶ its own handler, to the end
                         ▲  └───── everything else ──▶ Hypercorn ──▶ doorkeeper ──▶ ASGI application
                         └──────────────── a websocket follows ◀──┘
 
-A proxy sends requests of many clients over one connection, a websocket's among them, so it is each
-request that is looked at, not each connection. Websockets do not go through Hypercorn, whose own
-cannot be cancelled while they send. HTTP/2 is not offered: websockets come as HTTP/1.1.
+A proxy may send requests of many clients, websockets among them, over one connection. So the front
+door looks at each request and not only at each connection. Websockets do not go through Hypercorn,
+because its own websockets cannot be cancelled while they send. HTTP/2 is left out: websockets come
+as HTTP/1.1.
 
-Who may have how much:
+The limits:
 
-- A connection that has proven nothing is a stranger, from being accepted on. There may be only so
-  many strangers, in all and of one address: for one more the oldest goes. In a crowd of them, they
-  are not kept alive after their answer. A websocket that is not refused is no stranger any more;
-  who serves it counts in its own way.
-- What strangers make the server do is done in turns, see ``turns``: their heads are looked at some
-  at a time, and one step of what is more than that is made in each turn of the loop: a handshake of
-  TLS, the answer to a request, a message of a websocket that will be refused. Who has proven
-  something does not wait for them.
-- A request that ``proves`` nothing is taken from the rate of its address, and so is a handshake of
-  TLS before whose end nothing can be proven. Above the rate a request is answered with 429, and a
-  handshake not at all.
-- TLS handshake and first head have a deadline, so have the heads that follow, and idleness.
+- A connection is a stranger from being accepted until a request on it has valid credentials
+  (``proves``). The number of strangers is limited, in all and for each address. Above a limit the
+  oldest stranger is closed. From half of a limit on, strangers are not kept alive after a response.
+  A websocket that is not refused is no stranger any more: the code that serves it has its own
+  limits.
+- The work for strangers is done in turns, see ``turns``. One turn of the loop reads several heads
+  and does one larger step: a TLS handshake, the response to a request, or a message of a websocket
+  that will be refused. Connections with valid credentials do not wait for turns.
+- A request without valid credentials is counted in the rate of its address. So is a TLS handshake,
+  since no credentials can come before its end. Above the rate the answer to a request is 429; a
+  handshake is closed without an answer.
+- The TLS handshake and the first head share a deadline. Each later head and idleness have one too.
 
-A connection is one task. Whatever it raises ends that connection alone.
+A connection is one task. An exception ends only its own connection.
 """
 
 import contextlib
@@ -51,12 +54,13 @@ from meet_trio.socketio import Crowd
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 
-_ACCEPTS = 4  # in a turn of the loop
-# in a turn of the loop, and for each second that it takes: a third of its time, about
-_LOOKS = (8, 2000.0)  # at strangers' heads
-_STEPS = (1, 300.0)  # of what else strangers ask for
-_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-_PAUSE = 0.1  # seconds without accepting, when there is no room and nobody who could go
+_ACCEPTS_PER_TURN = 4  # connections in a turn of the loop
+# The work for strangers: how much in a turn of the loop, and how much more for each second that the
+# turn before took. Together this is about a third of the loop's time.
+_LOOKS = (8, 2000.0)  # reads of heads
+_STEPS = (1, 300.0)  # larger steps
+_OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_ACCEPT_PAUSE = 0.1  # seconds without accepting, if there is no room and no stranger to close
 
 WebSocketHandler = Callable[[PeekedStream, str], Awaitable[None]]
 Refusal = Callable[[PeekedStream], Awaitable[None]]
@@ -82,31 +86,33 @@ class FrontDoorSettings:
     hosts: Hosts | None = None
 
 
-def _nobody(head: RequestHead) -> bool:
+def _proves_nothing(head: RequestHead) -> bool:
     return False
 
 
-def _none(head: RequestHead) -> Refusal | None:
+def _refuses_nothing(head: RequestHead) -> Refusal | None:
     return None
 
 
 @attrs.define(eq=False)
 class FrontDoor:
-    """``websockets``: by path, what serves one websocket, ``handler(stream, client)``, and bounds
-    its sends; ``app``: the ASGI application for the rest. ``proves(head)``: whether a request shows
-    that somebody was let in who may. ``refusal(head)``: what tells a websocket no, on the stream
-    behind its head, if it is known already that there is nothing else to say; meanwhile it is a
-    stranger.
+    """Serves the connections of all clients.
+
+    ``app`` is the ASGI application for all requests but websockets. ``websockets`` has the handler
+    of each path: ``handler(stream, client)`` serves one websocket and bounds its sends.
+    ``proves(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns None,
+    or, if the head shows that a websocket cannot be admitted, a function that refuses it on the
+    stream behind its head. A websocket that is being refused is still a stranger.
     """
 
     app: ASGIApp
     websockets: Mapping[str, WebSocketHandler]
     settings: FrontDoorSettings
     tls: ssl.SSLContext | None = None
-    proves: Callable[[RequestHead], bool] = _nobody
-    refusal: Callable[[RequestHead], Refusal | None] = _none
+    proves: Callable[[RequestHead], bool] = _proves_nothing
+    refusal: Callable[[RequestHead], Refusal | None] = _refuses_nothing
     connections: int = 0
-    strangers: Crowd["_Visit"] = attrs.field(init=False)
+    strangers: Crowd["_Connection"] = attrs.field(init=False)
     looks: Turns = attrs.field(factory=lambda: Turns(*_LOOKS))
     steps: Turns = attrs.field(factory=lambda: Turns(*_STEPS))
     _rates: AddressRates = attrs.field(init=False)
@@ -134,19 +140,23 @@ class FrontDoor:
             task_status.started(list(listeners))
 
     async def _listen(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
-        """Trio's own accepts one in a turn of the loop, and who comes last waits for all."""
+        """Accept several connections in a turn of the loop. Trio's own listener accepts one, so the
+        last of a crowd would wait for as many turns.
+        """
         with socket.socket(fileno=os.dup(listener.socket.fileno())) as door:
             while True:
                 await trio.lowlevel.wait_readable(door)
                 try:
-                    for _ in range(_ACCEPTS):
+                    for _ in range(_ACCEPTS_PER_TURN):
                         self._accepted(door.accept()[0], nursery)
                 except BlockingIOError:
-                    pass  # that was all
+                    pass  # no more connections wait
                 except OSError as error:
-                    if error.errno in _NO_ROOM and not self._displace(self.strangers.oldest()):
+                    if error.errno in _OUT_OF_RESOURCES and not self._displace(
+                        self.strangers.oldest()
+                    ):
                         logger.warning("no connection can be accepted: %s", error)
-                        await trio.sleep(_PAUSE)
+                        await trio.sleep(_ACCEPT_PAUSE)
                 await trio.lowlevel.checkpoint()
 
     def _accepted(self, accepted: socket.socket, nursery: trio.Nursery) -> None:
@@ -154,52 +164,54 @@ class FrontDoor:
             transport = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
             address = accepted.getpeername()[0]
         except OSError:
-            accepted.close()  # gone already
+            accepted.close()  # the client is gone already
             return
-        # whom a trusted proxy's connection is for is not known yet
+        # The connection of a trusted proxy does not tell the client's address.
         key = None if self.settings.proxies.trusted(address) else address_key(address)
         if self.connections >= self.settings.max_connections:
             if not self._displace(self.strangers.oldest()):
-                logger.info("too many connections, one more from %s", address)
+                logger.info("too many connections, refused one from %s", address)
                 transport.socket.close()
                 return
         else:
             self._displace(self.strangers.too_many(key))
         self.connections += 1
-        visit = _Visit(self, transport, address, key)
-        self.strangers.add(key, visit)
-        nursery.start_soon(self._serve, visit)
+        connection = _Connection(self, transport, address, key)
+        self.strangers.add(key, connection)
+        nursery.start_soon(self._serve, connection)
 
-    def _displace(self, visit: "_Visit | None") -> bool:
-        """Whether there is one more place now."""
-        if visit is None:
+    def _displace(self, connection: "_Connection | None") -> bool:
+        """Close a stranger. Returns whether there was one."""
+        if connection is None:
             return False
-        logger.info("too many strangers, no time for one from %s any more", visit.address)
-        visit.displace()
+        logger.info("too many strangers, closed one from %s", connection.address)
+        connection.displace()
         return True
 
-    async def _serve(self, visit: "_Visit") -> None:
+    async def _serve(self, connection: "_Connection") -> None:
         try:
-            await visit.run()
+            await connection.run()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client went away
         except Exception:
             logger.exception("a connection's task failed")
         finally:
             self.connections -= 1
-            await trio.aclose_forcefully(visit.tcp)
+            await trio.aclose_forcefully(connection.tcp)
 
     def rate(self, client: str) -> float:
-        """Count a request that proves nothing; 0, or seconds after which one may come again."""
+        """Count a request without valid credentials. Returns 0 if it is allowed, else the seconds
+        until one is.
+        """
         return self._rates.take(address_key(client), trio.current_time())
 
     def give_back(self, client: str) -> None:
-        """What was counted has proven something."""
+        """Take back the count of a TLS handshake: the request has valid credentials."""
         self._rates.give_back(address_key(client))
 
 
-class _Visit:
-    """One connection."""
+class _Connection:
+    """One accepted connection, until it ends."""
 
     def __init__(
         self, door: FrontDoor, tcp: trio.SocketStream, address: str, key: str | None
@@ -210,7 +222,9 @@ class _Visit:
         self._settings = door.settings
         self._key = key
         self._stranger = True
-        self._counted = False  # for the handshake of TLS, which stands for the first request
+        self._handshake_counted = (
+            False  # the TLS handshake was counted, in place of the first request
+        )
         self._scope = trio.CancelScope()
         self._paced = PacedTransport(tcp, key)
         self._tls: trio.SSLStream[PacedTransport] | None = None
@@ -227,11 +241,11 @@ class _Visit:
             with self._scope:
                 await self._run()
         finally:
-            self._known()
+            self._leave_strangers()
 
     def displace(self) -> None:
-        """Somebody else needs the place, and at once."""
-        self._known()
+        """End at once, to make room for another connection."""
+        self._leave_strangers()
         self._scope.cancel()
         self.tcp.socket.close()
 
@@ -239,13 +253,13 @@ class _Visit:
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
-            more = await serve_http(app, self._stream, self._http, self._for_websocket)
-            head = await self._next_head() if more else None
+            head_follows = await serve_http(app, self._stream, self._http, self._for_websocket)
+            head = await self._next_head() if head_follows else None
         if head:
             await self._serve_websocket(head)
 
-    def _known(self) -> None:
-        """No stranger any more."""
+    def _leave_strangers(self) -> None:
+        """The connection is no stranger any more. Idempotent."""
         if self._stranger:
             self._stranger = False
             self._door.strangers.remove(self._key, self)
@@ -257,7 +271,7 @@ class _Visit:
                     if self._door.rate(self.address) > 0:
                         logger.info("too many handshakes from %s", self.address)
                         return None
-                    self._counted = True
+                    self._handshake_counted = True
                 self._paced.turns = self._door.steps
                 await self._tls.do_handshake()
             self._paced.turns = self._door.looks
@@ -265,16 +279,18 @@ class _Visit:
         return None
 
     async def _next_head(self) -> bytes | None:
-        """None when none has come in time, or was too long, or was none and there are too many."""
+        """The next request's head. None if it did not come in time, or was refused here because it
+        is too long, or malformed and above the rate of its address.
+        """
         with trio.move_on_after(self._settings.head_timeout):
             try:
                 head = await self._stream.peek_head(self._settings.max_head_bytes)
             except HeadTooLong:
                 await answer(self._stream, 431, "headers too long")
                 return None
-            # Hypercorn says what is wrong with one that cannot be read, but it counts
-            unreadable = head and parse_head_untrusted(head) is None
-            if unreadable and (wait := self._door.rate(self.address)) > 0:
+            # Hypercorn answers a malformed head, but the rate counts it here.
+            malformed = head and parse_head_untrusted(head) is None
+            if malformed and (wait := self._door.rate(self.address)) > 0:
                 await self._refuse(wait)
                 return None
             return head or None
@@ -286,7 +302,7 @@ class _Visit:
 
     async def _serve_websocket(self, raw_head: bytes) -> None:
         head = parse_head_untrusted(raw_head)
-        assert head is not None  # _for_websocket looked
+        assert head is not None  # _for_websocket has parsed it
         verdict = await self._judge(head)
         if verdict.wait > 0:
             logger.info("too many requests from %s", verdict.client)
@@ -302,7 +318,7 @@ class _Visit:
                 await self._stream.receive_some(len(raw_head))
                 await refusal(self._stream)
                 return
-        self._known()
+        self._leave_strangers()
         self._stream.lift_deadline()
         await self._door.websockets[head.path](self._stream, verdict.client)
 
@@ -310,22 +326,20 @@ class _Visit:
         await answer(self._stream, 429, "too many requests", {"retry-after": retry_after(wait)})
 
     async def _judge(self, head: RequestHead) -> Verdict:
-        """Count a request, and tell whether it is too much; one that proves nothing waits for its
-        turn.
-        """
+        """Count a request and decide on it. One without valid credentials waits for its turn."""
         door = self._door
         client = self._settings.proxies.client(self.address, head)
         hosts = self._settings.hosts
         misdirected = hosts is not None and not hosts.known(head.headers.get("host"))
-        counted, self._counted = self._counted, False
+        counted, self._handshake_counted = self._handshake_counted, False
         if door.proves(head):
             if counted:
                 door.give_back(client)
-            self._known()
+            self._leave_strangers()
             self._paced.free()
             return Verdict(client, proven=True, misdirected=misdirected)
         if self._stranger:
-            # it has said something whole: those who have not go before it
+            # It has sent a whole request, so strangers that have not are closed before it.
             door.strangers.add(self._key, self)
         await door.steps.take(address_key(client))
         keep = not (self._stranger and door.strangers.crowded(self._key))

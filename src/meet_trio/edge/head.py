@@ -1,9 +1,9 @@
-"""What the front door needs to know of a request before anybody serves it: the head.
+"""The head of an HTTP request, as the front door parses it.
 
-It decides who gets a request and whom it is from, no more. Who serves it reads it again. A head
-that another reader might read in another way is none here: folded lines, line ends without CR,
-spaces around names (RFC 9112 §2.2, §5.1, §5.2). Else a header could name a client to one reader and
-be part of another header to the next.
+The front door only decides which code serves a request and which client sent it. That code parses
+the head again. The parser here rejects a head that two parsers might read differently: folded
+lines, line ends without CR, spaces around names (RFC 9112 §2.2, §5.1, §5.2). Otherwise a header
+could name the client to one parser and be part of another header to the next.
 """
 
 import re
@@ -18,8 +18,8 @@ _REQUEST_LINE = re.compile(r"([!-~]+) ([!-~]+) HTTP/1\.[01]")
 
 @attrs.frozen
 class RequestHead:
-    """``headers``: names in lower case; values of repeated fields joined with commas, in their
-    order (RFC 9110 §5.3). All of it is decoded as latin-1.
+    """The parts of a head, decoded as latin-1. The names in ``headers`` are in lower case; the
+    values of repeated fields are joined with commas, in their order (RFC 9110 §5.3).
     """
 
     method: str
@@ -29,12 +29,12 @@ class RequestHead:
 
     @property
     def asks_for_websocket(self) -> bool:
-        """RFC 6455 §4.1."""
+        """Whether it opens a websocket (RFC 6455 §4.1)."""
         return self.method == "GET" and "websocket" in self.headers.get("upgrade", "").lower()
 
 
 def parse_head_untrusted(head: bytes) -> RequestHead | None:
-    """None for what is no plain HTTP/1.1 request; who serves it says what is wrong."""
+    """The parsed head; None if it is no plain HTTP/1.1 request, which Hypercorn then answers."""
     request_line, *lines = head.decode("latin-1").strip("\r\n").split("\r\n")
     request = _REQUEST_LINE.fullmatch(request_line)
     if request is None:
@@ -44,20 +44,20 @@ def parse_head_untrusted(head: bytes) -> RequestHead | None:
         field = _FIELD.fullmatch(line)
         if field is None:
             return None
-        _add(headers, field[1], field[2])
+        _add_field(headers, field[1], field[2])
     path, _, query = request[2].partition("?")
     return RequestHead(request[1], path, query, headers)
 
 
 def head_of_scope(scope: Scope) -> RequestHead:
-    """The same of a request that an ASGI server has read."""
+    """The head of a request that an ASGI server has parsed."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
-        _add(headers, name.decode("latin-1"), value.decode("latin-1"))
+        _add_field(headers, name.decode("latin-1"), value.decode("latin-1"))
     query = scope["query_string"].decode("latin-1")
     return RequestHead(scope["method"], scope["path"], query, headers)
 
 
-def _add(headers: dict[str, str], name: str, value: str) -> None:
+def _add_field(headers: dict[str, str], name: str, value: str) -> None:
     name, value = name.lower(), value.strip(" \t")
     headers[name] = f"{headers[name]}, {value}" if name in headers else value

@@ -1,8 +1,11 @@
-"""Which hosts a server answers as in demo mode.
+"""The hosts that a server answers as in demo mode: a defence against DNS rebinding.
 
-A web page may have its own name lead to 127.0.0.1 once it is loaded, and is then taken by the
-browser for a page of this server (DNS rebinding): it could open rooms and see who is in them. What
-the browser says in ``Host`` stays the page's own name. Addresses cannot be made to lead elsewhere.
+A web page may let its own host name resolve to 127.0.0.1 after it was loaded. The browser then
+takes this server for the page's own origin, so the page could open rooms and see who is in them.
+The ``Host`` header still has the page's name, so only known names are accepted. IP addresses are
+accepted too, since an address cannot resolve to another one.
+
+The doorkeeper refuses requests to other hosts.
 """
 
 import ipaddress
@@ -12,14 +15,16 @@ import attrs
 
 @attrs.frozen
 class Hosts:
-    """``names`` in lower case, beside localhost. ``remote``: all addresses, not loopback's only."""
+    """``names`` are in lower case; localhost is always known. ``remote``: all IP addresses are
+    known, and not only those of loopback.
+    """
 
     names: frozenset[str] = frozenset()
     remote: bool = False
 
     def known(self, host: str | None) -> bool:
-        """Whether a request with this ``Host`` is meant for this server. Browsers always send one
-        (RFC 9112 §3.2).
+        """Whether a request with this ``Host`` is meant for this server. One without ``Host`` is,
+        since it cannot come from a browser (RFC 9112 §3.2).
         """
         if host is None:
             return True
@@ -32,7 +37,7 @@ class Hosts:
 
 
 def host_name(host: str) -> str:
-    """Without port, brackets and the root's dot; in lower case."""
+    """The name in ``host``, in lower case, without port, brackets and the DNS root's dot."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     name, colon, port = host.rpartition(":")

@@ -1,8 +1,10 @@
 """The HTTP API that Kolab 4 calls: rooms, connections, signals, figures.
 
-Every route below the prefix wants the token in ``X-Auth-Token``, compared in constant time; without
-it the answer is an empty 403, before anything else of the request is looked at. Errors are JSON
-objects ``{"error": …}``.
+Each route below the prefix requires the token in ``X-Auth-Token``, which is compared in constant
+time. Without it the answer is an empty 403, and nothing else of the request is looked at. Errors
+are JSON objects ``{"error": …}``.
+
+What the calls do to a room is in ``live``.
 """
 
 import hmac
@@ -39,7 +41,7 @@ class HttpApiSettings:
 
 @attrs.define(eq=False)
 class HttpApi:
-    """The routes; ``mount`` gives them for the site."""
+    """The routes of the API; ``mount`` returns them for the site."""
 
     registry: Registry
     lag: LoopLag
@@ -47,7 +49,7 @@ class HttpApi:
 
     @property
     def path(self) -> str:
-        """What all of its routes begin with."""
+        """The path below which the routes need the token."""
         return f"{self.settings.prefix}/api"
 
     def mount(self) -> list[Mount | Route]:
@@ -66,7 +68,7 @@ class HttpApi:
             exception_handlers=EXCEPTION_HANDLERS,
         )
         return [
-            # the older README's health check: no prefix, no token
+            # The older README has this health check, without prefix and token.
             Route("/ping", _ping),
             Mount(self.path, TokenGuard(api, self.settings.auth_token)),
         ]
@@ -119,11 +121,11 @@ class HttpApi:
     async def _signal(self, request: Request) -> Response:
         body = await self._body(request)
         if not body:
-            return JSONResponse({})  # the original tolerates it
+            return JSONResponse({})  # the original accepts an empty body
         room = self.registry.rooms.get(text_field(body, "roomId"))
         kind = text_field(body, "type")
         role = _role(body)
-        if room is not None:  # Kolab signals rooms that may have just ended
+        if room is not None:  # Kolab may signal a room that has just ended
             room.signal(kind, body.get("data"), role)
         return JSONResponse({})
 
@@ -187,4 +189,4 @@ EXCEPTION_HANDLERS = {
     MeetError: _meet_error,
     Exception: _server_error,
 }
-"""What Starlette calls with an error, for all applications of the site."""
+"""Starlette calls these with an exception, in all applications of the site."""

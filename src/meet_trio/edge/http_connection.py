@@ -1,16 +1,18 @@
-"""HTTP/1.1 on one connection, by Hypercorn, until it ends or a websocket comes that is not for it.
+"""HTTP/1.1 on one connection, served by Hypercorn until it ends or a websocket follows.
 
-Hypercorn takes whole connections. Four things are done around it here:
+Hypercorn serves whole connections. Here it differs from Hypercorn's own server in four ways:
 
-- It speaks HTTP/1.1 and nothing else. Hypercorn would go over to HTTP/2 for ``Upgrade: h2c`` and
-  for HTTP/2's preface. A proxy that passes an upgrade on sees nothing of what follows, so a client
-  would write the headers that the proxy sets. An upgrade is ignored (RFC 9110 §7.8).
-- Its sends are shielded from cancellation, so a client that stops reading could hold up a shutdown
-  for as long as it likes. Here they are not, and the stream bounds them.
-- Between two requests the stream looks at what comes next. If that is a request of the front door's
-  (a websocket, sent by a proxy over a connection that it keeps), Hypercorn is told that the
-  connection has ended, and the front door goes on with it.
-- Its timer for idleness ends with the connection instead of outliving it.
+- It serves HTTP/1.1 only. Hypercorn would switch to HTTP/2 for ``Upgrade: h2c`` and for HTTP/2's
+  preface. A proxy that passes an upgrade on cannot see the requests that follow, so a client could
+  set the headers that only the proxy should set. An upgrade is ignored (RFC 9110 §7.8).
+- Its sends can be cancelled, and the stream bounds them. Hypercorn shields them from cancellation,
+  so a client that stops reading could delay a shutdown without limit.
+- Between two requests the stream looks at the next head. If the front door serves that request (a
+  websocket that a proxy sends over a connection that it keeps alive), Hypercorn is told that the
+  connection has ended, and the front door continues with it.
+- Its timer for idleness ends with the connection and does not outlive it.
+
+TLS, the first head and websockets are the front door's.
 
 ``TCPServer``, ``H11Protocol``, ``TaskGroup`` and ``ASGIWrapper`` are private to Hypercorn: the
 minor version is pinned.
@@ -43,31 +45,34 @@ class HttpSettings:
 
 
 async def serve_http(
-    app: ASGIApp, stream: PeekedStream, settings: HttpSettings, mine: Callable[[bytes], bool]
+    app: ASGIApp,
+    stream: PeekedStream,
+    settings: HttpSettings,
+    for_front_door: Callable[[bytes], bool],
 ) -> bool:
-    """Serve requests until the connection ends, or until one comes whose head is ``mine`` or too
-    long: then True, and the stream stands before that head.
+    """Serve requests until the connection ends, or until a head comes that is ``for_front_door`` or
+    too long. Returns True in the second case; the stream then continues with that head.
     """
     config = Config()
     config.h11_max_incomplete_size = settings.max_head_bytes
     config.keep_alive_timeout = settings.keep_alive_timeout
     config.include_server_header = False
     config.accesslog = config.errorlog = None
-    side = _HttpSide(stream, settings.max_head_bytes, mine)
+    adapter = _HypercornStream(stream, settings.max_head_bytes, for_front_door)
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # two typings of the same ASGI
-    await _Connection(wrapped, config, WorkerContext(None), {}, side)  # type: ignore[arg-type]
-    return side.taken
+    await _Connection(wrapped, config, WorkerContext(None), {}, adapter)  # type: ignore[arg-type]
+    return adapter.taken
 
 
-class _HttpSide(trio.abc.Stream):
+class _HypercornStream(trio.abc.Stream):
     """The stream as Hypercorn sees it."""
 
     def __init__(
-        self, stream: PeekedStream, max_head_bytes: int, mine: Callable[[bytes], bool]
+        self, stream: PeekedStream, max_head_bytes: int, for_front_door: Callable[[bytes], bool]
     ) -> None:
         self._stream = stream
         self._max_head_bytes = max_head_bytes
-        self._mine = mine
+        self._for_front_door = for_front_door
         self._first = True
         self._answered = trio.Event()
         self.request_is_whole: Callable[[], bool] = lambda: False
@@ -75,7 +80,7 @@ class _HttpSide(trio.abc.Stream):
         self.taken = False
 
     def is_idle(self, idle: bool) -> None:
-        """A request has been answered, or one has begun."""
+        """Hypercorn has completed a response (``idle``), or has begun to read a request."""
         if idle:
             self._answered.set()
         else:
@@ -86,13 +91,13 @@ class _HttpSide(trio.abc.Stream):
         if not data or self._first or not (self._answered.is_set() or self.request_is_whole()):
             self._first = False
             return data
-        # the beginning of a request; the answer to the one before may have been read already, and
-        # yet not be over here
+        # A request begins. The client may have read the response to the one before although
+        # Hypercorn has not yet completed it here.
         self._stream.put_back(data)
         await self._answered.wait()
         try:
             head = await self._stream.peek_head(self._max_head_bytes)
-            self.taken = self._mine(head)
+            self.taken = self._for_front_door(head)
         except HeadTooLong:
             self.taken = True
         return b"" if self.taken else await self._stream.receive_some(max_bytes)
@@ -113,9 +118,9 @@ class _HttpSide(trio.abc.Stream):
             await self._stream.aclose()
 
 
-class _Reading(h11.Connection):
-    """What follows the connection's last request is dropped. To Hypercorn it would be an error, for
-    which it would end the connection before the answer.
+class _H11Connection(h11.Connection):
+    """Drops bytes that follow the connection's last request. They would be an error for Hypercorn,
+    which would end the connection before the response.
     """
 
     def receive_data(self, data: bytes) -> None:
@@ -129,19 +134,19 @@ class _Reading(h11.Connection):
 class _OnlyHttp1(H11Protocol):
     async def initiate(self) -> None:
         most = self.config.h11_max_incomplete_size
-        self.connection = _Reading(h11.SERVER, max_incomplete_event_size=most)
+        self.connection = _H11Connection(h11.SERVER, max_incomplete_event_size=most)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Hypercorn's goes over to HTTP/2 here."""
+        """Hypercorn's own switches to HTTP/2 here."""
 
 
 class _Connection(TCPServer):
-    stream: _HttpSide  # type: ignore[assignment]
+    stream: _HypercornStream  # type: ignore[assignment]
     protocol: _OnlyHttp1  # type: ignore[assignment]
-    _over = False
+    _reading_ended = False
 
     async def run(self) -> None:
-        """As Hypercorn's own, without its choice of protocols and with TLS's handshake done."""
+        """Like Hypercorn's own, but without a choice of protocols and after the TLS handshake."""
         self.stream.request_is_whole = self._request_is_whole
         try:
             async with TaskGroup() as self._task_group:
@@ -152,7 +157,7 @@ class _Connection(TCPServer):
                     self._task_group,
                     ConnectionState({}),
                     self.stream.is_tls,
-                    None,  # who the client is, is the doorkeeper's to say
+                    None,  # the client's address; the doorkeeper sets it
                     None,
                     self.protocol_send,
                 )
@@ -170,8 +175,8 @@ class _Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated):
             self.stream.is_idle(event.idle)
-            if self._over:
-                return  # nobody is waited for any more
+            if self._reading_ended:
+                return  # the timer for idleness has ended
         if not isinstance(event, RawData):
             await super().protocol_send(event)
             return
@@ -180,9 +185,9 @@ class _Connection(TCPServer):
                 await self.stream.send_all(event.data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 await self.protocol.handle(Closed())
-                await self.stream.aclose()  # ends the reading, too
+                await self.stream.aclose()  # also ends the reading
 
     async def _read_data(self) -> None:
         await super()._read_data()
-        self._over = True
+        self._reading_ended = True
         await self.idle_task.stop()

@@ -1,4 +1,7 @@
-"""How much of what was written to a TCP stream, TLS or not, has arrived, as the kernel knows it."""
+"""The bytes that a TCP stream, with or without TLS, has written and the other side acknowledged.
+
+The kernel knows the numbers (Linux). ``socketio.ledger`` uses them.
+"""
 
 import fcntl
 import struct
@@ -12,7 +15,7 @@ from meet_trio.edge.turns import PacedTransport
 
 def progress(stream: object) -> tuple[int, int] | None:
     """Bytes on the wire since the connection was opened: how many the other side's TCP has
-    acknowledged, and how many were written. None if that cannot be told.
+    acknowledged, and how many were written. None if the kernel does not tell.
     """
     if isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
@@ -24,14 +27,16 @@ def progress(stream: object) -> tuple[int, int] | None:
         while True:
             acknowledged = _acknowledged(stream.socket)
             waiting = fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4))
-            if acknowledged == _acknowledged(stream.socket):  # else some came in between
+            if acknowledged == _acknowledged(
+                stream.socket
+            ):  # else the count has changed in between
                 return acknowledged, acknowledged + int.from_bytes(waiting, sys.byteorder)
     except (OSError, ValueError, struct.error):
         return None  # closed already, or not TCP
 
 
 def overhead(stream: object) -> int:
-    """What TLS adds to each record of a write (RFC 8446 §5.2; RFC 5288 §3)."""
+    """The bytes that TLS adds to each record of a write (RFC 8446 §5.2; RFC 5288 §3)."""
     if not isinstance(stream, trio.SSLStream):
         return 0
     return 22 if stream.version() == "TLSv1.3" else 29

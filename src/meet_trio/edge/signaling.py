@@ -1,8 +1,10 @@
-"""The signaling endpoint: from a socket of the socket.io server to the peer it belongs to.
+"""The signaling endpoint: hands a Socket.IO socket to the peer that it belongs to.
 
-A socket names its room and peer and proves it with the token that the HTTP API gave out, all in the
-handshake's query. One that cannot is told ``41`` and closed; nothing else tells it whether the room
-or the peer exists.
+The handshake's query has the room, the peer and the token that the HTTP API gave out. A socket
+without a valid token is told ``41`` and closed. Nothing tells it whether the room or the peer
+exists.
+
+The messages on a socket are handled in ``live``.
 """
 
 import logging
@@ -14,14 +16,14 @@ logger = logging.getLogger("meet_trio.edge.signaling")
 
 
 def signaling_paths(prefix: str) -> frozenset[str]:
-    """Kolab's path with and without the last slash, and socket.io's own for the URL of the older
-    README.
+    """Kolab's path and Socket.IO's default path, with and without the last slash. The URL in the
+    older README has the default path.
     """
     return frozenset({f"{prefix}/signaling", f"{prefix}/signaling/", "/socket.io", "/socket.io/"})
 
 
 def signaling_handler(registry: Registry) -> Handler:
-    """The socket.io handler of namespace ``/``."""
+    """The Socket.IO handler of the namespace ``/``."""
 
     async def handle(socket: Socket) -> None:
         query = socket.handshake.query
@@ -31,7 +33,7 @@ def signaling_handler(registry: Registry) -> Handler:
             peer = room.admit(query.get("peerId", ""), query.get("authToken", ""))
         if peer is None:
             logger.info("refused a socket from %s", socket.handshake.client)
-            return  # the end of a handler is a disconnect
+            return  # which disconnects the socket
         socket.trust()
         await peer.serve(socket)
 

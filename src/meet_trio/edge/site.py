@@ -1,9 +1,8 @@
-"""All of the HTTP side as one ASGI application: the API, the meeting page, and in demo mode the
-page's own routes.
+"""The HTTP side as one ASGI application: the API, the meeting page, long-polling and demo mode.
 
-The page and its files are those that ``web/`` was built into. In demo mode anybody who reaches the
-listener may open rooms and enter them: it listens on loopback unless told otherwise, and nothing of
-it exists elsewhere.
+The page's files are built from ``web/``. In demo mode everybody who reaches the listener may open
+and enter rooms, so the listener is on loopback unless told otherwise. Without demo mode its routes
+do not exist. Websockets do not come here; the front door serves them.
 """
 
 import re
@@ -42,10 +41,10 @@ _PAGE_HEADERS = {
 def build_site(
     api: HttpApi, polling: ASGIApp, polling_paths: frozenset[str], *, page: bool, demo: bool
 ) -> ASGIApp:
-    """``polling`` serves Engine.IO's long-polling on ``polling_paths``.
+    """The application. ``polling`` serves Engine.IO's long-polling on ``polling_paths``.
 
-    ``page``: serve the meeting page. ``demo``: also the routes by which it makes rooms without
-    Kolab.
+    ``page``: serve the meeting page. ``demo``: serve the routes by which the page makes rooms
+    without Kolab.
     """
     routes: list[BaseRoute] = list(api.mount())
     if demo:
@@ -72,11 +71,11 @@ def _page_routes() -> Sequence[BaseRoute]:
         Route("/", index),
         Route("/room/{room_id}", index),
         Mount("/assets", StaticFiles(directory=PAGE_DIRECTORY / "assets", check_dir=False)),
-        Route("/favicon.svg", _file("favicon.svg")),
+        Route("/favicon.svg", _file_endpoint("favicon.svg")),
     ]
 
 
-def _file(name: str):  # type: ignore[no-untyped-def]  # Starlette's own endpoint type is Any
+def _file_endpoint(name: str):  # type: ignore[no-untyped-def]  # Starlette's own endpoint type is Any
     async def serve(request: Request) -> Response:
         file = PAGE_DIRECTORY / name
         return FileResponse(file) if file.is_file() else Response(status_code=404)
@@ -86,7 +85,7 @@ def _file(name: str):  # type: ignore[no-untyped-def]  # Starlette's own endpoin
 
 @attrs.define(eq=False)
 class DemoRoutes:
-    """What stands in for Kolab in demo mode: rooms and tokens for whoever asks."""
+    """Kolab's part in demo mode: makes rooms and gives tokens to everybody who asks."""
 
     api: HttpApi
 
@@ -108,7 +107,7 @@ class DemoRoutes:
         room_id = request.path_params["room_id"]
         if not _UUID.fullmatch(room_id):
             raise BadRequest("roomId: not a UUID in lower case")
-        # a link outlives its room: whoever opens it later gets the room anew
+        # A link outlives its room. Opening it later makes the room again.
         room = self._registry.rooms.get(room_id) or await self._registry.create_room(room_id)
         role = Role.PUBLISHER | Role.SUBSCRIBER
         if not room.has_owner():
@@ -123,7 +122,7 @@ class DemoRoutes:
 
 
 def without_trailing_slash(app: ASGIApp) -> ASGIApp:
-    """``/x/`` is ``/x``, as Express has it, without a redirect that would lose a POST's body."""
+    """Serves ``/x/`` as ``/x``, like Express. A redirect would lose a POST's body."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):

@@ -1,8 +1,10 @@
-"""A byte stream that somebody has looked into, and whose sends have a deadline.
+"""A byte stream with lookahead, and with a deadline for each send.
 
-The front door reads a request's head before it knows who shall serve it; ``PeekedStream`` gives
-those bytes again to whoever does. A client that stops reading ends its connection: after a send
-that was given up half-way, nothing may follow.
+The front door reads a request's head before it knows which code serves the request.
+``PeekedStream`` then gives the same bytes to that code. A client that stops reading ends its
+connection: after a send that was not finished, all further ones are refused.
+
+The bytes are not parsed here, see ``head``.
 """
 
 import json
@@ -14,7 +16,7 @@ import trio
 
 from meet_trio.edge.progress import overhead, progress
 
-_LINGER = 1.0  # seconds that a client has to read its answer while it is still sending
+_DRAIN_TIME = 1.0  # seconds in which a client that still sends may read its response
 
 
 class HeadTooLong(Exception):
@@ -22,23 +24,21 @@ class HeadTooLong(Exception):
 
 
 class PeekedStream(trio.abc.Stream):
-    """``stream`` with its first bytes put back; ``send_deadline`` in seconds bounds each
-    ``send_all``.
-    """
+    """``stream`` with lookahead. Each ``send_all`` takes at most ``send_deadline`` seconds."""
 
     def __init__(self, stream: trio.abc.Stream, *, send_deadline: float) -> None:
         self._stream = stream
         self._send_deadline = send_deadline
-        self._ahead = b""
-        self._torn = False
+        self._unread = b""
+        self._send_unfinished = False
 
     async def peek_head(self, limit: int) -> bytes:
-        """All bytes up to and with the empty line (RFC 9112 §2.1), which stay to be read again.
+        """The bytes up to and including the empty line (RFC 9112 §2.1). They can be read again.
 
-        What there is, without an empty line, when the client ends first. Raises HeadTooLong beyond
-        ``limit`` bytes.
+        If the client ends the stream first, all its bytes are returned, without an empty line.
+        Raises HeadTooLong above ``limit`` bytes.
         """
-        head = bytearray(self._ahead)
+        head = bytearray(self._unread)
         try:
             while (end := head.find(b"\r\n\r\n")) < 0:
                 if len(head) > limit:
@@ -51,35 +51,35 @@ class PeekedStream(trio.abc.Stream):
                 raise HeadTooLong
             return bytes(head[: end + 4])
         finally:
-            self._ahead = bytes(head)
+            self._unread = bytes(head)
 
     def lift_deadline(self) -> None:
-        """Sends are bounded by whoever serves the stream now."""
+        """Sends have no deadline from now on: the code that serves the stream bounds them."""
         self._send_deadline = math.inf
 
     def put_back(self, data: bytes) -> None:
-        """It will be read next."""
-        self._ahead = data + self._ahead
+        """``data`` will be read next."""
+        self._unread = data + self._unread
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        if not self._ahead:
+        if not self._unread:
             return bytes(await self._stream.receive_some(max_bytes))
         await trio.lowlevel.checkpoint()
-        taken = self._ahead[:max_bytes]
-        self._ahead = self._ahead[len(taken) :]
+        taken = self._unread[:max_bytes]
+        self._unread = self._unread[len(taken) :]
         return taken
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        if self._torn:
-            raise trio.BrokenResourceError("an earlier send was given up")
+        if self._send_unfinished:
+            raise trio.BrokenResourceError("an earlier send was not finished")
         if self._send_deadline == math.inf:
             await self._stream.send_all(data)
             return
-        self._torn = True
+        self._send_unfinished = True
         with trio.move_on_after(self._send_deadline):
             await self._stream.send_all(data)
-            self._torn = False
-        if self._torn:
+            self._send_unfinished = False
+        if self._send_unfinished:
             raise trio.BrokenResourceError("the client has stopped reading")
 
     @property
@@ -88,7 +88,7 @@ class PeekedStream(trio.abc.Stream):
 
     @property
     def overhead(self) -> int:
-        """For the ledger of ``socketio``, as ``progress``."""
+        """See ``socketio.ledger.AccountableStream``."""
         return overhead(self._stream)
 
     def progress(self) -> tuple[int, int] | None:
@@ -108,7 +108,7 @@ class PeekedStream(trio.abc.Stream):
 async def answer(
     stream: PeekedStream, status: int, why: str, headers: Mapping[str, str] | None = None
 ) -> None:
-    """A whole response, the connection's last, with a JSON body that says why."""
+    """Send a whole response, the connection's last, with a JSON body that says why."""
     body = json.dumps({"error": why})
     fields = {
         "content-type": "application/json",
@@ -119,9 +119,9 @@ async def answer(
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     await stream.send_all("\r\n".join([*lines, "", body]).encode("latin-1"))
-    # Closing with unread bytes would reset the connection before the client has read the answer
+    # Closing with unread bytes would reset the connection before the client has read the response
     # (RFC 9112 §9.6).
-    with trio.move_on_after(_LINGER):
+    with trio.move_on_after(_DRAIN_TIME):
         await stream.send_eof()
         while await stream.receive_some(65536):
             pass

@@ -1,15 +1,16 @@
-"""The outbox of webhooks: what Kolab is told about rooms, in order for each room, again until it
-arrives.
+"""The outbox of webhooks: delivers the news of rooms to Kolab, in order for each room.
 
-``put`` never waits, so a slow or dead receiver holds up no room. Each room with something to say
-has one worker; rooms do not wait for each other. What a receiver refuses (4xx) is not repeated;
-time-outs, refused connections and 5xx are, with growing pauses, until the tries are used up.
+``put`` never waits, so a slow or dead receiver delays no room. Each room with pending webhooks has
+one worker, and rooms do not wait for each other. Time-outs, refused connections and 5xx (also 408
+and 429) are tried again, with growing pauses, until the tries are used up. Any other 4xx is a
+refusal and not tried again.
 
-Each room has places of its own for what its moderators say, so that none takes another's when the
-receiver is slow; what does not fit is logged and lost. That a room has closed always finds a place:
-it is said once. An answer that was the last word on its request, and waits, does not wait twice.
+Each room has a limit of its own, so no room takes the places of another when the receiver is slow.
+A webhook above the limit is logged and lost. ``roomClosed`` is taken above the limit too, since a
+room sends it only once. A webhook that equals the last waiting one of the same request is not
+added.
 
-At shutdown ``drain`` gives what is left one more chance.
+At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is stored on disk.
 """
 
 import logging
@@ -41,7 +42,7 @@ class WebhookSettings:
 
 @attrs.define(eq=False)
 class Outbox:
-    """Holds what is to be delivered. ``transport`` replaces the network in tests."""
+    """Holds and delivers webhooks. ``transport`` replaces the network in tests."""
 
     settings: WebhookSettings
     transport: httpx.AsyncBaseTransport | None = None
@@ -73,16 +74,18 @@ class Outbox:
                 self._nursery = None
 
     def put(self, webhook: Webhook) -> None:
-        """Take one for delivery."""
+        """Take a webhook for delivery. Without a ``url`` it is dropped."""
         if self.settings.url is None or self._nursery is None:
             return
         queue = self._queues.get(webhook.room_id)
         if queue is None:
             queue = self._queues[webhook.room_id] = deque()
             self._nursery.start_soon(self._deliver_room, webhook.room_id)
-        # what was said last of this request waits already
-        same = (known for known in reversed(queue) if known.request_id == webhook.request_id)
-        if next(same, None) == webhook:
+        # the same answer to this request may already wait
+        of_this_request = (
+            known for known in reversed(queue) if known.request_id == webhook.request_id
+        )
+        if next(of_this_request, None) == webhook:
             return
         if len(queue) >= self.settings.max_pending and webhook.event != "roomClosed":
             logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
@@ -93,8 +96,8 @@ class Outbox:
         queue.append(webhook)
 
     async def drain(self, deadline: float) -> None:
-        """Wait until all is delivered, at most until ``deadline``; nothing pauses between tries any
-        more.
+        """Wait until all webhooks are delivered, at most until ``deadline``. From now on there are
+        no long pauses between tries.
         """
         self._draining.set()
         with trio.move_on_at(deadline):
@@ -117,22 +120,22 @@ class Outbox:
     async def _deliver(self, webhook: Webhook) -> None:
         assert self.settings.url is not None
         pause = self.settings.first_pause
-        for left in reversed(range(self.settings.tries)):
+        for tries_left in reversed(range(self.settings.tries)):
             try:
                 answer = await self._client.post(self.settings.url, json=webhook.to_json())
                 if answer.is_success:
                     return
                 trouble = f"status {answer.status_code}"
                 if answer.is_client_error and answer.status_code not in (408, 429):
-                    left = 0
+                    tries_left = 0
             except httpx.HTTPError as error:
                 trouble = repr(error)
-            if left == 0:
+            if tries_left == 0:
                 break
             logger.warning("webhook of room %s: %s, trying again", webhook.room_id, trouble)
             with trio.move_on_after(pause):
                 await self._draining.wait()
             pause = min(2 * pause, self.settings.longest_pause)
             if self._draining.is_set():
-                await trio.sleep(0.05)  # a last few tries, without the long pauses
+                await trio.sleep(0.05)  # the last tries come without long pauses
         logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)
