@@ -1,4 +1,4 @@
-"""Fixtures of a real daemon and real browsers, for tests that a user could have made by hand."""
+"""Fixtures with a real daemon and real browsers, for tests that a user could make by hand."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from support.pages import CHROMIUM, CHROMIUM_FLAGS, Join, MeetingPage, make_room
 
 @pytest.fixture(scope="module")
 def daemon_flags() -> tuple[str, ...]:
-    """What a file's daemon is started with; a file may have its own."""
+    """Flags that a file's daemon is started with; a file may override the fixture."""
     return ()
 
 
 @pytest.fixture(scope="module")
 def daemon(daemon_flags: tuple[str, ...]) -> Iterator[Daemon]:
-    """One daemon for the tests of a file; must end in time, with exit code 0."""
+    """One daemon for the tests of a file; it must end in time, with exit code 0."""
     running = start_daemon(*daemon_flags)
     yield running
     code, seconds = running.stop()
@@ -30,8 +30,10 @@ def daemon(daemon_flags: tuple[str, ...]) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """For the tests of one file, so that its event loop has ended when others want one."""
-    # tests of the server import trio-asyncio, whose policy makes loops that Playwright cannot use
+    """Playwright for the tests of one file, so that its event loop has ended when other files need
+    one.
+    """
+    # Tests of the server import trio-asyncio, whose policy makes loops that Playwright cannot use.
     asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
     try:
         with sync_playwright() as running:
@@ -51,7 +53,9 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def join(browser: Browser) -> Iterator[Join]:
-    """``join(url, name, **query)``: a page of its own browser context, in the meeting."""
+    """``join(url, name, **query)`` opens a page in a browser context of its own and joins the
+    meeting.
+    """
     contexts = []
 
     def enter(
@@ -60,7 +64,7 @@ def join(browser: Browser) -> Iterator[Join]:
         *,
         browser: Browser = browser,
         wait: bool = True,
-        size: tuple[int, int] = (640, 400),  # drawing, too, is done in software
+        size: tuple[int, int] = (640, 400),  # drawing is done in software too
         **query: str,
     ) -> MeetingPage:
         context = browser.new_context(
@@ -84,7 +88,7 @@ def join(browser: Browser) -> Iterator[Join]:
 
 @pytest.fixture(scope="session")
 def link_emulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that is a bad network, see ``link.py``."""
+    """The program that emulates a bad network, see ``link.py``."""
     return compile_emulator(tmp_path_factory.mktemp("link"))
 
 

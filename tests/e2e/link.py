@@ -1,19 +1,18 @@
-"""Bad networks for tests: one emulated link between this machine and a network namespace of its
-own.
+"""Bad networks for tests: one emulated link between this machine and a namespace of its own.
 
     with open_link(compile_emulator(tmp_path)) as link:
         link.set(Weather(loss=0.03, delay=0.02), Weather(loss=0.03, delay=0.02))
         subprocess.run(link.command("ping", "-c1", link.server_ip))
 
-A server listens on ``link.server_ip`` (or on 0.0.0.0) in the namespace that the tests run in; a
-client is started with ``link.command(…)`` or, where a single executable is wanted, through
-``link.write_wrapper``, and sees nothing but the link. Each client that shall have a link of its
-own gets one. ``link_emulator.c`` does the work and says what the weather does to a packet; the
-same seed gives the n-th packet of a direction the same fate.
+A server listens on ``link.server_ip`` (or on 0.0.0.0) in the namespace that the tests run in. A
+client is started with ``link.command(…)`` or, where a single executable is needed, through
+``link.write_wrapper``; it reaches nothing but the link. Each client that needs its own link gets
+one. ``link_emulator.c`` does the work and describes what the weather does to a packet. The same
+seed gives the n-th packet of a direction the same fate.
 
-Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN), /dev/net/tun, a C compiler and nsenter. Nothing
-outlives the processes in it, however they end. The methods block for some microseconds and so
-do for any kind of test.
+It needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN), /dev/net/tun, a C compiler and nsenter. Nothing
+outlives the processes in it, however they end. The methods block for some microseconds, so they fit
+any kind of test.
 """
 
 import contextlib
@@ -30,12 +29,14 @@ _CLONE_NEWNET = 0x40000000
 
 
 class LinkUnavailable(Exception):
-    """There can be no emulated link on this machine; the message says what is missing."""
+    """An emulated link is impossible on this machine; the message says what is missing."""
 
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """What packets of one direction meet. Times in seconds, probabilities from 0 to 1."""
+    """Conditions for the packets of one direction. Times are in seconds, probabilities
+    from 0 to 1.
+    """
 
     loss: float = 0.0
     """Share of packets that are lost."""
@@ -43,15 +44,15 @@ class Weather:
     """Mean number of packets lost in a row; 1 = each on its own."""
     delay: float = 0.0
     jitter: float = 0.0
-    """Up to this much is added to the delay, evenly spread; the order is kept."""
+    """At most this much is added to the delay, evenly spread; the order is kept."""
     reorder: float = 0.0
     """Share of packets that wait ``reorder_delay`` longer, so that others overtake them."""
     reorder_delay: float = 0.01
     duplicate: float = 0.0
     rate: float | None = None
-    """Bit/s of the bottleneck, IP headers included."""
+    """Bit rate of the bottleneck, IP headers included."""
     queue: int = 64 * 1024
-    """Bytes that wait before the bottleneck; what does not fit is dropped."""
+    """Bytes that may wait before the bottleneck; packets that do not fit are dropped."""
     down: bool = False
     """Nothing gets through."""
 
@@ -65,8 +66,8 @@ class Weather:
 
 @attrs.frozen
 class Counters:
-    """Packets of one direction so far: ``received`` = all others but ``delivered``'s duplicates
-    and what still waits.
+    """Packets of one direction so far. ``received`` is the sum of the others, without the
+    duplicates in ``delivered`` and plus the packets that still wait.
     """
 
     received: int
@@ -77,7 +78,7 @@ class Counters:
     reordered: int
     duplicated: int
     overflowed: int
-    """Lost for want of room in the emulator or the receiving device: a sign of an overloaded
+    """Lost because the emulator or the receiving device had no room: a sign of an overloaded
     machine.
     """
 
@@ -93,7 +94,7 @@ class Link:
     _process: "subprocess.Popen[str]"
 
     def set(self, up: Weather | None = None, down: Weather | None = None) -> None:
-        """Change the weather from the next packet on; None leaves a direction as it is."""
+        """Change the weather from the next packet on; None leaves a direction unchanged."""
         for name, weather in (("up", up), ("down", down)):
             if weather is not None:
                 self._ask(f"set {name} {_format(weather)}", "ok")
@@ -105,7 +106,7 @@ class Link:
 
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
-        """Nothing gets through, in either direction."""
+        """No packet gets through, in either direction."""
         up, down = self.up, self.down
         self.set(attrs.evolve(up, down=True), attrs.evolve(down, down=True))
         try:
@@ -114,7 +115,7 @@ class Link:
             self.set(up, down)
 
     def counters(self) -> tuple[Counters, Counters]:
-        """Those of ``up`` and ``down``."""
+        """The counters of ``up`` and ``down``."""
         numbers = [int(word) for word in self._ask("stats").split()]
         half = len(attrs.fields(Counters))
         return Counters(*numbers[:half]), Counters(*numbers[half:])
@@ -124,7 +125,7 @@ class Link:
         return ["nsenter", f"--net={self._namespace}", "--", *argv]
 
     def write_wrapper(self, path: Path, executable: str) -> Path:
-        """An executable file that runs ``executable`` in the client's namespace with its own
+        """An executable file that runs ``executable`` in the client's namespace with the same
         arguments.
         """
         command = shlex.join(self.command(executable))
@@ -134,7 +135,7 @@ class Link:
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """Sockets that are made within belong to the client's namespace. Don't wait in here."""
+        """Sockets that are made within belong to the client's namespace. Do not wait in here."""
         with open("/proc/thread-self/ns/net") as home, open(self._namespace) as far:
             _enter(far.fileno())
             try:
@@ -158,7 +159,7 @@ class Link:
 
 
 def compile_emulator(directory: Path) -> Path:
-    """The emulator's executable, made in ``directory``."""
+    """The emulator's executable, built in ``directory``."""
     source = Path(__file__).with_name("link_emulator.c")
     program = directory / "link_emulator"
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror"]

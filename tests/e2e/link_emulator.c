@@ -3,17 +3,17 @@
  *     the namespace we are started in          a new, nameless network namespace
  *     meetN, 10.213.N.1/30  ──── up ◀──── / ──── down ────▶  link, 10.213.N.2/30, default route
  *
- * Everything the kernel sends to one device is read here, has its fate decided, and is written to the other
- * when its time has come. Fates follow from the seed and the packet's place in its direction, not from the clock. What
- * a packet meets, in this order: an outage; a rate limit with a drop-tail queue before it; loss (Gilbert-Elliott:
- * losses come in bursts of a mean length); delay with jitter that keeps the order; for some an
- * extra delay, so that later ones overtake them; a duplicate.
+ * The emulator reads each packet that the kernel sends to one device, decides its fate, and writes it to the other
+ * device at its time. Fates follow from the seed and the packet's place in its direction, not from the clock. The stages
+ * of a packet, in this order: an outage; a rate limit with a drop-tail queue before it; loss (Gilbert-Elliott: losses
+ * come in bursts of a mean length); delay with jitter that keeps the order; for some packets an extra delay, so that
+ * later ones overtake them; a duplicate.
  *
- * Nothing is left behind whatever ends us: the devices belong to our file descriptors and the namespace to the
- * processes in it. We end when standard input does.
+ * However the emulator ends, nothing is left behind: the devices belong to its file descriptors and the namespace to the
+ * processes in it. It ends when standard input ends.
  *
- * Only unicast IPv4 is carried; the rest (router solicitations, mDNS) is dropped uncounted, for it would
- * make fates depend on what else the kernel has to say.
+ * Only unicast IPv4 is carried. Other packets (router solicitations, mDNS) are dropped uncounted, because they would
+ * make fates depend on other traffic of the kernel.
  *
  * Control, one line each, answered by one line:
  *     set DIRECTION loss burst delay_us jitter_us reorder reorder_delay_us duplicate rate_bps queue_bytes down
@@ -58,7 +58,7 @@ struct counters {
 
 struct packet {
     int64_t due_ns;
-    uint64_t order; /* equal times keep their order */
+    uint64_t order; /* breaks ties of equal times */
     uint16_t size;
     uint8_t data[MAX_PACKET];
 };
@@ -149,7 +149,7 @@ static struct packet *pop(struct direction *d)
 static bool is_lost(struct direction *d)
 {
     const struct weather *w = &d->weather;
-    /* always the same number of draws for a packet: a change of weather leaves later fates as they are */
+    /* Each packet takes the same number of draws: a change of weather does not change later fates. */
     double change = draw(d);
     if (w->loss <= 0)
         return d->in_burst = false;
@@ -221,7 +221,7 @@ static void deliver(struct direction *d)
 {
     while (d->waiting && d->heap[0]->due_ns <= now_ns()) {
         struct packet *packet = pop(d);
-        /* a full or absent receiver loses it, as a wire's end does */
+        /* a full or absent receiver loses it, like a network */
         if (write(d->to, packet->data, packet->size) == packet->size)
             d->counters.delivered++;
         else
@@ -271,7 +271,7 @@ static void read_commands(void)
     static size_t filled;
     ssize_t size = read(STDIN_FILENO, buffer + filled, sizeof buffer - 1 - filled);
     if (size == 0)
-        exit(0); /* whoever started us is gone */
+        exit(0); /* the parent process is gone */
     if (size < 0)
         return;
     filled += (size_t)size;

@@ -1,7 +1,6 @@
-"""Socket.IO clients as their makers give them out, each in a process of its own, and a way to the
-server that can be cut.
+"""Stock Socket.IO clients, each in a process of its own, and a TCP forwarder that can be cut.
 
-``open_client`` starts one of ``CLIENTS``. They all take the same commands and say the same lines,
+``open_client`` starts one of ``CLIENTS``. They all take the same commands and print the same lines,
 which ``socketio_clients/client.mjs`` describes; ``wait`` takes the lines one by one.
 """
 
@@ -33,7 +32,7 @@ Line = dict[str, Any]
 
 @attrs.define(eq=False)
 class Client:
-    """A running client. ``said`` are its lines that nobody has waited for yet."""
+    """A running client. ``said`` holds the lines that no ``wait`` has taken yet."""
 
     process: trio.Process
     said: list[Line] = attrs.field(factory=list)
@@ -54,7 +53,7 @@ class Client:
         return await self.call("request", {"method": method, "data": data})
 
     async def wait(self, on: str, **fields: object) -> Line:
-        """Take the first line that has these fields; waits for it if need be."""
+        """Take the first line that has these fields; wait for it if none has come."""
         wanted = {"on": on, **fields}
         while True:
             for line in self.said:
@@ -69,7 +68,7 @@ class Client:
         return args
 
     async def notice(self) -> tuple[str, Any]:
-        """Method and data of the next notification of a meeting."""
+        """Method and data of the next notification of a room."""
         (message,) = await self.event("notification")
         return message["method"], message.get("data")
 
@@ -87,7 +86,7 @@ class Client:
 
 @attrs.define(eq=False)
 class Lines:
-    """The process's output, line by line, to its end."""
+    """Lines of the process's output, to its end."""
 
     process: trio.Process
     _rest: bytes = b""
@@ -108,7 +107,7 @@ class Lines:
 
 @contextlib.asynccontextmanager
 async def open_process(*command: str) -> AsyncIterator[trio.Process]:
-    """Ended with the scope. Standard error goes where that of the test goes."""
+    """The process ends with the scope. Its standard error goes to that of the test."""
     run = functools.partial(
         trio.run_process,
         command,
@@ -129,8 +128,8 @@ async def open_process(*command: str) -> AsyncIterator[trio.Process]:
 async def open_client(
     name: str, url: str, path: str, transports: list[str] | None = None
 ) -> AsyncIterator[Client]:
-    """``url`` with the query; its path is the namespace. ``transports``: None for the client's
-    default, polling and then the upgrade.
+    """``url`` includes the query; its path is the namespace. ``transports`` None is the client's
+    default: polling and then the upgrade.
     """
     options: dict[str, object] = {"path": path}
     if transports is not None:
@@ -145,7 +144,9 @@ async def open_client(
 
 @attrs.define(eq=False)
 class Way:
-    """TCP to another port. ``cut`` resets every connection, also new ones, until ``mend``."""
+    """Forwards TCP to another port. ``cut`` resets all connections, new ones included, until
+    ``mend``.
+    """
 
     to_port: int
     port: int = 0
@@ -174,7 +175,7 @@ class Way:
                 finally:
                     self._there.remove(scope)
                     for stream in (near, far):
-                        if scope.cancel_called:  # closed without this, it would be a goodbye
+                        if scope.cancel_called:  # without the reset it would be an orderly end
                             reset = struct.pack("ii", 1, 0)
                             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
                         stream.socket.close()

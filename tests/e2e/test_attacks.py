@@ -1,15 +1,15 @@
 """Attacks on a server with five hundred honest people connected, who notice nothing.
 
-One daemon is attacked; beside it on the same machine runs another one, with honest people of its
-own, that is not. What both see at the same time is the machine's doing, so limits hold up to a
-multiple of what is measured there; with nothing else to do the machine is far below them, and they
-hold as they are. What a burst of other work does to one of the two and not to the other is met by
-measuring again, at most ``TRIES`` times: what an attack does to the server, it does each time.
-Where the server beside, which has next to nothing to do, is kept from the CPU for most of what it
-wants, no time says anything about the one that is attacked; then there are counts only: what was
-answered, what came, what is left.
+One daemon is attacked. Beside it on the same machine runs another one with honest people of its
+own, which is not attacked. A delay that both see at the same time is caused by the machine, so the
+limits grow up to a multiple of what the second daemon measures. On an otherwise idle machine the
+figures are far below the limits, and the limits apply unchanged. A burst of other work may slow
+only one of the two, so a try that fails is repeated, at most ``TRIES`` times: an attack slows the
+server in each try. If the second daemon, which has next to nothing to do, does not get most of the
+CPU time that it wants, times say nothing about the attacked one. Then only counts are checked:
+requests answered, frames received, resources left.
 
-Meanwhile the meeting of two who are on different engines goes on, and after it nothing is left: no
+Meanwhile the meeting of two people on different engines goes on. Afterwards nothing is left: no
 file, no room, no memory, a handful of lines in the log. ``pytest -s`` prints the figures.
 """
 
@@ -36,15 +36,15 @@ from meet_trio.room import Role
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SECONDS = 2.0  # of an attack
 TRIES = 6
-TOLERANCE = 3.0  # times what the server beside sees at the same time
-STARVED = 0.6  # of the CPU time that the server beside wants: then times say nothing
+TOLERANCE = 3.0  # times the figure of the second server at the same time
+STARVED = 0.6  # of the CPU time that the second server wants: above this, times say nothing
 CHAT, PING, LAG = 0.020, 0.050, 0.020  # seconds, at the 99th percentile
 FRAME = 0.5  # seconds that a frame of the meeting may take, at most
-FRAMES = 0.9  # of those sent arrive, while the server is attacked
-CALM = 20.0  # seconds until nothing is left
+FRAMES = 0.9  # share of the sent frames that arrive while the server is attacked
+CALM = 20.0  # seconds until nothing of an attack may be left
 MOST_LINES = 100  # of the log, for one attack
 LONGEST_LINE = 4000
-MOST_MEMORY = 48 * 1024  # kB that an attack may leave behind in the allocator's pockets
+MOST_MEMORY = 48 * 1024  # kB that an attack may leave behind in the allocator
 PATIENCE = 200.0  # for all tries of an attack
 
 FLAGS = (
@@ -62,7 +62,7 @@ class World:
     beside: Server
     attacker: Helper
     spoilt: bool = False
-    """A test was broken off in it."""
+    """An attack raised in this world, so its state is unknown."""
     addresses: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     @classmethod
@@ -89,7 +89,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def worlds() -> Iterator[list[World]]:
-    """The one that is there; a test that finds it broken starts another one."""
+    """The running world, if there is one; a test that finds it broken starts another one."""
     running: list[World] = []
     yield running
     for world in running:
@@ -113,7 +113,7 @@ def world(worlds: list[World]) -> Iterator[World]:
 
 @attrs.define(eq=False)
 class Meeting:
-    """Two who hear and see each other, on different engines."""
+    """Two people on different engines who hear and see each other."""
 
     people: list[Participant]
     _sent: int = 0
@@ -123,7 +123,7 @@ class Meeting:
     _since: float = 0.0
 
     def mark(self) -> None:
-        """From here on it is counted."""
+        """Counting starts here."""
         self._since = trio.current_time()
         self._sent, self._came, self._lost, self._asked = self._counts()
         for consumer in self._consumers():
@@ -142,7 +142,7 @@ class Meeting:
         return sent, came, lost, asked
 
     def _consumers(self) -> list[Any]:
-        """Of each other's streams; not of those who have come to disturb."""
+        """Consumers of each other's streams, without those of the attackers."""
         ids = {person.id for person in self.people}
         return [c for person in self.people for c in person.consumers.values() if c.peer_id in ids]
 
@@ -182,7 +182,7 @@ async def meeting(api: MeetApi, room_id: str) -> AsyncIterator[Meeting]:
 
 @attrs.frozen
 class Outcome:
-    """What one try showed. ``faults`` are those that hold however busy the machine is."""
+    """Results of one try. ``faults`` are those that no load of the machine excuses."""
 
     attacked: Figures
     beside: Figures
@@ -193,11 +193,11 @@ class Outcome:
 
     @property
     def told(self) -> bool:
-        """Times say something."""
+        """True if the times say something."""
         return self.beside.starved < STARVED
 
     def slow(self) -> list[str]:
-        """What took too long, compared with the server beside."""
+        """Figures that are too slow, compared with the second server."""
         found = []
         limits = {"chat": CHAT, "request": PING, "api": PING, "held": LAG, "worked": LAG}
         for name, limit in limits.items():
@@ -227,7 +227,7 @@ async def attack(
     seconds: float = SECONDS,
     check: Check = nothing_else,
 ) -> None:
-    """Up to ``TRIES`` times, until it goes unnoticed."""
+    """Repeat the attack up to ``TRIES`` times, until one goes unnoticed."""
     with trio.fail_after(PATIENCE):
         if sixty:
             await world.attacker.aask({"warm": True})
@@ -236,7 +236,7 @@ async def attack(
             try:
                 outcome = await one_try(world, name, seconds)
             except BaseException:
-                world.spoilt = True  # whatever goes on there has not ended
+                world.spoilt = True  # the attack may still be running
                 raise
             print(
                 f"\n{name}: {'; '.join(outcome.said['seen'])}\n  attacked: {outcome.attacked}"
@@ -268,7 +268,8 @@ async def one_try(world: World, name: str, seconds: float) -> Outcome:
         await world.beside.mark()
         began = trio.current_time()
         said = await world.attacker.aask({"go": seconds})
-        # however soon it was turned away, there is something to count
+        # The stretch is never shorter, so that there is something to count even if the attack is
+        # refused at once.
         await trio.sleep_until(began + seconds)
         attacked, beside = await server.tell(), await world.beside.tell()
         media = people.tell()
@@ -301,7 +302,7 @@ async def left_behind(server: Server, before: Footprint, lines: int, size: int) 
     return faults
 
 
-# By HTTP and websockets
+# Over HTTP and websockets
 
 
 async def test_a_thousand_handshakes_a_second(world: World) -> None:
@@ -313,7 +314,7 @@ async def test_idle_connections_of_four_addresses(world: World) -> None:
 
 
 async def test_websocket_pings_at_full_speed(world: World) -> None:
-    """Of four who have not said who they are, next to nothing is read."""
+    """The server reads next to nothing of four clients that have sent no token."""
     await attack(world, "websocket_pings_at_full_speed", check=at_most("pongs", 4 * 1000))
 
 
@@ -330,7 +331,7 @@ async def test_notices_that_are_not_read(world: World) -> None:
 
 
 async def test_methods_for_the_log(world: World) -> None:
-    """Every line is one that the server wrote, and none moves a terminal's cursor."""
+    """The server wrote every line itself, and no line moves a terminal's cursor."""
     log = world.attacked.daemon.log
     first = len(log)
     await attack(world, "methods_for_the_log")
@@ -354,7 +355,7 @@ def at_most(figure: str, most: float) -> Check:
     return check
 
 
-# By requests
+# With requests
 
 
 async def test_a_mid_of_other_letters(world: World) -> None:
@@ -372,7 +373,7 @@ async def test_one_of_sixty_asks_without_end(world: World, what: str) -> None:
     await attack(world, f"{what}_among_sixty", sixty=True)
 
 
-# By media
+# With media
 
 
 async def test_numbers_that_sink(world: World) -> None:
@@ -384,7 +385,7 @@ async def test_numbers_that_jump(world: World) -> None:
 
 
 async def test_flipping_losses(world: World) -> None:
-    """Of each consumer a score in a second, and the first one at once."""
+    """A consumer gets one score per second, and the first one at once."""
 
     def check(outcome: Outcome) -> list[str]:
         told, most = outcome.said["notices"], 60 * (outcome.media["seconds"] + 2)
@@ -394,7 +395,7 @@ async def test_flipping_losses(world: World) -> None:
 
 
 async def test_key_frames_without_end(world: World) -> None:
-    """Ten at once are granted to a viewer; from then on they are seldom."""
+    """A viewer gets ten at once; after that they are rare."""
 
     def check(outcome: Outcome) -> list[str]:
         asked, seconds = outcome.media["key_frames"], outcome.media["seconds"]
@@ -404,7 +405,7 @@ async def test_key_frames_without_end(world: World) -> None:
 
 
 async def test_retransmissions_without_end(world: World) -> None:
-    """What is sent again is a part of what is sent."""
+    """Retransmissions are bounded by a share of what is sent."""
 
     def check(outcome: Outcome) -> list[str]:
         said = outcome.said
@@ -415,7 +416,7 @@ async def test_retransmissions_without_end(world: World) -> None:
 
 
 async def test_sender_reports_without_end(world: World) -> None:
-    """What others send across the engines is not pushed out."""
+    """Packets that others send across the engines are not pushed out."""
 
     def check(outcome: Outcome) -> list[str]:
         lost = outcome.media["lost"]
@@ -424,13 +425,13 @@ async def test_sender_reports_without_end(world: World) -> None:
     await attack(world, "sender_reports_without_end", check=check)
 
 
-# Other protocols than HTTP/1.1 and websockets
+# Protocols other than HTTP/1.1 and websockets
 
 H2C = (
     b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
     b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"
 )
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # with empty SETTINGS
 
 
 async def first_answer(port: int, said: bytes) -> bytes:
@@ -446,7 +447,7 @@ async def first_answer(port: int, said: bytes) -> bytes:
     ids=["h2c", "h2c among others", "preface"],
 )
 async def test_nothing_but_http_1(world: World, tmp_path: Path, said: bytes) -> None:
-    """Neither straight nor through a proxy that hands on what it is told of upgrades."""
+    """Neither directly nor through a proxy that passes on requests to upgrade."""
     straight = await first_answer(world.attacked.daemon.port, said)
     assert not straight.startswith(b"HTTP/1.1 101")
     assert straight == b"" or straight.startswith(b"HTTP/1.1 "), straight

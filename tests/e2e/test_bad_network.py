@@ -1,4 +1,6 @@
-"""Browsers behind an emulated link that loses 3 % of all packets both ways: the video goes on."""
+"""Browsers behind an emulated link that loses 3 % of all packets in both directions:
+video goes on.
+"""
 
 import socket
 import time
@@ -25,7 +27,7 @@ def link(link_emulator: Path) -> Iterator[Link]:
 
 @pytest.fixture
 def far_daemon(link: Link) -> Iterator[Daemon]:
-    """A daemon that is reached over the link, and only over it."""
+    """A daemon that can be reached only over the link."""
     with socket.socket() as probe:
         probe.bind((link.server_ip, 0))
         port = probe.getsockname()[1]
@@ -42,10 +44,10 @@ def far_daemon(link: Link) -> Iterator[Daemon]:
 def far_browser(
     playwright: Playwright, link: Link, far_daemon: Daemon, tmp_path: Path
 ) -> Iterator[Browser]:
-    """Chromium at the other end of the link."""
+    """Chromium at the far end of the link."""
     wrapper = link.write_wrapper(tmp_path / "chromium", CHROMIUM)
     origin = far_daemon.url.rstrip("/")
-    # cameras want https or this
+    # Chromium allows cameras only over https or with this flag.
     flags = [*CHROMIUM_FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}"]
     running = playwright.chromium.launch(
         executable_path=wrapper, args=flags, ignore_default_args=["--mute-audio"]
@@ -55,8 +57,8 @@ def far_browser(
 
 
 def measure(pages: list[MeetingPage]) -> float:
-    """Of the frames that the cameras send within ``STRETCH``, the share that is decoded. What the
-    machine is too busy for is not sent.
+    """The share of the frames sent within ``STRETCH`` that is decoded. Frames that the machine is
+    too busy to send do not count.
     """
 
     def frames() -> tuple[int, int]:
@@ -85,7 +87,7 @@ def test_video_survives_three_percent_loss(
     time.sleep(3)  # until the bandwidth estimates have grown
     fair = measure(pages)
     link.set(LOSSY, LOSSY)
-    time.sleep(3)  # until the jitter buffers have
+    time.sleep(3)  # until the jitter buffers have grown
     lossy = measure(pages)
     up, down = link.counters()
     print(f"frames decoded of those sent: {fair:.0%}, with 3 % of loss {lossy:.0%}; {up}, {down}")

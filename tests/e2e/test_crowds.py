@@ -1,5 +1,5 @@
-"""Limits never hurt honest people: as many as may come at once, from one address, straight or
-through a proxy, with all settings at their defaults.
+"""Limits never hurt honest people: the largest crowds from one address, directly or through a
+proxy, with all settings at their defaults.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from meet_trio.room import Role
 
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-PATIENCE = 60  # seconds, for what has no promise
+PATIENCE = 60  # seconds, for steps without a promised time
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def stop(daemon: Daemon) -> None:
 
 @attrs.define
 class Crowd:
-    """Those who are in, all in one process; media they know of, and send none."""
+    """Peers in one process. They create transports and send no media."""
 
     nursery: trio.Nursery
     port: int | None
@@ -50,8 +50,8 @@ class Crowd:
     stay: trio.Event = attrs.field(factory=trio.Event)
 
     async def come(self, urls: list[str], *, speaking: bool = False) -> None:
-        """All at once; returns when each has joined and has both of its transports; those who are
-        ``speaking`` have one to send on, and announce a microphone.
+        """All connect at once. Returns when each has joined and has both of its transports. With
+        ``speaking`` each also announces a microphone.
         """
         wanted = len(self.peers) + len(urls)
         for index, url in enumerate(urls):
@@ -78,7 +78,9 @@ class Crowd:
             await self.stay.wait()
 
     async def all_told(self, method: str, count: int) -> None:
-        """Until each of them has had so many notices, whoever came in between."""
+        """Wait until each peer has had ``count`` notices of ``method``, with any others
+        in between.
+        """
         while any(peer.notices[method] < count for peer in self.peers):
             await trio.sleep(0.02)
 
@@ -93,7 +95,7 @@ async def crowd(
 
 
 async def invite(api: MeetApi, count: int) -> list[str]:
-    """That many tokens for one new room."""
+    """``count`` tokens for one new room."""
     room_id = await api.create_room()
     return [await api.create_peer(room_id, PARTICIPANT) for _ in range(count)]
 
@@ -113,15 +115,13 @@ async def test_two_hundred_of_one_address_join_within_ten_seconds(daemon: Daemon
             await people.come(urls)
         with trio.fail_after(PATIENCE):
             await check_rooms(api, [200])
-            # everybody is heard by all
+            # one message reaches all
             await people.peers[0].request("chatMessage", {"message": "hello"})
             await people.all_told("chatMessage", 1)
 
 
 async def test_through_a_proxy_that_keeps_its_connections(tmp_path: Path) -> None:
-    """The page, the API and two hundred websockets, which go over connections that have carried
-    requests.
-    """
+    """The page, the API and two hundred websockets, over connections that have carried requests."""
     daemon = start_daemon("--http-trusted-proxies", "127.0.0.1")
     try:
         with open_nginx(daemon.port, tmp_path) as port:
@@ -141,7 +141,9 @@ async def test_through_a_proxy_that_keeps_its_connections(tmp_path: Path) -> Non
 
 
 async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
-    """One that asks too often is refused by its own address, the proxy's others are not."""
+    """A client that asks too often is refused by its own address; the proxy's other clients are
+    not.
+    """
     daemon = start_daemon(
         "--http-trusted-proxies", "127.0.0.1", "--http-request-burst", "5",
         "--http-requests-per-second", "0.1",
@@ -150,7 +152,7 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
         with open_nginx(daemon.port, tmp_path) as port, trio.fail_after(PATIENCE):
             api = MeetApi("127.0.0.1", port, token_of(daemon))
             straight = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
-            # nginx appends 127.0.0.1, which is trusted, to what it is told
+            # nginx appends 127.0.0.1, a trusted proxy, to this header.
             bad, good = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
             for _ in range(5):
                 assert await api.fetch("GET", "/ping", bad) == b"PONG"
@@ -163,7 +165,7 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
                 async with open_light_peer(url[:-1], port=port, headers=bad):
                     pass
             assert told.value.status == 429
-            # others, and who has the right token
+            # other clients, and the client with the right token
             assert await api.fetch("GET", "/ping", good) == b"PONG"
             assert await straight.fetch("GET", "/ping", {}) == b"PONG"
             async with crowd(port, bad) as people:
@@ -195,9 +197,7 @@ async def test_a_thousand_in_all(daemon: Daemon) -> None:
 
 
 async def test_one_who_hears_four_hundred(daemon: Daemon) -> None:
-    """The server asks for so many consumers at once; answers are no requests, and are not
-    limited.
-    """
+    """The server offers 400 consumers at once. Answers are not requests, and are not limited."""
     api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
     async with crowd() as people:
         with trio.fail_after(PATIENCE):
@@ -207,7 +207,7 @@ async def test_one_who_hears_four_hundred(daemon: Daemon) -> None:
             one = people.peers[-1]
             while one.requests["newConsumer"] < 400:
                 await trio.sleep(0.05)
-            await one.request("ping")  # comes after all of its answers
+            await one.request("ping")  # is answered after all of its answers are handled
             assert not one.closed.is_set()
             stats = await api.call("GET", "/stats")
             [peers] = stats.values()

@@ -1,4 +1,6 @@
-"""One room on several engines: whatever peers do reaches those whose media is another engine's."""
+"""One room on several engines: each action of a peer reaches peers whose media is on another
+engine.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -18,7 +20,7 @@ LAYERS = (300, 900, 2500)  # bytes of a frame
 
 @attrs.frozen
 class Spread:
-    """``publisher`` is on an engine of its own, ``viewers`` are on the others."""
+    """``publisher`` is alone on its engine, ``viewers`` are on the others."""
 
     server: LocalServer
     room_id: str
@@ -26,7 +28,7 @@ class Spread:
     viewers: list[Participant]
 
     async def engine_counts(self) -> list[dict[str, int]]:
-        """For each engine how many objects of each kind it holds."""
+        """The number of objects of each kind, for each engine."""
         found = []
         for host in self.server.running.hosts:
             stats = await host.stats()
@@ -35,7 +37,7 @@ class Spread:
         return found
 
     async def crossed(self) -> int:
-        """Packets that left the publisher's engine for others, so far."""
+        """Packets that left the publisher's engine for other engines, so far."""
         counters = (await self.server.running.hosts[0].stats())["engine"]
         assert isinstance(counters, dict)
         return int(counters["relay_packets_out"])
@@ -43,7 +45,9 @@ class Spread:
     async def after_all_is_heard(
         self, producer: ClientProducer, heard: ClientConsumer
     ) -> tuple[int, int]:
-        """Stop sending; frames sent, and packets that crossed, once ``heard`` has got the last."""
+        """Pause the producer and wait until ``heard`` has got the last frame. Return the frames
+        sent and the packets that crossed.
+        """
         assert self.publisher.send is not None
         self.publisher.send.set_paused(producer.source.mid, True)
         last = producer.source.frame - 1
@@ -62,7 +66,7 @@ async def enter(server: LocalServer, room_id: str, stack: AsyncExitStack) -> Par
 
 @contextlib.asynccontextmanager
 async def spread_room() -> AsyncIterator[Spread]:
-    """Four people on three engines: the last one shares the publisher's."""
+    """Four people on three engines: the last one shares the publisher's engine."""
     settings = quick_settings(workers=ENGINES, spread_size=1, max_incoming_bitrate=10_000_000)
     with trio.fail_after(40):
         async with open_server(settings) as server:
@@ -89,7 +93,7 @@ def check(consumers: list[ClientConsumer]) -> None:
 
 
 async def stays_silent(consumer: ClientConsumer) -> bool:
-    """Nothing more comes, a moment after what was under way."""
+    """True if no packet comes once packets under way have had time to arrive."""
     await trio.sleep(0.3)
     before = consumer.stream.packets
     await trio.sleep(0.5)
@@ -110,7 +114,7 @@ async def test_everybody_gets_what_is_sent_on_another_engine() -> None:
         assert [count["producers"] for count in counts] == [2, 0, 0]
         assert [count["mirrors"] for count in counts] == [0, 2, 2]
         assert [count["consumers"] for count in counts] == [2, 2, 2]
-        # figures come from the engine where each thing is
+        # Figures come from the engine that holds the object.
         figures: Any = await room.server.api.call("GET", "/stats")
         figures = figures[room.room_id]
         for viewer in room.viewers:
@@ -136,10 +140,10 @@ async def test_a_stream_crosses_to_an_engine_once_and_to_none_that_has_no_viewer
             await viewer.wait_frames(voice, 50)
             more, crossed_more = await room.after_all_is_heard(producer, voice)
             room.publisher.send.set_paused(producer.source.mid, False)
-            # two engines beside its own, however many are there
+            # Two engines beside its own, with any number of viewers on them.
             assert crossed_more - crossed == 2 * (more - sent)
         await other.leave()
-        # with the last viewer there the mirror goes
+        # The mirror ends with its last viewer.
         with trio.fail_after(5):
             while sum(count["mirrors"] for count in await room.engine_counts()) > 1:
                 await trio.sleep(0.05)
@@ -155,13 +159,13 @@ async def test_pauses_reach_the_other_engines() -> None:
         videos = {person: await person.wait_consumer(kind="video") for person in room.viewers}
         for person, video in videos.items():
             await person.wait_frames(video, 5)
-        # a viewer's own pause is nobody else's
+        # A viewer's own pause affects only that viewer.
         await viewer.set_consumer_paused(videos[viewer], True)
         assert await stays_silent(videos[viewer])
         await other.wait_frames(videos[other], 5)
         await viewer.set_consumer_paused(videos[viewer], False)
         await viewer.wait_frames(videos[viewer], 5)
-        # the publisher's is everybody's
+        # The publisher's pause affects all viewers.
         await room.publisher.set_producer_paused(camera, True)
         for person in (viewer, other, neighbour):
             assert await stays_silent(videos[person])
@@ -193,7 +197,7 @@ async def test_a_late_joiner_on_another_engine_gets_a_key_frame() -> None:
         camera = await room.publisher.produce_video(frame_sizes=LAYERS, fps=20)
         first = room.viewers[0]
         await first.wait_frames(await first.wait_consumer(kind="video"), 20)
-        # a quiet camera sends key frames only when asked
+        # A camera with a still picture sends key frames only on request.
         async with AsyncExitStack() as stack:
             asked = camera.source.key_frame_requests  # type: ignore[union-attr]
             people = [await enter(room.server, room.room_id, stack) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What the original server does wrong and this one must not, tried on the whole server.
+"""Faults of the original server that this one must not have, tested on the whole server.
 
 | fault of the original | test |
 |---|---|
@@ -8,11 +8,11 @@
 | transports on the wrong worker's port: joins fail beyond some 19 peers | here: ``test_two_dozen_join_one_room_of_two_engines`` |
 | without AUTH_TOKEN the API is open to all | ``test_config.py``: ``test_settings_without_a_token_are_refused``, ``test_a_file_without_a_token_is_refused``; ``test_http_api.py``: ``test_without_the_token_403_and_nothing_done`` |
 | ``connectPlainTransport`` sends media to any address | here: ``test_media_is_not_sent_to_where_a_peer_points`` |
-| a room that nobody joins, a peer that never connects live for ever | ``test_live.py``: ``test_room_that_nobody_joins_and_peer_that_never_connects_expire``; ``test_leaks.py``: ``never_connect`` |
+| a room that nobody joins and a peer that never connects live for ever | ``test_live.py``: ``test_room_that_nobody_joins_and_peer_that_never_connects_expire``; ``test_leaks.py``: ``never_connect`` |
 | a request unanswered three times counts as answered | ``test_live.py``: ``test_unanswered_or_refused_consumer_is_given_up`` |
 | malformed JSON is a 500 | ``test_http_api.py``: ``test_bad_bodies_are_named_and_change_nothing`` |
 | malformed frames end the process | ``test_wire.py``: ``test_broken_frames_end_their_connection_alone``, ``test_what_ended_the_original_is_shrugged_off`` |
-| ``health`` is healthy whatever happens | here: ``test_a_dead_engine_ends_its_own_meetings_alone``; ``test_http_api.py``: ``test_health_tells_of_a_dead_engine`` |
+| ``health`` is always healthy | here: ``test_a_dead_engine_ends_its_own_meetings_alone``; ``test_http_api.py``: ``test_health_tells_of_a_dead_engine`` |
 """  # noqa: E501
 
 import contextlib
@@ -41,7 +41,7 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 
 @contextlib.asynccontextmanager
 async def meeting(server: LocalServer, room_id: str) -> AsyncIterator[list[Participant]]:
-    """Two who hear and see each other."""
+    """Two people who hear and see each other."""
     async with contextlib.AsyncExitStack() as stack:
         people = []
         for name in ("Ada", "Bob"):
@@ -77,7 +77,7 @@ async def test_stats_of_a_running_meeting() -> None:
                         assert consumer["packetCount"] > 0, consumer
                     assert [t["state"] for t in figures["transports"]] == ["connected"] * 2
                 assert (await server.api.call("GET", "/health"))["success"] is True
-                # what anybody may have logged of it
+                # the totals that any peer may have logged
                 await people[0].request("dumpStats")
                 totals = await room_totals(server.running.registry.rooms[room_id])
                 assert totals["transports"] == 2 * len(people)
@@ -88,7 +88,7 @@ async def test_stats_of_a_running_meeting() -> None:
 
 @contextlib.asynccontextmanager
 async def connection(url: str) -> AsyncIterator[Signaling]:
-    """Signaling that is being read."""
+    """Signaling whose messages are being read."""
     async with open_signaling(url) as signaling, trio.open_nursery() as nursery:
         nursery.start_soon(signaling.run)
         yield signaling
@@ -119,7 +119,7 @@ async def test_after_reconnects_a_request_is_handled_once() -> None:
                         "createWebRtcTransport",
                         {"forceTcp": False, "producing": True, "consuming": False},
                     )
-                    # what came before the answer to a later request is all there was
+                    # All notices come before the answer to a later request.
                     for signaling in (ada.signaling, bob):
                         await signaling.request("ping")
                         heard = [n.data for n in signaling.notices if n.method == "chatMessage"]
@@ -130,7 +130,7 @@ async def test_after_reconnects_a_request_is_handled_once() -> None:
 
 
 def break_engine(host: EngineHost) -> None:
-    """Take from under it what it waits with; it notices within a second."""
+    """Close the descriptor that the engine waits with; the engine notices within a second."""
     mine = {
         number
         for number in os.listdir("/proc/self/fd")
@@ -175,19 +175,21 @@ async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
                 for person in others:
                     video = await person.wait_consumer(kind="video")
                     await person.wait_frames(video, 5)
-                # whoever watches the server hears of it
+                # The health check reports it.
                 with pytest.raises(ApiError) as unhealthy:
                     await server.api.call("GET", "/health")
                 assert unhealthy.value.status == 503
                 assert json.loads(unhealthy.value.body)["success"] is False
-                # new rooms go where they work
+                # New rooms go to engines that work.
                 for _ in range(2):
                     async with meeting(server, await server.api.create_room()):
                         pass
 
 
 async def come(url: str, speaks: bool, heard: list[str], end: trio.Event) -> None:
-    """One of many: speaks, or is noted in ``heard`` once the one who does is heard."""
+    """One of many peers: it speaks, or adds itself to ``heard`` once it hears the one
+    who speaks.
+    """
     async with open_participant(url) as participant:
         await participant.join()
         await participant.connect()
@@ -219,8 +221,8 @@ async def test_two_dozen_join_one_room_of_two_engines() -> None:
 
 
 async def test_media_is_not_sent_to_where_a_peer_points() -> None:
-    """A stranger's address is refused, and forging one brings it nothing: what comes from there is
-    not heard, and nothing goes there.
+    """The address of a stranger is refused. Forging it is useless: packets from there are ignored,
+    and nothing goes there.
     """
     allowed, stranger = "127.0.0.1", "127.0.0.2"
     settings = quick_settings(plain_allowed=(f"{allowed}/32",))
@@ -245,14 +247,15 @@ async def test_media_is_not_sent_to_where_a_peer_points() -> None:
                     for end in (outlet, inlet):
                         with pytest.raises(RequestFailed, match="connectPlainTransport failed"):
                             await eve.connect(end, victims[0].getsockname()[1], ip=ip)
-                # a packet of media and a report, as if the victims had sent them
+                # a packet of media and a report with the victims' source addresses
                 media, report = b"\x80\x6f" + bytes(40), b"\x81\xc9\0\x07" + bytes(28)
                 for victim in victims[:2]:
                     for end in (outlet, inlet):
                         for port in (end.port, end.rtcp_port):
                             victim.sendto(media, (end.ip, port))
                             victim.sendto(report, (end.ip, port))
-                # nor does a packet open the way for media where the client is to be told
+                # Nor does a packet open the path for media on a transport that has to be connected
+                # by a request.
                 victims[2].sendto(media, (outlet.ip, outlet.port))
                 for kind in ("audio", "video"):
                     await eve.wait_consumer(kind)

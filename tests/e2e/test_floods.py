@@ -1,5 +1,5 @@
 """Floods of datagrams at the media port of a server with a meeting in it: the engine drops and
-counts them, Python hears of next to nothing, and the meeting goes on.
+counts them, Python gets next to no events, and the meeting goes on.
 """
 
 import contextlib
@@ -22,12 +22,14 @@ from meet_trio.room import Role
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 COUNT = 20_000
 SOURCES = 20
-MOST_EVENTS = 1000  # of 20,000 datagrams; a transport's handshake may hear 50 in a second
+MOST_EVENTS = 1000  # of 20,000 datagrams; the handshake of a transport may get 50 in a second
 
 
 @attrs.define
 class Scene:
-    """A server with two who hear and see each other; ``events`` that Python heard of."""
+    """A server with two people who hear and see each other; ``heard`` holds the events that reached
+    Python.
+    """
 
     server: LocalServer
     people: list[Participant]
@@ -84,7 +86,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 
 
 async def flood(scene: Scene, datagram: Callable[[int], bytes], *, own: bool = False) -> None:
-    """From addresses that nobody knows, or (``own``) from the victim's own transport."""
+    """Send from addresses unknown to the engine, or (``own``) from the victim's own transport."""
     address = scene.address
     assert scene.victim.send is not None
     transport = scene.victim.send.transport
@@ -116,8 +118,8 @@ async def flood(scene: Scene, datagram: Callable[[int], bytes], *, own: bool = F
 async def run_flood(
     scene: Scene, counter: str, datagram: Callable[[int], bytes], *, own: bool = False
 ) -> None:
-    """``counter`` of the engine's must have risen by much of the flood; the kernel may drop some of
-    it.
+    """The engine's ``counter`` must rise by a good part of the flood; the kernel may
+    drop the rest.
     """
     before, counts = await scene.counters(), await scene.server.counts()
     scene.heard.clear()
@@ -126,7 +128,7 @@ async def run_flood(
     after = await scene.counters()
     assert after[counter] - before[counter] > COUNT / 10, (counter, before, after)
     assert len(scene.heard) < MOST_EVENTS, len(scene.heard)
-    # a call of the API that was just over may have been in the counts before
+    # The counts before may include a call of the API that was just ending.
     with trio.fail_after(10):
         while not _within(await scene.server.counts(), counts):
             await trio.sleep(0.05)
@@ -147,7 +149,7 @@ async def test_stun(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_dtls(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scene(monkeypatch) as where:
         await run_flood(where, "dropped_unknown_address", lambda i: dtls_hello())
-        # what comes from the address of a transport is its handshake's, at a bounded rate
+        # Datagrams from the address of a transport go to its handshake, at a bounded rate.
         await run_flood(where, "dropped_dtls_rate", lambda i: dtls_hello(), own=True)
 
 
@@ -160,7 +162,7 @@ async def test_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
                 counter,
                 lambda i, first=first: bytes([first]) + noise.randbytes(i % 1300),  # type: ignore[misc]
             )
-        # with the victim's address, but not its keys
+        # with the victim's address, but without its keys
         rtp = b"\x80\x60" + bytes(10)
         await run_flood(
             where, "dropped_rtp_unauthentic", lambda i: rtp + noise.randbytes(100), own=True

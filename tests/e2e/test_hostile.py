@@ -1,10 +1,10 @@
 """Bad clients against a running daemon with a meeting in it.
 
 Five hundred honest people are connected beside the meeting that is attacked. After each attack the
-meeting goes on, the server has as many files open as before, no room and no peer is left, its log
-has grown by a handful of lines, its memory by little, and its loop was not held. Limits are lowered
-where the defaults would need thousands of connections to be reached; the mechanisms are those of
-the defaults. ``pytest -s`` prints what the server did.
+meeting goes on. The server has as many files open as before, and no room or peer is left. Its log
+has grown by a handful of lines and its memory by little, and its loop was not held. Limits are
+lowered where the defaults would need thousands of connections to be reached; the mechanisms are
+those of the defaults. ``pytest -s`` prints what the server did.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from meet_trio.room import Role
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 API = f"{PREFIX}/api"
 PATIENCE = 60.0
-CALM = 20.0  # seconds until nothing is left of an attack
-SHORTEST = 1.0  # seconds: a dozen chats of the others
+CALM = 20.0  # seconds until nothing of an attack may be left
+SHORTEST = 1.0  # seconds: enough for a dozen chat messages of the others
 MOST_LINES = 100  # of the log, for one attack
-STARVED = 0.5  # of the CPU time that the server wants: then its turns say nothing
-TRIES = 3  # a full garbage collection, once a minute, is no attack's doing
+STARVED = 0.5  # of the CPU time that the server wants: above this, lag says nothing
+TRIES = 3  # a full garbage collection, once a minute, is not caused by an attack
 LAG = 0.020  # seconds of CPU time that the loop may be held, at the 99th percentile
-MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator's pockets
+MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator
 
 FLAGS = {
     "--http-head-timeout": "1",
@@ -109,7 +109,7 @@ async def large_and_broken_bodies(target: Target) -> None:
         seen = await target.ask(request("POST", f"{API}/signal", token, json_type, body=body))
         target.seen.append(f"{len(body)} bytes: {seen}")
         if body == b'{"a":1e9999}':
-            continue  # without a room it says nothing to anybody
+            continue  # without a room the signal has no receivers
         assert seen in status, body[:20]
 
 
@@ -129,7 +129,7 @@ async def guessed_tokens(target: Target) -> None:
 
 
 async def forged_addresses(target: Target) -> None:
-    """Nobody is a trusted proxy here, so the header is worth nothing."""
+    """No address is a trusted proxy here, so the header has no effect."""
 
     def forged(index: int) -> bytes:
         address = f"10.{index % 250}.{index // 250}.1"
@@ -177,7 +177,7 @@ async def broken_handshakes(target: Target) -> None:
 
 
 async def sockets_that_say_nothing(target: Target) -> None:
-    """With the token of an invited peer, so no rate of the address holds them."""
+    """With the token of an invited peer, so the rate of the address does not apply."""
     query = urlsplit(await target.invite()).query
     told = await target.hold(120, upgrade(query))
     opened = sum(b'"sid"' in t for t in told)
@@ -208,7 +208,7 @@ async def too_much_chat(target: Target) -> None:
         answers = [await peer.ask("chatMessage", {"message": "x" * 8000}) for _ in range(90)]
     refused = sum(answer[:1] == [500] for answer in answers)
     target.seen.append(f"{refused} of 90 refused")
-    assert 10 <= refused <= 40  # the rate lets some more through while they are asked
+    assert 10 <= refused <= 40  # the rate lets a few more through while they are sent
 
 
 async def broken_frames(target: Target) -> None:
@@ -237,7 +237,7 @@ async def broken_frames(target: Target) -> None:
 
 
 async def a_client_that_does_not_read(target: Target) -> None:
-    """It asks for much and reads nothing; what waits for it is bounded."""
+    """It asks for much and reads nothing; its outbox is bounded."""
     query = urlsplit(await target.invite()).query
     ask = b'["request",{"method":"getRouterRtpCapabilities"}]'
     async with target.websocket(query) as stream:
@@ -249,7 +249,7 @@ async def a_client_that_does_not_read(target: Target) -> None:
 
 
 async def pings(target: Target) -> None:
-    """Frames that are no requests: they are read at a bounded rate."""
+    """Frames that are not requests: they are read at a bounded rate."""
     query = urlsplit(await target.invite()).query
     async with target.websocket(query) as stream:
         await stream.send_all(frame(b"40"))
@@ -332,12 +332,12 @@ ATTACKS: list[Callable[[Target], Awaitable[None]]] = [
 
 @attrs.frozen
 class Meeting:
-    """Two who hear and see each other."""
+    """Two people who hear and see each other."""
 
     people: list[Participant]
 
     async def check(self) -> None:
-        """Both still hear, see and read each other."""
+        """Both still hear and see each other and read each other's chat."""
         word = os.urandom(8).hex()
         await self.people[0].request("chatMessage", {"message": word})
         async with trio.open_nursery() as nursery:
@@ -378,14 +378,15 @@ async def test_a_meeting_under_attack(server: Server) -> None:
                     _media_port(people.people[0]),
                     api.token,
                     lambda: api.create_peer(room_id, PARTICIPANT),
-                    source=f"127.0.{again + 1}.{number + 1}",  # each with an address of its own
+                    # each attack has an address of its own
+                    source=f"127.0.{again + 1}.{number + 1}",
                 )
                 print(f"{attack.__name__}:", end=" ", flush=True)
                 with trio.fail_after(PATIENCE):
                     figures = await check_attack(attack, target, server, people, before)
-                # By the CPU's clock, for the attacker is on the same machine; beside a server that
-                # is not attacked the wall's is in test_attacks. A loop that does not get the CPU
-                # finds much to do at once when it gets it.
+                # Lag is measured in CPU time, because the attacker is on the same machine;
+                # test_attacks measures wall time, beside a server that is not attacked. A loop that
+                # does not get the CPU finds much to do at once when it gets it.
                 if figures.worked < LAG or figures.starved > STARVED:
                     break
             else:
@@ -399,7 +400,7 @@ async def check_attack(
     people: Meeting,
     before: Footprint,
 ) -> Figures:
-    """The meeting goes on meanwhile and afterwards, and nothing is left behind."""
+    """The meeting goes on during and after the attack, and nothing is left behind."""
     log = server.daemon.log
     lines, size = len(log), memory(server)
     await server.mark()
@@ -426,7 +427,7 @@ async def check_attack(
 
 
 async def _go_on(people: Meeting, over: trio.Event) -> None:
-    """The meeting while it is attacked."""
+    """Check the meeting while it is attacked."""
     while not over.is_set():
         await people.check()
         with trio.move_on_after(0.5):

@@ -1,4 +1,4 @@
-"""Media by ICE-TCP through the whole server: DTLS, media both ways, lost connections."""
+"""Media over ICE-TCP through the whole server: DTLS, media in both directions, lost connections."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def enter(
 
 @contextlib.asynccontextmanager
 async def three_people() -> AsyncIterator[tuple[LocalServer, list[Participant]]]:
-    """Two with TCP, the last one with UDP."""
+    """Two people on TCP, the last one on UDP."""
     with trio.fail_after(30):
         async with open_server(quick_settings()) as server:
             before = await server.counts()
@@ -77,7 +77,7 @@ async def test_a_lost_connection_is_made_anew_and_media_goes_on() -> None:
                 transport.move()
         await viewer.wait_frames(mine, 10)
         await other.wait_frames(theirs, 10)
-        # and with new credentials, as a browser does it
+        # It checks with new credentials, as a browser does.
         for transport in transports(viewer):
             answered = transport.checks_answered
             await viewer.restart_ice(transport)

@@ -1,7 +1,7 @@
-"""Rooms that end in every way leave nothing behind: no task, descriptor, engine object or memory.
+"""Every way a room can end leaves nothing behind: no task, descriptor, engine object or memory.
 
-50 rooms of three participants with real DTLS and media, many at once; each room ends in one of
-the ways below. Then everything that can be counted is what it was before.
+50 rooms of three participants with real DTLS and media run, many at once. Each room ends in one of
+the ways below. Then all counts must be the same as before.
 """
 
 import ctypes
@@ -27,8 +27,8 @@ from support.signaling import open_signaling
 from meet_trio.room import Role
 
 ROOMS = 50
-PATIENCE = 8.0  # seconds; nobody waits for it who is not meant to
-AT_ONCE = 20  # the participants, too, live on this machine
+PATIENCE = 8.0  # seconds; only tests of a timeout wait for it
+AT_ONCE = 20  # the participants live on this machine too
 ROUNDS = 3
 MAX_GROWTH = 4 * 1024 * 1024  # bytes of resident memory from the second round to the last
 
@@ -71,7 +71,7 @@ async def reset(people: People) -> None:
 
 
 async def close_tab(people: People) -> None:
-    """The end of the ``async with`` closes the websocket without a word of Socket.IO."""
+    """The end of the ``async with`` closes the websocket without a Socket.IO disconnect."""
 
 
 async def say_dtls_goodbye(people: People) -> None:
@@ -101,7 +101,7 @@ WAYS: list[Callable[[People], Awaitable[None]]] = [
 
 
 async def meet_and_end(server: LocalServer, end: Callable[[People], Awaitable[None]]) -> None:
-    """Three meet, see and hear each other, and end it in one way."""
+    """Three people meet, see and hear each other, and end the room in one way."""
     room = await server.api.create_room()
     async with AsyncExitStack() as stack:
         people = [
@@ -120,7 +120,7 @@ async def meet_and_end(server: LocalServer, end: Callable[[People], Awaitable[No
 
 
 async def kill_process(server: LocalServer) -> None:
-    """All three in a process of their own, which is killed."""
+    """All three people live in a process of their own, which is killed."""
     room = await server.api.create_room()
     urls = [await server.api.create_peer(room, role) for role in ROLES]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -144,7 +144,7 @@ async def kill_process(server: LocalServer) -> None:
 
 
 async def vanish_in_handshake(server: LocalServer) -> None:
-    """Everybody is gone while ICE and DTLS go on: the answers are lost, then comes the cancel."""
+    """All people are cancelled during ICE and DTLS: the server's answers are dropped until then."""
     room = await server.api.create_room()
     async with AsyncExitStack() as stack:
         people = [
@@ -161,7 +161,9 @@ async def vanish_in_handshake(server: LocalServer) -> None:
 
 
 async def connect_halfway(participant: Participant, flights: int, scope: trio.CancelScope) -> None:
-    """Shake hands until ``flights`` DTLS datagrams of the server have come, then cancel all."""
+    """Run the handshake until ``flights`` DTLS datagrams of the server have come, then
+    cancel all.
+    """
     await participant.join()
     await participant.create_transports()
     assert participant.send is not None
@@ -184,7 +186,7 @@ async def connect_halfway(participant: Participant, flights: int, scope: trio.Ca
 
 
 async def close_room_in_handshake(server: LocalServer) -> None:
-    """The room is closed while its peers shake hands: the server's side is cancelled."""
+    """The room is closed during the handshakes of its peers: the server's side is cancelled."""
     room = await server.api.create_room()
     async with AsyncExitStack() as stack:
         owner, other = [
@@ -206,7 +208,7 @@ async def close_room_in_handshake(server: LocalServer) -> None:
                 flight.set()
             return dtls
 
-        # the server's flight never arrives, so its handshake waits for ours
+        # The server's flight never arrives, so its handshake keeps waiting.
         transport.drop_incoming = drop
         other.nursery.start_soon(other.connect_transport, transport)
         await flight.wait()
@@ -216,7 +218,7 @@ async def close_room_in_handshake(server: LocalServer) -> None:
 
 
 async def stall_in_handshake(server: LocalServer) -> None:
-    """The peer stays, its handshakes do not go on: the server gives the transports up."""
+    """The peer stays, but its handshakes stall: the server closes the transports."""
     room = await server.api.create_room()
     url = await server.api.create_peer(room, Role.PUBLISHER)
     async with open_participant(url, identity=IDENTITY) as participant:
@@ -228,13 +230,13 @@ async def stall_in_handshake(server: LocalServer) -> None:
         participant.nursery.start_soon(participant.connect_transport, transport)
         await transport.ice_connected.wait()
         (peer,) = server.running.registry.rooms[room].peers.values()
-        while len(peer.transports) > 1:  # the other one was never to be connected
+        while len(peer.transports) > 1:  # the other one was never asked to connect
             await trio.sleep(0.1)
         await participant.request("ping")
 
 
 async def never_connect(server: LocalServer) -> None:
-    """A room with one peer that never comes, and one that comes and says nothing."""
+    """A room with one peer that never connects, and one that connects and sends nothing."""
     room = await server.api.create_room()
     await server.api.create_peer(room, Role.PUBLISHER)
     url = await server.api.create_peer(room, Role.PUBLISHER)
@@ -288,7 +290,7 @@ async def test_one_room_that_never_meets(
 
 
 async def test_fifty_rooms_leave_nothing_behind() -> None:
-    # on two engines, and every room on both
+    # Two engines, with every room on both.
     async with open_server(quick_settings(patience=PATIENCE, workers=2, spread_size=2)) as server:
         before = await server.counts()
         memory: list[int] = []
@@ -302,7 +304,7 @@ async def test_fifty_rooms_leave_nothing_behind() -> None:
 
 
 def resident_bytes() -> int:
-    """Of this process, without what allocators keep for later."""
+    """Resident memory of this process, without memory that allocators keep for later."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -342,10 +344,10 @@ async def meet_and_leave(api: MeetApi) -> None:
 
 
 async def test_many_rooms_leave_the_process_as_it_was() -> None:
-    """The first round takes what as many as meet at once need, and allocators keep it. From then on
-    what leaks grows in every round: an object that each room leaves behind is one more of its type
-    for each room, while what comes and goes (timers that Trio clears away now and then) is less
-    again in some round.
+    """The first round allocates what as many peers at once need, and allocators keep it. A leak
+    grows in every later round: an object that each room leaves behind adds one of its type per
+    room. Counts of other objects (timers that Trio clears away now and then) fall again in some
+    round.
     """
     helper = Helper.start("support.counted_server")
     try:
@@ -381,5 +383,5 @@ async def test_many_rooms_leave_the_process_as_it_was() -> None:
 
 
 def least_growth(counts: list[int]) -> int:
-    """From one round to the next, the first one left out."""
+    """The smallest growth from one round to the next, without the first round."""
     return min(new - old for old, new in itertools.pairwise(counts[1:]))

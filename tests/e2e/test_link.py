@@ -1,5 +1,5 @@
-"""The link emulator by itself: datagrams across it, counted. What is compared with a clock has
-only a lower bound.
+"""The link emulator by itself: it counts datagrams that cross the link. Comparisons with a clock
+have only a lower bound.
 """
 
 import itertools
@@ -24,7 +24,7 @@ CHUNK = 50  # datagrams in flight at once, well within any socket buffer
 
 @attrs.define(eq=False)
 class Ends:
-    """A datagram socket at each end, connected to each other; ``client`` is beyond the link."""
+    """A connected datagram socket at each end; ``client`` is beyond the link."""
 
     link: Link
     client: socket.socket
@@ -43,7 +43,7 @@ class Ends:
             yield cls(link, client, server)
 
     def carry(self, count: int, size: int = 100) -> list[int]:
-        """Send numbered datagrams up; the numbers in the order in which they arrived."""
+        """Send numbered datagrams up and return the numbers in the order in which they arrived."""
         arrived: list[int] = []
         for start in range(0, count, CHUNK):
             numbers = range(start, min(start + CHUNK, count))
@@ -54,7 +54,9 @@ class Ends:
         return arrived
 
     def settle(self, received: int) -> list[int]:
-        """What arrives until the link has seen ``received`` datagrams and none of them waits."""
+        """The datagrams that arrive until the link has seen ``received`` datagrams and none of them
+        waits.
+        """
         arrived = []
         deadline = time.monotonic() + 20
         while True:
@@ -133,7 +135,7 @@ def test_delay_is_at_least_what_it_says_in_each_direction(link_emulator: Path) -
             both.client.recv(10)
             trips.append(time.monotonic() - start)
     assert all(trip >= 0.08 for trip in trips)
-    # the emulator adds next to nothing by itself; the best of ten stands for a machine at rest
+    # The emulator itself adds next to nothing. The best of ten stands for an idle machine.
     assert min(trips) < 0.08 + 0.02
 
 
@@ -167,7 +169,7 @@ def test_rate_limit_spreads_and_its_queue_drops(link_emulator: Path) -> None:
         dropped = both.link.counters()[0].queue_dropped
     assert arrived[:20] == list(range(20))
     assert len(arrived) == CHUNK - dropped
-    # while they were sent, the bottleneck let some go and so made room for others
+    # The bottleneck let some go while they were sent, which made room for others.
     assert len(arrived) * (size + overhead) * 8 <= rate * took + (size + overhead) * 8
     assert dropped > 0
 

@@ -1,7 +1,7 @@
-"""Media through the server over lossy links: what is lost comes again, in time.
+"""Media through the server over lossy links: lost packets are sent again, in time.
 
-Participants in Python; each datagram's fate follows a seed, on the way to the server and on the
-way back.
+The participants are in Python. The fate of each datagram follows a seed, on the way to the server
+and on the way back.
 """
 
 import random
@@ -20,14 +20,14 @@ FRAMES = 200  # ten seconds of video
 
 
 def losing(share: float, seed: int) -> Callable[[bytes], bool]:
-    """Loses this share of all datagrams, STUN and DTLS as well."""
+    """Lose this share of all datagrams, STUN and DTLS included."""
     fate = random.Random(seed)
     return lambda datagram: fate.random() < share
 
 
 @attrs.frozen
 class Watching:
-    """One sends a camera, the other one watches."""
+    """One person sends a camera, the other one watches."""
 
     sender: Participant
     producer: ClientProducer
@@ -48,8 +48,10 @@ class Watching:
 
 @asynccontextmanager
 async def watching(share: float) -> AsyncIterator[Watching]:
-    """A meeting of two whose every link loses ``share`` both ways, once it is connected."""
-    # without a ceiling on its bitrate a sender may send all layers
+    """A meeting of two people whose every link loses ``share`` in both directions once it is
+    connected.
+    """
+    # A sender may send all layers only with a high limit on its bit rate.
     settings = quick_settings(max_incoming_bitrate=10_000_000)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(open_server(settings))
@@ -74,7 +76,7 @@ async def watching(share: float) -> AsyncIterator[Watching]:
 
 
 async def count_frames(share: float) -> tuple[int, Watching]:
-    """How many of ``FRAMES`` frames the viewer gets."""
+    """The number of ``FRAMES`` frames that the viewer gets."""
     with trio.fail_after(60):
         async with watching(share) as meeting:
             arrived: set[int] = set()
@@ -82,7 +84,7 @@ async def count_frames(share: float) -> tuple[int, Watching]:
             wanted = range(meeting.sent, meeting.sent + FRAMES)
             while meeting.sent < wanted.stop:
                 await trio.sleep(0.02)
-            await trio.sleep(0.5)  # the last ones may still be on their way again
+            await trio.sleep(0.5)  # the last retransmissions may still be on their way
             return len(arrived.intersection(wanted)), meeting
 
 
@@ -105,6 +107,6 @@ async def test_lossy_video_keeps_its_frames(share: float) -> None:
         f" retransmitted by the sender {meeting.producer.source.streams[-1].retransmitted}"
     )
     assert frames >= 0.9 * FRAMES
-    # it is retransmission that saved them, on both links
+    # The frames were saved by retransmission, on both links.
     assert stream.recovered > 0
     assert sum(s.retransmitted for s in meeting.producer.source.streams) > 0

@@ -1,4 +1,4 @@
-"""The ways that media takes between real browsers and the server: addresses, protocols, engines."""
+"""Media paths between real browsers and the server: addresses, protocols, engines."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def daemon_with(*flags: str) -> Iterator[Daemon]:
 
 
 def meet(join: Join, room: str, count: int = 2, **query: str) -> list[MeetingPage]:
-    """People who see and hear each other."""
+    """Open pages of people who see and hear each other."""
     pages = [join(room, f"P{number}", layers="2", **query) for number in range(count)]
     for page in pages:
         page.wait_for_media(videos=count - 1, audios=count - 1)
@@ -30,8 +30,8 @@ def meet(join: Join, room: str, count: int = 2, **query: str) -> list[MeetingPag
 
 
 def paths(page: MeetingPage) -> list[tuple[str, str]]:
-    """Of each transport: its protocol and the server's address."""
-    # media may flow by a pair of candidates before the browser has nominated it
+    """The protocol and the server's address of each transport."""
+    # Media may flow over a pair of candidates before the browser has nominated it.
     page.wait("meetTest.transports().then(all => all.every(t => t.protocol && t.serverAddress))")
     transports = page.page.evaluate("meetTest.transports()")
     assert len(transports) == 2
@@ -71,7 +71,8 @@ def test_one_room_on_three_engines(browser: Browser, join: Join) -> None:
     with daemon_with(*flags) as daemon, nothing_lost(pages):
         room = make_room(daemon, browser)
         pages += meet(join, room, count=3)
-        # a camera off and on again, and somebody who leaves and comes back, for the others' engines
+        # A camera is turned off and on again, and a person leaves and comes back: the other engines
+        # follow.
         pages[0].click("cam-toggle")
         for page in pages[1:]:
             page.wait("meetTest.state().consumers.some(c => c.kind === 'video' && c.paused)")

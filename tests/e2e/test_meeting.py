@@ -1,4 +1,4 @@
-"""Meetings in real browsers: what a person would try, counted instead of looked at."""
+"""Meetings in real browsers: the steps of a user, checked by counts."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def frames(participant: MeetingPage) -> dict[str, int]:
 
 
 def frozen(pair: list[MeetingPage]) -> int:
-    """How often the video froze at one of them."""
+    """The number of freezes of video at both of them."""
     return sum(
         int(str(s["freezeCount"])) for page in pair for s in page.stats() if s["kind"] == "video"
     )
@@ -46,7 +46,7 @@ def check_three(participants: list[MeetingPage]) -> None:
 
 
 def decoded_share(participants: list[MeetingPage]) -> float:
-    """The smallest share of a video's sent frames that one of them decoded, in five seconds."""
+    """The smallest share of the frames of one video that one of them decoded, over five seconds."""
     senders = {str(page.state["me"]["id"]): page for page in participants}  # type: ignore[index]
     before = {name: sent_frames(page) for name, page in senders.items()}
     seen = [frames(page) for page in participants]
@@ -69,12 +69,12 @@ def test_three_meet_with_simulcast(room: str, join: Join) -> None:
     with nothing_lost(pages):
         pages += [join(room, "Ada", size=(1280, 800)), join(room, "Bob"), join(room, "Cy")]
         check_three(pages)
-        # the top one of the layers arrives after the publisher's bandwidth estimate has grown
+        # The top layer arrives after the publisher's bandwidth estimate has grown.
         pages[0].wait(
             """meetTest.stats().then(all =>
             all.some(s => s.kind === 'video' && s.frameWidth === 1280))"""
         )
-        # What else the machine does can only take frames away: the best of a few stretches counts.
+        # Other load on the machine can only take frames away: the best of a few stretches counts.
         shares = [decoded_share(pages) for _ in range(STRETCHES)]
         assert max(shares) >= 0.85, shares  # the rest is in the jitter buffer or on its way
     pages[0].screenshot("three-meet")
@@ -86,8 +86,8 @@ def test_late_joiner_sees_everybody_within_a_second(room: str, join: Join) -> No
         page.wait(
             "meetTest.stats().then(all => all.some(s => s.frameWidth === 1280))",
         )
-    # Without a camera, so that it is not a third encoder on few cores that is measured. What else
-    # the machine does can only add to the time: the best of a few counts.
+    # The late joiner has no camera, because a third encoder would slow a machine with few cores.
+    # Other load can only add to the time: the best of a few counts.
     best = float("inf")
     for attempt in range(4):
         late = join(room, f"Late {attempt}", video="0")
@@ -129,8 +129,9 @@ def test_leave_and_rejoin(room: str, join: Join) -> None:
 
 
 def test_ice_restart_goes_on(daemon: Daemon, browser: Browser, room: str, join: Join) -> None:
-    """Beside the pair that restarts another one meets that does not: what freezes both is the
-    machine. It may still freeze only one of them, and no restart may be the reason each time.
+    """A second pair, which does not restart, meets beside the first: a freeze of both is caused by
+    the machine. The machine may freeze only one pair at times, but not the restarting one each
+    time.
     """
     pair = [join(room, "Ada"), join(room, "Bob")]
     beside = [join(other := make_room(daemon, browser), "Cy"), join(other, "Dee")]
@@ -194,7 +195,7 @@ def test_chat_and_hand(room: str, join: Join) -> None:
 
 @pytest.fixture
 def doomed_browser(playwright: Playwright) -> Iterator[tuple[Browser, Path]]:
-    """A browser of its own that the test may kill, found by its profile's marker."""
+    """A browser that the test may kill; the marker of its profile identifies it."""
     marker = Path(f"/proc/{os.getpid()}/doomed-{time.monotonic_ns()}")
     running = playwright.chromium.launch(
         executable_path=CHROMIUM,
@@ -222,7 +223,7 @@ def test_a_killed_browser_is_noticed(
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    # the socket is lost, not left: ten seconds of grace
+    # The socket is lost, not closed: the grace is ten seconds.
     ada.wait("meetTest.state().peers.length === 0", timeout=15)
     assert ada.state["consumers"] == []
 

@@ -1,5 +1,5 @@
-"""Which pages may use the server, as browsers find out: websocket, long-polling, its preflight, and
-the API, which no page may use.
+"""Origins of pages that may use the server, as a browser tests them: websocket, long-polling, its
+preflight, and the API, which no page may use.
 """
 
 from collections.abc import Sequence
@@ -32,15 +32,15 @@ async def ask(port: int, data: bytes) -> tuple[int, dict[str, str]]:
 
 
 def allowances(fields: dict[str, str]) -> dict[str, str]:
-    """What the answer allows to pages of other origins."""
+    """Fields that allow pages of other origins to read the answer."""
     return {name: value for name, value in fields.items() if name.startswith("access-control")}
 
 
 @pytest.mark.parametrize(
     ("origins", "origin", "websocket", "polling", "allowed"),
     [
-        # by default a page may come from anywhere, by websocket alone: nothing allows it to read
-        # the answer of a poll
+        # By default a page of any origin may use websocket, but not polling: no field allows it to
+        # read the answer of a poll.
         ((), None, 101, 200, None),
         ((), GOOD, 101, 200, None),
         ((GOOD,), GOOD, 101, 200, GOOD),
@@ -67,7 +67,7 @@ async def test_signaling(
             status, answer = await ask(port, request("GET", POLL, *fields))
             assert status == polling
             assert allowances(answer).get(f"{ALLOW}origin") == allowed
-            # with cookies only where the origin is named
+            # with cookies only if the origin is listed
             assert (f"{ALLOW}credentials" in answer) is (allowed == GOOD)
             preflight = [*fields, "Access-Control-Request-Method: POST"]
             status, answer = await ask(port, request("OPTIONS", POLL, *preflight))
@@ -77,7 +77,7 @@ async def test_signaling(
 
 
 async def test_the_api_is_for_servers() -> None:
-    """Whatever is allowed to pages: not this, not even with its token."""
+    """No setting allows pages to use the API, not even with its token."""
     settings = quick_settings()
     http = attrs.evolve(settings.http, cors_origins=("*", GOOD))
     fields = [f"Origin: {GOOD}", f"X-Auth-Token: {TOKEN}"]
@@ -99,8 +99,8 @@ async def test_the_api_is_for_servers() -> None:
 
 @pytest.mark.parametrize("remote", [False, True])
 async def test_in_demo_mode_no_page_comes_by_another_name(remote: bool) -> None:
-    """Its name leads to this machine (DNS rebinding), so to the browser it is of one origin with
-    the server; what it cannot choose is ``Host``.
+    """The page's host name resolves to this machine (DNS rebinding), so the browser takes it for
+    the server's origin. The page cannot choose ``Host``.
     """
     settings = quick_settings()
     settings = attrs.evolve(

@@ -1,5 +1,5 @@
-"""Plain RTP with real programs: ffmpeg and GStreamer send into a meeting and record one, people
-and browsers see and hear them.
+"""Plain RTP with real programs: ffmpeg and GStreamer send into a meeting and record one; people and
+browsers see and hear them.
 """
 
 import contextlib
@@ -36,14 +36,14 @@ from meet_trio.wire.rtp import RtpPacket
 
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SENDERS = {"ffmpeg": ffmpeg_sends, "gstreamer": gstreamer_sends}
-RECORDED_BYTES = 200_000  # seconds of a camera, whatever its layer
+RECORDED_BYTES = 200_000  # seconds of a camera, at any of its layers
 RECORDERS = {"ffmpeg": ffmpeg_records, "gstreamer": gstreamer_records}
-LOOPBACK = ("127.0.0.0/8",)  # where the programs are
+LOOPBACK = ("127.0.0.0/8",)  # the address of the programs
 
 
 @contextlib.asynccontextmanager
 async def sending(token_url: str, program: str) -> AsyncIterator[PlainPeer]:
-    """A peer whose sound and picture come from a program. The sound has no SSRC announced."""
+    """A peer whose audio and video come from a program. The audio has no SSRC announced."""
     async with open_plain_peer(token_url) as peer:
         await peer.join(program)
         audio, video = await peer.create(producing=True), await peer.create(producing=True)
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 @pytest.mark.parametrize("program", SENDERS)
 async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) -> None:
-    """Frame for frame, and with a clock: sender reports come through."""
+    """Each frame arrives, and sender reports arrive as the clock."""
     with trio.fail_after(60):
         async with open_server(quick_settings(plain_allowed=LOOPBACK)) as server:
             room = await server.api.create_room()
@@ -116,13 +116,13 @@ async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) 
 async def test_a_program_records_what_another_sends(
     sender: str, recorder: str, kind: str, engines: int, tmp_path: Path
 ) -> None:
-    """On one engine, or each on one of its own."""
+    """Both programs on one engine, and each on its own."""
     settings = quick_settings(workers=engines, spread_size=1, plain_allowed=LOOPBACK)
     with trio.fail_after(60):
         async with open_server(settings) as server:
             room = await server.api.create_room()
             file = tmp_path / "recorded.mkv"
-            # a frame of sound is a packet, one of the test picture up to three
+            # A frame of audio is a packet; a frame of the test picture is up to three.
             packets, wanted = {"video": (135, 35), "audio": (150, 120)}[kind]
             async with (
                 sending(await server.api.create_peer(room, PARTICIPANT), sender),
@@ -148,7 +148,7 @@ async def _figures(server: LocalServer) -> dict[str, Any]:
 
 
 async def _sent_to_viewer(server: LocalServer) -> int:
-    """Packets of the one consumer."""
+    """Packets sent to the one consumer."""
     stats: list[dict[str, Any]] = [await host.stats() for host in server.running.hosts]
     (consumer,) = [c for figures in stats for c in figures["consumers"].values()]
     return int(consumer["packetCount"])
@@ -165,7 +165,7 @@ async def _sent_to_viewer(server: LocalServer) -> int:
 async def test_loopback_is_for_plain_rtp_if_it_is_allowed(
     settings: dict[str, Any], refused: bool
 ) -> None:
-    """To those who come by it, as these do, too."""
+    """Also to clients that connect over loopback, as these do."""
     with trio.fail_after(30):
         async with open_server(quick_settings(**settings)) as server:
             room = await server.api.create_room()
@@ -203,7 +203,7 @@ async def test_nothing_is_left_and_ports_are_free_again() -> None:
 
 
 async def _talk_until_heard(sock: socket.socket, port: int) -> None:
-    """From the socket to the server, which sends it back there as another peer's media."""
+    """Send from the socket until the server has sent it back there as another peer's media."""
     number = 0
     while True:
         head = bytes([0x80, 111]) + number.to_bytes(2, "big") + bytes(4) + (1).to_bytes(4, "big")
@@ -220,7 +220,7 @@ async def _talk_until_heard(sock: socket.socket, port: int) -> None:
 
 @contextlib.contextmanager
 def in_thread(scenario: Callable[[], Any]) -> Iterator[None]:
-    """``scenario``, an async context manager, beside a test that Playwright drives."""
+    """Run ``scenario``, an async context manager, beside a test that Playwright drives."""
     ready, errors = threading.Event(), list[BaseException]()
     handle: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
 
@@ -255,7 +255,7 @@ def in_thread(scenario: Callable[[], Any]) -> Iterator[None]:
 
 
 def token_url(room: str) -> str:
-    """Of a new peer, for the URL of a room's page."""
+    """The token URL of a new peer, for the URL of a room's page."""
     base, room_id = room.rsplit("/room/", 1)
     request = urllib.request.Request(f"{base}/demo/rooms/{room_id}/connection", method="POST")
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -285,7 +285,7 @@ def test_a_browser_shows_what_a_program_sends(
 def test_a_program_records_a_browser(
     daemon: Daemon, room: str, join: Join, program: str, tmp_path: Path
 ) -> None:
-    """A camera's key frames come when they are asked for: when the recorder is connected."""
+    """The camera sends a key frame when it is asked for one: when the recorder is connected."""
     ada = join(room, "Ada")
     ada.wait("meetTest.state().joined")
     file = tmp_path / "browser.mkv"

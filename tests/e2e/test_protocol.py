@@ -1,6 +1,6 @@
-"""Every request of a client and what all others hear of it, on the wire and in its order.
+"""Every request of a client and every notice that the others get for it, on the wire and in order.
 
-The sequences are those of the original server, but for its faults.
+The sequences are those of the original server, without its faults.
 """
 
 import base64
@@ -27,7 +27,7 @@ from meet_trio.config import TurnSettings
 
 OWNER, GUEST, LISTENER = 22, 3, 1
 DEADLINE = 30  # seconds for a test
-GRACE = 2.0  # seconds for who has lost its socket
+GRACE = 2.0  # seconds that a lost peer has to come back
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
 
 
@@ -145,7 +145,7 @@ async def test_before_joining() -> None:
         port = host.engine.port
         assert (udp["protocol"], udp["ip"], udp["port"]) == ("udp", "127.0.0.1", port)
         assert udp["type"] == "host"
-        # media goes on: the transport stays, only the words of its checks change
+        # Media goes on: the transport stays, only the credentials of its checks change.
         fresh = await ada.result("restartIce", transportId=transport["id"])
         assert isinstance(fresh, dict)
         assert set(fresh) == set(ice)
@@ -187,7 +187,7 @@ async def test_joining() -> None:
         assert await join(bob, "Bob") == [named, answer]
         newcomer = ("newPeer", info(bob, "Bob", GUEST))
         assert await ada.hear() == [named, newcomer]
-        # again, under the same name
+        # a second join with the same name
         assert await join(bob, "Bob") == [answer]
         assert await ada.hear() == [newcomer]
 
@@ -197,7 +197,7 @@ async def test_streams() -> None:
         await join(ada, "Ada")
         sending = await create_transport(ada, consuming=False)
         mic = await produce(ada, sending, "audio", "mic")
-        # one who has a transport when joining is offered what there is after the answer
+        # A peer that has a transport when it joins is offered the streams after the answer.
         await create_transport(bob, consuming=True)
         *_, answer = await join(bob, "Bob")
         assert isinstance(answer, list)
@@ -228,7 +228,7 @@ async def test_streams() -> None:
         assert [p["producerId"] for p in pictures.values()] == [cam, screen]
         picture = pictures["webcam"]["id"]
 
-        # heard by the viewer once, and by nobody else
+        # The viewer is told once, the others nothing.
         for request, notice in (
             ("pauseProducer", "consumerPaused"),
             ("resumeProducer", "consumerResumed"),
@@ -241,7 +241,7 @@ async def test_streams() -> None:
             assert await bob.ask(request, consumerId=picture) == [[]]
         assert await ada.hear() == []
 
-        # what belongs to another, and what nobody has
+        # ids of another peer, and unknown ids
         for request in ("pauseProducer", "resumeProducer", "closeProducer"):
             for producer in (cam, "nope"):
                 assert await bob.ask(request, producerId=producer) == [failed(request)]
@@ -255,7 +255,7 @@ async def test_streams() -> None:
             ):
                 refused = await bob.ask(request, transportId=transport_id, **extra)
                 assert refused == [failed(request)]
-        # who may listen only
+        # a peer that may only listen
         theirs = await create_transport(listener, consuming=False)
         refused = await listener.ask(
             "produce",
@@ -270,7 +270,7 @@ async def test_streams() -> None:
         closed = ("consumerClosed", {"consumerId": pictures["screen"]["id"]})
         assert await bob.hear() == [closed]
         assert await ada.ask("closeProducer", producerId=screen) == [failed("closeProducer")]
-        # a page that has forgotten what it knew gets all of it anew
+        # A page that has lost its state gets all of it again.
         *_, answer = await join(bob, "Bob")
         again = await bob.hear()
         stale = [("consumerClosed", {"consumerId": c}) for c in (sound, picture)]
@@ -344,13 +344,13 @@ async def test_moderating() -> None:
         steps: tuple[tuple[str, dict[str, object], list[Heard] | None], ...] = (
             (add, {"role": 4}, [role(7)]),
             (add, {"role": 4}, []),
-            (add, {"role": 4 | 8}, [role(15)]),  # one of them is there already
+            (add, {"role": 4 | 8}, [role(15)]),  # one of the bits is already set
             (add, {"role": 16}, no),
             (add, {"role": 64}, no),
             (add, {"role": "abc"}, no),
             (add, {}, no),
             (remove, {"role": 8}, [role(7)]),
-            (remove, {"role": 8 | 4}, [role(3)]),  # is not toggled
+            (remove, {"role": 8 | 4}, [role(3)]),  # an absent bit is not toggled
             (remove, {"role": 8 | 4}, []),
             (speak, {"language": "de"}, [language("de")]),
             (speak, {"language": "de"}, []),
@@ -382,7 +382,7 @@ async def test_moderating() -> None:
             assert answer == [failed(method)]
         for method in ("moderator:joinRequestAccept", "moderator:joinRequestDeny"):
             assert await ada.ask(method, requestId="r") == [[]]
-        # who is no moderator
+        # a peer that is not a moderator
         every = {"peerId": ada.id, "role": 1, "language": "de", "requestId": "r"}
         for method in (
             add,
@@ -395,7 +395,7 @@ async def test_moderating() -> None:
         ):
             assert await bob.ask(method, **every) == [failed(method)]
         assert await ada.hear() == []
-        # a moderator is not the owner yet
+        # A moderator is not the owner.
         await ada.ask(add, peerId=bob.id, role=4)
         assert (await bob.ask("moderator:closeRoom"))[-1] == failed("moderator:closeRoom")
 
@@ -418,7 +418,7 @@ async def test_the_ways_out() -> None:
             assert await ada.ask("moderator:kickPeer", peerId=bob.id) == [
                 failed("moderator:kickPeer")
             ]
-            # on purpose: at once, not after the grace
+            # A peer that leaves is announced at once, not after the grace.
             with trio.fail_after(GRACE / 2):
                 await cy.socket.send_message("41")
                 assert await ada.next() == ("peerClosed", {"peerId": cy.id})
@@ -426,12 +426,12 @@ async def test_the_ways_out() -> None:
                 ("peerClosed", {"peerId": bob.id}),
                 ("peerClosed", {"peerId": cy.id}),
             ]
-            # lost: after it
+            # A lost peer is announced after the grace.
             await dan.socket.aclose()
             lost = trio.current_time()
             assert await ada.next() == ("peerClosed", {"peerId": dan.id})
             assert trio.current_time() - lost > 0.9 * GRACE
-        # nobody of them gets in again
+        # None of them is admitted again.
         for gone in (bob, cy, dan):
             async with open_wire_peer(server, room_id, query=gone.query) as again:
                 assert again.greeting == ("disconnect", None)

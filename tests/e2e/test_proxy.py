@@ -1,4 +1,6 @@
-"""Through a proxy that passes upgrades on nothing comes that the proxy does not see."""
+"""Nothing reaches the server through a proxy that passes on upgrades without the proxy
+seeing it.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a client missed on a connection that it has lost, and the server still took for good."""
+"""Notices that a client missed because its connection was lost before the server noticed it."""
 
 import array
 import contextlib
@@ -20,7 +20,7 @@ NOTICES = 600
 
 @attrs.define(eq=False)
 class RawClient:
-    """A websocket client that reads from its socket only when it is told to."""
+    """A websocket client that reads from its socket only on request."""
 
     tcp: trio.SocketStream
     read: bytes = b""
@@ -38,7 +38,7 @@ class RawClient:
         return frames[0]
 
     def in_the_kernel(self) -> bytes:
-        """What has come and was not read. It stays there, so nothing more can come."""
+        """Bytes that have come and were not read. They stay there, so the window stays full."""
         waiting = array.array("i", [0])
         fcntl.ioctl(self.tcp.socket.fileno(), termios.FIONREAD, waiting)
         with socket.socket(fileno=socket.dup(self.tcp.socket.fileno())) as plain:
@@ -46,7 +46,7 @@ class RawClient:
 
 
 def split(data: bytes, most: int = 1 << 30) -> tuple[list[str], bytes]:
-    """The whole text frames that a server sent, at most so many, and what comes after them."""
+    """The whole text frames that a server sent, at most ``most``, and the bytes after them."""
     frames = []
     while len(data) >= 2 and len(frames) < most:
         assert data[0] == 0x81
@@ -63,7 +63,7 @@ def split(data: bytes, most: int = 1 << 30) -> tuple[list[str], bytes]:
 @contextlib.asynccontextmanager
 async def open_raw_client(server: LocalServer, query: str) -> AsyncIterator[RawClient]:
     with trio.socket.socket() as plain:
-        # before connecting: the window is told then
+        # The window is announced on connecting, so the size is set before.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
         await plain.connect(("127.0.0.1", server.running.port))
         tcp = trio.SocketStream(plain)
@@ -98,7 +98,7 @@ async def test_what_did_not_get_through_comes_after_room_back() -> None:
                 for number in range(NOTICES):
                     room.signal("news", {"number": number, "text": "x" * 100}, None)
                     await trio.lowlevel.checkpoint()
-                # some of it is there, some in this kernel's buffer, some was not even sent
+                # Some are received, some are in this kernel's buffer, some were not sent.
                 sizes: list[int] = []
                 while len(sizes) < 5 or len(set(sizes[-5:])) > 1:  # until the window is full
                     await trio.sleep(0.1)

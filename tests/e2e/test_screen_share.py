@@ -1,5 +1,5 @@
-"""Sharing a screen in real browsers. With its fake devices Chromium shares a made-up one, picture
-and sound, without asking.
+"""Sharing a screen in real browsers. With its fake devices Chromium shares an artificial screen,
+picture and sound, without asking.
 """
 
 from support.pages import Join, MeetingPage
@@ -9,7 +9,7 @@ WATCHED = """meetTest.stats().then(all => all.find(s =>
 
 
 def watch(page: MeetingPage, source: str, more: int = 0) -> dict[str, object]:
-    """A video's figures at ``page``, once more than ``more`` frames of it were shown."""
+    """The statistics of a video at ``page``, once more than ``more`` frames of it were shown."""
     condition = WATCHED.format(source=source, more=more)
     page.wait(condition)
     found: dict[str, object] = page.page.evaluate(condition)
@@ -17,7 +17,7 @@ def watch(page: MeetingPage, source: str, more: int = 0) -> dict[str, object]:
 
 
 def shown(page: MeetingPage) -> int:
-    """Tiles with other people's screens."""
+    """The number of tiles with other people's screens."""
     return page.page.locator("[data-testid^=tile-screen-]").count()
 
 
@@ -31,16 +31,16 @@ def test_a_screen_is_shared_beside_the_camera(room: str, join: Join) -> None:
     ada.click("screen-toggle")
     screen = watch(bob, "screen")
     assert screen["peerId"] == ada.page.evaluate("meetTest.state().me.id")
-    bob.wait_for_media(videos=2, audios=2)  # its sound is another one than the microphone's
+    bob.wait_for_media(videos=2, audios=2)  # its sound is separate from the microphone's
     assert shown(bob) == 1
     bob.screenshot("screen-shared")
-    # the camera goes on, for one who comes later too
+    # The camera goes on, also for a late joiner.
     camera = watch(bob, "webcam")
     watch(bob, "webcam", int(str(camera["framesDecoded"])) + 5)
     cy = join(room, "Cy", video="0", audio="0")
     watch(cy, "screen")
     watch(cy, "webcam")
-    # over, and again
+    # Sharing stops, and starts again.
     ada.click("screen-toggle")
     for page in (bob, cy):
         page.wait(GONE)
@@ -48,7 +48,7 @@ def test_a_screen_is_shared_beside_the_camera(room: str, join: Join) -> None:
     ada.click("screen-toggle")
     again = watch(bob, "screen", 5)
     assert again["id"] != screen["id"]
-    # it goes with its owner
+    # The screen ends with its owner.
     ada.click("leave-button")
     bob.wait(f"{GONE} && meetTest.state().peers.length === 1")
 

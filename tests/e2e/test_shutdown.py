@@ -31,7 +31,7 @@ def api(daemon: Daemon) -> MeetApi:
 
 
 async def flood(daemon: Daemon, room_id: str) -> None:
-    """More notices than socket buffers hold, for everybody in the room."""
+    """Send more notices than socket buffers hold to all peers of the room."""
     for _ in range(40):
         data = {"roomId": room_id, "type": "flood", "data": "x" * 100_000}
         await api(daemon).call("POST", "/signal", data)
@@ -78,14 +78,16 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(daemon: Daemon
             await flood(daemon, room_id)
             code, seconds = await trio.to_thread.run_sync(daemon.stop)
             assert (code, seconds < STOP_DEADLINE) == (0, True), seconds
-            # the one that listens was told goodbye
+            # The peer that reads was told goodbye.
             await good.closed.wait()
             assert good.disconnected_by_server
             nursery.cancel_scope.cancel()
 
 
 def test_http_clients_that_stall_do_not_hold_up_the_end(daemon: Daemon) -> None:
-    """In the middle of a head, of a body, kept alive, and deaf."""
+    """Clients that stop in the middle of a head or a body, that keep the connection, or that do not
+    read.
+    """
     token = api(daemon).token
     heads = [
         b"GET /meetmedia/api/sess",

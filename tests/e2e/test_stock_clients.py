@@ -1,5 +1,5 @@
-"""Stock socket.io-client 4 and 2, python-socketio and wscat: what they do with default options and
-with each transport alone, at the echo and in a meeting.
+"""Stock socket.io-client 4 and 2, python-socketio and wscat with default options and with each
+transport alone, against the echo server and in a meeting.
 """
 
 import json
@@ -33,8 +33,9 @@ from meet_trio.room import Role
 ROOT = Path(__file__).parents[2]
 SIGNALING = "/meetmedia/signaling"
 WAYS = {"default": None, "polling": ["polling"], "websocket": ["websocket"]}
-# python-socketio takes each packet in a thread of its own, and may see the end of the connection
-# before the goodbye that came first; its own may be overtaken by its closing the websocket
+# python-socketio handles each packet in a thread of its own, so it may report the end of the
+# connection before the goodbye that came first. Its closing of the websocket may overtake its own
+# goodbye.
 SAYS_WHO_LEFT = ("socket.io-client-4", "socket.io-client-2")
 GRACE = 10.0  # seconds that a lost peer has
 DEADLINE = 20
@@ -44,7 +45,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 async def connected(client: Client, way: str) -> None:
-    """It came by the transports that it should have."""
+    """Wait until it is connected by the expected transports."""
     first, last = {"default": ("polling", "websocket")}.get(way, (way, way))
     await client.wait("transport", name=first)
     if last != first:
@@ -57,7 +58,7 @@ async def connected(client: Client, way: str) -> None:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[str]:
-    """URL of the echo. Its patience is that of a machine that has much else to do."""
+    """URL of the echo server. Its timeouts are long enough for a busy machine."""
     command = [sys.executable, str(ROOT / "tools/socketio_echo.py"), "--port", "0"]
     with subprocess.Popen(
         [*command, "--ping-timeout", "10"], stdout=subprocess.PIPE, text=True
@@ -82,7 +83,7 @@ async def test_echo(echo: str, name: str, way: str) -> None:
             await client.tell(emit=["message", *binary])
             assert await client.event("message-back") == binary
             assert await client.call("message-with-ack", *binary) == binary
-            if name != "python-socketio":  # which does not say when its heart beats
+            if name != "python-socketio":  # it does not report heartbeats
                 for _ in range(3):
                     await client.wait("heartbeat")
             await client.tell(disconnect=True)
@@ -136,7 +137,7 @@ def api(daemon: Daemon) -> MeetApi:
 
 
 async def invite(api: MeetApi, room_id: str, port: int | None = None) -> str:
-    """URL for a stock client: peerId, roomId and authToken are its query."""
+    """URL for a stock client: the query has peerId, roomId and authToken."""
     url = urlsplit(await api.create_peer(room_id, int(Role.SUBSCRIBER | Role.PUBLISHER)))
     return f"http://127.0.0.1:{port or api.port}?{url.query}"
 
@@ -148,7 +149,7 @@ async def owner_url(api: MeetApi, room_id: str) -> str:
 
 
 async def join(client: Client, nickname: str) -> str:
-    """Join as a page does; its peer's id."""
+    """Join as a page does and return the peer's id."""
     assert (await client.notice())[0] == "roomReady"
     error, capabilities = await client.request("getRouterRtpCapabilities")
     assert error is None
@@ -187,13 +188,13 @@ async def test_a_meeting(daemon: Daemon, api: MeetApi, name: str, way: str) -> N
                     'unknown request.method "dance"',
                 ]
                 assert await client.request("produce") == [500, "request produce failed"]
-                # both ways
+                # chat in both directions
                 await owner.request("chatMessage", {"message": "hello"})
                 method, data = await client.notice()
                 assert (method, data["message"]) == ("chatMessage", "hello")
                 assert await client.request("chatMessage", message="hi") == []
                 await owner.signaling.wait_notice("chatMessage", message="hi")
-                # nobody waits for a peer that said goodbye
+                # A peer that said goodbye is closed at once, without the grace.
                 start = trio.current_time()
                 await client.tell(disconnect=True)
                 await owner.signaling.wait_notice("peerClosed", peerId=peer_id)
@@ -260,7 +261,7 @@ async def offer_a_microphone(owner: Participant) -> None:
 
 @every_client
 async def test_requests_of_the_server_are_answered(daemon: Daemon, api: MeetApi, name: str) -> None:
-    """A client refuses what it is offered, and the server forgets it as soon as it hears so."""
+    """A client refuses a consumer, and the server forgets it when the refusal arrives."""
     with trio.fail_after(DEADLINE):
         room_id = await api.create_room()
         async with open_participant(await owner_url(api, room_id)) as owner:
@@ -276,7 +277,7 @@ async def test_requests_of_the_server_are_answered(daemon: Daemon, api: MeetApi,
                 (message,) = await client.event("request")
                 assert message["method"] == "newConsumer"
                 consumer = message["data"]["id"]
-                # its own requests are answered as long as the server has it
+                # Requests of the client succeed as long as the server has the consumer.
                 while await client.request("pauseConsumer", consumerId=consumer) == []:
                     pass
 
@@ -286,7 +287,7 @@ async def test_requests_of_the_server_are_answered(daemon: Daemon, api: MeetApi,
 
 @pytest.fixture(scope="module")
 def daemon_with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """With a certificate that nobody trusts."""
+    """A daemon with a self-signed certificate."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = (
@@ -302,7 +303,7 @@ def daemon_with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon
 
 
 async def test_wscat(daemon_with_tls: Daemon) -> None:
-    """The command of the older README, by somebody with a token and by somebody without."""
+    """The command of the original's README, with a token and without."""
     trusting = ssl.create_default_context()
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
@@ -324,7 +325,7 @@ async def test_wscat(daemon_with_tls: Daemon) -> None:
             assert ready == {"method": "roomReady", "data": data}
             assert process.stdin is not None
             await process.stdin.send_all(b'420["request",{"method":"ping"}]\n2\n')
-            # behind wscat's prompts
+            # The output has wscat's prompts in front.
             assert (await anext(lines)).endswith("430[null]")
             assert await anext(lines) == "3"
         async with open_process(*wscat("peerId=peer1&roomId=room1")) as process:

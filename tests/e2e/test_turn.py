@@ -1,4 +1,4 @@
-"""Browsers that reach the server through a TURN relay alone: a real coturn, with the credentials
+"""Browsers that reach the server only through a TURN relay: a real coturn, with the credentials
 that the server computes.
 """
 
@@ -46,7 +46,7 @@ def test_two_meet_through_the_relay(
             assert sorted(str(path["direction"]) for path in found) == ["recv", "send"]
             for path in found:
                 assert (path["candidateType"], path["relayProtocol"]) == ("relay", protocol), path
-            # coturn writes who has used it
+            # coturn logs the user of each allocation.
             me = page.state["me"]
             assert isinstance(me, dict)
             turn.wait_for_line(rf"user <\d+:{me['id']}>.*ALLOCATE processed, success")
@@ -64,7 +64,7 @@ def test_with_another_secret_nothing_gets_through(turn: Turn, browser: Browser, 
             assert isinstance(me, dict)
             turn.wait_for_line(rf"user <\d+:{me['id']}>.*error 401")
         for page in pages:
-            # signaling stands, so the tracks are known; the page says that nothing comes
+            # Signaling works, so the tracks are known; the page reports that no media comes.
             page.page.get_by_test_id("banner").get_by_text("Sound and picture").wait_for()
             assert [s["packetsReceived"] for s in page.stats() if "packetsReceived" in s] in (
                 [],

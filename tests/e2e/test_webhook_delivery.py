@@ -1,4 +1,4 @@
-"""What Kolab hears of rooms: a real daemon posts to a real HTTP server, in good times and bad."""
+"""Webhooks that Kolab gets: a real daemon posts to a real HTTP server that works or fails."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ OWNER = Role.SUBSCRIBER | Role.PUBLISHER | Role.MODERATOR | Role.OWNER
 
 @contextlib.contextmanager
 def open_daemon(receiver: WebhookReceiver, *flags: str) -> Iterator[tuple[Daemon, MeetApi]]:
-    """Ends in time whatever the receiver does."""
+    """A daemon that must end in time whatever the receiver does."""
     daemon = start_daemon(
         *flags, AUTH_TOKEN=API_TOKEN, WEBHOOK_URL=receiver.url, WEBHOOK_TOKEN=HOOK_TOKEN
     )
@@ -116,7 +116,7 @@ async def test_a_receiver_that_is_down_for_a_while_hears_all_in_order() -> None:
                 receiver.status = 503
                 receiver.start()
                 await receiver.wait_posts(1)
-                # it is up, but not itself yet; the meeting does not wait for it
+                # The receiver is up and answers with errors; the meeting does not wait for it.
                 await accept(owner, "while it is ill")
                 receiver.status = 204
                 await receiver.wait_taken(3)
@@ -128,7 +128,7 @@ async def test_a_receiver_that_is_down_for_a_while_hears_all_in_order() -> None:
             answered(room_id, "while it is ill", "Accepted"),
             closed(room_id),
         ]
-        # nothing twice but what met the 503
+        # Only the webhook that met the 503 is sent twice.
         assert [post.body for post in receiver.posts] == [receiver.taken[0], *receiver.taken]
 
 
@@ -161,7 +161,7 @@ async def test_a_receiver_in_trouble_holds_up_nobody(trouble: str) -> None:
                     await owner.request("moderator:closeRoom")
                     while await api.rooms():
                         await trio.sleep(0.02)
-            # ``stop`` looks at the clock
+            # ``stop`` checks the time that the end takes.
             await trio.to_thread.run_sync(stop, daemon)
             assert "webhooks were not delivered" in "".join(daemon.log)
         assert receiver.taken == []

@@ -1,4 +1,4 @@
-"""Signaling frame by frame, as a person with wscat would see it, against the whole server."""
+"""Signaling frame by frame, as a user of wscat would see it, against the whole server."""
 
 import contextlib
 import json

@@ -3,22 +3,22 @@
  *     node client.mjs 2|4 URL OPTIONS
  *
  * URL and OPTIONS (JSON) are those of `io()`. Lines of standard input are commands, lines of
- * standard output say what happened, all of them JSON; client.py speaks the same:
+ * standard output are its reports, all of them JSON. client.py speaks the same:
  *
  *     {"emit": [name, …]}  {"call": [name, …]}  {"answer": […]}  {"disconnect": true}
  *     {"on": "transport", "name": …}  {"on": "connect"}  {"on": "disconnect", "reason": …}
  *     {"on": "refused", "message": …}  {"on": "heartbeat"}
  *     {"on": "event", "name": …, "args": […]}  {"on": "ack", "args": […]}
  *
- * `answer` sets what the server's requests are acknowledged with. Bytes are {"base64": …} inside
- * JSON. The end of standard input ends the program, without a goodbye.
+ * `answer` sets the arguments of the acknowledgements of the server's requests. Bytes are
+ * {"base64": …} inside JSON. The end of standard input ends the program, without a goodbye.
  */
 
 import { createRequire } from "node:module"
 import { createInterface } from "node:readline"
 
 const PACKAGES = { 2: "socket.io-client-2", 4: "socket.io-client" }
-// socket.io-client 2 has nothing to hear every event with
+// socket.io-client 2 has no handler for all events
 const EVENTS = ["auth", "message-back", "notification"]
 
 function fromJson(value) {
@@ -49,7 +49,7 @@ socket.io.on("open", () => {
   say({ on: "transport", name: engine.transport.name })
   engine.on("upgrade", transport => say({ on: "transport", name: transport.name }))
 })
-// in version 2 it is the client that asks
+// in version 2 the client sends the pings
 socket.io.on(version === "2" ? "pong" : "ping", () => say({ on: "heartbeat" }))
 socket.on("connect", () => say({ on: "connect" }))
 socket.on("disconnect", reason => say({ on: "disconnect", reason }))

@@ -2,8 +2,8 @@
 
     python client.py URL OPTIONS
 
-Speaks the lines that client.mjs, beside it, describes. OPTIONS (JSON) are ``path`` and, if not the
-default ones, ``transports``. The namespace is URL's path.
+It speaks the lines that client.mjs, beside it, describes. OPTIONS (JSON) are ``path`` and, if not
+the default ones, ``transports``. The path of URL is the namespace.
 """
 
 import base64
@@ -52,7 +52,7 @@ def main(url: str, options: dict[str, Any]) -> None:
     answer: tuple[Any, ...] = (None,)
 
     def connect() -> None:
-        # that it upgraded is past when it says that it is connected
+        # The upgrade is over by the time the client reports the connection.
         if client.eio.upgrades:
             say(on="transport", name="polling")
         if client.transport() == "websocket":
