@@ -1,7 +1,7 @@
-"""For all tests."""
+"""Settings for all tests."""
 
 from hypothesis import settings
 
-# how long one example takes says more about what else the machine does than about the code
+# No deadline: the time of one example depends more on the load of the machine than on the code.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

@@ -1,10 +1,10 @@
-"""What the server takes, measured from another process: ``PYTHONPATH=tests python
+"""Measures the cost of the server from another process: ``PYTHONPATH=tests python
 tests/bench/server.py``.
 
-API calls per second, round trips of signaling per second (``ping`` and its acknowledgement) with
-some peers connected, CPU of the server for each, memory for each idle peer. Client and server share
-the machine, so with few cores the client's cost is part of what limits the rates; the server's CPU
-per operation is not.
+It prints API calls per second, round trips of signaling per second (``ping`` and its
+acknowledgement) with some peers connected, the server's CPU time for each, and the memory of an
+idle peer. Client and server share the machine, so on few cores the client's cost limits the rates.
+The server's CPU time per operation does not depend on the client.
 """
 
 import contextlib
@@ -32,19 +32,19 @@ FLAGS = (
 
 
 def cpu(daemon: Daemon) -> float:
-    """Seconds that the server has used."""
+    """CPU time of the server so far, in seconds."""
     fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(daemon: Daemon) -> int:
-    """Resident, in bytes."""
+    """Resident memory of the server, in bytes."""
     status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitable[None]]]) -> None:
-    """Each worker does its thing again and again."""
+    """Run the workers at the same time, each in a loop, and print the rate and the CPU time."""
     done = 0
 
     async def work(worker: Callable[[], Awaitable[None]]) -> None:
@@ -70,7 +70,7 @@ async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitabl
 
 
 class Caller:
-    """One connection that is kept."""
+    """One kept connection."""
 
     def __init__(self, stream: trio.SocketStream, request: bytes) -> None:
         self._stream = stream
@@ -115,7 +115,7 @@ async def bench_api(daemon: Daemon, api: MeetApi) -> None:
 
 @contextlib.asynccontextmanager
 async def crowd(api: MeetApi, count: int, *, transports: bool) -> AsyncIterator[list[LightPeer]]:
-    """Peers in rooms of ``ROOM``, joined."""
+    """``count`` joined peers in rooms of ``ROOM``."""
     urls: list[str] = []
     while len(urls) < count:
         room_id = await api.create_room()
@@ -170,7 +170,9 @@ async def bench_memory(daemon: Daemon, api: MeetApi, count: int, *, transports: 
 
 
 def with_daemon(bench: Callable[[Daemon, MeetApi], Awaitable[None]]) -> None:
-    """A daemon of its own for each: what one leaves to the allocator is not the next one's."""
+    """Each bench has a daemon of its own: memory that one leaves to the allocator does not help the
+    next.
+    """
     daemon = start_daemon(*FLAGS, "--process-log-level", "warning")
     try:
         trio.run(bench, daemon, MeetApi("127.0.0.1", daemon.port, token_of(daemon)))

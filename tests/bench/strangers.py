@@ -1,11 +1,11 @@
-"""How long Kolab's ``ping`` takes while strangers come, by hand:
+"""Measures how long Kolab's ``ping`` takes while strangers come; run by hand:
 
     PYTHONPATH=tests python tests/bench/strangers.py --per-second 1000
 
-Strangers open websockets without a token, all of a tick at once, from addresses of 127/8, and close
+Strangers open websockets without a token from addresses of 127/8, all of a tick at once, and close
 them when they have been refused. ``--at-once 300 --per-second 300`` is one crowd each second. With
-``--idle 1024`` each of four addresses first opens so many connections that say nothing. The daemon,
-the strangers and who measures are three processes.
+``--idle N`` each of four addresses first opens N connections that send nothing, such as 1024. The
+daemon, the strangers and the measuring side are three processes.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def _ask(stream: socket.socket, token: str) -> float:
 
 
 def _measure(port: int, token: str, seconds: float) -> dict[str, list[float]]:
-    """Seconds that each answer took, on a kept connection and on fresh ones; -1: there was none."""
+    """Seconds until each answer, by kept and fresh connection; -1 where no answer came."""
     took: dict[str, list[float]] = {"kept": [], "fresh": []}
     kept = socket.create_connection(("127.0.0.1", port), 10)
     end = time.monotonic() + seconds
@@ -102,7 +102,7 @@ def _report(name: str, took: dict[str, list[float]]) -> None:
 
 
 def _attack(options: argparse.Namespace) -> None:
-    """Until terminated."""
+    """Run until it is terminated."""
     idle = [_open(options.attack, f"127.0.2.{1 + n % 4}") for n in range(4 * options.idle)]
     watch = selectors.DefaultSelector()
     told: dict[str, int] = {}
