@@ -1,13 +1,13 @@
-"""What one forwarded packet costs:
+"""Measures the cost of one forwarded packet:
 ``python tests/engine/bench_forwarding.py [VIEWERS] [SECONDS] [--engines N]``.
 
-A real engine on loopback, one publisher (a process of its own) sending packets of 1200 bytes in
-frames of eight, some viewers. Printed is the CPU time of the engine's thread (from
-``/proc/self/task/*/schedstat``, so with all of the kernel's work for its sends, on loopback the
-receivers' half too) divided by the packets forwarded.
+A real engine runs on loopback. One publisher (a process of its own) sends packets of 1200 bytes in
+frames of eight to some viewers. The program prints the CPU time of the engine's thread divided by
+the packets forwarded. The CPU time comes from ``/proc/self/task/*/schedstat``, so it includes all
+of the kernel's work for the sends, on loopback also the receivers' half.
 
-With several engines the viewers are spread over them, and turns of this take turns with turns of
-one engine that has them all: ``SECONDS`` for each of both, and their ratio at the end.
+With several engines the viewers are spread over them. Turns of this alternate with turns of one
+engine that has all viewers: ``SECONDS`` for each, and the ratio of both at the end.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PROFILE = 0x0007
 FRAME = 8  # packets
 SIZE = 1200
 TURN = 1.0  # seconds
-KEY_FRAMES = 0.1  # seconds from one to the next, where turns begin with one
+KEY_FRAMES = 0.1  # seconds between key frames, where turns begin with one
 
 
 def publish(
@@ -101,7 +101,7 @@ class Host:
         return cls(engine, threads_now() - before)
 
     def add_transport(self, number: int) -> bytes:
-        """Its connectivity check."""
+        """Add a transport; returns its connectivity check."""
         self.engine.add_transport(number, f"u{number}", "password-of-it")
         request = binding_request(
             remote_ufrag=f"u{number}", local_ufrag="x", tie_breaker=1, nominate=True
@@ -119,7 +119,7 @@ class Host:
         self.viewers.append(number)
 
     def show(self, count: int) -> None:
-        """To so many of its viewers."""
+        """Resume the first ``count`` viewers and pause the others."""
         for i, number in enumerate(self.viewers):
             self.engine.set_consumer_paused(number, i >= count)
 
@@ -131,7 +131,7 @@ class Host:
 
 
 def measure(hosts: list[Host], seconds: float) -> tuple[int, float]:
-    """Packets forwarded, and CPU seconds for that, from now on."""
+    """Packets forwarded, and the CPU seconds for them, from now on."""
     packets = sum(h.forwarded() for h in hosts)
     used = sum(h.used() for h in hosts)
     time.sleep(seconds)

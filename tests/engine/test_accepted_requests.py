@@ -1,7 +1,7 @@
-"""Whatever the parsers and the negotiation accept of a client, the engine takes without an error.
+"""The engine takes without an error everything that parsers and negotiation accept from a client.
 
-The strategies keep close to the limits, on both sides of them: what comes through has to be what
-the engine's own checks let through, in bytes and in numbers.
+The strategies stay close to the limits, on both sides of them: values that pass must be within the
+engine's own checks, in bytes and in numbers.
 """
 
 import copy
@@ -31,7 +31,7 @@ REFERENCE: dict[str, Any] = json.loads(
 ROUTER = ortc.router_capabilities()
 TRANSPORT, VIEWER, PRODUCER, CONSUMER = 1, 2, 3, 4
 
-# just short enough and just too long, in characters and in bytes
+# lengths at the limits and just above, in characters and in bytes
 names = st.sampled_from(
     [
         *("a" * 63, "a" * 64, "a" * 65, "ä" * 32, "ä" * 32 + "a", "ä" * 64, "€" * 21, "€" * 22),
@@ -79,7 +79,7 @@ recorded = st.sampled_from(REFERENCE["producers"] + REFERENCE["meeting"])
 
 @st.composite
 def produce_requests(draw: st.DrawFn) -> dict[str, Any]:
-    """A recorded one with a few places changed, each to something near a limit."""
+    """A recorded request with a few places changed, each to a value near a limit."""
     recording = draw(recorded)
     params = copy.deepcopy(recording.get("rtpParameters") or recording["sent"])
     for _ in range(draw(st.integers(1, 3))):
@@ -99,7 +99,7 @@ def produce_requests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _change_one(draw: st.DrawFn, items: list[Any], fields: dict[str, Any]) -> None:
-    """Leave one out, put one in, or change a field of one."""
+    """Leave an item out, put one in, or change a field of one."""
     index = draw(st.integers(0, len(items)))
     if index == len(items):
         items.append(draw(st.fixed_dictionaries({}, optional=fields)))
@@ -111,7 +111,9 @@ def _change_one(draw: st.DrawFn, items: list[Any], fields: dict[str, Any]) -> No
 
 
 def take(data: dict[str, Any], *, by_payload_type: bool = False) -> dict[str, Any]:
-    """All the way into an engine, with a viewer; its figures."""
+    """Pass a request through parser and negotiation into an engine, with a viewer; return its
+    figures.
+    """
     request = parse_request("produce", data)
     assert isinstance(request, requests.Produce)
     new_ssrc = itertools.count(1).__next__
@@ -134,7 +136,7 @@ def take(data: dict[str, Any], *, by_payload_type: bool = False) -> dict[str, An
 
 
 def figures(core: Core) -> dict[str, Any]:
-    """At the end of it."""
+    """The engine's figures; closes the engine."""
     core.request_stats(1)
     core.tick()
     (stats,) = [e.stats for e in core.take_events() if isinstance(e, StatsReady)]
@@ -199,7 +201,7 @@ def test_lengths_are_bytes(letter: str, length: int) -> None:
             take(with_names(*names_))
 
 
-# Where a client of plain RTP is
+# The address of a client of plain RTP
 
 addresses = (
     st.sampled_from(

@@ -1,6 +1,6 @@
-"""The core in a storm of random clients, under AddressSanitizer and UndefinedBehaviorSanitizer.
+"""The core with random clients, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-More of it: run the program that this builds with another seed and more steps.
+For a longer run, start the program that this builds with another seed and more steps.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""RTCP both ways: key frame requests, NACK, reports, transport-cc, REMB; levels and scores."""
+"""RTCP in both directions: key frame requests, NACK, reports, transport-cc, REMB; levels and
+scores.
+"""
 
 import pytest
 from support.engine_world import Camera, EngineClient, World, audio, sender_report, simulcast, video
@@ -43,7 +45,7 @@ def test_a_key_frame_is_asked_for_until_it_comes() -> None:
     world = World(EngineSettings(keyframe_interval=0.5))
     alice, _, camera, _ = meet(world)
     world.run(3)
-    assert alice.rtcp_of(Pli) == []  # there is no stream to ask yet
+    assert alice.rtcp_of(Pli) == []  # there is no stream to ask for yet
     alice.send(*camera.frame())
     world.run(0.01)
     assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [1000]
@@ -119,7 +121,8 @@ def test_a_viewer_right_behind_a_key_frame_gets_it_at_once() -> None:
     assert cy.rtp == []
     world.core.set_consumer_paused(paused, False)
     world.run(0.001)
-    # what the first viewer got, in numbers of its own; and nobody was asked for anything
+    # The second viewer gets the first one's packets under its own numbers; the publisher is not
+    # asked.
     assert [p.payload[-50:] for p in cy.rtp] == [p.payload[-50:] for p in bob.rtp]
     assert len(cy.rtp) == 14
     numbers = [p.sequence_number for p in cy.rtp]
@@ -127,7 +130,7 @@ def test_a_viewer_right_behind_a_key_frame_gets_it_at_once() -> None:
     send_for(world, alice, camera, 0.1)
     assert len(cy.rtp) == len(bob.rtp) == 20
     assert alice.rtcp_of(Pli) == []
-    # coming back after a pause it has had that already
+    # After the pause it has had that key frame already.
     world.core.set_consumer_paused(paused, True)
     world.core.set_consumer_paused(paused, False)
     world.run(0.01)
@@ -232,7 +235,8 @@ def test_a_retransmission_ends_it_and_tells_the_round_trip() -> None:
         return asked
 
     alice.send(*camera.frame(key=True))
-    # a round trip of 150 ms and more: asking again sooner is in vain, once it is known
+    # With a round trip of 150 ms a second request for the same packet is useless, once the round
+    # trip is known.
     assert [requests_until_answer() for _ in range(10)] == [4] + 9 * [1]
     stats = next(iter(world.stats()["producers"].values()))["streams"][0]
     assert (stats["packetsRecovered"], stats["packetsMissing"]) == (10, 0)
@@ -282,7 +286,7 @@ def test_publishers_get_receiver_reports() -> None:
     for _ in range(60):
         world.run(1 / 30)
         _, last = camera.frame()
-        alice.send(last)  # half is lost for good
+        alice.send(last)  # half of the packets are lost for good
     world.run(1.2)
     reports = alice.rtcp_of(ReceiverReport)
     assert 2 <= len(reports) <= 5
@@ -304,7 +308,7 @@ def test_jitter_is_that_of_the_rfc() -> None:
         world.run(1 / 30 + (0.004 if i % 2 else -0.004), step=1)
         alice.send(*camera.frame(key=i == 0))
     (stream,) = next(iter(world.stats()["producers"].values()))["streams"]
-    # 4 ms at a frame's first packet, nothing at its second, smoothed by 1/16
+    # 4 ms at a frame's first packet, 0 at its second, smoothed by 1/16
     assert stream["jitter"] == pytest.approx(2, abs=0.3)
 
 
@@ -358,7 +362,7 @@ def test_reports_of_viewers_become_figures_and_scores() -> None:
             delay_since_last_sr=6554,
         )
         bob.send_rtcp(ReceiverReport(1, (block,)))
-    assert [e.score for e in world.take_events(ConsumerScore)] == [0]  # the last word
+    assert [e.score for e in world.take_events(ConsumerScore)] == [0]  # the last score
     figures = world.stats()["consumers"][str(consumer)]
     assert (figures["packetsLost"], figures["jitter"]) == (7, 10)
     assert 50 < figures["roundTripTime"] < 1700
@@ -383,7 +387,8 @@ def test_scores_are_told_once_a_second_and_the_newest_is_not_lost() -> None:
         world.run(0.005)
     world.run(0.3)
     assert [e.score for e in world.take_events(ConsumerScore)] == [0, 7]
-    for fraction in (255, 26):  # there and back within the second: nothing to tell
+    # the score returns to its old value within the second, so it is not reported
+    for fraction in (255, 26):
         bob.send_rtcp(
             ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=fraction),))
         )
@@ -395,7 +400,7 @@ def test_scores_are_told_once_a_second_and_the_newest_is_not_lost() -> None:
         10
     ]  # at once, after a quiet time
     bob.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc=consumer + 50_000, fraction_lost=255),)))
-    world.core.remove_consumer(consumer)  # within its second
+    world.core.remove_consumer(consumer)  # within one second of the report
     world.run(2)
     assert world.take_events(ConsumerScore) == []
 
@@ -427,7 +432,7 @@ def test_transport_cc_says_what_came_and_when() -> None:
     world = World()
     alice, _, camera, _ = meet(world)
     arrivals: dict[int, float] = {}
-    number = 65_400  # over the wrap
+    number = 65_400  # the numbers wrap
     for i in range(300):
         world.run(0.01)
         number = (number + 1) & 0xFFFF
@@ -481,7 +486,7 @@ def test_transport_cc_of_many_packets_at_once() -> None:
     ids=str,
 )
 def test_transport_cc_of_numbers_that_a_client_chose(steps: tuple[int, ...]) -> None:
-    """Whatever they are, nothing is told to have come that has not, nor at another time."""
+    """Feedback never reports a packet that did not come, nor a wrong arrival time."""
     world = World()
     alice, _, camera, _ = meet(world)
     camera.parts = 1

@@ -1,4 +1,4 @@
-"""ICE-lite and DTLS through the core: who is answered, where media goes, what goes up."""
+"""ICE-lite and DTLS through the core: answers to checks, the path of media, datagrams passed up."""
 
 import pytest
 from support.engine_world import EngineClient, World
@@ -50,7 +50,7 @@ def test_only_the_nominated_path_takes_over() -> None:
     assert world.take_events(IceMoved) == []
     client.check(nominate=True, address=OTHER)
     assert world.take_events(IceMoved) == [IceMoved(client.number, *OTHER)]
-    # and back
+    # and back to the first path
     client.check(nominate=True)
     assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
 
@@ -107,7 +107,7 @@ def test_old_credentials_hold_until_the_new_ones_are_used() -> None:
     assert len(client.stun) == 2
     client.check(ufrag="new", password="new-password", address=OTHER)
     assert world.take_events(IceMoved) == [IceMoved(client.number, *OTHER)]
-    # a second restart before the first one's credentials were used
+    # A second restart comes before the first one's credentials were used.
     world.core.restart_ice(client.number, "newer", "newer-password")
     world.core.restart_ice(client.number, "newest", "newest-password")
     client.check(ufrag="newer", password="newer-password")
@@ -128,13 +128,13 @@ def test_silence_ends_consent_once_and_a_check_brings_it_back() -> None:
     assert world.take_events(IceSilent) == [IceSilent(client.number)]
     world.core.send_dtls(client.number, b"\x16lost")
     world.deliver()
-    assert client.dtls == []  # nothing is sent without consent
+    assert client.dtls == []  # without consent nothing is sent
     client.check()
     assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
 
 
 def sent_to(world: World, client: EngineClient) -> list[tuple[str, int]]:
-    """Where what is sent now goes."""
+    """The addresses that a datagram sent now goes to."""
     world.core.send_dtls(client.number, b"\x16where?")
     return [(ip, port) for ip, port, _ in world.core.take_sent()]
 
@@ -154,7 +154,7 @@ def test_consent_of_one_address_keeps_nothing_going_to_another(
     assert sent_to(world, client) == [client.address]
     world.run(0.4, step=0.1)
     assert sent_to(world, client) == ([OTHER] if other_lives else [])
-    assert world.take_events(IceSilent) == []  # it is heard all the same
+    assert world.take_events(IceSilent) == []  # packets still arrive, so it is not silent
     client.check(nominate=False, address=OTHER)
     assert sent_to(world, client) == [OTHER]
 
@@ -166,7 +166,7 @@ def test_an_address_in_use_cannot_be_taken() -> None:
     assert world.counter("dropped_address_taken") == 1
     alice.send_raw(b"\x16still hers")
     assert world.take_events(DtlsDatagram)[-1].transport == alice.number
-    # a port that was given to the next client of the same machine
+    # After ten seconds the port may belong to another client on the same machine.
     world.run(10)
     mallory.check(address=alice.address)
     alice.send_raw(b"\x16now another's")
@@ -206,7 +206,7 @@ def test_when_a_connection_ends_the_way_heard_last_takes_over() -> None:
     check_by_tcp(client, 1, nominate=False)
     world.run(1)
     check_by_tcp(client, 3, nominate=False)
-    world.core.tcp_closed(3, *OTHER)  # the last heard, but not that of media
+    world.core.tcp_closed(3, *OTHER)  # the last one heard, but not the one that media uses
     assert world.take_events(IceMoved) == []
     world.core.send_dtls(client.number, b"\x16by 2")
     assert world.core.take_tcp_sent() == [(2, b"\x16by 2")]
@@ -216,7 +216,7 @@ def test_when_a_connection_ends_the_way_heard_last_takes_over() -> None:
     world.take_events(IceMoved)
     world.core.tcp_closed(1, *OTHER)
     assert world.take_events(IceMoved) == [IceMoved(client.number, *client.address)]
-    # with only what has long been silent left, nothing is sent until it is heard
+    # If only paths remain that have long been silent, nothing is sent until one is heard.
     check_by_tcp(client, 4, nominate=True)
     world.run(10)
     world.core.tcp_closed(4, *OTHER)
@@ -237,7 +237,7 @@ def test_what_comes_by_a_connection_that_has_ended_is_a_strangers() -> None:
     world.core.tcp_closed(1, *OTHER)
     assert world.take_events(DtlsDatagram) == []
     assert world.counter("dropped_unknown_address") == 1
-    # nor is it another connection's from the same address and port
+    # It does not belong to a later connection from the same address and port either.
     check_by_tcp(client, 2, nominate=True)
     world.core.tcp_datagram(1, *OTHER, b"\x16later")
     assert world.take_events(DtlsDatagram) == []

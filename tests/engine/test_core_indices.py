@@ -63,9 +63,9 @@ def test_a_world_watches_what_leaves_for_clients_and_plain_ends() -> None:
         world.run(0.5)
     bobs, carols = bob.raw, carol.rtp
     (number,) = {p.sequence_number for p in of(bob.rtp, seen[0] + 50_000)[-1:]}
-    bob.drop = lambda _: True  # libsrtp would call it a replay
+    bob.drop = lambda _: True  # libsrtp would reject it as a replay
     bob.send_rtcp(Nack(1, seen[0] + 50_000, (number,)))
-    assert len(bobs) == 7  # the very same bytes again
+    assert len(bobs) == 7  # the same bytes again
     assert carols
     for session, data in (((bob.number, 1), bobs[0]), (("plain", carol.number), rtp(0, b"?"))):
         changed = bytearray(data)

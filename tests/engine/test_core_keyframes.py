@@ -1,4 +1,4 @@
-"""Who may ask a publisher for how many key frames."""
+"""Limits on the key frames that viewers may request from a publisher."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from meet_trio.engine import EngineSettings
 from meet_trio.wire.rtcp import Fir, Pli
 
 BURST, EVERY = 10, 3.0
-"""Key frames for one viewer at once; seconds until it has earned another."""
+"""Key frames that one viewer may request at once, and seconds until it may request another."""
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def follow(
     seconds: float,
     ask: Callable[[], object] = lambda: None,
 ) -> int:
-    """How often ``alice``, who sends a key frame whenever she is asked for one, is asked while
-    ``ask`` is called 20 times a second.
+    """The number of requests that reach ``alice`` while ``ask`` is called 20 times a second. She
+    sends a key frame for each.
     """
     count = 0
     for _ in range(round(seconds * 20)):
@@ -41,7 +41,9 @@ def follow(
 
 
 def begin(world: World) -> tuple[EngineClient, EngineClient, list[Camera], int, int]:
-    """A publisher, a viewer, and that both have begun: the cameras, the producer, the consumer."""
+    """A publisher and a viewer that have started; returns both, the cameras, the producer, the
+    consumer.
+    """
     alice, bob = world.client(), world.client()
     producer = world.produce(alice, simulcast(2))
     cameras = layer_cameras(2)
@@ -74,7 +76,7 @@ def test_who_asks_without_end_gets_few(world: World, how: str) -> None:
     follow(world, alice, cameras, 1)
     count = follow(world, alice, cameras, 60, ask)
     assert BURST + 12 <= count <= BURST + 60 / EVERY + 1
-    # nobody else waits for it
+    # Other viewers do not wait because of it.
     follow(world, alice, cameras, 0.2)
     cy.send_rtcp(Pli(1, other + 50_000))
     assert follow(world, alice, cameras, 0.05) == 1
@@ -83,7 +85,7 @@ def test_who_asks_without_end_gets_few(world: World, how: str) -> None:
 def spend(
     world: World, alice: EngineClient, bob: EngineClient, cameras: list[Camera], consumer: int
 ) -> None:
-    """All that the viewer may ask for at once."""
+    """Use up all requests that the viewer may make at once."""
     for _ in range(BURST):
         bob.send_rtcp(Pli(1, consumer + 50_000))
         assert follow(world, alice, cameras, 0.15) == 1
@@ -123,7 +125,7 @@ def test_what_is_asked_for_already_costs_nothing(world: World) -> None:
     alice, bob = world.client(), world.client()
     consumer = world.consume(bob, world.produce(alice, video()))
     camera = Camera()
-    for _ in range(100):  # no key frame comes: the viewer has reason to go on asking
+    for _ in range(100):  # no key frame comes, so the viewer keeps asking
         bob.send_rtcp(Pli(1, consumer + 50_000))
         alice.send(*camera.frame())
         world.run(0.1)
@@ -137,6 +139,6 @@ def test_what_is_asked_for_already_costs_nothing(world: World) -> None:
 def test_losses_that_the_engine_gives_up_are_not_the_viewers(world: World) -> None:
     alice, bob, cameras, _, consumer = begin(world)
     spend(world, alice, bob, cameras, consumer)
-    cameras[1].sequence += 600  # too many to be asked for one by one
+    cameras[1].sequence += 600  # too many losses to be asked for one by one
     alice.send(*cameras[1].frame())
     assert follow(world, alice, cameras, 0.05) == 1

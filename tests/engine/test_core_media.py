@@ -1,4 +1,4 @@
-"""Forwarding: what a viewer gets of what a publisher sends, and what retransmission adds."""
+"""Forwarding: packets that a viewer gets of a publisher's stream, and retransmissions."""
 
 import random
 from typing import Any
@@ -31,7 +31,7 @@ def rtp(payload_type: int, sequence: int, timestamp: int, ssrc: int, **more: Any
 
 
 def begin() -> tuple[World, EngineClient, EngineClient, Camera, int, int]:
-    """A publisher with a camera, a viewer, and the first key frame sent."""
+    """A publisher with a camera and a viewer; the first key frame is sent."""
     world = World()
     alice, bob = world.client(), world.client()
     producer = world.produce(alice, video())
@@ -48,7 +48,7 @@ def test_everything_is_rewritten(profile: int) -> None:
     producer = world.produce(alice, video())
     consumer = world.consume(bob, producer)
     camera = Camera(extensions={9: b"v0", 4: b"\x01", 3: b"\x12\x34", 2: b"abc", 14: b"?"})
-    sent = [p for i in range(40) for p in camera.frame(key=i == 0)]  # over a wrap at 65536
+    sent = [p for i in range(40) for p in camera.frame(key=i == 0)]  # the numbers wrap at 65536
     alice.send(*sent)
     assert len(bob.rtp) == len(sent) == 80
     first, first_sent = bob.rtp[0], sent[0]
@@ -180,7 +180,7 @@ def test_a_replayed_packet_is_dropped() -> None:
     assert len(bob.rtp) == count
     assert (
         world.counter("dropped_rtp_replayed") == 2
-    )  # seen by its number before the tag is looked at
+    )  # the replay is detected by its number before the tag is checked
 
 
 def test_media_before_produce_is_found_afterwards() -> None:
@@ -297,7 +297,7 @@ def test_nack_is_answered_through_rtx() -> None:
             was.marker,
             was.payload,
         )
-    # at once again: it is still under way
+    # a request at once is ignored: the first answer is still under way
     bob.send_rtcp(Nack(9, consumer + 50_000, (wanted[0].sequence_number,)))
     assert len(of(bob.rtp, consumer + 60_000)) == 3
     world.run(0.05)
@@ -315,7 +315,7 @@ def test_without_rtx_the_very_same_datagram_is_sent_again() -> None:
     alice.send(*camera.frame(key=True), *camera.frame())
     sent = list(bob.raw)
     received = [p.sequence_number for p in bob.rtp]
-    bob.drop = lambda _: True  # libsrtp would call it a replay
+    bob.drop = lambda _: True  # libsrtp would reject it as a replay
     world.run(0.1)
     bob.send_rtcp(Nack(9, consumer + 50_000, (received[2],)))
     assert bob.raw[4:] == [sent[2]]
@@ -335,7 +335,7 @@ def test_what_is_too_old_is_not_sent_again() -> None:
 def nack_all(
     world: World, client: EngineClient, consumer: int, packets: list[RtpPacket], times: int
 ) -> list[bytes]:
-    """Ask for each of the packets so many times, as often as it is answered at all; what came."""
+    """Send NACKs for each packet, up to ``times`` of them; return the datagrams that came."""
     before = len(client.raw)
     numbers = tuple(p.sequence_number for p in packets)
     for _ in range(times):
@@ -355,7 +355,7 @@ def test_nacks_bring_no_more_than_was_sent() -> None:
     assert media < sum(map(len, resent)) < media + 1200
     assert world.counter("retransmissions_refused") > 800
     camera.sequence, before = (camera.sequence + 1) & 0xFFFF, len(bob.rtp)
-    alice.send(*camera.frame())  # which earns as much again
+    alice.send(*camera.frame())  # the budget grows by as much again
     again = nack_all(world, bob, consumer, bob.rtp[before:], 3)
     assert 1 <= len(again) <= 3
 
@@ -403,7 +403,7 @@ def test_a_viewer_that_loses_a_third_gets_everything_in_the_end() -> None:
     bob.drop = lambda _: dice.random() < 1 / 3
     seen: set[int] = {p.sequence_number for p in bob.rtp}
     newest = first = max(seen)
-    for i in range(300):  # ten seconds, 1.9 Mbit/s; a key frame of 60 packets each second
+    for i in range(300):  # ten seconds at 1.9 Mbit/s; a key frame of 60 packets each second
         camera.parts = 60 if i % 30 == 0 else 8
         alice.send(*camera.frame(key=i % 30 == 0))
         world.run(1 / 30)
@@ -438,7 +438,7 @@ def test_everything_can_go_in_any_order() -> None:
     stats = world.stats()
     assert (list(stats["producers"]), list(stats["consumers"])) == ([], [str(consumer)])
     assert stats["engine"]["packet_buffers_used"] == 0
-    # the same stream again under another id
+    # The same stream is produced again under another id.
     producer = world.produce(alice, video())
     world.consume(bob, producer)
     alice.send(*camera.frame(key=True))

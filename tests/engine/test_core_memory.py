@@ -1,4 +1,4 @@
-"""What the core gives back to the system when rooms have ended."""
+"""Memory that the core gives back to the system when rooms have ended."""
 
 import subprocess
 import sys
@@ -55,7 +55,7 @@ print(one, fifteen, megabytes())
 
 
 def test_a_hundred_rooms_leave_little_behind() -> None:
-    """15 at once, whose 60 MB the system gets back, then 85 one after the other."""
+    """15 rooms at once, whose 60 MB go back to the system, then 85 rooms one after the other."""
     done = subprocess.run(
         [sys.executable, "-c", ROOMS], cwd=TESTS, capture_output=True, text=True, timeout=120
     )
@@ -75,10 +75,10 @@ def test_buffers_of_a_burst_go_back() -> None:
     assert burst["packet_buffers_used"] == 900
     world.run(3, step=0.05)
     rest = world.stats()["engine"]
-    assert rest["packet_buffers_used"] == 1  # the newest always stays
+    assert rest["packet_buffers_used"] == 1  # the newest packet always stays
     per_block = rest["packet_buffers"] // 3
     assert burst["packet_buffers"] >= 900 > 3 * per_block
-    # and what comes at the same place again is what was sent
+    # Packets that reuse the buffers are sent unchanged.
     bob = world.client()
     world.consume(bob, producer)
     alice.send(*camera.frame(key=True))

@@ -1,4 +1,6 @@
-"""Plain RTP transports: who is heard, where media goes, how streams without names are found."""
+"""Plain RTP transports: the addresses that are heard, the addresses that get media, and streams
+without names.
+"""
 
 from typing import Any
 
@@ -26,11 +28,11 @@ NAMELESS: dict[str, Any] = {
     "rtx_payload_type": None,
     "transport_cc": False,
 }
-"""What a program knows that can do no more than RTP: its payload type."""
+"""A program that knows only RTP has nothing but its payload type."""
 
 
 def packet(sequence: int, **changes: Any) -> RtpPacket:
-    """Of a microphone, 20 ms each."""
+    """A packet of a microphone, 20 ms each."""
     fields = {
         "payload_type": 111,
         "sequence_number": sequence & 0xFFFF,
@@ -73,12 +75,12 @@ def test_both_ways_between_plain_and_webrtc() -> None:
 
 
 def test_the_first_packets_tell_where_the_client_is() -> None:
-    """RTP and RTCP each by itself, whatever order they come in."""
+    """RTP and RTCP each tell their own address, in any order."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     bob = world.client()
     world.consume(bob, world.produce(alice, audio()))
-    # from the RTCP socket; an RTP address is not known by that
+    # The RTCP socket does not tell the address of RTP.
     alice.send_rtcp(sender_report(2000, 1 << 32, 0))
     assert not world.take_events(PlainConnected)
     assert world.stats()["transports"][str(alice.number)]["address"] is None
@@ -98,7 +100,7 @@ def test_the_first_packets_tell_where_the_client_is() -> None:
 
 
 def test_rubbish_tells_nothing() -> None:
-    """Only what is well-formed may be the first packet."""
+    """Only a well-formed packet may be the first one."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     rubbish = [b"", b"\x80", b"hello", bytes(40), b"\x16\xfe\xfd" + bytes(30), b"\x9f" + bytes(12)]
@@ -107,7 +109,7 @@ def test_rubbish_tells_nothing() -> None:
         alice.send_raw(data, rtcp=True, address=("127.0.0.9", 9))
     broken_report = b"\x80\xc8\xff\xff" + bytes(8)
     alice.send_raw(broken_report, rtcp=True, address=("127.0.0.9", 9))
-    # each by the other's socket
+    # RTP at the RTCP socket and the reverse
     alice.send_raw(build_rtp(packet(1)), rtcp=True, address=("127.0.0.9", 9))
     alice.send_raw(b"\x81\xc9\x00\x07" + bytes(28), address=("127.0.0.9", 9))
     assert world.counter("dropped_unknown_kind") == 2 * len(rubbish) + 3
@@ -129,7 +131,7 @@ def test_rubbish_tells_nothing() -> None:
     ],
 )
 def test_networks(allowed: tuple[str, ...], inside: list[str], outside: list[str]) -> None:
-    """Nothing is taken from addresses outside of them, nothing is sent there."""
+    """Addresses outside the networks are neither heard nor sent to."""
     for ip in inside + outside:
         world = World()
         alice = PlainClient.open(world, comedia=True, allowed=allowed)
@@ -157,7 +159,7 @@ def test_a_connected_transport_listens_to_its_client_alone() -> None:
     carol = PlainClient.open(world)
     alice = world.client()
     consumer = world.consume(carol, world.produce(alice, audio(mid=None)))
-    carol.send(packet(1))  # not connected, and no comedia: nobody is listened to
+    carol.send(packet(1))  # without connect and comedia no address is heard
     assert strangers(world) == (0, 1)
     alice.send(packet(1, extensions={9: b"a0"}))
     assert carol.rtp == []
@@ -173,7 +175,7 @@ def test_a_connected_transport_listens_to_its_client_alone() -> None:
     assert world.stats()["consumers"][str(consumer)]["fractionLost"] == 0.25
     carol.rtcp_port -= 2
     assert strangers(world) == (0, 2)
-    # it cannot be pointed elsewhere
+    # The transport cannot be connected to another address.
     carol.world.core.connect_plain_transport(carol.number, "127.0.0.1", 99, 98)
     alice.send(packet(3, extensions={9: b"a0"}))
     assert len(carol.rtp) == 2
@@ -220,7 +222,7 @@ def test_reports_go_by_the_other_socket() -> None:
 
 
 def test_losses_and_key_frames_are_asked_for() -> None:
-    """Where the producer has negotiated it; and a viewer's NACK brings the very same packet."""
+    """Requests need negotiated feedback. A viewer's NACK brings the same packet again."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     carol = PlainClient.open(world).connect()
@@ -288,8 +290,8 @@ def test_multiplexed_rtcp_is_taken() -> None:
 
 
 def test_one_port_for_rtp_and_rtcp() -> None:
-    """Of a client that multiplexes (RFC 5761). Ours goes by two sockets all the same, and what the
-    client says may come by either.
+    """The client multiplexes (RFC 5761). The server still has two sockets, and the client may send
+    to either.
     """
     world = World()
     carol = PlainClient.open(world)
@@ -313,7 +315,9 @@ def test_one_port_for_rtp_and_rtcp() -> None:
 
 
 def test_a_sender_that_multiplexes_is_told_where_it_was_pointed() -> None:
-    """By its packets alone nobody knows that it listens for RTCP where it sends RTP from."""
+    """The address must be given: packets alone do not show that the sender takes RTCP at its RTP
+    port.
+    """
     world = World()
     alice = PlainClient.open(world, comedia=True)
     alice.rtcp_port = alice.port
@@ -352,8 +356,8 @@ def test_found_by_payload_type() -> None:
 @pytest.mark.parametrize(
     "others",
     [
-        [audio(**NAMELESS), audio(**NAMELESS)],  # whose?
-        [audio(**{**NAMELESS, "encodings": (EncodingSpec(ssrc=5),)})],  # named otherwise
+        [audio(**NAMELESS), audio(**NAMELESS)],  # ambiguous
+        [audio(**{**NAMELESS, "encodings": (EncodingSpec(ssrc=5),)})],  # another SSRC is announced
         [audio(**{**NAMELESS, "encodings": (EncodingSpec(rid="a"),)})],
         [audio(**{**NAMELESS, "encodings": (EncodingSpec(), EncodingSpec())})],
         [audio(**{**NAMELESS, "payload_type": 96})],
@@ -370,7 +374,7 @@ def test_not_found_by_payload_type(others: list[Any]) -> None:
 
 
 def test_payload_type_is_no_name_for_what_has_another() -> None:
-    """A MID that is another's says that it is not this one; a MID that never comes says nothing."""
+    """Another producer's MID excludes this producer; a missing MID excludes nothing."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     world.produce(alice, audio(encodings=(EncodingSpec(),)))
@@ -389,7 +393,7 @@ def test_payload_type_is_no_name_with_webrtc() -> None:
 
 
 def test_another_ssrc_takes_over_when_the_one_before_is_silent() -> None:
-    """A sender that was started anew; two at once would take the stream from each other."""
+    """This is a restarted sender. Two senders at once would take the stream from each other."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     bob = world.client()
@@ -405,7 +409,9 @@ def test_another_ssrc_takes_over_when_the_one_before_is_silent() -> None:
 
 @pytest.mark.parametrize("anew", [100, 40_000, 29_000 - 1024, 30_002 + 3000, 63_000])
 def test_a_sender_that_begins_anew_with_its_old_ssrc(anew: int) -> None:
-    """Behind or ahead of where it was: two packets in a row say so, and viewers see no gap."""
+    """The new numbers are behind the old ones or ahead: two packets in a row show it, and viewers
+    see no gap.
+    """
     world = World()
     alice = PlainClient.open(world, comedia=True)
     bob = world.client()
@@ -444,11 +450,12 @@ def test_what_is_no_beginning() -> None:
     bob = world.client()
     world.consume(bob, world.produce(alice, audio()))
     alice.send(packet(30_000))
-    alice.send(packet(20_000), packet(30_001), packet(20_001), packet(30_002))  # just very late
-    alice.send(packet(200), packet(190), packet(210))  # stragglers that do not follow each other
+    # packets that are very late
+    alice.send(packet(20_000), packet(30_001), packet(20_001), packet(30_002))
+    alice.send(packet(200), packet(190), packet(210))  # late packets that do not follow each other
     assert len(bob.rtp) == 3
     assert world.counter("dropped_rtp_astray") == 5
-    # the network doubles packets, one by one and in pairs
+    # The network duplicates packets, singly and in pairs.
     for i in range(2000):
         alice.send(packet(30_003 + i), packet(30_003 + i))
     for _ in range(2):
@@ -458,14 +465,14 @@ def test_what_is_no_beginning() -> None:
     alice.send(packet(32_002 + 2999), packet(32_002 + 3000))
     gap = bob.rtp[-2].sequence_number - bob.rtp[-3].sequence_number
     assert gap == 2999
-    # silence, and on it goes
+    # After a silence the stream goes on.
     world.run(2, step=0.1)
     alice.send(packet(32_002 + 3010))
     assert bob.rtp[-1].sequence_number == bob.rtp[-2].sequence_number + 10
 
 
 def test_with_srtp_nothing_begins_anew() -> None:
-    """Old packets that somebody sends again are old, even two in a row."""
+    """Old packets sent again stay old, even two in a row."""
     world = World()
     alice, bob = world.client(), world.client()
     world.consume(bob, world.produce(alice, audio()))
@@ -481,7 +488,7 @@ def test_with_srtp_nothing_begins_anew() -> None:
 
 
 def test_a_sender_may_begin_anew_as_often_as_it_likes() -> None:
-    """Each time with another SSRC, as programs do; nothing is kept of those before."""
+    """Each restart has another SSRC, as programs do it; nothing is kept of the earlier ones."""
     world = World()
     alice = PlainClient.open(world, comedia=True)
     bob = world.client()
@@ -492,7 +499,7 @@ def test_a_sender_may_begin_anew_as_often_as_it_likes() -> None:
         bob.check()
     assert [p.payload for p in bob.rtp] == [b"sound %d" % i for i in range(600)]
     assert world.counter("dropped_rtp_too_many_sources") == 0
-    # streams that run are not forgotten
+    # Running streams are not forgotten.
     running = range(1, 101)
     for ssrc in running:
         world.produce(alice, audio(mid=None, encodings=(EncodingSpec(ssrc=ssrc),)))
@@ -520,7 +527,7 @@ def test_commands_of_the_other_kind_are_refused() -> None:
     world.deliver()
     assert bob.rtp == []
     assert bob.astray == []
-    # no STUN check finds it
+    # No STUN check reaches it.
     alice.check(ufrag="ufrag", password="password", address=("10.9.9.9", 1))
     assert world.counter("dropped_stun_unknown_ufrag") == 1
 
@@ -556,7 +563,7 @@ def test_silence_ends_nothing_and_costs_nothing() -> None:
 
 
 def test_what_is_too_large_for_the_history_moves_nothing() -> None:
-    """Or numbers would go on without the history, and a viewer's beginning walk over them all."""
+    """If numbers went on without the history, starting a viewer would have to visit them all."""
     world = World()
     alice, bob = PlainClient.open(world, comedia=True), world.client()
     world.consume(bob, world.produce(alice, video()))

@@ -1,4 +1,4 @@
-"""How much a client may send, and who is held to it."""
+"""The bit rate that a client may send, and the packets that count."""
 
 import os
 
@@ -10,8 +10,8 @@ from meet_trio.engine import Core, EngineSettings
 from meet_trio.wire.rtcp import ReceiverReport
 from meet_trio.wire.rtp import RtpPacket
 
-LIMIT = 1_500_000  # bit/s, as clients are told it
-EXCESS, BURST = 2, 10.0  # times; seconds
+LIMIT = 1_500_000  # bit/s, the limit that clients are told
+EXCESS, BURST = 2, 10.0  # multiple of the limit; seconds
 SIZE = 1200  # bytes
 
 
@@ -31,7 +31,7 @@ def sound(sequence: int, size: int) -> RtpPacket:
 
 
 class Sender:
-    """Datagrams of one stream."""
+    """Sends datagrams of one stream."""
 
     def __init__(self, client: EngineClient) -> None:
         self.client = client
@@ -52,7 +52,7 @@ def limited(world: World, limit: int = LIMIT) -> tuple[EngineClient, EngineClien
 
 
 def stream(world: World, sender: Sender, bitrate: float, seconds: float) -> None:
-    """In twentieths of a second."""
+    """Send at ``bitrate``, in steps of a twentieth of a second."""
     due = 0.0
     for _ in range(round(seconds * 20)):
         due += bitrate / 8 / 20 / SIZE
@@ -67,7 +67,7 @@ def test_of_too_much_the_rest_is_dropped(world: World) -> None:
     most = LIMIT / 8 * (BURST + EXCESS * 20) / SIZE
     assert len(bob.rtp) == pytest.approx(most, rel=0.01)
     assert world.counter("dropped_above_bitrate") == sender.sequence - len(bob.rtp)
-    # who has come back to it is served as ever
+    # After a return to the limit nothing is dropped.
     stream(world, sender, LIMIT, BURST)
     count, before = len(bob.rtp), sender.sequence
     stream(world, sender, LIMIT, 10)
@@ -75,8 +75,8 @@ def test_of_too_much_the_rest_is_dropped(world: World) -> None:
 
 
 def test_who_keeps_to_the_limit_is_never_touched(world: World) -> None:
-    """The course of a browser: much more until it is told, then as much as that and a bit, a key
-    frame of all layers every other second, now and then a probe at six times the rate.
+    """A browser sends far more until it is told the limit, then slightly more than the limit. Every
+    other second it sends a key frame of all layers, and at times a probe at six times the rate.
     """
     _, bob, sender = limited(world)
     stream(world, sender, 4 * LIMIT, 1.2)

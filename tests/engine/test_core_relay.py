@@ -1,6 +1,6 @@
 """A room over two cores: packets of a producer of one cross to its mirror on the other.
 
-The link is memory; nothing crosses but in ``cross`` and ``run``.
+The link is in memory; packets cross only in ``cross`` and ``run``.
 """
 
 from typing import Any
@@ -72,7 +72,7 @@ def test_only_encodings_that_somebody_listens_to_cross(pair: Pair) -> None:
     producer = pair.produce(alice, simulcast())
     cameras = layer_cameras()
     pair.send_frames(alice, cameras, 10, key=True)
-    assert crossed(pair) == 0  # nobody is there
+    assert crossed(pair) == 0  # there is no viewer
     consumer = pair.consume(bob, producer)
     pair.b.core.set_preferred_layers(consumer, 1)
     pair.run(0.2)
@@ -184,12 +184,12 @@ def test_the_client_is_asked_no_more_often_than_by_one_engine(pair: Pair) -> Non
     pair.send_frames(alice, [camera], 3)
     pair.run(1)
     alice.rtcp.clear()
-    for _ in range(10):  # each with a wish of its own
+    for _ in range(10):  # each viewer needs a key frame
         pair.consume(pair.b.client(), producer)
         pair.send(alice, *camera.frame(key=True))
         pair.run(0.01)
     assert len(alice.rtcp_of(Pli)) == 1
-    pair.consume(pair.b.client(), producer)  # what is not answered is asked again
+    pair.consume(pair.b.client(), producer)  # an unanswered request is repeated
     pair.run(1.5)
     assert 3 <= len(alice.rtcp_of(Pli)) <= 6
 
@@ -198,7 +198,7 @@ def test_layers_that_begin_need_no_wish(pair: Pair) -> None:
     alice, bob = pair.a.client(), pair.b.client()
     pair.consume(bob, pair.produce(alice, simulcast()))
     cameras = layer_cameras()
-    for i in range(3):  # browsers begin with the lowest, and each begins with a key frame
+    for i in range(3):  # browsers begin with the lowest layer, and each layer with a key frame
         pair.send_frames(alice, cameras[:i], 10)
         pair.send_frames(alice, cameras[i : i + 1], 1, key=True)
     pair.send_frames(alice, cameras, 1)
@@ -224,7 +224,7 @@ def test_a_key_frame_may_be_asked_of_the_mirror(pair: Pair) -> None:
     pair.send_frames(alice, [Camera()], 3)
     pair.b.core.request_keyframe(producer)
     pair.run(2)
-    # it never comes over there, where nobody listens, and is not asked for again
+    # Without a viewer the key frame does not cross, and the request is not repeated.
     assert len(alice.rtcp_of(Pli)) >= 1
     pair.send_frames(alice, [Camera(sequence=65_510)], 1, key=True)
     alice.rtcp.clear()
@@ -245,7 +245,7 @@ def test_layers_are_switched_where_the_viewer_is(pair: Pair) -> None:
     pair.cross()
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
     pair.send_frames(alice, cameras, 5)
-    assert tags(bob.rtp)[-1] == b"r0"  # until its key frame comes
+    assert tags(bob.rtp)[-1] == b"r0"  # until the key frame of r2 comes
     pair.send_frames(alice, cameras, 5, key=True)
     assert tags(bob.rtp)[-2:] == [b"r0", b"r2"]
     assert_gapless(bob.rtp)
@@ -384,7 +384,7 @@ def test_a_publishers_loss_is_repaired_where_the_publisher_is(pair: Pair) -> Non
     lost, rest = camera.frame()
     pair.send(alice, rest)
     pair.send_frames(alice, [camera], 3)
-    # for viewers that are elsewhere
+    # Viewers on the other engine need it.
     assert {n.lost for n in alice.rtcp_of(Nack)} == {(lost.sequence_number,)}
     rtx = wrap_rtx(lost, payload_type=97, ssrc=1001, sequence_number=1)
     pair.send(alice, rtx)
@@ -399,7 +399,7 @@ def test_a_full_ring_loses_packets_and_asks_for_a_key_frame() -> None:
     pair.consume(bob, pair.produce(alice, video()))
     camera = Camera()
     pair.send_frames(alice, [camera], 5, key=True)
-    for _ in range(20):  # the other engine does not come to it
+    for _ in range(20):  # the other engine does not read its ring
         alice.send(*camera.frame())
     assert pair.a.counter("dropped_relay_full") > 20
     assert len(bob.rtp) == 10
@@ -409,7 +409,7 @@ def test_a_full_ring_loses_packets_and_asks_for_a_key_frame() -> None:
     assert [p.media_ssrc for p in alice.rtcp_of(Pli)] == [1000]
     pair.send(alice, *camera.frame(key=True))
     last = bob.rtp[-1]
-    # the numbers show what is missing, so that the decoder knows
+    # The numbers have a gap, so the decoder sees the loss.
     assert (last.sequence_number - bob.rtp[0].sequence_number) & 0xFFFF == 2 * 27 - 1
     alice.rtcp.clear()
     pair.send_frames(alice, [camera], 20)
@@ -464,7 +464,7 @@ def test_a_relay_that_finds_the_ring_full_is_announced_later() -> None:
 
 
 def test_states_do_not_fill_the_ring() -> None:
-    """However often a client reports, and however often it begins anew with another SSRC."""
+    """A client sends many reports and changes its SSRC often."""
     pair = Pair(EngineSettings(relay_packets=64))
     alice, bob = pair.a.client(), pair.b.client()
     pair.consume(bob, pair.produce(alice, simulcast(1)))
@@ -480,7 +480,7 @@ def test_states_do_not_fill_the_ring() -> None:
             pair.cross()  # the packets themselves are few
         alice.send(*camera.frame())
     assert pair.a.counter("dropped_relay_full") == 0
-    # the last word is told all the same
+    # The last report is delivered nevertheless.
     camera.ssrc, camera.parts = 4001, 2
     pair.send(alice, *camera.frame(key=True))
     alice.send_rtcp(sender_report(4001, 77 << 32, camera.timestamp))
@@ -490,7 +490,7 @@ def test_states_do_not_fill_the_ring() -> None:
 
 
 def test_packets_that_waited_for_longer_than_the_history_keeps_them(pair: Pair) -> None:
-    """The other engine stood still; they are sent all the same, those out of order too."""
+    """The other engine stood still. The packets are sent nevertheless, also those out of order."""
     alice, bob = pair.a.client(), pair.b.client()
     pair.consume(bob, pair.produce(alice, video()))
     camera = Camera()
@@ -515,7 +515,7 @@ def test_an_end_that_found_no_room_is_noticed_at_the_next_beginning() -> None:
     pair.send_frames(alice, [camera], 5, key=True)
     spec = audio()
     others = [pair.a.produce(alice, attrs.evolve(spec, mid=f"a{i}")) for i in range(20)]
-    for other in others:  # their states fill the ring
+    for other in others:  # the states of these fill the ring
         pair.a.core.relay_producer(other, pair.b.core)
     pair.a.core.stop_relaying(producer, pair.b.core)
     pair.a.core.relay_producer(producer, pair.b.core)
@@ -523,7 +523,7 @@ def test_an_end_that_found_no_room_is_noticed_at_the_next_beginning() -> None:
         alice.send(*camera.frame())
     pair.run(0.3)
     pair.send_frames(alice, [camera], 3)
-    assert len(bob.rtp) == 10  # frames that refer to lost ones are of no use
+    assert len(bob.rtp) == 10  # frames that refer to lost ones are useless
     pair.send_frames(alice, [camera], 3, key=True)
     assert len(bob.rtp) == 16
     assert_gapless(bob.rtp)
@@ -537,7 +537,7 @@ def test_a_report_from_the_future_is_one_of_now(pair: Pair) -> None:
     pair.consume(bob, pair.produce(alice, video()))
     camera = Camera()
     pair.send_frames(alice, [camera], 3, key=True)
-    # the other thread has looked at its clock a moment earlier; here it is a long one
+    # The other thread may have read its clock a moment earlier; here the difference is long.
     pair.a.core.now += 10_000_000
     alice.send_rtcp(sender_report(1000, 3_900_000_000 << 32, camera.timestamp))
     for _ in range(300):
@@ -580,6 +580,6 @@ def test_a_mirror_tells_python_and_the_publisher_nothing(pair: Pair) -> None:
     for kind in (StreamStarted, ProducerScore, AudioLevel):
         assert pair.a.take_events(kind) != []
         assert pair.b.take_events(kind) == []
-    # what is about the viewer is told here
+    # Events about the viewer are reported here.
     assert [e.consumer for e in pair.b.take_events(ConsumerScore)] == [consumers[0]]
     assert bob.rtcp_of(ReceiverReport) == []

@@ -72,7 +72,7 @@ def test_a_mirror_that_goes_stops_what_is_sent_to_it(pair: Pair) -> None:
     assert pair.b.counter("dropped_relay_unknown") == 2  # these were on their way
     pair.send_frames(alice, [camera], 5, key=True)
     assert pair.a.counter("relay_packets_out") == 12
-    # and one that comes again is filled again
+    # A mirror that is added again is filled again.
     pair.b.core.add_mirror(producer, video())
     pair.consume(bob, producer)
     pair.a.core.relay_producer(producer, pair.b.core)
@@ -105,7 +105,7 @@ def test_the_wishes_of_a_mirror_that_went_are_not_those_of_the_next(pair: Pair) 
     pair.consume(bob, producer)
     camera = Camera()
     pair.send_frames(alice, [camera], 5, key=True)
-    # the last viewer goes and another comes, before either thread looks at its ring
+    # The last viewer leaves and another comes before either thread reads its ring.
     pair.a.core.stop_relaying(producer, pair.b.core)
     pair.b.core.remove_producer(producer)
     pair.b.core.add_mirror(producer, video())
@@ -134,7 +134,7 @@ def test_the_end_of_either_engine(pair: Pair) -> None:
     before = len(bob.rtp)
     pair.send_frames(alice, cameras, 3, key=True)
     assert len(bob.rtp) == before + 6
-    pair.a.core.relay_producer(producer, third.core)  # nothing happens
+    pair.a.core.relay_producer(producer, third.core)  # this has no effect
     pair.a.core.close()
     with pytest.raises(ValueError, match="closed"):
         pair.a.core.tick()
@@ -152,7 +152,7 @@ def test_what_cannot_be(pair: Pair) -> None:
         pair.a.core.relay_producer(producer, pair.a.core)
     with pytest.raises(ValueError, match="relay_packets: 100 is no power of two"):
         World(EngineSettings(relay_packets=100))
-    # a mirror is not handed on: packets would run in circles
+    # A mirror is not relayed: packets would run in circles.
     pair.b.core.relay_producer(producer, pair.a.core)
     pair.a.core.relay_producer(9999, pair.b.core)
     pair.a.core.stop_relaying(9999, pair.b.core)

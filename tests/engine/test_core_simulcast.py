@@ -1,4 +1,4 @@
-"""Simulcast: which layer a viewer gets, and that nobody sees the seam."""
+"""Simulcast: the layer that a viewer gets, and switches that no viewer notices."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def publish(world: World, layers: int = 3) -> tuple[EngineClient, EngineClient, 
 def send_frames(
     world: World, client: EngineClient, cameras: Sequence[Camera], count: int, *, key: bool = False
 ) -> None:
-    """``count`` frames of each camera, 30 a second; the first a key frame if ``key``."""
+    """Send ``count`` frames of each camera, 30 a second; the first is a key frame if ``key``."""
     for i in range(count):
         world.run(1 / 30)
         for camera in cameras:
@@ -52,7 +52,7 @@ def layers_of(packets: Sequence[RtpPacket]) -> list[bytes]:
 
 
 def assert_seamless(packets: Sequence[RtpPacket]) -> None:
-    """All numbers rise by one, timestamps rise, frames are whole."""
+    """Assert that all numbers rise by one, timestamps rise, and frames are whole."""
     first = packets[0].sequence_number
     assert [p.sequence_number - first for p in packets] == list(range(len(packets)))
     descriptors = [parse_vp8_untrusted(p.payload)[0] for p in packets]
@@ -102,7 +102,7 @@ def test_a_layer_that_falls_silent_is_replaced_and_comes_back(world: World) -> N
     alice.rtcp.clear()
     send_frames(world, alice, cameras[:2], 11)
     assert alice.rtcp_of(Pli) == []
-    # long before it counts as silent: the others have left it behind
+    # The other layers have left it behind, long before it counts as silent.
     send_frames(world, alice, cameras[:2], 6)
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
     send_frames(world, alice, cameras[:2], 10, key=True)
@@ -138,7 +138,7 @@ def test_a_switch_waits_for_the_end_of_the_frame(world: World) -> None:
     send_frames(world, alice, cameras, 10, key=True)
     world.core.set_preferred_layers(consumer, 2)
     world.run(0.03)
-    # interleaved as a pacer does it
+    # interleaved as by a pacer
     (low1, low2), (high1, high2) = cameras[0].frame(), cameras[2].frame(key=True)
     alice.send(low1, high1)
     assert layers_of(bob.rtp)[-1] == b"r0"
@@ -154,7 +154,7 @@ def test_a_switch_does_not_wait_for_ever(world: World) -> None:
     send_frames(world, alice, cameras, 10, key=True)
     world.core.set_preferred_layers(consumer, 2)
     world.run(0.03)
-    alice.send(cameras[0].frame()[0])  # its end is lost
+    alice.send(cameras[0].frame()[0])  # the end of this frame is lost
     alice.send(*cameras[2].frame(key=True))
     world.run(0.06)
     alice.send(*cameras[2].frame())
@@ -168,7 +168,7 @@ def test_late_packets_of_the_layer_before_keep_their_numbers(world: World) -> No
     cameras = layer_cameras()
     send_frames(world, alice, cameras[:1], 5, key=True)
     first, last = cameras[0].frame()
-    alice.send(last)  # first is missing
+    alice.send(last)  # the packet before it is missing
     send_frames(world, alice, cameras, 1)
     send_frames(world, alice, cameras, 5, key=True)
     assert layers_of(bob.rtp)[-1] == b"r2"
@@ -200,7 +200,7 @@ def test_a_nameless_retransmission_goes_where_it_is_missed(world: World) -> None
     assert_seamless(sorted(bob.rtp, key=lambda p: p.sequence_number))
     streams = world.stats()["producers"][str(producer)]["streams"]
     assert [s["rtxSsrc"] for s in streams] == [None, None, 3200]
-    # nobody misses this: it says nothing about where it belongs
+    # No stream misses this packet, so it does not show which stream its SSRC belongs to.
     alice.send(wrap_rtx(last, payload_type=97, ssrc=3201, sequence_number=1))
     assert world.counter("dropped_rtp_unknown_stream") == 1
 
@@ -230,18 +230,18 @@ def test_timestamps_go_on_with_the_common_clock(
     send_frames(world, alice, cameras, 5, key=True)
     if with_reports:
         for camera in cameras:
-            # each says: at this instant my clock stands here
+            # each report gives the time of the layer's clock at this moment
             ntp = round((3_900_000_000 + world.now + apart * (camera is cameras[2])) * 2**32)
             alice.send_rtcp(sender_report(camera.ssrc, ntp, camera.timestamp))
     send_frames(world, alice, cameras, 20)
     old = bob.rtp[-1].timestamp
     world.core.set_preferred_layers(consumer, 2)
-    for camera in cameras:  # a jitter of 20 ms, that arrival times would show
+    for camera in cameras:  # a jitter of 20 ms that arrival times would include
         camera.timestamp = (camera.timestamp + (1800 if with_reports else 0)) & 0xFFFFFFFF
     send_frames(world, alice, cameras, 1, key=True)
     assert layers_of(bob.rtp)[-1] == b"r2"
     step = (bob.rtp[-1].timestamp - old) & 0xFFFFFFFF
-    # and clocks that are 100 s apart are not believed
+    # Clocks that are 100 s apart are not used.
     assert step == pytest.approx(4800 if with_reports else 3000, abs=10)
 
 
@@ -296,7 +296,7 @@ def test_a_layer_of_few_frames_is_not_left_behind(world: World) -> None:
         send_frames(world, alice, cameras, 1)
     assert alice.rtcp_of(Pli) == []
     assert layers_of(bob.rtp)[-1] == b"r2"
-    # padding is no sign of life
+    # Padding does not keep a layer alive.
     number = cameras[2].sequence
     for _ in range(15):
         send_frames(world, alice, cameras[:2], 1)
@@ -340,11 +340,11 @@ def test_pause_and_silence_are_no_layer(world: World) -> None:
     assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
 
 
-# What a publisher may not do to its viewers
+# Limits of a publisher's effect on its viewers
 
 
 def test_no_number_is_sent_twice_however_often_the_ssrc_changes(world: World) -> None:
-    """A decryption of the same SRTP index fails at the viewer, see ``EngineClient``."""
+    """Decryption with a repeated SRTP index fails at the viewer, see ``EngineClient``."""
     alice, bob, _, _ = publish(world, 1)
     (camera,) = layer_cameras(1)
     send_frames(world, alice, [camera], 20, key=True)
@@ -373,7 +373,7 @@ def test_a_change_of_ssrc_ends_what_waits_for_the_end_of_a_frame(world: World) -
 
 
 def test_a_viewer_is_not_sent_a_long_backlog_at_once(world: World) -> None:
-    """A frame of the lower layer stays open while the upper one goes on and on."""
+    """A frame of the lower layer stays open while the upper layer goes on."""
     alice, bob, _, consumer = publish(world, 2)
     cameras = layer_cameras(2)
     world.core.set_preferred_layers(consumer, 0)
@@ -395,7 +395,7 @@ def test_a_viewer_is_not_sent_a_long_backlog_at_once(world: World) -> None:
 
 
 def test_a_long_gap_is_closed(world: World) -> None:
-    """Numbers from far ahead make a receiver lose count of the roll-overs."""
+    """Numbers far ahead make a receiver lose count of the roll-overs."""
     alice, bob, _, _ = publish(world, 1)
     (camera,) = layer_cameras(1)
     send_frames(world, alice, [camera], 5, key=True)

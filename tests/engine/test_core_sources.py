@@ -1,4 +1,4 @@
-"""SSRCs that come and go: what is kept of them, and that nothing is taken twice."""
+"""SSRCs that come and go: the memory kept for them, and protection against replays."""
 
 import attrs
 from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
@@ -15,8 +15,8 @@ IDLE = 64
 def start_camera(
     world: World, alice: EngineClient, generation: int, replays: list[bytes]
 ) -> tuple[int, list[Camera]]:
-    """A simulcast camera of three layers, one frame of each, and an RTX packet of each; all as
-    datagrams in ``replays`` too.
+    """Send one frame of each layer of a simulcast camera with three layers, and an RTX packet of
+    each. All datagrams are added to ``replays``.
     """
     producer = world.produce(alice, simulcast())
     cameras = layer_cameras()
@@ -48,7 +48,7 @@ def test_a_camera_may_be_restarted_a_thousand_times() -> None:
         world.run(0.2)
     assert b"r2" in bob.rtp[-1].payload
     assert world.counter("dropped_rtp_too_many_sources") == 0
-    # each of the 9,000 once more: it names the stream that runs now, and would take it over
+    # Each of the 9,000 is replayed: it names the stream that runs now, and would take it over.
     count, dropped = len(bob.rtp), world.counter("dropped_rtp_replayed")
     for data in replays:
         alice.send_raw(data)
@@ -66,11 +66,11 @@ def test_a_stream_that_has_ended_goes_on_where_it_was() -> None:
     lost, late = map(alice.protect, camera.frame(key=True))
     alice.send_raw(late)
     alice.send_rtcp(Bye((1000,)))
-    for i in range(IDLE + 1):  # strangers to every stream, until the camera's end
+    for i in range(IDLE + 1):  # SSRCs without a stream, until the camera's end
         alice.send(Camera(ssrc=5000 + i).frame()[0])
     before = world.counter("dropped_rtp_replayed")
     alice.send_raw(late)
-    alice.send_raw(lost)  # it never came, but nobody can know that any more
+    alice.send_raw(lost)  # it never came, but the engine no longer knows that
     assert world.counter("dropped_rtp_replayed") == before + 2
     alice.send(*camera.frame(key=True))
     assert [p.marker for p in bob.rtp[-2:]] == [False, True]
@@ -111,7 +111,7 @@ def test_ssrcs_without_end_cost_who_sends_them_and_no_more() -> None:
     alice.send_raw(first)
     assert world.counter("dropped_rtp_replayed") == 1
     count = len(bob.rtp)
-    alice.send(*camera.frame())  # what runs goes on
+    alice.send(*camera.frame())  # a running stream goes on
     assert len(bob.rtp) == count + 2
     carol = world.client()
     world.core.remove_producer(producer)

@@ -1,4 +1,4 @@
-"""Plain transports on real sockets: by which ones datagrams come and go, and when they close."""
+"""Plain transports on real sockets: the sockets that datagrams use, and when they close."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ REPORT = SenderReport(ssrc=2000, ntp=1 << 40, rtp_timestamp=0, packets=1, octets
 
 @attrs.define(eq=False)
 class Bench:
-    """An engine, and clients' sockets, which it closes in the end."""
+    """An engine and clients' sockets, all closed at the end."""
 
     engine: Engine = attrs.field(factory=lambda: Engine(EngineSettings()))
     sockets: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
@@ -46,7 +46,7 @@ class Bench:
         return rtp, rtcp
 
     def add(self, transport: int, *, comedia: bool = False, ip: str = "127.0.0.1") -> Pair:
-        """A plain transport, and sockets connected to its own."""
+        """Add a plain transport; returns the client's sockets, connected to it."""
         ours, client = self.pair(ip), self.pair(ip)
         for mine, theirs in zip(client, ours, strict=True):
             mine.connect(theirs.getsockname())
@@ -62,7 +62,7 @@ class Bench:
         self.engine.connect_plain_transport(transport, ip, port, client[1].getsockname()[1])
 
     def settle(self) -> dict[str, Any]:
-        """Wait until all commands are done; the engine's counters."""
+        """Wait until all commands are done; returns the engine's counters."""
         self.engine.request_stats(1)
         counters: dict[str, Any] = wait_event(self.engine, StatsReady).stats["engine"]
         return counters
@@ -79,7 +79,7 @@ def bench() -> Iterator[Bench]:
 
 
 def consumer(ssrc: int) -> ConsumerSpec:
-    """As a plain viewer wants it: the packets and nothing else."""
+    """A consumer of a plain viewer: packets without extensions or RTX."""
     return viewed(ssrc - 50_000, rtx_ssrc=None, rtx_payload_type=None, mid="", header_extensions={})
 
 
@@ -114,7 +114,7 @@ def test_from_one_to_another(bench: Bench, ip: str) -> None:
 
 
 def test_one_socket_for_rtp_and_rtcp(bench: Bench) -> None:
-    """A client that multiplexes is sent both to its one port."""
+    """A client that multiplexes gets both on its one port."""
     alice, two = bench.add(1, comedia=True), bench.pair()
     client = bench.pair()[0]
     names = [sock.getsockname() for sock in two]
@@ -134,7 +134,7 @@ def test_one_socket_for_rtp_and_rtcp(bench: Bench) -> None:
 
 
 def test_many_transports_at_once(bench: Bench) -> None:
-    """Batches of several sockets, in and out."""
+    """Batches of several sockets, in both directions."""
     alice = bench.add(1, comedia=True)
     bench.engine.add_producer(1, 1, audio())
     viewers = [bench.add(10 + i) for i in range(50)]
@@ -180,8 +180,8 @@ def test_ports_are_free_when_a_transport_has_gone(bench: Bench) -> None:
 
 
 def test_sockets_that_nobody_took_are_closed() -> None:
-    """Transports that live when the engine ends, those whose command was still waiting, and one
-    that comes after the end. What raises leaves them to the caller.
+    """The transports live when the engine ends, wait in a command, or come after the end. A call
+    that raises leaves the sockets to the caller.
     """
     before = resources()
     bench = Bench()
@@ -198,7 +198,7 @@ def test_sockets_that_nobody_took_are_closed() -> None:
 
 
 def test_what_is_no_socket_and_what_is_there_already(bench: Bench) -> None:
-    """Closed at once; the transport that has the number goes on."""
+    """They are closed at once; the transport that has the number goes on."""
     alice = bench.add(1, comedia=True)
     bench.engine.add_producer(1, 1, audio())
     before = len(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-"""Several engines on real sockets and threads: the way from one to another, and their ends."""
+"""Several engines on real sockets and threads: packets between them, and their ends."""
 
 import itertools
 import os
@@ -29,7 +29,7 @@ numbers = itertools.count(1)
 
 @attrs.define(eq=False)
 class SocketClient:
-    """One transport's far side, on a socket."""
+    """The far side of one transport, on a socket."""
 
     engine: Engine
     number: int = attrs.field(factory=lambda: next(numbers))
@@ -66,7 +66,7 @@ class SocketClient:
             self.sock.send(self.tx.protect(build_rtp(packet)))
 
     def receive(self) -> None:
-        """The next datagram; fails after a while."""
+        """Receive the next datagram; fails after a while."""
         data = self.sock.recv(2048)
         match classify(data):
             case DatagramKind.RTP:
@@ -77,7 +77,7 @@ class SocketClient:
                 self.rtcp.extend(parse_rtcp_untrusted(self.rx.unprotect_rtcp(data)))
 
     def receive_all(self, seconds: float) -> None:
-        """What comes until nothing has come for so long."""
+        """Receive until nothing has come for ``seconds``."""
         while select.select([self.sock], [], [], seconds)[0]:
             self.receive()
 
@@ -87,7 +87,7 @@ class SocketClient:
         return producer
 
     def consume(self, producer: int) -> int:
-        """The SSRC."""
+        """Add a consumer; returns its SSRC."""
         consumer = next(numbers)
         self.engine.add_consumer(consumer, self.number, producer, viewed(consumer))
         return consumer + 50_000
@@ -139,7 +139,7 @@ def test_packets_reach_viewers_of_other_engines(
     camera = Camera()
     alice.send(*camera.frame())
     while not any(isinstance(p, Pli) for p in alice.rtcp):
-        alice.receive()  # the wish of a viewer of another engine
+        alice.receive()  # the request for a viewer of another engine
     alice.send(*camera.frame(key=True))
     for _ in range(20):
         alice.send(*camera.frame())
@@ -150,7 +150,7 @@ def test_packets_reach_viewers_of_other_engines(
         found = [(p.sequence_number - first) & 0xFFFF for p in of(viewer.rtp, ssrc)]
         assert found == list(range(42))
     crossed = stats(engines[0])["engine"]["relay_packets_out"]
-    assert 2 * 42 <= crossed <= 2 * 44  # the first frame may have come before anybody listened
+    assert 2 * 42 <= crossed <= 2 * 44  # the first frame may have come before a viewer was known
     taken = [stats(engine)["engine"]["relay_packets_in"] for engine in engines[1:]]
     assert sum(taken) == crossed
 
@@ -165,7 +165,7 @@ def test_a_sleeping_engine_is_woken(engines: list[Engine], clients: list[SocketC
         alice.send(*camera.frame(key=True))
         bob.receive_all(0.02)
     bob.receive_all(0.2)
-    # by itself an engine looks ten times a second
+    # Without a wake-up an engine looks ten times a second.
     start, rounds = time.monotonic(), 200
     for _ in range(rounds):
         before = len(bob.rtp)
@@ -235,7 +235,7 @@ def test_engines_end_in_any_order(order: tuple[int, ...]) -> None:
         send([gone, *working])
         clients[gone].close()
         engines[gone].close()
-        for i in working:  # of which Python may hear later
+        for i in working:  # Python may learn later that the engine has ended
             engines[i].relay_producer(producers[i], engines[gone])
             engines[i].stop_relaying(producers[i], engines[gone])
             engines[gone].relay_producer(producers[gone], engines[i])

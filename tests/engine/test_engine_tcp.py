@@ -46,7 +46,7 @@ def view(client: EngineSocket, producer: int = 1) -> None:
     client.check()
     client.set_keys()
     client.engine.add_consumer(client.number, client.number, producer, viewed(client.number))
-    EngineEvents(client.engine).figures()  # what it answers after this is applied
+    EngineEvents(client.engine).figures()  # the answer to this comes after the commands are applied
 
 
 def receive_frames(client: EngineSocket, count: int) -> list[RtpPacket]:
@@ -138,7 +138,7 @@ def test_a_slow_receiver_loses_packets_and_nobody_else(
             assert frames < 10_000, "everything finds room"
         stats = events.figures()
         assert stats["engine"]["tcp_connections"] == 2
-        # it reads again: first what waited, then a hole, and then what is new
+        # It reads again: first the packets that waited, then a gap, then new packets.
         before = slow.receive_rtp()
         lost = 0
         while not lost:
@@ -166,7 +166,7 @@ def test_a_reset_in_the_middle_of_a_frame(engine: Engine, events: EngineEvents) 
         wait_until(lambda: events.counter("tcp_connections") == 1)
         assert events.figures()["transports"]["7"]["address"] is None
         engine.send_dtls(7, b"\x16lost")
-        # the transport lives on; no nomination is needed
+        # The transport lives on; no nomination is needed.
         again.check(nominate=False)
         assert events.next(IceMoved) == IceMoved(7, *again.address)
         engine.send_dtls(7, b"\x16hello")
@@ -189,7 +189,7 @@ def test_from_udp_to_tcp_and_back(engine: Engine, events: EngineEvents) -> None:
         assert events.next(IceMoved) == IceMoved(7, *udp.address)
         tcp.check(nominate=True)
         assert events.next(IceMoved) == IceMoved(7, *tcp.address)
-        tcp.sock.close()  # the way that is left takes over by itself
+        tcp.sock.close()  # the remaining path takes over
         assert events.next(IceMoved) == IceMoved(7, *udp.address)
         engine.send_dtls(7, b"\x16by UDP again")
         assert udp.receive() == b"\x16by UDP again"

@@ -1,4 +1,4 @@
-"""What strangers can do to the engine's TCP port: little, and not for long."""
+"""Limits for strangers at the engine's TCP port: they get little, and not for long."""
 
 import os
 import resource
@@ -43,7 +43,7 @@ def connect(engine: Engine, number: int, stack: ExitStack, ip: str = "127.0.0.1"
 
 
 def engine_cpu_seconds() -> float:
-    """Of this process's other threads, so far; takes no descriptor."""
+    """CPU seconds of this process's other threads so far; needs no descriptor."""
     return time.process_time() - time.thread_time()
 
 
@@ -96,7 +96,7 @@ def test_strangers_are_sent_away_in_time() -> None:
         dripping = iter(frame(silent.request()))
         while events.counter("tcp_strangers_timed_out") < 3:
             try:
-                slow.sock.sendall(bytes([next(dripping)]))  # never done before its time
+                slow.sock.sendall(bytes([next(dripping)]))  # the frame is never complete in time
                 wrong.send(wrong.request(password="a guess"))
             except ConnectionError:
                 pass
@@ -148,7 +148,7 @@ def test_connections_in_all() -> None:
             client.add()
             client.check()
         stranger, another = connect(engine, 5, stack), connect(engine, 6, stack)
-        assert stranger.is_closed()  # made room
+        assert stranger.is_closed()  # it made room
         another.add()
         another.check()
         refused = connect(engine, 7, stack)
@@ -180,7 +180,7 @@ def test_no_connections_at_all() -> None:
 
 
 def test_without_descriptors_the_engine_waits_and_does_not_spin() -> None:
-    """Connections wait in the kernel until there are some again."""
+    """Connections wait in the kernel until there are descriptors again."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with engine_with() as (engine, events), ExitStack() as stack:
         known = connect(engine, 1, stack)
@@ -194,7 +194,7 @@ def test_without_descriptors_the_engine_waits_and_does_not_spin() -> None:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
         fillers = []
-        while True:  # below the limit too
+        while True:  # also descriptors below the limit
             try:
                 fillers.append(os.dup(0))
             except OSError:

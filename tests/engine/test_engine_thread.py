@@ -1,4 +1,4 @@
-"""The engine's thread on real sockets: opening and closing, events, commands, a datagram's way."""
+"""The engine's thread on real sockets: opening and closing, events, commands, a datagram's path."""
 
 import os
 import select
@@ -31,13 +31,13 @@ UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"
 
 
 def resources() -> tuple[int, int]:
-    """Descriptors of this process, and its engines' threads; others come and go as they like."""
+    """Descriptors of this process, and its engines' threads; other threads do not count."""
     names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
     return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
 
 
 def wait_event(engine: Engine, kind: type[Event], within: float = 5.0) -> Any:
-    """The first event of ``kind``; others are thrown away."""
+    """The first event of ``kind``; events before it are dropped."""
     deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0:
         select.select([engine.event_fd], [], [], left)
@@ -127,7 +127,7 @@ def test_opened_and_closed_many_times_nothing_is_left() -> None:
         engine = Engine(EngineSettings())
         engine.add_transport(1, UFRAG, PASSWORD)
         engine.send_dtls(1, b"\x16never sent")
-        engine.request_stats(1)  # its answer is not read
+        engine.request_stats(1)  # the answer is not read
         engine.close()
     assert resources() == before
 

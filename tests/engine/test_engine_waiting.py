@@ -1,4 +1,4 @@
-"""What happens to commands while an engine's thread is too busy to take them."""
+"""Commands that wait while an engine's thread is too busy to take them."""
 
 import gc
 import itertools
@@ -30,7 +30,7 @@ def engine() -> Iterator[Engine]:
 
 
 def fill(engine: Engine) -> None:
-    """Until commands wait. What fills the ring does nothing."""
+    """Give commands without effect until commands wait."""
     while not engine.waiting:
         engine.request_keyframe(1 << 30)
 
@@ -84,7 +84,7 @@ def test_of_what_changes_often_only_the_newest_waits(engine: Engine) -> None:
 
 
 def test_of_what_comes_and_goes_nothing_waits(engine: Engine) -> None:
-    """Plain transports among it: their sockets are closed at once."""
+    """Plain transports are among them: their sockets are closed at once."""
     engine.add_transport(1, UFRAG, PASSWORD)
     with stalled(engine):
         fill(engine)
@@ -112,7 +112,7 @@ def test_what_the_engine_knows_is_removed_however_late(engine: Engine) -> None:
     with stalled(engine):
         fill(engine)
         before = engine.waiting
-        # a mirror has its number again when somebody watches again
+        # a mirror gets the same number when a viewer comes back
         for _ in range(100):
             engine.remove_producer(3)
             engine.add_mirror(3, PRODUCER)
@@ -186,7 +186,7 @@ def test_every_event_of_the_core_is_known() -> None:
     kinds = {
         type(core.event(number, 7))
         for number in range(1, numbers + 1)
-        if number != numbers - 1  # figures: they are behind a pointer
+        if number != numbers - 1  # figures are behind a pointer
     }
     assert len(kinds) == numbers - 1
     for number in (0, numbers + 1, 200):

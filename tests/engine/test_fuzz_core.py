@@ -1,7 +1,8 @@
-"""The core under programs of a grammar, all packets authentic: see ``c/fuzz/core/program.h``.
+"""Runs programs of a grammar against the core: see ``c/fuzz/core/program.h``. All packets are
+authentic.
 
-What once showed something runs first, then a minute of what libFuzzer thinks of. For longer, and
-to see again what was found: ``tools/fuzz``.
+Programs that once found something run first, then libFuzzer's own for a minute. ``tools/fuzz`` runs
+longer and replays findings.
 """
 
 import os
@@ -44,7 +45,7 @@ def test_a_program_is_told_in_words(program: Path) -> None:
 
 @pytest.fixture(scope="module")
 def oracles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that breaks the rule that it is told to break."""
+    """A program that breaks the rule in its argument."""
     folder = tmp_path_factory.mktemp("oracles")
     parts = []
     for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", "formats/srtp.c"):

@@ -1,4 +1,4 @@
-"""The extension as it was built: what a fault in C would meet before it could be used."""
+"""The built extension has the protections that make a fault in C harder to use."""
 
 import subprocess
 

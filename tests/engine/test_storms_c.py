@@ -1,7 +1,7 @@
-"""Engines with real threads under the sanitizers: some that end and begin under traffic, one whose
-clients by TCP do everything wrong.
+"""Engines with real threads under the sanitizers. Some end and begin under traffic, and one has TCP
+clients that do everything wrong.
 
-More of it: run the program that this builds with another seed and more steps.
+For a longer run, start the program that this builds with another seed and more steps.
 """
 
 import os
@@ -19,7 +19,7 @@ def cc() -> str:
 
 
 def has(sanitizer: str, directory: Path) -> bool:
-    """Whether programs built with it run here: it may not be installed, or not like the kernel."""
+    """Whether programs built with it run here: it may be missing, or the kernel may not suit it."""
     source = directory / "empty.c"
     source.write_text("int main(void) { return 0; }\n")
     program = directory / "empty"
@@ -41,7 +41,7 @@ def sanitizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def storm(
     request: pytest.FixtureRequest, sanitizer: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, int]:
-    """The program, and how many steps to let it do."""
+    """The program and its number of steps."""
     program = tmp_path_factory.mktemp("storm") / request.param
     command = [
         *(cc(), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),

@@ -1,7 +1,7 @@
-"""Build the engine's C units with sanitizers, run their tests, and fuzz each for a moment.
+"""Builds the engine's C units with sanitizers, runs their tests, and fuzzes each for a moment.
 
-Longer: ``clang -fsanitize=fuzzer,address,undefined fuzz/fuzz_rtp.c -lcrypto``, or the plain program
-built here with ``-t SECONDS -s SEED``; a failure names the seed that brings it back.
+For a longer run: ``clang -fsanitize=fuzzer,address,undefined fuzz/fuzz_rtp.c -lcrypto``, or the
+plain program built here with ``-t SECONDS -s SEED``. A failure names the seed that repeats it.
 """
 
 import os

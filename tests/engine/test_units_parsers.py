@@ -141,7 +141,7 @@ ADDRESSES = [("192.0.2.17", 4242), ("127.0.0.1", 1), ("2001:db8::17", 65535)]
 
 
 def _sockaddr(address: tuple[str, int]) -> bytes:
-    """struct sockaddr_in or sockaddr_in6 of Linux"""
+    """Linux's struct sockaddr_in or sockaddr_in6."""
     host, port = address
     if ":" in host:
         return pack("=H", AF_INET6) + pack("!HL", port, 0) + inet_pton(AF_INET6, host) + bytes(4)
@@ -192,7 +192,7 @@ def test_stun_success(lib: ctypes.CDLL, address: tuple[str, int]) -> None:
     assert result
     out, key = create_string_buffer(128), PASSWORD.encode()
     n = lib.mt_stun_write_success(out, byref(result[0]), _sockaddr(address), key, len(key))
-    answer = stun.parse_message(out.raw[:n])  # checks FINGERPRINT
+    answer = stun.parse_message(out.raw[:n])  # also checks FINGERPRINT
     assert answer.message_class is stun.Class.RESPONSE
     assert answer.transaction_id == request.transaction_id
     assert answer.attributes["XOR-MAPPED-ADDRESS"] == address
@@ -264,7 +264,7 @@ def test_rtp_header(
     assert lib.mt_rtp_payload_untrusted(data, len(data), byref(ours), byref(length))
     assert length.value == len(payload)
 
-    # written by us, read by aiortc
+    # The engine writes, aiortc reads.
     out, entries = create_string_buffer(600), (ExtensionOut * 8)()
     for i, (number, text) in enumerate(extensions):
         entries[i] = ExtensionOut(number, len(text), text)

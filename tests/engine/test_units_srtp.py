@@ -61,7 +61,7 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 class Ours:
-    """One session of ours, with a window per SSRC, as the engine keeps them."""
+    """One session of the engine, with a window per SSRC as the engine keeps them."""
 
     def __init__(self, lib: ctypes.CDLL, profile: int, tx: bytes, rx: bytes) -> None:
         self.lib = lib
@@ -140,7 +140,7 @@ def _rtp(
     extension: int | None = None,
     ssrc: int = 0xFEDCBA98,
 ) -> tuple[bytes, int]:
-    """A packet and the length of its header; `extension` in words."""
+    """A packet and the length of its header; ``extension`` in words."""
     first = 0x80 | csrcs | (0x10 if extension is not None else 0)
     header = pack("!BBHLL", first, 0xE0, sequence & 0xFFFF, sequence * 90, ssrc)
     header += b"".join(pack("!L", i) for i in range(csrcs))
@@ -193,7 +193,9 @@ def test_srtp_over_the_roll_over(pair: tuple[Ours, Theirs]) -> None:
 
 
 def test_srtp_reordered_and_replayed(pair: tuple[Ours, Theirs]) -> None:
-    """Two streams shuffled within the window across a roll-over: each packet exactly once."""
+    """Two streams are shuffled within the window across a roll-over: each packet is taken exactly
+    once.
+    """
     ours, theirs = pair
     sent = []
     for index in range(65300, 65800):
