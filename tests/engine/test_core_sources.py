@@ -9,7 +9,9 @@ from meet_trio.wire.rtp import wrap_rtx
 
 LEDGER = 12_288
 IDLE = 64
-"""SSRCs whose end is remembered, and those without stream that have a whole replay window."""
+"""The number of ended SSRCs that are remembered, and of SSRCs without a stream that keep a whole
+replay window.
+"""
 
 
 def start_camera(
