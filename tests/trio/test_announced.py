@@ -1,4 +1,4 @@
-"""The addresses that clients are told: written ones, and names that are looked up."""
+"""The addresses that clients are told: literal ones, and names that are looked up."""
 
 import socket
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 
 @attrs.define
 class FakeDns(trio.abc.HostnameResolver):
-    """``hosts``: what each name is; one that is not there is unknown. ``asked``: every look-up."""
+    """``hosts`` maps names to addresses; a missing name is unknown. ``asked`` has every look-up."""
 
     hosts: dict[str, list[str]]
     asked: list[str] = attrs.field(factory=list)
@@ -49,7 +49,7 @@ def announced(*names: str, listening: Sequence[str] = ("0.0.0.0",)) -> Announced
 
 
 async def test_addresses_are_taken_as_they_are(dns: FakeDns) -> None:
-    # a NAT's outer address need not be of a family that is listened on
+    # The outer address of a NAT need not be of a family that is listened on.
     assert await announced("192.0.2.7", "2001:db8::7").current() == ("192.0.2.7", "2001:db8::7")
     assert dns.asked == []
 

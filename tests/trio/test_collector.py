@@ -1,4 +1,4 @@
-"""Full collections are as seldom as is promised, and the process is left as it was."""
+"""Full collections are as rare as promised, and the process is left as it was."""
 
 import gc
 import itertools
@@ -21,7 +21,9 @@ def as_before() -> Iterator[None]:
 
 @attrs.define
 class Collections:
-    """Each takes ``seconds`` by a clock of their own; ``at`` is when they were, by Trio's."""
+    """Each collection takes ``seconds`` by a clock of its own; ``at`` has their times by Trio's
+    clock.
+    """
 
     seconds: float
     at: list[float] = attrs.field(factory=list)
@@ -36,7 +38,9 @@ class Collections:
 
 
 async def gaps(seconds: float, autojump_clock: MockClock) -> list[float]:
-    """Between full collections that take so long; the first is that of the start."""
+    """Pauses between full collections that take ``seconds`` each; the first collection is at the
+    start.
+    """
     made = Collections(seconds)
     with trio.move_on_after(1000):
         await collector.run(interval=60, share=0.004, collect=made.collect, clock=made.clock)
@@ -58,7 +62,7 @@ async def test_one_comes_early_when_the_process_has_grown(autojump_clock: MockCl
             growth=50, collect=made.collect, clock=made.clock, size=lambda: next(sizes)
         )
     assert made.at[1] - made.at[0] == 30
-    assert len(made.at) == 2  # it is measured against what there is then
+    assert len(made.at) == 2  # growth counts from the size after the second collection
 
 
 def test_what_a_process_has() -> None:
@@ -80,7 +84,7 @@ async def test_python_makes_none_by_itself_when_many_objects_come() -> None:
         gc.callbacks.append(note)
         try:
             kept = [[number] for number in range(400_000)]
-            for _ in range(200):  # and again and again, for a moment
+            for _ in range(200):  # many more, for a moment
                 [[number] for number in range(8000)]
         finally:
             gc.callbacks.remove(note)

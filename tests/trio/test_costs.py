@@ -1,5 +1,5 @@
-"""Requests cost what they change and whom they tell, and nothing looks through the whole room for
-it: instructions are counted in rooms of one to two hundred.
+"""The cost of a request grows with the objects it changes and the peers it notifies. No request
+goes through the whole room to find them: instructions are counted in rooms of one to two hundred.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ def check(measured: Measured, what: str) -> None:
         small, big = slope(counts, 10, 60), slope(counts, 60, 200)
         where = f"{method} by {what}: {counts}"
         if what in GROWS[method]:
-            # so many for each, not more for each the more there are
+            # The cost per peer or stream is constant; it does not rise with their number.
             assert 10 < big < 1.1 * small + 10, where
         else:
             assert max(counts[size] for size in SIZES[1:]) < counts[10] + 50, where

@@ -1,4 +1,4 @@
-"""What a request's head proves."""
+"""The proofs in the head of a request."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:
         assert not place.proves(path, right + "&x=1" * 100)
         assert place.proves(path, "sid=s1&" + right)
         assert not place.proves(path, "sid=s2&" + right)
-        assert not place.proves(path, "sid=s1")  # everybody may open a session
+        assert not place.proves(path, "sid=s1")  # any client may open a session
 
 
 async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
@@ -88,7 +88,7 @@ async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
         ):
             assert place.hopeless(wrong), wrong
         assert not place.hopeless("sid=s1")  # an upgrade
-        for _ in range(6):  # one that comes too often has a right token all the same
+        for _ in range(6):  # a client that comes too often has a right token nevertheless
             await client.connect()
         assert not place.proves("/meetmedia/signaling/", right)
         assert not place.hopeless(right)
@@ -98,7 +98,7 @@ async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
 async def test_a_peer_that_comes_too_often_is_counted_by_its_address(
     sockets: int, autojump_clock: MockClock
 ) -> None:
-    """Twenty requests: two sockets; twenty more on credit: two more."""
+    """Twenty requests allow two sockets; twenty more on credit allow two more."""
     async with open_place() as place:
         client = await place.world.enter(place.room)
         query = f"peerId={client.id}&roomId={place.room.id}&authToken={client.token}"

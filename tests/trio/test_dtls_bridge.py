@@ -1,6 +1,4 @@
-"""The DTLS bridge: handshakes with OpenSSL's client, and a cancellation that comes at any
-moment of one.
-"""
+"""The DTLS bridge: handshakes with OpenSSL's client, and a cancellation at any moment of one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +25,9 @@ async def bridge() -> AsyncIterator[DtlsBridge]:
 
 
 class Client:
-    """OpenSSL's end, whose datagrams go straight into a session and the session's into it."""
+    """OpenSSL's end; its datagrams go straight into a session, and the session's go straight into
+    it.
+    """
 
     def __init__(
         self, bridge: DtlsBridge, profiles: tuple[SrtpProfile, ...] = SRTP_PROFILES
@@ -98,7 +98,7 @@ async def test_garbage_does_not_end_a_handshake(bridge: DtlsBridge) -> None:
 
 @pytest.mark.parametrize("ticks", range(16))
 async def test_cancel_right_after_a_datagram_is_not_lost(bridge: DtlsBridge, ticks: int) -> None:
-    """``asyncio.wait_for`` swallows a cancellation that comes together with what it waits for."""
+    """``asyncio.wait_for`` swallows a cancellation that arrives together with its result."""
     client = Client(bridge)
     before = bridge.task_count()
     stuck = False
@@ -118,7 +118,7 @@ async def test_cancel_right_after_a_datagram_is_not_lost(bridge: DtlsBridge, tic
             await trio.testing.wait_all_tasks_blocked(0.05)
             for datagram in client.inbox:
                 client.endpoint.receive(datagram)
-            # from its first flight on the server waits with a timeout
+            # From its first flight on the server waits with a timeout.
             client.send()
             for _ in range(ticks):
                 await trio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""The Trio task beside an engine: what it does with events, and with an engine that is too busy."""
+"""The Trio task beside an engine: it handles events, and an engine that is too busy."""
 
 import contextlib
 import itertools
@@ -16,7 +16,7 @@ from meet_trio.media.engines import EngineHost, TransportEvent, open_engine
 
 
 def fill(host: EngineHost) -> None:
-    """Until commands wait. What fills the ring does nothing."""
+    """Give commands without effect until commands wait."""
     while not host.engine.waiting:
         host.engine.request_keyframe(1)
 
@@ -24,7 +24,7 @@ def fill(host: EngineHost) -> None:
 async def test_commands_that_wait_are_given_as_soon_as_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "TAKING_DEADLINE", 10_000)  # nobody looks, the engine tells
+    monkeypatch.setattr(engines, "TAKING_DEADLINE", 10_000)  # no polling; the engine reports room
     async with open_engine(EngineSettings(), itertools.count(1)) as host:
         with stalled(host.engine):
             fill(host)
@@ -79,7 +79,7 @@ async def test_an_engine_that_takes_no_commands_for_long_has_failed(
 
 @attrs.define(eq=False)
 class Teller:
-    """An engine that says what it was told to say, once."""
+    """An engine that reports the events in ``says`` once."""
 
     says: list[Event]
     port: int = 1

@@ -1,4 +1,6 @@
-"""The front door on a real loopback socket: who gets a connection, and that none can hold it."""
+"""The front door on a real loopback socket: the clients that get a connection, and the limits that
+keep them from holding it.
+"""
 
 import contextlib
 import ipaddress
@@ -112,7 +114,7 @@ async def read_all(stream: trio.abc.Stream) -> bytes:
 
 @attrs.define
 class Reader:
-    """Responses, one after the other."""
+    """Reads responses one after the other."""
 
     stream: trio.abc.Stream
     buffer: bytes = b""
@@ -148,7 +150,7 @@ async def gone(door: Door) -> None:
 
 async def test_http_goes_to_the_app() -> None:
     async with open_door() as door, await door.connect() as stream:
-        # in two pieces, the head's end split
+        # two pieces; the end of the head is split
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r")
         await trio.testing.wait_all_tasks_blocked(0.01)
         await stream.send_all(b"\n")
@@ -168,7 +170,7 @@ async def test_websocket_gets_the_head_again_and_what_follows() -> None:
 
 
 async def test_a_websocket_may_come_after_requests_on_the_same_connection() -> None:
-    """As a reverse proxy sends it that keeps its connections."""
+    """A reverse proxy that keeps its connections sends it so."""
     async with open_door() as door, await door.connect() as stream:
         reader = Reader(stream)
         for _ in range(3):
@@ -190,7 +192,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 async def test_a_websocket_must_wait_for_the_answer_before_it() -> None:
-    """No proxy sends one earlier; one that does is told no, and not forgotten."""
+    """No proxy sends one earlier; an earlier one is refused, and does not stay open."""
     async with open_door() as door, await door.connect() as stream:
         reader = Reader(stream)
         await stream.send_all(GET + UPGRADE.replace(b"\r\n\r\n", b"\r\n" + KEY))
@@ -201,7 +203,7 @@ async def test_a_websocket_must_wait_for_the_answer_before_it() -> None:
 
 
 async def test_a_body_that_nobody_reads() -> None:
-    """One that is there already is dropped; of one that is not, nobody waits for the end."""
+    """A body that has come already is dropped; the end of an unfinished body is not waited for."""
     async with open_door() as door, await door.connect() as stream:
         reader = Reader(stream)
         ignored = POST.replace(b"/count", b"/")
@@ -213,7 +215,9 @@ async def test_a_body_that_nobody_reads() -> None:
 
 
 async def test_a_client_that_is_still_sending_reads_the_answer() -> None:
-    """More than the sockets' buffers hold, so that the answer comes in the midst of it."""
+    """The body is larger than the sockets' buffers, so that the answer comes while it is being
+    sent.
+    """
     size = 20_000_000
     early = POST.replace(b"/count", b"/").replace(b"Length: 5", b"Length: %d" % size)
     async with open_door() as door, await door.connect() as stream:
@@ -221,7 +225,7 @@ async def test_a_client_that_is_still_sending_reads_the_answer() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stream.send_all, early + b"x" * size)
             assert (await reader.response())[0] == 405
-        # all of it was taken in the end, and the connection is as good as before
+        # The whole body was taken in the end, and the connection still works.
         await stream.send_all(GET)
         assert await reader.response() == (200, b"hello")
 
@@ -242,12 +246,12 @@ async def test_chunked_body_and_100_continue() -> None:
         head = await reader.head()
         assert head.startswith(b"HTTP/1.1 200 ")
         assert b"content-length: 5" in head.lower()
-        await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")  # which ends the connection
+        await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")  # this ends the connection
         assert (await reader.response())[0] == 200
         assert await reader.rest() == b""
 
 
-# Nothing but HTTP/1.1, read in one way
+# Only HTTP/1.1, read in one way
 
 H2C = with_field(GET, "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -268,7 +272,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextlib.asynccontextmanager
 async def open_streams(certificate: Path, *, tls: bool) -> AsyncIterator[trio.abc.Stream]:
-    """A client's connection to a door that offers all of TLS's protocols, or is without TLS."""
+    """A client's connection to a door that offers all protocols of TLS, or has no TLS."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -287,7 +291,9 @@ async def open_streams(certificate: Path, *, tls: bool) -> AsyncIterator[trio.ab
 async def test_h2c_is_answered_as_if_it_had_not_been_asked_for(
     before: bytes, tls: bool, certificate: Path
 ) -> None:
-    """As the first request, as one of a kept connection, and with all sent at once."""
+    """It is the first request, a later one on a kept connection, and one of several
+    sent at once.
+    """
     async with open_streams(certificate, tls=tls) as stream:
         reader = Reader(stream)
         for request in (before + H2C, before, H2C):
@@ -317,7 +323,7 @@ async def test_the_preface_of_http2_is_refused(
 
 @pytest.mark.parametrize("upgrade", ["TLS/1.0", "h2", "websocket", "h2c, websocket"])
 async def test_no_other_upgrade_is_done(upgrade: str) -> None:
-    """Websockets on signaling paths apart; where there is none a websocket is refused."""
+    """Except websockets on signaling paths; on other paths a websocket is refused."""
     fields = f"Connection: Upgrade\r\nUpgrade: {upgrade}\r\n{KEY.decode().rstrip()}"
     async with open_door() as door, await door.connect() as stream:
         await stream.send_all(with_field(GET, fields))
@@ -331,7 +337,7 @@ CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
 @pytest.mark.parametrize(
     ("fields", "body", "status"),
     [
-        # a proxy that goes by the length takes for the body what is another request to this server
+        # A proxy that goes by the length takes a second request to this server for the body.
         ("Content-Length: 100\r\nTransfer-Encoding: chunked", CHUNKED, 400),
         ("Transfer-Encoding: chunked\r\nContent-Length: 3", CHUNKED, 400),
         ("Content-Length: 3\r\nContent-Length: 5", b"hello", 400),
@@ -352,7 +358,7 @@ CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
 async def test_a_body_that_may_end_in_two_places_ends_the_connection(
     before: bytes, fields: str, body: bytes, status: int
 ) -> None:
-    """What a proxy may have taken for a part of it is not read as a request."""
+    """Bytes that a proxy may have taken for the body are not read as a request."""
     post = POST.replace(b"Content-Length: 5", fields.encode())
     async with open_door() as door, await door.connect() as stream:
         await stream.send_all(before + post + body + with_field(GET, "X-Proof: 1"))
@@ -377,7 +383,7 @@ async def test_a_body_that_may_end_in_two_places_ends_the_connection(
     ],
 )
 async def test_a_websocket_whose_headers_can_be_read_in_two_ways_is_refused(fields: str) -> None:
-    """A proxy that reads one as no header of its own lets it through."""
+    """A proxy that does not recognise the header passes it on."""
     proxies = Proxies((ipaddress.ip_network("127.0.0.0/8"),))
     shaky = UPGRADE.replace(b"Host", fields.encode("latin-1") + b"\r\nHost")
     async with open_door(FrontDoorSettings(proxies=proxies)) as door:
@@ -498,7 +504,7 @@ async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
                     await trio.sleep(0.01)
 
 
-# Whom a request is meant for
+# The host that a request names
 
 
 @pytest.mark.parametrize(
@@ -542,18 +548,18 @@ async def test_other_hosts_are_told_that_they_are_not_here(
                     else:
                         assert b" 421 " in said
                         assert b'"error"' in said + await read_all(stream)
-            # no browser
+            # not a browser
             async with await door.connect() as stream:
                 await stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
                 assert (await Reader(stream).response())[0] == 200
 
 
-# How much of one address
+# Limits for one address
 
 
 @pytest.mark.parametrize("limit", ["max_strangers", "max_strangers_per_address", "max_connections"])
 async def test_of_too_many_strangers_the_oldest_goes(limit: str) -> None:
-    """So that whoever comes with the right token is served, however many say nothing."""
+    """A client with the right token is served, however many others say nothing."""
     async with open_door(FrontDoorSettings(**{limit: 3})) as door, contextlib.AsyncExitStack() as s:
         idle = [await s.enter_async_context(await door.connect()) for _ in range(3)]
         await idle[0].send_all(b"GET / HT")
@@ -610,7 +616,7 @@ async def test_who_has_proven_something_is_not_displaced() -> None:
 async def test_strangers_of_one_address() -> None:
     async with open_door(FrontDoorSettings(max_strangers_per_address=2)) as door:
         async with await door.connect() as known, await door.connect() as first:
-            # one that has proven itself counts no more
+            # A client that has proven itself no longer counts as a stranger.
             await known.send_all(with_field(GET, "X-Proof: 1"))
             assert (await Reader(known).response())[0] == 200
             await first.send_all(b"G")
@@ -618,7 +624,7 @@ async def test_strangers_of_one_address() -> None:
                 await settled(door, 2)
                 async with await door.connect() as third:
                     assert await read_all(first) == b""
-                    # in a crowd, they are not kept
+                    # In a crowd their connections are not kept.
                     for stream in (third, second):
                         await stream.send_all(GET)
                         reader = Reader(stream)
@@ -650,7 +656,9 @@ async def test_without_descriptors_strangers_make_room(caplog: pytest.LogCapture
 
 
 async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path) -> None:
-    """One stands for the first request on it, too, and does not count if that proves something."""
+    """A handshake also pays for the first request on its connection. It does not count if that
+    request proves something.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     trust = ssl.create_default_context(cafile=f"{certificate}.crt")
@@ -671,7 +679,7 @@ async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path)
             assert await ask(with_field(GET, "X-Proof: 1")) == [200]
         assert await ask(GET) == [200]
         for _ in range(2):
-            async with await door.connect():  # its handshake is not even begun
+            async with await door.connect():  # the client does not even start the handshake
                 await settled(door, 1)
             await gone(door)
         assert await ask(GET, GET) == [200, 429]
@@ -679,11 +687,11 @@ async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path)
             await ask(with_field(GET, "X-Proof: 1"))
 
 
-# In turns
+# Turns
 
 
 async def test_strangers_are_served_in_turns_and_the_known_between_them() -> None:
-    """However many of them have come together."""
+    """However many strangers have come together."""
     steps: list[str] = []
 
     def proves(head: RequestHead) -> bool:

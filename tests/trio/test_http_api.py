@@ -1,4 +1,4 @@
-"""The HTTP API as Kolab calls it, over ASGI, against a registry with fakes behind it."""
+"""The HTTP API as Kolab calls it, over ASGI, against a registry with fakes."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -131,7 +131,7 @@ async def test_sessions() -> None:
         ({"json": {"role": 31, "nickname": "n"}}, 31),
         ({"json": {"role": None}}, 0),
         ({"data": {"role": "22"}}, 22),
-        # of another type: not looked at
+        # another content type: not read
         ({"content": b'{"role": 3}'}, 0),
     ],
 )
@@ -216,7 +216,7 @@ async def test_signal_reaches_everybody_or_a_role() -> None:
             assert (answer.status_code, answer.json()) == (200, {})
         assert publisher.socket.notices("signal:news") == [{"x": 1}, "only", ["any", "bit"]]
         assert listener.socket.notices("signal:news") == [{"x": 1}, ["any", "bit"]]
-        # a room that has just ended, and no body at all: as the original
+        # A room that has just ended, or no body at all, gets the answer of the original.
         gone = {"roomId": "nope", "type": "t", "data": {}}
         assert (await site.call("POST", "/signal", json=gone)).json() == {}
         assert (await site.call("POST", "/signal")).json() == {}
@@ -261,7 +261,7 @@ async def test_demo_routes_exist_in_demo_mode_only() -> None:
             room = site.world.registry.rooms[room_id]
             roles.append(int(room.state.peers[answer["id"]].role))
         assert roles == [31, 3]
-        # a link outlives its room
+        # A link outlives its room.
         other = "0d9d4ea8-1111-4222-8333-444455556666"
         assert (await site.http.post(f"/demo/rooms/{other}/connection")).status_code == 200
         assert other in site.world.registry.rooms

@@ -1,4 +1,4 @@
-"""The lag of the loop: what is added to the histogram, and what its sums say."""
+"""The lag of the loop: entries of the histogram, and the figures computed from it."""
 
 import time
 
@@ -9,7 +9,7 @@ from meet_trio.lag import BOUNDS, LoopLag, Turns, quantile, share_above
 
 
 def spin(seconds: float) -> None:
-    """Hold the loop, and the CPU, for at least so long."""
+    """Hold the loop and the CPU for at least ``seconds``."""
     end = time.thread_time() + seconds
     while time.thread_time() < end:
         pass
@@ -34,7 +34,7 @@ async def test_a_turn_that_waits_holds_the_loop_and_does_not_work() -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(lag.run)
         await trio.sleep(0.001)
-        time.sleep(0.06)  # noqa: ASYNC251  # as if the kernel ran somebody else
+        time.sleep(0.06)  # noqa: ASYNC251  # as if the kernel ran another process
         await trio.sleep(0.001)
         nursery.cancel_scope.cancel()
     bucket = BOUNDS.index(0.05) + 1
@@ -78,7 +78,7 @@ def share(limit: float, turns: Turns, total: float) -> float:
 
 
 def test_a_stall_weighs_by_the_clock() -> None:
-    # ten seconds in which one turn took a second, and a thousand a millisecond each
+    # ten seconds, in which one turn took a second and a thousand took a millisecond each
     turns = of_turns(1.0, *[0.001] * 1000)
     assert share(0, turns, 10) == pytest.approx(0.2)
     assert share(0.02, turns, 10) == pytest.approx(0.098)

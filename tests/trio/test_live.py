@@ -1,4 +1,4 @@
-"""Rooms and peers as tasks, with a clock that jumps: who comes and goes, and what is left."""
+"""Rooms and peers as tasks, with a clock that jumps: peers come and go, and nothing is left."""
 
 import itertools
 
@@ -46,7 +46,7 @@ async def test_first_socket_is_greeted_and_the_last_to_leave_ends_the_room(
 async def test_who_is_invited_while_the_room_closes_holds_up_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """At every moment of its end: it goes through, or there is no room any more."""
+    """At each moment of the room's end the invitation succeeds, or there is no room any more."""
     for earlier in range(3):
         async with open_world() as world:
             room = await world.registry.create_room()
@@ -134,7 +134,7 @@ async def test_second_socket_takes_the_place_of_the_first(autojump_clock: MockCl
         assert first.reason is not None
         assert bob.socket.notices() == [("roomBack", {})]
         assert await bob.socket.ask("ping") == [None]
-        # the first one's end, heard late, is no news
+        # The end of the first socket arrives late and is no news.
         await trio.sleep(30)
         assert bob.socket.reason is None
         assert ada.socket.notices("peerClosed") == []
@@ -157,7 +157,7 @@ async def test_a_producer_reaches_who_has_joined_and_can_receive(autojump_clock:
         assert call[1]["producerId"] == producer_id
         assert call[1]["peerId"] == ada.id
         assert len(world.engine.consumers) == 1
-        # a late one hears of it when its transport is there
+        # A late peer is offered the stream when it has a transport.
         cy = await world.enter(room)
         await join(cy, "Cy")
         assert cy.socket.calls == []
@@ -176,7 +176,7 @@ async def test_video_flows_only_once_the_client_has_answered(autojump_clock: Moc
         await produce(ada, "video")
         assert list(world.engine.consumer_paused.values()) == [True]
         await trio.sleep(21)
-        # the second try of the same consumer, with a new socket in between
+        # The second try offers the same consumer; a new socket comes in between.
         assert [data["id"] for _, data in bob.socket.calls] == [bob.socket.calls[0][1]["id"]] * 2
         bob.socket.lose()
         await bob.connect()
@@ -195,7 +195,7 @@ async def test_unanswered_or_refused_consumer_is_given_up(
         await trio.sleep(61)
         assert len(bob.socket.calls) == (3 if answer is None else 1)
         assert world.engine.consumers == {}
-        # and not offered again by the next thing that happens
+        # The next change in the room does not offer it again.
         await ada.socket.ask("chatMessage", message="hi")
         await trio.testing.wait_all_tasks_blocked()
         assert world.engine.consumers == {}
@@ -271,7 +271,7 @@ async def test_transport_that_does_not_connect_or_falls_silent_is_closed(
     async with open_world() as world:
         room, ada, _ = await pair(world)
         transport_id = await transport(ada.socket, consuming=True)
-        await trio.sleep(3600)  # not asked to connect: it may wait
+        await trio.sleep(3600)  # it was not asked to connect, so it may wait
         live = room.peers[ada.id].transports[transport_id]
         answer = await ada.socket.ask(
             "connectWebRtcTransport",
@@ -366,7 +366,7 @@ async def test_advice_of_the_engine_reaches_the_viewer(autojump_clock: MockClock
         _, score = bob.socket.notices("consumerScoreChanged")
         assert isinstance(score, dict)
         assert score["score"] == {"score": 7, "producerScore": 4, "producerScores": [4]}
-        # of a simple stream there are no layers to speak of
+        # A stream without simulcast has no layers to report.
         world.hear(LayerChanged(consumer.number, 0))
         await trio.testing.wait_all_tasks_blocked()
         assert bob.socket.notices("consumerLayersChanged") == []
@@ -397,7 +397,7 @@ async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) ->
         about = {"consumerId": consumer.state.id}
         assert bob.socket.notices("consumerLayersChanged") == [
             {**about, "layers": {"spatialLayer": 1, "temporalLayer": 0}},
-            about,  # nothing is being sent
+            about,  # no layer is sent
         ]
 
 
@@ -478,7 +478,7 @@ async def test_what_rooms_have_no_use_for_does_not_reach_them(autojump_clock: Mo
         assert len(room._advice) == 0
         world.hear(ProducerScore(producer.number, (3,)))
         assert len(room._advice) == 1
-        # and what is said of one that goes meanwhile is forgotten
+        # Waiting advice about a closed producer is dropped.
         room.perform(room.state.close_producer(ada.id, producer.state.id))
         assert len(room._advice) == 0
 
@@ -506,7 +506,7 @@ async def test_figures_while_peers_are_kicked_and_rooms_close(
         await trio.sleep(1)
         figures: dict[str, object] = {}
 
-        async def ask() -> None:  # for two seconds, because the fake engine does not answer
+        async def ask() -> None:  # this takes two seconds, because the fake engine does not answer
             figures.update(await rooms_figures(world.registry.rooms.values()))
 
         world.nursery.start_soon(ask)
@@ -515,7 +515,7 @@ async def test_figures_while_peers_are_kicked_and_rooms_close(
         if closing:
             other.perform(other.state.close_by(owner.id))
         await trio.sleep(0.2)
-        assert bob.id in room.peers  # it says goodbye
+        assert bob.id in room.peers  # it is still saying goodbye
         assert owner.id in other.peers
         seen = {id: set(peers) for id, peers in figures.items() if isinstance(peers, dict)}
         assert seen == {room.id: {ada.id}} | ({} if closing else {other.id: {owner.id}})

@@ -1,8 +1,8 @@
-"""Whatever command the engine refuses, at whatever moment: state and engine agree afterwards, and
-nobody is hurt but the one whose own stream it was.
+"""The engine may refuse any command at any moment: room and engine agree afterwards, and only the
+owner of the stream is affected.
 
-Each scene is played once for each command that it gives, with that one refused, and once more with
-all refused from there on.
+Each scene is played once for each command that it gives, with that command refused, and once more
+with all later commands refused too.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
 
 @attrs.define(eq=False)
 class Meeting:
-    """Three who hear each other, on two engines, so that mirrors are shown both ways. Ada has a
-    microphone, Bob a webcam.
+    """Three people who hear each other, on two engines, so that mirrors exist in both directions.
+    Ada has a microphone, Bob a webcam.
     """
 
     world: World
@@ -46,7 +46,7 @@ class Meeting:
         return {name for name, client in self.people.items() if client.id in self.room.peers}
 
     def seen(self) -> set[tuple[str, str, str]]:
-        """Viewer, whose, which."""
+        """Viewer, publisher and source of each consumer."""
         names = {client.id: name for name, client in self.people.items()}
         return {
             (
@@ -62,7 +62,7 @@ class Meeting:
         return self.people[name]
 
     async def result_of(self, name: str, method: str, **data: object) -> dict[str, object]:
-        """Empty when it was refused."""
+        """The result; empty if the request was refused."""
         _, *results = await self[name].socket.ask(method, **data) or [None]
         return results[0] if results and isinstance(results[0], dict) else {}
 
@@ -209,7 +209,7 @@ async def scores_are_told(m: Meeting) -> None:
     for producer in m.room.producers.values():
         producer.transport.host._hand_on(ProducerScore(producer.number, (3,)))
     asked = say(m["Ada"].socket, "dumpStats")
-    await trio.sleep(5)  # two engines, that do not answer for two seconds each
+    await trio.sleep(5)  # two engines that do not answer for two seconds each
     assert asked.answer is not None
 
 
@@ -266,7 +266,7 @@ async def play(scene: Scene, at: int, *, lasting: bool = False) -> Played:
 
 
 async def go_on(meeting: Meeting) -> None:
-    """Everybody who is there does what they could do before."""
+    """Everyone present does what they could do before."""
     for name in sorted(meeting.present()):
         client = meeting[name]
         if client.socket.reason is not None:
@@ -310,7 +310,7 @@ async def test_a_refused_command(
 
 
 class Broken(FakeSocket):
-    """Fails where a socket does not fail, in one way."""
+    """A socket that fails in one way in which a socket never fails."""
 
     def __init__(self, fails: str) -> None:
         super().__init__()
@@ -349,7 +349,7 @@ async def test_one_who_cannot_be_told_is_the_only_one_who_is_not(
         assert len(meeting["Cy"].socket.notices("chatMessage")) == 1
         meeting.room.signal("news", 1, None)
         assert len(meeting["Cy"].socket.notices("signal:news")) == 1
-        # advice that cannot be told does not end the room
+        # Advice that cannot be delivered does not end the room.
         for consumer in meeting.room.consumers.values():
             consumer.transport.host._hand_on(ConsumerScore(consumer.number, 3))
         await trio.testing.wait_all_tasks_blocked()
@@ -441,7 +441,7 @@ async def test_what_goes_wrong_with_one_stream_of_a_lost_transport_is_not_the_ot
 async def test_a_fault_at_the_end_of_a_peer_stays_its_own(
     autojump_clock: MockClock, whole_server: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also when it comes together with a cancellation."""
+    """It also holds when the fault comes together with a cancellation."""
     async with open_meeting() as meeting:
         await break_socket(meeting, "Bob", "disconnect")
         if not whole_server:

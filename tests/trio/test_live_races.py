@@ -1,4 +1,4 @@
-"""What happens between two steps of something: others' requests, lost sockets, second sockets."""
+"""Events between two steps of an operation: requests of others, lost sockets, second sockets."""
 
 import pytest
 import trio
@@ -26,7 +26,7 @@ async def test_nothing_is_offered_on_a_transport_before_its_client_knows_it(
         say(cy.socket, "createWebRtcTransport", consuming=True)
         for _ in range(steps):
             await trio.lowlevel.checkpoint()
-        # whatever anybody does makes the room look for who misses what
+        # Any change makes the room look for missing consumers.
         await ada.socket.ask("raisedHand", raisedHand=True)
         assert [e[0] for e in cy.socket.log if e[0] != "notice"] == ["ack", "call"]
 
@@ -35,7 +35,7 @@ async def test_nothing_is_offered_on_a_transport_before_its_client_knows_it(
 async def test_a_second_socket_amid_a_request_of_the_first(
     autojump_clock: MockClock, steps: int
 ) -> None:
-    """The request is done or not; either way it is done once, and answered where it was asked."""
+    """The request is done once or not at all, and its answer goes to its own socket."""
     async with open_world() as world:
         room, _, bob = await pair(world)
         first, peer = bob.socket, room.peers[bob.id]
@@ -46,7 +46,7 @@ async def test_a_second_socket_amid_a_request_of_the_first(
         await bob.connect()
         done = len(peer.transports) - 1
         assert done == (asked.answer is not None)
-        # nothing is left half-way
+        # Nothing is done by half.
         assert len(world.engine.transports) == before + done
         assert [entry[0] for entry in bob.socket.log] == ["notice"]
         assert await bob.socket.ask("ping") == [None]
@@ -54,7 +54,7 @@ async def test_a_second_socket_amid_a_request_of_the_first(
 
 @pytest.mark.parametrize("steps", range(6))
 async def test_a_socket_lost_amid_its_request(autojump_clock: MockClock, steps: int) -> None:
-    """It was asked, so it is done, once; the answer is lost with the socket."""
+    """The request came, so it is done, once; the answer is lost with the socket."""
     async with open_world() as world:
         room, ada, bob = await pair(world)
         say(bob.socket, "createWebRtcTransport", producing=True)
@@ -105,7 +105,7 @@ async def test_a_request_waits_for_the_next_socket(autojump_clock: MockClock) ->
             ("notice", "chatMessage"),
             ("call", "newConsumer"),
         ]
-        # what has gone before its client could hear of it is not offered any more
+        # A producer that is closed before its client could hear of it is not offered any more.
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
         second = await produce(ada, "video")
@@ -150,7 +150,7 @@ async def test_a_transport_whose_answer_was_lost_is_not_used(autojump_clock: Moc
         numbers = {t.id: t.number for t in room.peers[cy.id].transports.values()}
         (used,) = {on for on, _ in world.engine.consumers.values()} & set(numbers.values())
         assert used == numbers[second]
-        # one that is being connected stays in use
+        # A transport that is being connected stays in use.
         await cy.socket.ask(
             "connectWebRtcTransport",
             transportId=second,
@@ -165,7 +165,7 @@ async def test_a_transport_whose_answer_was_lost_is_not_used(autojump_clock: Moc
 async def test_what_a_lost_socket_did_not_get_through_comes_first(
     autojump_clock: MockClock, noticed: bool
 ) -> None:
-    """Whether the server has noticed the loss before the next socket comes, or not."""
+    """The server may notice the loss before the next socket comes, or not."""
     async with open_world() as world:
         _, ada, bob = await pair(world)
         lost = bob.socket
@@ -177,7 +177,7 @@ async def test_what_a_lost_socket_did_not_get_through_comes_first(
         await bob.connect()
         methods = ["roomBack", "newPeer", "peerClosed"] + ["changeRaisedHand"] * noticed
         assert [method for method, _ in bob.socket.notices()] == methods  # type: ignore[misc]
-        # and once
+        # They are sent once.
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
         await bob.connect()
@@ -220,7 +220,7 @@ async def test_too_many_bytes_that_did_not_get_through(autojump_clock: MockClock
         assert bob.socket.notices("news") == ["x" * 4000, "y" * 4000]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
-        for letter in "xyz":  # what it got before does not count
+        for letter in "xyz":  # notices that it has got do not count
             assert bob.id in room.peers
             peer.notify("news", letter * 4000)
             await trio.testing.wait_all_tasks_blocked()
@@ -266,7 +266,7 @@ async def test_what_is_said_while_a_dead_socket_is_being_put_away(
     async with open_world() as world:
         room, _, bob = await pair(world)
         bob.socket.lose()
-        # its end has not been heard by the peer's task yet
+        # The peer's task has not heard of the end yet.
         assert room.peers[bob.id].connection is not None
         room.peers[bob.id].notify("news", 1)
         await trio.testing.wait_all_tasks_blocked()

@@ -1,4 +1,6 @@
-"""How often a peer may ask, and say something to everyone; with a clock that jumps."""
+"""Limits on the requests of a peer and on the messages it causes for others; with a clock that
+jumps.
+"""
 
 import contextlib
 import math
@@ -21,7 +23,7 @@ from meet_trio.ortc import router_capabilities
 from meet_trio.rates import Rate
 from meet_trio.room import requests
 
-# a socket counts as ten requests
+# A socket counts as ten requests.
 FEW = PeerSettings(requests=Rate(2, 30), announcements=Rate(1, 3))
 CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 
@@ -45,7 +47,7 @@ async def test_too_many_requests_are_refused_and_then_end_the_connection(
             assert await ada.socket.ask("ping") == [None]
         why = "too many requests: at most 30 at once and 2 a second"
         assert await ada.socket.ask("ping") == [500, "request ping failed", why]
-        await trio.sleep(2)  # slower for a while: all is well again
+        await trio.sleep(2)  # after a pause requests are served again
         assert await ada.socket.ask("ping") == [None]
         assert await bob.socket.ask("ping") == [None]
 
@@ -54,7 +56,7 @@ async def test_too_many_requests_are_refused_and_then_end_the_connection(
                 await ada.socket.ask("ping")
         assert ada.socket.reason is not None
         assert await bob.socket.ask("ping") == [None]
-        # a new connection does not wipe out the debt; time does
+        # A new connection does not clear the debt; time does.
         await ada.connect()
         assert ada.socket.notices() == []
         await trio.sleep(9)
@@ -107,12 +109,12 @@ async def test_announcements_have_a_rate_of_their_own(autojump_clock: MockClock)
         ]:
             assert (await ada.socket.ask(method, **data))[0] == 500
         assert await ada.socket.ask("ping") == [None]
-        assert len(bob.socket.notices()) == 4  # roomReady, and what was said
+        assert len(bob.socket.notices()) == 4  # roomReady, and the announcements
         await trio.sleep(10)
         assert await ada.socket.ask("raisedHand", raisedHand=True) == []
 
 
-# What others are told
+# Messages to others
 
 
 BUSY = PeerSettings(
@@ -121,7 +123,9 @@ BUSY = PeerSettings(
 
 
 async def a_room_of_ten(world: World) -> tuple[list[Client], int]:
-    """All can receive; the first is a moderator. And how much they have been told."""
+    """Ten peers who can receive, the first a moderator, and the number of messages they
+    have had.
+    """
     room = await world.registry.create_room()
     clients = [await world.enter(room, EVERYTHING, details="1")]
     clients += [await world.enter(room) for _ in range(9)]
@@ -133,7 +137,7 @@ async def a_room_of_ten(world: World) -> tuple[list[Client], int]:
 
 
 def told(clients: list[Client]) -> int:
-    """Notices and requests that they got."""
+    """The number of notices and requests that they got."""
     return sum(entry[0] in ("notice", "call") for client in clients for entry in client.socket.log)
 
 
@@ -142,12 +146,12 @@ async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock
         clients, before = await a_room_of_ten(world)
         ada, bob = clients[:2]
         answers = [await ada.socket.ask("chatMessage", message=str(n)) for n in range(20)]
-        # ten messages each; what is above was not known before it was done
+        # Each chat causes ten messages. The excess was not known before the last one was sent.
         assert answers[:7] == [[]] * 7
         why = "too many messages to others: at most 60 at once and 10 a second"
         assert answers[7:] == [[500, "request chatMessage failed", why]] * 13
         assert told(clients) - before == 70
-        # it alone, and only in what concerns others
+        # Only ada is limited, and only in requests that concern others.
         assert await ada.socket.ask("ping") == [None]
         for odd in (["chatMessage"], {}, None, 7):
             event = FakeEvent("request", ({"method": odd},), ada.socket)
@@ -180,13 +184,13 @@ async def test_a_second_join_counts_by_its_streams(autojump_clock: MockClock) ->
         again = {"nickname": "x", "rtpCapabilities": CAPABILITIES}
         assert (await clients[0].socket.ask("join", **again))[0] is None
         assert (await clients[0].socket.ask("join", **again))[0] == 500
-        # nine to the others, nine consumers closed and told of, nine made
+        # nine to the others, nine consumers closed and reported, nine created
         await trio.sleep((9 + 9 + 9 + 9 * 8 - 60) / 10)
         assert (await clients[0].socket.ask("join", **again))[0] is None
 
 
 async def test_a_moderator_mutes_everybody(autojump_clock: MockClock) -> None:
-    """All at once, as a page does; nothing is refused, and it takes its time."""
+    """All requests come at once, as from a page; none is refused, and they take time."""
     async with open_world(BUSY) as world:
         clients, before = await a_room_of_ten(world)
         begin = trio.current_time()
@@ -211,7 +215,7 @@ async def test_a_moderator_who_waits_can_go(autojump_clock: MockClock) -> None:
             say(clients[0].socket, "moderator:removeRole", peerId=client.id, role=2)
         await trio.sleep(0.01)
         clients[0].socket.go()
-        await trio.sleep(1.2)  # one was waiting
+        await trio.sleep(1.2)  # one request was waiting
         assert len(clients[1].socket.notices("peerClosed")) == 1
         assert len(clients[1].socket.notices("changeRole")) == 8
 
@@ -251,7 +255,7 @@ async def test_work_that_is_allowed_is_done_at_a_pace(autojump_clock: MockClock)
         ada, bob = clients[:2]
         events = [say(ada.socket, "chatMessage", message=str(number)) for number in range(10)]
         await trio.sleep(0.01)
-        # ten messages each, and a fifth of a second's at once
+        # ten messages each; a fifth of a second's worth at once
         assert sum(event.answer is not None for event in events) == 3
         assert await bob.socket.ask("chatMessage", message="me too") == []
         assert await bob.socket.ask("ping") == [None]
@@ -271,11 +275,11 @@ async def test_who_goes_is_not_waited_for(autojump_clock: MockClock) -> None:
         clients[0].socket.go()
         await trio.sleep(0.2)
         assert len(clients[1].socket.notices("peerClosed")) == 1
-        assert len(clients[1].socket.notices("chatMessage")) == 4  # one was waiting
+        assert len(clients[1].socket.notices("chatMessage")) == 4  # one request was waiting
 
 
 async def test_many_streams_are_offered_in_several_turns(autojump_clock: MockClock) -> None:
-    """To one who comes, and one stream to many."""
+    """Many streams to one new peer, and one stream to many peers."""
     async with open_world(PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)) as world:
         room = await world.registry.create_room()
         clients = [await world.enter(room) for _ in range(60)]
@@ -314,7 +318,7 @@ async def test_what_others_have_left_to_be_done_is_not_paid_for_by_a_ping(
         await trio.sleep(1)
         room = clients[0].room
         for consumer in list(room.state.consumers.values()):
-            room._perform(room.state.remove_consumer(consumer.id))  # as of transports that are lost
+            room._perform(room.state.remove_consumer(consumer.id))  # as for lost transports
         assert await clients[1].socket.ask("ping") == [None]
         await trio.sleep(1)
         assert len(room.state.consumers) == 9
@@ -329,8 +333,8 @@ def test_methods_that_are_treated_differently_exist() -> None:
 async def test_honest_people_of_large_rooms_never_meet_the_limit(
     autojump_clock: MockClock,
 ) -> None:
-    """One who does in a moment what others do in a meeting, in a room of two hundred; in one of
-    five hundred there would be room for it too.
+    """One peer does in a moment what others do in a whole meeting, in a room of two hundred. The
+    limit would also suffice in a room of five hundred.
     """
     defaults = PeerSettings()
     settings = PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)

@@ -24,7 +24,7 @@ WITHOUT_LIMIT = Rate(per_second=1e9, burst=1e9)
 
 
 async def taken(host: EngineHost) -> dict[str, dict[str, dict[str, object]]]:
-    """The engine's figures, once nothing waits for it."""
+    """The engine's figures once no command waits."""
     with trio.fail_after(10):
         while host.engine.waiting:
             await trio.sleep(0.001)
@@ -63,7 +63,7 @@ async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
                 assert await ada.socket.ask(method, producerId=producer_id) == []
             assert await ada.socket.ask("pauseProducer", producerId=producer_id) == []
             assert host.engine.waiting == before + 1
-            # who comes and goes meanwhile leaves nothing to be told
+            # Objects that come and go meanwhile leave no command.
             for _ in range(20):
                 closed = await produce(bob)
                 assert await bob.socket.ask("closeProducer", producerId=closed) == []
@@ -79,7 +79,7 @@ async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
             int(number) for number in told["producers"]
         }
         assert (len(told["transports"]), len(told["consumers"])) == (4, 2)
-        # and a room that ends while the engine is busy is gone when it has time
+        # A room that ends while the engine is busy is gone when the engine has time.
         with stalled(host.engine):
             while not host.engine.waiting:
                 host.engine.request_keyframe(0)
@@ -94,7 +94,7 @@ async def test_a_busy_engine_is_told_everything_when_it_has_time() -> None:
 
 @pytest.mark.parametrize("mid", ["é" * 32, "é" * 33, "é" * 64, "😀" * 64, "m" * 64])
 async def test_what_the_engine_does_not_take_exists_nowhere(mid: str) -> None:
-    """Whether or not the parser lets it through: the engine has 64 bytes for a MID."""
+    """The parser may accept it or not: the engine has 64 bytes for a MID."""
     async with real_world() as (world, host):
         room = await world.registry.create_room()
         ada, bob, cy = [await world.enter(room, EVERYTHING) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""What any peer may have the server log of its room; with a clock that jumps."""
+"""The figures of its room that any peer may have the server log; with a clock that jumps."""
 
 import ast
 import contextlib
@@ -20,8 +20,8 @@ from meet_trio.media.engines import STATS_DEADLINE
 
 
 class CountingEngine(FakeEngine):
-    """Tells that each transport has got ten packets and each consumer has lost one; ``walks``: how
-    often it was asked.
+    """Reports ten received packets for each transport and one lost packet for each consumer;
+    ``walks`` counts the requests for figures.
     """
 
     walks = 0
@@ -48,7 +48,7 @@ class CountingEngine(FakeEngine):
 
 
 def figures(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """What was logged of rooms since the last call."""
+    """The figures of rooms that were logged since the last call."""
     logged = [
         ast.literal_eval(record.getMessage().partition(": ")[2])
         for record in caplog.records

@@ -1,4 +1,4 @@
-"""Rooms on several engines: who is put where, and what crosses."""
+"""Rooms on several engines: the engine of each peer, and the streams that cross."""
 
 import contextlib
 import itertools
@@ -155,18 +155,18 @@ async def test_a_stream_crosses_once_and_only_while_somebody_is_there(
         assert here.relays == {(number, there.port)}
         assert there.mirrors == {number}
         assert [producer for _, producer in there.consumers.values()] == [number, number]
-        # pausing is done on both sides
+        # A pause is applied on both engines.
         await ada.socket.ask("pauseProducer", producerId=producer_id)
         assert here.producer_paused[number]
         assert there.producer_paused[number]
-        # it goes with the last of them
+        # The mirror ends with the last viewer.
         for client in viewers:
             client.socket.go()
             await trio.testing.wait_all_tasks_blocked()
             crossing = client is viewers[0]
             assert bool(here.relays) is crossing
             assert bool(there.mirrors) is crossing
-        # and again for one who comes later, with the pause of now
+        # A later viewer gets a new mirror, paused as the producer is now.
         await viewer(world, room)
         assert there.mirrors == {number}
         assert there.producer_paused[number]
@@ -191,11 +191,11 @@ async def test_a_failed_engine_closes_every_room_that_is_on_it(autojump_clock: M
         both, one = await world.registry.create_room(), await world.registry.create_room()
         for _ in range(2):
             await viewer(world, both)
-        await viewer(world, one)  # on the first engine, as both are alike
+        await viewer(world, one)  # on the first engine, as both are equally full
         world.hosts[1].failure.set()
         await trio.sleep(0.1)
         assert list(world.registry.rooms) == [one.id]
-        # nobody is put there any more
+        # The failed engine gets no new peer.
         for _ in range(3):
             await viewer(world, one)
         assert set(one.placement.used) == {world.hosts[0]}

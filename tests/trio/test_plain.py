@@ -1,4 +1,4 @@
-"""Plain transports as clients ask for them: ports, allowed addresses, limits, and what is left."""
+"""Plain transports as clients request them: ports, allowed addresses, limits, and cleanup."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
 CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-CLIENT_IP = "192.0.2.1"  # of the fake sockets
+CLIENT_IP = "192.0.2.1"  # the address of the fake sockets
 EVERYTHING = Role(31)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -41,7 +41,7 @@ async def open_world(
     peer_settings: PeerSettings | None = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """One whose rooms are all closed in the end, with nothing left."""
+    """A world whose rooms are all closed at the end, with nothing left."""
     before = len(os.listdir("/proc/self/fd"))
     chosen = {"allowed": LOOPBACK, **settings}
     plain_ports = PlainPorts(PlainSettings(ports=ports, **chosen))
@@ -70,7 +70,7 @@ async def result_of(client: Client, method: str, **data: object) -> dict[str, ob
 
 
 async def refused(client: Client, method: str, **data: object) -> str:
-    """The reason."""
+    """The reason of the refusal."""
     answer = await client.socket.ask(method, **data)
     assert answer[:2] == [500, f"request {method} failed"]
     return str(answer[2])
@@ -108,7 +108,7 @@ async def test_a_pair_of_ports(autojump_clock: MockClock) -> None:
             assert 40000 <= port <= 49998
             assert port % 2 == 0
             assert rtcp_port == port + 1
-            assert transport["ip"] == "192.0.2.9"  # what is announced
+            assert transport["ip"] == "192.0.2.9"  # the announced address
             number = max(world.engine.plain)
             rtp_fd, rtcp_fd, allowed = world.engine.plain[number]
             for fd, bound in ((rtp_fd, port), (rtcp_fd, rtcp_port)):
@@ -160,7 +160,7 @@ async def test_two_ports_that_begin_oddly_will_do() -> None:
 
 
 async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
-    """What is still sent to a transport that has gone should not come to the next one."""
+    """Packets that are still sent to a closed transport should not reach the next one."""
     first, last = free_range(4)
     ports = PlainPorts(PlainSettings(ports=(first, last)))
     seen = []
@@ -169,7 +169,7 @@ async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
             found = [one[0].getsockname()[1], other[0].getsockname()[1]]
             assert sorted(found) == [first, first + 2]
             seen.append(found[0])
-    assert set(seen) == {first, first + 2}  # by chance not, once in 10^12
+    assert set(seen) == {first, first + 2}  # fails by chance once in 10^12
 
 
 @pytest.mark.parametrize(
@@ -257,19 +257,19 @@ async def test_media_goes_nowhere_else(
         )
         assert why.startswith(reason)
         assert not world.engine.plain_remotes
-        # what was refused has changed nothing
+        # The refused request has changed nothing.
         where = {"transportId": transport["id"], "ip": "127.0.0.1", "port": 5, "rtcpPort": 6}
         assert await ada.socket.ask("connectPlainTransport", **where) == []
 
 
-# Who has no address of its own
+# Clients without an address of their own
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 async def test_loopback_is_not_open_to_those_who_come_by_it(
     autojump_clock: MockClock, address: str
 ) -> None:
-    """Behind a proxy on this machine everybody does."""
+    """Behind a proxy on this machine every client comes by loopback."""
     async with open_world(allowed=()) as world:
         world.client_address = address
         ada = await world.enter(await world.registry.create_room(), details="1")
@@ -299,7 +299,7 @@ async def test_by_default_a_client_gets_media_where_it_is_and_nowhere_else(
 @pytest.mark.parametrize(
     ("address", "settings"),
     [
-        ("192.0.2.9", {}),  # what this server says is its own
+        ("192.0.2.9", {}),  # the announced address of this server
         ("192.0.2.7", {"listen_ips": ["127.0.0.1", "192.0.2.7"]}),
         (CLIENT_IP, {"proxies": ["10.0.0.0/8", "192.0.2.0/29"]}),
         ("2001:db8::1", {"proxies": ["192.0.2.0/29", "2001:db8::/64"]}),
@@ -311,7 +311,7 @@ async def test_by_default_a_client_gets_media_where_it_is_and_nowhere_else(
 async def test_an_address_that_many_may_have_is_nobodys_own(
     autojump_clock: MockClock, address: str, settings: dict[str, Any]
 ) -> None:
-    """This machine's, a proxy's that did not say whom it speaks for, or none."""
+    """The address of this machine, of a proxy that did not name its client, or none."""
     async with open_world(**settings) as world:
         world.client_address = address
         ada = await world.enter(await world.registry.create_room())
@@ -364,7 +364,7 @@ async def test_even_if_all_is_allowed_some_is_not() -> None:
         for ip in ("224.0.0.1", "0.0.0.0", "::", "ff02::1", "255.255.255.255"):
             with pytest.raises(BadRequest, match=f"^ip: media is not sent to {ip}$"):
                 transport.connect(ip, 5004, 5005)
-        transport.connect("198.51.100.7", 5004, 5005)  # by a socket for both families
+        transport.connect("198.51.100.7", 5004, 5005)  # over a socket for both families
         transport.close()
 
 
@@ -394,7 +394,7 @@ async def test_the_two_kinds_are_not_mixed_up(autojump_clock: MockClock) -> None
 
 
 async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
-    """Their payload type is their name, so it must be theirs alone."""
+    """The payload type identifies them, so it must be unique."""
     async with open_world() as world:
         room = await world.registry.create_room()
         ada = await world.enter(room, EVERYTHING, details="1")
@@ -412,7 +412,7 @@ async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
             await produce(ada, consuming),
             await produce(ada, webrtc),
         ]
-        for mid in ("a", "b"):  # these have another name
+        for mid in ("a", "b"):  # these are identified by MID
             parameters = audio_parameters(mid=mid, ssrc=1, cname="c") | {"encodings": [{}]}
             answer = await ada.socket.ask(
                 "produce",
@@ -435,7 +435,7 @@ async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
 
 
 async def test_viewers_on_plain_transports(autojump_clock: MockClock) -> None:
-    """They are offered consumers as others are; who has told no capabilities gets none."""
+    """They are offered consumers like other peers; a peer without capabilities gets none."""
     async with open_world() as world:
         room = await world.registry.create_room()
         ada, bob, eve = [await world.enter(room, EVERYTHING, details="1") for _ in range(3)]
@@ -464,7 +464,7 @@ async def test_state_follows_the_engine(autojump_clock: MockClock) -> None:
         (transport,) = room.peers[ada.id].transports.values()
         assert isinstance(transport, PlainTransport)
         assert (transport.state, transport.remote_address) == (TransportState.NEW, None)
-        await trio.sleep(3600)  # nothing runs out
+        await trio.sleep(3600)  # no timeout applies
         world.hear(IceConnected(transport.number, "10.0.0.1", 1))
         assert transport.state is TransportState.NEW
         world.hear(PlainConnected(transport.number, "127.0.0.1", 7000))

@@ -1,4 +1,6 @@
-"""What one peer can make the server send to every other by offering a stream."""
+"""Bounds on the bytes that one peer can make the server send to all others by producing
+a stream.
+"""
 
 import itertools
 import json
@@ -16,7 +18,9 @@ LARGEST_OFFER = 7000
 
 
 def largest_stream() -> dict[str, Any]:
-    """All of the longest that is accepted, and much that should go nowhere."""
+    """A request with the longest values that are accepted, and many fields that should
+    be dropped.
+    """
     numbers = ["packetization-mode", "level-asymmetry-allowed", "max-mbps", "max-cpb", "max-dpb"]
     numbers += ["max-br", "max-fr", "max-fs"]
     numbers += [f"x-google-{which}-bitrate" for which in ("start", "min", "max")]

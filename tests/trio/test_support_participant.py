@@ -1,5 +1,5 @@
-"""The test client by itself, against a small fake server: ICE, DTLS-SRTP, loss, moving, media
-there and back.
+"""The test client by itself, against a small fake server: ICE, DTLS-SRTP, loss, moving, media in
+both directions.
 """
 
 import random
@@ -64,7 +64,7 @@ async def test_wrong_fingerprint_is_an_error() -> None:
 
 
 async def test_handshake_survives_lost_datagrams() -> None:
-    """Every datagram is lost the first time it would matter; OpenSSL's timer is a second."""
+    """Each needed datagram is lost the first time; OpenSSL's timer is a second."""
     lost = 0
 
     def drop(datagram: bytes) -> bool:
@@ -107,7 +107,7 @@ async def test_moving_to_another_port_goes_on() -> None:
 
 @attrs.define(eq=False)
 class EchoedVideo:
-    """One participant's video sent to the fake server and received from it."""
+    """One participant's video, sent to the fake server and received from it."""
 
     server: FakeServer
     send: SendSession
@@ -140,7 +140,7 @@ class EchoedVideo:
         return cls(server, send, receive, source, stream)
 
     async def relay_nacks(self) -> None:
-        """The fake server has no history: it hands the receiver's NACKs to the sender."""
+        """The fake server has no history: it passes the receiver's NACKs on to the sender."""
         seen = 0
         while True:
             await trio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Turns: who goes on when, counted in turns of the loop."""
+"""Turns: the order in which waiting tasks go on, counted in turns of the loop."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -36,13 +36,13 @@ async def test_so_many_go_on_in_each_turn_of_the_loop(each: int) -> None:
             before = gone_on
             await trio.lowlevel.checkpoint()
             passed += 1
-            # in one turn the tasks of two turns may come to run, as Trio shuffles them
+            # The tasks of two turns may run in one turn, as Trio shuffles them.
             assert gone_on - before <= 2 * each
         assert 100 / each <= passed <= 100 / each + 5
 
 
 async def test_long_turns_let_more_go_on(mock_clock: trio.testing.MockClock) -> None:
-    """Else a busy loop would starve them: it comes by seldom."""
+    """A busy loop has few turns, so it would starve them otherwise."""
     gone_on = 0
 
     async def stranger() -> None:
@@ -108,7 +108,7 @@ async def test_one_who_gives_up_leaves_nothing_in_the_line() -> None:
 async def open_paced(
     turns: Turns, count: int
 ) -> AsyncIterator[tuple[list[PacedTransport], list[trio.SocketStream]]]:
-    """Servers' ends and clients' ends of connections."""
+    """The servers' and the clients' ends of ``count`` connections."""
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(listener)
@@ -123,7 +123,7 @@ async def open_paced(
 
 
 async def test_what_is_read_by_turns_is_not_lost_when_it_is_cancelled() -> None:
-    async with open_turns(0) as (turns, _):  # nobody is let go on
+    async with open_turns(0) as (turns, _):  # no task may go on
         async with open_paced(turns, 1) as ([server], [client]):
             for _ in range(2):
                 await client.send_all(b"hello")
@@ -167,7 +167,7 @@ async def test_one_that_is_closed_between_two_reads_is_closed() -> None:
 
 @pytest.mark.parametrize("come", [False, True])
 async def test_who_is_free_does_not_wait_for_its_turn(come: bool) -> None:
-    """Whether its bytes have come by then or not."""
+    """Its bytes may have come by then or not."""
     async with open_turns(0) as (turns, _), open_paced(turns, 1) as ([server], [client]):
 
         async def free() -> None:
@@ -188,7 +188,7 @@ async def test_who_is_free_does_not_wait_for_its_turn(come: bool) -> None:
 
 
 async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
-    """Whether something has come of all of them or all have gone at once."""
+    """All of them have received bytes, or all have been closed at once."""
 
     class Steps(trio.abc.Instrument):
         def __init__(self) -> None:
@@ -222,12 +222,12 @@ async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
                 client.socket.close()
         trio.lowlevel.remove_instrument(steps)
     assert said[100:] == [b""] * 100
-    # each reads in one step, and takes a step of checkpoint more
+    # Each reads in one step, and takes one more step for a checkpoint.
     assert steps.most <= 8
 
 
 async def test_after_the_end_nobody_waits_for_a_turn() -> None:
-    """As somebody to whom a goodbye is being said while the server ends."""
+    """For example a task that says goodbye while the server ends."""
     mine, theirs = trio.socket.socketpair()
     stream = PacedTransport(trio.SocketStream(theirs), "a")
     heard: list[bytes | bytearray] = []

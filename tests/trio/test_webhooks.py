@@ -15,7 +15,7 @@ SETTINGS = WebhookSettings(url="http://kolab.test/hook", token="secret")
 
 
 class Receiver:
-    """Answers what ``answer(n-th request)`` says: a status, or an exception to raise."""
+    """Answers the n-th request with ``answer(n)``: a status, or an exception to raise."""
 
     def __init__(self, answer: Callable[[int], int | Exception]) -> None:
         self.bodies: list[dict[str, str]] = []
@@ -130,7 +130,7 @@ async def test_the_same_answer_does_not_wait_twice(
         for webhook in (hook("a", "1"), hook("a", "2"), hook("a", "1"), deny, deny, hook("a", "1")):
             outbox.put(webhook)
         await trio.sleep(1)
-    # the last word on a request is the last that arrives
+    # The final answer to a request is delivered last.
     assert [(body["requestId"], body["event"][11:]) for body in receiver.bodies] == [
         ("1", "Accepted"),
         ("2", "Accepted"),

@@ -28,7 +28,7 @@ async def running(*command: str) -> AsyncIterator[trio.Process]:
 
 
 async def http(port: int, request: str, body: str = "") -> tuple[int, str]:
-    """Status and body; the path follows the method."""
+    """Status and body of the answer; ``request`` is the method and the path."""
     async with await trio.open_tcp_stream("localhost", port) as stream:
         head = f"{request} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://x\r\nConnection: close\r\n"
         await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -40,7 +40,7 @@ async def http(port: int, request: str, body: str = "") -> tuple[int, str]:
 
 @contextlib.asynccontextmanager
 async def websocket(port: int, target: str) -> AsyncIterator[tuple[RawClient, dict[str, object]]]:
-    """A client after the handshakes, and what the server said in them."""
+    """A client after the handshakes, and the server's Engine.IO open packet."""
     async with await trio.open_tcp_stream("localhost", port) as stream:
         client = RawClient(stream, target)
         assert await client.open() is None
@@ -89,7 +89,7 @@ async def test_example_of_the_documentation(tmp_path: Path) -> None:
     script = tmp_path / "echo.py"
     script.write_text(example[1].replace("3000", str(port)))
     async with running(str(script)):
-        while True:  # it has no way to say that it listens
+        while True:  # it cannot report that it listens
             with contextlib.suppress(OSError):
                 await (await trio.open_tcp_stream("127.0.0.1", port)).aclose()
                 break

@@ -1,4 +1,4 @@
-"""Nothing is left of a connection that has ended, in whatever way and whatever it was sent."""
+"""A connection that has ended leaves nothing behind, however it ended and whatever it was sent."""
 
 import contextlib
 import random
@@ -26,7 +26,7 @@ async def _polling(service: Service) -> PollingClient:
 
 
 async def _end(service: Service, sockets: list[Socket], way: str) -> None:
-    """Open a connection and end it this way."""
+    """Open a connection and end it in this way."""
     match way.split():
         case ["polling", how]:
             client = await _polling(service)
@@ -104,7 +104,7 @@ async def test_every_end(autojump_clock: trio.testing.MockClock) -> None:
                 nursery.start_soon(_end, service, sockets, way)
         await trio.sleep(60)
         assert living() == before
-        for _ in range(4096):  # would be refused if the server remembered any
+        for _ in range(4096):  # these would be refused if the server remembered any session
             assert (await service.polling(POLL4).get()).status == 200
         assert (await service.polling(POLL4).get()).status == 503
         assert not any(socket.connected for socket in sockets)
@@ -112,7 +112,7 @@ async def test_every_end(autojump_clock: trio.testing.MockClock) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_random_bytes(autojump_clock: trio.testing.MockClock, seed: int) -> None:
-    """Torn and mutated streams of a client that began well."""
+    """Cut and mutated streams of a client that began correctly."""
     random_ = random.Random(seed)
     async with trio.open_nursery() as nursery:
         server = Server(Settings(), {"/": echo})
@@ -132,7 +132,7 @@ async def test_random_bytes(autojump_clock: trio.testing.MockClock, seed: int) -
             start = 0 if random_.random() < 0.3 else len(head % EIO4.encode() + key)
             for _ in range(random_.randrange(4)):
                 data[random_.randrange(start, len(data))] = random_.randrange(256)
-            with contextlib.suppress(trio.BrokenResourceError):  # the server has had enough
+            with contextlib.suppress(trio.BrokenResourceError):  # the server may close first
                 for _ in range(random_.randrange(6)):
                     cut = random_.randrange(len(data))
                     await mine.send_all(data[:cut])

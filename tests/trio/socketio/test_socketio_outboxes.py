@@ -1,4 +1,4 @@
-"""What waits for clients that do not read: what it costs while it waits, and in the end."""
+"""Messages that wait for clients that do not read: their cost while they wait, and afterwards."""
 
 import gc
 import json
@@ -29,7 +29,7 @@ NOTICE = 100_000
 
 
 class Room:
-    """A handler that keeps its sockets, and what each did not get when it was lost."""
+    """A handler that keeps its sockets, and the events that each lost socket had not received."""
 
     def __init__(self) -> None:
         self.sockets: list[Socket] = []
@@ -52,7 +52,7 @@ class Room:
 
 
 async def stalled(service: Service, count: int) -> list[RawClient]:
-    """Clients that read up to their connection, and then no more."""
+    """Clients that read until they are connected, and then no more."""
     service.pair = trio.testing.lockstep_stream_pair
     clients = [await service.open() for _ in range(count)]
     for client in clients:
@@ -62,7 +62,7 @@ async def stalled(service: Service, count: int) -> list[RawClient]:
 
 @pytest.fixture
 def without_collector() -> Iterator[None]:
-    """Nothing is let go but by its last holder."""
+    """Objects are freed only by their last reference."""
     gc.collect()
     gc.disable()
     yield
@@ -77,7 +77,7 @@ async def test_what_a_lost_socket_did_not_get_is_not_decoded(
     async with serve(room) as service:
         await stalled(service, 20)
         told = [room.tell(0)]
-        await trio.testing.wait_all_tasks_blocked()  # it is on its way
+        await trio.testing.wait_all_tasks_blocked()  # it is being sent
         told += [room.tell(number) for number in range(1, 50)]
         loads = json.loads
         monkeypatch.setattr(json, "loads", lambda text: decoded.append(1) or loads(text))
@@ -108,7 +108,7 @@ async def test_what_many_are_told_is_in_memory_once(
             left, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    # and of each client a slice, here and in the stream
+    # Each client also has a slice, here and in the stream.
     assert 50 * NOTICE < waiting < 50 * NOTICE + 20 * 150_000
     assert most < 50 * NOTICE + 20 * 200_000
     assert left < 2 * NOTICE
@@ -127,15 +127,15 @@ async def test_all_outboxes_together_have_a_limit(
         await stalled(service, 10)
         for number in range(60):
             for socket in list(room.sockets):
-                if socket is not reading:  # each is told something else
+                if socket is not reading:  # each socket gets a message of its own
                     socket.emit_encoded(encode_event("news", number, "x" * 10_000))
             reading.emit_encoded(encode_event("news", number))
             assert json.loads(str(await reader.hear())[2:]) == ["news", number]
-            # one more message, and the first of each, which is being sent
+            # The excess is one more message, and the first of each socket, which is being sent.
             assert account.bytes < 3_200_000
         ended = [missed for reason, missed in room.lost if reason is Reason.OVERFLOW]
         assert ended
-        assert ended == [None] * len(ended)  # it is not kept for their return
+        assert ended == [None] * len(ended)  # nothing is kept for the clients' return
         assert reading.connected
         del socket
         await trio.sleep(30)
@@ -240,7 +240,7 @@ async def test_the_goodbye_lets_all_that_waits_go(autojump_clock: trio.testing.M
 
 
 class TlsStream(trio.abc.SendStream):
-    """Counts what TLS would make of each write (RFC 8446 §5.2). Nobody acknowledges anything."""
+    """Counts the bytes that TLS makes of each write (RFC 8446 §5.2). Nothing is acknowledged."""
 
     overhead = 22
 

@@ -34,7 +34,7 @@ UPGRADE3 = EIO3 + "&sid="
 
 
 def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineServer:
-    """Bare Engine.IO: sends every message back."""
+    """A bare Engine.IO server that sends every message back."""
 
     async def handler(connection: Connection) -> None:
         try:
@@ -52,7 +52,7 @@ def said(answer: Answer) -> tuple[int, str | bytes]:
 
 
 async def connected(client: PollingClient) -> PollingClient:
-    """After both handshakes of revision 4."""
+    """The client after both handshakes of revision 4."""
     await client.open()
     assert said(await client.post("40")) == OK
     body = await client.poll()
@@ -145,7 +145,7 @@ async def test_refused_requests_of_a_session(autojump_clock: trio.testing.MockCl
         assert (await client.request("PUT")).status == 400
         other = service.polling(client.query.replace("EIO=4", "EIO=3"))
         assert said(await other.get()) == (400, '{"code":3,"message":"Bad request"}')
-        # none of it has harmed the session
+        # None of these requests has harmed the session.
         assert said(await client.post('42["x"]')) == OK
         assert await client.poll() == '42["x"]'
         socket = await service.open()
@@ -387,7 +387,7 @@ async def test_upgrade(autojump_clock: trio.testing.MockClock, revision: int) ->
             await trio.testing.wait_all_tasks_blocked()
             await websocket.say("2probe")
             assert await websocket.hear() == "3probe"
-        # nothing is lost on the way
+        # Nothing is lost during the upgrade.
         assert said(await client.post("2:4a" if poll3 else "4a")) == OK
         await websocket.say("5", "4b")
         assert [await websocket.hear() for _ in range(2)] == ["4a", "4b"]
@@ -432,7 +432,7 @@ async def test_server_disconnects_in_an_upgrade(autojump_clock: trio.testing.Moc
         await websocket.say("2probe")
         assert await websocket.hear() == "3probe"
         assert await client.poll() == "6"
-        # the client polls no more
+        # The client does not poll any more.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sockets[0].disconnect)
             await trio.testing.wait_all_tasks_blocked()

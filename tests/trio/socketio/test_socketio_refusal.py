@@ -1,5 +1,5 @@
-"""Websockets that are refused without having been connections: the same words as of a server whose
-handler returns at once.
+"""Websockets that are refused without becoming connections: they get the same bytes as from a
+server whose handler returns at once.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ END = b"\x88\x00"
 
 
 async def _nobody(socket: Socket) -> None:
-    """The end of a handler is a disconnect."""
+    """A handler that returns disconnects."""
 
 
 @attrs.frozen
@@ -66,7 +66,7 @@ async def refused(
 
 
 def _without_ids(said: bytes) -> list[object]:
-    """Frames of a server; what is in braces parsed, session ids checked and taken out."""
+    """A server's frames; text in braces is parsed, session ids are checked and taken out."""
     head, _, rest = said.partition(b"\r\n\r\n")
     heard: list[object] = [sorted(line.lower() for line in head.split(b"\r\n"))]
     while rest:
@@ -144,7 +144,7 @@ async def test_whatever_else_is_said_is_the_end(
 
 @pytest.mark.parametrize("talk", [False, True])
 async def test_it_has_an_end(talk: bool, autojump_clock: trio.testing.MockClock) -> None:
-    """For a client that says nothing, and one that does not stop."""
+    """The client says nothing, or does not stop."""
     start = trio.current_time()
     async with refused() as client:
         await client.hear(b"}")

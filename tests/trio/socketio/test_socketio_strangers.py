@@ -1,4 +1,6 @@
-"""Who has not shown who it is: long messages are not taken of it, and all that it sends is slow."""
+"""Clients without proof of who they are: long messages are refused, and everything they send is
+read slowly.
+"""
 
 import contextlib
 
@@ -25,7 +27,7 @@ POLLING = "EIO=4&transport=polling"
 
 
 async def doubtful(socket: Socket) -> None:
-    """Trusts whoever says that it may be trusted."""
+    """Trusts each client that asks for it."""
     while True:
         event = await socket.receive()
         if event.name == "trust me":
@@ -34,7 +36,7 @@ async def doubtful(socket: Socket) -> None:
 
 
 async def pongs(client: RawClient, seconds: float) -> int:
-    """How many come in this time."""
+    """The number of pongs that come in ``seconds``."""
     count = 0
     with trio.move_on_after(seconds):
         while await client.hear() == Pong(b""):
@@ -52,7 +54,7 @@ async def test_pings_of_a_stranger_are_answered_slowly(
             assert await client.hear() == "40"
         for _ in range(250):
             await client.send(Ping(b""))
-        # the burst, and ten a second; what is read together waits together
+        # The burst, and ten a second; frames that are read together wait together.
         first = await pongs(client, 10)
         assert first <= 165
         assert first + await pongs(client, 10) == 250
@@ -76,7 +78,7 @@ async def test_pings_of_who_is_trusted_are_paced_too(
 
 
 async def test_pongs_and_empty_fragments_are_paced(autojump_clock: trio.testing.MockClock) -> None:
-    """What is answered by nobody is counted all the same."""
+    """Frames without an answer count too."""
     async with serve(doubtful, **STRANGERS) as service:
         for masked in (b"\x8a\x80", b"\x00\x80"):
             client = await service.open()
@@ -158,7 +160,7 @@ async def test_requests_of_a_stranger_are_answered_slowly(
         start = trio.current_time()
         for _ in range(12):
             await client.post("3")
-        assert 6.5 < trio.current_time() - start < 7.5  # eleven kB each
+        assert 6.5 < trio.current_time() - start < 7.5  # eleven kB for each request
         await client.post("1")
         client = service.polling("EIO=3&transport=polling")
         await client.open()
@@ -167,14 +169,14 @@ async def test_requests_of_a_stranger_are_answered_slowly(
         for _ in range(4):
             await client.post("1:2")
             assert await client.poll() == "1:3"
-        assert 2.5 < trio.current_time() - start < 3.5  # and ten more
+        assert 2.5 < trio.current_time() - start < 3.5  # and ten kB for each poll
         await client.post("1:1")
 
 
 async def test_what_nobody_wants_is_read_slowly_too(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """So that its client can read why."""
+    """The server reads on after its close frame, so that the client can read the reason."""
     sent = 0
     async with serve(doubtful, **STRANGERS) as service:
         service.pair = trio.testing.lockstep_stream_pair
@@ -213,7 +215,7 @@ async def test_who_is_trusted_stays_so_on_its_websocket(
         await websocket.say("5", "4" + "y" * 900_000)
         assert await websocket.hear() == "4900000"
         await websocket.close()
-        # before it is upgraded, nobody knows whose it is
+        # Before the upgrade, the websocket is not known to belong to the trusted session.
         polling = service.polling(POLLING)
         opened = await polling.open()
         websocket = service.client(f"{EIO4}&sid={opened['sid']}")

@@ -27,13 +27,13 @@ NO_STATUS = Closed(1005)
 
 
 async def silent(socket: Socket) -> None:
-    """Reads and says nothing."""
+    """Reads and sends nothing."""
     while True:
         await socket.receive()
 
 
 class Witness:
-    """A handler that keeps what happens to its sockets."""
+    """A handler that keeps its sockets, their events and their ends."""
 
     def __init__(self) -> None:
         self.sockets: list[Socket] = []
@@ -187,7 +187,7 @@ async def test_tolerated(autojump_clock: trio.testing.MockClock) -> None:
     async with serve(echo) as service:
         client = await service.open()
         await client.connect()
-        # no payload; an acknowledgement that nobody asked for; a number as name; a noop
+        # no payload; an acknowledgement without a request; a number as name; a noop
         await client.say("42", "439[]", "42[5,1]", "6")
         assert await client.hear() == '42["5",1]'
         await client.close()
@@ -244,7 +244,7 @@ async def test_too_much_is_1009(autojump_clock: trio.testing.MockClock, parts: i
     async with serve(witness, max_payload=1000) as service:
         client = await service.open()
         await client.connect()
-        await client.say("4" + "2" * 998)  # just an unfinished ack id
+        await client.say("4" + "2" * 998)  # an unfinished ack id of the largest size
         assert await client.hear() == NO_STATUS
         client = await service.open()
         await client.connect()
@@ -354,7 +354,7 @@ async def test_namespaces(autojump_clock: trio.testing.MockClock) -> None:
         await client.say('42/custom,["a"]', "41/custom", '42["x"]')
         assert await client.hear() == '42["x"]'
         assert [event.name for event in witness.events] == ["a"]
-        # back again; then the server ends it, while the client is still talking
+        # The client connects again. Then the server disconnects it while the client still sends.
         await client.connect("/custom,")
         await witness.sockets[1].disconnect(close=False)
         await client.say('42/custom,["too late"]', "43/custom,0[]", '42["y"]')
@@ -437,19 +437,19 @@ async def test_of_too_many_unconnected_clients_the_oldest_goes(
     async with serve(echo, max_unconnected_per_client=2, connect_timeout=10) as service:
         start = trio.current_time()
         first, second = await service.open(), await service.open()
-        await first.connect()  # which makes room
+        await first.connect()  # it no longer counts, so the third is admitted
         third = await service.open()
         fourth = await service.open()
         assert await second.hear_all() == [NO_STATUS]
         assert trio.current_time() == start
-        assert await third.hear_all() == [NO_STATUS]  # it has had its time
+        assert await third.hear_all() == [NO_STATUS]  # its time is over
         assert trio.current_time() == start + 10
         assert await fourth.hear_all() == [NO_STATUS]
         await first.say('420["x"]')
         assert [await first.hear(), await first.hear()] == ["430[]", '42["x"]']
         await first.say("41")
         assert await first.hear_all() == [NO_STATUS]
-        for _ in range(5):  # nothing of them is left in the count
+        for _ in range(5):  # clients that are gone do not count
             client = await service.open()
             await client.connect()
             await client.close()
@@ -486,7 +486,7 @@ async def test_a_client_that_sends_much_is_read_slowly(
             await client.say('42["x"]')
         while len(witness.events) < 80:
             await trio.sleep(0.01)
-        # 80 kB and a few, of which 50 kB at once
+        # slightly more than 80 kB, of which 50 kB at once
         assert 3 < trio.current_time() - start < 3.5
         await client.say("41")
         await client.close()
@@ -546,7 +546,7 @@ async def test_calls_are_repeated(autojump_clock: trio.testing.MockClock) -> Non
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call)
             assert [await client.hear(), await client.hear()] == ['423["q"]', '424["q"]']
-            # an answer that comes late is one; what is said of the repetition comes too late
+            # A late answer counts. The answer to the repeated call comes after it and is ignored.
             await client.say('433["done"]', '434["refused"]')
         assert results[1:] == [["done"]]
         await client.say('420["still there"]')
@@ -591,7 +591,7 @@ async def test_websocket_pings_are_answered(autojump_clock: trio.testing.MockClo
         async with trio.open_nursery() as nursery:
             nursery.start_soon(witness.sockets[0].disconnect)
             assert await client.hear_all() == ["41", NO_STATUS]
-            # in the closing handshake
+            # also in the closing handshake
             await client.stream.send_all(b"\x89\x80\0\0\0\0")
 
 
@@ -651,7 +651,7 @@ async def test_too_many_open_calls(autojump_clock: trio.testing.MockClock) -> No
                     await witness.sockets[0].call("x", timeout=9)
                 assert end.value.reason is Reason.OVERFLOW
 
-            for _ in range(5):  # those that are over do not count
+            for _ in range(5):  # finished calls do not count
                 with pytest.raises(CallTimeout):
                     await witness.sockets[0].call("x", timeout=0.1)
             for _ in range(4):
@@ -660,7 +660,7 @@ async def test_too_many_open_calls(autojump_clock: trio.testing.MockClock) -> No
 
 
 def _stalled(service: Service) -> None:
-    """Streams on which a send waits until the other side receives."""
+    """Give the service streams on which a send waits until the other side receives."""
     service.pair = trio.testing.lockstep_stream_pair
 
 
@@ -742,7 +742,7 @@ async def test_cancelling_does_not_wait_for_the_client(
 
 
 async def test_nothing_follows_a_torn_frame() -> None:
-    """A send given up half-way leaves a stream on which no further byte may go."""
+    """A send that is cancelled half-way leaves a stream on which no further byte may be sent."""
     received = bytearray()
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Many who write at once leave turns of the loop to others."""
+"""Many writers at once leave turns of the loop to others."""
 
 import pytest
 import trio
@@ -42,7 +42,7 @@ async def test_without_a_crowd_nobody_waits() -> None:
         for _ in range(EACH_HERE // 2):
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await writers.turn()  # no checkpoint, so it is not cancelled
+                await writers.turn()  # without a checkpoint it is not cancelled
             assert not scope.cancelled_caught
         await trio.testing.wait_all_tasks_blocked()
 
@@ -63,7 +63,7 @@ async def test_who_is_cancelled_leaves_its_place() -> None:
         for scope in scopes[EACH_HERE:40]:
             scope.cancel()
     assert set(done) >= {*range(40, 50)}
-    async with trio.open_nursery() as nursery:  # and nothing of them is left
+    async with trio.open_nursery() as nursery:  # and nothing is left of the cancelled ones
         for _ in range(3 * EACH_HERE):
             nursery.start_soon(writers.turn)
 
