@@ -10,7 +10,7 @@ import trio
 
 
 class ApiError(Exception):
-    """The server answered with another status than 2xx."""
+    """The server answered with a status other than 2xx."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"{status}: {body[:200]!r}")
@@ -20,7 +20,7 @@ class ApiError(Exception):
 
 @attrs.frozen
 class MeetApi:
-    """Where the server is and its ``AUTH_TOKEN``; ``ssl_context`` makes it https."""
+    """The server's address and its ``AUTH_TOKEN``; ``ssl_context`` makes it https."""
 
     host: str
     port: int
@@ -29,12 +29,12 @@ class MeetApi:
     prefix: str = "/meetmedia/api"
 
     async def create_room(self) -> str:
-        """A new room's id."""
+        """Create a room; returns its id."""
         room_id: str = (await self.call("POST", "/sessions", {}))["id"]
         return room_id
 
     async def create_peer(self, room_id: str, role: int) -> str:
-        """The token URL with which one peer may come into the room."""
+        """Invite a peer; returns its token URL for the room."""
         answer = await self.call("POST", f"/sessions/{room_id}/connection", {"role": role})
         url: str = answer["token"]
         return url
@@ -44,7 +44,7 @@ class MeetApi:
         return found
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
-        """One call of the API; its decoded answer. Raises ApiError."""
+        """Call the API; returns the decoded answer. Raises ApiError."""
         data = b"" if body is None else json.dumps(body).encode()
         headers = {"X-Auth-Token": self.token, "Content-Type": "application/json"}
         answer = await self.fetch(method, self.prefix + path, headers, data)
@@ -53,7 +53,7 @@ class MeetApi:
     async def fetch(
         self, method: str, target: str, headers: dict[str, str], body: bytes = b""
     ) -> bytes:
-        """Any request to the server; the answer's body. Raises ApiError."""
+        """Send any request to the server; returns the answer's body. Raises ApiError."""
         stream: trio.abc.Stream
         if self.ssl_context is None:
             stream = await trio.open_tcp_stream(self.host, self.port)

@@ -1,18 +1,17 @@
-"""An attacker as a process of its own: ``python -m support.attacker``, spoken to by
-``helper.Helper``.
+"""An attacker as a process of its own: ``python -m support.attacker``, driven by ``helper.Helper``.
 
     {"target": {"port", "media_port", "token", "room"}}  → {}
     {"prepare": attack, "source": address}               → {}
     {"go": seconds}                                      → {"seen": […], figure: number, …}
     {"over": true}                                       → {}
 
-``prepare`` does what every honest client might: rooms, joins, transports. ``go`` is the attack, and
-``over`` ends the connections that are left of it. An attack is an async context manager of one
-argument, a ``Field``, in one of the modules below; what it yields is called with the seconds that
-it should go on, and returns figures.
+``prepare`` does only things that every honest client does: rooms, joins, transports. ``go`` is the
+attack, and ``over`` ends the connections that are left of it. An attack is an async context manager
+of one argument, a ``Field``, in one of the modules below. It yields a function that attacks for a
+number of seconds and returns figures.
 
-It is nicer than others (``os.nice``): on a machine of few cores the attacker's own work is not
-what is to be measured.
+The process runs with lower priority (``os.nice``): on a machine of few cores the attacker's own
+work must not be part of the measurement.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Bad clients, by the hundred: bytes on sockets, no more than an attacker needs."""
+"""Bad clients by the hundred: bytes on sockets, without a protocol library."""
 
 import contextlib
 import os
@@ -15,16 +15,16 @@ PREFIX = "/meetmedia"
 
 @attrs.define(eq=False)
 class Target:
-    """A server under attack. ``invite`` gives the token URL of a new peer of the meeting."""
+    """A server under attack. ``invite`` returns the token URL of a new peer of the meeting."""
 
     port: int
     media_port: int
     token: str
     invite: Callable[[], Awaitable[str]]
     source: str = "127.0.0.1"
-    """The address that the attack comes from."""
+    """The source address of the attack."""
     seen: list[str] = attrs.field(factory=list)
-    """What the server did, for the report."""
+    """What the server did; goes into the report."""
 
     @property
     def api(self) -> MeetApi:
@@ -34,7 +34,7 @@ class Target:
         return await trio.open_tcp_stream("127.0.0.1", self.port, local_address=self.source)
 
     async def ask(self, request: bytes) -> int:
-        """Send a request and read to the end; the status, 0 if there was none."""
+        """Send a request and read to the end; returns the status, 0 if there was none."""
         answer = b""
         with contextlib.suppress(trio.BrokenResourceError):
             async with await self.connect() as stream:
@@ -43,8 +43,8 @@ class Target:
         return int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
 
     async def hold(self, count: int, first: bytes) -> list[bytes]:
-        """So many connections at once that say ``first`` and then wait for their end; what each was
-        told.
+        """Open ``count`` connections at once; each sends ``first`` and reads to its end. Returns
+        the bytes that each one got.
         """
         told: list[bytes] = []
 
@@ -62,7 +62,7 @@ class Target:
         return told
 
     async def many(self, count: int, request: bytes | Callable[[int], bytes]) -> dict[int, int]:
-        """So many requests, twenty at a time; how often each status came."""
+        """Send ``count`` requests, twenty at a time; returns the number of answers by status."""
         statuses: dict[int, int] = {}
         limit = trio.CapacityLimiter(20)
 
@@ -78,13 +78,13 @@ class Target:
 
     @contextlib.asynccontextmanager
     async def websocket(self, query: str) -> AsyncIterator[trio.SocketStream]:
-        """After the websocket's handshake; frames are the caller's."""
+        """A websocket after its handshake; the caller sends the frames."""
         async with await self.connect() as stream:
             await stream.send_all(upgrade(query))
             yield stream
 
     def udp(self, datagrams: Callable[[int], bytes], count: int, sockets: int = 20) -> None:
-        """So many datagrams to the media port, from some addresses."""
+        """Send ``count`` datagrams to the media port, from ``sockets`` ports."""
         with contextlib.ExitStack() as stack:
             opened = [
                 stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(sockets)
@@ -103,7 +103,7 @@ async def _read(stream: trio.SocketStream) -> bytes:
 
 
 def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
-    """A whole request; the connection ends after it."""
+    """A whole request; the server closes the connection after it."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
@@ -149,5 +149,5 @@ def stun_request(username: str) -> bytes:
 
 
 def dtls_hello() -> bytes:
-    """What begins like a ClientHello (RFC 6347 §4.1)."""
+    """A datagram that begins like a ClientHello (RFC 6347 §4.1)."""
     return b"\x16\xfe\xfd" + bytes(8) + struct.pack("!H", 200) + b"\x01" + os.urandom(199)

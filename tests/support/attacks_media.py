@@ -1,4 +1,4 @@
-"""Attacks by authentic RTP and RTCP. See ``attacker``."""
+"""Attacks with authentic RTP and RTCP. See ``attacker``."""
 
 import contextlib
 import secrets
@@ -24,14 +24,14 @@ ROUND = 0.01  # seconds
 
 
 def attack(press: Any) -> Any:
-    """A generator of one value that makes the context manager of an attack."""
+    """Decorate a generator of one value: it becomes the context manager of an attack."""
     manager = contextlib.asynccontextmanager(press)
     ATTACKS.append(manager)
     return manager
 
 
 async def rounds(seconds: float, act: Any) -> int:
-    """A hundred rounds a second, ``act(number)`` in each, as far as this process gets."""
+    """Call ``act(number)`` a hundred times a second, if this process is fast enough."""
     number, started = 0, trio.current_time()
     while trio.current_time() < started + seconds:
         act(number)
@@ -85,15 +85,15 @@ async def numbers_that_sink(field: Field) -> AsyncIterator[Press]:
                         )
                         sock.sendto(build_rtp(packet), (end.ip, end.port))
                     await trio.sleep(0.3)
-                await peer.request("ping")  # somebody is still there
+                await peer.request("ping")  # a peer is still in the room
 
             yield press
 
 
 @attack
 async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
-    """A lower layer's frame stays open, while the upper one's packets, too large to be kept, jump
-    by 0x7000: whoever switches has all the numbers in between before it.
+    """A frame of the lower layer stays open. Packets of the upper layer, too large to be kept, jump
+    by 0x7000. A viewer that switches has all the numbers in between to go through.
     """
     room = await field.api.create_room()
     async with contextlib.AsyncExitStack() as stack:
@@ -124,7 +124,7 @@ async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
             assert bad.send is not None
             stream, sent = source.streams[1], 0
             for _ in range(2):
-                # only the lower one, until everybody watches it
+                # only the lower layer, until everyone watches it
                 bad.send.set_paused(source.mid, False)
                 source.active_layers = 1
                 await trio.sleep(1.2)
@@ -187,7 +187,7 @@ async def viewer_of_the_meeting(field: Field, stack: contextlib.AsyncExitStack) 
 
 @attack
 async def key_frames_without_end(field: Field) -> AsyncIterator[Press]:
-    """A viewer that always wants one."""
+    """A viewer that requests key frames all the time."""
     async with contextlib.AsyncExitStack() as stack:
         bad = await viewer_of_the_meeting(field, stack)
         assert bad.receive is not None
@@ -207,7 +207,9 @@ async def key_frames_without_end(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def retransmissions_without_end(field: Field) -> AsyncIterator[Press]:
-    """All that is in the history, again and again; what comes for a byte that is sent."""
+    """Request everything in the history again and again; returns the bytes received for each byte
+    sent.
+    """
     async with contextlib.AsyncExitStack() as stack:
         bad = await viewer_of_the_meeting(field, stack)
         assert bad.receive is not None
@@ -254,11 +256,11 @@ async def retransmissions_without_end(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def sender_reports_without_end(field: Field) -> AsyncIterator[Press]:
-    """24 datagrams of 44 reports at once, again and again, for viewers on the other engine."""
+    """24 datagrams of 44 reports at once, repeated, for viewers on the other engine."""
     async with participant(field, receive=False) as bad:
         producer = await bad.produce_video(frame_sizes=(300, 600), fps=10)
         await bad.produce_audio(interval=0.1)
-        await trio.sleep(0.5)  # some packets, so that the streams are known
+        await trio.sleep(0.5)  # a few packets make the streams known
         assert bad.send is not None
         transport = bad.send.transport
 

@@ -1,4 +1,4 @@
-"""Attacks by HTTP, websockets and requests. See ``attacker``."""
+"""Attacks over HTTP, websockets and requests. See ``attacker``."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ ATTACKS: list[Attack] = []
 
 
 def attack(press: Any) -> Any:
-    """A generator of one value that makes the context manager of an attack."""
+    """Decorate a generator of one value: it becomes the context manager of an attack."""
     manager = contextlib.asynccontextmanager(press)
     ATTACKS.append(manager)
     return manager
@@ -30,8 +30,9 @@ def attack(press: Any) -> Any:
 
 
 async def knock(field: Field, address: str, first: bytes, then: bytes) -> bytes:
-    """One connection that says ``first``, hears an answer and goes on; what it was told until its
-    end. Frames that come together with the handshake are not looked at before others.
+    """Open one connection that sends ``first``, reads an answer and sends ``then``; returns
+    everything it got until its end. Frames sent together with the handshake would not be read any
+    earlier.
     """
     told = b""
     with contextlib.suppress(OSError, trio.BrokenResourceError):
@@ -47,7 +48,7 @@ async def knock(field: Field, address: str, first: bytes, then: bytes) -> bytes:
 
 @attack
 async def a_thousand_handshakes_a_second(field: Field) -> AsyncIterator[Press]:
-    """Of addresses that are all within their rates."""
+    """The addresses are all within their rates."""
     hello = upgrade("peerId=a&roomId=b&authToken=c")
 
     async def press(seconds: float) -> dict[str, float]:
@@ -74,7 +75,9 @@ async def a_thousand_handshakes_a_second(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def idle_connections_of_four_addresses(field: Field) -> AsyncIterator[Press]:
-    """As many as one address may have, four times: together all that strangers may have."""
+    """As many as one address may have, from four addresses: together as many as all strangers may
+    have.
+    """
 
     async def press(seconds: float) -> dict[str, float]:
         begun = ended = 0
@@ -109,7 +112,7 @@ async def idle_connections_of_four_addresses(field: Field) -> AsyncIterator[Pres
 
 @attack
 async def websocket_pings_at_full_speed(field: Field) -> AsyncIterator[Press]:
-    """Each is answered, so the answers tell how many were read."""
+    """Each ping is answered, so the answers show how many were read."""
 
     async def press(seconds: float) -> dict[str, float]:
         sent = pongs = 0
@@ -143,7 +146,7 @@ async def websocket_pings_at_full_speed(field: Field) -> AsyncIterator[Press]:
 
 
 async def _forgiving(act: Any, *arguments: Any) -> None:
-    """However the connection ends."""
+    """Ignore the way in which the connection ends."""
     try:
         await act(*arguments)
     except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -152,7 +155,7 @@ async def _forgiving(act: Any, *arguments: Any) -> None:
 
 @attack
 async def nested_lists_of_strangers(field: Field) -> AsyncIterator[Press]:
-    """JSON of a megabyte that is costly to read, before anybody has said who he is."""
+    """A megabyte of JSON that is expensive to parse, sent before any token."""
     hello = upgrade("peerId=a&roomId=b&authToken=c")
     message = frame(b'40{"x":[' + b"[]," * 320_000 + b"[]]}")
 
@@ -169,7 +172,7 @@ async def nested_lists_of_strangers(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def nested_lists_of_a_participant(field: Field) -> AsyncIterator[Press]:
-    """The same in a request. As fast as they are read."""
+    """The same in a request, sent as fast as the server reads."""
     async with contextlib.AsyncExitStack() as stack:
         room = await field.api.create_room()
         guest = await enter(stack, await field.invite(room))
@@ -193,14 +196,14 @@ async def nested_lists_of_a_participant(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def notices_that_are_not_read(field: Field) -> AsyncIterator[Press]:
-    """Twenty who have joined and read nothing more, until they are given up."""
+    """Twenty peers join and read nothing more, until the server closes them."""
     room = await field.api.create_room()
     async with contextlib.AsyncExitStack() as stack:
         streams = []
         for _ in range(20):
             url = urlsplit(await field.invite(room))
             sock = trio.socket.socket()
-            # before it connects, or it has no effect on the window
+            # The option affects the window only before the connection.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await sock.connect(("127.0.0.1", field.target.port))
             stream = await stack.enter_async_context(trio.SocketStream(sock))
@@ -221,7 +224,7 @@ async def notices_that_are_not_read(field: Field) -> AsyncIterator[Press]:
             signal = {"roomId": room, "type": "news", "data": "x" * 100_000}
             for _ in range(110):
                 await field.api.call("POST", "/signal", signal)
-            # those who were given up come back no more
+            # closed peers do not come back
             while (await field.api.call("GET", "/stats")).get(room):
                 await trio.sleep(0.1)
             return {}
@@ -231,7 +234,7 @@ async def notices_that_are_not_read(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def a_mid_of_other_letters(field: Field) -> AsyncIterator[Press]:
-    """64 characters are 192 bytes. Its room goes on, and others come."""
+    """64 characters are 192 bytes. The room goes on, and others join."""
     async with contextlib.AsyncExitStack() as stack:
         room = await field.api.create_room()
         others = [await enter(stack, await field.invite(room), speaking=True) for _ in range(6)]
@@ -255,7 +258,7 @@ async def a_mid_of_other_letters(field: Field) -> AsyncIterator[Press]:
 
 
 async def harmed(guests: list[Guest]) -> int:
-    """Of how many the next requests are not answered as they should be."""
+    """The number of guests whose next requests are not answered correctly."""
     count = len(guests)
     for guest in guests:
         with trio.move_on_after(5), contextlib.suppress(trio.BrokenResourceError, AssertionError):
@@ -268,7 +271,7 @@ async def harmed(guests: list[Guest]) -> int:
 
 @attack
 async def junk_codecs(field: Field) -> AsyncIterator[Press]:
-    """0.9 MB of codecs that nobody has, told to sixty."""
+    """0.9 MB of unknown codecs, forwarded to sixty peers."""
     guests = await field.sixty()
     async with contextlib.AsyncExitStack() as stack:
         bad = await enter(stack, await field.invite(field.sixty_room), speaking=True)
@@ -315,7 +318,7 @@ def received(guests: list[Guest]) -> int:
 
 @contextlib.asynccontextmanager
 async def flood(field: Field, act: Any) -> AsyncIterator[Press]:
-    """One of sixty asks as much as it may without losing its connection."""
+    """One of sixty peers sends as many requests as it may without losing its connection."""
     await field.sixty()
     async with contextlib.AsyncExitStack() as stack:
         bad = await enter(stack, await field.invite(field.sixty_room), speaking=True)
@@ -389,7 +392,7 @@ async def dump_stats_among_sixty(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def methods_for_the_log(field: Field) -> AsyncIterator[Press]:
-    """Newlines, and nearly a megabyte."""
+    """Methods with newlines, and one of nearly a megabyte."""
     room = await field.api.create_room()
 
     async def press(seconds: float) -> None:
@@ -409,7 +412,7 @@ async def _bad_methods(peer: LightPeer) -> None:
 
 @attack
 async def statistics_while_peers_are_kicked(field: Field) -> AsyncIterator[Press]:
-    """Each call is answered with 200, whoever goes meanwhile."""
+    """Each call is answered with 200 while peers are kicked."""
     async with contextlib.AsyncExitStack() as stack:
         room = await field.api.create_room()
         owner = await enter(stack, await field.invite(room, Role.OWNER | Role.MODERATOR))

@@ -1,9 +1,9 @@
-"""How much Python a request takes, counted and not timed: bytecode instructions that this package
+"""The cost of a request in Python, counted and not timed: bytecode instructions that this package
 executes from the request to the last of its consequences.
 
-Rooms are those of ``live_fakes``: real rooms, peers and handlers, fake engines and sockets. So what
-sockets and engines do with a message, and loops inside of C (copying a set, writing JSON), are not
-in the counts; they grow with the same things. In each room there is a guest who can receive and has
+Rooms are those of ``live_fakes``: real rooms, peers and handlers, fake engines and sockets. The
+counts leave out the work of sockets and engines for a message, and loops inside of C (copying a
+set, writing JSON). Both grow with the same things. Each room has a guest who can receive and has
 not joined.
 """
 
@@ -28,7 +28,7 @@ from meet_trio.media.engines import STATS_DEADLINE
 from meet_trio.rates import Rate
 
 SIZES = (1, 10, 60, 200)
-# With what a request may grow: peers in the room, and streams in it while the peers stay the same
+# Quantities that a request may grow with: peers in the room, and streams with the same peers.
 GROWS = {
     "ping": "",
     "getRouterRtpCapabilities": "",
@@ -53,13 +53,13 @@ GROWS = {
 }
 PUBLISHERS = 14
 _OURS = str(Path(meet_trio.__file__).parent)
-OFFERED = 1.0  # seconds after which all that is missing has been offered
+OFFERED = 1.0  # seconds after which all missing consumers have been offered
 
 _ENDLESS = Rate(1e12, 1e12)
 
 
 class Counter:
-    """``count`` of instructions in this package while ``on``."""
+    """``count`` of the instructions that this package executes within ``on``."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -88,7 +88,7 @@ class Counter:
 
 @attrs.define
 class Scene:
-    """One who asks, in a room of ``peers`` who all get ``producers`` streams."""
+    """Ada, who makes requests, in a room of ``peers`` who all get ``producers`` streams."""
 
     world: World
     ada: Client
@@ -108,7 +108,7 @@ class Scene:
         return str(answer[1]["id"])  # type: ignore[index]
 
     async def count(self, method: str, **data: object) -> int:
-        """What one request takes, which has to succeed."""
+        """The cost of one request, which has to succeed."""
         counter = Counter()
         with counter.on():
             answer = await self.ada.socket.ask(method, **data)
@@ -119,7 +119,7 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def open_scene(peers: int, producers: int) -> AsyncIterator[Scene]:
-    """``producers`` are those of the others, or Ada's if she is alone."""
+    """The ``producers`` belong to the others, or to Ada if she is alone."""
     settings = PeerSettings(
         requests=_ENDLESS, announcements=_ENDLESS, work=_ENDLESS, work_pace=math.inf
     )
@@ -147,7 +147,7 @@ async def open_scene(peers: int, producers: int) -> AsyncIterator[Scene]:
 
 
 async def costs(peers: int, producers: int) -> dict[str, int]:
-    """Of each request in such a room."""
+    """The cost of each request in such a room."""
     async with open_scene(peers, producers) as scene:
         found: dict[str, int] = {}
 
@@ -155,7 +155,7 @@ async def costs(peers: int, producers: int) -> dict[str, int]:
             found[method] = await scene.count(method, **data)
 
         ada, room = scene.ada, scene.ada.room
-        # the first one waits for an engine that does not answer
+        # The first request waits for an engine that does not answer.
         say(ada.socket, "dumpStats")
         await trio.sleep(STATS_DEADLINE + 1)
         for method in ("ping", "getRouterRtpCapabilities", "dumpStats"):
@@ -193,8 +193,8 @@ Measured = dict[str, dict[int, int]]
 
 
 async def measure() -> tuple[Measured, Measured]:
-    """Of each request: by the number of peers with one stream in the room, and by the number of
-    streams with ``PUBLISHERS`` peers.
+    """The costs of each request by the number of peers with one stream in the room, and by the
+    number of streams with ``PUBLISHERS`` peers.
     """
     by_peers: Measured = {}
     by_streams: Measured = {}
@@ -209,12 +209,12 @@ async def measure() -> tuple[Measured, Measured]:
 
 
 def slope(counts: dict[int, int], low: int, high: int) -> float:
-    """Instructions for each one more."""
+    """Instructions for each additional peer or stream."""
     return (counts[high] - counts[low]) / (high - low)
 
 
 def table(by_peers: Measured, by_streams: Measured) -> list[str]:
-    """Lines of Markdown."""
+    """The table as lines of Markdown."""
     lines = [
         "| request | one peer, one stream | each further peer | each further stream | grows with |",
         "|---|---|---|---|---|",

@@ -1,11 +1,11 @@
-"""The whole server as a process of its own that counts what is in it: ``python -m
-support.counted_server``, spoken to by ``helper.Helper``.
+"""The whole server as a process of its own that counts the objects in it: ``python -m
+support.counted_server``, driven by ``helper.Helper``.
 
     {"start": {"patience", "workers", "spread_size"}}  → {"port"}
     {"count": true}                                    → {"objects", "blocks", "resident"}
 
-``objects`` are those that Python's collector knows, by type; ``blocks`` what Python has allocated
-in all; ``resident`` the bytes that the kernel has given, without what malloc keeps for later.
+``objects`` are those that Python's collector knows, by type. ``blocks`` are all that Python has
+allocated. ``resident`` is the memory in bytes, without the part that malloc keeps for later.
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """Participants as a process of their own: ``python -m support.crowd TOKEN_URL…``.
 
-Each joins, sends audio and simulcast video and receives everybody else. ``ready`` is printed
-when each has got a frame of all that it was offered by then. They stay until the process is
-killed or its standard input ends.
+Each joins, sends audio and simulcast video and receives all others. The process prints ``ready``
+when each has got a frame of every stream that it was offered by then. The participants stay until
+the process is killed or its standard input ends.
 """
 
 import sys
@@ -13,7 +13,7 @@ from support.participant import Participant, open_participant
 
 
 async def meet(participant: Participant, others: int) -> None:
-    """Join, send a trickle, and wait for a frame of ``others`` participants' audio and video."""
+    """Join, send little media, and wait for a frame of ``others`` participants' audio and video."""
     await participant.join()
     await participant.connect()
     await participant.produce_audio(interval=0.1)

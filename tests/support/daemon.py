@@ -13,7 +13,7 @@ import pytest
 from support.machine import CpuTime
 
 START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
-STOP_DEADLINE = 2.0  # what the daemon promises
+STOP_DEADLINE = 2.0  # the daemon's own promise
 
 
 @attrs.define(eq=False)
@@ -32,8 +32,8 @@ class Daemon:
         return int(match.group(1))
 
     def stop(self, deadline: float = STOP_DEADLINE) -> tuple[int, float]:
-        """SIGTERM; exit code and seconds that it took, without those that it had to wait for a CPU.
-        Kills what does not end, and fails.
+        """Send SIGTERM; returns the exit code and the seconds it took, without waits for a CPU.
+        Kills the daemon after ``deadline``, and fails.
         """
         pid = self.process.pid
         start, before = time.monotonic(), CpuTime.of(pid)
@@ -50,19 +50,19 @@ class Daemon:
         return code, seconds
 
     def clean_up(self) -> None:
-        """After the end of the process."""
+        """Join the thread and close the pipe after the end of the process."""
         self.reader.join()
         assert self.process.stdout is not None
         self.process.stdout.close()
 
 
 def _has_ended(pid: int) -> bool:
-    """Ended, and not waited for: its figures are still there."""
+    """True if the process has ended and is not yet reaped: its figures are still there."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
-    """Demo mode on free ports of loopback, unless flags say otherwise."""
+    """Start in demo mode on free ports of loopback; flags may change that."""
     command = [sys.executable, "-m", "meet_trio", "serve", "--demo"]
     defaults = {"--http-port": "0", "--media-port": "0", "--media-workers": "1"}
     for flag, value in defaults.items():
@@ -103,7 +103,7 @@ def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> 
 
 
 def token_of(daemon: Daemon) -> str:
-    """Of its API, as it says at its start."""
+    """The API's token, which the daemon prints at its start."""
     match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
     assert match is not None
     return match.group(1)

@@ -1,9 +1,8 @@
-"""DTLS-SRTP (RFC 5764) without I/O, on pyOpenSSL's memory BIO: either end of a handshake, for
-tests.
+"""DTLS-SRTP (RFC 5764) without I/O for tests, on pyOpenSSL's memory BIO: either end of a handshake.
 
-Feed datagrams in with ``receive``, send what ``outgoing`` returns, call ``handle_timeout`` when
-``timeout`` seconds have passed. ``keys`` is there once the handshake is done. OpenSSL's BIO is
-a stream; datagrams are cut out of it again at DTLS record boundaries.
+Pass datagrams to ``receive``, send the datagrams of ``outgoing``, call ``handle_timeout`` when
+``timeout`` seconds have passed. ``keys`` is set once the handshake is done. OpenSSL's BIO is a
+stream; ``outgoing`` cuts it into datagrams again at DTLS record boundaries.
 """
 
 import datetime
@@ -37,7 +36,7 @@ SRTP_PROFILES = (
 
 @attrs.frozen
 class SrtpKeys:
-    """Master key and salt for each direction, and the profile that they are for."""
+    """Master key and salt for each direction, and their profile."""
 
     profile: SrtpProfile
     tx: bytes
@@ -68,7 +67,7 @@ class Identity:
             .sign(key, hashes.SHA256())
         )
         context = SSL.Context(SSL.DTLS_METHOD)
-        # ours are self-signed: what counts is the fingerprint, which signaling carries
+        # The certificates are self-signed: only the fingerprint counts, which signaling carries.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         context.set_options(SSL.OP_NO_QUERY_MTU)
         context.use_certificate(certificate)
@@ -78,7 +77,7 @@ class Identity:
 
 
 class DtlsEndpoint:
-    """One end of one association; ``server=False`` is what a browser is towards an SFU."""
+    """One end of one association; ``server=False`` is a browser's role towards an SFU."""
 
     def __init__(self, identity: Identity, *, server: bool = False) -> None:
         self._ssl = SSL.Connection(identity.context, None)
@@ -107,7 +106,7 @@ class DtlsEndpoint:
         except SSL.ZeroReturnError:
             self.closed_by_peer = True
         except (SSL.WantReadError, SSL.SysCallError):
-            pass  # the latter is how pyOpenSSL tells of a record that OpenSSL threw away
+            pass  # pyOpenSSL raises SysCallError for a record that OpenSSL dropped
 
     def outgoing(self) -> list[bytes]:
         """Datagrams to send now."""
@@ -128,16 +127,16 @@ class DtlsEndpoint:
         return datagrams
 
     def timeout(self) -> float | None:
-        """Seconds until ``handle_timeout`` wants to be called, None if never."""
+        """Seconds until ``handle_timeout`` is due, None if never."""
         timeout: float | None = self._ssl.DTLSv1_get_timeout()
         return timeout
 
     def handle_timeout(self) -> None:
-        """Repeat the last flight if it is time."""
+        """Repeat the last flight if it is due."""
         self._ssl.DTLSv1_handle_timeout()
 
     def close(self) -> None:
-        """Say goodbye (close_notify)."""
+        """Send close_notify."""
         if self.keys is not None:
             self._ssl.shutdown()
 

@@ -1,8 +1,9 @@
-"""Engines that refuse commands when a test wants it.
+"""Engines that refuse commands on request.
 
-``Faults.door`` stands between a host and its fake engine. Armed, it refuses the command of one
-place in the order, or all from there on: it raises, and the engine hears nothing of it. What was to
-be removed and was not is still there, so ``settle`` removes it, as the end of its transport would.
+``Faults.door`` stands between a host and its fake engine. Once armed, it refuses one command by its
+place in the order, or all commands from there on: it raises, and the engine does not get the
+command. Objects whose removal was refused are still there, so ``settle`` removes them, as the end
+of their transport would.
 """
 
 from collections.abc import Callable
@@ -37,11 +38,11 @@ COMMANDS = frozenset(
 
 
 class Refused(ValueError):
-    """As the engine's shell raises it: before anything has happened."""
+    """Raised like the engine's shell raises it: before anything has happened."""
 
 
 class Faults:
-    """``given``: commands since it was armed, all engines together. ``refused``: their names."""
+    """``given`` counts commands since ``arm``, of all engines; ``refused`` has their names."""
 
     def __init__(self) -> None:
         self.given = 0
@@ -54,11 +55,11 @@ class Faults:
         return Door(self, engine)
 
     def arm(self, at: int, *, lasting: bool = False) -> None:
-        """Refuse command ``at``, counted from now, and with ``lasting`` those behind it too."""
+        """Refuse command ``at``, counted from now; with ``lasting`` also all later ones."""
         self.given, self._at, self._lasting = 0, at, lasting
 
     def settle(self) -> None:
-        """Refuse nothing more, and remove what was to be removed."""
+        """Stop refusing, and carry out the refused removals."""
         self._at = None
         owed, self._owed = self._owed, []
         for removal in owed:
@@ -76,7 +77,7 @@ class Faults:
 
 
 class Door:
-    """Is the engine, but for its commands."""
+    """Passes everything on to the engine, and may refuse its commands."""
 
     def __init__(self, faults: Faults, engine: "FakeEngine") -> None:
         self._faults = faults

@@ -1,7 +1,7 @@
-"""Two cores that are linked: a room over two engines, with the link in the test's hands.
+"""Two cores that are linked: a room over two engines; the test controls the link.
 
-Nothing crosses but in ``cross``, ``send``, ``consume``, ``produce`` and ``run``; a client's
-own ``send`` puts packets into the link and leaves them there.
+Packets cross only in ``cross``, ``send``, ``consume``, ``produce`` and ``run``. A client's own
+``send`` puts packets into the link and leaves them there.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from meet_trio.wire.vp8 import parse_vp8_untrusted
 
 @attrs.define(eq=False)
 class Pair:
-    """``a`` has the publishers."""
+    """Two worlds; ``a`` has the publishers."""
 
     settings: EngineSettings = attrs.field(factory=EngineSettings)
     a: World = attrs.field(init=False)
@@ -41,7 +41,7 @@ class Pair:
         return consumer
 
     def cross(self) -> None:
-        """Both threads take a turn, twice: a wish, and what comes of it."""
+        """Both threads take a turn, twice: for a request, and for its effects."""
         for world in (self.b, self.a) * 2:
             world.core.cross()
             world.core.tick()

@@ -1,12 +1,12 @@
-"""A plain transport's far side for ``engine_world``: RTP and RTCP in clear, by two ports each way.
+"""A plain transport's far side for ``engine_world``: RTP and RTCP in clear, on two ports each way.
 
     world = World()
     alice = PlainClient.open(world, comedia=True)
     alice.send(packet)
     assert alice.rtcp_of(ReceiverReport)
 
-Nothing is handed to ``rtp`` and ``rtcp`` that was sent elsewhere or by the wrong one of the
-engine's two sockets: such datagrams are in ``astray``.
+``rtp`` and ``rtcp`` have only datagrams for this client, by the right one of the engine's two
+sockets. All other datagrams are in ``astray``.
 """
 
 from typing import TypeVar

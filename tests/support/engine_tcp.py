@@ -1,4 +1,4 @@
-"""A client of a real engine by a real socket, UDP or TCP (RFC 4571), blocking and slow on purpose.
+"""A blocking client of a real engine on a real socket, UDP or TCP (RFC 4571).
 
 with EngineSocket.tcp(engine, 7) as client:
     client.check()
@@ -34,7 +34,7 @@ from meet_trio.wire.stun import (
 T = TypeVar("T", bound=Event)
 
 WITHIN = 5.0
-"""Seconds that something may take on a busy machine before it has failed."""
+"""Seconds that a step may take on a busy machine before it counts as failed."""
 
 
 def frame(data: bytes) -> bytes:
@@ -50,13 +50,13 @@ def wait_until(condition: Callable[[], bool], within: float = WITHIN) -> None:
 
 @attrs.define(eq=False)
 class EngineEvents:
-    """What an engine tells, in order."""
+    """Events of an engine, in order."""
 
     engine: Engine
     waiting: list[Event] = attrs.field(factory=list)
 
     def next(self, kind: type[T]) -> T:
-        """The next event of ``kind``; others before it are thrown away."""
+        """The next event of ``kind``; events before it are dropped."""
         deadline = time.monotonic() + WITHIN
         while (left := deadline - time.monotonic()) > 0:
             while self.waiting:
@@ -78,7 +78,7 @@ class EngineEvents:
 
 @attrs.define(eq=False)
 class EngineSocket:
-    """Transport ``number``'s far side."""
+    """The far side of transport ``number``."""
 
     engine: Engine
     number: int
@@ -89,7 +89,7 @@ class EngineSocket:
 
     @classmethod
     def unconnected(cls, engine: Engine, number: int, ip: str = "127.0.0.1") -> Self:
-        """A TCP socket that ``sock.connect`` is to be called on."""
+        """A TCP socket that is not connected yet."""
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.settimeout(WITHIN)
@@ -97,7 +97,7 @@ class EngineSocket:
 
     @classmethod
     def tcp(cls, engine: Engine, number: int, ip: str = "127.0.0.1", buffer: int = 0) -> Self:
-        """``buffer``: so much of what comes is kept by the kernel."""
+        """``buffer`` is the size of the kernel's receive buffer."""
         client = cls.unconnected(engine, number, ip)
         if buffer:
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -137,14 +137,14 @@ class EngineSocket:
         return f"password-of-{self.number}"
 
     def add(self) -> None:
-        """Make its transport."""
+        """Add its transport to the engine."""
         self.engine.add_transport(self.number, self.ufrag, self.password)
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(frame(data) if self.sock.type == socket.SOCK_STREAM else data)
 
     def receive(self) -> bytes:
-        """The next datagram. EOFError when the engine has closed the connection."""
+        """The next datagram. Raises EOFError when the engine has closed the connection."""
         if self.sock.type == socket.SOCK_DGRAM:
             return self.sock.recv(4096)
         while True:
@@ -160,7 +160,7 @@ class EngineSocket:
             self._stream += data
 
     def receive_of(self, kind: DatagramKind) -> bytes:
-        """The next datagram of ``kind``; others are thrown away."""
+        """The next datagram of ``kind``; others are dropped."""
         while classify(data := self.receive()) is not kind:
             pass
         return data
@@ -172,7 +172,7 @@ class EngineSocket:
         return build_stun(message, password or self.password)
 
     def check(self, *, nominate: bool = True) -> None:
-        """One connectivity check, and its answer."""
+        """Send one connectivity check and receive its answer."""
         request = self.request(nominate=nominate)
         self.send(request)
         answer = parse_stun_untrusted(self.receive_of(DatagramKind.STUN))
@@ -180,7 +180,7 @@ class EngineSocket:
         assert answer.transaction_id == parse_stun_untrusted(request).transaction_id
 
     def is_closed(self) -> bool:
-        """Whether the engine ends the connection in time; what comes before is thrown away."""
+        """Whether the engine ends the connection in time; data before that is dropped."""
         try:
             while self.sock.recv(65536):
                 pass
@@ -191,7 +191,7 @@ class EngineSocket:
         return True
 
     def set_keys(self, profile: int = 0x0007) -> None:
-        """As if DTLS were done."""
+        """Set the SRTP keys as if DTLS were done."""
         name, length = PROFILES[profile]
         ours, theirs = secrets.token_bytes(length), secrets.token_bytes(length)
         self.engine.set_srtp(self.number, profile, theirs, ours)

@@ -9,8 +9,9 @@ the other ends: ICE, SRTP by libsrtp (pylibsrtp, the oracle), RTP and RTCP.
     world.run(0.1)
     assert bob.rtp[...]
 
-Nothing happens but in ``send…`` and ``run``; datagrams arrive at once. Whatever a test is about, no
-SRTP index may be used twice with other bytes: ``indices`` watches all that leaves.
+Time passes only in ``run``, and packets move only in ``send…`` and ``run``; datagrams arrive at
+once. In every test no SRTP index may be used twice with other bytes: ``indices`` watches all
+packets that leave.
 """
 
 import itertools
@@ -57,7 +58,7 @@ PUBLISHED = {
     AUDIO_LEVEL_URI: 1,
     ORIENTATION_URI: 4,
 }
-"""Ids on the publishers' side; those on the viewers' side are others."""
+"""Ids on the publishers' side; the viewers' side has others."""
 VIEWED = {
     MID_URI: 1,
     ABS_SEND_TIME_URI: 4,
@@ -121,7 +122,7 @@ def audio(**changes: Any) -> ProducerSpec:
 
 
 def viewed(number: int, **changes: Any) -> ConsumerSpec:
-    """A consumer's stream: SSRC is the number + 50000, RTX + 60000."""
+    """A consumer's stream: its SSRC is the number + 50000, RTX + 60000."""
     spec = ConsumerSpec(
         ssrc=number + 50_000,
         rtx_ssrc=number + 60_000,
@@ -140,7 +141,7 @@ def viewed(number: int, **changes: Any) -> ConsumerSpec:
 
 @attrs.define(eq=False)
 class EngineClient:
-    """One transport's far side. ``rtp`` and ``rtcp`` is what has come, decrypted."""
+    """One transport's far side. ``rtp`` and ``rtcp`` have the decrypted packets that came."""
 
     world: "World"
     number: int
@@ -156,10 +157,10 @@ class EngineClient:
     raw: list[bytes] = attrs.field(factory=list)
     """Media datagrams as they came, encrypted."""
     drop: Callable[[bytes], bool] = lambda _: False
-    """Asked for each media datagram on its way to the client."""
+    """Called with each media datagram to the client; True drops it."""
     profile: int = PLAIN
     keyed: int = 0
-    """How many pairs of keys it has had."""
+    """The number of key pairs so far."""
 
     def check(
         self,
@@ -169,7 +170,7 @@ class EngineClient:
         password: str | None = None,
         ufrag: str | None = None,
     ) -> None:
-        """One connectivity check."""
+        """Send one connectivity check."""
         request = binding_request(
             remote_ufrag=ufrag or self.ufrag, local_ufrag="theirs", tie_breaker=1, nominate=nominate
         )
@@ -180,7 +181,7 @@ class EngineClient:
         self.world.deliver()
 
     def set_keys(self, profile: int = 0x0007) -> None:
-        """As if DTLS were done."""
+        """Set the SRTP keys as if DTLS were done."""
         name, length = PROFILES[profile]
         self.profile = profile
         self.keyed += 1
@@ -243,9 +244,9 @@ class World:
     events: list[Event] = attrs.field(factory=list)
     clients: list[EngineClient] = attrs.field(factory=list)
     plain_sent: list[tuple[int, bool, str, int, bytes]] = attrs.field(factory=list)
-    """What left by plain transports' sockets, see ``engine_plain``."""
+    """Datagrams that left by the sockets of plain transports, see ``engine_plain``."""
     further_addresses: dict[tuple[str, int], EngineClient] = attrs.field(factory=dict)
-    """That clients were checked from, beside their own."""
+    """Addresses that clients have sent checks from, beside their own."""
     indices: Indices = attrs.field(factory=Indices)
     _numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
 
@@ -254,11 +255,11 @@ class World:
 
     @property
     def now(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return self.core.now / 1e6
 
     def client(self, profile: int | None = 0x0007) -> EngineClient:
-        """A client whose transport is connected; ``profile`` None: without keys."""
+        """A client whose transport is connected; with ``profile`` None it has no keys."""
         client = self.new_client()
         client.check()
         if profile is not None:
@@ -270,7 +271,7 @@ class World:
         return next(self._numbers)
 
     def new_client(self) -> EngineClient:
-        """One that has not yet sent anything."""
+        """A client that has not sent anything yet."""
         number = next(self._numbers)
         address = (f"10.0.0.{number}", 5000 + number)
         client = EngineClient(self, number, f"ufrag{number}", f"password-of-{number}", address)
@@ -284,14 +285,14 @@ class World:
         return number
 
     def consume(self, client: HasNumber, producer: int, **changes: Any) -> int:
-        """SSRC is the id + 50000, RTX + 60000."""
+        """Add a consumer; its SSRC is the id + 50000, RTX + 60000."""
         number = next(self._numbers)
         self.core.add_consumer(number, client.number, producer, viewed(number, **changes))
         self.deliver()
         return number
 
     def run(self, seconds: float, step: float = 0.005) -> None:
-        """Let time pass."""
+        """Let time pass, in steps."""
         end = self.core.now + round(seconds * 1e6)
         while self.core.now < end:
             self.core.now = min(self.core.now + round(step * 1e6), end)
@@ -299,7 +300,7 @@ class World:
             self.deliver()
 
     def deliver(self) -> None:
-        """Hand what was sent to whom it was sent to."""
+        """Hand each datagram to the client it was sent to."""
         for ip, port, data in self.core.take_sent():
             owner = self.further_addresses.get((ip, port))
             for client in self.clients:
@@ -316,7 +317,9 @@ class World:
         self.events.extend(self.core.take_events())
 
     def watch(self, client: EngineClient, data: bytes) -> None:
-        """What was sent to ``client``, also by an address of which it hears nothing."""
+        """Check a datagram that was sent to ``client``, also at an address where it is not
+        received.
+        """
         session = (client.number, client.keyed)
         match classify(data):
             case DatagramKind.RTP:
@@ -325,7 +328,7 @@ class World:
                 self.indices.rtcp(session, client.profile, data)
 
     def take_events(self, kind: type[T]) -> list[T]:
-        """Events of ``kind`` since the last time."""
+        """Events of ``kind`` since the last call."""
         self.core.tick()
         self.deliver()
         taken = [e for e in self.events if isinstance(e, kind)]
@@ -343,7 +346,7 @@ class World:
 
 @attrs.define(eq=False)
 class Camera:
-    """One VP8 stream: ``frame()`` gives the packets of the next frame, 30 a second."""
+    """One VP8 stream: ``frame()`` returns the packets of the next frame, 30 a second."""
 
     ssrc: int = 1000
     payload_type: int = 96
@@ -401,8 +404,8 @@ def layer_cameras(count: int = 3, *, mid: str = "v0") -> list[Camera]:
 
 
 def changes_of_ssrc(camera: Camera, count: int) -> list[RtpPacket]:
-    """A packet after each of so many changes of SSRC, no key frame. The last ones have sequence
-    numbers that the camera's own first packets had.
+    """A packet after each of ``count`` changes of SSRC, without a key frame. The last ones have
+    sequence numbers that the camera's own first packets had.
     """
     one, other = attrs.evolve(camera, ssrc=5001), attrs.evolve(camera, ssrc=5002)
     for each in (one, other):

@@ -1,7 +1,7 @@
-"""A media server in a page of Python: what one client transport needs at the other end, to test
-the client by itself.
+"""A small media server: what one client transport needs at the other end, to test the client by
+itself.
 
-ICE-lite and DTLS server on one UDP socket; each RTP packet comes back as it is, each RTCP
+It has ICE-lite and a DTLS server on one UDP socket. Each RTP packet comes back unchanged, each RTCP
 packet is kept. ``drop`` decides which incoming datagrams are lost.
 """
 
@@ -30,7 +30,9 @@ from meet_trio.wire.stun import (
 
 @attrs.define(eq=False)
 class FakeServer:
-    """One transport's server side. ``echo`` maps each RTP packet that came to what goes back."""
+    """The server side of one transport. ``echo`` maps each RTP packet received to the one sent
+    back.
+    """
 
     socket: trio.socket.SocketType
     identity: Identity
@@ -39,7 +41,7 @@ class FakeServer:
     ufrag: str = attrs.field(factory=lambda: secrets.token_hex(4))
     password: str = attrs.field(factory=lambda: secrets.token_hex(16))
     address: tuple[str, int] | None = None
-    """Where the client is, after its last check."""
+    """The client's address at its last check."""
     checks: int = 0
     nominations: int = 0
     rtp: list[RtpPacket] = attrs.field(factory=list)

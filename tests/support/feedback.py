@@ -1,5 +1,5 @@
-"""Transport-wide congestion feedback as a receiver makes it: arrival times in, one RTCP packet
-out.
+"""Transport-wide congestion feedback as a receiver makes it, from arrival times to one
+RTCP packet.
 """
 
 import attrs
@@ -12,7 +12,7 @@ _REFERENCE = 0.064
 
 @attrs.define(eq=False)
 class ArrivalRecorder:
-    """Collects the transport-wide numbers of a session; ``build`` every 100 ms."""
+    """Collects the transport-wide numbers of a session; call ``build`` every 100 ms."""
 
     _arrivals: dict[int, float] = attrs.field(factory=dict)
     _last: int = -1
@@ -25,12 +25,12 @@ class ArrivalRecorder:
             self._last = self._base = 0x10000 + number
         distance = (number - self._last) & 0xFFFF
         index = self._last + distance - (0x10000 if distance >= 0x8000 else 0)
-        if index >= self._base:  # what was reported lost stays so
+        if index >= self._base:  # a packet reported as lost stays lost
             self._arrivals.setdefault(index, now)
             self._last = max(self._last, index)
 
     def build(self, sender_ssrc: int, media_ssrc: int) -> TransportFeedback | None:
-        """Feedback on what arrived since the last one, None if nothing did."""
+        """Feedback on packets since the last call, None if there were none."""
         if not self._arrivals:
             return None
         first = min(self._arrivals.values())

@@ -1,4 +1,6 @@
-"""What attacks stand on: the server, the meeting that they disturb, a large room of their own."""
+"""The environment of attacks: the server, the meeting that they disturb, a large room
+of their own.
+"""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -21,7 +23,7 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 LARGE = 60
 
 Press = Callable[[float], Awaitable[dict[str, float] | None]]
-"""Attacks for so many seconds; figures for the test."""
+"""Attacks for a number of seconds; returns figures for the test."""
 Attack = Callable[["Field"], contextlib.AbstractAsyncContextManager[Press]]
 
 
@@ -38,7 +40,7 @@ class Guest:
 
 @attrs.define(eq=False)
 class Field:
-    """``room`` is the honest meeting's. ``nursery`` is the process's."""
+    """``room`` is the honest meeting. ``nursery`` lives as long as the process."""
 
     nursery: trio.Nursery
     target: Target
@@ -52,11 +54,11 @@ class Field:
         return self.target.api
 
     async def invite(self, room: str | None = None, role: Role = PARTICIPANT) -> str:
-        """The token URL of a new peer, of the meeting if nothing else is said."""
+        """The token URL of a new peer of ``room``, by default of the meeting."""
         return await self.api.create_peer(room or self.room, role)
 
     async def sixty(self) -> list[Guest]:
-        """A room of sixty who announce a microphone each; made once, and kept."""
+        """A room of sixty peers who announce a microphone each; made once, and kept."""
         if not self._sixty:
             self.sixty_room = await self.api.create_room()
             await self.nursery.start(self._keep_sixty)
@@ -74,7 +76,7 @@ class Field:
 
 
 async def enter(stack: contextlib.AsyncExitStack, url: str, *, speaking: bool = False) -> Guest:
-    """A light peer that has joined and can receive, ``speaking``: send."""
+    """A light peer that has joined and can receive; with ``speaking`` it also sends."""
     peer = await stack.enter_async_context(open_light_peer(url))
     await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
     kind = {"forceTcp": False, "producing": False, "consuming": True}
@@ -87,7 +89,7 @@ async def enter(stack: contextlib.AsyncExitStack, url: str, *, speaking: bool = 
 
 
 def microphone(transport: str | None, mid: str = "0", ssrc: int = 1000) -> dict[str, Any]:
-    """What goes with ``produce``."""
+    """The data of a ``produce`` request."""
     return {
         "transportId": transport,
         "kind": "audio",
@@ -100,7 +102,7 @@ def microphone(transport: str | None, mid: str = "0", ssrc: int = 1000) -> dict[
 async def participant(
     field: Field, room: str | None = None, *, send: bool = True, receive: bool = True
 ) -> Any:
-    """One with real media, joined and connected."""
+    """A participant with real media, joined and connected."""
     async with open_participant(await field.invite(room), identity=field.identity) as person:
         await person.join("Mallory")
         await person.connect(send=send, receive=receive)
@@ -108,7 +110,7 @@ async def participant(
 
 
 async def until(seconds: float, act: Callable[[], Awaitable[object]], pause: float = 0) -> int:
-    """Again and again for so long; how often."""
+    """Call ``act`` again and again for ``seconds``; returns the number of calls."""
     count, end = 0, trio.current_time() + seconds
     while trio.current_time() < end:
         await act()

@@ -1,13 +1,13 @@
-"""Build the fuzz targets with clang's libFuzzer and the sanitizers, and run them: for the tests,
+"""Builds the fuzz targets with clang's libFuzzer and the sanitizers, and runs them: for the tests,
 and by hand as ``tools/fuzz``.
 
     tools/fuzz                     all targets in turn, until something is found
     tools/fuzz core                one target, until something is found
-    tools/fuzz core 3600           for so many seconds
-    tools/fuzz core FILE...        those inputs again; the core's are told step by step
-    tools/fuzz core --keep         what the runs so far have gathered, minimised, into the corpus
+    tools/fuzz core 3600           for that many seconds
+    tools/fuzz core FILE...        those inputs again; the core's are printed step by step
+    tools/fuzz core --keep         all gathered inputs, minimised, into the corpus
 
-What is gathered and what is found goes to ``artifacts/fuzz/TARGET``, which git ignores.
+Gathered inputs and findings go to ``artifacts/fuzz/TARGET``, which git ignores.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ from support.c_sources import INCLUDES, C, core_sources
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "engine" / "corpus"
-"""Inputs that have shown something, one folder for each target that has them."""
+"""Inputs that have found something, one folder for each target that has them."""
 KEPT = ROOT / "artifacts" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
 
 UNITS = ("rfc4571", "rtcp", "rtp", "srtp", "stun", "vp8")
 TARGETS = ("core", *UNITS)
 TURN = 60.0
-"""Seconds that each target has at a time when all are fuzzed."""
+"""Seconds of a target's turn when all targets are fuzzed."""
 LONGEST = {"core": 1536}
-"""Bytes of an input; ``MAX_INSTRUCTIONS`` of ``fuzz/core/program.h``."""
+"""The most bytes of an input; ``MAX_INSTRUCTIONS`` of ``fuzz/core/program.h``."""
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 COMPILE = (
@@ -49,11 +49,11 @@ WATCHED = (
     "mt_srtcp_protect",
 )
 WRAP = ",".join(["-Wl", *(f"--wrap={name}" for name in WATCHED)])
-"""Calls that the linker hands to ``fuzz/core/oracles.c``."""
+"""Functions whose calls the linker redirects to ``fuzz/core/oracles.c``."""
 
 
 def compile_core(source: Path, program: Path, *, watched: bool = True) -> list[str]:
-    """The command for one source; ``watched``: its edges are counted and steer the fuzzer."""
+    """The command for one source; with ``watched`` its edges are counted and steer the fuzzer."""
     coverage = [COVERAGE] if watched else []
     return [*COMPILE, *coverage, "-c", str(source), "-o", str(program)]
 
@@ -79,7 +79,9 @@ def _unit_commands(target: str, folder: Path) -> list[list[str]]:
 
 
 def build(target: str) -> Path:
-    """The program, built anew if a source has changed. RuntimeError: what the compiler says."""
+    """Build the program if a source has changed; returns its path. Raises RuntimeError with the
+    compiler's messages.
+    """
     folder = BUILD / target
     digest = hashlib.sha256()
     for path in (Path(__file__), *sorted(C.rglob("*.[ch]"))):
@@ -99,12 +101,12 @@ def build(target: str) -> Path:
 
 
 def corpora(target: str) -> list[Path]:
-    """Where a target's inputs are to begin with."""
+    """Folders with a target's initial inputs."""
     return [p for p in (BUILD / target / "seeds", CORPUS / target) if p.is_dir()]
 
 
 def replay(target: str, *inputs: Path, show: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run inputs, or all that are kept, once. Does not raise when one fails."""
+    """Run the given inputs, or the whole corpus, once. Does not raise when one fails."""
     program = build(target)
     files = inputs or [p for folder in corpora(target) for p in sorted(folder.iterdir())]
     return subprocess.run(
@@ -118,7 +120,7 @@ def replay(target: str, *inputs: Path, show: bool = False) -> subprocess.Complet
 
 
 def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str]:
-    """Fuzz for so long. False when something was found, with how to see it again."""
+    """Fuzz for ``seconds``. False when something was found; the text says how to replay it."""
     program, kept = build(target), KEPT / target
     (kept / "gathered").mkdir(parents=True, exist_ok=True)
     command = [
@@ -141,7 +143,7 @@ def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str
 
 
 def keep(target: str) -> None:
-    """Minimise what was gathered and is kept into the corpus of the repository."""
+    """Minimise gathered inputs and the corpus, and put the result into the corpus."""
     new = KEPT / target / "minimised"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""Processes that help a test: they are told something in a line of JSON, and answer with one.
+"""Helper processes of a test: they get a question in a line of JSON, and answer with a line.
 
-``Helper`` is the test's side, ``conversation`` the helper's. What a helper has to say besides goes
-to its standard error, which is the test's own.
+``Helper`` is the test's side, ``conversation`` the helper's. Other output of a helper goes to its
+standard error, which is the test's own.
 """
 
 import json
@@ -21,7 +21,7 @@ END_DEADLINE = 10.0
 
 @attrs.define(eq=False)
 class Helper:
-    """``python -m MODULE`` for the time of a test or of many."""
+    """``python -m MODULE`` for the time of one test or several."""
 
     process: subprocess.Popen[str]
 
@@ -39,7 +39,7 @@ class Helper:
         )
 
     def ask(self, question: object) -> Any:
-        """Its answer. Raises AssertionError with what it raised, or when it has ended."""
+        """The helper's answer. Raises AssertionError if the helper raised or has ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -54,11 +54,13 @@ class Helper:
         return answer
 
     async def aask(self, question: object) -> Any:
-        """The same without holding the loop. Cancelled, the answer is lost: end the helper."""
+        """The same without holding the loop. A cancelled call loses its answer: stop the helper
+        then.
+        """
         return await trio.to_thread.run_sync(self.ask, question, abandon_on_cancel=True)
 
     def stop(self) -> None:
-        """The end of its input is its end; if not, it is killed."""
+        """End the helper by closing its input; kill it if it does not end."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -89,7 +91,7 @@ async def conversation(answer: Callable[[Any], Awaitable[object]]) -> None:
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
-    """Those that were raised, without the groups that nurseries make of them."""
+    """The exceptions inside the groups that nurseries make of them."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for each in error.exceptions for leaf in _leaves(each)]
     return [error]

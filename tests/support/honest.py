@@ -1,16 +1,16 @@
-"""Honest people as a process of their own, who notice how long things take: ``python -m
-support.honest``, spoken to by ``helper.Helper``.
+"""Honest people as a process of their own, who measure how long things take: ``python -m
+support.honest``, driven by ``helper.Helper``.
 
     {"come": {"port", "token", "rooms", "size"}}  → {"here": number}
     {"mark": true}                                → {"here": number}
     {"tell": true}                                → {"here", "request", "chat", "api", "failed"}
 
-They sit in rooms of ``size``. Between ``mark`` and ``tell`` each says ``ping`` now and then, and
-something to its room, all of them together ``PINGS`` and ``CHATS`` times a second; somebody with
-the API's token calls its ``ping`` over a new connection each time. ``request``, ``chat`` and
-``api`` are the seconds that each of these took. Nobody waits for anybody else's answer, so a server
-that stands still delays many of them and not just one. A chat message counts once for each of the
-room who hears it. ``failed`` are API calls that got no answer, or another one.
+They sit in rooms of ``size``. Between ``mark`` and ``tell`` each sends ``ping`` at times, and chat
+to its room; all of them together do so ``PINGS`` and ``CHATS`` times a second. A client with the
+API's token calls its ``ping`` over a new connection each time. ``request``, ``chat`` and ``api``
+are the seconds that each of these took. No client waits for another client's answer, so a server
+that stands still delays many requests and not just one. A chat message counts once for each peer
+who gets it. ``failed`` are API calls without an answer, or with another one.
 """
 
 import contextlib
@@ -30,17 +30,17 @@ from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
 CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-PINGS = 120.0  # a second, of all
+PINGS = 120.0  # a second, over all people
 CHATS = 12.0
 CALLS = 20.0
-PATIENCE = 20.0  # for what was begun before "tell"
+PATIENCE = 20.0  # seconds, for steps that began before "tell"
 JOINING = 30  # at the same time
 _CHAT = re.compile(rb'"message":"now (\d+) ([0-9.]+)"')
 
 
 @attrs.define(eq=False)
 class Gauge:
-    """How long things take that began in the stretch that is measured."""
+    """The durations of steps that began in the measured stretch."""
 
     stretch: int = 0
     open: bool = False
@@ -55,7 +55,7 @@ class Gauge:
         self.begun.clear()
 
     def begin(self) -> int:
-        """To be given to ``end``."""
+        """Start a step; returns the number to pass to ``end``."""
         self._next += 1
         if self.open:
             self.begun[self._next] = time.monotonic()
@@ -67,7 +67,9 @@ class Gauge:
             self.took.append(time.monotonic() - began)
 
     async def tell(self) -> list[float]:
-        """Seconds; of what has not ended in ``PATIENCE``, how long it has been waited for."""
+        """The durations in seconds; for a step that has not ended in ``PATIENCE``, the
+        time so far.
+        """
         self.open = False
         with trio.move_on_after(PATIENCE):
             while self.begun:

@@ -1,8 +1,8 @@
-"""A client of the signaling that costs next to nothing, for tests with hundreds of them in one
-process: websocket frames by hand, notices counted instead of kept.
+"""A cheap signaling client, for tests with hundreds of them in one process: it builds websocket
+frames by hand, and counts notices instead of keeping them.
 
-It says what Kolab's client says up to the point where media would flow, answers every request of
-the server, and knows no media.
+It sends what Kolab's client sends up to the point where media would flow, answers every request of
+the server, and has no media.
 """
 
 import base64
@@ -37,7 +37,7 @@ def _ignore(method: str, frame: bytes) -> None:
 
 @attrs.define(eq=False)
 class LightPeer:
-    """``notices`` and ``requests`` count what came, by method; ``received`` its bytes."""
+    """``notices`` and ``requests`` count messages by method; ``received`` counts bytes."""
 
     stream: trio.abc.Stream
     on_notice: Callable[[str, bytes], None] = _ignore
@@ -54,7 +54,7 @@ class LightPeer:
     _said: bytearray = attrs.field(factory=bytearray)
 
     async def handshake(self, target: str, headers: dict[str, str]) -> None:
-        """Up to and with the Socket.IO connection. Raises Refused."""
+        """Connect the websocket and Socket.IO. Raises Refused."""
         lines = [
             f"GET {target} HTTP/1.1",
             "Host: localhost",
@@ -75,13 +75,15 @@ class LightPeer:
         await self.say("40")
 
     async def request(self, method: str, data: object = None) -> Any:
-        """The result. Raises AssertionError for an error."""
+        """The result of a request. Raises AssertionError for an error."""
         answer = await self.ask(method, data)
         assert not answer or answer[0] is None, (method, answer)
         return answer[1] if len(answer) > 1 else None
 
     async def ask(self, method: str, data: object = None) -> list[Any]:
-        """The whole acknowledgement. Raises trio.BrokenResourceError when none will come."""
+        """The whole acknowledgement. Raises trio.BrokenResourceError when the
+        connection has ended.
+        """
         id, self._next_id = self._next_id, self._next_id + 1
         came = self._pending[id] = trio.Event()
         message = {"method": method} if data is None else {"method": method, "data": data}
@@ -93,12 +95,12 @@ class LightPeer:
         return answer
 
     async def say(self, text: str) -> None:
-        """One text message."""
+        """Send one text message."""
         self._put(text.encode())
         await self._flush()
 
     def _put(self, payload: bytes, opcode: int = 1) -> None:
-        # RFC 6455 §5.3 wants a mask; one of zeros changes nothing
+        # RFC 6455 §5.3 requires a mask; one of zeros changes nothing.
         size = len(payload)
         if size < 126:
             header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
@@ -186,7 +188,9 @@ async def open_light_peer(
     path: str = "/meetmedia/signaling/",
     headers: dict[str, str] | None = None,
 ) -> AsyncIterator[LightPeer]:
-    """Connected; reads in the background. ``port``: that of a proxy on this machine."""
+    """A connected peer that reads in the background. ``port`` is that of a proxy on
+    this machine.
+    """
     url = urlsplit(token_url)
     assert url.hostname is not None
     stream = await trio.open_tcp_stream(url.hostname, port or url.port or 80)

@@ -1,4 +1,4 @@
-"""Do a room's state, what lives of it, its hosts and their engines say the same?"""
+"""Compares a room's state, its tasks, its hosts and their engines."""
 
 from support.live_fakes import World
 
@@ -7,7 +7,7 @@ from meet_trio.media.transport import TransportState, WebRtcTransport
 
 
 def disagreements(world: World) -> list[str]:
-    """Everything that one of them knows and another does not, in words; empty when all is well."""
+    """All differences between them, in words; empty if they agree."""
     found: list[str] = []
 
     def same(what: str, one: object, other: object) -> None:

@@ -1,6 +1,6 @@
 """Fakes for everything around ``meet_trio.live``: engine, bridge, sockets.
 
-They remember what was asked of them and refuse what the real ones would refuse.
+They keep what they were asked, and refuse what the real ones refuse.
 """
 
 import itertools
@@ -31,7 +31,7 @@ PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 
 
 class FakeEngine:
-    """Objects as the engine holds them: removing a transport removes what is on it."""
+    """The objects that an engine holds: removing a transport removes everything on it."""
 
     ip = "127.0.0.1"
 
@@ -146,7 +146,7 @@ class FakeEngine:
 
 
 class FakeDtlsSession:
-    """Shakes hands when ``complete`` is set, ends when ``goodbye`` is."""
+    """The handshake is done when ``complete`` is set; the session ends when ``goodbye`` is set."""
 
     def __init__(self) -> None:
         self.complete = trio.Event()
@@ -183,7 +183,7 @@ class FakeBridge:
 
 @attrs.define(eq=False)
 class FakeEvent:
-    """A request of the client; ``answer`` is what it was acknowledged with."""
+    """A request of the client; ``answer`` is the arguments of its acknowledgement."""
 
     name: str
     args: tuple[object, ...]
@@ -198,7 +198,7 @@ class FakeEvent:
 
 
 class FakeSocket:
-    """The client's end: ``ask`` sends requests, ``log`` is all that came, in order."""
+    """The client's end: ``ask`` sends requests, ``log`` has everything that came, in order."""
 
     def __init__(self, address: str = "192.0.2.1", **query: str) -> None:
         self.handshake = Handshake("/", query, {}, address, 4)
@@ -211,7 +211,7 @@ class FakeSocket:
         self._end = trio.Event()
 
     def notices(self, method: str | None = None) -> list[object]:
-        """Data of the notifications that came; with ``method`` None (method, data)."""
+        """Data of the notifications that came; (method, data) of all if ``method`` is None."""
         came = [entry[1:] for entry in self.log if entry[0] == "notice"]
         return [(m, d) if method is None else d for m, d in came if method in (None, m)]
 
@@ -223,11 +223,11 @@ class FakeSocket:
         return event.answer
 
     def lose(self) -> None:
-        """The network takes it."""
+        """The connection is lost."""
         self._finish(Reason.TRANSPORT_CLOSE)
 
     def go(self) -> None:
-        """The client says 41."""
+        """The client sends 41, a Socket.IO disconnect."""
         self._finish(Reason.CLIENT)
 
     def _finish(self, reason: Reason) -> None:
@@ -236,7 +236,7 @@ class FakeSocket:
             self._end.set()
             self._send.close()
 
-    # what the server calls
+    # The server's side
 
     @property
     def connected(self) -> bool:
@@ -291,8 +291,8 @@ class FakeSocket:
 
 @attrs.define(eq=False)
 class World:
-    """A registry with fake engines, in ``nursery``; ``engine`` and ``host`` are the first.
-    ``client_address`` is where the next sockets come from.
+    """A registry with fake engines, in ``nursery``; ``engine`` and ``host`` are the first ones.
+    ``client_address`` is the address of the next sockets.
     """
 
     nursery: trio.Nursery
@@ -346,11 +346,11 @@ class World:
         return client
 
     def hear(self, event: Event) -> None:
-        """The engine says something."""
+        """The engine reports an event."""
         self.host._hand_on(event)
 
     def is_clean(self) -> bool:
-        """Nothing is left of any room."""
+        """True if nothing is left of any room."""
         return (
             all(engine.is_empty() for engine in self.engines)
             and not any(any(host.object_counts().values()) for host in self.hosts)

@@ -1,4 +1,4 @@
-"""Scenes with the fakes of ``live_fakes``: a world, peers that have joined, streams."""
+"""Scenes with the fakes of ``live_fakes``: a world, joined peers, streams."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def open_world(
 
 
 def say(socket: FakeSocket, method: str, **data: object) -> FakeEvent:
-    """Send a request without waiting for anything."""
+    """Send a request without waiting for its answer."""
     event = FakeEvent("request", ({"method": method, "data": data},), socket)
     socket._send.send_nowait(event)
     return event

@@ -1,4 +1,4 @@
-"""What happens in one turn of Trio's loop: how much others have to wait for."""
+"""Counts events in one turn of Trio's loop: the work that other tasks have to wait for."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import trio
 
 @attrs.define(eq=False)
 class Turns(trio.abc.Instrument):
-    """How often something happened in each turn of the loop."""
+    """The number of calls of ``count`` in each turn of the loop."""
 
     number: int = 0
     happened: Counter[int] = attrs.field(factory=Counter)

@@ -1,4 +1,4 @@
-"""What else the machine does, as the kernel counts it: the control of tests that count losses or
+"""Other load on the machine, as the kernel counts it: the control for tests that count losses or
 seconds.
 """
 
@@ -9,7 +9,7 @@ import attrs
 
 
 def datagrams_dropped() -> int:
-    """UDP datagrams of this machine that found their reader's buffer full, so far."""
+    """UDP datagrams of this machine so far that were dropped because a receive buffer was full."""
     count = 0
     for file, field in (("snmp", "RcvbufErrors"), ("snmp6", "Udp6RcvbufErrors")):
         lines = [line.split() for line in Path(f"/proc/net/{file}").read_text().splitlines()]
@@ -23,8 +23,8 @@ def datagrams_dropped() -> int:
 
 @attrs.frozen
 class CpuTime:
-    """Seconds of a process' main thread, so far: on a CPU, and ready to run with no CPU to run on.
-    0 when it is gone.
+    """Seconds of a process's main thread so far: on a CPU, and ready to run without a CPU. 0 when
+    the process is gone.
     """
 
     used: float = 0.0
@@ -38,6 +38,6 @@ class CpuTime:
         return cls()
 
     def starved(self, before: "CpuTime") -> float:
-        """The share of what it wanted since then that it did not get."""
+        """The share of the CPU time wanted since then that it did not get."""
         used, waited = self.used - before.used, self.waited - before.waited
         return waited / (used + waited) if used + waited else 0.0

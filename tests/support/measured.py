@@ -1,5 +1,5 @@
-"""A daemon with honest people whose figures are taken: how long things take for them, how long the
-loop is held, what is left in the process.
+"""A daemon with honest people and its measurements: how long things take for them, how long the
+loop is held, and what is left in the process.
 """
 
 import os
@@ -18,8 +18,8 @@ from meet_trio.lag import quantile
 
 @attrs.frozen
 class Figures:
-    """Seconds, at the 99th percentile. ``held`` and ``worked``: the loop's lag by either clock.
-    ``starved``: the share of the CPU time that the loop wanted and did not get.
+    """Seconds at the 99th percentile. ``held`` and ``worked`` are the loop's lag by either clock.
+    ``starved`` is the share of the CPU time that the loop wanted and did not get.
     """
 
     chat: float
@@ -73,7 +73,7 @@ class Server:
             self.daemon.clean_up()
 
     async def mark(self) -> None:
-        """From here on it is measured."""
+        """Measuring starts here."""
         await self.people.aask({"mark": True})
         self._lag = await self.api.call("GET", "/lag")
         self._cpu = CpuTime.of(self.daemon.process.pid)
@@ -95,7 +95,7 @@ class Server:
 
 
 def percentile(seconds: list[float]) -> float:
-    """The 99th."""
+    """The 99th percentile."""
     assert seconds, "nobody did anything"
     return sorted(seconds)[int(0.99 * (len(seconds) - 1))]
 
@@ -124,6 +124,6 @@ async def footprint(server: Server) -> Footprint:
 
 
 def memory(server: Server) -> int:
-    """Resident, in kB."""
+    """Resident memory in kB."""
     status = Path(f"/proc/{server.daemon.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])

@@ -1,12 +1,10 @@
-"""Media that comes in: one ``ReceiveStream`` for each consumer, doing what a browser's receiver
-does.
+"""Incoming media: one ``ReceiveStream`` for each consumer, which acts like a browser's receiver.
 
-It puts packets in order, asks for missing ones (NACK, again after 50 ms), gives up on them
-after a second, asks for a key frame when it cannot go on, and counts what a decoder would have
-got: ``frames`` are complete frames whose predecessors are complete back to a key frame. What
-must hold on any path through an SFU is checked on every packet, and violations are kept in
-``faults``: known payload type, timestamps and picture ids that never jump back, a payload that
-is whole.
+It puts packets in order, asks for missing ones (NACK, again after 50 ms), gives up on them after a
+second, asks for a key frame when it cannot go on, and counts the frames that a decoder would get:
+``frames`` are complete frames whose predecessors are complete back to a key frame. Each packet is
+checked for rules that hold on any path through an SFU: known payload type, timestamps and picture
+ids that never jump back, a payload that is whole. Violations are kept in ``faults``.
 """
 
 import struct
@@ -36,7 +34,7 @@ class _Missing:
 
 @attrs.define(eq=False)
 class ReceiveStream:
-    """What arrives on one consumer's SSRC and its RTX."""
+    """Packets on one consumer's SSRC and its RTX."""
 
     kind: str
     ssrc: int
@@ -48,13 +46,12 @@ class ReceiveStream:
     on_frame: Callable[[Stamp], None] = lambda _: None
     """Called for each complete frame in order, with the stamp of its first packet."""
     on_packet: Callable[[RtpPacket], None] | None = None
-    """Takes the packets in order, in place of all that is done with stamps: media of other programs
-    has none."""
+    """Gets the packets in order, and stamps are not parsed: media of other programs has none."""
     packets: int = 0
     octets: int = 0
     duplicates: int = 0
     recovered: int = 0
-    """Packets that came by retransmission and were missing."""
+    """Missing packets that came by retransmission."""
     probes: int = 0
     """RTX packets that repeat nothing: padding."""
     lost: int = 0
@@ -64,7 +61,7 @@ class ReceiveStream:
     frames_by_layer: dict[int, int] = attrs.field(factory=dict)
     last_stamp: Stamp | None = None
     latencies: list[float] = attrs.field(factory=list)
-    """Seconds from the sender's send to here, of each frame's first packet."""
+    """Seconds from the sender's send to arrival, for the first packet of each frame."""
     longest_freeze: float = 0.0
     """Longest time between two frames."""
     first_packet_at: float | None = None
@@ -166,7 +163,7 @@ class ReceiveStream:
 
     def _extend(self, number: int) -> int:
         if self._highest < 0:
-            # one cycle up, so that earlier ones are not negative
+            # One cycle up, so that earlier numbers are not negative.
             self._first = self._next = 0x10000 + number
             self._highest = self._next - 1
             return self._next

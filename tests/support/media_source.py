@@ -1,9 +1,9 @@
-"""Synthetic media on its way out: RTP streams with history and retransmission, opus, simulcast VP8.
+"""Synthetic outgoing media: RTP streams with history and retransmission, opus, simulcast VP8.
 
-The payloads are not decodable, but everything an SFU looks at is right: VP8 descriptors with
-picture ids, key frame headers, markers, MID and RID for as long as the server sends no receiver
-reports, RTX. Behind that each packet carries a ``Stamp``, so that a receiver can tell what came
-from where, complete and when.
+The payloads are not decodable, but all parts that an SFU reads are correct: VP8 descriptors with
+picture ids, key frame headers, markers, MID and RID until the server sends receiver reports, RTX.
+After these each packet carries a ``Stamp``, so that a receiver can tell its source, its
+completeness and its time.
 """
 
 import secrets
@@ -41,9 +41,7 @@ OPUS_TOC = 0x78  # RFC 6716 §3.1: CELT full band, 20 ms, mono, one frame
 
 @attrs.frozen
 class Stamp:
-    """What each synthetic packet says about itself; ``sent_at`` is ``time.monotonic`` of the
-    sender.
-    """
+    """The data in each synthetic packet; ``sent_at`` is the sender's ``time.monotonic``."""
 
     layer: int
     frame: int
@@ -77,9 +75,9 @@ class SendStream:
     sequence_number: int = attrs.field(factory=lambda: secrets.randbits(15))
     rtx_sequence_number: int = attrs.field(factory=lambda: secrets.randbits(15))
     announce: bool = True
-    """Put MID and RID on each packet; Chromium does until the first receiver report on it."""
+    """Put MID and RID on each packet, as Chromium does until the first receiver report on it."""
     announce_rtx: bool = True
-    """The same for the RTX stream, whose reports come by themselves."""
+    """The same for the RTX stream, which has receiver reports of its own."""
     packets: int = 0
     octets: int = 0
     retransmitted: int = 0
@@ -95,7 +93,7 @@ class SendStream:
         marker: bool = False,
         extensions: dict[int, bytes] | None = None,
     ) -> RtpPacket:
-        """The next packet of the stream, kept for retransmission."""
+        """The next packet of the stream, which is kept for retransmission."""
         self.sequence_number = (self.sequence_number + 1) & 0xFFFF
         packet = RtpPacket(
             payload_type=self.payload_type,
@@ -116,7 +114,7 @@ class SendStream:
         return packet
 
     def retransmission(self, sequence_number: int) -> RtpPacket | None:
-        """The RTX packet for a NACK, None if there is nothing to repeat."""
+        """The RTX packet for a NACK, None if the packet is not kept."""
         original = self._history.get(sequence_number)
         if original is None or self.rtx_payload_type is None:
             self.not_in_history += 1
@@ -132,7 +130,7 @@ class SendStream:
         return attrs.evolve(rtx, extensions=self._identification(REPAIRED_RID, self.announce_rtx))
 
     def report(self) -> tuple[SenderReport, Sdes]:
-        """What to tell receivers once a second."""
+        """The sender report and SDES, due once a second."""
         ntp = int((time.time() + _NTP_EPOCH) * (1 << 32))
         return (
             SenderReport(
@@ -156,7 +154,9 @@ class SendStream:
 
 @attrs.define(eq=False)
 class OpusSource:
-    """20 ms frames of ``payload_size`` bytes at some loudness (dBov below zero, 127 = silence)."""
+    """20 ms frames of ``payload_size`` bytes at a given loudness (dBov below zero, 127
+    = silence).
+    """
 
     mid: str
     cname: str
@@ -177,7 +177,7 @@ class OpusSource:
         return [self.stream]
 
     def request_key_frame(self) -> None:
-        """Audio has none."""
+        """Audio has no key frames."""
 
     def send_frame(self, transport: ClientTransport) -> None:
         stamp = Stamp(0, self.frame, 0, 1, time.monotonic())
@@ -195,11 +195,11 @@ class OpusSource:
 
 @attrs.define(eq=False)
 class Vp8Source:
-    """Video at ``fps`` in one stream, or several (simulcast) with rids; ``frame_sizes`` in
+    """Video at ``fps`` in one stream, or in several (simulcast) with rids; ``frame_sizes`` in
     bytes, lowest layer first.
 
-    A key frame has three times the size. ``active_layers`` may be lowered, as a browser does
-    with little bandwidth.
+    A key frame has three times the size. A test may lower ``active_layers``, as a browser does with
+    little bandwidth.
     """
 
     mid: str
@@ -231,7 +231,7 @@ class Vp8Source:
             )
             for index in range(len(self.frame_sizes))
         ]
-        # each layer is an encoder of its own
+        # Each layer is an encoder of its own.
         self._picture_ids = [secrets.randbits(15) for _ in self.frame_sizes]
         self._timestamp_offsets = [secrets.randbits(32) for _ in self.frame_sizes]
 
@@ -240,7 +240,7 @@ class Vp8Source:
         return 1 / self.fps
 
     def request_key_frame(self) -> None:
-        """The next frame is a key frame on all layers, like libwebrtc's."""
+        """Make the next frame a key frame on all layers, like libwebrtc."""
         self.key_frame_requests += 1
         self._key_frame_wanted = True
 

@@ -1,5 +1,5 @@
 """A real nginx in front of the server: a process on a free port of loopback that keeps its
-connections to the server, as larger sites have it.
+connections to the server, as in larger installations.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ import pytest
 
 NGINX = "nginx"
 START_DEADLINE = 10.0
-STARTS = 3  # somebody else may take the port between our look and nginx's
+STARTS = 3  # another process may take the port between the look-up and nginx's start
 
 
 @contextlib.contextmanager
 def open_nginx(upstream: int, directory: Path) -> Iterator[int]:
-    """The port of an nginx in front of the port ``upstream``; its files are kept in
+    """An nginx in front of the port ``upstream``; yields its own port. Its files are in
     ``directory``.
     """
     for left in reversed(range(STARTS)):

@@ -1,4 +1,4 @@
-"""Real browsers with the meeting page in them. Screenshots are kept in ``artifacts/``."""
+"""Real browsers with the meeting page in them. Screenshots go to ``artifacts/``."""
 
 import contextlib
 import time
@@ -33,7 +33,7 @@ CHROMIUM_FLAGS = (
 
 @attrs.define(eq=False)
 class MeetingPage:
-    """A page in the meeting."""
+    """A page that has opened the URL of a room."""
 
     page: Page
 
@@ -47,7 +47,7 @@ class MeetingPage:
         return stats
 
     def wait(self, condition: str, timeout: float = 20.0) -> None:
-        """Until the JavaScript ``condition`` holds; it may await."""
+        """Wait until the JavaScript ``condition`` holds; it may await."""
         deadline = time.monotonic() + timeout
         while not self.page.evaluate(f"async () => Boolean(await ({condition}))"):
             if time.monotonic() > deadline:
@@ -56,7 +56,7 @@ class MeetingPage:
             self.page.wait_for_timeout(50)
 
     def wait_for_media(self, videos: int, audios: int, timeout: float = 20.0) -> None:
-        """Until so many videos show frames and so many sounds are heard."""
+        """Wait until ``videos`` videos show frames and ``audios`` sounds are heard."""
         self.wait(
             f"""meetTest.stats().then(all =>
             all.filter(s => s.kind === 'video' && s.framesDecoded > 0).length >= {videos} &&
@@ -73,7 +73,7 @@ class MeetingPage:
 
 
 def make_room(daemon: Daemon, browser: Browser) -> str:
-    """The URL of a new room's page."""
+    """Create a room; returns the URL of its page."""
     context = browser.new_context(ignore_https_errors=True)
     answer = context.request.post(f"{daemon.url}demo/rooms")
     assert answer.ok
@@ -86,16 +86,16 @@ Join = Callable[..., MeetingPage]
 
 
 def sent_frames(page: MeetingPage) -> int:
-    """Of the camera, in whichever layer has sent most."""
+    """Frames sent of the camera, on the layer that has sent most."""
     stats = page.page.evaluate("meetTest.sendStats()")
     return max(int(s["framesSent"]) for s in stats if s["slot"] == "webcam" and "framesSent" in s)
 
 
 @contextlib.contextmanager
 def nothing_lost(pages: list[MeetingPage]) -> Iterator[None]:
-    """No page misses packets, but those that the kernel dropped because who was to read them was
-    not run in time: that is the machine's doing. They are counted on the whole machine, for the
-    time of the ``with``, in which the pages come into the list.
+    """Assert that no page misses packets except those that the kernel dropped. The kernel drops
+    packets if the machine does not run their reader in time. Drops are counted on the whole machine
+    within the ``with``. Pages may join the list within it.
     """
     dropped = datagrams_dropped()
     yield

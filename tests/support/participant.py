@@ -1,4 +1,4 @@
-"""A whole participant of a meeting in Python, doing on the wire what Kolab's page does in Chromium.
+"""A whole participant of a meeting in Python; on the wire it acts like Kolab's page in Chromium.
 
     async with open_participant(token_url) as alice:
         await alice.join("Alice")
@@ -6,11 +6,11 @@
         producer = await alice.produce_audio()
         consumer = await alice.wait_consumer(kind="video")
 
-It is for tests and measurements: hundreds fit into one process, it can be cancelled anywhere
-and leaves no socket behind, and each of its parts can be misused: ``signaling.send_raw``,
-``signaling.stop_reading``, ``transport.drop_incoming``, ``transport.silent``, ``request`` with
-any method and data. Ways to go: ``leave``, ``abort`` (reset), or just leaving the ``async
-with`` (the websocket closes, as when a tab is closed).
+It is for tests and measurements: hundreds fit into one process. It can be cancelled anywhere and
+leaves no socket behind. Each of its parts can be misused: ``signaling.send_raw``,
+``signaling.stop_reading``, ``transport.drop_incoming``, ``transport.silent``, ``request`` with any
+method and data. It ends by ``leave``, by ``abort`` (reset), or by leaving the ``async with`` (the
+websocket closes, as when a tab is closed).
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class ClientProducer:
 
 @attrs.define(eq=False)
 class ClientConsumer:
-    """A track of another participant. ``paused`` says what the server's notices said."""
+    """A track of another participant. ``paused`` follows the server's notices."""
 
     id: str
     producer_id: str
@@ -72,14 +72,14 @@ class Participant:
     nursery: trio.Nursery
     id: str | None = None
     peers: dict[str, Any] = attrs.field(factory=dict)
-    """peerInfo of everybody else, by id."""
+    """The peerInfo of all other peers, by id."""
     send: SendSession | None = None
     receive: ReceiveSession | None = None
     producers: dict[str, ClientProducer] = attrs.field(factory=dict)
     consumers: dict[str, ClientConsumer] = attrs.field(factory=dict)
     """Closed ones too."""
     accept_consumers: bool = True
-    """False: answer ``newConsumer`` with an error."""
+    """If False, ``newConsumer`` is answered with an error."""
     force_tcp: bool = False
     """Media by ICE-TCP."""
     capabilities: dict[str, Any] | None = None
@@ -91,11 +91,11 @@ class Participant:
         self.signaling.on_notice = self._handle_notice
 
     async def request(self, method: str, data: object = None) -> Any:
-        """Any request; its result. Raises RequestFailed, SignalingClosed."""
+        """Send any request; returns its result. Raises RequestFailed, SignalingClosed."""
         return await self.signaling.request(method, data)
 
     async def join(self, nickname: str = "") -> Any:
-        """Join the meeting as the page does; the result of ``join``."""
+        """Join the meeting as the page does; returns the result of ``join``."""
         await self.signaling.wait_notice("roomReady")
         router = await self.request("getRouterRtpCapabilities")
         self.capabilities = receive_capabilities(router)
@@ -107,7 +107,7 @@ class Participant:
         return result
 
     async def create_transports(self, *, send: bool = True, receive: bool = True) -> None:
-        """Make the transports; their ICE checks begin at once. Wants ``run`` of nothing else."""
+        """Create the transports; their ICE checks start at once. The caller starts no ``run``."""
         if send:
             transport = await self.create_transport(producing=True)
             self.send = SendSession(transport)
@@ -119,7 +119,7 @@ class Participant:
             self.nursery.start_soon(self.receive.run_feedback)
 
     async def create_transport(self, *, producing: bool) -> ClientTransport:
-        """One transport, running."""
+        """Create and start one transport."""
         answer = await self.request(
             "createWebRtcTransport",
             {"forceTcp": self.force_tcp, "producing": producing, "consuming": not producing},
@@ -129,7 +129,7 @@ class Participant:
         return transport
 
     async def connect(self, *, send: bool = True, receive: bool = True) -> None:
-        """Connect the transports, made if need be, and wait until media can flow."""
+        """Connect the transports, created if missing, and wait until media can flow."""
         await self.create_transports(
             send=send and self.send is None, receive=receive and self.receive is None
         )
@@ -140,7 +140,7 @@ class Participant:
                 nursery.start_soon(self.connect_transport, session.transport)
 
     async def connect_transport(self, transport: ClientTransport) -> None:
-        """Tell the server our fingerprint; returns when ICE and DTLS are done."""
+        """Tell the server the fingerprint; returns when ICE and DTLS are done."""
         await self.request(
             "connectWebRtcTransport",
             {
@@ -154,18 +154,18 @@ class Participant:
         await transport.connected.wait()
 
     async def restart_ice(self, transport: ClientTransport) -> None:
-        """New ICE credentials from the server, used at once."""
+        """Get new ICE credentials from the server and use them at once."""
         answer = await self.request("restartIce", {"transportId": transport.remote.id})
         transport.use_ice_parameters(answer["usernameFragment"], answer["password"])
 
     async def produce_audio(self, **options: Any) -> ClientProducer:
-        """Send a microphone; ``options`` are OpusSource's."""
+        """Send a microphone; ``options`` go to OpusSource."""
         source = OpusSource(self._new_mid(), f"cname-{self.id}", **options)
         parameters = audio_parameters(source.mid, source.cname, source.stream.ssrc)
         return await self.produce(source, "audio", parameters, "mic")
 
     async def produce_video(self, *, source_name: str = "webcam", **options: Any) -> ClientProducer:
-        """Send a camera; ``options`` are Vp8Source's. Simulcast unless ``simulcast=False``."""
+        """Send a camera; ``options`` go to Vp8Source. Simulcast unless ``simulcast=False``."""
         source = Vp8Source(self._new_mid(), f"cname-{self.id}", **options)
         if source.simulcast:
             encodings = simulcast_encodings(len(source.streams))
@@ -178,7 +178,7 @@ class Participant:
     async def produce(
         self, source: Source, kind: str, parameters: dict[str, Any], source_name: str
     ) -> ClientProducer:
-        """Send ``source``; like a browser, RTP starts before the server has answered."""
+        """Send ``source``; like in a browser, RTP starts before the server has answered."""
         assert self.send is not None
         self.send.sources[source.mid] = source
         self.nursery.start_soon(self.send.run_source, source)
@@ -216,7 +216,9 @@ class Participant:
         await self.request(method, {"consumerId": consumer.id})
 
     async def wait_consumer(self, **fields: object) -> ClientConsumer:
-        """The first open consumer whose attributes have all ``fields``; waits for it if need be."""
+        """The first open consumer whose attributes have all ``fields``; waits for one if there is
+        none.
+        """
         while True:
             news = self._news
             for consumer in self.consumers.values():
@@ -227,7 +229,7 @@ class Participant:
             await news.wait()
 
     async def wait_consumers(self, kind: str, count: int) -> None:
-        """Until ``count`` consumers of ``kind`` are open."""
+        """Wait until ``count`` consumers of ``kind`` are open."""
         while True:
             news = self._news
             if sum(c.kind == kind and not c.closed for c in self.consumers.values()) >= count:
@@ -235,7 +237,7 @@ class Participant:
             await news.wait()
 
     async def wait_frames(self, consumer: ClientConsumer, count: int = 1) -> None:
-        """Until the consumer has got ``count`` more frames."""
+        """Wait until the consumer has got ``count`` more frames."""
         arrived = trio.Event()
         wanted = consumer.stream.frames + count
         before = consumer.stream.on_frame
@@ -252,7 +254,7 @@ class Participant:
             consumer.stream.on_frame = before
 
     async def leave(self) -> None:
-        """Leave on purpose; the server has closed the connection afterwards."""
+        """Leave on purpose; when it returns, the server has closed the connection."""
         await self.signaling.leave()
 
     def abort(self) -> None:
@@ -274,10 +276,10 @@ class Participant:
         if method != "newConsumer" or not self.accept_consumers:
             raise NotImplementedError(method)
         if data["id"] in self.consumers:
-            return  # repeated, for our first answer came late
+            return  # a repetition, because the first answer came late
         while self.receive is None:
-            # The offer may be read in the same breath as the answer that brings the transport.
-            # In a browser what waits for the answer goes on first.
+            # The offer may be read together with the answer that brings the transport. In a browser
+            # the code that waits for the answer runs first.
             await self._news.wait()
         parameters = data["rtpParameters"]
         (encoding,) = parameters["encodings"]
@@ -338,7 +340,7 @@ async def open_participant(
     ssl_context: ssl.SSLContext | None = None,
     identity: Identity | None = None,
 ) -> AsyncIterator[Participant]:
-    """A participant connected to signaling; not joined yet. Cancelling it anywhere closes
+    """A participant connected to signaling, not yet joined. Cancellation at any point closes
     everything.
     """
     async with (

@@ -40,7 +40,7 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
         "rtcpFeedback": [{"type": "nack", "parameter": "pli"}],
     },
 }
-PROGRAM_DEADLINE = 10.0  # seconds that a program has to end when it is asked to
+PROGRAM_DEADLINE = 10.0  # seconds that a program has to end after SIGINT
 
 
 @attrs.frozen
@@ -54,13 +54,13 @@ class PlainEnd:
 
     @property
     def url(self) -> str:
-        """As ffmpeg wants it."""
+        """The URL in ffmpeg's form."""
         return f"rtp://{self.ip}:{self.port}?rtcpport={self.rtcp_port}&pkt_size=1200"
 
 
 @attrs.define(eq=False)
 class PlainPeer:
-    """``consumers`` is what the server offers, in order; all of it is accepted."""
+    """``consumers`` has the server's offers, in order; all are accepted."""
 
     signaling: Signaling
     consumers: list[dict[str, Any]] = attrs.field(factory=list)
@@ -73,8 +73,8 @@ class PlainPeer:
         return await self.signaling.request(method, data)
 
     async def join(self, nickname: str, *kinds: str) -> Any:
-        """``kinds`` of media to get; opus and VP8 as they are, without RTX, extensions, feedback
-        but for key frames.
+        """Join to receive ``kinds`` of media: opus and VP8 without RTX, without extensions, and
+        with no feedback except key frame requests.
         """
         router = await self.request("getRouterRtpCapabilities")
         codecs = [
@@ -92,14 +92,16 @@ class PlainPeer:
         return PlainEnd(answer["id"], answer["ip"], answer["port"], answer["rtcpPort"])
 
     async def connect(self, end: PlainEnd, port: int, *, ip: str = "127.0.0.1") -> None:
-        """RTCP is on the port above."""
+        """RTCP goes to the next port."""
         await self.request(
             "connectPlainTransport",
             {"transportId": end.id, "ip": ip, "port": port, "rtcpPort": port + 1},
         )
 
     async def produce(self, end: PlainEnd, kind: str, **encoding: int) -> str:
-        """The producer's id. Without ``ssrc`` the payload type is all that names the stream."""
+        """Returns the producer's id. Without ``ssrc`` only the payload type identifies
+        the stream.
+        """
         answer = await self.request(
             "produce",
             {
@@ -138,7 +140,7 @@ async def open_plain_peer(token_url: str) -> AsyncIterator[PlainPeer]:
 
 
 def sdp(consumer: Mapping[str, Any], port: int) -> str:
-    """A session description of one consumer's stream, for programs that read such."""
+    """A session description of one consumer's stream, for programs that read SDP."""
     codec = consumer["rtpParameters"]["codecs"][0]
     name, channels = codec["mimeType"].split("/")[1], codec.get("channels")
     coding = f"{name}/{codec['clockRate']}" + (f"/{channels}" if channels else "")
@@ -150,9 +152,9 @@ def sdp(consumer: Mapping[str, Any], port: int) -> str:
 
 
 def free_ports(count: int = 2) -> int:
-    """The first of ``count`` UDP ports in a row that are free on loopback; it is even. Neither the
-    server's own nor the kernel's (which it gives to whoever asks for any), and not the same for two
-    who ask at the same time.
+    """The first of ``count`` UDP ports in a row that are free on loopback; it is even. The ports
+    are outside of the server's own range and of the kernel's ephemeral range. Two callers at the
+    same time do not get the same ports.
     """
     for _ in range(1000):
         first = random.randrange(10_000, 30_000, 2)
@@ -165,7 +167,7 @@ def free_ports(count: int = 2) -> int:
 
 
 async def wait_bound(*ports: int) -> None:
-    """Until somebody listens on these UDP ports (of IPv4, or of IPv6 for both)."""
+    """Wait until these UDP ports are bound (on IPv4, or on IPv6 for both)."""
     wanted = set(ports)
     while True:
         tables = _udp_tables()
@@ -181,8 +183,8 @@ def _udp_tables() -> str:
 
 @contextlib.asynccontextmanager
 async def run_program(*command: str | Path) -> AsyncIterator[trio.Process]:
-    """A program for the time of the ``async with``; ended by SIGINT, which lets it finish its
-    files. What it said is shown when it ends badly or the test fails.
+    """Run a program for the time of the ``async with``. SIGINT ends it, which lets it finish its
+    files. Its output is shown if it ends badly or the test fails.
     """
     log: list[bytes] = []
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""ffmpeg and GStreamer as people use them with plain RTP: command lines, and what they recorded.
+"""ffmpeg and GStreamer as users run them with plain RTP: command lines, and checks of recordings.
 
 The command lines are those of ``docs/plain-rtp.md``.
 """
@@ -35,7 +35,7 @@ def ffmpeg_sends(audio: PlainEnd, video: PlainEnd) -> Command:
 
 
 def gstreamer_sends(audio: PlainEnd, video: PlainEnd) -> Command:
-    """The same, with sender reports by the RTCP ports."""
+    """The same, with sender reports on the RTCP ports."""
     picture = f"video/x-raw,width=320,height=240,framerate={FRAME_RATE}/1"
     pipeline = (
         "rtpbin name=bin "
@@ -56,7 +56,7 @@ def gstreamer_sends(audio: PlainEnd, video: PlainEnd) -> Command:
 
 
 def ffmpeg_records(consumer: Mapping[str, Any], port: int, file: Path) -> Command:
-    """What comes to ``port`` into ``file``, not encoded anew."""
+    """Record the media of ``port`` into ``file``, without encoding it again."""
     description = file.with_suffix(".sdp")
     description.write_text(sdp(consumer, port))
     return (
@@ -80,7 +80,7 @@ def gstreamer_records(consumer: Mapping[str, Any], port: int, file: Path) -> Com
 
 
 def count_frames(file: Path, kind: str) -> int:
-    """How many can be decoded."""
+    """The number of frames that can be decoded."""
     command = (
         *("ffprobe", "-v", "error", "-count_frames", "-select_streams", kind[0], "-of", "json"),
         *("-show_entries", "stream=nb_read_frames", str(file)),
@@ -92,14 +92,14 @@ def count_frames(file: Path, kind: str) -> int:
 
 
 class Vp8File:
-    """Packets of one stream, in order, into an IVF file that decoders read. ``frames`` is their
-    count from the first key frame on.
+    """Writes the packets of one stream, in order, into an IVF file that decoders read. ``frames``
+    counts from the first key frame on.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.frames = 0
-        self._parts: list[bytes] | None = None  # None: not at a frame that can be decoded
+        self._parts: list[bytes] | None = None  # None until a frame that can be decoded
         self._file = path.open("wb")
         self._file.write(b"DKIF\0\0\x20\0VP80" + bytes(4) + _u32(FRAME_RATE) + _u32(1) + bytes(8))
 

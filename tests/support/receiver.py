@@ -1,5 +1,5 @@
-"""What Kolab is to webhooks: an HTTP server on loopback, in threads of its own, that notes what it
-is told and can be out of order.
+"""A receiver of webhooks in place of Kolab: an HTTP server on loopback, in threads of its own, that
+keeps the posts and can be out of order.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ class Post:
 
 @attrs.define(eq=False)
 class WebhookReceiver:
-    """``posts`` has all that came, ``taken`` the bodies of those answered with 204."""
+    """``posts`` has all requests, ``taken`` the bodies of those answered with 204."""
 
     url: str
     server: ThreadingHTTPServer
     posts: list[Post] = attrs.field(factory=list)
     taken: list[Any] = attrs.field(factory=list)
     status: int = 204
-    """The answer to what comes from now on."""
+    """The status of all answers from now on."""
     may_answer: threading.Event = attrs.field(factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -40,13 +40,13 @@ class WebhookReceiver:
         self.may_answer.set()
 
     def start(self) -> None:
-        """Until here connections are refused, though nobody else can have the port."""
+        """Accept connections. Before this they are refused, though the port is taken."""
         self.server.server_activate()
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self._thread.start()
 
     def close(self) -> None:
-        """After the end of who posts."""
+        """Stop; call it after the end of the sender."""
         self.may_answer.set()
         if self._thread is not None:
             self.server.shutdown()
@@ -77,7 +77,7 @@ def open_receiver(*, up: bool = True) -> Iterator[WebhookReceiver]:
             receiver.may_answer.wait()
             if status == 204:
                 receiver.taken.append(body)
-            with contextlib.suppress(OSError):  # whoever posted is gone
+            with contextlib.suppress(OSError):  # the sender may be gone
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -86,7 +86,7 @@ def open_receiver(*, up: bool = True) -> Iterator[WebhookReceiver]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
-    server.daemon_threads = False  # joined by ``server_close``
+    server.daemon_threads = False  # ``server_close`` joins the threads
     server.server_bind()
     receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_port}/hook?x=1", server)
     if up:

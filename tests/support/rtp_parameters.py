@@ -1,4 +1,4 @@
-"""The RTP parameters that mediasoup-client in Chromium offers: fixed ids and payload types, as
+"""RTP parameters as mediasoup-client in Chromium offers them: fixed ids and payload types, as
 recorded there.
 """
 
@@ -39,7 +39,7 @@ _VIDEO_FEEDBACK = [
 
 
 def audio_parameters(mid: str, cname: str, ssrc: int) -> dict[str, Any]:
-    """What goes with ``produce`` for a microphone."""
+    """The ``rtpParameters`` of ``produce`` for a microphone."""
     return {
         "codecs": [
             {
@@ -61,8 +61,8 @@ def audio_parameters(mid: str, cname: str, ssrc: int) -> dict[str, Any]:
 def video_parameters(
     mid: str, cname: str, encodings: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What goes with ``produce`` for a camera; ``encodings`` are mediasoup's, lowest layer
-    first.
+    """The ``rtpParameters`` of ``produce`` for a camera; ``encodings`` are mediasoup's, lowest
+    layer first.
     """
     return {
         "codecs": [
@@ -89,7 +89,7 @@ def video_parameters(
 
 
 def simulcast_encodings(count: int) -> list[dict[str, Any]]:
-    """Rids ``r0`` … without SSRCs, as Chromium sends simulcast; the last has the full
+    """Rids ``r0`` … without SSRCs, as Chromium sends simulcast; the last one has the full
     resolution.
     """
     return [
@@ -106,7 +106,7 @@ def simulcast_encodings(count: int) -> list[dict[str, Any]]:
 
 
 def receive_capabilities(router: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``rtpCapabilities`` of ``join``: what of the router's Chromium could receive (opus,
+    """The ``rtpCapabilities`` of ``join``: the router's codecs that Chromium could receive (opus,
     VP8).
     """
     codecs = [
@@ -128,7 +128,7 @@ def receive_capabilities(router: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def extension_ids(parameters: Mapping[str, Any]) -> dict[str, int]:
-    """URI → id of some RTP parameters' header extensions."""
+    """The ids of header extensions by URI."""
     return {e["uri"]: e["id"] for e in parameters["headerExtensions"]}
 
 

@@ -1,6 +1,4 @@
-"""The whole server inside a test, on free ports of loopback, and the counts by which a leak
-shows.
-"""
+"""The whole server inside a test, on free ports of loopback, and the counts that show a leak."""
 
 import contextlib
 import os
@@ -24,17 +22,17 @@ TOKEN = "the-test's-token"
 
 @attrs.frozen
 class Counts:
-    """What a closed meeting must give back. Compare with ``==``."""
+    """The objects that a closed meeting must release. Compare with ``==``."""
 
     tasks: int
-    """Of Trio, in the whole process."""
+    """Trio's tasks in the whole process."""
     asyncio_tasks: int
     descriptors: int
     rooms: int
     engine_entries: int
     """Entries that Python holds for engines."""
     engine_objects: int
-    """Transports, producers, mirrors and consumers that the engines themselves know."""
+    """Transports, producers, mirrors and consumers inside the engines."""
 
 
 @attrs.frozen
@@ -45,7 +43,7 @@ class LocalServer:
     api: MeetApi
 
     async def counts(self) -> Counts:
-        """Everything as it is now."""
+        """The current counts."""
         objects = 0
         for host in self.running.hosts:
             stats = await host.stats()
@@ -63,7 +61,7 @@ class LocalServer:
         )
 
     async def settled(self, wanted: Counts, within: float) -> Counts:
-        """The counts once they are ``wanted``, or else what they are after ``within`` seconds."""
+        """The counts once they equal ``wanted``, or after ``within`` seconds."""
         deadline = trio.current_time() + within
         while (counts := await self.counts()) != wanted and trio.current_time() < deadline:
             await trio.sleep(0.05)
@@ -71,10 +69,10 @@ class LocalServer:
 
 
 def quick_settings(*, patience: float = 4.0, spread_size: int = 16, **media: object) -> Settings:
-    """Free ports, and deadlines short enough for a test to wait for them.
+    """Settings with free ports, and deadlines short enough for a test to wait for them.
 
-    ``patience`` is the time in seconds for clients to come and for transports to connect: more on a
-    machine that has much else to do. ``spread_size``: peers of a room on one engine.
+    ``patience`` is the time in seconds for clients to come and for transports to connect; a busy
+    machine needs more. ``spread_size`` is the number of a room's peers on one engine.
     """
     chosen = {"port": 0, "connect_timeout": patience, **media}
     return Settings(

@@ -1,9 +1,9 @@
-"""The two media sessions of a participant: what RTP and RTCP go with a transport in each direction.
+"""The two media sessions of a participant: the RTP and RTCP of a transport in each direction.
 
-``SendSession`` sends its sources' frames in time and sender reports every second, and answers
-NACK and PLI. ``ReceiveSession`` finds the consumer of each packet by SSRC and sends what a
-browser does: NACK at once and again every 50 ms, transport-wide feedback every 100 ms, PLI when
-a stream cannot go on, receiver reports every second.
+``SendSession`` sends its sources' frames in time and sender reports every second, and answers NACK
+and PLI. ``ReceiveSession`` finds the consumer of each packet by SSRC and sends the feedback of a
+browser: NACK at once and again every 50 ms, transport-wide feedback every 100 ms, PLI when a stream
+cannot go on, receiver reports every second.
 """
 
 import secrets
@@ -41,25 +41,25 @@ _TICK = 0.05
 
 @attrs.define(eq=False)
 class SendSession:
-    """What this participant sends. ``rtcp`` counts what the server said, by type."""
+    """The media that this participant sends. ``rtcp`` counts the server's RTCP packets by type."""
 
     transport: ClientTransport
     sources: dict[str, Source] = attrs.field(factory=dict)
-    """By mid; one that is removed is not sent any more."""
+    """Sources by mid; a removed source stops."""
     rtcp: Counter[str] = attrs.field(factory=Counter)
     remb: int | None = None
-    """The latest, in bit/s."""
+    """The latest estimate, in bit/s."""
     acknowledged: int = 0
-    """Packets that transport-wide feedback says have arrived."""
+    """Packets that transport-wide feedback reports as received."""
     unacknowledged: int = 0
-    """Those that it says have not."""
+    """Packets that it reports as lost."""
     _paused: set[str] = attrs.field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.transport.on_rtcp = self.handle_rtcp
 
     def set_paused(self, mid: str, paused: bool) -> None:
-        """A paused source sends nothing; a resumed one goes on with a key frame."""
+        """A paused source sends nothing; a resumed one starts with a key frame."""
         if paused:
             self._paused.add(mid)
         else:
@@ -72,7 +72,7 @@ class SendSession:
         while self.sources.get(source.mid) is source:
             if source.mid not in self._paused:
                 source.send_frame(self.transport)
-            # frames that this process was too slow for are left out, not sent in a burst
+            # Frames that this process was too slow for are skipped, not sent in a burst.
             next_at = max(next_at + source.interval, trio.current_time() - source.interval)
             await trio.sleep_until(next_at)
 
@@ -127,12 +127,12 @@ class SendSession:
 
 @attrs.define(eq=False)
 class ReceiveSession:
-    """What this participant receives."""
+    """The media that this participant receives."""
 
     transport: ClientTransport
     ssrc: int = attrs.field(factory=lambda: secrets.randbits(31) | 1)
     transport_cc_id: int | None = None
-    """Id of the transport-wide extension; without it there is no such feedback."""
+    """Id of the transport-wide extension; without it no such feedback is sent."""
     unknown: Counter[int] = attrs.field(factory=Counter)
     """Packets of SSRCs that belong to no consumer."""
     send_nack: bool = True
@@ -177,7 +177,7 @@ class ReceiveSession:
         await self.transport.connected.wait()
         last_report = last_feedback = time.monotonic()
         while True:
-            # nothing to be quick for as long as nothing comes
+            # Without streams there is nothing to react to quickly.
             await trio.sleep(_TICK if self._streams else _REPORT_INTERVAL)
             now = time.monotonic()
             for stream in self._unique():
@@ -202,7 +202,7 @@ class ReceiveSession:
 
     def _send_report(self, now: float) -> None:
         blocks = [stream.report(now) for stream in self._unique() if stream.packets]
-        # libwebrtc says its CNAME in each compound
+        # libwebrtc puts its CNAME into each compound packet.
         description = Sdes((SdesChunk(self.ssrc, ((SDES_CNAME, b"participant"),)),))
         for at in range(0, len(blocks), 31):
             report = ReceiverReport(self.ssrc, tuple(blocks[at : at + 31]))

@@ -1,14 +1,14 @@
-"""Kolab's signaling from the client's side: Engine.IO 4 and Socket.IO over one websocket.
+"""The client's side of Kolab's signaling: Engine.IO 4 and Socket.IO over one websocket.
 
-``open_signaling`` connects a token URL as the page of Kolab 4 does (``/meetmedia/signaling/``)
-and reads until its end. Requests wait for their acknowledgement; notices are kept in
-``notices`` in the order of arrival and ``wait_notice`` waits for one; requests of the server go
-to ``on_request``, whose result is the acknowledgement.
+``open_signaling`` connects a token URL as the page of Kolab 4 does (``/meetmedia/signaling/``) and
+reads until its end. Requests wait for their acknowledgement. Notices are kept in ``notices`` in the
+order of arrival, and ``wait_notice`` waits for one. Requests of the server go to ``on_request``,
+whose result is the acknowledgement.
 
-Ways to end: ``leave`` (on purpose, Socket.IO disconnect), ``abort`` (the TCP connection is
-reset, as when a process dies), leaving the ``async with`` (closes the websocket without a
-Socket.IO disconnect: a lost socket). ``stop_reading`` leaves everything that the server sends
-in the kernel's buffers.
+The connection ends by ``leave`` (on purpose, Socket.IO disconnect), by ``abort`` (the TCP
+connection is reset, as when a process dies), or by leaving the ``async with`` (closes the websocket
+without a Socket.IO disconnect: a lost socket). ``stop_reading`` leaves everything that the server
+sends in the kernel's buffers.
 """
 
 import contextlib
@@ -59,14 +59,15 @@ class Signaling:
     websocket: WebSocketConnection
     tcp: trio.SocketStream
     on_request: Callable[[str, Any], Awaitable[object]] = _refuse
-    """Called with method and data; what it raises goes back as an error acknowledgement. Nothing
-    else is read before it returns."""
+    """Called with method and data; an exception goes back as an error acknowledgement. No other
+    message is read before it returns.
+    """
     on_notice: Callable[[Notice], None] = lambda _: None
     notices: list[Notice] = attrs.field(factory=list)
     requests: list[Notice] = attrs.field(factory=list)
-    """The server's requests, repeated ones too."""
+    """The server's requests, including repeated ones."""
     opened: dict[str, Any] = attrs.field(factory=dict)
-    """What the Engine.IO handshake said."""
+    """The data of the Engine.IO handshake."""
     closed: trio.Event = attrs.field(factory=trio.Event)
     disconnected_by_server: bool = False
     """The server sent a Socket.IO disconnect."""
@@ -98,15 +99,17 @@ class Signaling:
         return result
 
     async def notify(self, event: str, message: object) -> None:
-        """Send an event that wants no acknowledgement."""
+        """Send an event without an acknowledgement."""
         await self._send("42" + json.dumps([event, message]))
 
     async def send_raw(self, frame: str | bytes) -> None:
-        """Send any websocket message, right or wrong."""
+        """Send any websocket message, valid or not."""
         await self._send(frame)
 
     async def wait_notice(self, method: str, **fields: object) -> Notice:
-        """The first notice of ``method`` whose data has all ``fields``; waits for it if need be."""
+        """The first notice of ``method`` whose data has all ``fields``; waits for one if there is
+        none.
+        """
         seen = 0
         while True:
             news = self._news
@@ -121,7 +124,7 @@ class Signaling:
             await news.wait()
 
     async def leave(self) -> None:
-        """Go on purpose and wait until the server has closed the connection."""
+        """Disconnect on purpose and wait until the server has closed the connection."""
         with contextlib.suppress(SignalingClosed):
             await self._send("41")
         await self.closed.wait()
@@ -132,7 +135,7 @@ class Signaling:
         self.tcp.socket.close()
 
     def stop_reading(self) -> None:
-        """Read no more from the socket; there is no way back."""
+        """Stop reading from the socket for good."""
         self._reading = trio.Event()
 
     async def _send(self, frame: str | bytes) -> None:
@@ -215,7 +218,7 @@ async def open_signaling(
         stream = trio.SSLStream(tcp, context, server_hostname=url.hostname, https_compatible=True)
     with _closing(tcp):
         async with trio.open_nursery() as nursery:
-            # the reader that trio-websocket starts lives in here
+            # The reader of trio-websocket runs inside this.
             resource = f"{path}?{url.query}&EIO=4&transport=websocket"
             websocket = await wrap_client_stream(
                 nursery, stream, f"{url.hostname}:{port}", resource

@@ -58,7 +58,7 @@ class RawClient:
         self.refusal: Refusal | None = None
 
     async def open(self, headers: Mapping[str, str] | None = None) -> Refusal | None:
-        """The server's refusal; None if it has accepted."""
+        """Do the handshake; returns the server's refusal, or None if it has accepted."""
         extra = [(k.encode(), v.encode()) for k, v in (headers or {}).items()]
         await self.send(Request(host="x", target=self.target, extra_headers=extra))
         refusal = Refusal(0, {}, "")
@@ -112,7 +112,7 @@ class RawClient:
         return frames
 
     async def opened(self) -> dict[str, object]:
-        """What the Engine.IO handshake says."""
+        """The data of the Engine.IO handshake."""
         frame = await self.hear()
         assert isinstance(frame, str)
         assert frame[0] == "0"
@@ -121,7 +121,7 @@ class RawClient:
         return opened
 
     async def connect(self, namespace: str = "") -> str:
-        """Connect to a namespace in Engine.IO 4; the socket's id."""
+        """Connect to a namespace in Engine.IO 4; returns the socket's id."""
         await self.say("40" + namespace)
         answer = await self.hear()
         assert isinstance(answer, str)
@@ -129,7 +129,7 @@ class RawClient:
         return str(json.loads(answer[len("40" + namespace) :])["sid"])
 
     async def close(self) -> None:
-        """The closing handshake, begun or answered by the client."""
+        """Do the closing handshake, started by either side."""
         await self.send(CloseConnection(1000))
 
     def _sort(self) -> None:
@@ -157,16 +157,16 @@ class Answer:
 
 
 class PollingClient:
-    """HTTP requests straight into the ASGI application."""
+    """HTTP requests straight to the ASGI application."""
 
     def __init__(self, server: Server | EngineServer, query: str) -> None:
         self.server = server
         self.query = query
         self.gone = trio.Event()
-        """Set to make the client of a request that is under way go away."""
+        """Set this to make the client of a running request go away."""
 
     async def open(self) -> dict[str, object]:
-        """What the Engine.IO handshake says; later requests carry the session id."""
+        """The data of the Engine.IO handshake; later requests carry the session id."""
         answer = await self.get()
         assert answer.status == 200, answer
         assert isinstance(answer.body, str)
@@ -184,7 +184,7 @@ class PollingClient:
         return answer.body
 
     async def post(self, *chunks: str | bytes, **headers: str) -> Answer:
-        """Octets if the last chunk is bytes."""
+        """Bytes are sent as octets; the last chunk decides."""
         octets = isinstance(chunks[-1], bytes)
         headers.setdefault(
             "content_type", "application/octet-stream" if octets else "text/plain;charset=UTF-8"
@@ -192,7 +192,7 @@ class PollingClient:
         return await self.request("POST", *chunks, **headers)
 
     async def request(self, method: str, *chunks: str | bytes, **headers: str) -> Answer:
-        """A header ``unfinished``: the client never sends the rest of the body."""
+        """With a header ``unfinished`` the client never sends the rest of the body."""
         messages = deque(
             {
                 "type": "http.request",
@@ -244,7 +244,7 @@ class Service:
         )
 
     def client(self, target: str = EIO4) -> RawClient:
-        """A client whose stream the server is about to serve."""
+        """A client whose stream the server will serve."""
         mine, theirs = self.pair()
         self.nursery.start_soon(self._serve, theirs)
         return RawClient(mine, target)
@@ -270,7 +270,7 @@ class Service:
 async def serve(
     handlers: Handler | Mapping[str, Handler], admit: Admit | None = None, **settings: float
 ) -> AsyncIterator[Service]:
-    """A server with these settings. In the end all connections must end by themselves."""
+    """A server with these settings. All connections must have ended by themselves at the end."""
     table = handlers if isinstance(handlers, Mapping) else {"/": handlers}
     server = Server(Settings(**settings), table, admit=admit)  # type: ignore[arg-type]
     async with serve_with(server) as service:
@@ -279,7 +279,7 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def serve_with(server: Server | EngineServer) -> AsyncIterator[Service]:
-    """``serve`` for a server that there is already."""
+    """``serve`` for an existing server."""
     async with trio.open_nursery() as holder:
         await holder.start(server.run)
         async with trio.open_nursery() as nursery:

@@ -1,7 +1,7 @@
-"""An engine whose thread stands still for as long as a test wants.
+"""An engine whose thread stands still for as long as a test needs.
 
 The engine closes sockets that it cannot use. Closing one that lingers (SO_LINGER) waits until the
-other side has taken what was sent, and the other side is the test's.
+other side has taken the data, and the other side belongs to the test.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 
 from meet_trio.engine import Engine
 
-LONGEST = 60  # seconds, should the test die
+LONGEST = 60  # seconds, if the test dies
 
 
 @contextlib.contextmanager
 def stalled(engine: Engine) -> Iterator[None]:
-    """Its thread takes no commands for the time of the ``with``."""
+    """The engine's thread takes no commands for the time of the ``with``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         full = socket.create_connection(listener.getsockname())
         reader, _ = listener.accept()
@@ -39,7 +39,9 @@ def stalled(engine: Engine) -> Iterator[None]:
 
 
 def _wait_for_closing(handle: int) -> None:
-    """It is gone from the table of descriptors before the wait."""
+    """Wait until the descriptor is gone from the table; this happens before the wait
+    for the data.
+    """
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:

@@ -1,16 +1,15 @@
 """A browser's side of a WebRTC transport: one socket, ICE controlling agent, DTLS client, SRTP.
 
-The socket is UDP's, or TCP's (RFC 4571) if the server's candidate is.
+The socket is UDP, or TCP (RFC 4571) if the server's candidate is TCP.
 
-``run`` is its whole life. It checks the server's one candidate until that answers, keeps the
-consent fresh (RFC 7675) as Chromium does every 2.5 s, shakes hands, and then hands decrypted
-packets to ``on_rtp`` and ``on_rtcp``. Sending is a plain call that never waits: a full socket
-buffer loses the packet, as a network does. Media that is sent before the keys are there is lost
-too.
+``run`` is its whole life. It checks the server's one candidate until that answers, keeps consent
+fresh (RFC 7675) every 2.5 s as Chromium does, runs the handshake, and then hands decrypted packets
+to ``on_rtp`` and ``on_rtcp``. Sending is a plain call that never waits: a full socket buffer loses
+the packet, like a network. Media that is sent before the keys are known is lost too.
 
-For bad networks ``drop_outgoing`` and ``drop_incoming`` decide for each datagram; ``move``
-changes to another local port as a browser does that changes networks; ``silent`` stops
-everything that this side sends.
+For bad networks ``drop_outgoing`` and ``drop_incoming`` decide for each datagram. ``move`` changes
+to another local port, like a browser that changes networks. ``silent`` stops everything that this
+side sends.
 """
 
 import contextlib
@@ -52,12 +51,12 @@ SRTP_POLICIES = {
 
 
 class TransportError(Exception):
-    """The server does something that a browser would not put up with."""
+    """The server does something that a browser would not accept."""
 
 
 @attrs.frozen
 class RemoteParameters:
-    """What the server's answer to ``createWebRtcTransport`` says."""
+    """The server's answer to ``createWebRtcTransport``."""
 
     id: str
     ufrag: str
@@ -69,7 +68,7 @@ class RemoteParameters:
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> "RemoteParameters":
-        """By the candidate that the server prefers."""
+        """The parameters with the candidate that the server prefers."""
         candidate = max(answer["iceCandidates"], key=lambda c: c["priority"])
         return cls(
             answer["id"],
@@ -122,9 +121,9 @@ class ClientTransport:
     _socket: socket.socket = attrs.field(init=False)
     _moved: trio.Event = attrs.field(factory=trio.Event)
     _unsent: bytearray = attrs.field(factory=bytearray)
-    """By TCP: what the kernel has not yet taken."""
+    """With TCP: bytes that the kernel has not taken yet."""
     _unread: bytearray = attrs.field(factory=bytearray)
-    """By TCP: the beginning of a frame."""
+    """With TCP: the beginning of a frame."""
     _tx: pylibsrtp.Session | None = None
     _rx: pylibsrtp.Session | None = None
 
@@ -133,7 +132,7 @@ class ClientTransport:
         self._socket = self._open_socket()
 
     async def run(self) -> None:
-        """Live until cancelled. Raises TransportError or OpenSSL.SSL.Error when DTLS fails."""
+        """Run until cancelled. Raises TransportError or OpenSSL.SSL.Error when DTLS fails."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._receive)
@@ -150,7 +149,7 @@ class ClientTransport:
         self._unsent.clear()
         self._unread.clear()
         before, self._socket = self._socket, self._open_socket()
-        # wakes the receiving task, which then waits on the new one
+        # Wakes the receiving task, which then waits on the new socket.
         trio.lowlevel.notify_closing(before)
         before.close()
         self._moved.set()
@@ -158,7 +157,7 @@ class ClientTransport:
         self.check(nominate=True)
 
     def use_ice_parameters(self, ufrag: str, password: str) -> None:
-        """Continue with the credentials that an ICE restart gave."""
+        """Continue with the credentials of an ICE restart."""
         self.remote = attrs.evolve(self.remote, ufrag=ufrag, password=password)
         self._ufrag, self._password = secrets.token_hex(4), secrets.token_hex(16)
         self.check(nominate=True)
@@ -172,15 +171,15 @@ class ClientTransport:
             nominate=nominate,
         )
         if len(self._pending) > 100:
-            self._pending.clear()  # lost ones
+            self._pending.clear()  # these are lost
         self._pending[request.transaction_id] = self.remote
         self.send(build_stun(request, self.remote.password))
 
     def send(self, datagram: bytes) -> None:
-        """Put ``datagram`` on the wire as it is."""
+        """Send ``datagram`` unchanged."""
         if self.silent or self.drop_outgoing(datagram):
             return
-        # unreachable, full or closed: lost, like any datagram
+        # An unreachable, full or closed socket loses it, like any datagram.
         with contextlib.suppress(OSError):
             if self.remote.tcp:
                 self._send_frame(datagram)
@@ -205,18 +204,18 @@ class ClientTransport:
         self.send_rtcp_bytes(build_rtcp(packets))
 
     def send_rtcp_bytes(self, compound: bytes) -> None:
-        """The same with what has been built already."""
+        """Protect and send a compound packet that is built already."""
         if self._tx is not None:
             self.send(self._tx.protect_rtcp(compound))
 
     def allow_large_packets(self) -> None:
-        """Larger ones than pylibsrtp has room for; connected already."""
+        """Allow packets larger than pylibsrtp's buffer; the transport must be connected."""
         assert self._tx is not None
         self._tx._cdata = pylibsrtp.ffi.new("char[]", 4096)
         self._tx._buffer = pylibsrtp.ffi.buffer(self._tx._cdata)
 
     def say_goodbye(self) -> None:
-        """DTLS close_notify, as a browser sends when its RTCPeerConnection is closed."""
+        """Send DTLS close_notify, as a browser does when its RTCPeerConnection is closed."""
         self._dtls.close()
         self._flush_dtls()
 
@@ -226,12 +225,12 @@ class ClientTransport:
         sock.setblocking(False)
         if self.remote.tcp:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with contextlib.suppress(BlockingIOError):  # TCP: what is sent before waits
+        with contextlib.suppress(BlockingIOError):  # TCP: data sent before it is connected waits
             sock.connect(self.remote.address)
         return sock
 
     def _send_frame(self, datagram: bytes) -> None:
-        """What does not fit now goes with the next ones: there is always a next check."""
+        """Bytes that do not fit are sent with the next frames: there is always a next check."""
         if len(self._unsent) > _STREAM_BUFFER:
             raise BlockingIOError
         self._unsent += len(datagram).to_bytes(2, "big") + datagram
@@ -240,7 +239,7 @@ class ClientTransport:
 
     async def _receive(self) -> None:
         while True:
-            with contextlib.suppress(trio.ClosedResourceError):  # we moved
+            with contextlib.suppress(trio.ClosedResourceError):  # the transport moved
                 await trio.lowlevel.wait_readable(self._socket)
             if self.remote.tcp:
                 await self._read_stream()
@@ -253,7 +252,7 @@ class ClientTransport:
                 datagram = self._socket.recv(2048)
             except BlockingIOError:
                 break
-            except OSError:  # an ICMP error from before
+            except OSError:  # an ICMP error of an earlier datagram
                 continue
             self._take(datagram)
 
@@ -265,7 +264,7 @@ class ClientTransport:
             return
         except OSError:
             data = b""
-        if not data:  # closed, by us or by the server
+        if not data:  # closed by either side
             await moved.wait()
             return
         self._unread += data
@@ -321,14 +320,14 @@ class ClientTransport:
             self.checks_answered += 1
             self.ice_connected.set()
         elif message.message_type == BINDING_REQUEST:
-            # an ICE-lite server never checks, but a full one would be answered
+            # An ICE-lite server never sends checks; a full agent would get an answer.
             answer = binding_response(message, self.remote.address)
             self.send(build_stun(answer, self._password))
 
     async def _keep_consent(self) -> None:
         interval = _FIRST_CHECK_INTERVAL
         while not self.ice_connected.is_set():
-            # Chromium's first check does not nominate
+            # Chromium's first check does not nominate.
             self.check(nominate=interval != _FIRST_CHECK_INTERVAL)
             with trio.move_on_after(interval):
                 await self.ice_connected.wait()

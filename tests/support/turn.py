@@ -1,8 +1,8 @@
 """A real TURN relay, coturn, as a process on a free port of loopback.
 
-It takes the credentials that the server computes (``use-auth-secret``) and relays to loopback,
-where everything of a test lives and which coturn refuses unless told otherwise. What it logs is
-kept in ``log``: allocations and refusals can be looked for.
+It takes the credentials that the server computes (``use-auth-secret``). It relays to loopback,
+which coturn refuses by default, because everything of a test lives there. ``log`` keeps its
+messages: tests look for allocations and refusals in it.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import pytest
 
 TURN_SERVER = "turnserver"
 START_DEADLINE = 20.0
-STARTS = 3  # somebody else may take the port between our look and coturn's
+STARTS = 3  # another process may take the port between the look-up and coturn's start
 
 
 @attrs.define(eq=False)
@@ -31,7 +31,7 @@ class Turn:
     log: list[str]
 
     def url(self, protocol: str) -> str:
-        """What clients are given; ``protocol`` between them and the relay is udp or tcp."""
+        """The URL for clients; ``protocol`` between them and the relay is udp or tcp."""
         return f"turn:127.0.0.1:{self.port}?transport={protocol}"
 
     def wait_for_line(self, pattern: str, timeout: float = 10.0) -> str:
@@ -48,7 +48,7 @@ class Turn:
 
 @contextlib.contextmanager
 def open_turn(secret: str, directory: Path) -> Iterator[Turn]:
-    """A relay for ``static-auth-secret`` ``secret``; its files are kept in ``directory``."""
+    """A relay with ``secret`` as ``static-auth-secret``; its files are in ``directory``."""
     for left in reversed(range(STARTS)):
         port = _free_port()
         config = directory / "turnserver.conf"
@@ -105,7 +105,7 @@ verbose
 
 
 def _free_port() -> int:
-    """Of loopback, free for TCP and UDP alike."""
+    """A port of loopback that is free for TCP and UDP."""
     while True:
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
@@ -116,8 +116,8 @@ def _free_port() -> int:
 
 
 def _answers(process: subprocess.Popen[str], port: int) -> bool:
-    """Wait until it answers a STUN binding request over UDP and takes TCP connections; False if it
-    has ended.
+    """Wait until coturn answers a STUN binding request over UDP and accepts TCP connections; False
+    if it has ended.
     """
     request = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + os.urandom(12)
     deadline = time.monotonic() + START_DEADLINE

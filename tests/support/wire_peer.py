@@ -1,4 +1,4 @@
-"""A client of the signaling that keeps the order of all that it hears.
+"""A signaling client that keeps the order of everything it receives.
 
     async with open_wire_peer(server, room_id, role) as ada:
         assert await ada.ask("chatMessage", message="hi") == [
@@ -7,9 +7,9 @@
         ]
         assert await bob.hear() == [("chatMessage", {...})]
 
-Unlike ``signaling.Signaling`` nothing is read between the calls, so a list says what came, how
-often and in which order. What one peer's request causes for the others is in their outboxes before
-it is acknowledged, so ``hear`` has to wait for nothing but an answer of its own.
+Unlike in ``signaling.Signaling`` nothing is read between the calls, so a list shows what came, how
+often and in which order. The notices that a peer's request causes for others are in their outboxes
+before it is acknowledged, so ``hear`` has to wait only for an answer of its own.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ Heard = tuple[str, object] | list[object]
 async def open_socket(
     server: LocalServer, query: str, path: str = SIGNALING_PATH
 ) -> AsyncIterator[WebSocketConnection]:
-    """A websocket with the token URL's ``query`` (and ``EIO``); its end is the end of the TCP
-    connection without another word.
+    """A websocket with the token URL's ``query`` (and ``EIO``); it ends with the TCP connection,
+    without a close frame.
     """
     target = f"{path}?{query}&transport=websocket"
     tcp = await trio.open_tcp_stream("127.0.0.1", server.running.port)
-    # trio-websocket leaves the stream open when the server has closed first
+    # trio-websocket leaves the stream open when the server has closed first.
     async with tcp, trio.open_nursery() as nursery:
         yield await wrap_client_stream(nursery, tcp, "127.0.0.1", target)
         nursery.cancel_scope.cancel()
@@ -52,13 +52,13 @@ class WirePeer:
     socket: WebSocketConnection
     greeting: tuple[str, object] = ("", None)
     answer: list[object] | None = attrs.field(factory=lambda: list[object]([None]))
-    """For requests of the server; None: leave them unanswered."""
+    """The acknowledgement of requests of the server; None leaves them unanswered."""
     asked: list[str] = attrs.field(factory=list)
-    """Their acknowledgement ids, in order."""
+    """The acknowledgement ids of the server's requests, in order."""
     _next_id: int = 0
 
     async def ask(self, method: str, **data: object) -> list[Heard]:
-        """All that comes until the request is acknowledged, the acknowledgement last."""
+        """Send a request; returns everything up to its acknowledgement, which is the last entry."""
         ack_id = await self.say(method, **data)
         heard: list[Heard] = []
         while True:
@@ -75,13 +75,13 @@ class WirePeer:
         return answer[1] if len(answer) > 1 else None
 
     async def hear(self) -> list[Heard]:
-        """What has come since, without waiting for more."""
+        """Everything that has come since, without waiting for more."""
         *heard, pong = await self.ask("ping")
         assert pong == [None]
         return heard
 
     async def say(self, method: str, **data: object) -> int:
-        """Send a request; the id of its acknowledgement."""
+        """Send a request; returns the id of its acknowledgement."""
         ack_id, self._next_id = self._next_id, self._next_id + 1
         message: dict[str, object] = {"method": method}
         if data:
@@ -90,7 +90,7 @@ class WirePeer:
         return ack_id
 
     async def next(self, ack_id: int | None = None) -> Heard:
-        """The next thing that comes; an acknowledgement has to be that of ``ack_id``. Raises
+        """The next message; an acknowledgement has to be that of ``ack_id``. Raises
         ConnectionClosed.
         """
         frame = await self.socket.get_message()
@@ -117,7 +117,7 @@ class WirePeer:
         raise AssertionError(f"the server sent {frame!r}")
 
     async def hear_all(self) -> list[Heard]:
-        """What comes until the server has closed the connection."""
+        """Everything that comes until the server has closed the connection."""
         heard = []
         with contextlib.suppress(ConnectionClosed):
             while True:
@@ -129,7 +129,7 @@ class WirePeer:
 async def open_wire_peer(
     server: LocalServer, room_id: str, role: int = 3, *, query: str | None = None
 ) -> AsyncIterator[WirePeer]:
-    """A new peer, or with ``query`` the one that it belongs to; connected and greeted."""
+    """A new peer, or with ``query`` the peer that it names; connected and greeted."""
     query = query or urlsplit(await server.api.create_peer(room_id, role)).query
     fields = dict(field.split("=") for field in query.split("&"))
     async with open_socket(server, f"{query}&EIO=4") as socket:
