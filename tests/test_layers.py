@@ -1,5 +1,5 @@
-"""Who may import whom. The table says which parts of the package a part may use; everything that is
-not in it is refused, in functions as well as at the top of a file.
+"""The dependencies between parts of the package. The table lists the parts that a part may import.
+Every other import is refused, in functions as well as at the top of a file.
 """
 
 import ast
@@ -38,7 +38,7 @@ MAY_IMPORT = {
     },
     # of ortc only the type of parsed JSON
     "edge": {"errors", "lag", "live", "ortc", "rates", "room", "socketio"},
-    # of the engine the records of its events only, see test_one_door_to_the_engine
+    # of the engine only the records of its events, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "socketio"},
     "media": {"engine", "errors", "ortc", "wire"},
     "room": {"errors", "ortc"},
@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "engine": set(),
 }
 
-# asyncio lives behind one door
+# Only this file imports asyncio.
 ASYNCIO = {"aiortc", "aioice", "asyncio", "trio_asyncio", "OpenSSL", "pylibsrtp"}
 ASYNCIO_DOOR = {"media/dtls.py"}
 
@@ -70,7 +70,7 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             module = ".".join(filter(None, (base, node.module)))
-            # "from meet_trio import x" and "from . import x" may mean the module x
+            # ``from meet_trio import x`` and ``from . import x`` may mean the module x.
             yield from (
                 f"{module}.{alias.name}" if module == "meet_trio" else module
                 for alias in node.names
@@ -78,7 +78,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def used_parts(path: Path) -> set[str]:
-    """Parts of the package; "" is what ``meet_trio/__init__.py`` itself defines."""
+    """The imported parts; "" stands for the names of ``meet_trio/__init__.py`` itself."""
     found = set()
     for name in imports(path):
         top, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""Whose request it is, and how addresses are counted."""
+"""The client's address of a request, and how addresses are counted."""
 
 import ipaddress
 
@@ -31,11 +31,11 @@ def head(**headers: str) -> RequestHead:
         ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
         ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
         ("::ffff:10.0.0.1", "192.0.2.1", "192.0.2.1"),
-        # the last one that no trusted proxy has; what is before it the client may have written
+        # The last address that is not a trusted proxy's; earlier ones may be written by the client.
         ("10.0.0.1", "198.51.100.1, 192.0.2.1", "192.0.2.1"),
         ("10.0.0.1", "198.51.100.1, 192.0.2.1,10.0.0.2 , fd00::1", "192.0.2.1"),
         ("10.0.0.1", "10.0.0.9, 10.0.0.2", "10.0.0.9"),
-        # nobody to be believed
+        # no trusted address
         ("192.0.2.9", "192.0.2.1", "192.0.2.9"),
         ("10.0.0.1", "192.0.2.1, unknown", "10.0.0.1"),
         ("10.0.0.1", "192.0.2.1, unknown, 10.0.0.2", "10.0.0.2"),
@@ -107,7 +107,7 @@ def test_rates_are_for_each_address_and_bounded() -> None:
     assert rates.take("a", 0.0) == 2.0
     assert rates.take("b", 0.0) == 0
     assert rates.take("a", 0.0) > 0
-    assert rates.take("c", 0.0) == 0  # b, the longest not heard of, is forgotten
+    assert rates.take("c", 0.0) == 0  # b, the least recently seen, is forgotten
     assert len(rates) == 2
     assert rates.take("a", 0.0) > 0
     rates.give_back("c")

@@ -1,4 +1,4 @@
-"""The candidates that a client is told, against those that the original was seen to give."""
+"""The candidates that a client is told, compared with those recorded from the original."""
 
 import itertools
 

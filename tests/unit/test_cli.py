@@ -1,7 +1,6 @@
-"""The command line: exit codes, what is printed where, what is logged.
+"""The command line: exit codes, output, logging.
 
-The server itself is replaced by one that only notes what it was given; the end-to-end tests run the
-real one.
+A fake that keeps its arguments replaces the server; the end-to-end tests run the real one.
 """
 
 import logging
@@ -38,7 +37,7 @@ def logging_as_before() -> Iterator[None]:
 
 
 class FakeApp:
-    """Stands in for ``meet_trio.app``."""
+    """Replaces ``meet_trio.app``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings: Settings | None = None
@@ -116,7 +115,7 @@ def test_a_bad_setting_ends_it_with_2(
     ("argv", "unknown"),
     [
         (["serve", "--prot", "1"], "--prot"),
-        # names are not guessed from their beginning
+        # abbreviations are not accepted
         (["serve", "--http-por", "1"], "--http-por"),
         (["sreve"], "sreve"),
     ],
@@ -160,7 +159,7 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["serve", "--help"])
     assert ended.value.code == 0
-    # argparse breaks lines where it likes
+    # argparse may break a line anywhere.
     said = "".join(capsys.readouterr().out.split())
     for entry in entries():
         for part in (entry.flag, f"(env {entry.env};", f"default: {entry.default_text})"):
@@ -198,7 +197,7 @@ def test_help_does_not_load_the_server() -> None:
 
 
 def logged(capsys: pytest.CaptureFixture[str], level: str, debug: str | None) -> str:
-    """Which of some records come out, by first letter of level and name."""
+    """The records that are logged, by first letter of level and name."""
     cli.set_up_logging(level, debug)
     for name in ("meet_trio.room", "meet_trio.engine", "httpx.client"):
         logger = logging.getLogger(name)

@@ -63,7 +63,7 @@ def test_variables_of_the_original(tmp_path: Path) -> None:
             "WEBRTC_LISTEN_IP": "192.0.2.2",
             "WEBRTC_ANNOUNCED_ADDRESS": "media.example",
             "DEBUG": "kolabmeet-server*",
-            # what else the original's compose file sets is not ours to judge
+            # other variables of the original's compose file are ignored
             "NODE_ENV": "production",
         }
     )
@@ -368,7 +368,7 @@ def test_every_setting_is_heeded_or_says_that_it_is_not() -> None:
         if isinstance(node, ast.Attribute)
     }
     idle = {entry.key for entry in entries() if entry.key.split(".")[1] not in heeded}
-    # what demo mode may listen on is decided while loading
+    # Loading decides which addresses demo mode may listen on.
     assert idle - {"demo.allow_remote"} == {e.key for e in entries() if e.about.planned}
 
 
@@ -381,7 +381,7 @@ def test_the_example_file_can_be_used(toml: Path) -> None:
     example = (ROOT / "conf" / "meet-trio.toml").read_text()
     toml.write_text(example)
     assert load({}, TOKEN, toml).http.auth_token
-    # and so can every line that is commented out
+    # Every commented line can be used too.
     lines = [line.removeprefix("# ") if "= " in line else line for line in example.splitlines()]
     existing = str(ROOT / "LICENSE")
     toml.write_text(

@@ -1,4 +1,4 @@
-"""A log that nobody can flood."""
+"""A log that clients cannot flood."""
 
 import logging
 import sys

@@ -38,7 +38,9 @@ def negotiate(data: Any, kind: ortc.Kind = "video") -> ortc.ProducerRtp:
 
 
 def changed(data: Any, path: str, value: object) -> Any:
-    """A copy of ``data`` with one place set; ``path`` like ``encodings.1.ssrc``, None removes."""
+    """A copy of ``data`` with one value set; ``path`` is like ``encodings.1.ssrc``. None removes
+    the value.
+    """
     copy = json.loads(json.dumps(data))
     *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
     place = copy
@@ -291,7 +293,7 @@ def rtx(payload_type: int, apt: int) -> Any:
 def test_of_several_codecs_the_one_in_use_is_kept(
     encoding: Any, sent: dict[int, int], routed: list[int]
 ) -> None:
-    """The first, or the one that the encodings name; and its RTX, if it has one."""
+    """The first codec, or the one that the encodings name, is kept, with its RTX if it has one."""
     data = {
         "codecs": [
             RIDS["codecs"][0],
@@ -384,7 +386,7 @@ def test_feedback_that_nobody_gives_is_left_out() -> None:
     assert parsed.rtcp_feedback == (Feedback("nack", "pli"), Feedback("nack"))
 
 
-# profile-level-id of Chromium and Firefox, and special cases of RFC 6184
+# Values of profile-level-id from Chromium and Firefox, and special cases of RFC 6184.
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -504,7 +506,7 @@ def test_rtx_alone_is_nothing_to_consume() -> None:
 
 
 def many_capabilities() -> ortc.RtpCapabilities:
-    """As much as a client may say, all of it what the router knows but for the last."""
+    """As many capabilities as a client may send; the router knows all but the last."""
     codecs = [
         {**H264, "kind": "video", "parameters": {**H264["parameters"], "max-fs": number}}
         for number in range(125)
@@ -524,14 +526,14 @@ def test_of_what_a_client_can_the_room_keeps_what_it_needs() -> None:
     usable = ortc.usable_capabilities(many_capabilities(), ROUTER)
     names = [codec.mime_type for codec in usable.codecs]
     assert names == ["video/H264", "audio/opus", "video/VP8", "video/rtx"]
-    assert usable.codecs[0].parameters["max-fs"] == 0  # the first
+    assert usable.codecs[0].parameters["max-fs"] == 0  # the first one
     assert len(usable.header_extensions) == len({e.uri for e in ROUTER.header_extensions})
 
 
 def test_whether_a_client_can_take_a_stream_costs_few_comparisons(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However much publisher and viewer have said."""
+    """The number does not depend on the length of the publisher's and the viewer's lists."""
     compared = 0
 
     def counting(a: Any, b: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Negotiation gives what mediasoup 3.14 gave for the same input (see ortc_reference.json)."""
+"""Negotiation has the same results as mediasoup 3.14 for the same input (see
+ortc_reference.json).
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ CLIENT = ortc.parse_rtp_capabilities(REFERENCE["clientRtpCapabilities"])
 
 
 def ssrcs_of(*recorded: dict[str, Any]) -> Callable[[], int]:
-    """Hand out the SSRCs that mediasoup happened to choose."""
+    """Return the SSRCs that mediasoup happened to choose."""
 
     def walk() -> Iterator[int]:
         for params in recorded:

@@ -1,4 +1,4 @@
-"""Token buckets: what fits, what does not, and how debts are paid."""
+"""Token buckets: requests that fit or do not, and how debts are paid."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +39,7 @@ def test_full_again_after_a_while() -> None:
     bucket.take(0.0, cost=20)
     assert not bucket.is_full(1.9)
     assert bucket.is_full(2.0)
-    assert not bucket.take(1.0, cost=21)  # a clock that goes back gives nothing
+    assert not bucket.take(1.0, cost=21)  # a clock that goes back adds nothing
 
 
 @given(st.lists(st.floats(0, 10), max_size=200), st.floats(0.5, 20), st.integers(1, 20))

@@ -1,4 +1,4 @@
-"""The room's verbs tell the peers what the original told them (sequences recorded on its wire)."""
+"""The room's verbs give the peers the notices of the original (sequences recorded on its wire)."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ GUEST = Role.PUBLISHER | Role.SUBSCRIBER
 
 
 def notice(to: str, method: str, data: object) -> Notice:
-    """``to``: one letter for each peer."""
+    """A notice; ``to`` has one letter for each peer."""
     return Notice(frozenset(to), method, data)  # type: ignore[arg-type]
 
 
@@ -37,7 +37,7 @@ def info(peer: str, nickname: object, role: int, **other: object) -> dict[str, o
 
 @pytest.fixture
 def room() -> Room:
-    """A is the owner, B a guest; both connected, neither joined."""
+    """A is the owner, B a guest; both are connected, neither has joined."""
     room = Room("room", 1_795_309_483)
     room.add_peer("A", OWNER, "secret-a")
     room.add_peer("B", GUEST, "secret-b")
@@ -64,7 +64,7 @@ def produce(room: Room, peer: str, producer: str, which: int = 3) -> None:
 
 
 def consume_all(room: Room) -> list[str]:
-    """Make every consumer that is missing; named viewer-producer."""
+    """Create every missing consumer; its name is viewer-producer."""
     made = []
     for peer, producer in room.missing_consumers():
         made.append(f"{peer.id}-{producer.id}")
@@ -218,7 +218,7 @@ def test_webhooks_as_kolab_knows_them(room: Room) -> None:
     assert closed.to_json() == {"roomId": "room", "event": "roomClosed"}
 
 
-# What peers say
+# Messages of peers
 
 
 def test_nickname(room: Room) -> None:
@@ -403,14 +403,14 @@ def test_who_loses_publisher_is_silent_until_getting_it_back(room: Room) -> None
     lost = room.remove_role("A", "B", Role.PUBLISHER)
     assert lost == Outcome(before=(role_notice(1),), after=told("consumerPaused"))
     assert [p.paused for p in room.producers.values()] == [True, True, False]
-    # what it wants meanwhile is heeded afterwards
+    # Pauses that B requests meanwhile take effect afterwards.
     assert room.pause_producer("B", "video", False) == Outcome()
     assert room.pause_producer("B", "mic", False) == Outcome()
     assert room.pause_producer("B", "mic", True) == Outcome()
     back = room.add_role("A", "B", Role.PUBLISHER)
     assert back == Outcome(before=(role_notice(3),), after=told("consumerResumed"))
     assert [p.paused for p in room.producers.values()] == [True, False, False]
-    # a client that stops by itself may do so
+    # A client may close its stream meanwhile.
     room.remove_role("A", "B", Role.PUBLISHER)
     assert room.close_producer("B", "video").closed_producers == ("video",)
 

@@ -1,4 +1,4 @@
-"""Negotiation that viewers share."""
+"""Negotiation whose result viewers share."""
 
 import copy
 import json
@@ -34,7 +34,7 @@ def producer(which: int) -> ortc.ProducerRtp:
 
 @pytest.fixture
 def negotiations(monkeypatch: pytest.MonkeyPatch) -> list[ortc.RtpCapabilities]:
-    """Those that were really made."""
+    """The negotiations that were really made."""
     made: list[ortc.RtpCapabilities] = []
 
     def negotiate(rtp: Any, caps: ortc.RtpCapabilities, *more: Any) -> Any:
@@ -72,7 +72,7 @@ def test_viewers_share_what_is_negotiated(negotiations: list[ortc.RtpCapabilitie
     form = known.of(caps)
     assert all(known.of(caps) is form for _ in range(100))
     assert len(negotiations) == 1
-    # that there is nothing for a client is remembered too
+    # The absence of a result is remembered too.
     audio = [codec for codec in CLIENT["codecs"] if codec["kind"] == "audio"]
     deaf = capabilities({**CLIENT, "codecs": audio})
     assert [known.of(deaf) for _ in range(100)] == [None] * 100

@@ -1,7 +1,7 @@
-"""A room lives through random meetings, beside a model that knows only what its notices said.
+"""A room lives through random meetings, beside a model that knows only the room's notices.
 
 Each peer keeps the picture that a page would have: it starts with the answer to ``join`` and is
-changed by notices alone. After every step all pictures have to agree with the room.
+changed by notices alone. After every step all pictures must agree with the room.
 """
 
 import json
@@ -39,7 +39,7 @@ roles = st.integers(0, 31).map(Role)
 
 
 class Page:
-    """What one joined client knows: peers by id, its own consumers and whether each is paused."""
+    """The state of one joined client: peers by id, its own consumers and whether each is paused."""
 
     def __init__(self, join_result: dict[str, Any]) -> None:
         self.peers: dict[str, dict[str, Any]] = {
@@ -62,7 +62,7 @@ class Page:
                 self.consumers[data["consumerId"]] = method == "consumerPaused"
             case "changeNickname" | "changeRole" | "changeLanguage" | "changeRaisedHand":
                 (key,) = data.keys() - {"peerId"}
-                # a peer that has connected, but not joined, is news to those that joined before
+                # Pages that joined before do not know a peer that has connected and not joined.
                 info = self.peers.get(data["peerId"])
                 if info is not None:
                     assert info[key] != data[key], "announced, but had not changed"
@@ -108,7 +108,7 @@ class Meeting(RuleBasedStateMachine):
         )
 
     def attempt(self, verb: Any, *args: Any) -> Outcome | None:
-        """A refusal leaves everything as it was."""
+        """A refusal changes nothing."""
         before = self.snapshot()
         try:
             outcome = verb(*args)
@@ -121,7 +121,7 @@ class Meeting(RuleBasedStateMachine):
 
     @initialize(target=peers)
     def two_have_met(self) -> Any:
-        """Most of what can go wrong needs two, one of them with power."""
+        """Most faults need two peers, one of them with a moderator's role."""
         met = self.invite(Role.OWNER | Role.MODERATOR | Role.PUBLISHER), self.invite(Role.PUBLISHER)
         for peer in met:
             self.connect(peer)
@@ -154,7 +154,7 @@ class Meeting(RuleBasedStateMachine):
 
     @rule(peer=peers, able=st.booleans())
     def receive(self, peer: str, able: bool) -> None:
-        """With the last of its transports go its consumers."""
+        """A peer that can no longer receive loses its consumers."""
         self.room.receives(peer, able)
         if able and peer in self.room.peers:
             self.receivers.add(peer)
@@ -262,7 +262,7 @@ class Meeting(RuleBasedStateMachine):
 
     @rule(peer=peers)
     def lose_consumers(self, peer: str) -> None:
-        """One of its transports has gone, others are there."""
+        """One of the peer's transports is gone, others remain."""
         for consumer in list(self.room.consumers.values()):
             if consumer.peer_id == peer:
                 self.room.remove_consumer(consumer.id)
@@ -278,7 +278,7 @@ class Meeting(RuleBasedStateMachine):
     def pages_agree_with_the_room(self) -> None:
         for own, page in self.pages.items():
             room_view = {p.id: p.info() for p in self.room.peers.values() if p.connected}
-            # those that connected after this page joined are known once they join
+            # A peer that connected after this page joined is known once it joins.
             known = {
                 peer: info
                 for peer, info in room_view.items()

@@ -51,7 +51,9 @@ chunks = st.builds(
 
 @st.composite
 def lost_numbers(draw: st.DrawFn) -> tuple[int, ...]:
-    """Numbers ascending mod 2^16 from a random start, so within half the space."""
+    """Numbers ascending mod 2^16 from a random start; they span less than half of the
+    number space.
+    """
     start = draw(u16)
     offsets = draw(st.sets(st.integers(0, 300), min_size=1, max_size=40))
     return tuple((start + offset) & 0xFFFF for offset in sorted(offsets))
@@ -65,7 +67,7 @@ feedbacks = st.builds(
     reference_time=st.integers(-(1 << 23), (1 << 23) - 1),
     feedback_count=u8,
     deltas=st.lists(
-        # runs, so that both kinds of chunk are built
+        # Runs lead to both kinds of chunk.
         st.tuples(
             st.none() | st.integers(0, 255) | st.integers(-(1 << 15), (1 << 15) - 1),
             st.integers(1, 20),
@@ -200,7 +202,9 @@ def test_we_read_aiortcs_reports() -> None:
 
 
 def test_transport_feedback_bytes() -> None:
-    """The layout of the draft's §3.1, by hand: a one-bit vector and a run that claims too much."""
+    """The layout of the draft's §3.1, by hand: a one-bit vector, and a run longer than
+    the packets.
+    """
     raw = bytes.fromhex(
         "8fcd0006"  # FMT 15, RTPFB, 6 words after the header
         "00000001"

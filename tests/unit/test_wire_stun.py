@@ -76,7 +76,7 @@ def test_any_changed_byte_is_noticed(message: StunMessage, data: st.DataObject) 
         intact = has_integrity_untrusted(bytes(raw), "secret")
     except WireError:
         return
-    # only the fingerprint's own type can change without spoiling anything else
+    # Only a change of the fingerprint's own type leaves the integrity intact.
     assert not intact or at >= len(raw) - 8
 
 
@@ -103,7 +103,7 @@ def test_rfc_5769_sample_request() -> None:
 def test_nothing_may_follow_the_fingerprint() -> None:
     raw = build_stun(StunMessage(BINDING_REQUEST))
     longer = (int.from_bytes(raw[2:4], "big") + 4).to_bytes(2, "big")
-    # its CRC covers the length, so this one is right in itself
+    # The CRC covers the length, so it is correct.
     crc = zlib.crc32(raw[:2] + longer + raw[4:20]) ^ 0x5354554E
     forged = raw[:2] + longer + raw[4:24] + crc.to_bytes(4, "big") + bytes(4)
     with pytest.raises(WireError, match="fingerprint"):

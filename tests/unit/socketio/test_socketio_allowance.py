@@ -1,4 +1,4 @@
-"""How much is read of a client, and how websocket frames are counted."""
+"""The bytes that are read of a client, and how websocket frames are counted."""
 
 import struct
 
@@ -14,7 +14,7 @@ HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def frame(size: int, opcode: int = 1, *, masked: bool = True) -> bytes:
-    """As a client sends it, or should not: unmasked."""
+    """A client's frame; unmasked frames break the protocol."""
     mask = 0x80 if masked else 0
     if size < 126:
         head = struct.pack("!BB", 0x80 | opcode, mask | size)
@@ -73,11 +73,11 @@ def test_a_stranger_has_less() -> None:
     allowance = Allowance(settings, now=0)
     assert (allowance.max_payload, allowance.max_packets) == (10, 1)
     assert allowance.take(300, 2, now=0) == 0
-    assert allowance.take(100, 0, now=1) == 9  # of the second that went by there are 10
+    assert allowance.take(100, 0, now=1) == 9  # ten bytes are left of the past second
     allowance.trust(now=2)
     assert (allowance.max_payload, allowance.max_packets) == (1000, 4096)
     assert allowance.take(4900, 1, now=2) == 0
-    allowance.trust(now=2)  # it is no way to begin anew
+    allowance.trust(now=2)  # a second call does not start anew
     assert allowance.take(1000, 0, now=2) == 1
     assert allowance.take(0, 1, now=100) == 0
 

@@ -1,4 +1,4 @@
-"""Who has to go for one more."""
+"""The member that has to go when a crowd is full."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ def test_the_oldest_of_a_client_that_has_too_many_goes() -> None:
     crowd.add("a", 2)
     assert crowd.too_many("a") == 1
     assert crowd.too_many("b") is None
-    crowd.add("a", 1)  # the newest now
+    crowd.add("a", 1)  # it is the newest now
     assert crowd.too_many("a") == 2
     crowd.remove("a", 2)
     assert crowd.too_many("a") is None
@@ -37,7 +37,9 @@ def test_of_too_many_in_all_the_oldest_of_the_client_that_has_the_most_goes() ->
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.integers(0, 9))))
 def test_it_is_as_if_all_were_looked_at(comings: list[tuple[str | None, int]]) -> None:
-    """Who is there goes, who is not comes, and if somebody has to go for it, so it does."""
+    """A present member leaves, an absent one joins, and the one that has to make room
+    leaves too.
+    """
     crowd = Crowd[tuple[str | None, int]](most=6, most_per_key=4)
     there: list[tuple[str | None, int]] = []
     for key, number in comings:
@@ -62,7 +64,7 @@ def test_it_is_as_if_all_were_looked_at(comings: list[tuple[str | None, int]]) -
                 crowd.remove(goes[0], goes)
             there.append(member)
             crowd.add(key, member)
-        crowd.remove("a", ("a", 99))  # who is not there
+        crowd.remove("a", ("a", 99))  # a member that is absent
         assert crowd.total == len(there)
         assert [crowd.of(one) for one in ("a", None)] == [
             len([member for member in there if member[0] == one]) for one in ("a", None)

@@ -1,4 +1,4 @@
-"""Which messages the other side of a stream cannot have got."""
+"""Messages that the other side of a stream cannot have received."""
 
 import attrs
 import pytest
@@ -8,7 +8,7 @@ from meet_trio.socketio.ledger import Ledger
 
 @attrs.define
 class Wire:
-    """A stream that has sent a handshake of 100 bytes before."""
+    """A stream that has already sent a handshake of 100 bytes."""
 
     overhead: int = 0
     acknowledged: int = 100
@@ -52,7 +52,7 @@ def test_what_is_acknowledged_whole_has_been_received(overhead: int) -> None:
         (0, 10_000, "bc"),
         (0, 20_000, "c"),
         (0, 30_000, ""),
-        # what is in one record with something that is missing cannot be read
+        # A record that misses some bytes cannot be read at all.
         (22, 16_405, "abc"),
         (22, 16_406, "bc"),
         (22, 30_043, "bc"),
@@ -74,7 +74,7 @@ def test_a_ledger_does_not_grow() -> None:
         ledger.write(10, [("x", 10)])
         wire.acknowledged += 10
         assert len(ledger._ends) <= 33
-    for _ in range(10_000):  # nobody acknowledges any more
+    for _ in range(10_000):  # acknowledgements have stopped
         ledger.write(10, [("x", 10)])
     assert len(ledger.unreceived()) == 4096
 

@@ -67,7 +67,7 @@ def test_both_ways(message: Message, frames: list[str | bytes]) -> None:
         ("31", Message(ACK, data=[], ack_id=1)),
         ("2[5]", Message(EVENT, data=[5])),
         ('50-["x"]', Message(EVENT, data=["x"])),
-        # only packets that say so have attachments
+        # Only packets that declare attachments have them.
         (
             '2["x",{"_placeholder":true,"num":0}]',
             Message(EVENT, data=["x", {"_placeholder": True, "num": 0}]),
@@ -144,16 +144,18 @@ def test_depth_is_limited() -> None:
     assert decode_untrusted(deep, 10)
     with pytest.raises(ProtocolError, match="deep"):
         decode_untrusted(deep, 9)
-    # far beyond what Python's reader could stand
+    # far deeper than Python's JSON parser allows
     with pytest.raises(ProtocolError, match="deep"):
         decode_untrusted("2" + "[" * 500_000, 64)
-    # brackets in strings are no depth
+    # Brackets inside strings do not count.
     assert decode_untrusted('2["x","' + '[{\\"' * 100 + '"]', 2)
 
 
 @pytest.mark.parametrize("item", ["[]", "{}", "1", '""', "[1,{}]"])
 def test_number_of_values_is_limited(item: str) -> None:
-    """A message that costs much to read is not read: neither by JSON nor for its depth."""
+    """A message that is expensive to parse is refused before it is parsed, for its JSON or its
+    depth.
+    """
     most = 16_384 // (item + ",").translate(COUNTED).count("c")
     assert decode_untrusted('2["x"' + f",{item}" * (most - 1) + "]", 64)
     with pytest.raises(ProtocolError, match="too many"):
@@ -166,7 +168,7 @@ COUNTED = str.maketrans("[{,", "ccc")
 
 
 def test_depth_that_no_reader_could_stand() -> None:
-    """Within the number of values, and beyond what Python calls."""
+    """The number of values is within the limit, the depth is beyond Python's recursion."""
     for opening in ("[", '{"":'):
         with pytest.raises(ProtocolError, match="deep"):
             decode_untrusted('2["x",' + opening * 8000, 64)
@@ -204,7 +206,7 @@ _json = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    # lone surrogates too: JSON can say them
+    # lone surrogates too: JSON can contain them
     | st.text(st.characters())
     | st.binary(),
     lambda inner: (

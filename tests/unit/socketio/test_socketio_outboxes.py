@@ -1,4 +1,4 @@
-"""What the outboxes of a server may hold together."""
+"""Limits on the outboxes of a server together."""
 
 import attrs
 
@@ -6,7 +6,7 @@ from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import Outgoing, Packet, PacketType
 
 SIZE = 10_000
-WORTH = SIZE + 1 + 256  # with its type, and what Python takes for it
+WORTH = SIZE + 1 + 256  # with its type, and the memory that Python adds
 
 
 def message() -> Outgoing:
@@ -15,7 +15,7 @@ def message() -> Outgoing:
 
 @attrs.define(eq=False)
 class Outbox:
-    """Holds what it is given."""
+    """Holds the messages it is given."""
 
     outboxes: Outboxes
     held: list[Outgoing] = attrs.field(factory=list)
@@ -66,10 +66,10 @@ def test_those_that_hold_the_most_are_ended() -> None:
     outboxes = Outboxes(limit=100 * WORTH)
     made = several(outboxes, 10)
     for number, one in enumerate(made):
-        one.put(*(message() for _ in range(2 * number)))  # 90 of them
+        one.put(*(message() for _ in range(2 * number)))  # 90 messages
     assert not any(one.ended for one in made)
     made[0].put(*(message() for _ in range(11)))
-    # 101 - 18 are more than three quarters, and 16 fewer are not
+    # 101 - 18 is more than three quarters, and 16 fewer is not.
     assert [number for number, one in enumerate(made) if one.ended] == [8, 9]
     assert outboxes.account.bytes == 67 * WORTH
 
@@ -77,7 +77,7 @@ def test_those_that_hold_the_most_are_ended() -> None:
 def test_who_holds_less_than_an_equal_share_is_not_ended() -> None:
     outboxes = Outboxes(limit=10 * WORTH)
     made = several(outboxes, 10)
-    elsewhere = [message() for _ in range(20)]  # written, and remembered by a ledger
+    elsewhere = [message() for _ in range(20)]  # written, and kept by a ledger
     for one in elsewhere:
         one.count_in(outboxes.account)
     for one in made:

@@ -18,7 +18,7 @@ from meet_trio.socketio.packet import (
 from meet_trio.socketio.settings import Revision
 
 MESSAGE = PacketType.MESSAGE
-# what can be in JSON text and on the wire: no lone surrogates
+# characters that JSON text on the wire can contain: no lone surrogates
 _text = st.text(st.characters(exclude_categories=["Cs"]))
 _packets = st.one_of(
     st.builds(Packet, st.sampled_from(PacketType), _text.filter(lambda text: "\x1e" not in text)),
@@ -58,7 +58,7 @@ def test_frames(packet: Packet, revision: Revision, b64: bool, frame: str | byte
             False,
             b"\x00\x04\xff\x34\xe2\x82\xac\x01\x05\xff\x04\x01\x02\x03\x04",
         ),
-        # JavaScript counts two for a character outside the basic plane
+        # JavaScript counts a character outside the basic plane as two.
         ([Packet(MESSAGE, "😀"), Packet(PacketType.NOOP)], 3, False, "3:4😀1:6"),
     ],
 )

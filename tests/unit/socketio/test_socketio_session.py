@@ -17,7 +17,7 @@ CLOSE = Packet(PacketType.CLOSE)
 
 
 def session(*, websocket: bool = True, revision: Revision = 4, **limits: float) -> Session:
-    """At time 100, with what it says first already taken."""
+    """A session at time 100; its first packets are already taken."""
     new = Session(
         "sid",
         revision,
@@ -73,7 +73,7 @@ def test_close_lets_the_rest_go(websocket: bool) -> None:
     assert s.receive(Packet(PacketType.MESSAGE, "too late"), 110) is None
     assert s.has_packets
     assert take(s) == [Packet(PacketType.MESSAGE, "a")]
-    # of its own: socket.io-client 4 would act on it before it has looked at the message
+    # The close packet is sent separately: socket.io-client 4 would act on it before the message.
     assert take(s) == ([] if websocket else [CLOSE])
     assert s.deadline == 111
     s.tick(111)
@@ -95,7 +95,7 @@ def test_outbox_is_bounded() -> None:
         say(s, "aa")
         say(s, "bbb")
         assert len(take(s)) == 2
-    for data in ("x" * 199, ""):  # and a digit each
+    for data in ("x" * 199, ""):  # each has one more digit for its type
         assert s.is_open
         say(s, data)
     assert s.reason is Reason.OVERFLOW
@@ -166,7 +166,7 @@ def test_any_order_of_events(
                     getattr(s, name)()
         except ProtocolError:
             assert s.state is before
-        # closed is for ever, closing leads nowhere else, and both have a reason
+        # CLOSED is final, CLOSING leads only to CLOSED, and both have a reason.
         if before is State.CLOSED:
             assert s.state is State.CLOSED
         if before is State.CLOSING:
@@ -219,7 +219,7 @@ def test_any_order_of_messages(
         if isinstance(happening, ConnectAsked):
             asked.append(happening.namespace)
         elif happening is not None and not isinstance(happening, list):
-            # only from namespaces that this side has accepted
+            # Events come only from namespaces that this side has accepted.
             assert p.state(happening.namespace) in (
                 NamespaceState.CONNECTED,
                 NamespaceState.ABSENT,
@@ -289,7 +289,7 @@ def test_events_that_were_not_sent_are_the_same_objects() -> None:
     say(s, "no event")
     take(s)
     s.fail(Reason.TRANSPORT_ERROR)
-    # whoever says it has not heard of the end yet
+    # The sender does not know of the end yet.
     say(s, "z", third)
     say(s, "lost")
     assert s.unsent == [second, third]
@@ -302,7 +302,7 @@ def test_of_too_much_nothing_is_kept() -> None:
         say(s, "x", object())
     say(s, "x", object())
     assert (s.reason, s.unsent, s.outbox_bytes) == (Reason.OVERFLOW, None, 0)
-    # not either if it comes after the end
+    # The same holds after the end.
     s = session(max_outbox_bytes=1000)
     s.fail(Reason.TRANSPORT_ERROR)
     say(s, "x" * 999, object())
