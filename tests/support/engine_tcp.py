@@ -1,4 +1,5 @@
-"""A blocking client of a real engine on a real socket, UDP or TCP (RFC 4571).
+"""A blocking client of a real engine on a real socket, UDP or TCP (RFC 4571). It is slow on
+purpose.
 
 with EngineSocket.tcp(engine, 7) as client:
     client.check()

@@ -153,9 +153,7 @@ def test_depth_is_limited() -> None:
 
 @pytest.mark.parametrize("item", ["[]", "{}", "1", '""', "[1,{}]"])
 def test_number_of_values_is_limited(item: str) -> None:
-    """A message that is expensive to parse is refused before it is parsed, for its JSON or its
-    depth.
-    """
+    """An expensive message is refused before JSON parses it and before its depth is counted."""
     most = 16_384 // (item + ",").translate(COUNTED).count("c")
     assert decode_untrusted('2["x"' + f",{item}" * (most - 1) + "]", 64)
     with pytest.raises(ProtocolError, match="too many"):
