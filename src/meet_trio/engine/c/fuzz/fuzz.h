@@ -1,5 +1,5 @@
-/* What a fuzz target has: LLVMFuzzerTestOneInput and a list of seeds in hex, ended by NULL. With clang link it by
- * -fsanitize=fuzzer; with any compiler link it with plain_main.c, which mutates the seeds itself. Each target
+/* The interface of a fuzz target: LLVMFuzzerTestOneInput and a list of seeds in hex, ended by NULL. With clang link it with
+ * -fsanitize=fuzzer. With any compiler link it with plain_main.c, which mutates the seeds itself. Each target
  * includes the source it fuzzes, copies the input to a buffer of its exact size, and aborts when an invariant is broken.
  */
 #ifndef MT_FUZZ_H

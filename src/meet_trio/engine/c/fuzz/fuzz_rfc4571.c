@@ -1,4 +1,4 @@
-/* RFC 4571 framing: wherever a stream is cut, the same frames are found in it, and then the same end; what is queued comes out. */
+/* RFC 4571 framing: a stream gives the same frames and the same end wherever it is cut; queued bytes come out unchanged. */
 #include "formats/rfc4571.c"
 
 #include "fuzz.h"
@@ -37,7 +37,7 @@ static result whole(const uint8_t *p, size_t n) {
   return r;
 }
 
-/* As a connection does: what is left of a piece stands before the next one. */
+/* Like a connection: the rest of a piece is put before the next one. */
 static result by_pieces(const uint8_t *p, size_t n, size_t size) {
   result r = {0};
   uint8_t *in = malloc(MT_RFC4571_MAX + size);

@@ -1,4 +1,4 @@
-/* RTCP: every reader on every packet of a compound; and transport-cc feedback written from fuzzed arrival times is read back. */
+/* RTCP: every reader runs on every packet of a compound; transport-cc feedback of fuzzed arrival times is read back. */
 #include "formats/rtcp.c"
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-/* RTP headers: offsets stay inside, and a header written from what was parsed is parsed the same. */
+/* RTP headers: offsets stay inside, and a parsed header that is written again parses the same. */
 #include "formats/rtp.c"
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-/* SRTP and SRTCP on arbitrary bytes: nothing forged is accepted, no window moves, and what we protect we can read. */
+/* SRTP and SRTCP on arbitrary bytes: no forgery is accepted, no window moves, and protected packets can be read. */
 #include "formats/rtp.c"
 #include "formats/srtp.c"
 
@@ -35,7 +35,7 @@ static void both_ways(mt_srtp *a, mt_srtp *b, const uint8_t *data, size_t size) 
   free(p);
 }
 
-/* Plain RTP: what is taken is left as it is, and never twice. */
+/* Plain RTP: an accepted packet is unchanged, and none is accepted twice. */
 static void in_clear(mt_srtp *s, const uint8_t *data, size_t size) {
   mt_rtp h;
   mt_srtp_window w = {0};
@@ -54,7 +54,7 @@ static void in_clear(mt_srtp *s, const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const mt_srtp_profile profiles[3] = {MT_SRTP_AES128_CM_SHA1_80, MT_SRTP_AEAD_AES_128_GCM, MT_SRTP_AEAD_AES_256_GCM};
-  static mt_srtp *a[3], *b[3], *null; /* made once: deriving keys takes longer than all the rest */
+  static mt_srtp *a[3], *b[3], *null; /* made once: deriving keys takes longer than everything else */
   for (unsigned i = 0; i < 3 && !a[i]; i++) {
     uint8_t tx[MT_SRTP_MAX_KEYING] = {1, 2, 3}, rx[MT_SRTP_MAX_KEYING] = {4, 5, 6};
     a[i] = mt_srtp_new(profiles[i], tx, rx);

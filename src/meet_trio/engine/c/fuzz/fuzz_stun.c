@@ -1,4 +1,4 @@
-/* STUN: what is parsed lies inside; an authentic message is answered with something our parser finds authentic. */
+/* STUN: parsed fields lie inside the message; the answer to an authentic message is authentic to the parser. */
 #include "formats/stun.c"
 
 #include "fuzz.h"
@@ -15,7 +15,7 @@ const char *const mt_fuzz_seeds[] = {
 
 static const uint8_t password[] = "VOkJxbRl1RmTxUk/WvJxBt";
 
-/* Most changes to a message only break its length or FINGERPRINT: mend them, so that what lies behind is reached. */
+/* Most mutations only break the length or FINGERPRINT: both are mended, so that the code behind them is reached. */
 static void mend(uint8_t *p, size_t n) {
   if (n < HEADER) return;
   mt_store16(p + 2, (uint16_t)(n - HEADER));

@@ -1,4 +1,4 @@
-/* Payload descriptors: a VP8 descriptor keeps its layout when rewritten; key frame questions read nothing they should not. */
+/* Payload descriptors: a VP8 descriptor keeps its layout when rewritten; key frame detection reads no byte outside. */
 #include "formats/vp8.c"
 
 #include "fuzz.h"

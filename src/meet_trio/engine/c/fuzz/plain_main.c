@@ -1,8 +1,8 @@
-/* A fuzzer without a fuzzing engine: for compilers that have only sanitizers, and for a test run of bounded time.
+/* A fuzzer without a fuzzing engine: for compilers that have only sanitizers, and for a test of bounded time.
  *
  *   target FILE...             replays the files
- *   target -t SECONDS [-s N]   mutates the seeds for so long, random seed N; what it dies of is reproducible by the same N
- *   target -w DIRECTORY        writes the seeds as files, a start for libFuzzer's corpus
+ *   target -t SECONDS [-s N]   mutates the seeds for SECONDS with random seed N; the same N reproduces a crash
+ *   target -w DIRECTORY        writes the seeds as files, to start libFuzzer's corpus
  */
 #include "fuzz.h"
 
@@ -35,7 +35,7 @@ static size_t read_hex(const char *hex, uint8_t *out) {
   return n;
 }
 
-/* One small change: a bit, a byte, a telling value, a cut, a repeated or moved piece. */
+/* One small change: a bit, a byte, a special value, a cut, a repeated or moved piece. */
 static size_t mutate(uint8_t *p, size_t n) {
   static const uint8_t telling[] = {0, 1, 0x7f, 0x80, 0xff, 0xfe, 4, 12, 16, 20};
   if (n == 0) {

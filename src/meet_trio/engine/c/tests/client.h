@@ -1,4 +1,4 @@
-/* What a client sends before media: for test programs that are clients of the core or of an engine. */
+/* The messages of a client before media, for test programs that are clients of the core or of an engine. */
 #ifndef MT_TEST_CLIENT_H
 #define MT_TEST_CLIENT_H
 

@@ -1,4 +1,4 @@
-/* RFC 4571 framing: streams cut anywhere, lengths that cannot be, and the queue around its ring and at its limit. */
+/* RFC 4571 framing: streams cut anywhere, impossible lengths, and the queue around its ring and at its limit. */
 #include "formats/rfc4571.c"
 
 #include "check.h"
@@ -41,7 +41,7 @@ static void test_lengths(void) {
   free(b.p);
 }
 
-/* What is queued, in one piece. */
+/* The queued bytes, in one piece. */
 static bytes all(const mt_rfc4571_queue *q) {
   struct iovec pieces[2];
   bytes b = {malloc(q->used + 1), 0};
@@ -57,7 +57,7 @@ static void test_queue_limit(void) {
   mt_rfc4571_queue q = {.limit = 5000};
   uint8_t data[MT_DATAGRAM_MAX] = {1};
   CHECK(mt_rfc4571_put(&q, data, 2048) && mt_rfc4571_put(&q, data, 2048));
-  CHECK(!mt_rfc4571_put(&q, data, 2048) && q.used == 4100); /* nothing of it */
+  CHECK(!mt_rfc4571_put(&q, data, 2048) && q.used == 4100); /* no part of it is queued */
   CHECK(mt_rfc4571_put(&q, data, 898) && q.used == 5000 && !mt_rfc4571_put(&q, data, 1));
   mt_rfc4571_rest(&q);
   CHECK(q.bytes && q.used == 5000);
@@ -70,7 +70,7 @@ static void test_queue_limit(void) {
   mt_rfc4571_free(&q);
 }
 
-/* Frames of any size in, bytes in any portions out: what comes out is what went in, in order. */
+/* Frames of any size go in, bytes in portions of any size come out: the output is the input, in order. */
 static void test_queue_order(unsigned seed) {
   mt_rfc4571_queue q = {.limit = 40000};
   uint8_t data[MT_DATAGRAM_MAX], in = 0, out = 0;

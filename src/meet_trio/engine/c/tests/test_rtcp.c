@@ -1,4 +1,4 @@
-/* RTCP: every writer read back by the readers, known bytes, transport-cc both ways, malformed and truncated compounds. */
+/* RTCP: every writer's output is read back; known bytes, transport-cc in both directions, malformed and truncated compounds. */
 #include "formats/rtcp.c"
 
 #include "check.h"
@@ -43,7 +43,7 @@ static void test_reports(void) {
   CHECK(!mt_rtcp_read_sender_info(&p, &s) && !mt_rtcp_read_report(&p, 1, &r));
   CHECK(mt_rtcp_write_rr(out, 31, 1, reports, 1) == 0 && mt_rtcp_write_sr(out, 51, &info, reports, 1) == 0);
   CHECK(mt_rtcp_write_rr(out, sizeof out, 1, NULL, 0) == 8);
-  CHECK(mt_rtcp_write_rr(out, 4096, 1, NULL, 32) == 0); /* five bits of count */
+  CHECK(mt_rtcp_write_rr(out, 4096, 1, NULL, 32) == 0); /* the count has five bits */
 
   mt_rtcp_report extreme = {.total_lost = INT32_MAX};
   n = mt_rtcp_write_rr(out, sizeof out, 1, &extreme, 1);
@@ -52,7 +52,7 @@ static void test_reports(void) {
   n = mt_rtcp_write_rr(out, sizeof out, 1, &extreme, 1);
   CHECK(first(out, n, &p) && mt_rtcp_read_report(&p, 0, &r) && r.total_lost == -0x800000);
 
-  bytes b = bytes_hex("81c90001 01020304"); /* a count of one, and no block */
+  bytes b = bytes_hex("81c90001 01020304"); /* a count of one without a block */
   CHECK(first(b.p, b.n, &p) && !mt_rtcp_read_report(&p, 0, &r));
   free(b.p);
   b = bytes_hex("81c90006 01020304 11111111 80fffffb 00021234 0000004d abcdef01"); /* its last word is missing */
@@ -78,7 +78,7 @@ static void test_sdes_and_bye(void) {
   size_t n = mt_rtcp_write_bye(out, sizeof out, 0x0a0b0c0d);
   CHECK(memory_equals(out, n, "81cb0001 0a0b0c0d") && mt_rtcp_write_bye(out, 7, 1) == 0);
   CHECK(first(out, n, &p) && mt_rtcp_read_bye(&p, 0, &ssrc) && ssrc == 0x0a0b0c0d && !mt_rtcp_read_bye(&p, 1, &ssrc));
-  bytes b = bytes_hex("82cb0001 0a0b0c0d"); /* two announced, one there */
+  bytes b = bytes_hex("82cb0001 0a0b0c0d"); /* two are announced, one is there */
   CHECK(first(b.p, b.n, &p) && mt_rtcp_read_bye(&p, 0, &ssrc) && !mt_rtcp_read_bye(&p, 1, &ssrc));
   free(b.p);
 }
@@ -149,7 +149,7 @@ static void test_remb(void) {
   CHECK(memory_equals(out, n, "8fce0005 01020304 00000000 52454d42 010edc6c 11111111"));
   bytes b = bytes_hex("8fce0004 00000001 00000000 52454d42 00ffffff"); /* exponent 63 */
   CHECK(first(b.p, b.n, &p) && mt_rtcp_read_remb(&p, &bitrate) && bitrate == UINT64_MAX);
-  b.p[16] = 1; /* an SSRC that is not there */
+  b.p[16] = 1; /* an SSRC that is not in the packet */
   CHECK(first(b.p, b.n, &p) && !mt_rtcp_read_remb(&p, &bitrate));
   b.p[16] = 0;
   b.p[12] = 'r';
@@ -199,10 +199,10 @@ static void test_twcc_read(void) {
 
   static const char *const malformed[] = {
       "8fcd0004 00000001 00000002 00050001 00000007",               /* no chunk */
-      "8fcd0005 00000001 00000002 00050001 00000007 4001 0000",     /* fine: the deltas are there */
-      "8fcd0005 00000001 00000002 00050003 00000007 4003 0000",     /* six bytes of deltas, two there */
+      "8fcd0005 00000001 00000002 00050001 00000007 4001 0000",     /* valid: the deltas are there */
+      "8fcd0005 00000001 00000002 00050003 00000007 4003 0000",     /* six bytes of deltas are due, two are there */
       "8fcd0006 00000001 00000002 00050001 00000007 6001 000000000000", /* reserved symbol */
-      "8fcd0005 00000001 00000002 00050001 00000007 0000 0000",     /* runs of nothing */
+      "8fcd0005 00000001 00000002 00050001 00000007 0000 0000",     /* runs of length 0 */
       "8fcd0005 00000001 00000002 0005ffff 00000007 3fff 3fff",
       "8fcd0003 00000001 00000002 00050001",
   };
@@ -214,7 +214,7 @@ static void test_twcc_read(void) {
   }
 }
 
-/* Write, read back, compare: which packets came, and when, to the tick. Returns how many were covered. */
+/* Writes, reads back and compares the packets received and their times, to the tick. Returns the number of packets covered. */
 static unsigned round_trip(const int64_t *arrivals, unsigned count, size_t cap) {
   bytes b = {malloc(cap ? cap : 1), cap};
   unsigned consumed = 99;
@@ -256,8 +256,8 @@ static uint32_t next_random(void) {
 static void test_twcc_write(void) {
   static int64_t a[2000];
   for (unsigned k = 0; k < 2000; k++) a[k] = -1;
-  CHECK(round_trip(a, 100, 1200) == 0); /* nothing came */
-  a[0] = INT64_C(1) << 50;              /* a clock that has run for long */
+  CHECK(round_trip(a, 100, 1200) == 0); /* no packet came */
+  a[0] = INT64_C(1) << 50;              /* a clock that has run for a long time */
   CHECK(round_trip(a, 1, 1200) == 1);
   a[0] = 64000 * 5 + 63999;
   CHECK(round_trip(a, 1, 24) == 1 && round_trip(a, 1, 23) == 0 && round_trip(a, 1, 0) == 0);
@@ -265,7 +265,7 @@ static void test_twcc_write(void) {
   a[5] = 1000;
   a[3] = 9000; /* out of order: a negative step */
   CHECK(round_trip(a, 7, 1200) == 7);
-  a[6] = a[5] + INT64_C(32767) * 250; /* the longest step there is, and one more tick */
+  a[6] = a[5] + INT64_C(32767) * 250; /* the longest step, and one more tick */
   CHECK(round_trip(a, 7, 1200) == 7);
   a[6] += 250;
   CHECK(round_trip(a, 7, 1200) == 6);

@@ -25,13 +25,13 @@ static void test_fixed_header(void) {
 
 static void test_extensions(void) {
   mt_rtp h;
-  /* one byte form: id 1 of 1 byte, padding, id 2 of 3 bytes; then a CSRC before it all */
+  /* one-byte form: id 1 of 1 byte, padding, id 2 of 3 bytes; a CSRC comes before them */
   CHECK(parse_hex("91601234 01020304 aabbccdd 00000001 bede0002 10aa00 22bbccdd 00 ff", &h));
   CHECK(h.ext_count == 2 && h.header_len == 28);
   CHECK(h.ext[0].id == 1 && h.ext[0].len == 1 && h.ext[0].offset == 21);
   CHECK(h.ext[1].id == 2 && h.ext[1].len == 3 && h.ext[1].offset == 24);
   CHECK(mt_rtp_find_ext(&h, 2) == &h.ext[1] && mt_rtp_find_ext(&h, 3) == NULL);
-  /* 15, and 0 with a length, end the list */
+  /* ids 15, and 0 with a length, end the list */
   CHECK(parse_hex("90601234 01020304 aabbccdd bede0002 10aaf0ff 20bb0000", &h) && h.ext_count == 1 && h.header_len == 24);
   CHECK(parse_hex("90601234 01020304 aabbccdd bede0002 10aa05ff 20bb0000", &h) && h.ext_count == 1);
   /* two byte form: an empty value, padding, 17 bytes, id above 14 */
@@ -42,13 +42,13 @@ static void test_extensions(void) {
   /* another profile's extension is skipped */
   CHECK(parse_hex("90601234 01020304 aabbccdd abac0001 ffffffff", &h) && h.ext_count == 0 && h.header_len == 20);
   CHECK(parse_hex("90601234 01020304 aabbccdd bede0000", &h) && h.ext_count == 0 && h.header_len == 16);
-  /* values that leave the extension, an extension that leaves the packet */
+  /* values that exceed the extension, an extension that exceeds the packet */
   CHECK(!parse_hex("90601234 01020304 aabbccdd bede0001 14aabbcc", &h));
   CHECK(!parse_hex("90601234 01020304 aabbccdd 10000001 0103aabb", &h));
   CHECK(!parse_hex("90601234 01020304 aabbccdd 10000001 00000001", &h)); /* an id without a length */
   CHECK(!parse_hex("90601234 01020304 aabbccdd bede0002 10aa0000", &h));
   CHECK(!parse_hex("90601234 01020304 aabbccdd bede", &h));
-  /* more than fit: the first sixteen are kept */
+  /* more than the maximum: the first sixteen are kept */
   CHECK(parse_hex("90601234 01020304 aabbccdd 10000009"
                   "0100 0200 0300 0400 0500 0600 0700 0800 0900 0a00 0b00 0c00 0d00 0e00 0f00 1000 1100 1200",
                   &h));
@@ -69,7 +69,7 @@ static void test_truncated(void) {
   free(good.p);
   bytes big = {calloc(1, 70000), 70000};
   big.p[0] = 0x80;
-  CHECK(!parse(big, &h)); /* no datagram is that long */
+  CHECK(!parse(big, &h)); /* no datagram is this long */
   free(big.p);
 }
 
@@ -127,12 +127,12 @@ static void test_write(void) {
     free(b.p);
   }
 
-  ext[0].id = 0; /* nothing but skipped entries: no extension at all */
+  ext[0].id = 0; /* only skipped entries: no extension at all */
   ext[2].id = 0;
   CHECK(mt_rtp_write_header(out, sizeof out, 111, false, 1, 2, 3, ext, 3, offsets) == 12 && out[0] == 0x80);
   CHECK(offsets[0] == 0 && offsets[2] == 0);
 
-  ext[0] = (mt_rtp_ext_out){15, 1, value}; /* each of these forces the two byte form */
+  ext[0] = (mt_rtp_ext_out){15, 1, value}; /* each of these requires the two-byte form */
   ext[1] = (mt_rtp_ext_out){2, 17, value};
   ext[2] = (mt_rtp_ext_out){3, 0, NULL};
   for (unsigned i = 0; i < 3; i++) {
@@ -144,7 +144,7 @@ static void test_write(void) {
     CHECK(memcmp(out + offsets[0], value, ext[i].len) == 0);
   }
 
-  /* sixteen of the longest one-byte values fit MT_RTP_MAX_HEADER, and every smaller buffer is refused untouched past its end */
+  /* Sixteen of the longest one-byte values fit MT_RTP_MAX_HEADER. A smaller buffer is refused and not written past its end. */
   mt_rtp_ext_out many[16];
   for (unsigned i = 0; i < 16; i++) many[i] = (mt_rtp_ext_out){(uint8_t)(i + 1), 16, value};
   n = mt_rtp_write_header(out, sizeof out, 96, false, 1, 2, 3, many, 16, NULL);

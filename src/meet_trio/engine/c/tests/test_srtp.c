@@ -1,5 +1,5 @@
 /* SRTP: vectors of RFC 3711 appendix B and RFC 7714 sections 16 and 17, both directions of all profiles, the
- * replay window, the index guess, and refusal of everything truncated or altered. */
+ * replay window, the guess of the index, and refusal of all truncated or altered packets. */
 #include "formats/srtp.c"
 
 #include "check.h"
@@ -78,7 +78,7 @@ static void test_hmac_sha1(void) {
   }
 }
 
-/* A session whose four key sets are one session key and salt, as the vectors of RFC 7714 want it */
+/* A session whose four key sets are one session key and salt, as the vectors of RFC 7714 require. */
 static mt_srtp *raw_session(const char *cipher, const char *key_hex) {
   mt_srtp *s = calloc(1, sizeof *s);
   if (!s) abort();
@@ -123,7 +123,7 @@ static void test_gcm_vectors(void) {
     size_t len;
     uint64_t index;
     bytes plain = bytes_hex(rtp);
-    memcpy(buffer, plain.p, 12 + 7); /* the payload in two pieces, cut where no block ends */
+    memcpy(buffer, plain.p, 12 + 7); /* the payload in two pieces, cut inside a block */
     size_t n = mt_srtp_protect(s, 0xf17b, buffer, 12, 7, plain.p + 19, plain.n - 19);
     CHECK(memory_equals(buffer, n, cases[i].rtp));
     CHECK(mt_srtp_unprotect(s, &w, buffer, n, 12, &len, &index) == MT_SRTP_OK);
@@ -140,7 +140,7 @@ static void test_gcm_vectors(void) {
     free(plain.p);
     mt_srtp_free(s);
   }
-  /* RFC 7714 section 17.3: authentic, but in clear (E = 0) */
+  /* RFC 7714 section 17.3: authentic, but not encrypted (E = 0) */
   mt_srtp *s = raw_session(cases[0].cipher, cases[0].key);
   bytes clear = bytes_hex("81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 deadbeef deadbeef"
                           "deadbeef deadbeef deadbeef 841dd968 3dd78ec9 2ae58790 125f62b3 000005d4");
@@ -151,7 +151,7 @@ static void test_gcm_vectors(void) {
   mt_srtp_free(s);
 }
 
-/* CM authenticates the index word, so that E = 0 can be authentic: refused all the same. */
+/* CM authenticates the index word, so a packet with E = 0 can be authentic: it is refused nevertheless. */
 static void test_cm_in_clear(void) {
   mt_srtp *a = session(MT_SRTP_AES128_CM_SHA1_80, false), *b = session(MT_SRTP_AES128_CM_SHA1_80, true);
   for (unsigned e = 0; e < 2; e++) {
@@ -207,7 +207,7 @@ static void test_both_directions(mt_srtp_profile profile) {
     free(packet.p);
   }
   mt_srtp_window w = {0};
-  bytes own = make_rtp(a, 1, "abc", 3); /* one's own packet reflected is not authentic */
+  bytes own = make_rtp(a, 1, "abc", 3); /* a side's own packet, reflected, is not authentic */
   size_t len;
   uint64_t index;
   CHECK(mt_srtp_unprotect(a, &w, own.p, own.n, 20, &len, &index) == MT_SRTP_BAD_AUTH && !w.started);
@@ -216,7 +216,7 @@ static void test_both_directions(mt_srtp_profile profile) {
   mt_srtp_free(b);
 }
 
-/* Every length and every flipped bit of a packet is refused and leaves the window alone. */
+/* Every truncation and every flipped bit of a packet is refused and does not move the window. */
 static void test_truncated_and_altered(mt_srtp_profile profile) {
   mt_srtp *a = session(profile, false), *b = session(profile, true);
   bytes good = make_rtp(b, 5, "payload", 7);
@@ -278,18 +278,18 @@ static void test_replay_and_rollover(mt_srtp_profile profile) {
   CHECK(feed(b, a, &w, 40900) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 41900) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 40900) == MT_SRTP_REPLAYED);
-  CHECK(feed(b, a, &w, 40002 + MT_SRTP_WINDOW_BITS) == MT_SRTP_OK); /* not seen, though 40002 had its bit */
+  CHECK(feed(b, a, &w, 40002 + MT_SRTP_WINDOW_BITS) == MT_SRTP_OK); /* not seen yet, though 40002 used the same bit */
   CHECK(feed(b, a, &w, 44000) == MT_SRTP_OK);                        /* a jump of more than the window */
   CHECK(feed(b, a, &w, 41900) == MT_SRTP_REPLAYED);
   CHECK(feed(b, a, &w, 41900 + MT_SRTP_WINDOW_BITS * 2) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 65535) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 65536 + 3) == MT_SRTP_OK); /* over the roll-over, with a gap */
-  CHECK(feed(b, a, &w, 65534) == MT_SRTP_OK);     /* and one from before it */
+  CHECK(feed(b, a, &w, 65534) == MT_SRTP_OK);     /* and a packet from before it */
   CHECK(feed(b, a, &w, 65535) == MT_SRTP_REPLAYED);
   CHECK(feed(b, a, &w, 65536) == MT_SRTP_OK);
   CHECK(w.highest == 65536 + 3);
   for (uint64_t index = 65536 + 1000; index < 4 * 65536; index += 20000) CHECK(feed(b, a, &w, index) == MT_SRTP_OK);
-  CHECK(feed(b, a, &w, w.highest + 40000) != MT_SRTP_OK); /* too far ahead to be guessed */
+  CHECK(feed(b, a, &w, w.highest + 40000) != MT_SRTP_OK); /* too far ahead for the guess */
   w = (mt_srtp_window){0};
   CHECK(feed(b, a, &w, 5) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 40000) == MT_SRTP_OK); /* there is no roll-over count before 0 */
@@ -306,7 +306,7 @@ static void test_last_index(void) {
   CHECK(!guess_index(&w, 0, &index)); /* 2^48 packets: the key is used up */
   uint8_t packet[64] = {0x80, 0, 0, 0};
   CHECK(mt_srtp_protect(a, last + 1, packet, 12, 0, NULL, 0) == 0);
-  CHECK(mt_srtp_protect(a, 1, packet, 12, 0, NULL, 0) == 0); /* not the header's sequence number */
+  CHECK(mt_srtp_protect(a, 1, packet, 12, 0, NULL, 0) == 0); /* another sequence number than the header's */
   CHECK(mt_srtp_protect(a, 0x10000, packet, 12, 0, NULL, 0) == 12 + GCM_TAG);
   CHECK(mt_srtcp_protect(a, UINT32_C(1) << 31, packet, 8, sizeof packet) == 0);
   CHECK(mt_srtcp_protect(a, 1, packet, 8, 8 + 19) == 0); /* does not fit */
@@ -316,7 +316,7 @@ static void test_last_index(void) {
   mt_srtp_free(b);
 }
 
-/* Plain RTP: packets stay as they are, and all that is left of SRTP is the replay window and the index. */
+/* Plain RTP: packets stay unchanged; of SRTP only the replay window and the index remain. */
 static void test_null(void) {
   uint8_t packet[64] = {0x80, 96, 0xff, 0xff, [11] = 7}, rest[4] = {1, 2, 3, 4}, before[64];
   mt_srtp *s = mt_srtp_new_null();
@@ -327,7 +327,7 @@ static void test_null(void) {
   memcpy(packet + 12, "ab", 2);
   CHECK(mt_srtp_protect(s, 0xffff, packet, 12, 2, rest, 4) == 18);
   CHECK(memcmp(packet + 12, "ab\1\2\3\4", 6) == 0);
-  CHECK(mt_srtp_protect(s, 0xfffe, packet, 12, 0, NULL, 0) == 0); /* another number than the header's */
+  CHECK(mt_srtp_protect(s, 0xfffe, packet, 12, 0, NULL, 0) == 0); /* another sequence number than the header's */
   CHECK(mt_srtp_protect(s, 0xffff, packet, 12, 0, NULL, 0) == 12);
   memcpy(before, packet, sizeof before);
   CHECK(mt_srtp_unprotect(s, &w, packet, 18, 12, &len, &index) == MT_SRTP_OK && len == 18 && index == 0xffff);

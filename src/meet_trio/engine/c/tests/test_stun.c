@@ -1,5 +1,5 @@
 /* STUN: the vectors of RFC 5769, answers checked by the parser and against the vectors, every
- * truncation, every flipped bit, and what must not count because it is not authenticated. */
+ * truncation, every flipped bit, and attributes that must be ignored because they are not authenticated. */
 #include "formats/stun.c"
 
 #include "check.h"
@@ -58,12 +58,12 @@ static void test_truncated_and_altered(void) {
     CHECK(!mt_stun_parse_untrusted(cut.p, cut.n, &m));
     free(cut.p);
     if (n < HEADER || n % 4) continue;
-    cut = bytes_copy(good.p, n); /* with a length field that says the truth: attributes may be cut */
+    cut = bytes_copy(good.p, n); /* with a correct length field: attributes may be cut */
     mt_store16(cut.p + 2, (uint16_t)(n - HEADER));
     if (mt_stun_parse_untrusted(cut.p, cut.n, &m)) CHECK(n == good.n - 8 || !integrity(cut, &m, password));
     free(cut.p);
   }
-  for (size_t bit = 0; bit < 8 * good.n; bit++) { /* FINGERPRINT notices every single bit, or the length does */
+  for (size_t bit = 0; bit < 8 * good.n; bit++) { /* FINGERPRINT detects every single flipped bit, or the length does */
     bytes bad = bytes_copy(good.p, good.n);
     bad.p[bit / 8] ^= (uint8_t)(1 << bit % 8);
     bool parsed = mt_stun_parse_untrusted(bad.p, bad.n, &m);
@@ -114,7 +114,7 @@ static void test_attributes(void) {
   CHECK(!parses("0006ffff", &m));
   CHECK(!parses("80280008 0000000000000000", &m));
   CHECK(!parses("80280004 00000000", &m));
-  /* behind MESSAGE-INTEGRITY nothing is authenticated, and so nothing counts, not even a wrong size */
+  /* After MESSAGE-INTEGRITY nothing is authenticated, so all of it is ignored, even a wrong size. */
   CHECK(parses(INTEGRITY "00250000 00240004 00000001 7fff0000", &m) && m.integrity_offset == 20 && !m.use_candidate &&
         !m.has_priority && !m.unknown_required);
   CHECK(parses(INTEGRITY "00250004 00000000" INTEGRITY, &m) && m.integrity_offset == 20);
@@ -133,11 +133,11 @@ static void test_header(void) {
   b.p[3] = 4;
   CHECK(!mt_stun_parse_untrusted(b.p, b.n, &m));
   free(b.p);
-  b = message("80280004 00000000 00250000"); /* FINGERPRINT is right, but not the last */
+  b = message("80280004 00000000 00250000"); /* FINGERPRINT is right, but not the last attribute */
   mt_store32(b.p + HEADER + 4, fingerprint_of(b.p, HEADER));
   CHECK(!mt_stun_parse_untrusted(b.p, b.n, &m));
   free(b.p);
-  b = message("00060204"); /* USERNAME of 516 bytes, there but longer than any ICE makes it */
+  b = message("00060204"); /* USERNAME of 516 bytes: complete, but longer than ICE allows */
   uint8_t long_message[HEADER + 4 + 516] = {0};
   memcpy(long_message, b.p, b.n);
   free(b.p);
@@ -147,7 +147,7 @@ static void test_header(void) {
   CHECK(mt_stun_parse_untrusted(long_message, sizeof long_message, &m) && m.username_len == 513);
 }
 
-/* What we write, our parser takes, and its XOR-MAPPED-ADDRESS is the one of RFC 5769. */
+/* The parser accepts the writer's output, and its XOR-MAPPED-ADDRESS is that of RFC 5769. */
 static void test_success(void) {
   struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(32853)};
   struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(32853)};

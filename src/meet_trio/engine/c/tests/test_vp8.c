@@ -1,4 +1,4 @@
-/* VP8 descriptors in all 32 layouts, rewritten and cut short; key frame questions for VP8, VP9 and H.264. */
+/* VP8 descriptors in all 32 layouts, rewritten and cut short; key frame detection for VP8, VP9 and H.264. */
 #include "formats/vp8.c"
 
 #include "check.h"
@@ -45,7 +45,7 @@ static void test_layouts(void) {
     if (p[1] & 0x30) p[n++] = 0x7d;
     p[n] = 1;
     mt_vp8 d, again;
-    for (size_t cut = 0; cut <= n; cut++) { /* n bytes are a descriptor of nothing */
+    for (size_t cut = 0; cut <= n; cut++) { /* n bytes are a descriptor without payload */
       bytes b = bytes_copy(p, cut);
       CHECK(!mt_vp8_parse_untrusted(b.p, b.n, &d));
       free(b.p);
@@ -73,7 +73,7 @@ static void check_keyframe(keyframe_fn *is_keyframe, const char *hex, bool want)
   if (got != want) fprintf(stderr, "  %s\n", hex);
   for (size_t n = 0; n < b.n; n++) {
     bytes cut = bytes_copy(b.p, n);
-    if (is_keyframe(cut.p, cut.n)) CHECK(want); /* cut short it may lose its sign, never win one */
+    if (is_keyframe(cut.p, cut.n)) CHECK(want); /* a cut may hide a key frame, but never invent one */
     free(cut.p);
   }
   free(b.p);
@@ -88,7 +88,7 @@ static void test_vp9(void) {
   check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 01 07 00", false); /* predicted from the layer below */
   check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 e0 07 00", true);  /* temporal layer does not matter */
   check_keyframe(mt_vp9_is_keyframe_untrusted, "c8 8005 00", false);       /* P */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "80 8005 00", false);       /* not the beginning */
+  check_keyframe(mt_vp9_is_keyframe_untrusted, "80 8005 00", false);       /* not the beginning of a frame */
 }
 
 static void test_h264(void) {

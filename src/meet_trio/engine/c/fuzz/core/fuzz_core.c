@@ -1,16 +1,16 @@
-/* The core under arbitrary programs (program.h): up to six clients at two linked cores, ICE with SRTP or plain RTP, whose every
- * packet is authentic unless the program says otherwise. What must hold, checked after each call:
+/* Runs the core under arbitrary programs (program.h): up to six clients at two linked cores, ICE with SRTP or plain RTP. All
+ * packets of the clients are authentic unless the program says otherwise. Rules that are checked after each call:
  *
- *  - no SRTP index is used twice with other bytes, and no call does more work than the size of the state and of the datagram
- *    allow (oracles.h; the allowances are below, in edges of code);
- *  - each datagram has one fate: exactly one of the counters of drops and answers rises, or it was taken (see `fate`); what is sent
- *    is counted as it leaves; an RTP packet that was protected is counted as forwarded or as a retransmission;
- *  - nothing is sent to an address but to one that proved this transport's credentials within the time of consent, or, from a plain
- *    transport, to one in its networks that it was connected to or (comedia) heard from; nothing larger than a datagram;
- *    RTP only under SSRCs that this client's consumers have;
- *  - in the end, when everything was removed, nothing is left: objects, packet buffers, SRTP sessions, memory.
+ *  - No SRTP index is used twice with other bytes. No call does more work than the size of the state and of the datagram
+ *    allow (oracles.h; the allowances are below, in edges of code).
+ *  - Each datagram has one fate: exactly one of the counters of drops and answers rises, or it was taken (see `fate`). Sent
+ *    datagrams are counted as they leave. A protected RTP packet is counted as forwarded or as a retransmission.
+ *  - A datagram goes only to an address that proved this transport's credentials within the time of consent, or, from a plain
+ *    transport, to one in its networks that it was connected to or (comedia) heard from. Nothing larger than a datagram is sent.
+ *    RTP has only SSRCs of this client's consumers.
+ *  - At the end, when everything was removed, nothing is left: objects, packet buffers, SRTP sessions, memory.
  *
- * MT_FUZZ_SHOW=1 tells each instruction that is done, what came of it, and the work.
+ * MT_FUZZ_SHOW=1 prints each instruction, its effect and its work.
  */
 #include "base/bytes.h"
 #include "core/exchange.h"
@@ -31,7 +31,7 @@ enum {
   FIRST_SENT_SSRC = 100000,
   PROFILES = 3,
   LINK_SLOTS = 16,
-  FIRST_INDEX = 1000, /* of every SSRC: those that follow each other on one stream overlap */
+  FIRST_INDEX = 1000, /* of every SSRC: successive streams of one SSRC overlap */
   CONSENT_MS = 30000,
   ROUND_MS = 100,
 };
@@ -50,8 +50,8 @@ static const mt_settings settings = {.history_packets = 64,
                                      .seed = 1};
 
 typedef struct {
-  mt_path path, rtcp; /* rtcp: the same but for plain RTP */
-  int64_t proved;     /* when it may last have become one to send to; 0: never */
+  mt_path path, rtcp; /* rtcp differs only for plain RTP */
+  int64_t proved;     /* the last time at which it may have become an allowed address; 0: never */
 } address;
 
 typedef struct {
@@ -60,13 +60,13 @@ typedef struct {
   uint32_t id;
   unsigned restarts;
   address at[ADDRESSES];
-  mt_srtp *srtp; /* its end; NULL: no keys */
+  mt_srtp *srtp; /* the client's end; NULL: no keys */
   uint32_t srtcp_index;
   uint64_t next[SSRCS];
   uint32_t timestamp;
   uint16_t twcc[4]; /* newest, highest, lowest, first */
   uint16_t picture;
-  uint32_t last_ssrc; /* that came */
+  uint32_t last_ssrc; /* of the packets received */
   uint16_t last_sequence;
   uint8_t compound[MT_DATAGRAM_MAX];
   size_t compound_len;
@@ -94,7 +94,7 @@ static bool deaf, show;
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static uint64_t out_count[CORES], out_bytes[CORES], given[CORES];
 static unsigned dtls_events;
-static mt_path expected; /* of an answer to a check: where that came from; kind NONE: none is due */
+static mt_path expected; /* the destination of the answer to a check: its source; kind NONE: no answer is due */
 static mt_stats left[CORES];
 static struct {
   const char *what;
@@ -103,26 +103,26 @@ static struct {
 
 /* ---- work ---- */
 
-/* Edges of code at -O1. What they are for is counted generously, a forgotten bound by the size of the state is not among them. */
+/* Edges of code at -O1. Legitimate work is counted generously; a loop over the state without a bound exceeds it. */
 enum {
   W_CALL = 6000,     /* any call: parsing, SRTP's window (1024 turns), a jump in a history */
-  W_SEND = 300,      /* one packet to one consumer */
-  W_CONSUMER = 600,  /* looking at one, its choice of layer, its report */
-  W_STREAM = 300,    /* looking at one */
-  W_MISSING = 16,    /* one packet that is waited for */
-  W_SLOT = 10,       /* of a history, emptied or looked for */
+  W_SEND = 300,      /* sending one packet to one consumer */
+  W_CONSUMER = 600,  /* visiting one: its choice of layer, its report */
+  W_STREAM = 300,    /* visiting one */
+  W_MISSING = 16,    /* one packet that is missing */
+  W_SLOT = 10,       /* one slot of a history, cleared or searched */
   W_TWCC = 100,      /* one slot of the window of arrivals: copied, written, cleared */
   W_WORD = 250,      /* four bytes of RTCP */
   W_RESEND = 17 * 40, /* seventeen packets asked for in one word, which are not sent */
-  W_RESENDS = 300,   /* packets that one consumer may have again at once */
+  W_RESENDS = 300,   /* the retransmissions of one consumer at once */
   W_TRANSPORT = 4000,
-  W_ENTRY = 40,      /* of a ledger, moved */
-  W_MESSAGES = 256,  /* taken from a link in one turn */
+  W_ENTRY = 40,      /* moving one entry of a ledger */
+  W_MESSAGES = 256,  /* messages taken from a link in one turn */
 };
 
 static uint64_t history_of(const mt_producer *p) { return p->spec.video ? settings.history_packets : 128; }
 
-/* All consumers of `p`, each beginning with all of the history. */
+/* The cost of all consumers of `p` if each starts with the whole history. */
 static uint64_t w_forward(const mt_producer *p) {
   uint64_t w = 0;
   MT_EACH(item, &p->consumers) w += W_CONSUMER + history_of(p) * W_SEND;
@@ -130,7 +130,7 @@ static uint64_t w_forward(const mt_producer *p) {
   return w;
 }
 
-/* One of its streams begins anew. */
+/* The cost if one of its streams starts again. */
 static uint64_t w_reset(const mt_producer *p) {
   uint64_t w = history_of(p) * W_SLOT + W_STREAM;
   MT_EACH(item, &p->consumers) w += W_CONSUMER;
@@ -154,7 +154,7 @@ static uint64_t w_round(const mt_producer *p) {
   return w + w_forward(p) + p->spec.encoding_count * w_reset(p);
 }
 
-/* One more entry, for which it may have to grow. */
+/* The cost of one more entry, for which the ledger may have to grow. */
 static uint64_t w_ledger(const mt_ledger *l) { return (l->count + 16) * W_ENTRY; }
 
 static uint64_t w_all(const mt_core *core) {
@@ -264,9 +264,9 @@ static bool take_event(void *context, const mt_event *event) {
   return true;
 }
 
-/* ---- the counters add up ---- */
+/* ---- the counters' sums ---- */
 
-/* What drops something else than the datagram that has come, or a part of what it led to. */
+/* Counters of drops of other datagrams than the one that came, or of a part of its effects. */
 static bool is_of_others(const char *counter) {
   static const char *const others[] = {"dropped_no_path",       "dropped_dtls_no_path", "dropped_relay_full",
                                        "dropped_relay_unknown", "dropped_rtp_paused",   "dropped_no_memory"};
@@ -275,7 +275,7 @@ static bool is_of_others(const char *counter) {
   return false;
 }
 
-/* How many datagrams came to an end: dropped, or a check that was answered. */
+/* The number of datagrams that have ended: dropped, or a check that was answered. */
 static uint64_t ends(const mt_core *core) {
   static uint32_t which[sizeof(mt_counters) / sizeof(uint64_t)], count;
   const uint64_t *counter = (const uint64_t *)(const void *)&core->counters;
@@ -288,7 +288,7 @@ static uint64_t ends(const mt_core *core) {
   return sum;
 }
 
-/* Packets that streams of this transport were given and have not known before. */
+/* New packets (no duplicates) that streams of this transport got. */
 static uint64_t taken_packets(const mt_core *core, uint32_t id) {
   const mt_transport *t = mt_find_transport((mt_core *)(uintptr_t)core, id);
   uint64_t n = 0;
@@ -377,7 +377,7 @@ static void pass(int64_t us, bool crossing) {
   now += us;
   for (unsigned i = 0; i < CORES; i++) {
     if (!cores[i]) continue;
-    tick(i); /* as the thread comes round at least ten times a second */
+    tick(i); /* like the thread, which runs at least ten times a second */
     if (crossing) cross(i);
     tick(i);
     mt_core_ring(cores[i]);
@@ -477,7 +477,7 @@ static void join(client *c, unsigned kind, unsigned how) {
     if (!(how & 2)) take_keys(c, how >> 2);
     return;
   }
-  c->srtp = far_ends[0][PROFILES - 1]; /* stands for "has keys" only */
+  c->srtp = far_ends[0][PROFILES - 1]; /* only means "has keys" */
   cmd.u.plain = (mt_plain_spec){
       .rtp_fd = -1, .rtcp_fd = -1, .comedia = c->comedia, .network_count = 1, .networks = {{.family = 4, .prefix = 8, .ip = {10}}}};
   command(c->home, &cmd);
@@ -618,7 +618,7 @@ static size_t write_descriptor(client *c, const instruction *i, mt_codec codec, 
   return 0;
 }
 
-/* The codec that the first of this client's producers has: what it sends is meant for that. */
+/* The codec of this client's first producer: its packets are meant for that one. */
 static mt_codec codec_of(const client *c) {
   const mt_transport *t = mt_find_transport(cores[c->home], c->id);
   if (!t || mt_list_empty(&t->producers)) return MT_CODEC_VP8;
@@ -679,7 +679,7 @@ static void send_rtp(client *c, const instruction *i) {
   mt_store32(payload + n, ++serial);
   n += 4;
   for (size_t size = i->n & RTP_SIZE; n < size && n < sizeof payload; n++) payload[n] = (uint8_t)n;
-  if (i->n & RTP_PADDING) { /* and nothing else: what probes the bandwidth */
+  if (i->n & RTP_PADDING) { /* and nothing else: a bandwidth probe */
     p[0] |= 0x20;
     n = 1 + (i->n & 0xff) % 255;
     memset(payload, 0, n);
@@ -699,7 +699,7 @@ static uint32_t sent_ssrc(const client *c, const instruction *i) {
   return i->n & 8 || !c->last_ssrc ? FIRST_SENT_SSRC + i->n % (2 * VIEWS) : c->last_ssrc;
 }
 
-/* Bytes of RTCP after its first 8 or 12: type, count and length are filled in. */
+/* Bytes of RTCP after its first 8 or 12; type, count and length are filled in. */
 static size_t finish(uint8_t *p, uint8_t type, uint8_t count, size_t n) {
   p[0] = (uint8_t)(0x80 | (count & 31));
   p[1] = type;
@@ -777,7 +777,7 @@ static void send_raw(client *c, const instruction *i) {
   if (n) p[0] = i->y;
   mt_path from = i->x & 4 ? c->at[0].rtcp : c->at[0].path;
   if (i->x & 2) from.ip[0] = 11;
-  /* a plain transport knows its client by nothing but this */
+  /* A plain transport knows its client only by the address. */
   else if (c->plain && c->comedia && !c->at[0].proved) c->at[0].proved = now;
   datagram(c, &from, p, n);
 }
@@ -892,7 +892,7 @@ static void run(const uint8_t *data, size_t size) {
 }
 
 static void everybody_leaves(void) {
-  pass(ROUND_MS * MT_MS, true); /* what is due */
+  pass(ROUND_MS * MT_MS, true); /* everything that is due */
   deaf = false;
   for (unsigned i = 0; i < CLIENTS; i++) leave(&clients[i]);
   for (uint32_t id = 1; id <= last_id && cores[1] && cores[0]; id++) /* mirrors outlive their sources */
@@ -915,7 +915,7 @@ static void everybody_leaves(void) {
   HOLDS(fuzz_sessions() == 0, "%u SRTP sessions are left", fuzz_sessions());
 }
 
-/* Most of what a program does is to make and free a few large things. */
+/* Most of a program's time goes into allocating and freeing a few large objects. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "quarantine_size_mb=8:malloc_context_size=8"; }
 
@@ -929,7 +929,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
       keying[i][0][k] = (uint8_t)(i * 50 + k);
       keying[i][1][k] = (uint8_t)(i * 50 + k + 128);
     }
-    /* made once: deriving keys takes longer than all the rest */
+    /* Made once: deriving keys takes longer than everything else. */
     for (unsigned k = 0; k < PROFILES; k++) {
       far_ends[i][k] = __real_mt_srtp_new(numbers[k], keying[i][0], keying[i][1]);
       HOLDS(far_ends[i][k], "no session");

@@ -74,7 +74,7 @@ static uint32_t number_of(const mt_srtp *s) {
   return 0;
 }
 
-/* Eight bytes at a time: most of what a program does is this. */
+/* Eight bytes at a time: most of a program's time is spent here. */
 static uint64_t hash_of(const uint8_t *p, size_t n, uint64_t seed) {
   uint64_t h = seed ^ n * UINT64_C(0x9e3779b97f4a7c15), w;
   for (; n >= sizeof w; p += sizeof w, n -= sizeof w) {
@@ -135,7 +135,7 @@ size_t __wrap_mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size
   uint64_t hash = hash_of(packet, len, 0);
   uint32_t ssrc = mt_load32(packet + 4);
   size_t n = __real_mt_srtcp_protect(s, index, packet, len, cap);
-  /* the index is the session's, whatever the SSRC; it is looked at for each, as the cipher does */
+  /* The index belongs to the session, for all SSRCs; it is checked for each SSRC, like the cipher does. */
   if (n) use_index(s, ssrc, true, index, hash);
   return n;
 }

@@ -1,10 +1,10 @@
-/* What must be true of every call, watched from outside the core: the linker hands us the calls to SRTP (`--wrap`), the
- * compiler every edge of the core's code (`-fsanitize-coverage=trace-pc-guard`). The core's sources know nothing of it.
+/* Rules for every call, checked from outside the core. The linker redirects the calls to SRTP here (`--wrap`), and the
+ * compiler adds a call for every edge of the core's code (`-fsanitize-coverage=trace-pc-guard`). The core's sources are unchanged.
  *
  *  - No index is used twice with other bytes: for each session that the core has made, SSRC and index (RTP and RTCP apart), the
- *    header and plaintext are those of the first time. Without keys too, where it is the same fault and does less harm.
- *  - Work is what the core's code runs through, in edges: every turn of every loop is at least one. A call that exceeds what it was
- *    allowed is ended where it stands, so that the stack tells which loop it was.
+ *    header and plaintext are those of the first time. This also holds without keys, where a violation does less harm.
+ *  - Work is counted in edges of the core's code: every turn of every loop is at least one. A call that exceeds its
+ *    allowance is ended in place, so that the stack shows the loop.
  */
 #ifndef MT_FUZZ_ORACLES_H
 #define MT_FUZZ_ORACLES_H
@@ -24,16 +24,16 @@
     }                                                                           \
   } while (0)
 
-/* volatile: the compiler adds the counting last, and knows of no call that reads or writes them */
+/* volatile: the compiler adds the counting last, and does not know of any call that reads or writes them */
 extern volatile uint64_t fuzz_work;      /* of this call */
-extern volatile uint64_t fuzz_allowance; /* for it; UINT64_MAX between calls */
-extern uint64_t fuzz_protected; /* RTP packets that were protected by the core */
+extern volatile uint64_t fuzz_allowance; /* for this call; UINT64_MAX between calls */
+extern uint64_t fuzz_protected; /* RTP packets that the core has protected */
 
-void fuzz_oracles_begin(void);    /* of a program */
+void fuzz_oracles_begin(void);    /* starts a program */
 bool fuzz_oracles_full(void);     /* no further packets can be remembered: end */
-unsigned fuzz_sessions(void);     /* that the core has made and not freed */
+unsigned fuzz_sessions(void);     /* made by the core and not freed */
 
-/* SRTP for the clients, which is not watched */
+/* SRTP of the clients, which is not watched */
 mt_srtp *__real_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
 mt_srtp *__real_mt_srtp_new_null(void);
 void __real_mt_srtp_free(mt_srtp *s);

@@ -1,8 +1,8 @@
-/* Programs as bytes, as text, and how one becomes another: LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver for libFuzzer.
+/* Programs as bytes, as text, and their mutations: LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver for libFuzzer.
  *
- * Bytes changed anywhere would still be a program, but hardly ever one in which anything happens. So most changes are of whole
- * instructions: another field, one more, one less, a piece again, a repetition; and what is put in are beginnings
- * as rooms have them (someone joins, publishes, is watched), and packets as browsers send them.
+ * Bytes changed anywhere would still be a program, but hardly ever one that does something. So most changes are of whole
+ * instructions: another field, one more, one less, a copied piece, a repetition. Inserted pieces are beginnings of
+ * rooms (a client joins, publishes, is watched), and packets as browsers send them.
  */
 #include "program.h"
 
@@ -74,7 +74,7 @@ static instruction rtp(void) {
   if (dice(8) == 0) i.y |= RTP_RTX;
   if (dice(4) == 0) i.p = (uint16_t)dice(0x10000);
   if (dice(8) == 0) i.n = number();
-  if (dice(8) == 0) { /* larger and further ahead than anybody keeps */
+  if (dice(8) == 0) { /* larger and further ahead than anything that is kept */
     i.n = (uint16_t)(1400 + dice(648));
     i.p = (uint16_t)(11 + dice(5));
   }
@@ -209,7 +209,7 @@ static void mutate(program *p) {
     insert(p, 0, piece, meeting(piece));
     return;
   }
-  if (p->count > 24 && dice(p->count) > 24) { /* they would only grow */
+  if (p->count > 24 && dice(p->count) > 24) { /* otherwise programs would only grow */
     unsigned cut = 1 + dice(length < 12 ? length : 12);
     memmove(p->at + at, p->at + at + cut, (p->count - at - cut) * sizeof *p->at);
     p->count -= cut;
@@ -264,12 +264,12 @@ static void mutate(program *p) {
     if (dice(8) == 0) insert(p, dice(2) ? 0 : at, piece, meeting(piece));
     else change(&p->at[at]);
     break;
-  case 10: /* again, a little different */
+  case 10: /* a copy, slightly changed */
     piece[0] = p->at[at];
     change(&piece[0]);
     insert(p, at + 1, piece, 1);
     break;
-  case 11: /* again and again */
+  case 11: /* a repetition */
     piece[0] = repeat();
     insert(p, at + 1, piece, 1);
     break;

@@ -1,6 +1,6 @@
-/* A program is what clients, Python and time do to two cores: instructions of one size, so that any bytes are a program and a
- * piece of one can be cut out, moved or repeated. The bytes of a fuzzer's input are the program; what is left over at the end is
- * no instruction.
+/* A program is the sequence of actions of clients, Python and time on two cores. Its instructions have one size, so any bytes are
+ * a program, and a piece can be cut out, moved or repeated. The bytes of a fuzzer's input are the program; a partial
+ * instruction at the end is ignored.
  *
  *   at  field       meaning
  *    0  op          which of the OPS, modulo their number
@@ -9,8 +9,9 @@
  *    4  n, m, p, q  numbers, little-endian
  *
  * REPEAT runs the instructions before it again and can add the round's number to any of their fields. Nothing else
- * jumps, a repetition is not repeated, and a program ends after MAX_STEPS instructions, of which those that make and take down
- * objects count as several (COSTS). Who joins where somebody is takes that place; so it is with producers and consumers.
+ * jumps, and a repetition is not repeated. A program ends after MAX_STEPS instructions; instructions that create or remove
+ * objects count as several (COSTS). A client that joins at an occupied place replaces the old one; the same holds for
+ * producers and consumers.
  *
  *   op          who       x                         y                          n, m, p, q
  *   TIME        -         shift of n                1: nothing crosses         n << x % 12 microseconds pass, both cores tick
@@ -33,7 +34,7 @@
  *   REPEAT      -         how many before           which fields rise          n: times
  *   DTLS        client    1: down instead of up     length                     -
  *   PYTHON      client    stats, deaf, hearing, limit                          n: the limit
- *   RAW         client    1 wrong SRTP, 2 stranger  first byte                 n: length; m: what with
+ *   RAW         client    1 wrong SRTP, 2 stranger  first byte                 n: length; m: filling
  *   CLOSED      client    which address             -                          -
  */
 #ifndef MT_FUZZ_PROGRAM_H
@@ -91,7 +92,7 @@ enum {
   RTP_LEVEL = 0x4000,
   RTP_BARE = 0x8000
 };
-/* `p` of RTP: which jump (16) of the sequence number, which of the transport-wide one, what that is counted from */
+/* `p` of RTP: the jump (16) of the sequence number, that of the transport-wide number, and their starting point */
 enum { JUMPS = 16, JUMP_RAW = 15, TWCC_JUMP_SHIFT = 4, TWCC_FROM_SHIFT = 8 };
 extern const int32_t fuzz_jumps[JUMPS];
 /* `n` of PRODUCE */

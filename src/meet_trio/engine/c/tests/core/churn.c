@@ -1,11 +1,11 @@
-/* Two linked cores in a storm: clients come and go, produce, consume, pause, lose, reorder, ask again, report, and send rubbish, in an order that
- * only the seed knows, while packets flow and Python is now and then too slow to read events. Sanitizers watch memory; the
- * far ends hold what must be true at any moment:
+/* Two linked cores under random load: clients come and go, produce, consume, pause, lose, reorder, ask again, report,
+ * and send rubbish. The seed determines the order. Packets flow all the time, and Python is at times too slow to read
+ * events. Sanitizers watch memory. The far ends check rules that hold at any moment:
  *
- *  - every SRTP and SRTCP packet is authentic, and no index is used twice with the same SSRC (the receiver's replay window);
- *  - over plain RTP nothing goes anywhere but to the client itself, RTP and RTCP by the right socket, whoever else talks to it;
- *  - its header is well-formed and its SSRC one that a consumer of that client has;
- *  - in the end nothing is left, neither objects nor packet buffers.
+ *  - Every SRTP and SRTCP packet is authentic, and no index is used twice with the same SSRC (the receiver's replay window).
+ *  - Over plain RTP packets go only to the client itself, RTP and RTCP by the right socket, even when others talk to it.
+ *  - The header of a packet is well-formed, and its SSRC belongs to a consumer of that client.
+ *  - At the end nothing is left, neither objects nor packet buffers.
  *
  * Usage: churn SEED STEPS
  */
@@ -34,12 +34,12 @@ typedef struct {
   unsigned home; /* its core */
   uint32_t id;
   char password[24];
-  mt_path path, rtcp_path; /* the same but for plain RTP */
+  mt_path path, rtcp_path; /* different only for plain RTP */
   mt_srtp *srtp; /* the far end's: its tx is our rx */
   uint32_t srtcp_index;
   window windows[SSRCS];
   unsigned window_count;
-  uint64_t sent[8]; /* next index of each SSRC that it sends */
+  uint64_t sent[8]; /* the next index of each SSRC that it sends */
   uint16_t twcc;
   uint16_t last_sequence;
   uint32_t last_ssrc;
@@ -135,11 +135,11 @@ static bool take_event(void *context, const mt_event *event) {
   return true;
 }
 
-/* ---- what clients do ---- */
+/* ---- actions of clients ---- */
 
 static void command(mt_command_type type, uint32_t id, uint64_t number) {
   mt_command c = {.type = type, .id = id, .u.number = number};
-  for (unsigned i = 0; i < CORES; i++) mt_core_command(cores[i], now, &c); /* not all of which know the id */
+  for (unsigned i = 0; i < CORES; i++) mt_core_command(cores[i], now, &c); /* not all of them know the id */
 }
 
 static void check(client *c) {
@@ -174,13 +174,13 @@ static void arrive_plainly(client *c, mt_command *cmd) {
     connect.u.remote.rtcp_port = c->rtcp_path.port;
     mt_core_command(cores[c->home], now, &connect);
   }
-  /* with comedia a stranger who came first would be taken for the client */
+  /* With comedia a stranger who came first would be taken for the client. */
   uint8_t rr[] = {0x80, 201, 0, 1, 0, 0, 0, 1}, rtp[12] = {0x80, 96, 0, 1, [11] = 99};
   mt_core_datagram(cores[c->home], now, &c->path, rtp, sizeof rtp);
   mt_core_datagram(cores[c->home], now, &c->rtcp_path, rr, sizeof rr);
 }
 
-/* The socket's number is right, the address is not. */
+/* The port is right, the address is not. */
 static void be_spoken_to_by_strangers(client *c) {
   client stranger = *c;
   if (dice(2)) stranger.path.ip[3] = stranger.rtcp_path.ip[3] = 77;
@@ -266,7 +266,7 @@ static void consume(client *c, uint32_t producer) {
   mt_consumer_spec *s = &cmd.u.consumer_spec;
   s->ssrc = 100001 + 2 * dice(SSRCS / 4); /* few, so that they are used again */
   s->nack = dice(2);
-  s->rtx_payload_type = s->nack ? 102 : -1; /* without RTX a retransmission is a replay, which receivers see */
+  s->rtx_payload_type = s->nack ? 102 : -1; /* without RTX a retransmission is a replay, and receivers notice it */
   s->rtx_ssrc = s->nack ? s->ssrc + 1 : 0;
   s->payload_type = 101;
   put_text(&s->mid, "7");
@@ -292,7 +292,7 @@ static void send_media(client *c) {
                           {dice(3) ? (rtx ? 3 : 2) : 0, 2, (const uint8_t *)rid},
                           {4, 2, number},
                           {5, 1, &level}};
-  /* lost, reordered by up to four, or jumping far */
+  /* A packet may be lost, reordered by up to four, or jump far. */
   uint64_t index = c->sent[which];
   uint32_t fate = dice(100);
   c->sent[which] += fate < 4 ? 1 + dice(5) : fate == 4 ? 1 + dice(3000) : 1;
@@ -467,7 +467,7 @@ int main(int argc, char **argv) {
     mt_bell_drop(bells[i]);
     mt_links_free(&links[i]);
   }
-  if (steps >= 10000) { /* the storm was one */
+  if (steps >= 10000) { /* the run was long enough for these */
     CHECK(media_out > steps / 100);
     CHECK(resent > 0);
     CHECK(crossed > steps / 200);

@@ -1,4 +1,4 @@
-/* The core's fuzzer sees what it is to see: this program breaks one rule, as if it were the core, and is ended by an oracle.
+/* Proves that the oracles of the core's fuzzer work: this program breaks one rule, in place of the core, and an oracle ends it.
  *
  * Usage: oracles none|rtp|rtcp|null|work|session
  */
@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
   fuzz_allowance = 1000;
   while (turns < (strcmp(how, "work") == 0 ? 2000 : 100)) turns++;
   fuzz_allowance = UINT64_MAX;
-  if (fuzz_work < 50) exit(2); /* nobody counts */
+  if (fuzz_work < 50) exit(2); /* the work is not counted */
   mt_srtp_free(one);
   mt_srtp_free(other);
   if (strcmp(how, "session") != 0) mt_srtp_free(null);

@@ -1,8 +1,8 @@
-/* Engines that come and go while others send to them: real threads, real sockets, one thread that gives commands, as Python does.
+/* Engines come and go while others send to them: real threads, real sockets, one thread that gives commands, as Python does.
  *
- * Every engine has one client, which publishes and watches what is published on all the others. Steps are sends, and now
- * and then relays that stop and begin, mirrors and producers that go and come, engines that end with their rings and sockets full of
- * packets, and engines that begin. The sanitizers (threads, or addresses) watch; in the end packets must have crossed.
+ * Every engine has one client, which publishes and watches all streams of the others. Steps are sends. At times relays stop
+ * and begin, mirrors and producers go and come, engines end with their rings and sockets full of packets, and engines begin.
+ * The sanitizers (threads, or addresses) watch. At the end packets must have crossed.
  *
  * Usage: storm SEED STEPS
  */
@@ -24,9 +24,9 @@ typedef struct {
   mt_engine *engine; /* NULL: not open */
   mt_links links;
   int sock;
-  mt_srtp *srtp; /* the client's */
+  mt_srtp *srtp; /* of the client */
   uint32_t transport, producer;
-  bool relayed[ENGINES], mirrored[ENGINES]; /* to, and of, the others */
+  bool relayed[ENGINES], mirrored[ENGINES]; /* to the other engines, and from them */
   uint32_t consumers[ENGINES];
   uint64_t index;
   uint32_t srtcp_index;
@@ -160,7 +160,7 @@ static void begin(slot *s) {
   s->srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keying, keying);
   produce(s);
   size_t n = write_check(m, ufrag, "password", transaction, true);
-  for (bool answered = false; !answered;) { /* until the transport is there */
+  for (bool answered = false; !answered;) { /* until the transport exists */
     CHECK(send(s->sock, m, n, 0) == (ssize_t)n);
     struct pollfd p = {.fd = s->sock, .events = POLLIN};
     answered = poll(&p, 1, 20) == 1;
@@ -205,7 +205,7 @@ static void send_packet(slot *s) {
   size_t header = mt_rtp_write_header(p, sizeof p, 96, true, (uint16_t)index, (uint32_t)index * 3000, SSRC, NULL, 0, NULL);
   size_t n = mt_srtp_protect(s->srtp, index, p, header, 0, payload, 40 + dice(900));
   ssize_t sent = send(s->sock, p, n, 0);
-  (void)sent; /* full: lost */
+  (void)sent; /* a full socket loses it */
 }
 
 static void ask(slot *s) {
@@ -222,7 +222,7 @@ static void receive(slot *s) {
   while (recv(s->sock, p, sizeof p, 0) > 0) received++;
 }
 
-/* ---- the storm ---- */
+/* ---- the steps ---- */
 
 static void step(void) {
   slot *a = &slots[dice(ENGINES)], *b = &slots[dice(ENGINES)];
@@ -269,8 +269,8 @@ int main(int argc, char **argv) {
   for (unsigned long i = 0; i < steps; i++) step();
   for (unsigned i = ENGINES; i-- > 0;)
     if (slots[i].engine) end(&slots[i]);
-  CHECK(free_descriptor() == descriptor); /* none is left */
-  if (steps >= 2000) { /* the storm was one */
+  CHECK(free_descriptor() == descriptor); /* no descriptor is left open */
+  if (steps >= 2000) { /* the run was long enough for these */
     CHECK(opened > steps / 500);
     CHECK(closed_while_relaying > 0);
     CHECK(crossed > steps / 10);

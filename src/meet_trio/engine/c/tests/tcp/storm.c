@@ -1,8 +1,8 @@
-/* Clients by TCP that do everything wrong, and some things right, at an engine with its own thread and real sockets.
+/* TCP clients that do everything wrong, and some things right, at an engine with its own thread and real sockets.
  *
- * Each has a transport that consumes what a publisher sends by UDP. Steps are bytes in any portions: checks, right and wrong, media,
- * rubbish; reads, or none for long; ends of every kind; transports that go and come. The sanitizers (threads, or addresses)
- * watch; in the end clients must have been sent away and served, and nothing is left.
+ * Each has a transport that consumes the media that a publisher sends over UDP. Steps are bytes in portions of any size
+ * (checks, right and wrong, media, rubbish), reads or long pauses, ends of every kind, and transports that go and come. The
+ * sanitizers (threads, or addresses) watch. At the end clients must have been sent away and served, and nothing is left.
  *
  * Usage: storm SEED STEPS
  */
@@ -21,7 +21,7 @@
 enum { CLIENTS = 24, KEYING = 28, SSRC = 1000, PUBLISHER = 1, PRODUCER = 1, OUT = 16384 };
 
 typedef struct {
-  int sock; /* -1: none */
+  int sock; /* -1 without a connection */
   uint32_t transport;
   uint8_t out[OUT]; /* to be sent in portions */
   size_t waiting;
@@ -30,7 +30,7 @@ typedef struct {
 static mt_engine *engine;
 static client clients[CLIENTS];
 static int publisher;
-static mt_srtp *srtp; /* the publisher's */
+static mt_srtp *srtp; /* of the publisher */
 static uint64_t state, index_next = 1, received;
 static uint32_t next_id = 2;
 static mt_counters counters;
@@ -157,7 +157,7 @@ static void drain(client *c, size_t most) {
   }
 }
 
-/* ---- the publisher, and what the engine tells ---- */
+/* ---- the publisher, and the engine's events ---- */
 
 static void publish(void) {
   uint8_t p[1500], payload[1000] = {0x90, 0xe0, 0x80, 0x11, 0x22, 0x00};
@@ -192,7 +192,7 @@ static void read_events(void) {
   }
 }
 
-/* ---- the storm ---- */
+/* ---- the steps ---- */
 
 static void step(void) {
   client *c = &clients[dice(CLIENTS)];
@@ -204,7 +204,7 @@ static void step(void) {
     end_transport(c);
     begin_transport(c);
   } else if (what < 208) {
-    usleep(5000); /* strangers' time */
+    usleep(5000); /* time for strangers to time out */
   } else if (c->sock < 0) {
     c->sock = connect_to_engine(SOCK_STREAM, dice(2));
     if (dice(3)) {
@@ -254,7 +254,7 @@ static void set_up(void) {
   }
 }
 
-/* Half of the connections lose their transports, half their clients; the engine's close ends what is left. */
+/* Half of the clients lose their transports, half their connections; closing the engine ends the rest. */
 static void tear_down(void) {
   for (unsigned i = 0; i < CLIENTS; i++) {
     if (i % 2) end_transport(&clients[i]);
@@ -290,13 +290,13 @@ int main(int argc, char **argv) {
   set_up();
   for (unsigned long i = 0; i < steps; i++) step();
   tear_down();
-  CHECK(free_descriptor() == descriptor); /* none is left */
+  CHECK(free_descriptor() == descriptor); /* no descriptor is left open */
   printf("%llu accepted, %llu refused, %llu timed out, %llu displaced, %llu bad frames, %llu dropped, %llu bytes came\n",
          (unsigned long long)counters.tcp_accepted, (unsigned long long)counters.tcp_refused,
          (unsigned long long)counters.tcp_strangers_timed_out, (unsigned long long)counters.tcp_strangers_displaced,
          (unsigned long long)counters.tcp_bad_frames, (unsigned long long)counters.tcp_datagrams_dropped,
          (unsigned long long)received);
-  if (steps >= 10000) { /* the storm was one */
+  if (steps >= 10000) { /* the run was long enough for these */
     CHECK(counters.tcp_accepted > 100 && counters.tcp_strangers_displaced > 0);
     CHECK(counters.tcp_bad_frames > 5 && counters.tcp_datagrams_dropped > 100);
     CHECK(received > 100000);
