@@ -2,9 +2,9 @@
 tests/bench/server.py``.
 
 It prints API calls per second, round trips of signaling per second (``ping`` and its
-acknowledgement) with some peers connected, the server's CPU time for each, and the memory of an
-idle peer. Client and server share the machine, so on few cores the client's cost limits the rates.
-The server's CPU time per operation does not depend on the client.
+acknowledgement) with some peers connected, and the server's CPU time for each. It also prints the
+memory of an idle peer. Client and server share the machine, so on few cores the client's cost
+limits the rates. The server's CPU time per operation does not depend on the client.
 """
 
 import contextlib

@@ -447,7 +447,7 @@ async def first_answer(port: int, said: bytes) -> bytes:
     ids=["h2c", "h2c among others", "preface"],
 )
 async def test_nothing_but_http_1(world: World, tmp_path: Path, said: bytes) -> None:
-    """Neither directly nor through a proxy that passes on requests to upgrade."""
+    """HTTP/2 is spoken neither directly nor through a proxy that passes on requests to upgrade."""
     straight = await first_answer(world.attacked.daemon.port, said)
     assert not straight.startswith(b"HTTP/1.1 101")
     assert straight == b"" or straight.startswith(b"HTTP/1.1 "), straight

@@ -75,7 +75,7 @@ async def a_thousand_handshakes_a_second(field: Field) -> AsyncIterator[Press]:
 
 @attack
 async def idle_connections_of_four_addresses(field: Field) -> AsyncIterator[Press]:
-    """As many as one address may have, from four addresses: together as many as all strangers may
+    """Each of four addresses opens as many as it may have: together as many as all strangers may
     have.
     """
 

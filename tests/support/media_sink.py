@@ -1,10 +1,10 @@
 """Incoming media: one ``ReceiveStream`` for each consumer, which acts like a browser's receiver.
 
-It puts packets in order, asks for missing ones (NACK, again after 50 ms), gives up on them after a
-second, asks for a key frame when it cannot go on, and counts the frames that a decoder would get:
-``frames`` are complete frames whose predecessors are complete back to a key frame. Each packet is
-checked for rules that hold on any path through an SFU: known payload type, timestamps and picture
-ids that never jump back, a payload that is whole. Violations are kept in ``faults``.
+It puts packets in order and asks for missing ones (NACK, again after 50 ms). It gives up on them
+after a second, and asks for a key frame when it cannot go on. It counts the frames that a decoder
+would get: ``frames`` are complete frames whose predecessors are complete back to a key frame. Each
+packet is checked for rules that hold on any path through an SFU: known payload type, timestamps and
+picture ids that never jump back, a payload that is whole. Violations are kept in ``faults``.
 """
 
 import struct

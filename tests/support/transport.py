@@ -2,10 +2,11 @@
 
 The socket is UDP, or TCP (RFC 4571) if the server's candidate is TCP.
 
-``run`` is its whole life. It checks the server's one candidate until that answers, keeps consent
-fresh (RFC 7675) every 2.5 s as Chromium does, runs the handshake, and then hands decrypted packets
-to ``on_rtp`` and ``on_rtcp``. Sending is a plain call that never waits: a full socket buffer loses
-the packet, like a network. Media that is sent before the keys are known is lost too.
+``run`` is its whole life. It checks the server's one candidate until that answers, and keeps
+consent fresh (RFC 7675) every 2.5 s as Chromium does. It runs the handshake, and then hands
+decrypted packets to ``on_rtp`` and ``on_rtcp``. Sending is a plain call that never waits: a full
+socket buffer loses the packet, like a network. Media that is sent before the keys are known is lost
+too.
 
 For bad networks ``drop_outgoing`` and ``drop_incoming`` decide for each datagram. ``move`` changes
 to another local port, like a browser that changes networks. ``silent`` stops everything that this

@@ -488,7 +488,7 @@ async def test_slow_tls_handshake_is_cut_off() -> None:
 
 @pytest.mark.parametrize("deadline", [0.3, 60])
 async def test_a_client_that_stops_reading_is_given_up(deadline: float) -> None:
-    """By the send's deadline, or at once when the door is closed."""
+    """The server gives up at the send's deadline, or at once when the door is closed."""
     async with open_door(FrontDoorSettings(send_timeout=deadline)) as door:
         async with await door.connect() as stream:
             await stream.send_all(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -691,7 +691,7 @@ async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path)
 
 
 async def test_strangers_are_served_in_turns_and_the_known_between_them() -> None:
-    """However many strangers have come together."""
+    """The number of strangers does not matter."""
     steps: list[str] = []
 
     def proves(head: RequestHead) -> bool:

@@ -46,7 +46,7 @@ async def test_a_second_socket_amid_a_request_of_the_first(
         await bob.connect()
         done = len(peer.transports) - 1
         assert done == (asked.answer is not None)
-        # Nothing is done by half.
+        # No transport is left in the engine without its state.
         assert len(world.engine.transports) == before + done
         assert [entry[0] for entry in bob.socket.log] == ["notice"]
         assert await bob.socket.ask("ping") == [None]

@@ -8,7 +8,7 @@ from meet_trio.config import Settings
 from meet_trio.config.records import HttpSettings, LimitSettings, SignalingSettings
 from meet_trio.socketio import Settings as SocketSettings
 
-# those that sockets know by another name
+# settings that have another name for sockets
 RENAMED = {
     "max_outbox": "max_outbox_packets",
     "max_inbox": "max_inbox_events",
