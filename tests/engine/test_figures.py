@@ -1,0 +1,384 @@
+"""The figures as Python gets them: every key of every record, in order and in its unit, and None
+for what is not known. Users of the API read them, so a change here belongs in the changelog.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from support.engine_pair import Pair
+from support.engine_plain import PlainClient
+from support.engine_world import Camera, EngineClient, World, audio, sender_report, simulcast, video
+
+from meet_trio.engine import EncodingSpec
+from meet_trio.wire.rtcp import (
+    Nack,
+    OtherRtcp,
+    Pli,
+    ReceiverReport,
+    Remb,
+    ReportBlock,
+    SenderReport,
+)
+from meet_trio.wire.rtp import RtpPacket, wrap_rtx
+from meet_trio.wire.stun import binding_request, build_stun
+
+SILENT_TRANSPORT: dict[str, Any] = {
+    "protocol": "udp",
+    "address": None,
+    "secure": False,
+    "packetsReceived": 0,
+    "bytesReceived": 0,
+    "packetsSent": 0,
+    "bytesSent": 0,
+    "recvBitrate": 0,
+    "sendBitrate": 0,
+    "maxIncomingBitrate": 0,
+    "remb": 0,
+    "roundTripTime": 0.0,
+    "transportCcSent": 0,
+    "transportCcReceived": 0,
+}
+SILENT_STREAM: dict[str, Any] = {
+    "ssrc": None,
+    "rtxSsrc": None,
+    "rid": None,
+    "active": False,
+    "packetCount": 0,
+    "byteCount": 0,
+    "bitrate": 0,
+    "packetsLost": 0,
+    "packetsRecovered": 0,
+    "packetsDuplicated": 0,
+    "packetsMissing": 0,
+    "jitter": 0.0,
+    "nackCount": 0,
+    "pliCount": 0,
+    "keyFrameCount": 0,
+    "width": 0,
+    "height": 0,
+    "score": 0,
+}
+SILENT_CONSUMER: dict[str, Any] = {
+    "transport": 0,
+    "producer": 0,
+    "ssrc": 0,
+    "paused": False,
+    "spatialLayer": None,
+    "targetLayer": None,
+    "preferredLayer": 3,
+    "packetCount": 0,
+    "byteCount": 0,
+    "bitrate": 0,
+    "packetsRetransmitted": 0,
+    "packetsLost": 0,
+    "fractionLost": 0.0,
+    "jitter": 0.0,
+    "roundTripTime": 0.0,
+    "nackCount": 0,
+    "pliCount": 0,
+    "layerSwitches": 0,
+    "score": 10,
+}
+GAUGES = [
+    "packet_buffers",
+    "packet_buffers_used",
+    "tcp_connections",
+    "tcp_strangers",
+    "transports",
+    "producers",
+    "mirrors",
+    "consumers",
+]
+
+
+def assert_told(figures: object, expected: object) -> None:
+    """As JSON: a key's place counts, and so does whether a number is an int, a float or a bool."""
+    assert json.dumps(figures, indent=1) == json.dumps(expected, indent=1)
+
+
+@attrs.define(eq=False)
+class Meeting:
+    """Alice publishes, Bob watches on her engine, Carol on another. Some of Alice's packets are
+    lost and repaired by RTX; two of them come once more. Bob reports loss and sends NACKs.
+
+    The worlds own the clock and the seed, so the numbers are the same in each run.
+    """
+
+    pair: Pair = attrs.field(factory=Pair)
+    alice: EngineClient = attrs.field(init=False)
+    bob: EngineClient = attrs.field(init=False)
+    carol: EngineClient = attrs.field(init=False)
+    picture: int = attrs.field(init=False)
+    sound: int = attrs.field(init=False)
+    viewed: int = attrs.field(init=False)
+    viewed_there: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        pair, world = self.pair, self.pair.a
+        self.alice, self.bob, self.carol = world.client(), world.client(), pair.b.client()
+        encoding = EncodingSpec(ssrc=1000, rtx_ssrc=1001, rid="high")
+        self.picture = pair.produce(self.alice, video(encodings=(encoding,)))
+        self.sound = pair.produce(self.alice, audio())
+        self.viewed = pair.consume(self.bob, self.picture)
+        self.viewed_there = pair.consume(self.carol, self.picture)
+        world.core.set_preferred_layers(self.viewed, 2)
+        world.core.set_max_incoming_bitrate(self.alice.number, 1_500_000)
+        self.publish()
+        self.report()
+
+    def publish(self) -> None:
+        camera = Camera(tag=b"x" * 500, extensions={3: b"\0\1"})
+        for _ in range(2):
+            self.pair.send_frames(self.alice, [camera], 45, key=True)
+        late = []
+        for _ in range(3):
+            first, last = camera.frame()
+            late.append(first)
+            self.alice.send(last)
+        self.pair.run(0.1)
+        for packet in late:
+            number = camera.sequence - packet.sequence_number
+            rtx = wrap_rtx(packet, payload_type=97, ssrc=1001, sequence_number=number)
+            self.alice.send(rtx)
+        self.pair.send(self.alice, *late[:2])
+        self.pair.send(self.alice, camera.frame()[1])
+        for number in range(10):
+            voice = RtpPacket(
+                payload_type=111,
+                sequence_number=number,
+                timestamp=960 * number,
+                ssrc=2000,
+                payload=b"a" * 80,
+                extensions={1: b"\x1e"},
+            )
+            self.pair.send(self.alice, voice)
+            self.pair.run(0.02)
+        self.alice.send_rtcp(sender_report(1000, 5 << 32, camera.timestamp))
+        self.pair.run(0.5)
+
+    def report(self) -> None:
+        report = self.bob.rtcp_of(SenderReport)[-1]
+        ssrc = self.viewed + 50_000
+        block = ReportBlock(
+            ssrc=ssrc,
+            fraction_lost=26,
+            cumulative_lost=7,
+            jitter=900,
+            last_sr=report.ntp >> 16 & 0xFFFFFFFF,
+            delay_since_last_sr=6554,
+        )
+        lost = tuple(p.sequence_number for p in self.bob.rtp[-5:-2])
+        self.bob.send_rtcp(
+            ReceiverReport(1, (block,)),
+            Nack(1, ssrc, lost),
+            Pli(1, ssrc),
+            Remb(1, 900_000, (ssrc,)),
+            OtherRtcp(205, 15, bytes(16)),
+        )
+        self.pair.run(0.02)
+
+
+@pytest.fixture(scope="module")
+def meeting() -> Meeting:
+    return Meeting()
+
+
+def test_transports(meeting: Meeting) -> None:
+    transports = meeting.pair.a.stats()["transports"]
+    assert list(transports) == [str(meeting.alice.number), str(meeting.bob.number)]
+    publisher = SILENT_TRANSPORT | {
+        "address": ["10.0.0.1", 5001],
+        "secure": True,
+        "packetsReceived": 200,
+        "bytesReceived": 105085,
+        "packetsSent": 45,
+        "bytesSent": 2060,
+        "recvBitrate": 256929,
+        "sendBitrate": 5472,
+        "maxIncomingBitrate": 1500000,
+        "transportCcSent": 30,
+    }
+    viewer = SILENT_TRANSPORT | {
+        "address": ["10.0.0.2", 5002],
+        "secure": True,
+        "packetsReceived": 1,
+        "bytesReceived": 128,
+        "packetsSent": 191,
+        "bytesSent": 106013,
+        "sendBitrate": 170461,
+        "remb": 900000,
+        "roundTripTime": 164.994,
+        "transportCcReceived": 1,
+    }
+    assert_told(list(transports.values()), [publisher, viewer])
+
+
+def test_producers(meeting: Meeting) -> None:
+    picture = SILENT_STREAM | {
+        "ssrc": 1000,
+        "rtxSsrc": 1001,
+        "rid": "high",
+        "active": True,
+        "packetCount": 189,
+        "byteCount": 97067,
+        "bitrate": 234189,
+        "packetsLost": 2,
+        "packetsRecovered": 3,
+        "packetsDuplicated": 2,
+        "packetsMissing": 1,
+        "jitter": 20.109,
+        "nackCount": 13,
+        "pliCount": 1,
+        "keyFrameCount": 2,
+        "width": 640,
+        "height": 360,
+        "score": 9,
+    }
+    sound = SILENT_STREAM | {
+        "ssrc": 2000,
+        "active": True,
+        "packetCount": 10,
+        "byteCount": 800,
+        "bitrate": 4328,
+        "score": 10,
+    }
+    transport = meeting.alice.number
+    assert_told(
+        meeting.pair.a.stats()["producers"],
+        {
+            str(meeting.picture): {
+                "transport": transport,
+                "paused": False,
+                "audioLevel": None,
+                "streams": [picture],
+            },
+            str(meeting.sound): {
+                "transport": transport,
+                "paused": False,
+                "audioLevel": -30,
+                "streams": [sound],
+            },
+        },
+    )
+
+
+def test_mirrors(meeting: Meeting) -> None:
+    picture = SILENT_STREAM | {
+        "ssrc": 1000,
+        "rid": "high",
+        "active": True,
+        "packetCount": 187,
+        "byteCount": 96037,
+        "bitrate": 249240,
+        "pliCount": 1,
+        "keyFrameCount": 2,
+        "width": 640,
+        "height": 360,
+    }
+    sound = SILENT_STREAM | {"ssrc": 2000}
+    assert_told(
+        meeting.pair.b.stats()["mirrors"],
+        {
+            str(meeting.picture): {"paused": False, "streams": [picture]},
+            str(meeting.sound): {"paused": False, "streams": [sound]},
+        },
+    )
+
+
+def test_consumers(meeting: Meeting) -> None:
+    here = SILENT_CONSUMER | {
+        "transport": meeting.bob.number,
+        "producer": meeting.picture,
+        "ssrc": meeting.viewed + 50_000,
+        "spatialLayer": 0,
+        "targetLayer": 0,
+        "preferredLayer": 2,
+        "packetCount": 187,
+        "byteCount": 96037,
+        "bitrate": 157007,
+        "packetsRetransmitted": 3,
+        "packetsLost": 7,
+        "fractionLost": 0.1015625,
+        "jitter": 10.0,
+        "roundTripTime": 164.994,
+        "nackCount": 3,
+        "pliCount": 1,
+        "score": 7,
+    }
+    there = SILENT_CONSUMER | {
+        "transport": meeting.carol.number,
+        "producer": meeting.picture,
+        "ssrc": meeting.viewed_there + 50_000,
+        "spatialLayer": 0,
+        "targetLayer": 0,
+        "packetCount": 187,
+        "byteCount": 96037,
+        "bitrate": 226227,
+    }
+    assert_told(meeting.pair.a.stats()["consumers"], {str(meeting.viewed): here})
+    assert_told(meeting.pair.b.stats()["consumers"], {str(meeting.viewed_there): there})
+
+
+def test_the_engine(meeting: Meeting) -> None:
+    """Counters, then gauges."""
+    figures = meeting.pair.a.stats()["engine"]
+    assert list(figures)[:4] == ["datagrams_in", "bytes_in", "datagrams_out", "bytes_out"]
+    assert_told(
+        {name: figures[name] for name in list(figures)[-len(GAUGES) :]},
+        dict(zip(GAUGES, (163, 33, 0, 0, 2, 2, 0, 1), strict=True)),
+    )
+
+
+def test_what_is_not_known_is_none_or_0() -> None:
+    world = World()
+    client = world.new_client()
+    producer = world.produce(client, simulcast(2))
+    consumer = world.consume(client, producer, paused=True)
+    stats = world.stats()
+    assert_told(stats["transports"], {str(client.number): SILENT_TRANSPORT})
+    (figures,) = stats["producers"].values()
+    assert_told(figures["streams"], [SILENT_STREAM | {"rid": rid} for rid in ("r0", "r1")])
+    expected = SILENT_CONSUMER | {
+        "transport": client.number,
+        "producer": producer,
+        "ssrc": consumer + 50_000,
+        "paused": True,
+    }
+    assert_told(stats["consumers"], {str(consumer): expected})
+    world.core.set_producer_paused(producer, True)
+    assert world.stats()["producers"][str(producer)]["paused"] is True
+
+
+def test_only_audio_has_a_level() -> None:
+    world = World()
+    client = world.client()
+    levels = [world.produce(client, spec) for spec in (audio(), video())]
+    figures = world.stats()["producers"]
+    assert [figures[str(number)]["audioLevel"] for number in levels] == [-127, None]
+
+
+def test_the_address_and_the_protocol_of_a_path() -> None:
+    world = World()
+    client = world.new_client()
+    request = binding_request(
+        remote_ufrag=client.ufrag, local_ufrag="theirs", tie_breaker=1, nominate=True
+    )
+    world.core.tcp_datagram(9, "2001:db8::9", 99, build_stun(request, client.password))
+    plain = PlainClient.open(world).connect()
+    figures = world.stats()["transports"]
+    by_tcp, by_plain_rtp = figures[str(client.number)], figures[str(plain.number)]
+    assert_told(by_tcp, SILENT_TRANSPORT | {"protocol": "tcp", "address": ["2001:db8::9", 99]})
+    assert_told(by_plain_rtp, SILENT_TRANSPORT | {"address": ["127.0.0.1", 7000]})
+
+
+def test_counters_are_those_of_the_header_in_its_order() -> None:
+    engine = Path(__file__).parents[2] / "src" / "meet_trio" / "engine"
+    (header,) = (p for p in engine.rglob("*.h") if "#define MT_COUNTERS" in p.read_text())
+    table = header.read_text().split("#define MT_COUNTERS(X)")[1].split("clang-format on")[0]
+    counters = re.findall(r"X\((\w+)\)", table)
+    assert len(counters) > 40
+    assert list(World().stats()["engine"]) == counters + GAUGES
