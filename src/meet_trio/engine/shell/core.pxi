@@ -1,0 +1,152 @@
+# Core: the same machine without thread, sockets and clock, for tests. Its sink appends to lists.
+
+
+cdef class Core(_Commands):
+    cdef mt_core *_core
+    cdef mt_bell *_own_bell
+    cdef uint8_t _buffer[2048]
+    cdef public int64_t now
+    cdef public bint take_events_in
+    cdef list _sent, _tcp_sent, _plain_sent, _events
+
+    def __init__(self, settings, uint64_t seed=1):
+        cdef mt_settings s
+        cdef mt_sink sink
+        if self._core:
+            raise RuntimeError("a Core is initialised once")
+        _settings(&s, settings, seed)
+        self.now = 1_000_000
+        self.take_events_in = True
+        self._sent, self._tcp_sent, self._plain_sent, self._events = [], [], [], []
+        sink.context = <void *>self
+        sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
+        self._slots = _relay_slots(settings)
+        self._own_bell = mt_bell_new(-1)
+        self._core = mt_core_new(&s, &sink)
+        if not self._core or not self._own_bell:
+            raise MemoryError
+
+    def __dealloc__(self):
+        self._close()
+
+    cdef void _close(self) noexcept:
+        # freeing sends and tells nothing, but to linked cores
+        mt_core_free(self._core)
+        mt_bell_drop(self._own_bell)
+        mt_links_free(&self._links)
+        self._core = NULL
+        self._own_bell = NULL
+
+    cdef int _open(self) except -1:
+        if not self._core:
+            raise ValueError("the core is closed")
+        return 0
+
+    def close(self):
+        self._close()
+
+    cdef mt_bell *_bell(self) except? NULL:
+        return self._own_bell
+
+    cdef int _give(self, mt_command *command) except -1:
+        if self._core:
+            mt_core_command(self._core, self.now, command)
+        mt_command_release(command)
+        return 0
+
+    def event(self, int number, uint32_t id):
+        cdef mt_event e
+        memset(&e, 0, sizeof(e))
+        e.type, e.id = <mt_event_type>number, id
+        return _record(&e)
+
+    def cross(self):
+        self._open()
+        mt_core_look(self._core)
+        while mt_core_cross(self._core, self.now):
+            pass
+
+    def datagram(self, str ip, uint16_t port, bytes data):
+        cdef mt_path path
+        memset(&path, 0, sizeof(path))
+        path.kind = MT_PATH_UDP
+        self._arrive(&path, ip, port, data)
+
+    def tcp_datagram(self, uint32_t connection, str ip, uint16_t port, bytes data):
+        cdef mt_path path
+        _tcp_path(&path, connection)
+        self._arrive(&path, ip, port, data)
+
+    def tcp_closed(self, uint32_t connection, str ip, uint16_t port):
+        cdef mt_path path
+        _tcp_path(&path, connection)
+        _address(&path, ip, port, "port")
+        mt_core_path_closed(self._core, self.now, &path)
+
+    def plain_datagram(self, uint32_t transport, str ip, uint16_t port, bytes data, bint rtcp=False):
+        cdef mt_path path
+        memset(&path, 0, sizeof(path))
+        path.kind = MT_PATH_PLAIN_RTCP if rtcp else MT_PATH_PLAIN_RTP
+        path.connection = transport
+        self._arrive(&path, ip, port, data)
+
+    cdef int _arrive(self, mt_path *path, str ip, int port, bytes data) except -1:
+        cdef uint8_t copy[2048]
+        if len(data) > sizeof(copy):
+            raise ValueError(f"data: {len(data)} bytes")
+        _address(path, ip, port, "port")
+        memcpy(copy, <const char *>data, len(data))
+        self._open()
+        mt_core_datagram(self._core, self.now, path, copy, len(data))
+        return 0
+
+    def tick(self):
+        self._open()
+        return mt_core_tick(self._core, self.now)
+
+    def take_sent(self):
+        out, self._sent = self._sent, []
+        return out
+
+    def take_tcp_sent(self):
+        out, self._tcp_sent = self._tcp_sent, []
+        return out
+
+    def take_plain_sent(self):
+        out, self._plain_sent = self._plain_sent, []
+        return out
+
+    def take_events(self):
+        out, self._events = self._events, []
+        return out
+
+
+cdef void _tcp_path(mt_path *out, uint32_t connection) noexcept:
+    memset(out, 0, sizeof(mt_path))
+    out.kind, out.connection = MT_PATH_TCP, connection
+
+
+cdef uint8_t *_core_reserve(void *context) noexcept:
+    return (<Core>context)._buffer
+
+
+cdef void _core_send(void *context, const mt_path *to, size_t length) noexcept:
+    core = <Core>context
+    datagram = (<const char *>core._buffer)[:length]
+    if to.kind == MT_PATH_PLAIN_RTP or to.kind == MT_PATH_PLAIN_RTCP:
+        rtcp = to.kind == MT_PATH_PLAIN_RTCP
+        core._plain_sent.append((to.connection, rtcp, _ip(to), to.port, datagram))
+    elif to.kind == MT_PATH_TCP:
+        core._tcp_sent.append((to.connection, datagram))
+    else:
+        core._sent.append((_ip(to), to.port, datagram))
+
+
+cdef bool_t _core_event(void *context, const mt_event *event) noexcept:
+    core = <Core>context
+    if not core.take_events_in:
+        return False
+    core._events.append(_record(event))
+    if event.type == MT_EVENT_STATS:
+        mt_stats_free(<mt_stats *>event.data)
+    return True

@@ -1,0 +1,116 @@
+# ---- commands that found the ring full ----
+#
+# They wait here, in order, and are given as soon as there is room. Of each object only what still
+# matters waits: the newest of each setting, and of one that is removed nothing but its removal, or
+# nothing at all if the engine has not heard of it. So what waits is bounded by the objects that
+# there are, however often somebody changes his mind while the engine is busy.
+
+
+cdef enum:
+    DTLS_WAITING = 8  # datagrams of one transport: a flight; more are lost, and DTLS sends again
+
+
+# What ends an object → the commands that bring it to life, and those that are about it
+cdef dict _ENDS = {
+    MT_REMOVE_TRANSPORT: (
+        (MT_ADD_TRANSPORT, MT_ADD_PLAIN_TRANSPORT),
+        (MT_RESTART_ICE, MT_SET_SRTP, MT_SET_MAX_BITRATE, MT_CONNECT_PLAIN),
+    ),
+    MT_REMOVE_PRODUCER: (
+        (MT_ADD_PRODUCER, MT_ADD_MIRROR),
+        (MT_PAUSE_PRODUCER, MT_REQUEST_KEYFRAME),
+    ),
+    MT_REMOVE_CONSUMER: ((MT_ADD_CONSUMER,), (MT_PAUSE_CONSUMER, MT_SET_LAYER)),
+}
+
+
+cdef class _Waiting:
+    """A command, and what it holds until somebody has taken it."""
+
+    cdef mt_command command
+    cdef bint taken
+
+    def __dealloc__(self):
+        if not self.taken:
+            mt_command_release(&self.command)
+
+
+cdef class _Queue:
+    cdef object _waiting  # name → _Waiting
+
+    def __cinit__(self):
+        self._waiting = OrderedDict()
+
+    def __len__(self):
+        return len(self._waiting)
+
+    # Takes over what the command holds, unless it raises.
+    cdef int put(self, mt_command *c) except -1:
+        cdef _Waiting waiting
+        if self._ends_what_waits(c):
+            mt_command_release(c)
+            return 0
+        name = self._name(c)
+        if name is None:
+            mt_command_release(c)
+            return 0
+        waiting = _Waiting.__new__(_Waiting)
+        waiting.taken = True  # until it is in its place
+        waiting.command = c[0]
+        self._waiting[name] = waiting
+        waiting.taken = False
+        return 0
+
+    # NULL: none. It stays the first until ``taken``.
+    cdef mt_command *first(self):
+        cdef _Waiting waiting
+        for waiting in self._waiting.values():
+            return &waiting.command
+        return NULL
+
+    cdef int taken(self) except -1:
+        cdef _Waiting waiting = self._waiting.popitem(last=False)[1]
+        waiting.taken = True
+        return 0
+
+    # For an engine that will not take any of it.
+    cdef int discard(self) except -1:
+        cdef _Waiting waiting
+        while self._waiting:
+            waiting = self._waiting.popitem(last=False)[1]
+            waiting.taken = True
+            mt_command_discard(&waiting.command)
+        return 0
+
+    # Of one name the newest waits, in the place of the oldest. None: it is lost.
+    cdef object _name(self, const mt_command *c):
+        if c.type in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
+            return (c.type, c.id, <size_t>c.u.link)
+        if c.type == MT_REQUEST_STATS:
+            return (c.type,)  # the newest answer will do for all
+        if c.type == MT_SEND_DTLS:
+            for i in range(DTLS_WAITING):
+                if (c.type, c.id, i) not in self._waiting:
+                    return (c.type, c.id, i)
+            return None
+        return (c.type, c.id)
+
+    # Drops what the command makes needless; True: itself too, the engine never hears of the object.
+    cdef bint _ends_what_waits(self, const mt_command *c) except -1:
+        if c.type == MT_STOP_RELAYING:
+            return self._drop((MT_RELAY_PRODUCER, c.id, <size_t>c.u.link))
+        if c.type not in _ENDS:
+            return False
+        unknown = False
+        births, rest = _ENDS[c.type]
+        for kind in births:
+            unknown = self._drop((kind, c.id)) or unknown
+        for kind in rest:
+            self._drop((kind, c.id))
+        if c.type == MT_REMOVE_TRANSPORT:
+            for i in range(DTLS_WAITING):
+                self._drop((MT_SEND_DTLS, c.id, i))
+        return unknown
+
+    cdef bint _drop(self, tuple name) except -1:
+        return self._waiting.pop(name, None) is not None

@@ -1,0 +1,69 @@
+# The settings of an engine: records.EngineSettings, checked and copied into the C structs.
+
+
+cdef uint32_t _ms(object seconds, str name) except? 0:
+    if not 0 <= seconds <= 86400:
+        raise ValueError(f"{name}: {seconds} s")
+    return round(seconds * 1000)
+
+
+cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
+    packets = s.history_packets
+    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
+        raise ValueError(f"history_packets: {packets} is no power of two from 16 to 65536")
+    out.history_packets = packets
+    out.history_ms = _ms(s.history, "history")
+    out.dtls_per_second = s.dtls_per_second
+    out.consent_ms = _ms(s.consent_timeout, "consent_timeout")
+    out.pli_interval_ms = _ms(s.keyframe_interval, "keyframe_interval")
+    out.nack_delay_ms = _ms(s.nack_delay, "nack_delay")
+    out.nack_interval_ms = _ms(s.nack_interval, "nack_interval")
+    out.nack_tries = s.nack_tries
+    out.layer_silence_ms = _ms(s.layer_silence, "layer_silence")
+    if not 1 <= s.incoming_excess <= 1000:
+        raise ValueError(f"incoming_excess: {s.incoming_excess} is not 1 to 1000")
+    out.excess_percent = round(s.incoming_excess * 100)
+    out.excess_ms = _ms(s.incoming_burst, "incoming_burst")
+    out.seed = seed
+    return 0
+
+
+cdef uint32_t _count(object value, str name, uint32_t least, uint32_t most) except? 0:
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {value} is not {least} to {most}")
+    return value
+
+
+cdef int _tcp_settings(mt_tcp_settings *out, object s) except -1:
+    out.max_connections = _count(s.max_tcp_connections, "max_tcp_connections", 0, 1 << 20)
+    out.max_strangers = _count(s.max_tcp_strangers, "max_tcp_strangers", 1, 1 << 20)
+    out.max_strangers_per_address = _count(
+        s.max_tcp_strangers_per_address, "max_tcp_strangers_per_address", 1, 1 << 20
+    )
+    out.stranger_ms = _ms(s.tcp_stranger_timeout, "tcp_stranger_timeout")
+    out.send_buffer = _count(s.tcp_send_buffer, "tcp_send_buffer", 1 << 12, 1 << 26)
+    return 0
+
+
+cdef uint32_t _relay_slots(object s) except? 0:
+    packets = s.relay_packets
+    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
+        raise ValueError(f"relay_packets: {packets} is no power of two from 16 to 65536")
+    return packets
+
+
+cdef int _addresses(mt_addresses *out, object settings) except -1:
+    if not 1 <= len(settings.listen_ips) <= MT_MAX_ADDRESSES:
+        raise ValueError(f"listen_ips: {len(settings.listen_ips)} are not 1 to {MT_MAX_ADDRESSES}")
+    if not 0 <= settings.port <= 65535:
+        raise ValueError(f"port: {settings.port}")
+    memset(out, 0, sizeof(mt_addresses))
+    out.count, out.port = len(settings.listen_ips), settings.port
+    cdef bytes raw
+    cdef size_t i
+    for i in range(out.count):
+        raw = str(ip_address(settings.listen_ips[i])).encode()
+        if len(raw) >= sizeof(out.ips[0]):
+            raise ValueError(f"listen_ips: {settings.listen_ips[i]}")
+        memcpy(&(&out.ips[0] + i)[0], <const char *>raw, len(raw))
+    return 0
