@@ -204,7 +204,6 @@ cdef extern from "core/core.h":
     void mt_core_datagram(
         mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
     )
-    bool_t mt_core_knows(mt_core *core, const mt_path *path)
     void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path)
     void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
     int64_t mt_core_tick(mt_core *core, int64_t now)
@@ -238,86 +237,59 @@ cdef extern from "formats/srtp.h":
 
 
 cdef extern from "state/figures.h":
+    ctypedef enum mt_figure_kind:
+        MT_FIGURE_U8
+        MT_FIGURE_U16
+        MT_FIGURE_U32
+        MT_FIGURE_U64
+        MT_FIGURE_I8
+        MT_FIGURE_I32
+        MT_FIGURE_I64
+        MT_FIGURE_BOOL
+        MT_FIGURE_SSRC
+        MT_FIGURE_LAYER
+        MT_FIGURE_LEVEL
+        MT_FIGURE_US
+        MT_FIGURE_FRACTION
+        MT_FIGURE_TEXT
+        MT_FIGURE_PROTOCOL
+        MT_FIGURE_ADDRESS
+
+    ctypedef struct mt_figure:
+        const char *key
+        mt_figure_kind kind
+        size_t offset
+
+    const mt_figure mt_transport_figures[1]
+    const mt_figure mt_stream_figures[1]
+    const mt_figure mt_producer_figures[1]
+    const mt_figure mt_mirror_figures[1]
+    const mt_figure mt_consumer_figures[1]
+    const mt_figure mt_gauges[1]
+
     ctypedef struct mt_transport_stats:
         uint32_t id
-        mt_path path
-        bool_t has_srtp
-        uint64_t packets_in
-        uint64_t bytes_in
-        uint64_t packets_out
-        uint64_t bytes_out
-        uint64_t max_bitrate
-        uint64_t remb
-        uint32_t bitrate_in
-        uint32_t bitrate_out
-        uint32_t rtt_us
-        uint32_t transport_cc_sent
-        uint32_t transport_cc_received
 
     ctypedef struct mt_stream_stats:
-        uint32_t ssrc
-        uint32_t rtx_ssrc
-        mt_text rid
-        uint64_t packets
-        uint64_t bytes
-        uint64_t recovered
-        uint64_t duplicates
-        int64_t lost
-        uint32_t jitter_us
-        uint32_t nacks
-        uint32_t plis
-        uint32_t keyframes
-        uint32_t bitrate
-        uint32_t missing
-        uint16_t width
-        uint16_t height
-        uint8_t score
-        bool_t active
+        pass
 
     ctypedef struct mt_producer_stats:
         uint32_t id
-        uint32_t transport
-        bool_t video
-        bool_t paused
-        int32_t audio_level
         uint8_t stream_count
         mt_stream_stats streams[1]
 
     ctypedef struct mt_consumer_stats:
         uint32_t id
-        uint32_t transport
-        uint32_t producer
-        uint32_t ssrc
-        bool_t paused
-        int8_t spatial
-        int8_t target
-        int8_t preferred
-        uint64_t packets
-        uint64_t bytes
-        uint64_t retransmissions
-        uint32_t bitrate
-        uint32_t nacks
-        uint32_t plis
-        uint32_t switches
-        uint32_t jitter_us
-        uint32_t rtt_us
-        int32_t lost
-        uint8_t fraction_lost
-        uint8_t score
 
     ctypedef struct mt_counters:
         pass
 
     ctypedef struct mt_stats:
         mt_counters counters
-        uint64_t buffers
-        uint64_t buffers_used
-        uint64_t tcp_connections
-        uint64_t tcp_strangers
-        size_t transport_count
-        size_t producer_count
-        size_t mirror_count
-        size_t consumer_count
+        uint64_t transport_count
+        uint64_t producer_count
+        uint64_t mirror_count
+        uint64_t consumer_count
         mt_transport_stats *transports
         mt_producer_stats *producers
         mt_producer_stats *mirrors

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { NO_LEVEL = 1 }; /* a level is 0 dBov at most */
+
 const char *const mt_counter_names[] = {
 #define X(name) #name,
     MT_COUNTERS(X)
@@ -12,11 +14,32 @@ const char *const mt_counter_names[] = {
 };
 const uint32_t mt_counter_count = sizeof(mt_counters) / sizeof(uint64_t);
 
+#define FIGURE(kind, member, key) {key, MT_FIGURE_##kind, offsetof(RECORD, member)},
+#define END {NULL, 0, 0}
+
+#define RECORD mt_transport_stats
+const mt_figure mt_transport_figures[] = {MT_TRANSPORT_FIGURES(FIGURE) END};
+#undef RECORD
+#define RECORD mt_stream_stats
+const mt_figure mt_stream_figures[] = {MT_STREAM_FIGURES(FIGURE) END};
+#undef RECORD
+#define RECORD mt_producer_stats
+const mt_figure mt_producer_figures[] = {MT_PRODUCER_FIGURES(FIGURE) END};
+const mt_figure mt_mirror_figures[] = {MT_MIRROR_FIGURES(FIGURE) END};
+#undef RECORD
+#define RECORD mt_consumer_stats
+const mt_figure mt_consumer_figures[] = {MT_CONSUMER_FIGURES(FIGURE) END};
+#undef RECORD
+#define RECORD mt_stats
+const mt_figure mt_gauges[] = {MT_GAUGES(FIGURE) END};
+#undef RECORD
+
 static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
 
 static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   *out = t->stats;
   if (t->selected) out->path = t->selected->path;
+  out->protocol = out->path.kind;
   out->has_srtp = t->srtp && !t->plain;
   out->max_bitrate = t->max_bitrate;
   out->bitrate_in = t->rate_in.bitrate;
@@ -24,9 +47,9 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
 }
 
 static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
-  *out = (mt_producer_stats){.id = p->id, .video = p->spec.video, .paused = p->paused};
+  *out = (mt_producer_stats){.id = p->id, .paused = p->paused};
   if (p->transport) out->transport = p->transport->id;
-  out->audio_level = p->announced_level;
+  out->audio_level = p->spec.video ? NO_LEVEL : p->announced_level;
   out->stream_count = p->spec.encoding_count;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     const mt_stream *s = &p->streams[i];

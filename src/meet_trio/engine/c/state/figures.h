@@ -1,12 +1,13 @@
-/* Figures as plain values: counted by the core, read by Python. Counters only rise; packets and bytes are those of whole datagrams for
- * transports, of RTP packets and their payloads for streams and consumers.
+/* Figures as plain values: the core counts them, Python reads them. A figure is one line in its table here, from which come the
+ * struct's member, its key in Python and its conversion; Python needs no line of its own. Counters only rise. Packets and bytes of
+ * transports are those of whole datagrams; those of streams and consumers are of RTP packets and their payloads.
  */
 #ifndef MT_STATE_FIGURES_H
 #define MT_STATE_FIGURES_H
 
 #include "state/specs.h"
 
-/* What became of datagrams and commands: X(name) */
+/* The fates of datagrams and commands: X(name) */
 /* clang-format off */
 #define MT_COUNTERS(X) \
   X(datagrams_in) \
@@ -72,55 +73,158 @@ typedef struct {
 #undef X
 } mt_counters;
 
+/* Kinds of figures: K(kind, type), and the value that Python shows if it is another */
+/* clang-format off */
+#define MT_FIGURE_KINDS(K) \
+  K(U8, uint8_t) \
+  K(U16, uint16_t) \
+  K(U32, uint32_t) \
+  K(U64, uint64_t) \
+  K(I8, int8_t) \
+  K(I32, int32_t) \
+  K(I64, int64_t) \
+  K(BOOL, bool) \
+  K(SSRC, uint32_t) /* None for 0 */ \
+  K(LAYER, int8_t) /* None for -1 */ \
+  K(LEVEL, int32_t) /* dBov; None above 0 */ \
+  K(US, uint32_t) /* microseconds as milliseconds */ \
+  K(FRACTION, uint8_t) /* 256ths as a fraction of 1 */ \
+  K(TEXT, mt_text) /* None for an empty one */ \
+  K(PROTOCOL, uint8_t) /* a path's kind as "udp" or "tcp" */ \
+  K(ADDRESS, mt_path) /* [ip, port]; None for the kind MT_PATH_NONE */
+/* clang-format on */
+
+#define K(kind, type) typedef type mt_figure_##kind;
+MT_FIGURE_KINDS(K)
+#undef K
+
+typedef enum {
+#define K(kind, type) MT_FIGURE_##kind,
+  MT_FIGURE_KINDS(K)
+#undef K
+} mt_figure_kind;
+
+/* The figures of each record in the order of their keys: X(kind, member, key). Bitrates are in bit/s, over the last second. */
+/* clang-format off */
+#define MT_TRANSPORT_FIGURES(X) \
+  X(PROTOCOL, protocol, "protocol") \
+  X(ADDRESS, path, "address") \
+  X(BOOL, has_srtp, "secure") \
+  X(U64, packets_in, "packetsReceived") \
+  X(U64, bytes_in, "bytesReceived") \
+  X(U64, packets_out, "packetsSent") \
+  X(U64, bytes_out, "bytesSent") \
+  X(U32, bitrate_in, "recvBitrate") \
+  X(U32, bitrate_out, "sendBitrate") \
+  X(U64, max_bitrate, "maxIncomingBitrate") /* bit/s; 0: no limit */ \
+  X(U64, remb, "remb") /* bit/s that the client sent; 0: none */ \
+  X(US, rtt_us, "roundTripTime") /* 0: not known */ \
+  X(U32, transport_cc_sent, "transportCcSent") \
+  X(U32, transport_cc_received, "transportCcReceived")
+
+#define MT_STREAM_FIGURES(X) \
+  X(SSRC, ssrc, "ssrc") /* 0: no packet yet */ \
+  X(SSRC, rtx_ssrc, "rtxSsrc") \
+  X(TEXT, rid, "rid") \
+  X(BOOL, active, "active") \
+  X(U64, packets, "packetCount") \
+  X(U64, bytes, "byteCount") \
+  X(U32, bitrate, "bitrate") \
+  X(I64, lost, "packetsLost") /* RFC 3550: expected less received; retransmissions do not count as received */ \
+  X(U64, recovered, "packetsRecovered") \
+  X(U64, duplicates, "packetsDuplicated") \
+  X(U32, missing, "packetsMissing") \
+  X(US, jitter_us, "jitter") \
+  X(U32, nacks, "nackCount") \
+  X(U32, plis, "pliCount") \
+  X(U32, keyframes, "keyFrameCount") \
+  X(U16, width, "width") /* of the last VP8 key frame */ \
+  X(U16, height, "height") \
+  X(U8, score, "score")
+
+/* A mirror's transport and audio level are another engine's. */
+#define MT_MIRROR_FIGURES(X) \
+  X(BOOL, paused, "paused")
+
+#define MT_PRODUCER_FIGURES(X) \
+  X(U32, transport, "transport") \
+  MT_MIRROR_FIGURES(X) \
+  X(LEVEL, audio_level, "audioLevel")
+
+#define MT_CONSUMER_FIGURES(X) \
+  X(U32, transport, "transport") \
+  X(U32, producer, "producer") \
+  X(U32, ssrc, "ssrc") \
+  X(BOOL, paused, "paused") \
+  X(LAYER, spatial, "spatialLayer") \
+  X(LAYER, target, "targetLayer") \
+  X(I8, preferred, "preferredLayer") \
+  X(U64, packets, "packetCount") \
+  X(U64, bytes, "byteCount") \
+  X(U32, bitrate, "bitrate") \
+  X(U64, retransmissions, "packetsRetransmitted") \
+  X(I32, lost, "packetsLost") \
+  X(FRACTION, fraction_lost, "fractionLost") \
+  X(US, jitter_us, "jitter") \
+  X(US, rtt_us, "roundTripTime") \
+  X(U32, nacks, "nackCount") \
+  X(U32, plis, "pliCount") \
+  X(U32, switches, "layerSwitches") \
+  X(U8, score, "score")
+
+/* The engine's present state, beside its counters */
+#define MT_GAUGES(X) \
+  X(U64, buffers, "packet_buffers") /* of the history */ \
+  X(U64, buffers_used, "packet_buffers_used") \
+  X(U64, tcp_connections, "tcp_connections") \
+  X(U64, tcp_strangers, "tcp_strangers") \
+  X(U64, transport_count, "transports") \
+  X(U64, producer_count, "producers") \
+  X(U64, mirror_count, "mirrors") \
+  X(U64, consumer_count, "consumers")
+/* clang-format on */
+
+#define X(kind, member, key) mt_figure_##kind member;
+
 typedef struct {
   uint32_t id;
-  mt_path path; /* kind MT_PATH_NONE: none */
-  bool has_srtp;
-  uint64_t packets_in, bytes_in, packets_out, bytes_out;
-  uint64_t max_bitrate, remb; /* bit/s; remb: what the client said, 0 = nothing */
-  uint32_t bitrate_in, bitrate_out; /* bit/s, of the last second */
-  uint32_t rtt_us; /* 0: unknown */
-  uint32_t transport_cc_sent, transport_cc_received;
+  MT_TRANSPORT_FIGURES(X)
 } mt_transport_stats;
 
 typedef struct {
-  uint32_t ssrc, rtx_ssrc; /* 0: not come yet */
-  mt_text rid;
-  uint64_t packets, bytes, recovered, duplicates;
-  int64_t lost; /* RFC 3550: expected less received; retransmissions do not count as received */
-  uint32_t jitter_us, nacks, plis, keyframes, bitrate, missing;
-  uint16_t width, height; /* of the last VP8 key frame */
-  uint8_t score;
-  bool active;
+  MT_STREAM_FIGURES(X)
 } mt_stream_stats;
 
 typedef struct {
-  uint32_t id, transport; /* a mirror's transport is another engine's, and 0 */
-  bool video, paused;
-  int32_t audio_level;
+  uint32_t id;
+  MT_PRODUCER_FIGURES(X)
   uint8_t stream_count;
   mt_stream_stats streams[MT_MAX_ENCODINGS];
 } mt_producer_stats;
 
 typedef struct {
-  uint32_t id, transport, producer, ssrc;
-  bool paused;
-  int8_t spatial, target, preferred; /* -1: none */
-  uint64_t packets, bytes, retransmissions;
-  uint32_t bitrate, nacks, plis, switches, jitter_us, rtt_us;
-  int32_t lost;
-  uint8_t fraction_lost, score;
+  uint32_t id;
+  MT_CONSUMER_FIGURES(X)
 } mt_consumer_stats;
 
 typedef struct {
   mt_counters counters;
-  uint64_t buffers, buffers_used; /* packet buffers of the history */
-  uint64_t tcp_connections, tcp_strangers; /* now */
-  size_t transport_count, producer_count, mirror_count, consumer_count;
+  MT_GAUGES(X)
   mt_transport_stats *transports;
   mt_producer_stats *producers, *mirrors;
   mt_consumer_stats *consumers;
 } mt_stats;
+
+#undef X
+
+typedef struct {
+  const char *key; /* NULL: the end of the table */
+  mt_figure_kind kind;
+  size_t offset;
+} mt_figure;
+
+extern const mt_figure mt_transport_figures[], mt_stream_figures[], mt_producer_figures[], mt_mirror_figures[];
+extern const mt_figure mt_consumer_figures[], mt_gauges[]; /* the gauges are members of mt_stats */
 
 /* mt_counters as an array */
 extern const char *const mt_counter_names[];
