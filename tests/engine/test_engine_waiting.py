@@ -5,14 +5,13 @@ import itertools
 import select
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from engine.test_engine_thread import PASSWORD, UFRAG, resources, wait_event
 from support.engine_world import audio, viewed
 from support.stalled_engine import stalled
 
-from meet_trio.engine import Core, Engine, EngineSettings, StatsReady, records
+from meet_trio.engine import Engine, EngineSettings, StatsReady, records
 
 RING = 4096
 MORE = 3 * RING
@@ -176,22 +175,6 @@ def test_one_that_was_given_up_takes_no_commands_and_ends(engine: Engine) -> Non
         for number in range(fill_once):
             engine.remove_transport(number)
         assert (engine.waiting, resources()) == (0, handles)
-
-
-def test_every_event_of_the_core_is_known() -> None:
-    header = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c" / "state" / "sink.h"
-    numbers = header.read_text().count("\n  MT_EVENT_")
-    assert numbers > 10
-    core = Core(EngineSettings())
-    kinds = {
-        type(core.event(number, 7))
-        for number in range(1, numbers + 1)
-        if number != numbers - 1  # figures are behind a pointer
-    }
-    assert len(kinds) == numbers - 1
-    for number in (0, numbers + 1, 200):
-        with pytest.raises(ValueError, match=f"{number} is no event's number"):
-            core.event(number, 7)
 
 
 def test_an_event_that_is_not_understood_is_lost_alone(

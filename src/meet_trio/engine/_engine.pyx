@@ -7,11 +7,13 @@ each other, and no other module uses them: several modules would need a .pxd for
 order of imports, and calls through tables of pointers, and each would link the C library again.
 """
 
+import itertools
 import logging
 import os
 import secrets
 from collections import OrderedDict
 from ipaddress import ip_address, ip_network
+from typing import get_args
 
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc

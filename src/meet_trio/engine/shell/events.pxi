@@ -1,32 +1,54 @@
-# Events: those of c/core.h as the records of records.py.
+# Events: those of c/core.h as the records of records.py, one record for each type. A type without a
+# record does not compile; a record without a type fails the import.
 
 
 cdef object _record(const mt_event *e):
-    cdef bytes data
     kind = e.type
-    if kind == MT_EVENT_STATS:
-        return records.StatsReady(e.id, _figures(<const mt_stats *>e.data))
-    data = (<const char *>e.data)[: e.len] if e.len else b""
     if kind == MT_EVENT_ICE_CONNECTED:
         return records.IceConnected(e.id, _ip(&e.path), e.path.port)
-    if kind == MT_EVENT_ICE_MOVED:
+    elif kind == MT_EVENT_ICE_MOVED:
         return records.IceMoved(e.id, _ip(&e.path), e.path.port)
-    if kind == MT_EVENT_ICE_SILENT:
+    elif kind == MT_EVENT_ICE_SILENT:
         return records.IceSilent(e.id)
-    if kind == MT_EVENT_PLAIN_CONNECTED:
+    elif kind == MT_EVENT_PLAIN_CONNECTED:
         return records.PlainConnected(e.id, _ip(&e.path), e.path.port)
-    if kind == MT_EVENT_DTLS:
-        return records.DtlsDatagram(e.id, data)
-    if kind == MT_EVENT_STREAM_STARTED:
+    elif kind == MT_EVENT_DTLS:
+        return records.DtlsDatagram(e.id, (<const char *>e.data)[: e.len])
+    elif kind == MT_EVENT_STREAM_STARTED:
         return records.StreamStarted(e.id, e.index, e.number)
-    if kind == MT_EVENT_LAYER_CHANGED:
+    elif kind == MT_EVENT_LAYER_CHANGED:
         return records.LayerChanged(e.id, None if e.value < 0 else e.value)
-    if kind == MT_EVENT_AUDIO_LEVEL:
+    elif kind == MT_EVENT_AUDIO_LEVEL:
         return records.AudioLevel(e.id, e.value)
-    if kind == MT_EVENT_PRODUCER_SCORE:
-        return records.ProducerScore(e.id, tuple(e.scores[i] for i in range(e.index)))
-    if kind == MT_EVENT_CONSUMER_SCORE:
+    elif kind == MT_EVENT_PRODUCER_SCORE:
+        return records.ProducerScore(e.id, tuple([e.scores[i] for i in range(e.index)]))
+    elif kind == MT_EVENT_CONSUMER_SCORE:
         return records.ConsumerScore(e.id, e.value)
-    if kind == MT_EVENT_FAILED:
-        return records.EngineFailed(data.decode())
-    raise ValueError(f"{kind} is no event's number")
+    elif kind == MT_EVENT_STATS:
+        return records.StatsReady(e.id, _figures(<const mt_stats *>e.data))
+    elif kind == MT_EVENT_FAILED:
+        return records.EngineFailed((<const char *>e.data)[: e.len].decode())
+    raise ValueError(f"{<int>kind} is no event's number")
+
+
+# Makes one event of each type: the numbers of c/core.h begin at 1 and have no gaps.
+cdef int _check_records() except -1:
+    cdef mt_event e
+    cdef mt_stats nothing
+    memset(&e, 0, sizeof(e))
+    memset(&nothing, 0, sizeof(nothing))
+    e.data = &nothing  # what MT_EVENT_STATS has; others read e.len bytes, which is none
+    made = set()
+    for number in itertools.count(1):
+        e.type = <mt_event_type><int>number
+        try:
+            made.add(type(_record(&e)))
+        except ValueError:
+            break
+    alone = made ^ set(get_args(records.Event))
+    if alone:
+        raise ImportError(f"events and records differ: {sorted([each.__name__ for each in alone])}")
+    return 0
+
+
+_check_records()

@@ -1,16 +1,16 @@
-# ---- commands that found the ring full ----
+# The queue of commands that found the ring full. They wait here, in order, and are given as soon as
+# there is room.
 #
-# They wait here, in order, and are given as soon as there is room. Of each object only what still
-# matters waits: the newest of each setting, and of one that is removed nothing but its removal, or
-# nothing at all if the engine has not heard of it. So what waits is bounded by the objects that
-# there are, however often somebody changes his mind while the engine is busy.
+# For each object only the commands that still matter wait: the newest of each setting; for an object
+# that is removed only the removal, or nothing if the engine has not heard of the object. So the
+# number of objects bounds the queue, however often a setting changes while the engine is busy.
 
 
 cdef enum:
-    DTLS_WAITING = 8  # datagrams of one transport: a flight; more are lost, and DTLS sends again
+    DTLS_WAITING = 8  # datagrams of one transport: one flight; more are lost, and DTLS sends again
 
 
-# What ends an object → the commands that bring it to life, and those that are about it
+# The command that ends an object → the commands that create it, and the commands that change it
 cdef dict _ENDS = {
     MT_REMOVE_TRANSPORT: (
         (MT_ADD_TRANSPORT, MT_ADD_PLAIN_TRANSPORT),
@@ -25,7 +25,7 @@ cdef dict _ENDS = {
 
 
 cdef class _Waiting:
-    """A command, and what it holds until somebody has taken it."""
+    """A command. It owns what the command holds until the command is taken."""
 
     cdef mt_command command
     cdef bint taken
@@ -61,7 +61,7 @@ cdef class _Queue:
         waiting.taken = False
         return 0
 
-    # NULL: none. It stays the first until ``taken``.
+    # NULL: the queue is empty. The command stays the first one until ``taken``.
     cdef mt_command *first(self):
         cdef _Waiting waiting
         for waiting in self._waiting.values():
@@ -73,7 +73,7 @@ cdef class _Queue:
         waiting.taken = True
         return 0
 
-    # For an engine that will not take any of it.
+    # For an engine that takes no commands any more.
     cdef int discard(self) except -1:
         cdef _Waiting waiting
         while self._waiting:
@@ -82,30 +82,52 @@ cdef class _Queue:
             mt_command_discard(&waiting.command)
         return 0
 
-    # Of one name the newest waits, in the place of the oldest. None: it is lost.
+    # Commands of the same name replace each other: the newest waits in the place of the oldest.
+    # None: the command is lost. Each type of command is here: one that is missing does not compile.
     cdef object _name(self, const mt_command *c):
-        if c.type in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
-            return (c.type, c.id, <size_t>c.u.link)
-        if c.type == MT_REQUEST_STATS:
-            return (c.type,)  # the newest answer will do for all
-        if c.type == MT_SEND_DTLS:
+        kind = c.type
+        if kind in (
+            MT_ADD_TRANSPORT,
+            MT_ADD_PLAIN_TRANSPORT,
+            MT_RESTART_ICE,
+            MT_SET_SRTP,
+            MT_SET_MAX_BITRATE,
+            MT_CONNECT_PLAIN,
+            MT_REMOVE_TRANSPORT,
+            MT_ADD_PRODUCER,
+            MT_ADD_MIRROR,
+            MT_PAUSE_PRODUCER,
+            MT_REQUEST_KEYFRAME,
+            MT_REMOVE_PRODUCER,
+            MT_ADD_CONSUMER,
+            MT_PAUSE_CONSUMER,
+            MT_SET_LAYER,
+            MT_REMOVE_CONSUMER,
+        ):
+            return (kind, c.id)
+        elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
+            return (kind, c.id, <size_t>c.u.link)
+        elif kind == MT_REQUEST_STATS:
+            return (kind,)  # the newest token's answer is enough
+        elif kind == MT_SEND_DTLS:
             for i in range(DTLS_WAITING):
-                if (c.type, c.id, i) not in self._waiting:
-                    return (c.type, c.id, i)
+                if (kind, c.id, i) not in self._waiting:
+                    return (kind, c.id, i)
             return None
-        return (c.type, c.id)
+        raise ValueError(f"{<int>kind} is no command's number")
 
-    # Drops what the command makes needless; True: itself too, the engine never hears of the object.
+    # Drops the commands that this one makes needless. True: this one is needless too, because the
+    # engine has not heard of the object.
     cdef bint _ends_what_waits(self, const mt_command *c) except -1:
         if c.type == MT_STOP_RELAYING:
             return self._drop((MT_RELAY_PRODUCER, c.id, <size_t>c.u.link))
         if c.type not in _ENDS:
             return False
         unknown = False
-        births, rest = _ENDS[c.type]
-        for kind in births:
+        creates, changes = _ENDS[c.type]
+        for kind in creates:
             unknown = self._drop((kind, c.id)) or unknown
-        for kind in rest:
+        for kind in changes:
             self._drop((kind, c.id))
         if c.type == MT_REMOVE_TRANSPORT:
             for i in range(DTLS_WAITING):
