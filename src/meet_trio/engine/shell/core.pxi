@@ -20,7 +20,7 @@ cdef class Core(_Commands):
         self._sent, self._tcp_sent, self._plain_sent, self._events = [], [], [], []
         sink.context = <void *>self
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
-        self._slots = _relay_slots(settings)
+        self._slots = _power_of_two(settings.relay_packets, "relay_packets")
         self._own_bell = mt_bell_new(-1)
         self._core = mt_core_new(&s, &sink)
         if not self._core or not self._own_bell:

@@ -17,7 +17,7 @@ cdef class Engine(_Commands):
         _addresses(&addresses, settings)
         _settings(&s, settings, secrets.randbits(64))
         _tcp_settings(&tcp, settings)
-        self._slots = _relay_slots(settings)
+        self._slots = _power_of_two(settings.relay_packets, "relay_packets")
         self.ips = tuple(settings.listen_ips)
         self._engine = mt_engine_open(&s, &tcp, &addresses)
         if not self._engine:

@@ -1,6 +1,12 @@
 # The settings of an engine: records.EngineSettings, checked and copied into the C structs.
 
 
+cdef uint32_t _power_of_two(object value, str name) except? 0:
+    if not 16 <= value <= 1 << 16 or value & (value - 1):
+        raise ValueError(f"{name}: {value} is no power of two from 16 to 65536")
+    return value
+
+
 cdef uint32_t _ms(object seconds, str name) except? 0:
     if not 0 <= seconds <= 86400:
         raise ValueError(f"{name}: {seconds} s")
@@ -8,10 +14,7 @@ cdef uint32_t _ms(object seconds, str name) except? 0:
 
 
 cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
-    packets = s.history_packets
-    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
-        raise ValueError(f"history_packets: {packets} is no power of two from 16 to 65536")
-    out.history_packets = packets
+    out.history_packets = _power_of_two(s.history_packets, "history_packets")
     out.history_ms = _ms(s.history, "history")
     out.dtls_per_second = s.dtls_per_second
     out.consent_ms = _ms(s.consent_timeout, "consent_timeout")
@@ -43,13 +46,6 @@ cdef int _tcp_settings(mt_tcp_settings *out, object s) except -1:
     out.stranger_ms = _ms(s.tcp_stranger_timeout, "tcp_stranger_timeout")
     out.send_buffer = _count(s.tcp_send_buffer, "tcp_send_buffer", 1 << 12, 1 << 26)
     return 0
-
-
-cdef uint32_t _relay_slots(object s) except? 0:
-    packets = s.relay_packets
-    if not 16 <= packets <= 1 << 16 or packets & (packets - 1):
-        raise ValueError(f"relay_packets: {packets} is no power of two from 16 to 65536")
-    return packets
 
 
 cdef int _addresses(mt_addresses *out, object settings) except -1:
