@@ -1,7 +1,7 @@
-"""The forwarder: a C thread that owns a UDP port and everything that flows through it.
+"""The forwarder: a C thread that owns its sockets and all packets that pass through them.
 
-``Engine`` takes commands and gives events; see ``c/core.h`` for what happens in between. ``Core``
-is the same machine without thread, socket and clock, for tests.
+``Engine`` takes commands and gives events; ``c/core.h`` tells what the thread does with them.
+``Core`` is the same state machine without thread, sockets and clock, for tests.
 """
 
 from meet_trio.engine._engine import Core, Engine

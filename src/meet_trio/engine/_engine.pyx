@@ -1,10 +1,11 @@
 # cython: language_level=3, binding=True, embedsignature=False
-"""The thin shell around the C engine: arguments are checked and copied into commands, events and
-figures become Python values. Nothing here waits, and nothing here is on a packet's path.
+"""The shell around the C engine. It checks arguments and copies them into commands, and it turns
+events and figures into Python values. It never waits, and no packet comes by.
 
-The parts in shell/ are included into this one module. The classes and C functions of the parts use
-each other, and no other module uses them: several modules would need a .pxd for each part, a fixed
-order of imports, and calls through tables of pointers, and each would link the C library again.
+Its parts are the files of shell/. They are included, so that they become one module: their classes
+and C functions use each other, and no other module uses them. As modules of their own they would
+need a .pxd each, would call each other through pointers that imports fill in, and more than one of
+them would link the C library.
 """
 
 import itertools

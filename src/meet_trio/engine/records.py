@@ -1,6 +1,6 @@
-"""What goes into an engine and what comes out of it, as plain records.
+"""The arguments of an engine's commands, and its events, as plain records.
 
-Ids are unsigned 32-bit integers given out by the caller, one space for each kind of object.
+Ids are unsigned 32-bit integers that the caller gives out, one space for each kind of object.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class EngineSettings:
 
 @attrs.frozen
 class EncodingSpec:
-    """One RTP stream of a producer: by its SSRCs, or by its RID (RFC 8851)."""
+    """One RTP stream of a producer, known by its SSRCs or by its RID (RFC 8851)."""
 
     ssrc: int | None = None
     rtx_ssrc: int | None = None
@@ -63,10 +63,11 @@ class EncodingSpec:
 
 @attrs.frozen
 class ProducerSpec:
-    """What a publisher sends.
+    """The streams that a publisher sends.
 
     ``codec``: the MIME type in lower case. ``encodings``: lowest layer first.
-    ``header_extensions``: URI → id (RFC 8285). The flags are the RTCP feedback it understands.
+    ``header_extensions``: URI → id (RFC 8285). The flags from ``nack`` to ``remb`` are the RTCP
+    feedback that the publisher understands.
     """
 
     kind: Literal["audio", "video"]
@@ -87,7 +88,7 @@ class ProducerSpec:
 
 @attrs.frozen
 class ConsumerSpec:
-    """The one stream that a viewer gets."""
+    """The one stream that a viewer receives."""
 
     ssrc: int
     rtx_ssrc: int | None
@@ -104,7 +105,7 @@ class ConsumerSpec:
 
 @attrs.frozen
 class IceConnected:
-    """A transport has its first path: the client's address."""
+    """A transport has its first path. The address is the client's."""
 
     transport: int
     ip: str
@@ -129,8 +130,8 @@ class IceSilent:
 
 @attrs.frozen
 class PlainConnected:
-    """A plain transport has an address to send RTP to: it was connected, or its client's first
-    packet has come.
+    """A plain transport knows where to send RTP: it was connected, or its client's first packet
+    has come.
     """
 
     transport: int
@@ -140,7 +141,7 @@ class PlainConnected:
 
 @attrs.frozen
 class DtlsDatagram:
-    """From an address that has proved to be the transport's."""
+    """A DTLS datagram from an address that has proved to be the transport's."""
 
     transport: int
     data: bytes
@@ -148,7 +149,7 @@ class DtlsDatagram:
 
 @attrs.frozen
 class StreamStarted:
-    """The first packet of an encoding."""
+    """The first packet of an encoding has come."""
 
     producer: int
     encoding: int
@@ -157,7 +158,7 @@ class StreamStarted:
 
 @attrs.frozen
 class LayerChanged:
-    """``spatial``: the encoding that is being sent, None when none is."""
+    """``spatial`` is the encoding that the consumer sends now, None if it sends none."""
 
     consumer: int
     spatial: int | None
@@ -165,8 +166,9 @@ class LayerChanged:
 
 @attrs.frozen
 class AudioLevel:
-    """RFC 6464: 0 (loudest) to -127 (silence) dBov; at most every
-    200 ms, when it changes by 5 dB or more."""
+    """The level has changed by 5 dB or more: 0 (loudest) to -127 (silence) dBov (RFC 6464). It is
+    told at most every 200 ms.
+    """
 
     producer: int
     dbov: int
@@ -174,7 +176,7 @@ class AudioLevel:
 
 @attrs.frozen
 class ProducerScore:
-    """How well each encoding arrives: 0 (not at all) to 10."""
+    """How well each encoding arrives, from 0 (not at all) to 10."""
 
     producer: int
     scores: tuple[int, ...]
@@ -182,7 +184,7 @@ class ProducerScore:
 
 @attrs.frozen
 class ConsumerScore:
-    """How well it arrives at the viewer: 0 to 10."""
+    """How well the stream arrives at the viewer, from 0 to 10."""
 
     consumer: int
     score: int
@@ -190,8 +192,10 @@ class ConsumerScore:
 
 @attrs.frozen
 class StatsReady:
-    """``stats``: ``transports``, ``producers``, ``mirrors`` (of other engines' producers),
-    ``consumers`` by id (as text), and ``engine``."""
+    """``stats`` has the figures of ``transports``, ``producers``, ``mirrors`` (of other engines'
+    producers) and ``consumers`` by id (as text), and those of the ``engine``. The tables of
+    ``c/stats.h`` list them.
+    """
 
     token: int
     stats: dict[str, object]
@@ -199,7 +203,7 @@ class StatsReady:
 
 @attrs.frozen
 class EngineFailed:
-    """The thread has ended by itself."""
+    """The engine's thread has ended by itself."""
 
     message: str
 

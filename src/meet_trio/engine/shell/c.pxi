@@ -1,4 +1,4 @@
-# What the shell sees of the C headers.
+# The C headers, as far as the shell uses them.
 
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -47,7 +47,7 @@ cdef extern from "core/core.h":
 
     ctypedef struct mt_text:
         uint8_t len
-        char text[1]  # longer; only its address is used
+        char text[1]  # longer in C; only its address is used
 
     ctypedef enum mt_codec:
         MT_CODEC_OTHER
@@ -306,7 +306,7 @@ cdef extern from "io/listen.h":
 
     ctypedef struct mt_addresses:
         unsigned int count
-        char ips[1][46]  # more; only their addresses are used
+        char ips[1][46]  # more in C; only their addresses are used
         uint16_t port
         unsigned int refused
         bool_t refused_tcp

@@ -1,4 +1,5 @@
-# Commands: each method of _Commands checks its arguments, copies them into an mt_command and gives that.
+# Commands. Each method of _Commands checks its arguments, copies them into an mt_command and gives
+# the command to the engine. One method makes each type of command (tests/engine/test_shell.py).
 
 
 cdef class _Commands:
@@ -12,7 +13,7 @@ cdef class _Commands:
     cdef int _give(self, mt_command *command) except -1:
         raise NotImplementedError
 
-    # NULL: closed
+    # NULL: the engine is closed.
     cdef mt_bell *_bell(self) except? NULL:
         raise NotImplementedError
 
@@ -54,7 +55,9 @@ cdef class _Commands:
         if not length:
             raise ValueError(f"profile: {profile:#06x} is not known")
         if len(tx_keying) != length or len(rx_keying) != length:
-            raise ValueError(f"keying: profile {profile:#06x} has {length} bytes for each direction")
+            raise ValueError(
+                f"keying: profile {profile:#06x} has {length} bytes for each direction"
+            )
         memset(&c, 0, sizeof(c))
         c.type, c.id, c.u.srtp.profile = MT_SET_SRTP, transport, profile
         memcpy(&c.u.srtp.tx[0], <const char *>tx_keying, length)

@@ -1,4 +1,5 @@
-# Core: the same machine without thread, sockets and clock, for tests. Its sink appends to lists.
+# Core: the state machine without thread, sockets and clock, for tests. It appends what it sends and
+# tells to lists.
 
 
 cdef class Core(_Commands):
@@ -30,7 +31,7 @@ cdef class Core(_Commands):
         self._close()
 
     cdef void _close(self) noexcept:
-        # freeing sends and tells nothing, but to linked cores
+        # freeing a core sends nothing, and tells only the cores that are linked to it
         mt_core_free(self._core)
         mt_bell_drop(self._own_bell)
         mt_links_free(&self._links)
@@ -83,7 +84,9 @@ cdef class Core(_Commands):
         _address(&path, ip, port, "port")
         mt_core_path_closed(self._core, self.now, &path)
 
-    def plain_datagram(self, uint32_t transport, str ip, uint16_t port, bytes data, bint rtcp=False):
+    def plain_datagram(
+        self, uint32_t transport, str ip, uint16_t port, bytes data, bint rtcp=False
+    ):
         cdef mt_path path
         memset(&path, 0, sizeof(path))
         path.kind = MT_PATH_PLAIN_RTCP if rtcp else MT_PATH_PLAIN_RTP

@@ -1,10 +1,10 @@
-# Engine: the thread with its sockets, and the queue of commands in front of it.
+# Engine: the thread with its sockets, and the queue of the commands that wait for room in its ring.
 
 
 cdef class Engine(_Commands):
     cdef mt_engine *_engine
     cdef _Queue _queue
-    cdef bint _forsaken  # its thread takes no commands any more
+    cdef bint _forsaken  # the thread takes no commands any more
     cdef readonly tuple ips
 
     def __init__(self, settings):
@@ -33,7 +33,7 @@ cdef class Engine(_Commands):
         cdef mt_engine *engine = self._engine
         self._engine = NULL
         if engine:
-            if self._queue is not None:  # the garbage collector may have been there
+            if self._queue is not None:  # the garbage collector may have cleared it
                 self._queue.discard()
             with nogil:
                 mt_engine_close(engine)
@@ -45,7 +45,8 @@ cdef class Engine(_Commands):
         return 0
 
     cdef int _give(self, mt_command *command) except -1:
-        # objects outlive the engine by a moment when a server ends, and one that has failed by more
+        # When a server ends, its objects outlive the engine by a moment. Those of an engine that
+        # has failed outlive it for longer.
         if not self._engine or self._forsaken:
             mt_command_discard(command)
             return 0
@@ -92,7 +93,7 @@ cdef class Engine(_Commands):
                     self._forsake()
                 out.append(_record(&e))
             except Exception:
-                # one that nobody understands is no reason to lose the others
+                # a fault in one event must not lose the others
                 logger.exception("event %d about %d is lost", <int>e.type, e.id)
             finally:
                 mt_event_release(&e)

@@ -1,5 +1,5 @@
-# Events: those of c/core.h as the records of records.py, one record for each type. A type without a
-# record does not compile; a record without a type fails the import.
+# Events: each type of c/core.h becomes one record of records.py. A type without a record does not
+# compile (-Wswitch-enum, see meson.build); a record without a type fails the import.
 
 
 cdef object _record(const mt_event *e):
@@ -31,13 +31,13 @@ cdef object _record(const mt_event *e):
     raise ValueError(f"{<int>kind} is no event's number")
 
 
-# Makes one event of each type: the numbers of c/core.h begin at 1 and have no gaps.
+# Makes one event of each type. The types are numbered from 1, without gaps.
 cdef int _check_records() except -1:
     cdef mt_event e
     cdef mt_stats nothing
     memset(&e, 0, sizeof(e))
     memset(&nothing, 0, sizeof(nothing))
-    e.data = &nothing  # what MT_EVENT_STATS has; others read e.len bytes, which is none
+    e.data = &nothing  # for MT_EVENT_STATS; other events read e.len bytes of it, and that is 0
     made = set()
     for number in itertools.count(1):
         e.type = <mt_event_type><int>number

@@ -1,5 +1,5 @@
-# Figures: the C structs of c/stats.h as dictionaries. The tables of c/stats.h name each figure, its key
-# and its kind; here is what each kind looks like in Python. A kind that is missing here does not
+# Figures: the C structs of c/stats.h as dictionaries. A table of c/stats.h names each figure's key,
+# kind and place in the struct; this file converts each kind. A kind that is missing here does not
 # compile (-Wswitch-enum, see meson.build).
 
 
@@ -44,7 +44,7 @@ cdef object _figure(mt_figure_kind kind, const void *value):
 
 
 cdef class _Figures:
-    """One table of c/stats.h. The keys are made once, and all dictionaries share them."""
+    """One table of c/stats.h. Its keys are made once and shared by all dictionaries."""
 
     cdef const mt_figure *_table
     cdef tuple _keys

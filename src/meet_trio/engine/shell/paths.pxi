@@ -1,4 +1,4 @@
-# Addresses and networks: Python's text to C's bytes, and back.
+# Addresses and networks: from text to the bytes of the C structs, and back.
 
 
 cdef int _network(mt_network *out, object text) except -1:

@@ -1,9 +1,9 @@
-# The queue of commands that found the ring full. They wait here, in order, and are given as soon as
-# there is room.
+# The queue of commands that found the engine's ring full. They wait here, in order, and are given
+# as soon as the ring has room.
 #
-# For each object only the commands that still matter wait: the newest of each setting; for an object
-# that is removed only the removal, or nothing if the engine has not heard of the object. So the
-# number of objects bounds the queue, however often a setting changes while the engine is busy.
+# For each object only the commands that still matter wait: the newest of each setting; for an
+# object that is removed only the removal, or nothing if the engine has not heard of the object. So
+# the number of objects bounds the queue, however often a setting changes while the engine is busy.
 
 
 cdef enum:

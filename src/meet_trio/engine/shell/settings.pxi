@@ -1,4 +1,4 @@
-# The settings of an engine: records.EngineSettings, checked and copied into the C structs.
+# Settings: EngineSettings of records.py, checked and copied into the C structs.
 
 
 cdef uint32_t _power_of_two(object value, str name) except? 0:

@@ -1,4 +1,5 @@
-# Producers and consumers: the records of records.py, checked and copied into the C structs of c/core.h.
+# Producers and consumers: ProducerSpec and ConsumerSpec of records.py, checked and copied into the
+# C structs of c/core.h.
 
 
 cdef dict _EXTENSIONS = {mt_extension_uris[i].decode(): i for i in range(MT_EXT_COUNT)}
@@ -74,13 +75,13 @@ cdef int _consumer_spec(mt_consumer_spec *out, object spec) except -1:
         raise ValueError("ssrc: a consumer has one")
     out.ssrc = _ssrc(spec.ssrc, "ssrc")
     out.payload_type = _payload_type(spec.payload_type, "payload_type", False)
-    # RTX wants both
+    # RTX needs a payload type and an SSRC
     out.rtx_payload_type = _payload_type(spec.rtx_payload_type, "rtx_payload_type", True)
     out.rtx_ssrc = 0 if out.rtx_payload_type < 0 else _ssrc(spec.rtx_ssrc, "rtx_ssrc")
     if out.rtx_ssrc == out.ssrc:
         raise ValueError("rtx_ssrc: the same as ssrc")
     _text(&out.mid, spec.mid, "mid")
-    # identifies, and so much of it will do
+    # the CNAME only identifies: its beginning is enough
     _text(&out.cname, spec.cname.encode()[:MT_MAX_TEXT].decode(errors="ignore"), "cname")
     _extensions(&out.ext_ids[0], spec.header_extensions)
     out.nack, out.pli, out.fir, out.paused = spec.nack, spec.pli, spec.fir, spec.paused
