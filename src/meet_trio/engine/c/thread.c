@@ -30,7 +30,7 @@ enum {
   COMMAND_SLOTS = 4096,
   EVENT_SLOTS = 4096,
   READY_PER_TURN = 64,
-  BATCHES_PER_TURN = 8,   /* of one source; then the others and commands get their turn */
+  BATCHES_PER_TURN = 8,    /* of one source; then the others and commands get their turn */
   COMMANDS_PER_TURN = 256, /* then packets */
 };
 
@@ -49,10 +49,10 @@ struct mt_engine {
   mt_bell *bell; /* rings command_fd */
   mt_ring commands, events;
   _Atomic bool stop;
-  _Atomic bool signaled; /* event_fd is written and not yet reset */
+  _Atomic bool signaled;      /* event_fd is written and not yet reset */
   _Atomic bool ring_was_full; /* Python has a command that found no room */
-  bool new_events;   /* the thread's own */
-  uint32_t unannounced; /* datagrams sent since other engines were woken */
+  bool new_events;            /* the thread's own */
+  uint32_t unannounced;       /* datagrams sent since other engines were woken */
 };
 
 static int64_t now_us(void) {

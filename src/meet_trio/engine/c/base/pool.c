@@ -106,5 +106,6 @@ void mt_pool_trim(mt_pool *pool) {
 
 void mt_pool_free(mt_pool *pool) {
   mt_list *lists[] = {&pool->full, &pool->partial, &pool->empty};
-  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) MT_EACH(link, lists[i]) block_free(pool, link);
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+    MT_EACH (link, lists[i]) block_free(pool, link);
 }

@@ -18,8 +18,8 @@ typedef struct {
 } mt_pool;
 
 void mt_pool_init(mt_pool *pool, size_t size); /* up to some 80 KB */
-void *mt_pool_get(mt_pool *pool); /* with anything in it; NULL: no memory */
-void mt_pool_put(mt_pool *pool, void *p); /* NULL is allowed */
+void *mt_pool_get(mt_pool *pool);              /* with anything in it; NULL: no memory */
+void mt_pool_put(mt_pool *pool, void *p);      /* NULL is allowed */
 /* Ten times a second: gives a block back to the system if there are more empty ones than the next burst may need. One at a time, so that
  * what comes and goes within a second stays. */
 void mt_pool_trim(mt_pool *pool);

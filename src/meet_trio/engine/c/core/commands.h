@@ -25,8 +25,8 @@ typedef enum {
   MT_PAUSE_CONSUMER, /* number: bool */
   MT_SET_LAYER,      /* number: highest spatial layer to forward */
   MT_REMOVE_CONSUMER,
-  MT_REQUEST_KEYFRAME, /* id: a producer */
-  MT_REQUEST_STATS,    /* id: a token */
+  MT_REQUEST_KEYFRAME,    /* id: a producer */
+  MT_REQUEST_STATS,       /* id: a token */
   MT_ADD_PLAIN_TRANSPORT, /* plain */
   MT_CONNECT_PLAIN,       /* remote */
 } mt_command_type;

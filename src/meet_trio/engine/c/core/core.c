@@ -48,8 +48,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
 void mt_core_free(mt_core *core) {
   if (!core) return;
   mt_core_leave_links(core);
-  MT_EACH(item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
-  MT_EACH(item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
+  MT_EACH (item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+  MT_EACH (item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->packets);
@@ -93,11 +93,11 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_pool_trim(&core->records);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
-  MT_EACH(item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
-  MT_EACH(item, &core->all_transports) {
+  MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
+  MT_EACH (item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
     mt_transport_check_consent(core, t, now);
-    MT_EACH(link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
+    MT_EACH (link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
     if (now >= t->next_report) mt_transport_report(core, t, now);
   }
 }

@@ -78,7 +78,7 @@ static bool offer_stats(mt_core *core, int64_t now) {
 }
 
 void mt_events_offer(mt_core *core, int64_t now) {
-  MT_EACH(item, &core->changed) {
+  MT_EACH (item, &core->changed) {
     if (!offer_one(core, MT_OF(item, mt_changes, in_changed))) return;
     mt_list_remove(item);
   }

@@ -19,10 +19,12 @@ static void leave(mt_core *core, mt_link_end *end) {
   mt_link_drop(end->link);
 }
 
-void mt_core_leave_links(mt_core *core) { MT_EACH(item, &core->links) leave(core, MT_OF(item, mt_link_end, in_core)); }
+void mt_core_leave_links(mt_core *core) {
+  MT_EACH (item, &core->links) leave(core, MT_OF(item, mt_link_end, in_core));
+}
 
 void mt_links_round(mt_core *core) {
-  MT_EACH(item, &core->links) {
+  MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave(core, end);
   }
@@ -31,22 +33,22 @@ void mt_links_round(mt_core *core) {
 static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->link->crossings : &end->link->wishes; }
 
 void mt_core_look(mt_core *core) {
-  MT_EACH(item, &core->links) {
+  MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     end->waiting = mt_ring_count(incoming(end));
   }
 }
 
 bool mt_core_idle(mt_core *core) {
-  MT_EACH(item, &core->links)
-  if (mt_ring_count(incoming(MT_OF(item, mt_link_end, in_core)))) return false;
+  MT_EACH (item, &core->links)
+    if (mt_ring_count(incoming(MT_OF(item, mt_link_end, in_core)))) return false;
   return true;
 }
 
 bool mt_core_cross(mt_core *core, int64_t now) {
   bool more = false;
   core->last_now = now;
-  MT_EACH(item, &core->links) {
+  MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     mt_ring *ring = incoming(end);
     uint32_t count = end->waiting < MESSAGES_PER_TURN ? end->waiting : MESSAGES_PER_TURN;
@@ -63,7 +65,7 @@ bool mt_core_cross(mt_core *core, int64_t now) {
 }
 
 void mt_core_ring(mt_core *core) {
-  MT_EACH(item, &core->links) {
+  MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     if (!end->to_ring) continue;
     end->to_ring = false;

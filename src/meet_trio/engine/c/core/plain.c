@@ -62,7 +62,7 @@ void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t
 static void has_path(mt_core *core, mt_transport *t, int64_t now) {
   t->selected = &t->plain->rtp.route;
   mt_change(core, &t->changes, MT_CHANGED_CONNECTED);
-  MT_EACH(item, &t->consumers) {
+  MT_EACH (item, &t->consumers) {
     mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
     if (!consumer->paused) mt_consumer_begin(core, consumer, now);
   }

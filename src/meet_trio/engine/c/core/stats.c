@@ -91,14 +91,14 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
   out->counters = core->counters;
   out->buffers = core->packets.count;
   out->buffers_used = core->packets.used;
-  MT_EACH(item, &core->mirrors)
-  take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
-  MT_EACH(item, &core->all_transports) {
+  MT_EACH (item, &core->mirrors)
+    take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
+  MT_EACH (item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
     take_transport(t, &out->transports[out->transport_count++]);
-    MT_EACH(link, &t->producers)
-    take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
-    MT_EACH(link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
+    MT_EACH (link, &t->producers)
+      take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
+    MT_EACH (link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
   }
   return out;
 }

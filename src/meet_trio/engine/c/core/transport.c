@@ -72,15 +72,15 @@ void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys,
     return;
   }
   t->srtp = srtp;
-  MT_EACH(item, &t->consumers) {
+  MT_EACH (item, &t->consumers) {
     mt_consumer *consumer = MT_OF(item, mt_consumer, in_transport);
     if (!consumer->paused) mt_consumer_begin(core, consumer, now);
   }
 }
 
 void mt_transport_remove(mt_core *core, mt_transport *t) {
-  MT_EACH(item, &t->consumers) mt_consumer_remove(core, MT_OF(item, mt_consumer, in_transport));
-  MT_EACH(item, &t->producers) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+  MT_EACH (item, &t->consumers) mt_consumer_remove(core, MT_OF(item, mt_consumer, in_transport));
+  MT_EACH (item, &t->producers) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
   mt_credentials_drop(core, &t->credentials[0]);
   mt_credentials_drop(core, &t->credentials[1]);

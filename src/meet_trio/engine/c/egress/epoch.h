@@ -9,7 +9,7 @@
 #include "state/core_state.h"
 
 void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p,
-                             int64_t now); /* with `p` of `s` */
+                             int64_t now);    /* with `p` of `s` */
 void mt_consumer_close_epoch(mt_consumer *c); /* late packets of it still get their numbers */
 /* Nothing of `s` goes on from what went before. `reset`: its numbers begin anew, late packets of the old ones get none. */
 void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset);

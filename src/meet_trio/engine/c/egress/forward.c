@@ -7,7 +7,7 @@
 #include "state/marks.h"
 
 enum {
-  FRAME_END_US = 30 * MT_MS,  /* nothing sent for that long: the frame's end was lost */
+  FRAME_END_US = 30 * MT_MS, /* nothing sent for that long: the frame's end was lost */
   SWITCH_WAIT_US = 50 * MT_MS,
   CATCH_UP_BYTES = 256 * 1024, /* of the history, to one viewer at once; */
   CATCH_UP_PACKETS = 256,      /* and so many packets, each of which is encrypted for it */

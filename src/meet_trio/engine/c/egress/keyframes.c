@@ -44,7 +44,7 @@ static bool still_owed(const mt_consumer *c, const mt_stream *s) {
 }
 
 void mt_owed_round(mt_core *core, int64_t now) {
-  MT_EACH(item, &core->owed) {
+  MT_EACH (item, &core->owed) {
     mt_consumer *c = MT_OF(item, mt_consumer, owed);
     for (uint8_t i = 0; i < MT_MAX_ENCODINGS; i++) {
       mt_stream *s = c->producer ? &c->producer->streams[i] : NULL;

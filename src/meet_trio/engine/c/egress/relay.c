@@ -13,7 +13,7 @@
 enum { SPARE_SLOTS = 8 /* for anything but packets */ };
 
 static mt_relay *find(const mt_producer *p, const mt_link *link) {
-  MT_EACH(item, &p->relays) {
+  MT_EACH (item, &p->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (r->link == link) return r;
   }
@@ -70,11 +70,11 @@ static void send_states(mt_core *core, mt_relay *r, int64_t now) {
 }
 
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now) {
-  MT_EACH(item, &p->relays) send_states(core, MT_OF(item, mt_relay, in_producer), now);
+  MT_EACH (item, &p->relays) send_states(core, MT_OF(item, mt_relay, in_producer), now);
 }
 
 void mt_relay_state(mt_core *core, mt_stream *s, int64_t now) {
-  MT_EACH(item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, now);
+  MT_EACH (item, &s->producer->relays) send_state(core, MT_OF(item, mt_relay, in_producer), s, now);
 }
 
 /* ---- packets ---- */
@@ -98,7 +98,7 @@ static void send_packet(mt_core *core, mt_relay *r, const mt_stream *s, const mt
 
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived) {
   mt_producer *producer = s->producer;
-  MT_EACH(item, &producer->relays) {
+  MT_EACH (item, &producer->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (!producer->paused && r->listened >> s->index & 1) {
       send_packet(core, r, s, p, arrived);
@@ -174,7 +174,9 @@ void mt_relay_stop(mt_core *core, uint32_t producer, mt_link *link) {
 }
 
 void mt_producer_end_relays(mt_core *core, mt_producer *p) {
-  MT_EACH(item, &p->relays) stop(core, MT_OF(item, mt_relay, in_producer));
+  MT_EACH (item, &p->relays) stop(core, MT_OF(item, mt_relay, in_producer));
 }
 
-void mt_relays_end(mt_link_end *end) { MT_EACH(item, &end->members) end_relay(MT_OF(item, mt_relay, in_link)); }
+void mt_relays_end(mt_link_end *end) {
+  MT_EACH (item, &end->members) end_relay(MT_OF(item, mt_relay, in_link));
+}

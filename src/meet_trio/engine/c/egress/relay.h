@@ -20,7 +20,7 @@ void mt_relay_start(mt_core *core, uint32_t producer, mt_link *link, int64_t now
 void mt_relay_stop(mt_core *core, uint32_t producer, mt_link *link);
 void mt_relay_round(mt_core *core, mt_producer *p, int64_t now);
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived);
-void mt_relay_state(mt_core *core, mt_stream *s, int64_t now); /* it has changed */
+void mt_relay_state(mt_core *core, mt_stream *s, int64_t now);                      /* it has changed */
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now); /* the mirror's engine says so */
 void mt_producer_end_relays(mt_core *core, mt_producer *p);
 void mt_relays_end(mt_link_end *end); /* all those of a link that is closed */

@@ -28,7 +28,7 @@ void mt_consumer_score(mt_core *core, mt_consumer *c, uint8_t fraction_lost, int
 }
 
 void mt_scores_round(mt_core *core, int64_t now) {
-  MT_EACH(item, &core->scored) {
+  MT_EACH (item, &core->scored) {
     mt_consumer *c = MT_OF(item, mt_consumer, scored);
     if (now - c->score_announced < SCORE_US) return;
     mt_list_remove(&c->scored);

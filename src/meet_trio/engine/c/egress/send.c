@@ -9,10 +9,10 @@
 #include <string.h>
 
 enum {
-  RESEND_BURST = 256 * 1024,             /* bytes of a consumer's own: more than a large key frame */
+  RESEND_BURST = 256 * 1024,              /* bytes of a consumer's own: more than a large key frame */
   RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* of all consumers of a transport */
-  RESEND_LEAST_US = 20 * MT_MS,          /* between two retransmissions of one packet */
-  MAX_PREFIX = 2 + 8,           /* RTX's original number, VP8's descriptor */
+  RESEND_LEAST_US = 20 * MT_MS,           /* between two retransmissions of one packet */
+  MAX_PREFIX = 2 + 8,                     /* RTX's original number, VP8's descriptor */
 };
 
 /* What differs from packet to packet beside the numbers. */

@@ -20,8 +20,8 @@ enum {
 enum { MT_RTPFB_NACK = 1, MT_RTPFB_TRANSPORT_CC = 15, MT_PSFB_PLI = 1, MT_PSFB_FIR = 4, MT_PSFB_AFB = 15 };
 
 typedef struct {
-  uint8_t type;  /* MT_RTCP_… */
-  uint8_t count; /* RC / SC / FMT */
+  uint8_t type;        /* MT_RTCP_… */
+  uint8_t count;       /* RC / SC / FMT */
   const uint8_t *body; /* after the 4-byte common header */
   uint16_t body_len;   /* without padding */
 } mt_rtcp_packet;
@@ -32,9 +32,9 @@ bool mt_rtcp_next_untrusted(const uint8_t *p, size_t n, size_t *offset, mt_rtcp_
 typedef struct {
   uint32_t ssrc;
   uint8_t fraction_lost;
-  int32_t total_lost; /* 24-bit signed */
-  uint32_t highest_sequence; /* extended */
-  uint32_t jitter; /* clock units */
+  int32_t total_lost;                    /* 24-bit signed */
+  uint32_t highest_sequence;             /* extended */
+  uint32_t jitter;                       /* clock units */
   uint32_t last_sr, delay_since_last_sr; /* 1/65536 s */
 } mt_rtcp_report;
 

@@ -9,8 +9,8 @@
 enum { MT_RTP_MAX_EXT = 16, MT_RTP_MAX_HEADER = 12 + 4 + 16 * 18 };
 
 typedef struct {
-  uint8_t id;  /* 1-14 one-byte form, 1-255 two-byte form */
-  uint8_t len; /* bytes of value */
+  uint8_t id;      /* 1-14 one-byte form, 1-255 two-byte form */
+  uint8_t len;     /* bytes of value */
   uint16_t offset; /* of the value, from the packet's start */
 } mt_rtp_ext;
 

@@ -91,7 +91,7 @@ static void send_feedback(mt_core *core, mt_transport *t, int64_t now) {
 
 int64_t mt_twcc_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
-  MT_EACH(item, &core->feeding) {
+  MT_EACH (item, &core->feeding) {
     mt_twcc *w = MT_OF(item, mt_twcc, in_feeding);
     if (w->due > now) {
       if (w->due < next) next = w->due;

@@ -7,7 +7,7 @@
 enum { MT_LEVEL_SILENT = -127 }; /* dBov */
 
 void mt_level_heard(mt_core *core, mt_producer *p, uint8_t extension, int64_t now); /* the header extension's byte */
-void mt_level_silent(mt_core *core, mt_producer *p); /* it is paused */
+void mt_level_silent(mt_core *core, mt_producer *p);                                /* it is paused */
 void mt_level_round(mt_core *core, mt_producer *p, int64_t now);
 
 #endif

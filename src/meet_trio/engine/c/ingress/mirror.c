@@ -22,12 +22,12 @@ static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t rel
 static void detach(mt_core *core, mt_producer *m, int64_t now) {
   m->link = NULL;
   mt_list_remove(&m->in_link);
-  MT_EACH(item, &m->consumers) mt_consumer_halt(core, MT_OF(item, mt_consumer, in_producer));
+  MT_EACH (item, &m->consumers) mt_consumer_halt(core, MT_OF(item, mt_consumer, in_producer));
   for (uint8_t i = 0; i < m->spec.encoding_count; i++) mt_stream_reset(core, &m->streams[i], now);
 }
 
 void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
-  MT_EACH(item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
+  MT_EACH (item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
 }
 
 /* ---- what comes ---- */

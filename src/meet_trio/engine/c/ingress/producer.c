@@ -59,7 +59,7 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
 void mt_producer_remove(mt_core *core, mt_producer *p) {
   mt_producer_end_relays(core, p);
   if (p->mirror) mt_wish_gone(p);
-  MT_EACH(item, &p->consumers) {
+  MT_EACH (item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     mt_consumer_halt(core, c);
     mt_list_remove(&c->in_producer);
@@ -75,7 +75,7 @@ void mt_producer_remove(mt_core *core, mt_producer *p) {
 void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) {
   if (p->paused == paused) return;
   p->paused = paused;
-  MT_EACH(item, &p->consumers) {
+  MT_EACH (item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
     if (paused) mt_consumer_halt(core, c);
     else if (!c->paused) mt_consumer_begin(core, c, now);

@@ -36,7 +36,7 @@ static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int
 }
 
 static bool find_by_signaled_ssrc(mt_core *core, mt_transport *t, mt_source *source, int64_t now) {
-  MT_EACH(item, &t->producers) {
+  MT_EACH (item, &t->producers) {
     mt_producer *p = MT_OF(item, mt_producer, in_transport);
     for (unsigned i = 0; i < p->spec.encoding_count; i++) {
       const mt_encoding_spec *e = &p->spec.encodings[i];
@@ -73,7 +73,7 @@ static bool find_by_missing_packet(mt_core *core, mt_transport *t, mt_source *so
                                    size_t payload_len, int64_t now) {
   mt_stream *found = NULL;
   if (payload_len <= 2) return false;
-  MT_EACH(item, &t->producers) {
+  MT_EACH (item, &t->producers) {
     mt_producer *p = MT_OF(item, mt_producer, in_transport);
     if (p->spec.rtx_payload_type != h->payload_type) continue;
     for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
@@ -90,7 +90,7 @@ static bool find_by_missing_packet(mt_core *core, mt_transport *t, mt_source *so
 /* Nobody names anything: whose payload type is it? A stream that runs is not taken over, or two would take it from each other. */
 static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, int64_t now) {
   mt_producer *found = NULL;
-  MT_EACH(item, &t->producers) {
+  MT_EACH (item, &t->producers) {
     mt_producer *p = MT_OF(item, mt_producer, in_transport);
     const mt_encoding_spec *e = &p->spec.encodings[0];
     if (p->spec.payload_type != h->payload_type || p->spec.encoding_count != 1 || e->ssrc || e->rid.len) continue;
@@ -105,8 +105,8 @@ static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *sour
 static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *data, size_t payload_len,
                         int64_t now) {
   if (find_by_signaled_ssrc(core, t, source, now)) return true;
-  MT_EACH(item, &t->producers)
-  if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+  MT_EACH (item, &t->producers)
+    if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
   if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
   return find_by_missing_packet(core, t, source, h, data + h->header_len, payload_len, now);
 }

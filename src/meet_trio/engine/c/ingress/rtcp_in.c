@@ -13,7 +13,7 @@
 #include "ingress/stream.h"
 
 enum {
-  MAX_NACKED = 1024,    /* numbers that one datagram may ask for: twice what a consumer remembers */
+  MAX_NACKED = 1024, /* numbers that one datagram may ask for: twice what a consumer remembers */
 };
 
 /* A consumer by its SSRC or RTX SSRC. */

@@ -39,12 +39,12 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
 
 /* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
 void mt_stream_cut(mt_stream *s) {
-  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, false);
+  MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, false);
 }
 
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->generation++;
-  MT_EACH(item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
+  MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
   s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
   s->jitter = 0;
   s->last_arrival = 0;

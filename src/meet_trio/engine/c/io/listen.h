@@ -11,9 +11,9 @@ enum { MT_MAX_ADDRESSES = 16 };
 typedef struct {
   unsigned count;
   char ips[MT_MAX_ADDRESSES][INET6_ADDRSTRLEN]; /* numeric; an IPv6 wildcard that is alone takes IPv4 too */
-  uint16_t port; /* 0: any that is free at all addresses, for UDP and TCP; then the one found */
-  unsigned refused; /* which address, when opening has failed; */
-  bool refused_tcp; /* and which of the two */
+  uint16_t port;                                /* 0: any that is free at all addresses, for UDP and TCP; then the one found */
+  unsigned refused;                             /* which address, when opening has failed; */
+  bool refused_tcp;                             /* and which of the two */
 } mt_addresses;
 
 typedef struct {

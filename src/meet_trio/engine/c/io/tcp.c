@@ -18,7 +18,7 @@ enum {
   READ_SIZE = 32768, /* of one connection in a turn: even if it is all frames of a byte, the others do not wait long */
   ACCEPTS_PER_TURN = 64,
   NOT_SENT = 128 << 10, /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
-  PAUSE_US = 250000, /* without accepting, when there are no descriptors */
+  PAUSE_US = 250000,    /* without accepting, when there are no descriptors */
   SWEEP_US = 1000000,
 };
 
@@ -29,7 +29,7 @@ typedef struct {
   int fd;
   mt_path path;
   bool proven, failed;
-  bool blocked; /* the kernel takes no more for now; epoll will say */
+  bool blocked;     /* the kernel takes no more for now; epoll will say */
   int64_t deadline; /* a stranger's */
   mt_rfc4571_queue out;
   size_t part_len;
@@ -81,7 +81,7 @@ static void forget(mt_tcp *t, connection *c) {
 }
 
 static void reap(mt_tcp *t, int64_t now) {
-  MT_EACH(item, &t->failed) {
+  MT_EACH (item, &t->failed) {
     connection *c = MT_OF(item, connection, turn);
     mt_core_path_closed(t->core, now, &c->path);
     forget(t, c);
@@ -96,7 +96,7 @@ static bool same_network(const mt_path *a, const mt_path *b) {
 
 /* Closes the oldest stranger, of the network of `of` if that is given. False: there is none. */
 static bool drop_stranger(mt_tcp *t, const mt_path *of) {
-  MT_EACH(item, &t->strangers) {
+  MT_EACH (item, &t->strangers) {
     connection *c = MT_OF(item, connection, link);
     if (of && !same_network(&c->path, of)) continue;
     t->counters.tcp_strangers_displaced++;
@@ -108,7 +108,7 @@ static bool drop_stranger(mt_tcp *t, const mt_path *of) {
 
 static bool make_room(mt_tcp *t, const mt_path *from) {
   uint32_t same = 0;
-  MT_EACH(item, &t->strangers) same += same_network(&MT_OF(item, connection, link)->path, from);
+  MT_EACH (item, &t->strangers) same += same_network(&MT_OF(item, connection, link)->path, from);
   if (same >= t->settings.max_strangers_per_address) drop_stranger(t, from);
   if (t->stranger_count >= t->settings.max_strangers) drop_stranger(t, NULL);
   return t->count < t->settings.max_connections || drop_stranger(t, NULL);
@@ -217,7 +217,7 @@ void mt_tcp_send(mt_tcp *t, const mt_path *to, const uint8_t *data, size_t len) 
 }
 
 void mt_tcp_flush(mt_tcp *t, int64_t now) {
-  MT_EACH(item, &t->unsent) {
+  MT_EACH (item, &t->unsent) {
     mt_list_remove(item);
     write_out(t, MT_OF(item, connection, turn));
   }
@@ -277,7 +277,7 @@ void mt_tcp_ready(mt_tcp *t, uint32_t id, int64_t now) {
 /* ---- time ---- */
 
 static void sweep(mt_tcp *t) {
-  MT_EACH(item, &t->proven) {
+  MT_EACH (item, &t->proven) {
     connection *c = MT_OF(item, connection, link);
     if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport has gone, or has not been heard for long */
     else mt_rfc4571_rest(&c->out);
@@ -285,7 +285,7 @@ static void sweep(mt_tcp *t) {
 }
 
 int64_t mt_tcp_tick(mt_tcp *t, int64_t now) {
-  MT_EACH(item, &t->strangers) {
+  MT_EACH (item, &t->strangers) {
     connection *c = MT_OF(item, connection, link);
     if (now < c->deadline) break;
     t->counters.tcp_strangers_timed_out++;

@@ -15,7 +15,7 @@ typedef struct {
 
 typedef struct mt_udp mt_udp;
 
-mt_udp *mt_udp_new(void); /* NULL: no memory */
+mt_udp *mt_udp_new(void);    /* NULL: no memory */
 void mt_udp_free(mt_udp *u); /* NULL is allowed; the sockets are the caller's */
 
 /* Makes the kernel's buffers large: one batch of video for many viewers is a burst. */

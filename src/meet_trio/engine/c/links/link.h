@@ -39,7 +39,7 @@ typedef enum { MT_SOURCE, MT_SINK } mt_side;
 
 typedef enum {
   MT_CROSS_PACKET = 1,
-  MT_CROSS_ALIVE,  /* an encoding that nobody listens to over there has ended a frame: it arrives */
+  MT_CROSS_ALIVE, /* an encoding that nobody listens to over there has ended a frame: it arrives */
   MT_CROSS_STATE, /* of a stream: when the relay begins, with a sender report, after a reset */
   MT_CROSS_STOP,  /* no more of this producer */
 } mt_cross_type;
@@ -70,10 +70,10 @@ typedef struct {
   uint8_t type, index, number;
 } mt_wish;
 
-typedef struct { /* what one engine keeps of a link */
+typedef struct {   /* what one engine keeps of a link */
   mt_list in_core; /* while the core holds it */
   mt_link *link;
-  mt_list members; /* mt_relay or mt_producer (mirrors) */
+  mt_list members;  /* mt_relay or mt_producer (mirrors) */
   uint32_t waiting; /* messages that had come when commands were applied last */
   bool held, to_ring;
 } mt_link_end;
@@ -107,7 +107,7 @@ typedef struct {
 /* The one to `sink`, made if there is none; the reference stays with `links`. NULL: no memory. */
 mt_link *mt_links_get(mt_links *links, mt_bell *source, mt_bell *sink, uint32_t slots);
 mt_link *mt_links_find(const mt_links *links, const mt_bell *sink); /* NULL: none */
-void mt_links_prune(mt_links *links); /* lets go of those whose other end is closed */
+void mt_links_prune(mt_links *links);                               /* lets go of those whose other end is closed */
 void mt_links_free(mt_links *links);
 
 #endif

@@ -33,7 +33,7 @@ static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t no
 
 void mt_wish_listen_all(const mt_core *core, mt_producer *m, int64_t now) {
   uint8_t bits = 0, all = (uint8_t)((1u << m->spec.encoding_count) - 1);
-  MT_EACH(item, &m->consumers) {
+  MT_EACH (item, &m->consumers) {
     if (bits == all) break; /* in a large room the first few decide */
     bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
   }

@@ -6,9 +6,9 @@
 
 #include "state/core_state.h"
 
-uint8_t *mt_reserve(mt_core *core); /* MT_DATAGRAM_MAX bytes; never NULL */
-void mt_send(mt_core *core, mt_transport *t, size_t len); /* by the selected route; dropped without one */
+uint8_t *mt_reserve(mt_core *core);                                              /* MT_DATAGRAM_MAX bytes; never NULL */
+void mt_send(mt_core *core, mt_transport *t, size_t len);                        /* by the selected route; dropped without one */
 void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len); /* protects it first; nothing without keys */
-void mt_send_answer(mt_core *core, const mt_path *to, size_t len); /* to whoever asked; nothing if `len` is 0 */
+void mt_send_answer(mt_core *core, const mt_path *to, size_t len);               /* to whoever asked; nothing if `len` is 0 */
 
 #endif

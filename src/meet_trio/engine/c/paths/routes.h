@@ -24,7 +24,7 @@ mt_route *mt_route_find(mt_core *core, const mt_path *path); /* NULL: nobody has
 /* An authenticated request came by `path`. NULL: the address is another transport's, which was heard there just now. */
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
 void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated,
-                     int64_t now); /* unless another works and is to stay */
+                     int64_t now);                           /* unless another works and is to stay */
 void mt_route_lose(mt_core *core, mt_route *r, int64_t now); /* another one that lives is selected in its place */
 void mt_route_drop(mt_core *core, mt_route *route);
 

@@ -13,14 +13,14 @@ enum {
   JITTER_US = 200 * MT_MS, /* reports of many transports should not all go at once */
   MTU = 1200,
   REPORTS_PER_PACKET = 31,
-  LEAST_ESTIMATE = 100000,    /* bit/s */
-  MOST_ESTIMATE = 10000000,   /* bit/s, where no limit is set */
+  LEAST_ESTIMATE = 100000,  /* bit/s */
+  MOST_ESTIMATE = 10000000, /* bit/s, where no limit is set */
   /* Losses in 256ths: the bounds of libwebrtc's loss-based control, 10 % and 2 %. */
   LOSS_THAT_LOWERS = 26,
   LOSS_THAT_RAISES = 5,
-  LOWERED_BY_LOSS_OVER = 512, /* the estimate falls by half the loss */
-  RAISED_BY_A = 12,           /* the estimate rises by a twelfth in each report, about 8 % */
-  SR_BYTES = 28,              /* without report blocks (RFC 3550 section 6.4.1) */
+  LOWERED_BY_LOSS_OVER = 512,        /* the estimate falls by half the loss */
+  RAISED_BY_A = 12,                  /* the estimate rises by a twelfth in each report, about 8 % */
+  SR_BYTES = 28,                     /* without report blocks (RFC 3550 section 6.4.1) */
   SDES_BYTES = 12 + MT_MAX_TEXT + 4, /* header, SSRC, CNAME, end and padding (section 6.5) */
 };
 
@@ -73,7 +73,7 @@ static void adapt_estimate(mt_transport *t, const mt_rtcp_report *reports, unsig
 static size_t write_remb(mt_transport *t, uint8_t *out, size_t cap) {
   uint32_t ssrcs[REPORTS_PER_PACKET];
   unsigned count = 0;
-  MT_EACH(item, &t->producers) {
+  MT_EACH (item, &t->producers) {
     const mt_producer *p = MT_OF(item, mt_producer, in_transport);
     for (uint8_t i = 0; p->spec.remb && i < p->spec.encoding_count; i++)
       if (p->streams[i].main && count < REPORTS_PER_PACKET) ssrcs[count++] = p->streams[i].stats.ssrc;
@@ -87,8 +87,8 @@ static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int
   enum { CAP = 4 * REPORTS_PER_PACKET };
   mt_rtcp_report reports[CAP];
   unsigned count = 0;
-  MT_EACH(item, &t->producers)
-  count = producer_reports(core, MT_OF(item, mt_producer, in_transport), reports, count, CAP, now, elapsed);
+  MT_EACH (item, &t->producers)
+    count = producer_reports(core, MT_OF(item, mt_producer, in_transport), reports, count, CAP, now, elapsed);
   if (!count) return;
   if (!t->twcc_id) adapt_estimate(t, reports, count);
   for (unsigned at = 0; at < count; at += REPORTS_PER_PACKET) {
@@ -124,7 +124,7 @@ static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
 static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
   uint8_t *out = NULL;
   size_t n = 0;
-  MT_EACH(item, &t->consumers) {
+  MT_EACH (item, &t->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     mt_rtcp_sender_info info;
     if (!sender_info(c, &info, now)) continue;
@@ -145,7 +145,7 @@ void mt_transport_report(mt_core *core, mt_transport *t, int64_t now) {
   t->next_report = now + REPORT_US - JITTER_US / 2 + (int64_t)(mt_random(core) % JITTER_US);
   mt_rate_update(&t->rate_in, t->stats.bytes_in, elapsed);
   mt_rate_update(&t->rate_out, t->stats.bytes_out, elapsed);
-  MT_EACH(item, &t->consumers) {
+  MT_EACH (item, &t->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     mt_rate_update(&c->rate, c->octets, elapsed);
   }

@@ -55,7 +55,7 @@ static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
 
 int64_t mt_nack_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
-  MT_EACH(item, &core->nacking) {
+  MT_EACH (item, &core->nacking) {
     int64_t due = nack_stream(core, MT_OF(item, mt_stream, nacking), now);
     if (due < next) next = due;
   }
@@ -95,7 +95,7 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
 
 int64_t mt_keyframe_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
-  MT_EACH(item, &core->wanting) {
+  MT_EACH (item, &core->wanting) {
     mt_stream *s = MT_OF(item, mt_stream, wanting);
     const mt_producer *p = s->producer;
     if (p->paused || (p->mirror ? !p->link : !s->started)) continue; /* its first packet comes back to this */

@@ -12,7 +12,7 @@
 
 #include "state/core_state.h"
 
-int64_t mt_nack_tick(mt_core *core, int64_t now); /* when to come again */
+int64_t mt_nack_tick(mt_core *core, int64_t now);     /* when to come again */
 int64_t mt_keyframe_tick(mt_core *core, int64_t now); /* the same */
 
 #endif

@@ -22,10 +22,10 @@ typedef struct { /* a stretch of one stream that is forwarded with constant offs
   uint8_t tl0_delta;
 } mt_epoch;
 
-typedef struct { /* what was sent under a sequence number */
-  uint64_t sequence; /* ours, extended; 0: nothing */
+typedef struct {            /* what was sent under a sequence number */
+  uint64_t sequence;        /* ours, extended; 0: nothing */
   uint64_t stream_sequence; /* extended, */
-  uint64_t generation; /* in this generation of it */
+  uint64_t generation;      /* in this generation of it */
   uint32_t timestamp, abs_send_time;
   int64_t resent;
   uint16_t picture_id, twcc;
@@ -34,7 +34,7 @@ typedef struct { /* what was sent under a sequence number */
 
 enum {
   MT_SENT_SLOTS = 512, /* packets that a consumer remembers */
-  MT_SR_MEMORY = 4 /* sender reports that a consumer remembers */
+  MT_SR_MEMORY = 4     /* sender reports that a consumer remembers */
 };
 
 typedef struct { /* in mt_transport.consumers_by_ssrc */
@@ -56,11 +56,11 @@ struct mt_consumer {
   mt_sender senders[2];
   bool paused;
   uint8_t preferred, followed; /* followed: the same when the target was last chosen */
-  int8_t target; /* the stream to forward; -1: none arrives */
-  int8_t announced_layer; /* the last event's, or of one that waits */
-  int64_t layer_announced; /* when */
-  mt_epoch epochs[2]; /* the current one; the one before */
-  bool switching; /* a key frame of `target` waits for the end of the current frame */
+  int8_t target;               /* the stream to forward; -1: none arrives */
+  int8_t announced_layer;      /* the last event's, or of one that waits */
+  int64_t layer_announced;     /* when */
+  mt_epoch epochs[2];          /* the current one; the one before */
+  bool switching;              /* a key frame of `target` waits for the end of the current frame */
   uint64_t switch_first;
   int64_t switch_since;
 
@@ -72,7 +72,7 @@ struct mt_consumer {
   bool has_picture;
   uint16_t last_picture;
   uint8_t last_tl0;
-  mt_sent *sent; /* MT_SENT_SLOTS; NULL without NACK */
+  mt_sent *sent;        /* MT_SENT_SLOTS; NULL without NACK */
   int32_t resend_bytes; /* that may be sent again */
 
   uint64_t packets, octets; /* for sender reports */
@@ -83,12 +83,12 @@ struct mt_consumer {
   uint8_t report_next;
   uint8_t announced_score; /* the last event's, or of one that waits */
   bool score_known;
-  mt_list scored; /* in mt_core.scored for a second after */
-  mt_list owed; /* in mt_core.owed while a key frame is put off */
-  uint8_t owed_streams; /* of which streams, as bits, */
+  mt_list scored;                        /* in mt_core.scored for a second after */
+  mt_list owed;                          /* in mt_core.owed while a key frame is put off */
+  uint8_t owed_streams;                  /* of which streams, as bits, */
   uint32_t owed_since[MT_MAX_ENCODINGS]; /* and how many they had had then */
-  int64_t keyframes_paid; /* until when; see egress/keyframes.c */
-  int64_t score_announced; /* when */
+  int64_t keyframes_paid;                /* until when; see egress/keyframes.c */
+  int64_t score_announced;               /* when */
   mt_rate rate;
   mt_consumer_stats stats;
 };

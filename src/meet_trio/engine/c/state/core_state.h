@@ -41,7 +41,7 @@ struct mt_core {
   int64_t last_now; /* for what ends with a link */
   uint32_t last_relay;
   mt_list changed, nacking, wanting, feeding;
-  mt_list owed; /* consumers that a key frame is put off for */
+  mt_list owed;   /* consumers that a key frame is put off for */
   mt_list scored; /* consumers whose score was told just now, the longest ago first */
   int64_t next_tick, next_round;
   mt_pool packets;

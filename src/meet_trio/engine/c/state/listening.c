@@ -13,13 +13,13 @@ bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s) {
 
 /* By an engine that the producer is relayed to. */
 static bool relay_listens(const mt_stream *s) {
-  MT_EACH(item, &s->producer->relays)
-  if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
+  MT_EACH (item, &s->producer->relays)
+    if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;
   return false;
 }
 
 bool mt_stream_listened(const mt_stream *s) {
-  MT_EACH(item, &s->producer->consumers)
-  if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
+  MT_EACH (item, &s->producer->consumers)
+    if (mt_consumer_listens(MT_OF(item, mt_consumer, in_producer), s)) return true;
   return relay_listens(s);
 }

@@ -15,10 +15,10 @@ typedef struct { /* a producer's way to one other engine */
   mt_link *link;
   uint32_t id;
   uint8_t listened; /* encodings that somebody listens to over there, as bits */
-  uint8_t lost; /* encodings of which packets found the ring full */
-  uint8_t unsent; /* encodings whose state is to be sent */
-  uint8_t sent;   /* encodings whose state was sent since the last round */
-  bool introduced; /* the mirror has had the state of each encoding */
+  uint8_t lost;     /* encodings of which packets found the ring full */
+  uint8_t unsent;   /* encodings whose state is to be sent */
+  uint8_t sent;     /* encodings whose state was sent since the last round */
+  bool introduced;  /* the mirror has had the state of each encoding */
 } mt_relay;
 
 struct mt_producer {
@@ -40,7 +40,7 @@ struct mt_producer {
   bool mirror;
   mt_link *link; /* NULL: nothing comes (yet, or any more) */
   mt_list in_link;
-  uint32_t relay;  /* at the source, that fills it */
+  uint32_t relay; /* at the source, that fills it */
   uint8_t wished; /* encodings that the relay was asked for, as bits */
   int64_t rates_due;
 };

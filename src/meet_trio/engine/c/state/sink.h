@@ -9,14 +9,14 @@ typedef enum {
   MT_EVENT_ICE_MOVED,
   MT_EVENT_ICE_SILENT,
   MT_EVENT_PLAIN_CONNECTED, /* id: transport; path: where its RTP goes */
-  MT_EVENT_DTLS,           /* id: transport; data, len: valid during the call */
-  MT_EVENT_STREAM_STARTED, /* id: producer; index, number: SSRC */
-  MT_EVENT_LAYER_CHANGED,  /* id: consumer; value: spatial layer or -1 */
-  MT_EVENT_AUDIO_LEVEL,    /* id: producer; value: dBov, 0 (loudest) to -127 */
-  MT_EVENT_PRODUCER_SCORE, /* id: producer; index: number of encodings; scores */
-  MT_EVENT_CONSUMER_SCORE, /* id: consumer; value: 0-10 */
-  MT_EVENT_STATS,          /* id: token; data: mt_stats *, which is the receiver's when it takes the event */
-  MT_EVENT_FAILED,         /* data, len: text (the thread's event; the core never fails) */
+  MT_EVENT_DTLS,            /* id: transport; data, len: valid during the call */
+  MT_EVENT_STREAM_STARTED,  /* id: producer; index, number: SSRC */
+  MT_EVENT_LAYER_CHANGED,   /* id: consumer; value: spatial layer or -1 */
+  MT_EVENT_AUDIO_LEVEL,     /* id: producer; value: dBov, 0 (loudest) to -127 */
+  MT_EVENT_PRODUCER_SCORE,  /* id: producer; index: number of encodings; scores */
+  MT_EVENT_CONSUMER_SCORE,  /* id: consumer; value: 0-10 */
+  MT_EVENT_STATS,           /* id: token; data: mt_stats *, which is the receiver's when it takes the event */
+  MT_EVENT_FAILED,          /* data, len: text (the thread's event; the core never fails) */
 } mt_event_type;
 
 typedef struct {

@@ -29,10 +29,10 @@ struct mt_stream {
   uint64_t generation; /* counts its resets; never the same twice, or what was sent before one would be taken for what came after */
   mt_source *main, *rtx;
   bool started;
-  int64_t last_arrival; /* of media, not of padding and retransmissions; 0: never */
-  uint32_t frames; /* whole or not */
+  int64_t last_arrival;                        /* of media, not of padding and retransmissions; 0: never */
+  uint32_t frames;                             /* whole or not */
   uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* the other streams' `frames` at the last arrival */
-  uint64_t base, highest; /* extended sequence numbers */
+  uint64_t base, highest;                      /* extended sequence numbers */
   mt_history history;
   mt_list nacking, wanting;
   mt_missing *missing; /* ascending */
@@ -52,7 +52,7 @@ struct mt_stream {
   int64_t sr_arrival;
   bool has_transit;
   int64_t transit;
-  double jitter; /* clock units */
+  double jitter;     /* clock units */
   uint64_t received; /* without retransmissions */
   uint64_t reported_expected, reported_received;
   mt_rate rate;

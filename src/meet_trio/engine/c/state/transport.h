@@ -38,14 +38,14 @@ typedef struct {
 } mt_route;
 
 typedef struct mt_source { /* an SSRC that the client sends */
-  mt_node node;  /* in mt_transport.sources */
+  mt_node node;            /* in mt_transport.sources */
   mt_transport *transport;
   uint32_t ssrc;
   mt_srtp_window rtp, rtcp;
   mt_stream *stream; /* NULL: of no producer (any more) */
   mt_list idle;      /* in mt_transport.idle while that is so */
   bool rtx;
-  bool astray; /* plain RTP: the last packet was far away, */
+  bool astray;          /* plain RTP: the last packet was far away, */
   uint16_t next_astray; /* and this would follow it */
 } mt_source;
 
@@ -65,7 +65,7 @@ typedef struct { /* arrivals of packets with a transport-wide sequence number */
   int64_t arrivals[MT_TWCC_WINDOW]; /* -1: not come */
 } mt_twcc;
 
-typedef struct { /* one of the two sockets of a plain transport, seen from the core */
+typedef struct {  /* one of the two sockets of a plain transport, seen from the core */
   mt_route route; /* never in mt_core.routes; kind MT_PATH_NONE: the far side's address is not known */
   bool fixed;     /* it is the only one that packets are taken from */
 } mt_plain_end;
@@ -78,7 +78,7 @@ typedef struct {
 } mt_plain;
 
 struct mt_transport {
-  mt_node node;  /* in mt_core.transports */
+  mt_node node; /* in mt_core.transports */
   mt_list in_core;
   mt_changes changes;
   uint32_t id;
@@ -92,18 +92,18 @@ struct mt_transport {
   mt_srtp *srtp;
   uint32_t srtcp_next;
   mt_table sources, consumers_by_ssrc;
-  mt_list idle;          /* sources without stream, the longest so first */
+  mt_list idle; /* sources without stream, the longest so first */
   uint32_t idle_count;
-  mt_ledger ended;       /* of sources */
+  mt_ledger ended;             /* of sources */
   mt_ledger sent, sent_before; /* of senders; when `sent` is full it becomes `sent_before`, and what was that is forgotten */
   mt_list producers, consumers;
-  uint8_t twcc_id; /* of its producers; 0: none */
-  mt_twcc *twcc;   /* allocated with the first producer that wants it */
-  uint16_t twcc_next; /* number of the next packet that we send */
+  uint8_t twcc_id;      /* of its producers; 0: none */
+  mt_twcc *twcc;        /* allocated with the first producer that wants it */
+  uint16_t twcc_next;   /* number of the next packet that we send */
   int32_t resend_bytes; /* that may be sent again to all of its consumers */
-  uint32_t rtcp_ssrc; /* what our feedback is sent as */
+  uint32_t rtcp_ssrc;   /* what our feedback is sent as */
   uint64_t max_bitrate;
-  mt_bucket media; /* bytes that its client may send; see ingress/policing.c */
+  mt_bucket media;   /* bytes that its client may send; see ingress/policing.c */
   uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
   int64_t next_report, reported;
   mt_bucket dtls; /* datagrams that may go up */

@@ -198,11 +198,11 @@ static void test_twcc_read(void) {
   free(b.p);
 
   static const char *const malformed[] = {
-      "8fcd0004 00000001 00000002 00050001 00000007",               /* no chunk */
-      "8fcd0005 00000001 00000002 00050001 00000007 4001 0000",     /* valid: the deltas are there */
-      "8fcd0005 00000001 00000002 00050003 00000007 4003 0000",     /* six bytes of deltas are due, two are there */
+      "8fcd0004 00000001 00000002 00050001 00000007",                   /* no chunk */
+      "8fcd0005 00000001 00000002 00050001 00000007 4001 0000",         /* valid: the deltas are there */
+      "8fcd0005 00000001 00000002 00050003 00000007 4003 0000",         /* six bytes of deltas are due, two are there */
       "8fcd0006 00000001 00000002 00050001 00000007 6001 000000000000", /* reserved symbol */
-      "8fcd0005 00000001 00000002 00050001 00000007 0000 0000",     /* runs of length 0 */
+      "8fcd0005 00000001 00000002 00050001 00000007 0000 0000",         /* runs of length 0 */
       "8fcd0005 00000001 00000002 0005ffff 00000007 3fff 3fff",
       "8fcd0003 00000001 00000002 00050001",
   };

@@ -279,7 +279,7 @@ static void test_replay_and_rollover(mt_srtp_profile profile) {
   CHECK(feed(b, a, &w, 41900) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 40900) == MT_SRTP_REPLAYED);
   CHECK(feed(b, a, &w, 40002 + MT_SRTP_WINDOW_BITS) == MT_SRTP_OK); /* not seen yet, though 40002 used the same bit */
-  CHECK(feed(b, a, &w, 44000) == MT_SRTP_OK);                        /* a jump of more than the window */
+  CHECK(feed(b, a, &w, 44000) == MT_SRTP_OK);                       /* a jump of more than the window */
   CHECK(feed(b, a, &w, 41900) == MT_SRTP_REPLAYED);
   CHECK(feed(b, a, &w, 41900 + MT_SRTP_WINDOW_BITS * 2) == MT_SRTP_OK);
   CHECK(feed(b, a, &w, 65535) == MT_SRTP_OK);

@@ -101,7 +101,7 @@ static void test_attributes(void) {
   CHECK(parses("00250000", &m) && m.use_candidate);
   CHECK(parses("802a0008 0000000000000001", &m) && m.ice_controlling && m.tie_breaker == 1);
   CHECK(parses("00240004 00000001 00240004 00000002", &m) && m.priority == 1); /* the first one counts */
-  CHECK(parses("c0570004 00000000", &m) && !m.unknown_required);              /* optional: network cost */
+  CHECK(parses("c0570004 00000000", &m) && !m.unknown_required);               /* optional: network cost */
   CHECK(parses("00030004 00000000 00420000", &m) && m.unknown_required == 0x0003);
   CHECK(parses("00140004 61616161 00150004 62626262 001c0004 00000000", &m) && !m.unknown_required);
   /* sizes that are wrong */

@@ -105,19 +105,19 @@ static struct {
 
 /* Edges of code at -O1. Legitimate work is counted generously; a loop over the state without a bound exceeds it. */
 enum {
-  W_CALL = 6000,     /* any call: parsing, SRTP's window (1024 turns), a jump in a history */
-  W_SEND = 300,      /* sending one packet to one consumer */
-  W_CONSUMER = 600,  /* visiting one: its choice of layer, its report */
-  W_STREAM = 300,    /* visiting one */
-  W_MISSING = 16,    /* one packet that is missing */
-  W_SLOT = 10,       /* one slot of a history, cleared or searched */
-  W_TWCC = 100,      /* one slot of the window of arrivals: copied, written, cleared */
-  W_WORD = 250,      /* four bytes of RTCP */
+  W_CALL = 6000,      /* any call: parsing, SRTP's window (1024 turns), a jump in a history */
+  W_SEND = 300,       /* sending one packet to one consumer */
+  W_CONSUMER = 600,   /* visiting one: its choice of layer, its report */
+  W_STREAM = 300,     /* visiting one */
+  W_MISSING = 16,     /* one packet that is missing */
+  W_SLOT = 10,        /* one slot of a history, cleared or searched */
+  W_TWCC = 100,       /* one slot of the window of arrivals: copied, written, cleared */
+  W_WORD = 250,       /* four bytes of RTCP */
   W_RESEND = 17 * 40, /* seventeen packets asked for in one word, which are not sent */
-  W_RESENDS = 300,   /* the retransmissions of one consumer at once */
+  W_RESENDS = 300,    /* the retransmissions of one consumer at once */
   W_TRANSPORT = 4000,
-  W_ENTRY = 40,      /* moving one entry of a ledger */
-  W_MESSAGES = 256,  /* messages taken from a link in one turn */
+  W_ENTRY = 40,     /* moving one entry of a ledger */
+  W_MESSAGES = 256, /* messages taken from a link in one turn */
 };
 
 static uint64_t history_of(const mt_producer *p) { return p->spec.video ? settings.history_packets : 128; }
@@ -125,22 +125,22 @@ static uint64_t history_of(const mt_producer *p) { return p->spec.video ? settin
 /* The cost of all consumers of `p` if each starts with the whole history. */
 static uint64_t w_forward(const mt_producer *p) {
   uint64_t w = 0;
-  MT_EACH(item, &p->consumers) w += W_CONSUMER + history_of(p) * W_SEND;
-  MT_EACH(item, &p->relays) w += W_SEND;
+  MT_EACH (item, &p->consumers) w += W_CONSUMER + history_of(p) * W_SEND;
+  MT_EACH (item, &p->relays) w += W_SEND;
   return w;
 }
 
 /* The cost if one of its streams starts again. */
 static uint64_t w_reset(const mt_producer *p) {
   uint64_t w = history_of(p) * W_SLOT + W_STREAM;
-  MT_EACH(item, &p->consumers) w += W_CONSUMER;
-  MT_EACH(item, &p->relays) w += W_SEND;
+  MT_EACH (item, &p->consumers) w += W_CONSUMER;
+  MT_EACH (item, &p->relays) w += W_SEND;
   return w;
 }
 
 static uint64_t w_producers(const mt_list *all, uint64_t (*each)(const mt_producer *p), bool most) {
   uint64_t w = 0, m = 0;
-  MT_EACH(item, all) {
+  MT_EACH (item, all) {
     const mt_producer *p = MT_OF(item, mt_producer, in_transport);
     uint64_t one = each(p);
     m = one > m ? one : m;
@@ -160,7 +160,7 @@ static uint64_t w_ledger(const mt_ledger *l) { return (l->count + 16) * W_ENTRY;
 static uint64_t w_all(const mt_core *core) {
   uint64_t w = W_CALL + core->consumers.count * W_CONSUMER;
   w += w_producers(&core->mirrors, w_round, false);
-  MT_EACH(item, &core->all_transports) {
+  MT_EACH (item, &core->all_transports) {
     const mt_transport *t = MT_OF(item, mt_transport, in_core);
     w += W_TRANSPORT + w_producers(&t->producers, w_round, false) + t->sources.count * 20 + w_ledger(&t->sent);
     if (t->twcc) w += (uint64_t)MT_TWCC_WINDOW * W_TWCC;
@@ -178,7 +178,7 @@ static uint64_t w_rtp(const mt_transport *t) {
 static uint64_t w_rtcp(const mt_transport *t, size_t len) {
   if (!t) return W_CALL;
   uint64_t w = 0, most = w_producers(&t->producers, w_reset, true);
-  MT_EACH(item, &t->consumers) {
+  MT_EACH (item, &t->consumers) {
     const mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     if (c->producer) w += (uint64_t)W_RESENDS * W_SEND;
   }
@@ -293,7 +293,7 @@ static uint64_t taken_packets(const mt_core *core, uint32_t id) {
   const mt_transport *t = mt_find_transport((mt_core *)(uintptr_t)core, id);
   uint64_t n = 0;
   if (!t) return 0;
-  MT_EACH(item, &t->producers) {
+  MT_EACH (item, &t->producers) {
     const mt_producer *p = MT_OF(item, mt_producer, in_transport);
     for (unsigned i = 0; i < p->spec.encoding_count; i++) n += p->streams[i].stats.packets - p->streams[i].stats.duplicates;
   }
@@ -631,8 +631,8 @@ static const char *mid_of(const client *c, unsigned which) {
   unsigned k = 0;
   mid[1] = '0';
   if (!t) return mid;
-  MT_EACH(item, &t->producers)
-  if (k++ == which) mid[1] = MT_OF(item, mt_producer, in_transport)->spec.mid.text[1];
+  MT_EACH (item, &t->producers)
+    if (k++ == which) mid[1] = MT_OF(item, mt_producer, in_transport)->spec.mid.text[1];
   return mid;
 }
 

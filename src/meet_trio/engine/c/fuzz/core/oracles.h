@@ -27,11 +27,11 @@
 /* volatile: the compiler adds the counting last, and does not know of any call that reads or writes them */
 extern volatile uint64_t fuzz_work;      /* of this call */
 extern volatile uint64_t fuzz_allowance; /* for this call; UINT64_MAX between calls */
-extern uint64_t fuzz_protected; /* RTP packets that the core has protected */
+extern uint64_t fuzz_protected;          /* RTP packets that the core has protected */
 
-void fuzz_oracles_begin(void);    /* starts a program */
-bool fuzz_oracles_full(void);     /* no further packets can be remembered: end */
-unsigned fuzz_sessions(void);     /* made by the core and not freed */
+void fuzz_oracles_begin(void); /* starts a program */
+bool fuzz_oracles_full(void);  /* no further packets can be remembered: end */
+unsigned fuzz_sessions(void);  /* made by the core and not freed */
 
 /* SRTP of the clients, which is not watched */
 mt_srtp *__real_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);

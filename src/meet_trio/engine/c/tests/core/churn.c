@@ -35,7 +35,7 @@ typedef struct {
   uint32_t id;
   char password[24];
   mt_path path, rtcp_path; /* different only for plain RTP */
-  mt_srtp *srtp; /* the far end's: its tx is our rx */
+  mt_srtp *srtp;           /* the far end's: its tx is our rx */
   uint32_t srtcp_index;
   window windows[SSRCS];
   unsigned window_count;

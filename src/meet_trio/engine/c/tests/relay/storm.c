@@ -270,7 +270,7 @@ int main(int argc, char **argv) {
   for (unsigned i = ENGINES; i-- > 0;)
     if (slots[i].engine) end(&slots[i]);
   CHECK(free_descriptor() == descriptor); /* no descriptor is left open */
-  if (steps >= 2000) { /* the run was long enough for these */
+  if (steps >= 2000) {                    /* the run was long enough for these */
     CHECK(opened > steps / 500);
     CHECK(closed_while_relaying > 0);
     CHECK(crossed > steps / 10);
