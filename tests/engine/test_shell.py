@@ -55,7 +55,7 @@ def compile_shell(include: Path) -> subprocess.CompletedProcess[str]:
 def test_what_the_shell_does_not_know_does_not_compile(
     place: str, addition: str, name: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(ENGINE / "c", tmp_path / "c")
+    shutil.copytree(ENGINE / "c", tmp_path, dirs_exist_ok=True)
     assert compile_shell(tmp_path).returncode == 0
     header = header_with(place, tmp_path)
     header.write_text(header.read_text().replace(place, addition))

@@ -1,7 +1,7 @@
 /* See thread.h. One turn of the loop: wait for a socket, a command or the core's next deadline; apply commands; feed datagrams by
  * batches; let the core do what is due; send; wake Python if there are new events.
  *
- * What epoll watches is named like the paths it belongs to: by kind and connection. These are looked up when it is ready, so that
+ * What epoll watches is named like the paths it belongs to: by kind and local. These are looked up when it is ready, so that
  * nothing is read from what has gone in the same turn. Each source gets some batches in a turn; then it waits for its next.
  *
  * Python is woken through an eventfd that is written once until Python has read it, because every wake-up costs its main thread
@@ -46,7 +46,7 @@ struct mt_engine {
   uint16_t port;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
-  mt_bell *bell; /* rings command_fd */
+  mt_waker *waker; /* writes to command_fd */
   mt_ring commands, events;
   _Atomic bool stop;
   _Atomic bool signaled;      /* event_fd is written and not yet reset */
@@ -62,9 +62,9 @@ static int64_t now_us(void) {
 }
 
 /* NULL: not of a plain transport, or of one that has gone. */
-static const mt_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t connection) {
+static const mt_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t local) {
   if (kind != MT_PATH_PLAIN_RTP && kind != MT_PATH_PLAIN_RTCP) return NULL;
-  const mt_pair *p = mt_pairs_find(&e->pairs, connection);
+  const mt_pair *p = mt_pairs_find(&e->pairs, local);
   return p ? &p->sockets[kind == MT_PATH_PLAIN_RTCP ? MT_RTCP : MT_RTP] : NULL;
 }
 
@@ -74,15 +74,15 @@ static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine 
 
 static void wake_others(mt_engine *e) {
   e->unannounced = 0;
-  mt_core_ring(e->core);
+  mt_exchange_wake(e->core);
 }
 
 static void sink_send(void *context, const mt_path *to, size_t len) {
   mt_engine *e = context;
   if (++e->unannounced >= MT_UDP_BATCH) wake_others(e); /* this batch is a long one */
-  if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->connection], to, len);
+  if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->udp_socket], to, len);
   if (to->kind == MT_PATH_TCP) mt_tcp_send(e->tcp, to, mt_udp_reserve(e->udp), len); /* the place stays free */
-  const mt_socket *plain = plain_socket(e, to->kind, to->connection);
+  const mt_socket *plain = plain_socket(e, to->kind, to->local);
   if (plain) mt_udp_send(e->udp, *plain, to, len);
 }
 
@@ -130,8 +130,8 @@ static void read_fd(int fd) {
   (void)n;
 }
 
-static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t connection) {
-  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | connection};
+static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t local) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | local};
   return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -172,7 +172,7 @@ static void flush(mt_engine *e) {
   mt_tcp_flush(e->tcp, now_us());
 }
 
-static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t connection, const char **failure) {
+static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t local, const char **failure) {
   for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
     int n = mt_udp_receive(e->udp, s);
     if (n < 0) *failure = "a UDP socket is broken";
@@ -183,7 +183,7 @@ static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t connection
       size_t len;
       uint8_t *data = mt_udp_datagram(e->udp, k, &from, &len);
       from.kind = kind;
-      from.connection = connection;
+      from.local = local;
       mt_core_datagram(e->core, now, &from, data, len);
     }
     flush(e);
@@ -193,16 +193,16 @@ static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t connection
 
 static void look_at(mt_engine *e, uint64_t name, const char **failure) {
   uint8_t kind = (uint8_t)(name >> 32);
-  uint32_t connection = (uint32_t)name;
-  if (kind == MT_PATH_UDP) receive(e, e->listen.udp[connection], kind, connection, failure);
-  if (kind == MT_TCP_LISTENER) mt_tcp_accept(e->tcp, connection, now_us());
+  uint32_t local = (uint32_t)name;
+  if (kind == MT_PATH_UDP) receive(e, e->listen.udp[local], kind, local, failure);
+  if (kind == MT_TCP_LISTENER) mt_tcp_accept(e->tcp, local, now_us());
   if (kind == MT_PATH_TCP) {
-    mt_tcp_ready(e->tcp, connection, now_us());
+    mt_tcp_ready(e->tcp, local, now_us());
     flush(e);
   }
-  const mt_socket *plain = plain_socket(e, kind, connection);
+  const mt_socket *plain = plain_socket(e, kind, local);
   const char *ignored; /* what breaks for one transport is no reason to end all */
-  if (plain) receive(e, *plain, kind, connection, &ignored);
+  if (plain) receive(e, *plain, kind, local, &ignored);
 }
 
 /* Python sets the mark and tries once more, here room is made and then the mark looked at: one of the two sees the other. */
@@ -231,8 +231,8 @@ static int timeout_ms(int64_t deadline, bool more) {
 
 /* Nothing is missed: whoever sends to this engine after it has looked will ring. */
 static bool may_sleep(mt_engine *e) {
-  atomic_exchange(&e->bell->asleep, true);
-  return mt_core_idle(e->core);
+  atomic_exchange(&e->waker->asleep, true);
+  return mt_exchange_idle(e->core);
 }
 
 static void *run(void *context) {
@@ -244,20 +244,20 @@ static void *run(void *context) {
     struct epoll_event ready[READY_PER_TURN];
     more = !may_sleep(e) || more;
     int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more));
-    atomic_store(&e->bell->asleep, false);
+    atomic_store(&e->waker->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     for (int i = 0; i < n; i++)
       if (ready[i].data.u64 == COMMANDS) read_fd(e->command_fd);
-    mt_core_look(e->core);
+    mt_exchange_count(e->core);
     more = apply_commands(e, now_us());
     tell_of_room(e);
-    if (!more) more = mt_core_cross(e->core, now_us());
+    if (!more) more = mt_exchange_take(e->core, now_us());
     for (int i = 0; i < n; i++) look_at(e, ready[i].data.u64, &failure);
     deadline = tick(e);
     flush(e);
     tell_python(e);
   }
-  mt_core_leave_links(e->core);
+  mt_exchange_leave(e->core);
   if (failure) {
     mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
     while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(10000); /* Python is to hear of this */
@@ -294,8 +294,8 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_setti
   e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   e->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (e->epoll_fd < 0 || e->command_fd < 0 || e->event_fd < 0) return false;
-  e->bell = mt_bell_new(e->command_fd);
-  if (!e->bell) return false;
+  e->waker = mt_waker_new(e->command_fd);
+  if (!e->waker) return false;
   errno = ENOMEM;
   e->udp = mt_udp_new();
   if (!e->udp || !mt_table_init(&e->pairs, 8)) return false;
@@ -341,13 +341,13 @@ void mt_engine_close(mt_engine *e) {
   close_fd(e->epoll_fd);
   close_fd(e->command_fd);
   close_fd(e->event_fd);
-  mt_bell_drop(e->bell);
+  mt_waker_drop(e->waker);
   free(e);
 }
 
 uint16_t mt_engine_port(const mt_engine *e) { return e->port; }
 
-mt_bell *mt_engine_bell(mt_engine *e) { return e->bell; }
+mt_waker *mt_engine_waker(mt_engine *e) { return e->waker; }
 
 int mt_engine_event_fd(const mt_engine *e) { return e->event_fd; }
 

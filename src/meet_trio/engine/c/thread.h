@@ -17,7 +17,7 @@ typedef struct mt_engine mt_engine;
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses);
 void mt_engine_close(mt_engine *e); /* stops and joins the thread, drops what waits */
 uint16_t mt_engine_port(const mt_engine *e);
-mt_bell *mt_engine_bell(mt_engine *e);      /* by which other engines wake this one */
+mt_waker *mt_engine_waker(mt_engine *e);    /* by which other engines wake this one */
 int mt_engine_event_fd(const mt_engine *e); /* readable when events wait */
 
 /* False: the ring is full, nothing was done; the event_fd becomes readable once there is room again. What the command holds is

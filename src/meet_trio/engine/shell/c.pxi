@@ -19,7 +19,8 @@ cdef extern from "formats/path.h":
         uint8_t kind
         uint8_t family
         uint16_t port
-        uint32_t connection
+        uint32_t tcp_connection
+        uint32_t plain_transport
         uint8_t ip[16]
 
 
@@ -212,22 +213,22 @@ cdef extern from "core/core.h":
 
 
 cdef extern from "core/exchange.h":
-    void mt_core_look(mt_core *core)
-    bool_t mt_core_cross(mt_core *core, int64_t now)
-    void mt_core_ring(mt_core *core)
+    void mt_exchange_count(mt_core *core)
+    bool_t mt_exchange_take(mt_core *core, int64_t now)
+    void mt_exchange_wake(mt_core *core)
 
 cdef extern from "links/link.h":
-    ctypedef struct mt_bell:
+    ctypedef struct mt_waker:
         pass
 
     ctypedef struct mt_links:
         pass
 
-    mt_bell *mt_bell_new(int fd)
-    void mt_bell_drop(mt_bell *bell)
+    mt_waker *mt_waker_new(int fd)
+    void mt_waker_drop(mt_waker *waker)
     mt_link *mt_link_hold(mt_link *link)
-    mt_link *mt_links_get(mt_links *links, mt_bell *source, mt_bell *sink, uint32_t slots)
-    mt_link *mt_links_find(const mt_links *links, const mt_bell *sink)
+    mt_link *mt_links_get(mt_links *links, mt_waker *source, mt_waker *sink, uint32_t slots)
+    mt_link *mt_links_find(const mt_links *links, const mt_waker *sink)
     void mt_links_prune(mt_links *links)
     void mt_links_free(mt_links *links)
 
@@ -330,7 +331,7 @@ cdef extern from "thread.h":
     )
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
-    mt_bell *mt_engine_bell(mt_engine *engine)
+    mt_waker *mt_engine_waker(mt_engine *engine)
     int mt_engine_event_fd(const mt_engine *engine)
     bool_t mt_engine_command(mt_engine *engine, const mt_command *command)
     void mt_engine_give_up(mt_engine *engine)

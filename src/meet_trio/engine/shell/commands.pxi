@@ -14,7 +14,7 @@ cdef class _Commands:
         raise NotImplementedError
 
     # NULL: the engine is closed.
-    cdef mt_bell *_bell(self) except? NULL:
+    cdef mt_waker *_waker(self) except? NULL:
         raise NotImplementedError
 
     cdef int _give_link(self, mt_command_type kind, uint32_t id, mt_link *link) except -1:
@@ -126,8 +126,8 @@ cdef class _Commands:
         self._give(&c)
 
     def relay_producer(self, uint32_t producer, _Commands to not None):
-        cdef mt_bell *source = self._bell()
-        cdef mt_bell *sink = to._bell()
+        cdef mt_waker *source = self._waker()
+        cdef mt_waker *sink = to._waker()
         if to is self or type(to) is not type(self):
             raise ValueError("to: another engine of the same kind")
         if not source or not sink:
@@ -140,7 +140,7 @@ cdef class _Commands:
         self._give_link(MT_RELAY_PRODUCER, producer, link)
 
     def stop_relaying(self, uint32_t producer, _Commands to not None):
-        cdef mt_bell *sink = to._bell()
+        cdef mt_waker *sink = to._waker()
         cdef mt_link *link = mt_links_find(&self._links, sink) if sink else NULL
         if link:
             self._give_link(MT_STOP_RELAYING, producer, link)

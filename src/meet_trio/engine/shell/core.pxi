@@ -4,7 +4,7 @@
 
 cdef class Core(_Commands):
     cdef mt_core *_core
-    cdef mt_bell *_own_bell
+    cdef mt_waker *_own_waker
     cdef uint8_t _buffer[2048]
     cdef public int64_t now
     cdef public bint take_events_in
@@ -22,9 +22,9 @@ cdef class Core(_Commands):
         sink.context = <void *>self
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
         self._slots = _power_of_two(settings.relay_packets, "relay_packets")
-        self._own_bell = mt_bell_new(-1)
+        self._own_waker = mt_waker_new(-1)
         self._core = mt_core_new(&s, &sink)
-        if not self._core or not self._own_bell:
+        if not self._core or not self._own_waker:
             raise MemoryError
 
     def __dealloc__(self):
@@ -33,10 +33,10 @@ cdef class Core(_Commands):
     cdef void _close(self) noexcept:
         # freeing a core sends nothing, and tells only the cores that are linked to it
         mt_core_free(self._core)
-        mt_bell_drop(self._own_bell)
+        mt_waker_drop(self._own_waker)
         mt_links_free(&self._links)
         self._core = NULL
-        self._own_bell = NULL
+        self._own_waker = NULL
 
     cdef int _open(self) except -1:
         if not self._core:
@@ -46,8 +46,8 @@ cdef class Core(_Commands):
     def close(self):
         self._close()
 
-    cdef mt_bell *_bell(self) except? NULL:
-        return self._own_bell
+    cdef mt_waker *_waker(self) except? NULL:
+        return self._own_waker
 
     cdef int _give(self, mt_command *command) except -1:
         if self._core:
@@ -63,8 +63,8 @@ cdef class Core(_Commands):
 
     def cross(self):
         self._open()
-        mt_core_look(self._core)
-        while mt_core_cross(self._core, self.now):
+        mt_exchange_count(self._core)
+        while mt_exchange_take(self._core, self.now):
             pass
 
     def datagram(self, str ip, uint16_t port, bytes data):
@@ -90,7 +90,7 @@ cdef class Core(_Commands):
         cdef mt_path path
         memset(&path, 0, sizeof(path))
         path.kind = MT_PATH_PLAIN_RTCP if rtcp else MT_PATH_PLAIN_RTP
-        path.connection = transport
+        path.plain_transport = transport
         self._arrive(&path, ip, port, data)
 
     cdef int _arrive(self, mt_path *path, str ip, int port, bytes data) except -1:
@@ -126,7 +126,7 @@ cdef class Core(_Commands):
 
 cdef void _tcp_path(mt_path *out, uint32_t connection) noexcept:
     memset(out, 0, sizeof(mt_path))
-    out.kind, out.connection = MT_PATH_TCP, connection
+    out.kind, out.tcp_connection = MT_PATH_TCP, connection
 
 
 cdef uint8_t *_core_reserve(void *context) noexcept:
@@ -138,9 +138,9 @@ cdef void _core_send(void *context, const mt_path *to, size_t length) noexcept:
     datagram = (<const char *>core._buffer)[:length]
     if to.kind == MT_PATH_PLAIN_RTP or to.kind == MT_PATH_PLAIN_RTCP:
         rtcp = to.kind == MT_PATH_PLAIN_RTCP
-        core._plain_sent.append((to.connection, rtcp, _ip(to), to.port, datagram))
+        core._plain_sent.append((to.plain_transport, rtcp, _ip(to), to.port, datagram))
     elif to.kind == MT_PATH_TCP:
-        core._tcp_sent.append((to.connection, datagram))
+        core._tcp_sent.append((to.tcp_connection, datagram))
     else:
         core._sent.append((_ip(to), to.port, datagram))
 

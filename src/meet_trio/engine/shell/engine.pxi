@@ -67,8 +67,8 @@ cdef class Engine(_Commands):
         self._queue.discard()
         return 0
 
-    cdef mt_bell *_bell(self) except? NULL:
-        return mt_engine_bell(self._engine) if self._engine else NULL
+    cdef mt_waker *_waker(self) except? NULL:
+        return mt_engine_waker(self._engine) if self._engine else NULL
 
     @property
     def port(self):

@@ -47,7 +47,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
 
 void mt_core_free(mt_core *core) {
   if (!core) return;
-  mt_core_leave_links(core);
+  mt_exchange_leave(core);
   MT_EACH (item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   MT_EACH (item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
@@ -88,7 +88,7 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 /* ---- time ---- */
 
 static void round_of_all(mt_core *core, int64_t now) {
-  mt_links_round(core);
+  mt_exchange_round(core);
   mt_pool_trim(&core->packets);
   mt_pool_trim(&core->records);
   mt_scores_round(core, now);

@@ -19,11 +19,11 @@ static void leave(mt_core *core, mt_link_end *end) {
   mt_link_drop(end->link);
 }
 
-void mt_core_leave_links(mt_core *core) {
+void mt_exchange_leave(mt_core *core) {
   MT_EACH (item, &core->links) leave(core, MT_OF(item, mt_link_end, in_core));
 }
 
-void mt_links_round(mt_core *core) {
+void mt_exchange_round(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave(core, end);
@@ -32,20 +32,20 @@ void mt_links_round(mt_core *core) {
 
 static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->link->crossings : &end->link->wishes; }
 
-void mt_core_look(mt_core *core) {
+void mt_exchange_count(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     end->waiting = mt_ring_count(incoming(end));
   }
 }
 
-bool mt_core_idle(mt_core *core) {
+bool mt_exchange_idle(mt_core *core) {
   MT_EACH (item, &core->links)
     if (mt_ring_count(incoming(MT_OF(item, mt_link_end, in_core)))) return false;
   return true;
 }
 
-bool mt_core_cross(mt_core *core, int64_t now) {
+bool mt_exchange_take(mt_core *core, int64_t now) {
   bool more = false;
   core->last_now = now;
   MT_EACH (item, &core->links) {
@@ -64,11 +64,11 @@ bool mt_core_cross(mt_core *core, int64_t now) {
   return more;
 }
 
-void mt_core_ring(mt_core *core) {
+void mt_exchange_wake(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
-    if (!end->to_ring) continue;
-    end->to_ring = false;
-    mt_bell_ring(end->link->bells[!mt_link_side(end)]);
+    if (!end->to_wake) continue;
+    end->to_wake = false;
+    mt_waker_wake(end->link->wakers[!mt_link_side(end)]);
   }
 }

@@ -12,11 +12,11 @@
 
 typedef struct mt_core mt_core;
 
-void mt_core_look(mt_core *core);
-bool mt_core_cross(mt_core *core, int64_t now); /* takes what was seen; true: there is more of it */
-bool mt_core_idle(mt_core *core);               /* nothing has come */
-void mt_core_ring(mt_core *core);               /* wake those whom something was sent to; after each batch */
-void mt_core_leave_links(mt_core *core);        /* closes this end of all links, as mt_core_free does too */
-void mt_links_round(mt_core *core);             /* lets go of closed ones */
+void mt_exchange_count(mt_core *core);
+bool mt_exchange_take(mt_core *core, int64_t now); /* takes what was seen; true: there is more of it */
+bool mt_exchange_idle(mt_core *core);              /* nothing has come */
+void mt_exchange_wake(mt_core *core);              /* wake those whom something was sent to; after each batch */
+void mt_exchange_leave(mt_core *core);             /* closes this end of all links, as mt_core_free does too */
+void mt_exchange_round(mt_core *core);             /* lets go of closed ones */
 
 #endif

@@ -72,7 +72,7 @@ static void point(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_pat
   if (end->fixed) return; /* the client's packets have said it better */
   end->route = (mt_route){.transport = t, .path = *to};
   end->route.path.kind = kind;
-  end->route.path.connection = t->id;
+  end->route.path.plain_transport = t->id;
   end->fixed = fixed;
 }
 
@@ -108,7 +108,7 @@ static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end,
 }
 
 void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
-  mt_transport *t = mt_find_transport(core, from->connection);
+  mt_transport *t = mt_find_transport(core, from->plain_transport);
   if (!t || !t->plain) { /* removed while the datagram was on its way */
     core->counters.dropped_unknown_address++;
     return;

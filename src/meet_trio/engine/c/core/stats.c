@@ -7,33 +7,6 @@
 
 enum { NO_LEVEL = 1 }; /* a level is 0 dBov at most */
 
-const char *const mt_counter_names[] = {
-#define X(name) #name,
-    MT_COUNTERS(X)
-#undef X
-};
-const uint32_t mt_counter_count = sizeof(mt_counters) / sizeof(uint64_t);
-
-#define FIGURE(kind, member, key) {key, MT_FIGURE_##kind, offsetof(RECORD, member)},
-#define END {NULL, 0, 0}
-
-#define RECORD mt_transport_stats
-const mt_figure mt_transport_figures[] = {MT_TRANSPORT_FIGURES(FIGURE) END};
-#undef RECORD
-#define RECORD mt_stream_stats
-const mt_figure mt_stream_figures[] = {MT_STREAM_FIGURES(FIGURE) END};
-#undef RECORD
-#define RECORD mt_producer_stats
-const mt_figure mt_producer_figures[] = {MT_PRODUCER_FIGURES(FIGURE) END};
-const mt_figure mt_mirror_figures[] = {MT_MIRROR_FIGURES(FIGURE) END};
-#undef RECORD
-#define RECORD mt_consumer_stats
-const mt_figure mt_consumer_figures[] = {MT_CONSUMER_FIGURES(FIGURE) END};
-#undef RECORD
-#define RECORD mt_stats
-const mt_figure mt_gauges[] = {MT_GAUGES(FIGURE) END};
-#undef RECORD
-
 static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
 
 static void take_transport(const mt_transport *t, mt_transport_stats *out) {
@@ -101,13 +74,4 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
     MT_EACH (link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
   }
   return out;
-}
-
-void mt_stats_free(mt_stats *stats) {
-  if (!stats) return;
-  free(stats->transports);
-  free(stats->producers);
-  free(stats->mirrors);
-  free(stats->consumers);
-  free(stats);
 }

@@ -39,7 +39,7 @@ static void commit(mt_relay *r, bool ring) {
   mt_ring *ring_out = &r->link->crossings;
   mt_ring_commit(ring_out);
   /* a sleeper comes by itself ten times a second */
-  if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_ring = true;
+  if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_wake = true;
 }
 
 static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t now) {

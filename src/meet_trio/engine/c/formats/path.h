@@ -1,6 +1,6 @@
 /* Where a client's datagrams come from and go to. A plain value, compared and hashed byte by byte: unused fields are zero.
  *
- * The far side's address, and the socket on this side: `kind` and `connection` name that. What is sent to a path leaves by its socket.
+ * The far side's address, and the socket on this side, which `kind` and `local` name. A datagram to a path leaves by its socket.
  */
 #ifndef MT_FORMATS_PATH_H
 #define MT_FORMATS_PATH_H
@@ -19,7 +19,12 @@ typedef struct {
   uint8_t kind;
   uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
   uint16_t port;
-  uint32_t connection; /* UDP: which of the engine's sockets; TCP: which connection; plain RTP: whose transport's */
+  union {                     /* the socket on this side */
+    uint32_t local;           /* whatever the kind */
+    uint32_t udp_socket;      /* MT_PATH_UDP: index of the engine's sockets */
+    uint32_t tcp_connection;  /* MT_PATH_TCP: number of the connection */
+    uint32_t plain_transport; /* MT_PATH_PLAIN_*: id of the transport that has the sockets */
+  };
   uint8_t ip[16];
 } mt_path;
 

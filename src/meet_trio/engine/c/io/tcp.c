@@ -126,10 +126,10 @@ static connection *add(mt_tcp *t, int fd, const mt_path *from, int64_t now) {
   c->fd = fd;
   c->path = *from;
   c->path.kind = MT_PATH_TCP;
-  c->path.connection = new_id(t);
+  c->path.tcp_connection = new_id(t);
   c->deadline = now + (int64_t)t->settings.stranger_ms * 1000;
   c->out.limit = t->settings.send_buffer;
-  if (!watch(t, EPOLL_CTL_ADD, fd, EPOLLIN, MT_PATH_TCP, c->path.connection)) {
+  if (!watch(t, EPOLL_CTL_ADD, fd, EPOLLIN, MT_PATH_TCP, c->path.tcp_connection)) {
     free(c);
     return NULL;
   }
@@ -139,7 +139,7 @@ static connection *add(mt_tcp *t, int fd, const mt_path *from, int64_t now) {
   mt_list_init(&c->link);
   mt_list_init(&c->turn);
   mt_list_append(&t->strangers, &c->link);
-  mt_table_insert(&t->by_id, &c->node, mt_hash64(c->path.connection));
+  mt_table_insert(&t->by_id, &c->node, mt_hash64(c->path.tcp_connection));
   t->count++;
   t->stranger_count++;
   t->counters.tcp_accepted++;
@@ -184,7 +184,7 @@ void mt_tcp_accept(mt_tcp *t, uint32_t listener, int64_t now) {
 static void set_blocked(mt_tcp *t, connection *c, bool blocked) {
   if (c->blocked == blocked) return;
   c->blocked = blocked;
-  if (!watch(t, EPOLL_CTL_MOD, c->fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, MT_PATH_TCP, c->path.connection)) fail(t, c);
+  if (!watch(t, EPOLL_CTL_MOD, c->fd, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN, MT_PATH_TCP, c->path.tcp_connection)) fail(t, c);
 }
 
 static void write_out(mt_tcp *t, connection *c) {
@@ -206,7 +206,7 @@ static void write_out(mt_tcp *t, connection *c) {
 }
 
 void mt_tcp_send(mt_tcp *t, const mt_path *to, const uint8_t *data, size_t len) {
-  connection *c = find(t, to->connection);
+  connection *c = find(t, to->tcp_connection);
   bool put = c && !c->failed && mt_rfc4571_put(&c->out, data, len);
   if (!put && c && !c->failed && !c->blocked) { /* one batch was more than the queue holds */
     write_out(t, c);

@@ -7,10 +7,10 @@
 
 enum { WISH_SLOTS = 1024 };
 
-/* ---- bells ---- */
+/* ---- wakers ---- */
 
-mt_bell *mt_bell_new(int fd) {
-  mt_bell *b = calloc(1, sizeof *b);
+mt_waker *mt_waker_new(int fd) {
+  mt_waker *b = calloc(1, sizeof *b);
   if (!b) {
     errno = ENOMEM;
     return NULL;
@@ -25,20 +25,20 @@ mt_bell *mt_bell_new(int fd) {
   return NULL;
 }
 
-mt_bell *mt_bell_hold(mt_bell *b) {
+mt_waker *mt_waker_hold(mt_waker *b) {
   atomic_fetch_add_explicit(&b->references, 1, memory_order_relaxed);
   return b;
 }
 
-void mt_bell_drop(mt_bell *b) {
+void mt_waker_drop(mt_waker *b) {
   if (!b || atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel) != 1) return;
   if (b->fd >= 0) close(b->fd);
   free(b);
 }
 
-/* Whoever rings has put its messages before, whoever goes to sleep looks for messages after it has said so: both say it by an
- * exchange, one of which comes first, so a message is seen by the one or the bell is rung by the other. */
-void mt_bell_ring(mt_bell *b) {
+/* The waking side has put its messages before; the sleeping side looks for messages after it has marked itself asleep. Both use an
+ * exchange of that mark, and one exchange comes first. So either the sleeper sees the message, or it is woken. */
+void mt_waker_wake(mt_waker *b) {
   if (!atomic_exchange(&b->asleep, false) || b->fd < 0) return;
   uint64_t one = 1;
   ssize_t n = write(b->fd, &one, sizeof one);
@@ -47,7 +47,7 @@ void mt_bell_ring(mt_bell *b) {
 
 /* ---- links ---- */
 
-mt_link *mt_link_new(mt_bell *source, mt_bell *sink, uint32_t slots) {
+mt_link *mt_link_new(mt_waker *source, mt_waker *sink, uint32_t slots) {
   mt_link *l = aligned_alloc(64, (sizeof *l + 63) / 64 * 64);
   if (!l) return NULL;
   memset(l, 0, sizeof *l);
@@ -60,8 +60,8 @@ mt_link *mt_link_new(mt_bell *source, mt_bell *sink, uint32_t slots) {
     return NULL;
   }
   atomic_init(&l->references, 1);
-  l->bells[MT_SOURCE] = mt_bell_hold(source);
-  l->bells[MT_SINK] = mt_bell_hold(sink);
+  l->wakers[MT_SOURCE] = mt_waker_hold(source);
+  l->wakers[MT_SINK] = mt_waker_hold(sink);
   for (unsigned i = 0; i < 2; i++) {
     mt_link_end *end = &l->sides[i].end;
     end->link = l;
@@ -79,8 +79,8 @@ mt_link *mt_link_hold(mt_link *l) {
 
 void mt_link_drop(mt_link *l) {
   if (!l || atomic_fetch_sub_explicit(&l->references, 1, memory_order_acq_rel) != 1) return;
-  mt_bell_drop(l->bells[MT_SOURCE]);
-  mt_bell_drop(l->bells[MT_SINK]);
+  mt_waker_drop(l->wakers[MT_SOURCE]);
+  mt_waker_drop(l->wakers[MT_SINK]);
   mt_ring_free(&l->crossings);
   mt_ring_free(&l->wishes);
   free(l);
@@ -90,18 +90,18 @@ bool mt_link_closed(mt_link *l, mt_side side) { return atomic_load_explicit(&l->
 
 void mt_link_close(mt_link *l, mt_side side) {
   atomic_store_explicit(&l->sides[side].closed, true, memory_order_release);
-  mt_bell_ring(l->bells[!side]);
+  mt_waker_wake(l->wakers[!side]);
 }
 
 /* ---- the links out of one engine ---- */
 
-mt_link *mt_links_find(const mt_links *links, const mt_bell *sink) {
+mt_link *mt_links_find(const mt_links *links, const mt_waker *sink) {
   for (size_t i = 0; i < links->count; i++)
-    if (links->links[i]->bells[MT_SINK] == sink) return links->links[i];
+    if (links->links[i]->wakers[MT_SINK] == sink) return links->links[i];
   return NULL;
 }
 
-mt_link *mt_links_get(mt_links *links, mt_bell *source, mt_bell *sink, uint32_t slots) {
+mt_link *mt_links_get(mt_links *links, mt_waker *source, mt_waker *sink, uint32_t slots) {
   mt_link *l = mt_links_find(links, sink);
   if (l) return l;
   mt_link **more = realloc(links->links, (links->count + 1) * sizeof(mt_link *));

@@ -9,7 +9,7 @@
  * A link belongs to whoever holds a reference: its two engines, and commands that are on their way. Each engine marks its end
  * closed when it ends and the other lets go when it sees that, so engines may go in any order and at any moment.
  *
- * An engine sleeps on its bell. The other side rings it after a batch, which is a system call only if it really sleeps.
+ * An engine sleeps on its waker. The other side wakes it after a batch, which is a system call only if it really sleeps.
  */
 #ifndef MT_LINKS_LINK_H
 #define MT_LINKS_LINK_H
@@ -18,18 +18,18 @@
 #include "state/packet.h"
 #include "base/ring.h"
 
-/* ---- bells ---- */
+/* ---- wakers ---- */
 
 typedef struct {
   _Atomic uint32_t references;
   _Atomic bool asleep;
-  int fd; /* an eventfd of the bell's own; -1: nobody ever sleeps */
-} mt_bell;
+  int fd; /* an eventfd of the waker's own; -1: nobody ever sleeps */
+} mt_waker;
 
-mt_bell *mt_bell_new(int fd); /* `fd` is duplicated, so that its number stays ours. NULL with errno set */
-mt_bell *mt_bell_hold(mt_bell *b);
-void mt_bell_drop(mt_bell *b); /* NULL is allowed */
-void mt_bell_ring(mt_bell *b);
+mt_waker *mt_waker_new(int fd); /* `fd` is duplicated, so that its number stays ours. NULL with errno set */
+mt_waker *mt_waker_hold(mt_waker *b);
+void mt_waker_drop(mt_waker *b); /* NULL is allowed */
+void mt_waker_wake(mt_waker *b);
 
 /* ---- links ---- */
 
@@ -75,12 +75,12 @@ typedef struct {   /* what one engine keeps of a link */
   mt_link *link;
   mt_list members;  /* mt_relay or mt_producer (mirrors) */
   uint32_t waiting; /* messages that had come when commands were applied last */
-  bool held, to_ring;
+  bool held, to_wake;
 } mt_link_end;
 
 struct mt_link {
   _Atomic uint32_t references;
-  mt_bell *bells[2];
+  mt_waker *wakers[2];
   mt_ring crossings, wishes;
   struct {
     _Alignas(64) mt_link_end end;
@@ -89,11 +89,11 @@ struct mt_link {
 };
 
 /* `slots` of the packets' ring: a power of two. NULL: no memory. */
-mt_link *mt_link_new(mt_bell *source, mt_bell *sink, uint32_t slots);
+mt_link *mt_link_new(mt_waker *source, mt_waker *sink, uint32_t slots);
 mt_link *mt_link_hold(mt_link *l);
 void mt_link_drop(mt_link *l); /* NULL is allowed */
 bool mt_link_closed(mt_link *l, mt_side side);
-void mt_link_close(mt_link *l, mt_side side); /* and rings the other side's bell */
+void mt_link_close(mt_link *l, mt_side side); /* and wakes the other side */
 
 static inline mt_side mt_link_side(const mt_link_end *end) { return end == &end->link->sides[MT_SINK].end ? MT_SINK : MT_SOURCE; }
 
@@ -105,9 +105,9 @@ typedef struct {
 } mt_links;
 
 /* The one to `sink`, made if there is none; the reference stays with `links`. NULL: no memory. */
-mt_link *mt_links_get(mt_links *links, mt_bell *source, mt_bell *sink, uint32_t slots);
-mt_link *mt_links_find(const mt_links *links, const mt_bell *sink); /* NULL: none */
-void mt_links_prune(mt_links *links);                               /* lets go of those whose other end is closed */
+mt_link *mt_links_get(mt_links *links, mt_waker *source, mt_waker *sink, uint32_t slots);
+mt_link *mt_links_find(const mt_links *links, const mt_waker *sink); /* NULL: none */
+void mt_links_prune(mt_links *links);                                /* lets go of those whose other end is closed */
 void mt_links_free(mt_links *links);
 
 #endif

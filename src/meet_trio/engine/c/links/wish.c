@@ -9,7 +9,7 @@
 static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
   mt_wish w = {.producer = m->id, .relay = m->relay, .type = (uint8_t)type, .index = index, .number = number};
   if (!m->link || !mt_ring_put(&m->link->wishes, &w)) return false;
-  m->link->sides[MT_SINK].end.to_ring = true;
+  m->link->sides[MT_SINK].end.to_wake = true;
   return true;
 }
 

@@ -73,7 +73,7 @@ typedef struct {
 } client;
 
 static mt_core *cores[CORES];
-static mt_bell *bells[CORES];
+static mt_waker *wakers[CORES];
 static mt_links links[CORES];
 static mt_srtp *far_ends[CLIENTS][PROFILES];
 static uint8_t keying[CLIENTS][2][MT_SRTP_MAX_KEYING];
@@ -364,9 +364,9 @@ static void tick(unsigned i) {
 static void cross(unsigned i) {
   for (unsigned turn = 0; turn < 8; turn++) {
     uint64_t most = w_producers(&cores[i]->mirrors, w_forward, true) + w_producers(&cores[i]->mirrors, w_reset, true);
-    mt_core_look(cores[i]);
+    mt_exchange_count(cores[i]);
     allow(w_all(cores[i]) + (W_CALL + most) * (LINK_SLOTS + 1024 / 4));
-    bool more = mt_core_cross(cores[i], now);
+    bool more = mt_exchange_take(cores[i], now);
     worked("cross");
     settle(i);
     if (!more) return;
@@ -380,7 +380,7 @@ static void pass(int64_t us, bool crossing) {
     tick(i); /* like the thread, which runs at least ten times a second */
     if (crossing) cross(i);
     tick(i);
-    mt_core_ring(cores[i]);
+    mt_exchange_wake(cores[i]);
   }
 }
 
@@ -388,8 +388,8 @@ static void have_core(unsigned i) {
   if (cores[i]) return;
   mt_sink sink = {&cores[i], reserve, send_out, take_event};
   cores[i] = mt_core_new(&settings, &sink);
-  bells[i] = mt_bell_new(-1);
-  HOLDS(cores[i] && bells[i], "no memory");
+  wakers[i] = mt_waker_new(-1);
+  HOLDS(cores[i] && wakers[i], "no memory");
 }
 
 /* ---- clients ---- */
@@ -431,7 +431,7 @@ static void take_keys(client *c, unsigned profile) {
 static mt_path plain_path(const client *c, unsigned which, bool rtcp) {
   mt_path p = c->at[which].path;
   p.kind = rtcp ? MT_PATH_PLAIN_RTCP : MT_PATH_PLAIN_RTP;
-  p.connection = c->id;
+  p.plain_transport = c->id;
   p.port = (uint16_t)(p.port + (rtcp ? 1000 : 0));
   return p;
 }
@@ -576,7 +576,7 @@ static void relay(const instruction *i) {
     simple(to, MT_REMOVE_PRODUCER, mirror.id, 0);
     return;
   }
-  mt_link *link = mt_links_get(&links[from], bells[from], bells[to], LINK_SLOTS);
+  mt_link *link = mt_links_get(&links[from], wakers[from], wakers[to], LINK_SLOTS);
   HOLDS(link, "no memory");
   if (what < 2) {
     producers[place].mirrored = true;
@@ -955,10 +955,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   everybody_leaves();
   for (unsigned i = 0; i < CORES; i++) {
     mt_core_free(cores[i]);
-    mt_bell_drop(bells[i]);
+    mt_waker_drop(wakers[i]);
     mt_links_free(&links[i]);
     cores[i] = NULL;
-    bells[i] = NULL;
+    wakers[i] = NULL;
   }
   for (unsigned i = 0; show && i < sizeof worst / sizeof *worst && worst[i].what; i++)
     fprintf(stderr, "most work of %s: %llu of %llu edges\n", worst[i].what, (unsigned long long)worst[i].work,

@@ -46,7 +46,7 @@ typedef struct {
 } client;
 
 static mt_core *cores[CORES];
-static mt_bell *bells[CORES];
+static mt_waker *wakers[CORES];
 static mt_links links[CORES];
 static int64_t now = 1000000;
 static uint64_t state;
@@ -159,7 +159,7 @@ static void arrive_plainly(client *c, mt_command *cmd) {
   c->plain = c->keyed = true;
   c->srtp = mt_srtp_new_null();
   c->path.kind = MT_PATH_PLAIN_RTP;
-  c->path.connection = c->id;
+  c->path.plain_transport = c->id;
   c->rtcp_path = c->path;
   c->rtcp_path.kind = MT_PATH_PLAIN_RTCP;
   c->rtcp_path.port = (uint16_t)(c->path.port + 30000);
@@ -350,7 +350,7 @@ static void relay(void) {
   uint32_t place = dice(IDS);
   unsigned from = producers[place].home, to = 1 - from;
   mt_command cmd = {.type = MT_ADD_MIRROR, .id = producers[place].id, .u.producer_spec = producers[place].spec};
-  mt_link *link = mt_links_get(&links[from], bells[from], bells[to], 16);
+  mt_link *link = mt_links_get(&links[from], wakers[from], wakers[to], 16);
   CHECK(link != NULL);
   if (!link || !cmd.id) return;
   if (dice(5)) mt_core_command(cores[to], now, &cmd);
@@ -361,8 +361,8 @@ static void relay(void) {
 }
 
 static void cross(unsigned i) {
-  mt_core_look(cores[i]);
-  mt_core_cross(cores[i], now);
+  mt_exchange_count(cores[i]);
+  mt_exchange_take(cores[i], now);
   mt_core_tick(cores[i], now);
 }
 
@@ -433,7 +433,7 @@ int main(int argc, char **argv) {
   for (unsigned i = 0; i < CORES; i++) {
     mt_sink sink = {&cores[i], reserve, send_out, take_event};
     cores[i] = mt_core_new(&settings, &sink);
-    bells[i] = mt_bell_new(-1);
+    wakers[i] = mt_waker_new(-1);
   }
   for (unsigned i = 0; i < CLIENTS; i++) {
     clients[i].path = (mt_path){.kind = MT_PATH_UDP, .family = 4, .port = (uint16_t)(i + 1), .ip = {10, 0, 0, 1}};
@@ -464,7 +464,7 @@ int main(int argc, char **argv) {
     CHECK(last->transport_count + last->producer_count + last->mirror_count + last->consumer_count == 0);
     CHECK(last->buffers_used == 0);
     mt_core_free(cores[i]);
-    mt_bell_drop(bells[i]);
+    mt_waker_drop(wakers[i]);
     mt_links_free(&links[i]);
   }
   if (steps >= 10000) { /* the run was long enough for these */

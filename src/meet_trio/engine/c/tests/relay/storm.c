@@ -85,7 +85,7 @@ static void mirror(slot *a, slot *b) {
     b->mirrored[from] = true;
   }
   mt_links_prune(&a->links);
-  mt_link *link = mt_links_get(&a->links, mt_engine_bell(a->engine), mt_engine_bell(b->engine), 64);
+  mt_link *link = mt_links_get(&a->links, mt_engine_waker(a->engine), mt_engine_waker(b->engine), 64);
   CHECK(link != NULL);
   give_link(b, MT_ADD_LINK, 0, link);
   give_link(a, MT_RELAY_PRODUCER, a->producer, link);
@@ -93,7 +93,7 @@ static void mirror(slot *a, slot *b) {
 }
 
 static void stop_relaying(slot *a, slot *b) {
-  mt_link *link = mt_links_find(&a->links, mt_engine_bell(b->engine));
+  mt_link *link = mt_links_find(&a->links, mt_engine_waker(b->engine));
   if (link) give_link(a, MT_STOP_RELAYING, a->producer, link);
   a->relayed[b - slots] = false;
 }
