@@ -13,7 +13,7 @@ import pytest
 from support import fuzzing
 from support.c_sources import C
 
-SECONDS = float(os.environ.get("MEET_TRIO_FUZZ_SECONDS", "60"))
+SECONDS = float(os.environ.get("MT_FUZZ_SECONDS", "60"))
 
 
 @pytest.fixture(scope="module", autouse=True)
