@@ -34,13 +34,12 @@ MAY_IMPORT = {
         "rates",
         "room",
         "socketio",
-        "wire",
     },
     # of ortc only the type of parsed JSON
     "edge": {"errors", "lag", "live", "ortc", "rates", "room", "socketio"},
     # of the engine only the records of its events, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "socketio"},
-    "media": {"engine", "errors", "ortc", "wire"},
+    "media": {"engine", "errors", "ortc"},
     "room": {"errors", "ortc"},
     "ortc": {"errors"},
     "wire": {"errors"},

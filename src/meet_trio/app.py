@@ -42,11 +42,11 @@ from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
 from meet_trio.media.plain import PlainPorts, PlainSettings
 from meet_trio.media.transport import TransportSettings
+from meet_trio.media.turn import turn_credentials
 from meet_trio.rates import Rate
 from meet_trio.room import RoomLimits
 from meet_trio.socketio import Server as SocketServer
 from meet_trio.socketio import Settings as SocketSettings
-from meet_trio.wire.turn import turn_credentials
 
 _RESERVE = 0.2  # seconds of the time for shutdown that are kept for what comes after the outbox
 

@@ -1,4 +1,4 @@
-"""STUN, demultiplexing and TURN credentials, with aioice and RFC 5769 as second opinions."""
+"""STUN and demultiplexing, with aioice and RFC 5769 as second opinions."""
 
 import zlib
 
@@ -27,7 +27,6 @@ from meet_trio.wire.stun import (
     parse_stun_untrusted,
     parse_xor_address_untrusted,
 )
-from meet_trio.wire.turn import turn_credentials
 
 # RFC 5769 §2.1: sample request, password "VOkJxbRl1RmTxUk/WvJxBt"
 RFC_5769_REQUEST = bytes.fromhex(
@@ -173,12 +172,3 @@ def test_malformed_xor_address(value: str) -> None:
 )
 def test_classify(datagram: bytes, kind: DatagramKind) -> None:
     assert classify(datagram) is kind
-
-
-def test_turn_credentials_are_what_coturn_computes() -> None:
-    # echo -n 1700086400:peer1 | openssl dgst -sha1 -hmac north -binary | base64
-    assert turn_credentials("north", "peer1", 1_700_000_000.9) == (
-        "1700086400:peer1",
-        "OSSgDCLfMhgvIrZpgloAG/eMtV4=",
-    )
-    assert turn_credentials("north", "peer1", 1_700_000_000, ttl=60)[0] == "1700000060:peer1"

@@ -1,5 +1,4 @@
-"""Bytes ↔ values of the media path: RTP, RTCP, STUN, VP8 payloads, demultiplexing, TURN
-credentials.
+"""Bytes ↔ values of the media path: RTP, RTCP, STUN, VP8 payloads, demultiplexing.
 
 Pure functions and frozen records, no I/O, no clock. The server forwards media in C and never
 calls these for a packet; they serve tests, tools and everything that handles a few packets a
