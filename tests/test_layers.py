@@ -42,7 +42,6 @@ MAY_IMPORT = {
     "media": {"engine", "errors", "ortc"},
     "room": {"errors", "ortc"},
     "ortc": {"errors"},
-    "wire": {"errors"},
     "socketio": set(),
     "engine": set(),
 }

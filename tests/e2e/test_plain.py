@@ -30,9 +30,9 @@ from support.programs import (
 )
 from support.server import LocalServer, open_server, quick_settings
 from support.signaling import RequestFailed
+from support.wire.rtp import RtpPacket
 
 from meet_trio.room import Role
-from meet_trio.wire.rtp import RtpPacket
 
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SENDERS = {"ffmpeg": ffmpeg_sends, "gstreamer": gstreamer_sends}

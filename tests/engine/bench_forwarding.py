@@ -23,10 +23,10 @@ from typing import Any
 import attrs
 import pylibsrtp
 from support.engine_world import PROFILES, Camera, video, viewed
+from support.wire.rtp import build_rtp
+from support.wire.stun import binding_request, build_stun
 
 from meet_trio.engine import Engine, EngineSettings, StatsReady
-from meet_trio.wire.rtp import build_rtp
-from meet_trio.wire.stun import binding_request, build_stun
 
 PROFILE = 0x0007
 FRAME = 8  # packets

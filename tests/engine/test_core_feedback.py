@@ -4,15 +4,7 @@ scores.
 
 import pytest
 from support.engine_world import Camera, EngineClient, World, audio, sender_report, simulcast, video
-
-from meet_trio.engine import (
-    AudioLevel,
-    ConsumerScore,
-    EncodingSpec,
-    EngineSettings,
-    ProducerScore,
-)
-from meet_trio.wire.rtcp import (
+from support.wire.rtcp import (
     Fir,
     Nack,
     Pli,
@@ -22,8 +14,16 @@ from meet_trio.wire.rtcp import (
     Sdes,
     SenderReport,
 )
-from meet_trio.wire.rtp import RtpPacket, wrap_rtx
-from meet_trio.wire.transport_cc import TransportFeedback
+from support.wire.rtp import RtpPacket, wrap_rtx
+from support.wire.transport_cc import TransportFeedback
+
+from meet_trio.engine import (
+    AudioLevel,
+    ConsumerScore,
+    EncodingSpec,
+    EngineSettings,
+    ProducerScore,
+)
 
 
 def meet(world: World, **changes: object) -> tuple[EngineClient, EngineClient, Camera, int]:

@@ -2,16 +2,7 @@
 
 import pytest
 from support.engine_world import EngineClient, World
-
-from meet_trio.engine import (
-    Core,
-    DtlsDatagram,
-    EngineSettings,
-    IceConnected,
-    IceMoved,
-    IceSilent,
-)
-from meet_trio.wire.stun import (
+from support.wire.stun import (
     BINDING_REQUEST,
     BINDING_SUCCESS,
     ICE_CONTROLLED,
@@ -23,6 +14,15 @@ from meet_trio.wire.stun import (
     has_integrity_untrusted,
     parse_stun_untrusted,
     parse_xor_address_untrusted,
+)
+
+from meet_trio.engine import (
+    Core,
+    DtlsDatagram,
+    EngineSettings,
+    IceConnected,
+    IceMoved,
+    IceSilent,
 )
 
 OTHER = ("192.0.2.7", 7777)

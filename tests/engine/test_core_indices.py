@@ -4,8 +4,7 @@ import pytest
 from support.engine_plain import PlainClient
 from support.engine_world import Camera, World, of, video
 from support.indices import Indices
-
-from meet_trio.wire.rtcp import Nack
+from support.wire.rtcp import Nack
 
 
 def rtp(sequence: int, payload: bytes, ssrc: int = 1) -> bytes:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
+from support.wire.rtcp import Fir, Pli
 
 from meet_trio.engine import EngineSettings
-from meet_trio.wire.rtcp import Fir, Pli
 
 BURST, EVERY = 10, 3.0
 """Key frames that one viewer may request at once, and seconds until it may request another."""

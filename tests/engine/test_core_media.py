@@ -13,11 +13,11 @@ from support.engine_world import (
     of,
     video,
 )
+from support.wire.rtcp import Nack
+from support.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
+from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import EncodingSpec, EngineSettings, StreamStarted
-from meet_trio.wire.rtcp import Nack
-from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
-from meet_trio.wire.vp8 import parse_vp8_untrusted
 
 
 def rtp(payload_type: int, sequence: int, timestamp: int, ssrc: int, **more: Any) -> RtpPacket:

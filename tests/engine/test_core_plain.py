@@ -8,9 +8,7 @@ import attrs
 import pytest
 from support.engine_plain import LOOPBACK, PlainClient
 from support.engine_world import Camera, World, audio, of, sender_report, video
-
-from meet_trio.engine import EncodingSpec, PlainConnected, StreamStarted
-from meet_trio.wire.rtcp import (
+from support.wire.rtcp import (
     Nack,
     Pli,
     ReceiverReport,
@@ -19,7 +17,9 @@ from meet_trio.wire.rtcp import (
     SenderReport,
     build_rtcp,
 )
-from meet_trio.wire.rtp import RtpPacket, build_rtp
+from support.wire.rtp import RtpPacket, build_rtp
+
+from meet_trio.engine import EncodingSpec, PlainConnected, StreamStarted
 
 NAMELESS: dict[str, Any] = {
     "mid": None,

@@ -5,10 +5,10 @@ import os
 import pytest
 from support.engine_plain import PlainClient
 from support.engine_world import Camera, EngineClient, World, audio, video
+from support.wire.rtcp import ReceiverReport
+from support.wire.rtp import RtpPacket
 
 from meet_trio.engine import Core, EngineSettings
-from meet_trio.wire.rtcp import ReceiverReport
-from meet_trio.wire.rtp import RtpPacket
 
 LIMIT = 1_500_000  # bit/s, the limit that clients are told
 EXCESS, BURST = 2, 10.0  # multiple of the limit; seconds

@@ -20,6 +20,9 @@ from support.engine_world import (
     simulcast,
     video,
 )
+from support.wire.rtcp import Bye, Nack, Pli, ReceiverReport, ReportBlock, SenderReport
+from support.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
+from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import (
     AudioLevel,
@@ -30,9 +33,6 @@ from meet_trio.engine import (
     ProducerScore,
     StreamStarted,
 )
-from meet_trio.wire.rtcp import Bye, Nack, Pli, ReceiverReport, ReportBlock, SenderReport
-from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
-from meet_trio.wire.vp8 import parse_vp8_untrusted
 
 
 @pytest.fixture

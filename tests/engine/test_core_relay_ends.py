@@ -3,9 +3,9 @@
 import pytest
 from support.engine_pair import Pair, assert_gapless
 from support.engine_world import Camera, World, layer_cameras, simulcast, video
+from support.wire.rtcp import Pli
 
 from meet_trio.engine import EngineSettings, LayerChanged
-from meet_trio.wire.rtcp import Pli
 
 
 @pytest.fixture

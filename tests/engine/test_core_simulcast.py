@@ -12,11 +12,11 @@ from support.engine_world import (
     sender_report,
     simulcast,
 )
+from support.wire.rtcp import Bye, Pli
+from support.wire.rtp import RtpPacket, wrap_rtx
+from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import LayerChanged, StreamStarted
-from meet_trio.wire.rtcp import Bye, Pli
-from meet_trio.wire.rtp import RtpPacket, wrap_rtx
-from meet_trio.wire.vp8 import parse_vp8_untrusted
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import attrs
 from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
+from support.wire.rtcp import Bye
+from support.wire.rtp import wrap_rtx
 
 from meet_trio.engine import StreamStarted
-from meet_trio.wire.rtcp import Bye
-from meet_trio.wire.rtp import wrap_rtx
 
 LEDGER = 12_288
 IDLE = 64

@@ -11,6 +11,8 @@ import pytest
 from engine.test_engine_thread import resources, wait_event
 from support.engine_plain import LOOPBACK
 from support.engine_world import audio, video, viewed
+from support.wire.rtcp import Pli, ReceiverReport, SenderReport, build_rtcp, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 
 from meet_trio.engine import (
     ConsumerSpec,
@@ -21,8 +23,6 @@ from meet_trio.engine import (
     StatsReady,
     StreamStarted,
 )
-from meet_trio.wire.rtcp import Pli, ReceiverReport, SenderReport, build_rtcp, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 
 Pair = tuple[socket.socket, socket.socket]
 REPORT = SenderReport(ssrc=2000, ntp=1 << 40, rtp_timestamp=0, packets=1, octets=1)

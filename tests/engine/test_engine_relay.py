@@ -16,12 +16,12 @@ import pytest
 from pylibsrtp import Policy
 from support.engine_world import PROFILES, Camera, layer_cameras, of, simulcast, video, viewed
 from support.indices import Indices
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import Pli, RtcpPacket, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.stun import binding_request, build_stun
 
 from meet_trio.engine import Engine, EngineSettings, ProducerSpec, StatsReady
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import Pli, RtcpPacket, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-from meet_trio.wire.stun import binding_request, build_stun
 
 PROFILE = 0x0007
 numbers = itertools.count(1)

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import pytest
 from support.engine_tcp import EngineEvents, EngineSocket, frame, wait_until
 from support.engine_world import Camera, video, viewed
-
-from meet_trio.engine import DtlsDatagram, Engine, EngineSettings, IceConnected, IceMoved
-from meet_trio.wire.rtcp import Pli
-from meet_trio.wire.rtp import RtpPacket
-from meet_trio.wire.stun import (
+from support.wire.rtcp import Pli
+from support.wire.rtp import RtpPacket
+from support.wire.stun import (
     XOR_MAPPED_ADDRESS,
     parse_stun_untrusted,
     parse_xor_address_untrusted,
 )
+
+from meet_trio.engine import DtlsDatagram, Engine, EngineSettings, IceConnected, IceMoved
 
 SEND_BUFFER = 64 * 1024
 

@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.wire.stun import (
+    BINDING_SUCCESS,
+    XOR_MAPPED_ADDRESS,
+    binding_request,
+    build_stun,
+    parse_stun_untrusted,
+    parse_xor_address_untrusted,
+)
 
 from meet_trio.engine import (
     DtlsDatagram,
@@ -17,14 +25,6 @@ from meet_trio.engine import (
     Event,
     IceConnected,
     StatsReady,
-)
-from meet_trio.wire.stun import (
-    BINDING_SUCCESS,
-    XOR_MAPPED_ADDRESS,
-    binding_request,
-    build_stun,
-    parse_stun_untrusted,
-    parse_xor_address_untrusted,
 )
 
 UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"

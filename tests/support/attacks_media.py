@@ -14,10 +14,9 @@ from support.media_source import Stamp, Vp8Source
 from support.participant import Participant
 from support.plain_peer import VP8, open_plain_peer
 from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
-
-from meet_trio.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport, build_rtcp
-from meet_trio.wire.rtp import RtpPacket, build_rtp
-from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+from support.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport, build_rtcp
+from support.wire.rtp import RtpPacket, build_rtp
+from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
 ATTACKS: list[Attack] = []
 ROUND = 0.01  # seconds

@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 from support.engine_world import Camera, EngineClient, World
+from support.wire.rtp import RtpPacket
+from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import EngineSettings, ProducerSpec
-from meet_trio.wire.rtp import RtpPacket
-from meet_trio.wire.vp8 import parse_vp8_untrusted
 
 
 @attrs.define(eq=False)

@@ -13,9 +13,8 @@ from typing import TypeVar
 
 import attrs
 from support.engine_world import World
-
-from meet_trio.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 
 T = TypeVar("T")
 

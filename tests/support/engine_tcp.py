@@ -20,17 +20,17 @@ import attrs
 import pylibsrtp
 from pylibsrtp import Policy
 from support.engine_world import PROFILES
-
-from meet_trio.engine import Engine, Event, StatsReady
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import RtcpPacket, build_rtcp
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-from meet_trio.wire.stun import (
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import RtcpPacket, build_rtcp
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.stun import (
     BINDING_SUCCESS,
     binding_request,
     build_stun,
     parse_stun_untrusted,
 )
+
+from meet_trio.engine import Engine, Event, StatsReady
 
 T = TypeVar("T", bound=Event)
 

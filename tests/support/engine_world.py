@@ -23,6 +23,11 @@ import attrs
 import pylibsrtp
 from pylibsrtp import Policy
 from support.indices import PLAIN, Indices
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.stun import binding_request, build_stun
+from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
 from meet_trio.engine import (
     ConsumerSpec,
@@ -33,11 +38,6 @@ from meet_trio.engine import (
     ProducerSpec,
     StatsReady,
 )
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-from meet_trio.wire.stun import binding_request, build_stun
-from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
 T = TypeVar("T")
 

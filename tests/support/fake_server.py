@@ -14,11 +14,10 @@ import pylibsrtp
 import trio
 from support.dtls import DtlsEndpoint, Identity
 from support.transport import SRTP_POLICIES, RemoteParameters
-
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-from meet_trio.wire.stun import (
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.stun import (
     USE_CANDIDATE,
     USERNAME,
     binding_response,

@@ -3,8 +3,7 @@ RTCP packet.
 """
 
 import attrs
-
-from meet_trio.wire.transport_cc import TransportFeedback
+from support.wire.transport_cc import TransportFeedback
 
 _TICK = 0.00025
 _REFERENCE = 0.064

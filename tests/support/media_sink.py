@@ -13,11 +13,10 @@ from collections.abc import Callable
 
 import attrs
 from support.media_source import Stamp
-
-from meet_trio.wire import WireError
-from meet_trio.wire.rtcp import ReportBlock, SenderReport
-from meet_trio.wire.rtp import RtpPacket, unwrap_rtx_untrusted
-from meet_trio.wire.vp8 import Vp8Descriptor, is_key_frame, parse_vp8_untrusted
+from support.wire import WireError
+from support.wire.rtcp import ReportBlock, SenderReport
+from support.wire.rtp import RtpPacket, unwrap_rtx_untrusted
+from support.wire.vp8 import Vp8Descriptor, is_key_frame, parse_vp8_untrusted
 
 _NACK_INTERVAL = 0.05
 _GIVE_UP = 1.0

@@ -25,10 +25,9 @@ from support.rtp_parameters import (
     VP8_PAYLOAD_TYPE,
 )
 from support.transport import ClientTransport
-
-from meet_trio.wire.rtcp import SDES_CNAME, Sdes, SdesChunk, SenderReport
-from meet_trio.wire.rtp import RtpPacket, wrap_rtx
-from meet_trio.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+from support.wire.rtcp import SDES_CNAME, Sdes, SdesChunk, SenderReport
+from support.wire.rtp import RtpPacket, wrap_rtx
+from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
 _HISTORY = 512
 _MAX_PAYLOAD = 1100

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from support.plain_peer import OPUS, VP8, PlainEnd, sdp
-
-from meet_trio.wire.rtp import RtpPacket
-from meet_trio.wire.vp8 import is_key_frame, parse_vp8_untrusted
+from support.wire.rtp import RtpPacket
+from support.wire.vp8 import is_key_frame, parse_vp8_untrusted
 
 Command = tuple[str | Path, ...]
 VIDEO_SSRC = 2222

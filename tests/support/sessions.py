@@ -18,8 +18,7 @@ from support.media_sink import ReceiveStream
 from support.media_source import SendStream, Source
 from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 from support.transport import ClientTransport
-
-from meet_trio.wire.rtcp import (
+from support.wire.rtcp import (
     SDES_CNAME,
     Fir,
     Nack,
@@ -31,8 +30,8 @@ from meet_trio.wire.rtcp import (
     SdesChunk,
     SenderReport,
 )
-from meet_trio.wire.rtp import RtpPacket
-from meet_trio.wire.transport_cc import TransportFeedback
+from support.wire.rtp import RtpPacket
+from support.wire.transport_cc import TransportFeedback
 
 _REPORT_INTERVAL = 1.0
 _FEEDBACK_INTERVAL = 0.1

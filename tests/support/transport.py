@@ -24,12 +24,11 @@ import attrs
 import pylibsrtp
 import trio
 from support.dtls import DtlsEndpoint, Identity
-
-from meet_trio.wire import WireError
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
-from meet_trio.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-from meet_trio.wire.stun import (
+from support.wire import WireError
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
+from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
+from support.wire.stun import (
     BINDING_REQUEST,
     BINDING_SUCCESS,
     binding_request,

@@ -16,10 +16,9 @@ from support.media_source import Vp8Source
 from support.rtp_parameters import MID, RID, TRANSPORT_CC, VIDEO_EXTENSIONS
 from support.sessions import ReceiveSession, SendSession
 from support.transport import ClientTransport, TransportError
-
-from meet_trio.wire.rtcp import Nack, Pli, ReceiverReport, SenderReport
-from meet_trio.wire.rtp import RtpPacket
-from meet_trio.wire.transport_cc import TransportFeedback
+from support.wire.rtcp import Nack, Pli, ReceiverReport, SenderReport
+from support.wire.rtp import RtpPacket
+from support.wire.transport_cc import TransportFeedback
 
 
 @contextmanager

@@ -7,9 +7,8 @@ import pytest
 from aiortc import rtp as aiortc_rtp
 from hypothesis import given
 from hypothesis import strategies as st
-
-from meet_trio.wire import WireError
-from meet_trio.wire.rtcp import (
+from support.wire import WireError
+from support.wire.rtcp import (
     Bye,
     Fir,
     Nack,
@@ -25,7 +24,7 @@ from meet_trio.wire.rtcp import (
     build_rtcp,
     parse_rtcp_untrusted,
 )
-from meet_trio.wire.transport_cc import TransportFeedback
+from support.wire.transport_cc import TransportFeedback
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)

@@ -10,16 +10,15 @@ from aiortc.rtp import unwrap_rtx
 from aiortc.rtp import wrap_rtx as aiortc_wrap_rtx
 from hypothesis import given
 from hypothesis import strategies as st
-
-from meet_trio.wire import WireError
-from meet_trio.wire.rtp import (
+from support.wire import WireError
+from support.wire.rtp import (
     RtpPacket,
     build_rtp,
     parse_rtp_untrusted,
     unwrap_rtx_untrusted,
     wrap_rtx,
 )
-from meet_trio.wire.vp8 import (
+from support.wire.vp8 import (
     Vp8Descriptor,
     build_vp8_descriptor,
     is_key_frame,

@@ -6,12 +6,11 @@ import pytest
 from aioice import stun as aioice_stun
 from hypothesis import given
 from hypothesis import strategies as st
-
-from meet_trio.wire import WireError
-from meet_trio.wire.demux import DatagramKind, classify
-from meet_trio.wire.rtcp import Pli, build_rtcp
-from meet_trio.wire.rtp import RtpPacket, build_rtp
-from meet_trio.wire.stun import (
+from support.wire import WireError
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import Pli, build_rtcp
+from support.wire.rtp import RtpPacket, build_rtp
+from support.wire.stun import (
     BINDING_REQUEST,
     FINGERPRINT,
     MESSAGE_INTEGRITY,

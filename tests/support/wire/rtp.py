@@ -9,8 +9,7 @@ import struct
 from collections.abc import Mapping
 
 import attrs
-
-from meet_trio.wire import WireError
+from support.wire import WireError
 
 _ONE_BYTE = 0xBEDE
 _TWO_BYTE = 0x1000  # the low 4 bits are "appbits", zero here and ignored when reading

@@ -10,9 +10,8 @@ import struct
 from collections.abc import Iterable, Sequence
 
 import attrs
-
-from meet_trio.wire import WireError
-from meet_trio.wire.transport_cc import TransportFeedback, build_feedback, parse_feedback_untrusted
+from support.wire import WireError
+from support.wire.transport_cc import TransportFeedback, build_feedback, parse_feedback_untrusted
 
 SDES_CNAME = 1
 

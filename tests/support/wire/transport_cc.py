@@ -9,8 +9,7 @@ for each that arrived.
 import struct
 
 import attrs
-
-from meet_trio.wire import WireError
+from support.wire import WireError
 
 _HEAD = struct.Struct("!IIHHI")
 _LOST, _SMALL, _LARGE = 0, 1, 2

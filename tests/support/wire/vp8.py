@@ -1,8 +1,7 @@
 """The VP8 payload descriptor (RFC 7741 §4.2) and the first bytes of the frame behind it (§4.3)."""
 
 import attrs
-
-from meet_trio.wire import WireError
+from support.wire import WireError
 
 
 @attrs.frozen(kw_only=True)

@@ -13,8 +13,7 @@ import struct
 import zlib
 
 import attrs
-
-from meet_trio.wire import WireError
+from support.wire import WireError
 
 BINDING_REQUEST = 0x0001
 BINDING_SUCCESS = 0x0101
