@@ -1,9 +1,10 @@
 """The dependencies between parts of the package. The table lists the parts that a part may import.
-Every other import is refused, in functions as well as at the top of a file.
+Every other import is refused, in functions and under ``TYPE_CHECKING`` as well as at the top of a
+file. The modules of one part may import each other, but not in a circle.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -60,19 +61,13 @@ def part_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Full names of all modules that a file imports, relative ones resolved."""
-    package = ("meet_trio", *path.relative_to(PACKAGE).parts[:-1])
+    """Full names of all that a file imports: of modules, and of names in modules."""
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(filter(None, (base, node.module)))
-            # ``from meet_trio import x`` and ``from . import x`` may mean the module x.
-            yield from (
-                f"{module}.{alias.name}" if module == "meet_trio" else module
-                for alias in node.names
-            )
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def used_parts(path: Path) -> set[str]:
@@ -122,11 +117,33 @@ def test_one_door_to_the_engine() -> None:
     assert users == {"media/engines.py"}
 
 
+def in_circles(uses: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """What is left when all that use nothing, and all that nothing uses, are taken away."""
+    rest = {name: set(used) for name, used in uses.items()}
+    while True:
+        used_by_some = set().union(*rest.values())
+        left = {name: used & rest.keys() for name, used in rest.items() if name in used_by_some}
+        left = {name: used for name, used in left.items() if used}
+        if left == rest:
+            return rest
+        rest = left
+
+
 def test_the_table_has_no_circles() -> None:
-    done: set[str] = set()
-    rest = {part: used - {""} for part, used in MAY_IMPORT.items()}
-    while ready := {part for part, used in rest.items() if used <= done}:
-        done |= ready
-        for part in ready:
-            del rest[part]
-    assert not rest
+    assert not in_circles({part: used - {""} for part, used in MAY_IMPORT.items()})
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def used_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """Those of ``modules`` that a file imports, whole or names of them."""
+    found = {name if name in modules else name.rpartition(".")[0] for name in imports(path)}
+    return found & set(modules)
+
+
+def test_modules_import_one_way() -> None:
+    modules = {module_name(path): path for path in sources()}
+    assert not in_circles({name: used_modules(path, modules) for name, path in modules.items()})

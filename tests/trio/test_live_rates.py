@@ -90,7 +90,8 @@ async def test_other_events_count_too_and_without_acknowledgement(
         connection = peer.connection
         assert connection is not None
         for _ in range(60):
-            await handle_event(peer, connection, FakeEvent("hello", (), ada.socket))  # type: ignore[arg-type]
+            hello = FakeEvent("hello", (), ada.socket)
+            await handle_event(room, peer, connection, hello)  # type: ignore[arg-type]
         await trio.testing.wait_all_tasks_blocked()
         assert ada.socket.reason is not None
 

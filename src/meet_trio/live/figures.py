@@ -34,7 +34,7 @@ async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
             if number % _AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()  # others have their turns
             if peer.id in room.state.peers:
-                peers[peer.id] = _of_peer(peer, engines)
+                peers[peer.id] = _of_peer(room, peer, engines)
         if not room.state.closed:
             found[room.id] = peers
     return found
@@ -70,13 +70,13 @@ async def _ask(hosts: Iterable[EngineHost]) -> EngineFigures:
     return found
 
 
-def _of_peer(peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
+def _of_peer(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
     def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
         table = engines.get(host, {}).get(kind)
         found = table.get(str(number)) if isinstance(table, Mapping) else None
         return dict(found) if isinstance(found, Mapping) else {}
 
-    room, state = peer.room, peer.room.state.peers[peer.id]
+    state = room.state.peers[peer.id]
     return {
         "id": peer.id,
         "nickname": state.nickname,

@@ -15,7 +15,7 @@ import trio
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.live.figures import room_totals
 from meet_trio.live.peer import Connection, LivePeer
-from meet_trio.live.room import check_transport_limit, random_ssrc
+from meet_trio.live.room import LiveRoom, check_transport_limit, random_ssrc
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
@@ -28,10 +28,12 @@ from meet_trio.socketio import Event
 logger = logging.getLogger("meet_trio.live.handlers")
 
 R = TypeVar("R")
-RequestHandler = Callable[[LivePeer, R], Outcome | Awaitable[Outcome]]
+RequestHandler = Callable[[LiveRoom, LivePeer, R], Outcome | Awaitable[Outcome]]
 
 
-async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> None:
+async def handle_event(
+    room: LiveRoom, peer: LivePeer, connection: Connection, event: Event
+) -> None:
     """Answer one event of a peer's socket. Events other than ``request`` are ignored.
 
     A client that asks too often is told so; when it goes on all the same, its connection ends.
@@ -51,10 +53,10 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         if not in_time:
             raise LimitExceeded(_too_many("requests", peer.settings.requests))
         await _take_turn(peer, connection, method)
-        request = parse_request(method, data, peer.room.around.limits)
+        request = parse_request(method, data, room.around.limits)
         if isinstance(request, _ANNOUNCED):
             _check_announcements(peer)
-        outcome = await _call(peer, request)
+        outcome = await _call(room, peer, request)
     except RequestError as error:
         name = method_name(method)
         logger.info("peer %s: %s: %s", peer.id, name, error)
@@ -67,7 +69,7 @@ async def handle_event(peer: LivePeer, connection: Connection, event: Event) -> 
         logger.exception("peer %s: %s failed", peer.id, method_name(method))
         event.ack(500, f"request {method_name(method)} failed")
     else:
-        work = peer.room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+        work = room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
         if method not in _ALONE:  # else others have left it to be done
             peer.worked(work, trio.current_time())
 
@@ -112,28 +114,27 @@ def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
     return (None,) if isinstance(request, r.Ping | r.DumpStats) else ()
 
 
-async def _call(peer: LivePeer, request: Request) -> Outcome:
-    result = _HANDLERS[type(request)](peer, request)
+async def _call(room: LiveRoom, peer: LivePeer, request: Request) -> Outcome:
+    result = _HANDLERS[type(request)](room, peer, request)
     return result if isinstance(result, Outcome) else await result
 
 
 # The meeting
 
 
-def _join(peer: LivePeer, request: r.Join) -> Outcome:
+def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     capabilities = request.rtp_capabilities
     if capabilities is not None:
-        capabilities = usable_capabilities(capabilities, peer.room.around.router_capabilities)
-    return peer.room.state.join(peer.id, request.nickname, capabilities)
+        capabilities = usable_capabilities(capabilities, room.around.router_capabilities)
+    return room.state.join(peer.id, request.nickname, capabilities)
 
 
-def _close_room(peer: LivePeer, request: r.CloseRoom) -> Outcome:
-    return peer.room.state.close_by(peer.id)
+def _close_room(room: LiveRoom, peer: LivePeer, request: r.CloseRoom) -> Outcome:
+    return room.state.close_by(peer.id)
 
 
-async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
+async def _dump_stats(room: LiveRoom, peer: LivePeer, request: r.DumpStats) -> Outcome:
     """Figures that were logged in the last seconds are not logged again."""
-    room = peer.room
     if room.dumps.take(trio.current_time()):
         logger.info("room %s: %s", room.id, await room_totals(room))
     else:
@@ -144,11 +145,13 @@ async def _dump_stats(peer: LivePeer, request: r.DumpStats) -> Outcome:
 # Transports
 
 
-async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) -> Outcome:
+async def _create_transport(
+    room: LiveRoom, peer: LivePeer, request: r.CreateWebRtcTransport
+) -> Outcome:
     check_transport_limit(peer)
-    around = peer.room.around
+    around = room.around
     transport = WebRtcTransport(
-        host=peer.room.placement.place(peer.id),
+        host=room.placement.place(peer.id),
         bridge=around.bridge,
         settings=around.transport_settings,
         addresses=await around.announced.current(),
@@ -160,7 +163,9 @@ async def _create_transport(peer: LivePeer, request: r.CreateWebRtcTransport) ->
     return Outcome(result=transport.parameters())
 
 
-def _connect_transport(peer: LivePeer, request: r.ConnectWebRtcTransport) -> Outcome:
+def _connect_transport(
+    room: LiveRoom, peer: LivePeer, request: r.ConnectWebRtcTransport
+) -> Outcome:
     # Whatever the client says of its role, it must be the DTLS client: our role was "auto" and we
     # listen.
     usable = tuple(
@@ -176,16 +181,18 @@ def _connect_transport(peer: LivePeer, request: r.ConnectWebRtcTransport) -> Out
     return Outcome()
 
 
-def _restart_ice(peer: LivePeer, request: r.RestartIce) -> Outcome:
+def _restart_ice(room: LiveRoom, peer: LivePeer, request: r.RestartIce) -> Outcome:
     ice = _webrtc_transport(peer, request.transport_id).restart_ice()
     return Outcome(result=ice.to_json())
 
 
-async def _create_plain_transport(peer: LivePeer, request: r.CreatePlainTransport) -> Outcome:
+async def _create_plain_transport(
+    room: LiveRoom, peer: LivePeer, request: r.CreatePlainTransport
+) -> Outcome:
     check_transport_limit(peer)
-    around = peer.room.around
+    around = room.around
     transport = PlainTransport(
-        host=peer.room.placement.place(peer.id),
+        host=room.placement.place(peer.id),
         ports=around.plain_ports,
         addresses=await around.announced.current(),
         client_ip=peer.address,
@@ -196,7 +203,9 @@ async def _create_plain_transport(peer: LivePeer, request: r.CreatePlainTranspor
     return Outcome(result=transport.parameters())
 
 
-def _connect_plain_transport(peer: LivePeer, request: r.ConnectPlainTransport) -> Outcome:
+def _connect_plain_transport(
+    room: LiveRoom, peer: LivePeer, request: r.ConnectPlainTransport
+) -> Outcome:
     transport = _transport(peer, request.transport_id)
     if not isinstance(transport, PlainTransport):
         raise BadRequest("transportId: not a plain transport")
@@ -221,8 +230,7 @@ def _webrtc_transport(peer: LivePeer, transport_id: str) -> WebRtcTransport:
 # Streams
 
 
-def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
-    room = peer.room
+def _produce(room: LiveRoom, peer: LivePeer, request: r.Produce) -> Outcome:
     room.state.check_may_produce(peer.id)
     transport = _transport(peer, request.transport_id)
     if not transport.producing:
@@ -240,14 +248,13 @@ def _produce(peer: LivePeer, request: r.Produce) -> Outcome:
     return Outcome(result={"id": producer.id})
 
 
-def _pause_producer(peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
-    outcome = peer.room.state.pause_producer(peer.id, producer_id, paused)
-    peer.room.apply_pause(producer_id)
+def _pause_producer(room: LiveRoom, peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
+    outcome = room.state.pause_producer(peer.id, producer_id, paused)
+    room.apply_pause(producer_id)
     return outcome
 
 
-def _change_role(peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
-    room = peer.room
+def _change_role(room: LiveRoom, peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
     change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
     outcome = change(peer.id, request.peer_id, request.role)
     for producer_id in list(room.state.peers[request.peer_id].producers):
@@ -256,9 +263,9 @@ def _change_role(peer: LivePeer, request: r.AddRole | r.RemoveRole) -> Outcome:
     return outcome
 
 
-def _pause_consumer(peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
-    outcome = peer.room.state.pause_consumer(peer.id, consumer_id, paused)
-    peer.room.apply_consumer_pause(consumer_id)
+def _pause_consumer(room: LiveRoom, peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
+    outcome = room.state.pause_consumer(peer.id, consumer_id, paused)
+    room.apply_consumer_pause(consumer_id)
     return outcome
 
 
@@ -294,11 +301,11 @@ def _on(kind: type[R], handler: RequestHandler[R]) -> None:
     _HANDLERS[kind] = cast("RequestHandler[object]", handler)
 
 
-_on(r.Ping, lambda peer, q: Outcome())
+_on(r.Ping, lambda room, p, q: Outcome())
 _on(r.DumpStats, _dump_stats)
 _on(
     r.GetRouterRtpCapabilities,
-    lambda peer, q: Outcome(result=peer.room.around.router_capabilities.to_json()),
+    lambda room, p, q: Outcome(result=room.around.router_capabilities.to_json()),
 )
 _on(r.Join, _join)
 _on(r.CreateWebRtcTransport, _create_transport)
@@ -307,24 +314,27 @@ _on(r.RestartIce, _restart_ice)
 _on(r.CreatePlainTransport, _create_plain_transport)
 _on(r.ConnectPlainTransport, _connect_plain_transport)
 _on(r.Produce, _produce)
-_on(r.CloseProducer, lambda p, q: p.room.state.close_producer(p.id, q.producer_id))
-_on(r.PauseProducer, lambda p, q: _pause_producer(p, q.producer_id, True))
-_on(r.ResumeProducer, lambda p, q: _pause_producer(p, q.producer_id, False))
-_on(r.PauseConsumer, lambda p, q: _pause_consumer(p, q.consumer_id, True))
-_on(r.ResumeConsumer, lambda p, q: _pause_consumer(p, q.consumer_id, False))
-_on(r.ChangeNickname, lambda p, q: p.room.state.change_nickname(p.id, q.nickname))
-_on(r.RaisedHand, lambda p, q: p.room.state.raise_hand(p.id, q.raised_hand))
-_on(r.ChatMessage, lambda p, q: p.room.state.chat(p.id, q.message))
+_on(r.CloseProducer, lambda room, p, q: room.state.close_producer(p.id, q.producer_id))
+_on(r.PauseProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, True))
+_on(r.ResumeProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, False))
+_on(r.PauseConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, True))
+_on(r.ResumeConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, False))
+_on(r.ChangeNickname, lambda room, p, q: room.state.change_nickname(p.id, q.nickname))
+_on(r.RaisedHand, lambda room, p, q: room.state.raise_hand(p.id, q.raised_hand))
+_on(r.ChatMessage, lambda room, p, q: room.state.chat(p.id, q.message))
 _on(r.AddRole, _change_role)
 _on(r.RemoveRole, _change_role)
-_on(r.ChangeLanguage, lambda p, q: p.room.state.change_language(p.id, q.peer_id, q.language))
+_on(
+    r.ChangeLanguage,
+    lambda room, p, q: room.state.change_language(p.id, q.peer_id, q.language),
+)
 _on(
     r.JoinRequestAccept,
-    lambda p, q: p.room.state.answer_join_request(p.id, q.request_id, "joinRequestAccepted"),
+    lambda room, p, q: room.state.answer_join_request(p.id, q.request_id, "joinRequestAccepted"),
 )
 _on(
     r.JoinRequestDeny,
-    lambda p, q: p.room.state.answer_join_request(p.id, q.request_id, "joinRequestDenied"),
+    lambda room, p, q: room.state.answer_join_request(p.id, q.request_id, "joinRequestDenied"),
 )
-_on(r.KickPeer, lambda p, q: p.room.state.kick(p.id, q.peer_id))
+_on(r.KickPeer, lambda room, p, q: room.state.kick(p.id, q.peer_id))
 _on(r.CloseRoom, _close_room)

@@ -22,7 +22,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 import attrs
 import trio
@@ -32,9 +32,6 @@ from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState
 from meet_trio.rates import Bucket, Rate
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Socket
-
-if TYPE_CHECKING:
-    from meet_trio.live.room import LiveRoom
 
 logger = logging.getLogger("meet_trio.live.peer")
 
@@ -103,13 +100,29 @@ class _Ended:
 Handler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
 
 
+class PeerRoom(Protocol):
+    """What a peer needs of its room. ``LiveRoom`` is one; this keeps ``peer`` from importing it."""
+
+    def peer_connected(self, peer: "LivePeer") -> None:
+        """The peer's first socket is there."""
+
+    def greeting(self, peer: "LivePeer") -> dict[str, object]:
+        """The data of ``roomReady``."""
+
+    def transports_changed(self, peer: "LivePeer") -> None:
+        """A transport of the peer has come or gone."""
+
+    def transport_closed(self, peer: "LivePeer", transport: Transport) -> None:
+        """The peer's transport is gone, and with it its producers and consumers."""
+
+
 @attrs.define(eq=False)
 class LivePeer:
     """One participant. ``handle`` answers one event of its socket and raises nothing but
     cancellation.
     """
 
-    room: "LiveRoom"
+    room: PeerRoom
     id: str
     settings: PeerSettings
     handle: Handler

@@ -21,14 +21,15 @@ import logging
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 
 import attrs
 import trio
 
 from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
-from meet_trio.live.peer import Handler, LivePeer, Notification, PeerSettings, RequestUnanswered
+from meet_trio.live.peer import Connection, LivePeer, Notification, PeerSettings, RequestUnanswered
 from meet_trio.live.placement import Placement
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
@@ -52,6 +53,7 @@ from meet_trio.room import (
     personal,
     requests,
 )
+from meet_trio.socketio import Event
 
 logger = logging.getLogger("meet_trio.live.room")
 
@@ -88,7 +90,7 @@ class Surroundings:
     plain_ports: PlainPorts
     limits: RoomLimits
     router_capabilities: RtpCapabilities
-    handle: Handler
+    handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
     totals: EngineTotals = attrs.field(factory=EngineTotals)
 
@@ -163,7 +165,7 @@ class LiveRoom:
             room=self,
             id=invitation.peer_id,
             settings=self.around.peer_settings,
-            handle=self.around.handle,
+            handle=partial(self.around.handle, self),
         )
         self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
         self.peers[peer.id] = peer
