@@ -147,3 +147,17 @@ def used_modules(path: Path, modules: Collection[str]) -> set[str]:
 def test_modules_import_one_way() -> None:
     modules = {module_name(path): path for path in sources()}
     assert not in_circles({name: used_modules(path, modules) for name, path in modules.items()})
+
+
+def test_the_second_opinion_is_independent() -> None:
+    """The C code is checked against the Python of ``support.wire``, which must share nothing with
+    the package.
+    """
+    files = sorted((Path(__file__).parent / "support" / "wire").glob("*.py"))
+    assert files
+    shared = {
+        path.name: used
+        for path in files
+        if (used := {name for name in imports(path) if name.partition(".")[0] == "meet_trio"})
+    }
+    assert not shared
