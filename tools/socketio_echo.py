@@ -19,7 +19,7 @@ import trio
 from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, WebSocketHandler
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
-from meet_trio.socketio import Connection, EngineServer, Server, Settings, Socket
+from meet_trio.socketio import EngineIOConnection, EngineIOServer, Server, Settings, Socket
 
 SETTINGS = Settings(  # what the suites expect
     ping_interval=0.3,
@@ -41,15 +41,15 @@ async def echo_events(socket: Socket) -> None:
                 event.ack(*event.args)
 
 
-async def echo_messages(connection: Connection) -> None:
+async def echo_messages(connection: EngineIOConnection) -> None:
     while True:
         connection.send(await connection.receive())
 
 
 async def serve(port: int, settings: Settings) -> None:
-    servers: dict[str, Server | EngineServer] = {
+    servers: dict[str, Server | EngineIOServer] = {
         "/socket.io/": Server(settings, {"/": echo_events, "/custom": echo_events}),
-        "/engine.io/": EngineServer(settings, echo_messages),
+        "/engine.io/": EngineIOServer(settings, echo_messages),
     }
 
     async def http(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
@@ -60,7 +60,7 @@ async def serve(port: int, settings: Settings) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    def websocket(server: Server | EngineServer) -> WebSocketHandler:
+    def websocket(server: Server | EngineIOServer) -> WebSocketHandler:
         async def serve(stream: PeekedStream, client: str) -> None:
             await server.serve_websocket_stream(stream, client=client)
 

@@ -23,7 +23,7 @@ from wsproto.events import (
     TextMessage,
 )
 
-from meet_trio.socketio import Admit, EngineServer, Handler, Server, Settings, Socket
+from meet_trio.socketio import Admit, EngineIOServer, Handler, Server, Settings, Socket
 
 EIO4 = "/socket.io/?EIO=4&transport=websocket"
 EIO3 = "/socket.io/?EIO=3&transport=websocket"
@@ -159,7 +159,7 @@ class Answer:
 class PollingClient:
     """HTTP requests straight to the ASGI application."""
 
-    def __init__(self, server: Server | EngineServer, query: str) -> None:
+    def __init__(self, server: Server | EngineIOServer, query: str) -> None:
         self.server = server
         self.query = query
         self.gone = trio.Event()
@@ -235,7 +235,7 @@ class PollingClient:
 class Service:
     """A server whose connections are tasks of this object's nursery."""
 
-    def __init__(self, server: Server | EngineServer, nursery: trio.Nursery) -> None:
+    def __init__(self, server: Server | EngineIOServer, nursery: trio.Nursery) -> None:
         self.server = server
         self.nursery = nursery
         self.over: list[float] = []
@@ -278,7 +278,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def serve_with(server: Server | EngineServer) -> AsyncIterator[Service]:
+async def serve_with(server: Server | EngineIOServer) -> AsyncIterator[Service]:
     """``serve`` for an existing server."""
     async with trio.open_nursery() as holder:
         await holder.start(server.run)

@@ -5,9 +5,9 @@ its caller gives it byte streams and ASGI requests. JSONP, WebTransport and perm
 left out.
 """
 
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.crowd import Crowd
-from meet_trio.socketio.engine import EngineHandler, EngineServer
+from meet_trio.socketio.engine import EngineIOHandler, EngineIOServer
 from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
 from meet_trio.socketio.message import Json
 from meet_trio.socketio.server import Admit, Handler, Server
@@ -17,12 +17,12 @@ from meet_trio.socketio.socket import EncodedEvent, Event, Socket, encode_event
 __all__ = [
     "Admit",
     "CallTimeout",
-    "Connection",
     "Crowd",
     "Disconnected",
     "EncodedEvent",
-    "EngineHandler",
-    "EngineServer",
+    "EngineIOConnection",
+    "EngineIOHandler",
+    "EngineIOServer",
     "Event",
     "Handler",
     "Handshake",

@@ -3,7 +3,7 @@
 Input costs the server more than its bytes. Each message and each websocket frame therefore counts
 as ``message_cost`` additional bytes, and an HTTP request of long-polling as ten messages. A client
 that sends more than its rate is not refused: the server reads it more slowly, and TCP makes it
-wait. A client that is not yet trusted (``Connection.trust``) is a stranger. It needs little, so
+wait. A client that is not yet trusted (``EngineIOConnection.trust``) is a stranger. It needs little, so
 its limits are lower.
 
 Frames are counted where bytes come in (``FrameCounter``) and not where messages come out, because

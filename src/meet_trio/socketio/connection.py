@@ -40,7 +40,7 @@ class Carrier(Protocol):
     def read_by(self, allowance: Allowance) -> None: ...
 
 
-class Connection:
+class EngineIOConnection:
     """One client of an Engine.IO server, from its handshake to its end."""
 
     def __init__(

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import trio
 
 from meet_trio.socketio.allowance import Allowance
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import Disconnected, Reason
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.over_polling import Polling, Receive, Response, Scope, Send
@@ -40,16 +40,16 @@ from meet_trio.socketio.writers import Writers
 
 logger = logging.getLogger("meet_trio.socketio.engine")
 
-EngineHandler = Callable[[Connection], Awaitable[None]]
+EngineIOHandler = Callable[[EngineIOConnection], Awaitable[None]]
 
 
-class EngineServer:
+class EngineIOServer:
     """Engine.IO alone. ``handler`` serves one connection; the connection ends with it."""
 
-    def __init__(self, settings: Settings, handler: EngineHandler) -> None:
+    def __init__(self, settings: Settings, handler: EngineIOHandler) -> None:
         self._settings = settings
         self._handler = handler
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, EngineIOConnection] = {}
         self._polling: dict[str, Polling] = {}
         self._outboxes = Outboxes(settings.max_outboxes_bytes)
         self._writers = Writers()
@@ -151,7 +151,7 @@ class EngineServer:
         self._nursery.start_soon(self._run_polling, connection)
         return polling.answer(connection.session.take())
 
-    async def _run_polling(self, connection: Connection) -> None:
+    async def _run_polling(self, connection: EngineIOConnection) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run_handler, connection)
@@ -195,7 +195,7 @@ class EngineServer:
             self._forget(connection)
             await say_goodbye(connection, websocket)
 
-    def _find_connection(self, sid: str, handshake: Handshake) -> Connection:
+    def _find_connection(self, sid: str, handshake: Handshake) -> EngineIOConnection:
         connection = self._connections.get(sid)
         if connection is None or connection.session.state is State.CLOSED:
             raise BadRequest(UNKNOWN_SID)
@@ -203,22 +203,22 @@ class EngineServer:
             raise BadRequest(BAD_REQUEST)
         return connection
 
-    def _new_connection(self, handshake: Handshake, *, websocket: bool) -> Connection:
+    def _new_connection(self, handshake: Handshake, *, websocket: bool) -> EngineIOConnection:
         # 120 random bits: knowing a session id is enough to post into the session
         sid = secrets.token_urlsafe(15)
-        connection = Connection(
+        connection = EngineIOConnection(
             sid, handshake, self._settings, self._outboxes, self._writers, websocket=websocket
         )
         self._connections[sid] = connection
         self._outboxes.add(connection)
         return connection
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: EngineIOConnection) -> None:
         self._connections.pop(connection.id, None)
         self._polling.pop(connection.id, None)
         self._outboxes.remove(connection)
 
-    async def _run_handler(self, connection: Connection) -> None:
+    async def _run_handler(self, connection: EngineIOConnection) -> None:
         try:
             await self._handler(connection)
         except Disconnected:

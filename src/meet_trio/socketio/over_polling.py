@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from meet_trio.socketio.allowance import REQUEST
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import (
     Outgoing,
@@ -48,7 +48,7 @@ class TooLarge(Exception):
 class Polling:
     """Answers the requests of one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: EngineIOConnection) -> None:
         self._connection = connection
         self._poll_open = False
         self._post_open = False

@@ -9,14 +9,14 @@ return and sends ``5``. From then on the websocket carries all packets.
 
 import trio
 
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
 from meet_trio.socketio.session import Entry, State
 from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
 
 
-async def carry(connection: Connection, websocket: WebSocket) -> None:
+async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
     """Carry packets over an accepted websocket until the session is closed or the websocket is
     gone.
 
@@ -37,7 +37,7 @@ async def carry(connection: Connection, websocket: WebSocket) -> None:
     await websocket.close()
 
 
-async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
+async def say_goodbye(connection: EngineIOConnection, websocket: WebSocket) -> None:
     """Must follow ``carry``. If ``carry`` was cancelled, send what waits and close.
 
     Works while cancelled, and takes at most ``close_timeout``.
@@ -54,7 +54,7 @@ async def say_goodbye(connection: Connection, websocket: WebSocket) -> None:
         await websocket.close()
 
 
-async def upgrade(connection: Connection, websocket: WebSocket) -> None:
+async def upgrade(connection: EngineIOConnection, websocket: WebSocket) -> None:
     """Probe an accepted websocket of a client that polls, then ``carry``. After a failed probe the
     session stays on polling.
     """
@@ -80,7 +80,7 @@ async def upgrade(connection: Connection, websocket: WebSocket) -> None:
             await say_goodbye(connection, websocket)
 
 
-async def _read(connection: Connection, websocket: WebSocket) -> None:
+async def _read(connection: EngineIOConnection, websocket: WebSocket) -> None:
     while True:
         frame = await websocket.receive()
         try:
@@ -89,7 +89,7 @@ async def _read(connection: Connection, websocket: WebSocket) -> None:
             connection.fail(Reason.PARSE_ERROR)
 
 
-async def _write(connection: Connection, websocket: WebSocket) -> None:
+async def _write(connection: EngineIOConnection, websocket: WebSocket) -> None:
     session = connection.session
     while session.state is not State.CLOSED:
         # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
@@ -105,17 +105,17 @@ async def _write(connection: Connection, websocket: WebSocket) -> None:
         await connection.wait_for_change()
 
 
-def _decode(connection: Connection, frame: str | bytes) -> Packet:
+def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
     return decode_frame_untrusted(frame, connection.session.revision)
 
 
-def _encode(connection: Connection, entry: Entry) -> Frame:
+def _encode(connection: EngineIOConnection, entry: Entry) -> Frame:
     if entry.packet.binary:
         return _frame(connection, entry.packet.packet(), entry.event)
     return Frame(True, entry.packet.octets, entry.event)
 
 
-def _frame(connection: Connection, packet: Packet, event: object = None) -> Frame:
+def _frame(connection: EngineIOConnection, packet: Packet, event: object = None) -> Frame:
     frame = encode_frame(packet, connection.session.revision, b64=connection.b64)
     if isinstance(frame, str):
         return Frame(True, frame.encode(), event)

@@ -27,9 +27,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import attrs
 import trio
 
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.crowd import Crowd
-from meet_trio.socketio.engine import EngineServer
+from meet_trio.socketio.engine import EngineIOServer
 from meet_trio.socketio.errors import Disconnected, ProtocolError, Reason, Refused
 from meet_trio.socketio.over_polling import Receive, Scope, Send
 from meet_trio.socketio.protocol import (
@@ -70,22 +70,22 @@ class Server:
         self._admit = admit
         self._settings = settings
         self._unconnected = Unconnected(settings, client_key)
-        self._engine = EngineServer(settings, self._serve_connection)
+        self._engine = EngineIOServer(settings, self._serve_connection)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Same as ``EngineServer.run``; ``asgi`` needs it."""
+        """Same as ``EngineIOServer.run``; ``asgi`` needs it."""
         await self._engine.run(task_status=task_status)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Same as ``EngineServer.asgi``: long-polling."""
+        """Same as ``EngineIOServer.asgi``: long-polling."""
         await self._engine.asgi(scope, receive, send)
 
     def knows(self, sid: str) -> bool:
-        """Same as ``EngineServer.knows``."""
+        """Same as ``EngineIOServer.knows``."""
         return self._engine.knows(sid)
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
-        """Same as ``EngineServer.serve_websocket_stream``."""
+        """Same as ``EngineIOServer.serve_websocket_stream``."""
         await self._engine.serve_websocket_stream(stream, client=client)
 
     async def refuse_websocket(
@@ -94,7 +94,7 @@ class Server:
         """Same as ``refusal.refuse_websocket``: the effect of a handler that returns at once."""
         await refuse_websocket(stream, target, headers, self._settings)
 
-    async def _serve_connection(self, connection: Connection) -> None:
+    async def _serve_connection(self, connection: EngineIOConnection) -> None:
         client = _Client(connection, self._settings, self._handlers, self._admit, self._unconnected)
         await client.run()
 
@@ -108,12 +108,12 @@ class Unconnected:
 
     def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
         self._client_key = client_key
-        self._crowd = Crowd[Connection](
+        self._crowd = Crowd[EngineIOConnection](
             settings.max_unconnected, settings.max_unconnected_per_client
         )
-        self._keys: dict[Connection, str] = {}
+        self._keys: dict[EngineIOConnection, str] = {}
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: EngineIOConnection) -> None:
         key = self._client_key(connection.handshake.client)
         if (oldest := self._crowd.too_many(key)) is not None:
             logger.info(
@@ -124,7 +124,7 @@ class Unconnected:
         self._keys[connection] = key
         self._crowd.add(key, connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: EngineIOConnection) -> None:
         """The connection is in a namespace, or has ended. Idempotent. It is not added again when it
         leaves its last namespace.
         """
@@ -138,7 +138,7 @@ class _Client:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: EngineIOConnection,
         settings: Settings,
         handlers: Mapping[str, Handler],
         admit: Admit | None,

@@ -15,7 +15,7 @@ from typing import cast
 import attrs
 import trio
 
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason
 from meet_trio.socketio.message import MAIN, Json, Message, MessageType, encode
 from meet_trio.socketio.packet import Outgoing, Packet, PacketType
@@ -90,7 +90,7 @@ class Socket:
         sid: str,
         namespace: str,
         handshake: Handshake,
-        connection: Connection,
+        connection: EngineIOConnection,
         protocol: Protocol,
         leave_all: Callable[[], None],
     ) -> None:

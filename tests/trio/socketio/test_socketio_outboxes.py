@@ -14,7 +14,7 @@ from support.socketio_raw import EIO4, RawClient, Service, serve, serve_with
 from meet_trio.socketio import (
     Disconnected,
     EncodedEvent,
-    EngineServer,
+    EngineIOServer,
     Reason,
     Server,
     Settings,
@@ -22,7 +22,7 @@ from meet_trio.socketio import (
     encode_event,
 )
 from meet_trio.socketio.allowance import Allowance
-from meet_trio.socketio.connection import Connection
+from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.websocket import BoundedStream
 
 NOTICE = 100_000
@@ -211,11 +211,11 @@ async def test_an_encoded_event_in_any_namespace(autojump_clock: trio.testing.Mo
 
 
 async def test_polls_are_answered_piece_by_piece(autojump_clock: trio.testing.MockClock) -> None:
-    async def handler(connection: Connection) -> None:
+    async def handler(connection: EngineIOConnection) -> None:
         connection.send(*["x" * 30_000] * 5, "y" * 300_000, "z")
         await trio.sleep(5)
 
-    async with serve_with(EngineServer(Settings(), handler)) as service:
+    async with serve_with(EngineIOServer(Settings(), handler)) as service:
         client = service.polling()
         await client.open()
         parts = [str(await client.poll()) for _ in range(3)]

@@ -17,9 +17,9 @@ from support.socketio_raw import (
 )
 
 from meet_trio.socketio import (
-    Connection,
     Disconnected,
-    EngineServer,
+    EngineIOConnection,
+    EngineIOServer,
     Reason,
     Server,
     Settings,
@@ -33,10 +33,10 @@ UPGRADE4 = EIO4 + "&sid="
 UPGRADE3 = EIO3 + "&sid="
 
 
-def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineServer:
+def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineIOServer:
     """A bare Engine.IO server that sends every message back."""
 
-    async def handler(connection: Connection) -> None:
+    async def handler(connection: EngineIOConnection) -> None:
         try:
             while True:
                 connection.send(await connection.receive())
@@ -44,7 +44,7 @@ def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineSe
             if ends is not None:
                 ends.append(end.reason)
 
-    return EngineServer(Settings(**settings), handler)  # type: ignore[arg-type]
+    return EngineIOServer(Settings(**settings), handler)  # type: ignore[arg-type]
 
 
 def said(answer: Answer) -> tuple[int, str | bytes]:
@@ -266,10 +266,10 @@ async def test_a_second_poll_ends_the_session(autojump_clock: trio.testing.MockC
 
 
 async def test_a_second_post_ends_the_session(autojump_clock: trio.testing.MockClock) -> None:
-    async def busy(connection: Connection) -> None:
+    async def busy(connection: EngineIOConnection) -> None:
         await connection.closed.wait()
 
-    async with serve_with(EngineServer(Settings(), busy)) as service:
+    async with serve_with(EngineIOServer(Settings(), busy)) as service:
         client = service.polling()
         await client.open()
         async with trio.open_nursery() as nursery:

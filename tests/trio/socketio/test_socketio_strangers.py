@@ -13,7 +13,14 @@ from wsproto.events import Ping, Pong
 
 from meet_trio.edge.signaling import signaling_handler
 from meet_trio.room import Role
-from meet_trio.socketio import Connection, Disconnected, EngineServer, Server, Settings, Socket
+from meet_trio.socketio import (
+    Disconnected,
+    EngineIOConnection,
+    EngineIOServer,
+    Server,
+    Settings,
+    Socket,
+)
 
 STRANGERS = {
     "max_stranger_payload": 5000,
@@ -195,15 +202,15 @@ async def test_what_nobody_wants_is_read_slowly_too(
 async def test_who_is_trusted_stays_so_on_its_websocket(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    trusted: list[Connection] = []
+    trusted: list[EngineIOConnection] = []
 
-    async def handler(connection: Connection) -> None:
+    async def handler(connection: EngineIOConnection) -> None:
         trusted.append(connection)
         connection.trust()
         while True:
             connection.send(str(len(await connection.receive())))
 
-    server = EngineServer(Settings(**STRANGERS), handler)  # type: ignore[arg-type]
+    server = EngineIOServer(Settings(**STRANGERS), handler)  # type: ignore[arg-type]
     async with serve_with(server) as service:
         polling = service.polling(POLLING)
         opened = await polling.open()
