@@ -28,7 +28,7 @@ from meet_trio.socketio.request import (
     BAD_METHOD,
     BAD_REQUEST,
     UNKNOWN_SID,
-    BadRequest,
+    RequestRefused,
     check_origin,
     cors_headers,
     parse_request_untrusted,
@@ -108,7 +108,7 @@ class EngineIOServer:
         try:
             check_origin(self._settings, origin)
             response = await self._respond(scope, headers, receive)
-        except BadRequest as error:
+        except RequestRefused as error:
             response = Response(error.status, "application/json", error.body)
         fields = [
             (b"content-type", response.content_type.encode()),
@@ -129,17 +129,17 @@ class EngineIOServer:
         handshake, sid = parse_request_untrusted(target, headers, client, "polling")
         if sid is None:
             if method != "GET":
-                raise BadRequest(BAD_METHOD)
+                raise RequestRefused(BAD_METHOD)
             return self._open_polling(handshake)
         connection = self._find_connection(sid, handshake)
         polling = self._polling.get(connection.id)
         if polling is None:
-            raise BadRequest(BAD_REQUEST)
+            raise RequestRefused(BAD_REQUEST)
         if method == "GET":
             return await polling.poll(receive)
         if method == "POST":
             return await polling.post(headers.get("content-type", ""), receive)
-        raise BadRequest(BAD_REQUEST)
+        raise RequestRefused(BAD_REQUEST)
 
     def _open_polling(self, handshake: Handshake) -> Response:
         if self._nursery is None:
@@ -174,7 +174,7 @@ class EngineIOServer:
             handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
             if sid is not None:
                 connection = self._find_connection(sid, handshake)
-        except BadRequest as error:
+        except RequestRefused as error:
             await websocket.reject(error.status, error.body)
             return
         await websocket.accept()
@@ -198,9 +198,9 @@ class EngineIOServer:
     def _find_connection(self, sid: str, handshake: Handshake) -> EngineIOConnection:
         connection = self._connections.get(sid)
         if connection is None or connection.session.state is State.CLOSED:
-            raise BadRequest(UNKNOWN_SID)
+            raise RequestRefused(UNKNOWN_SID)
         if connection.handshake.eio != handshake.eio:
-            raise BadRequest(BAD_REQUEST)
+            raise RequestRefused(BAD_REQUEST)
         return connection
 
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> EngineIOConnection:

@@ -24,8 +24,8 @@ from meet_trio.socketio.packet import (
     decode_payload_untrusted,
     encode_payload,
 )
-from meet_trio.socketio.request import BAD_REQUEST, BadRequest
-from meet_trio.socketio.session import Entry, State
+from meet_trio.socketio.request import BAD_REQUEST, RequestRefused
+from meet_trio.socketio.session import OutboxEntry, State
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,7 +54,7 @@ class Polling:
         self._post_open = False
 
     async def poll(self, receive: Receive) -> Response:
-        """Answer a GET. Raises BadRequest."""
+        """Answer a GET. Raises RequestRefused."""
         connection = self._connection
         if self._poll_open or not connection.session.on_polling:
             self._fail_request()
@@ -70,7 +70,7 @@ class Polling:
         return self.answer(entries)
 
     async def post(self, content_type: str, receive: Receive) -> Response:
-        """Answer a POST. Raises BadRequest."""
+        """Answer a POST. Raises RequestRefused."""
         connection = self._connection
         if self._post_open or not connection.session.on_polling:
             self._fail_request()
@@ -91,15 +91,15 @@ class Polling:
             return Response(413, "text/plain", b"")
         except ConnectionError:
             connection.fail(Reason.TRANSPORT_ERROR)
-            raise BadRequest(BAD_REQUEST) from None
+            raise RequestRefused(BAD_REQUEST) from None
         except (ProtocolError, UnicodeDecodeError):
             connection.fail(Reason.PARSE_ERROR)
-            raise BadRequest(BAD_REQUEST) from None
+            raise RequestRefused(BAD_REQUEST) from None
         finally:
             self._post_open = False
         return Response(200, "text/plain", b"ok")
 
-    def answer(self, entries: list[Entry]) -> Response:
+    def answer(self, entries: list[OutboxEntry]) -> Response:
         """The response that carries these packets."""
         connection = self._connection
         packets = [entry.packet.packet() for entry in entries]
@@ -108,7 +108,7 @@ class Polling:
             return Response(200, _OCTETS, payload)
         return Response(200, "text/plain; charset=UTF-8", payload.encode())
 
-    async def _wait_for_entries(self) -> list[Entry]:
+    async def _wait_for_entries(self) -> list[OutboxEntry]:
         session = self._connection.session
         while session.state is not State.CLOSED:
             if not session.on_polling:
@@ -130,11 +130,11 @@ class Polling:
     def _fail_request(self) -> None:
         if self._connection.session.on_polling:
             self._connection.fail(Reason.TRANSPORT_ERROR)
-        raise BadRequest(BAD_REQUEST)
+        raise RequestRefused(BAD_REQUEST)
 
 
-def _entry(kind: PacketType) -> Entry:
-    return Entry(Outgoing(Packet(kind)))
+def _entry(kind: PacketType) -> OutboxEntry:
+    return OutboxEntry(Outgoing(Packet(kind)))
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:

@@ -12,7 +12,7 @@ import trio
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
-from meet_trio.socketio.session import Entry, State
+from meet_trio.socketio.session import OutboxEntry, State
 from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
 
 
@@ -109,7 +109,7 @@ def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
     return decode_frame_untrusted(frame, connection.session.revision)
 
 
-def _encode(connection: EngineIOConnection, entry: Entry) -> Frame:
+def _encode(connection: EngineIOConnection, entry: OutboxEntry) -> Frame:
     if entry.packet.binary:
         return _frame(connection, entry.packet.packet(), entry.event)
     return Frame(True, entry.packet.octets, entry.event)

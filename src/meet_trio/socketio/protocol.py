@@ -91,7 +91,7 @@ Frames = list[str | bytes]
 """Engine.IO messages; they are sent in this order, with nothing in between."""
 
 
-class Protocol:
+class SocketIOProtocol:
     """One client's namespaces. Methods that return Frames have already changed the state."""
 
     def __init__(self, revision: Revision, settings: Settings, namespaces: Container[str]) -> None:

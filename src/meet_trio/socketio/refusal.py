@@ -19,7 +19,7 @@ import trio
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.request import (
     BAD_REQUEST,
-    BadRequest,
+    RequestRefused,
     check_origin,
     parse_request_untrusted,
 )
@@ -43,9 +43,9 @@ async def refuse_websocket(
         check_origin(settings, headers.get("origin"))
         handshake, sid = parse_request_untrusted(target, headers, "", "websocket")
         if sid is not None:
-            raise BadRequest(BAD_REQUEST)
+            raise RequestRefused(BAD_REQUEST)
         response = _handshake_response_untrusted(headers)
-    except BadRequest as error:
+    except RequestRefused as error:
         await stream.send_all(_error_response(error))
     else:
         opening = response + _frame(_open_packet(settings))
@@ -65,7 +65,7 @@ async def refuse_websocket(
 
 
 def _handshake_response_untrusted(headers: Mapping[str, str]) -> bytes:
-    """The response to the opening handshake (RFC 6455 §4.2.2). Raises BadRequest."""
+    """The response to the opening handshake (RFC 6455 §4.2.2). Raises RequestRefused."""
     key = headers.get("sec-websocket-key", "")
     try:
         nonce = base64.b64decode(key, validate=True)
@@ -78,7 +78,7 @@ def _handshake_response_untrusted(headers: Mapping[str, str]) -> bytes:
         or headers.get("upgrade", "").lower() != "websocket"
         or headers.get("sec-websocket-version") != "13"
     ):
-        raise BadRequest(BAD_REQUEST)
+        raise RequestRefused(BAD_REQUEST)
     proof = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest())
     return (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
@@ -86,7 +86,7 @@ def _handshake_response_untrusted(headers: Mapping[str, str]) -> bytes:
     )
 
 
-def _error_response(error: BadRequest) -> bytes:
+def _error_response(error: RequestRefused) -> bytes:
     head = (
         f"HTTP/1.1 {error.status} {'Forbidden' if error.status == 403 else 'Bad Request'}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(error.body)}\r\n"

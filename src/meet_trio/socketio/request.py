@@ -22,7 +22,7 @@ FORBIDDEN = (4, "Forbidden")
 UNSUPPORTED_VERSION = (5, "Unsupported protocol version")
 
 
-class BadRequest(Exception):
+class RequestRefused(Exception):
     """The request is refused; ``status`` and ``body`` (JSON) are the answer."""
 
     def __init__(self, error: tuple[int, str]) -> None:
@@ -39,20 +39,20 @@ def parse_request_untrusted(
     transport: Literal["polling", "websocket"],
 ) -> tuple[Handshake, str | None]:
     """The handshake and the session id, if any, of a request that came by ``transport``. Raises
-    BadRequest.
+    RequestRefused.
     """
     path, _, query_string = target.partition("?")
     try:
         query = parse_query_untrusted(query_string)
     except ProtocolError:
-        raise BadRequest(BAD_REQUEST) from None
+        raise RequestRefused(BAD_REQUEST) from None
     asked = query.get("transport")
     if asked not in ("polling", "websocket"):
-        raise BadRequest(UNKNOWN_TRANSPORT)
+        raise RequestRefused(UNKNOWN_TRANSPORT)
     if asked != transport:
-        raise BadRequest(BAD_REQUEST)
+        raise RequestRefused(BAD_REQUEST)
     if query.get("EIO") not in ("3", "4"):
-        raise BadRequest(UNSUPPORTED_VERSION)
+        raise RequestRefused(UNSUPPORTED_VERSION)
     handshake = Handshake(
         unquote(path), query, headers, client, eio=3 if query["EIO"] == "3" else 4
     )
@@ -72,12 +72,12 @@ def parse_query_untrusted(query: str) -> dict[str, str]:
 
 
 def check_origin(settings: Settings, origin: str | None) -> None:
-    """Raises BadRequest for a page that is not allowed. Clients other than browsers send no origin
+    """Raises RequestRefused for a page that is not allowed. Clients other than browsers send no origin
     and are allowed.
     """
     allowed = settings.origins
     if origin is not None and allowed is not None and not allowed & {"*", origin}:
-        raise BadRequest(FORBIDDEN)
+        raise RequestRefused(FORBIDDEN)
 
 
 def cors_headers(

@@ -39,7 +39,7 @@ from meet_trio.socketio.protocol import (
     EventCame,
     Happening,
     NamespaceState,
-    Protocol,
+    SocketIOProtocol,
 )
 from meet_trio.socketio.refusal import refuse_websocket
 from meet_trio.socketio.settings import Handshake, Settings
@@ -149,7 +149,7 @@ class _Client:
         self._settings = settings
         self._handlers = handlers
         self._admit = admit
-        self._protocol = Protocol(connection.handshake.eio, settings, handlers)
+        self._protocol = SocketIOProtocol(connection.handshake.eio, settings, handlers)
         self._sockets: dict[str, Socket] = {}
         self._connect_timeout = trio.CancelScope()
 

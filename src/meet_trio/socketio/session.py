@@ -75,7 +75,7 @@ _TAKE_SIZE: Final = 65536  # bytes that ``take`` returns at once, roughly
 
 
 @attrs.frozen
-class Entry:
+class OutboxEntry:
     """A packet in the outbox. ``event``, if any, is the application's event that ends with this
     packet and can be sent again.
     """
@@ -105,7 +105,7 @@ class Session:
         self._on_polling = not websocket
         self._probed = False  # the probe was answered; stays True in CLOSING
         self._account = account
-        self._outbox: deque[Entry] = deque()
+        self._outbox: deque[OutboxEntry] = deque()
         self._outbox_bytes = 0
         self._overflowed = False
         self._ping_at = now + settings.ping_interval if revision == 4 else math.inf
@@ -188,7 +188,7 @@ class Session:
         if self.is_open or (event is not None and self.state is State.CLOSED):
             self._put(packet, event)
 
-    def take(self) -> list[Entry]:
+    def take(self) -> list[OutboxEntry]:
         """The packets to send now on the current transport, oldest first: roughly as much as one
         write should carry. The rest stays in the outbox at no cost.
 
@@ -197,7 +197,7 @@ class Session:
         """
         if self.state is State.CLOSED:
             return []
-        entries: list[Entry] = []
+        entries: list[OutboxEntry] = []
         size = 0
         while self._outbox and size < _TAKE_SIZE:
             entry = self._outbox.popleft()
@@ -205,10 +205,10 @@ class Session:
             size += len(entry.packet.octets)
         self._outbox_bytes -= size
         if self.state is State.CLOSING and self._on_polling and not entries:
-            entries.append(Entry(Outgoing(Packet(PacketType.CLOSE))))
+            entries.append(OutboxEntry(Outgoing(Packet(PacketType.CLOSE))))
         elif self.state is State.PROBED and not entries:
             # The client waits for its poll to return before it upgrades.
-            entries.append(Entry(Outgoing(Packet(PacketType.NOOP))))
+            entries.append(OutboxEntry(Outgoing(Packet(PacketType.NOOP))))
         return entries
 
     @property
@@ -292,7 +292,7 @@ class Session:
         if self._overflowed:
             return
         packet.count_in(self._account)
-        self._outbox.append(Entry(packet, event))
+        self._outbox.append(OutboxEntry(packet, event))
         self._outbox_bytes += len(packet.octets)
         if (
             len(self._outbox) > self._settings.max_outbox_packets

@@ -19,7 +19,7 @@ from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason
 from meet_trio.socketio.message import MAIN, Json, Message, MessageType, encode
 from meet_trio.socketio.packet import Outgoing, Packet, PacketType
-from meet_trio.socketio.protocol import AckCame, EventCame, Frames, NamespaceState, Protocol
+from meet_trio.socketio.protocol import AckCame, EventCame, Frames, NamespaceState, SocketIOProtocol
 from meet_trio.socketio.settings import Handshake
 
 
@@ -91,7 +91,7 @@ class Socket:
         namespace: str,
         handshake: Handshake,
         connection: EngineIOConnection,
-        protocol: Protocol,
+        protocol: SocketIOProtocol,
         leave_all: Callable[[], None],
     ) -> None:
         self.id = sid

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
-from meet_trio.socketio.protocol import ConnectAsked, NamespaceState, Protocol
+from meet_trio.socketio.protocol import ConnectAsked, NamespaceState, SocketIOProtocol
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Revision, Settings
 
@@ -209,7 +209,7 @@ _verbs = st.lists(st.sampled_from(["accept", "refuse", "leave", ""]), min_size=2
 def test_any_order_of_messages(
     frames: list[str | bytes], verbs: list[str], revision: Revision
 ) -> None:
-    p = Protocol(revision, Settings(max_namespaces=2), {"/", "/a", "/b"})
+    p = SocketIOProtocol(revision, Settings(max_namespaces=2), {"/", "/a", "/b"})
     asked = [first.namespace] if (first := p.start()) else []
     for frame, verb in zip(frames, verbs, strict=False):
         try:
