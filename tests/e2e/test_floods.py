@@ -15,7 +15,7 @@ from support.dtls import Identity
 from support.participant import Participant, open_participant
 from support.server import Counts, LocalServer, open_server, quick_settings
 
-from meet_trio.engine import Event
+from meet_trio.engine import EngineEvent
 from meet_trio.media.engines import EngineHost
 from meet_trio.room import Role
 
@@ -33,7 +33,7 @@ class Scene:
 
     server: LocalServer
     people: list[Participant]
-    heard: list[Event]
+    heard: list[EngineEvent]
 
     @property
     def victim(self) -> Participant:
@@ -59,10 +59,10 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    heard: list[Event] = []
+    heard: list[EngineEvent] = []
     real = EngineHost._hand_on
 
-    def hand_on(host: EngineHost, event: Event) -> None:
+    def hand_on(host: EngineHost, event: EngineEvent) -> None:
         heard.append(event)
         real(host, event)
 

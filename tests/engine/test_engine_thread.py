@@ -21,8 +21,8 @@ from support.wire.stun import (
 from meet_trio.engine import (
     DtlsDatagram,
     Engine,
+    EngineEvent,
     EngineSettings,
-    Event,
     IceConnected,
     StatsReady,
 )
@@ -36,7 +36,7 @@ def resources() -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
 
 
-def wait_event(engine: Engine, kind: type[Event], within: float = 5.0) -> Any:
+def wait_event(engine: Engine, kind: type[EngineEvent], within: float = 5.0) -> Any:
     """The first event of ``kind``; events before it are dropped."""
     deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0:

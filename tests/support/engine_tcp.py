@@ -30,9 +30,9 @@ from support.wire.stun import (
     parse_stun_untrusted,
 )
 
-from meet_trio.engine import Engine, Event, StatsReady
+from meet_trio.engine import Engine, EngineEvent, StatsReady
 
-T = TypeVar("T", bound=Event)
+T = TypeVar("T", bound=EngineEvent)
 
 WITHIN = 5.0
 """Seconds that a step may take on a busy machine before it counts as failed."""
@@ -54,7 +54,7 @@ class EngineEvents:
     """Events of an engine, in order."""
 
     engine: Engine
-    waiting: list[Event] = attrs.field(factory=list)
+    waiting: list[EngineEvent] = attrs.field(factory=list)
 
     def next(self, kind: type[T]) -> T:
         """The next event of ``kind``; events before it are dropped."""

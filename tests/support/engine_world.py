@@ -33,8 +33,8 @@ from meet_trio.engine import (
     ConsumerSpec,
     Core,
     EncodingSpec,
+    EngineEvent,
     EngineSettings,
-    Event,
     ProducerSpec,
     StatsReady,
 )
@@ -241,7 +241,7 @@ class HasNumber(Protocol):
 class World:
     settings: EngineSettings = attrs.field(factory=EngineSettings)
     core: Core = attrs.field(init=False)
-    events: list[Event] = attrs.field(factory=list)
+    events: list[EngineEvent] = attrs.field(factory=list)
     clients: list[EngineClient] = attrs.field(factory=list)
     plain_sent: list[tuple[int, bool, str, int, bytes]] = attrs.field(factory=list)
     """Datagrams that left by the sockets of plain transports, see ``engine_plain``."""

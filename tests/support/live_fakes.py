@@ -14,7 +14,7 @@ import trio.testing
 from support.engine_faults import Faults
 
 from meet_trio import ortc
-from meet_trio.engine import ConsumerSpec, Event, ProducerSpec
+from meet_trio.engine import ConsumerSpec, EngineEvent, ProducerSpec
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import Notification, PeerSettings
 from meet_trio.live.registry import Registry
@@ -345,7 +345,7 @@ class World:
         await client.connect(**query)
         return client
 
-    def hear(self, event: Event) -> None:
+    def hear(self, event: EngineEvent) -> None:
         """The engine reports an event."""
         self.host._hand_on(event)
 

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from support.stalled_engine import stalled
 
-from meet_trio.engine import EngineSettings, Event, IceSilent, StatsReady
+from meet_trio.engine import EngineEvent, EngineSettings, IceSilent, StatsReady
 from meet_trio.media import engines
 from meet_trio.media.engines import EngineHost, TransportEvent, open_engine
 
@@ -81,12 +81,12 @@ async def test_an_engine_that_takes_no_commands_for_long_has_failed(
 class Teller:
     """An engine that reports the events in ``says`` once."""
 
-    says: list[Event]
+    says: list[EngineEvent]
     port: int = 1
     waiting: int = 0
     event_fd: int = attrs.field(factory=lambda: os.eventfd(1))
 
-    def read_events(self) -> list[Event]:
+    def read_events(self) -> list[EngineEvent]:
         os.eventfd_read(self.event_fd)
         return self.says
 

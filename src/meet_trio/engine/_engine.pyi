@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Self
 
-from meet_trio.engine.records import ConsumerSpec, EngineSettings, Event, ProducerSpec
+from meet_trio.engine.records import ConsumerSpec, EngineEvent, EngineSettings, ProducerSpec
 
 class _Commands:
     """The commands of both classes. They never wait. ValueError for an impossible argument, before
@@ -95,7 +95,7 @@ class Engine(_Commands):
     def event_fd(self) -> int:
         """Becomes readable when events wait."""
 
-    def read_events(self) -> list[Event]:
+    def read_events(self) -> list[EngineEvent]:
         """All events that wait; never blocks. Gives commands that wait, if the ring has room."""
 
     @property
@@ -134,7 +134,7 @@ class Core(_Commands):
     def tick(self) -> int:
         """Do what is due; returns the time of the next call, in µs."""
 
-    def event(self, number: int, id: int) -> Event:
+    def event(self, number: int, id: int) -> EngineEvent:
         """The record of an event with this ``mt_event_type``. ValueError if there is none."""
 
     def cross(self) -> None:
@@ -152,4 +152,4 @@ class Core(_Commands):
         tells by which of the two sockets.
         """
 
-    def take_events(self) -> list[Event]: ...
+    def take_events(self) -> list[EngineEvent]: ...

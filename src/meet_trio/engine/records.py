@@ -208,7 +208,7 @@ class EngineFailed:
     message: str
 
 
-Event: TypeAlias = (
+EngineEvent: TypeAlias = (
     IceConnected
     | IceMoved
     | IceSilent

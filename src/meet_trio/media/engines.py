@@ -25,9 +25,9 @@ from meet_trio.engine import (
     ConsumerScore,
     DtlsDatagram,
     Engine,
+    EngineEvent,
     EngineFailed,
     EngineSettings,
-    Event,
     IceConnected,
     IceMoved,
     IceSilent,
@@ -182,7 +182,7 @@ class EngineHost:
         self.failure.set()
         logger.critical("engine on port %d failed: %s", self.engine.port, why)
 
-    def _hand_on(self, event: Event) -> None:
+    def _hand_on(self, event: EngineEvent) -> None:
         match event:
             case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
                 # None: removed while the event was under way
