@@ -30,8 +30,8 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @attrs.define(eq=False)
-class Turns:
-    """Turns by their length. ``counts`` and ``seconds`` have one entry for each bucket."""
+class TurnLengths:
+    """A histogram of turns. ``counts`` and ``seconds`` have one entry for each bucket."""
 
     counts: list[int] = attrs.field(factory=lambda: [0] * (len(BOUNDS) + 1))
     seconds: list[float] = attrs.field(factory=lambda: [0.0] * (len(BOUNDS) + 1))
@@ -51,8 +51,8 @@ class Turns:
 class LoopLag(trio.abc.Instrument):
     """Watches the loop while it runs."""
 
-    held: Turns = attrs.field(factory=Turns)
-    worked: Turns = attrs.field(factory=Turns)
+    held: TurnLengths = attrs.field(factory=TurnLengths)
+    worked: TurnLengths = attrs.field(factory=TurnLengths)
     _watched: float = 0.0
     _since: float | None = None
     _began: float = 0.0
@@ -81,7 +81,7 @@ class LoopLag(trio.abc.Instrument):
 
     def to_json(self) -> dict[str, object]:
         """``{"seconds": time watched, "bounds": […], "held": …, "worked": …}``, the last two as
-        ``Turns.to_json`` gives them. The turn that asks is not in it.
+        ``TurnLengths.to_json`` gives them. The turn that asks is not in it.
         """
         return {
             "seconds": self._watched_until(time.perf_counter()),

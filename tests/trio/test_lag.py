@@ -5,7 +5,7 @@ import time
 import pytest
 import trio
 
-from meet_trio.lag import BOUNDS, LoopLag, Turns, quantile, share_above
+from meet_trio.lag import BOUNDS, LoopLag, TurnLengths, quantile, share_above
 
 
 def spin(seconds: float) -> None:
@@ -66,14 +66,14 @@ async def test_nothing_is_watched_after_the_end() -> None:
     assert lag.to_json() == before
 
 
-def of_turns(*lengths: float) -> Turns:
-    turns = Turns()
+def of_turns(*lengths: float) -> TurnLengths:
+    turns = TurnLengths()
     for length in lengths:
         turns.add(length)
     return turns
 
 
-def share(limit: float, turns: Turns, total: float) -> float:
+def share(limit: float, turns: TurnLengths, total: float) -> float:
     return share_above(limit, turns.counts, turns.seconds, total)
 
 

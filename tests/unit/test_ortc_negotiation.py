@@ -33,7 +33,7 @@ def counter() -> Callable[[], int]:
     return itertools.count(1000).__next__
 
 
-def negotiate(data: Any, kind: ortc.Kind = "video") -> ortc.ProducerRtp:
+def negotiate(data: Any, kind: ortc.MediaKind = "video") -> ortc.ProducerRtp:
     return ortc.negotiate_producer(kind, ortc.parse_rtp_parameters(data), ROUTER, counter())
 
 

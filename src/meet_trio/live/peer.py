@@ -31,11 +31,9 @@ from meet_trio.errors import RequestError
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState
 from meet_trio.rates import Bucket, Rate
-from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Socket
+from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
 
 logger = logging.getLogger("meet_trio.live.peer")
-
-Json = object
 
 _SOCKET_COST = 10  # a new socket counts as so many requests
 _SLACK = 0.2  # seconds' worth of work that may be done at once, whatever the pace
@@ -97,7 +95,7 @@ class _Ended:
     on_purpose: bool
 
 
-Handler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
+EventHandler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
 
 
 class PeerRoom(Protocol):
@@ -125,7 +123,7 @@ class LivePeer:
     room: PeerRoom
     id: str
     settings: PeerSettings
-    handle: Handler
+    handle: EventHandler
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
     address: str = ""

@@ -9,13 +9,20 @@ from meet_trio.ortc.negotiate import (
     usable_capabilities,
 )
 from meet_trio.ortc.parse import parse_rtp_capabilities, parse_rtp_parameters
-from meet_trio.ortc.records import Encoding, Kind, RtpCapabilities, RtpParameters, StreamType, Uri
+from meet_trio.ortc.records import (
+    Encoding,
+    MediaKind,
+    RtpCapabilities,
+    RtpParameters,
+    StreamType,
+    Uri,
+)
 from meet_trio.ortc.router import router_capabilities
 
 __all__ = [
     "ConsumerRtp",
     "Encoding",
-    "Kind",
+    "MediaKind",
     "ProducerRtp",
     "RtpCapabilities",
     "RtpParameters",

@@ -23,7 +23,7 @@ from meet_trio.ortc.records import (
     Encoding,
     Feedback,
     HeaderExtension,
-    Kind,
+    MediaKind,
     Rtcp,
     RtpCapabilities,
     RtpParameters,
@@ -45,7 +45,7 @@ class ProducerRtp:
     publisher's payload types to the router's.
     """
 
-    kind: Kind
+    kind: MediaKind
     type: StreamType
     params: RtpParameters
     consumable: RtpParameters
@@ -56,13 +56,13 @@ class ProducerRtp:
 class ConsumerRtp:
     """A negotiated consumer; ``params`` goes to its client and has exactly one encoding."""
 
-    kind: Kind
+    kind: MediaKind
     type: StreamType
     params: RtpParameters
 
 
 def negotiate_producer(
-    kind: Kind,
+    kind: MediaKind,
     params: RtpParameters,
     router_caps: RtpCapabilities,
     new_ssrc: Callable[[], int],
@@ -159,7 +159,7 @@ def negotiate_consumer(
 
 
 def _match_codecs(
-    kind: Kind, params: RtpParameters, router_caps: RtpCapabilities, where: str
+    kind: MediaKind, params: RtpParameters, router_caps: RtpCapabilities, where: str
 ) -> dict[int, CodecCapability]:
     """Payload type of the publisher → the router's codec."""
     _unique((codec.payload_type for codec in params.codecs), f"{where}.codecs", "payload type")
@@ -272,7 +272,7 @@ def _layers(scalability_mode: str | None) -> tuple[int, int]:
 
 
 def _consumable(
-    kind: Kind,
+    kind: MediaKind,
     params: RtpParameters,
     caps: Mapping[int, CodecCapability],
     router_caps: RtpCapabilities,

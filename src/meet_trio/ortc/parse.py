@@ -24,7 +24,7 @@ from meet_trio.ortc.records import (
     Feedback,
     HeaderExtension,
     HeaderExtensionCapability,
-    Kind,
+    MediaKind,
     Rtcp,
     RtpCapabilities,
     RtpParameters,
@@ -140,15 +140,15 @@ def _codec(fields: Fields) -> Codec:
     )
 
 
-def _mime_type(fields: Fields) -> tuple[Kind, str]:
+def _mime_type(fields: Fields) -> tuple[MediaKind, str]:
     mime_type = fields.name("mimeType", _MAX_NAME, 0)
     kind, slash, name = mime_type.partition("/")
     if kind.lower() not in KINDS or not slash or not name:
         fields.fail("mimeType", "expected audio/… or video/…")
-    return cast(Kind, kind.lower()), mime_type
+    return cast(MediaKind, kind.lower()), mime_type
 
 
-def _channels(fields: Fields, kind: Kind) -> int | None:
+def _channels(fields: Fields, kind: MediaKind) -> int | None:
     """Audio has one channel if nothing is said; video has none."""
     channels = fields.opt_integer("channels", 1, 255)
     return (channels or 1) if kind == "audio" else None
@@ -202,7 +202,7 @@ def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
     if fields.data.get("direction") is not None:
         direction = fields.choice("direction", _DIRECTIONS)
     return HeaderExtensionCapability(
-        kind=cast(Kind | None, kind),
+        kind=cast(MediaKind | None, kind),
         uri=fields.name("uri", _MAX_URI),
         preferred_id=fields.integer("preferredId", 1, 255),
         preferred_encrypt=fields.flag("preferredEncrypt", False),

@@ -12,7 +12,7 @@ import attrs
 
 from meet_trio.ortc.fields import Json
 
-Kind: TypeAlias = Literal["audio", "video"]
+MediaKind: TypeAlias = Literal["audio", "video"]
 Direction: TypeAlias = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 StreamType: TypeAlias = Literal["simple", "simulcast", "svc"]
 CodecParameters: TypeAlias = Mapping[str, str | int | float]
@@ -56,7 +56,7 @@ FEEDBACK = frozenset(
 class CodecCapability:
     """A codec that one side can handle. ``channels`` only for audio."""
 
-    kind: Kind
+    kind: MediaKind
     mime_type: str
     clock_rate: int
     preferred_payload_type: int | None = None
@@ -81,7 +81,7 @@ class CodecCapability:
 class HeaderExtensionCapability:
     """A header extension (RFC 8285) that one side can handle, and in which direction."""
 
-    kind: Kind | None
+    kind: MediaKind | None
     uri: str
     preferred_id: int
     preferred_encrypt: bool = False

@@ -11,7 +11,7 @@ from meet_trio.ortc.records import (
     Direction,
     Feedback,
     HeaderExtensionCapability,
-    Kind,
+    MediaKind,
     RtpCapabilities,
     Uri,
 )
@@ -86,7 +86,10 @@ def router_capabilities() -> RtpCapabilities:
         payload_type += 2
     extensions: list[HeaderExtensionCapability] = []
     for uri, id_, audio, video in _EXTENSIONS:
-        by_kind: tuple[tuple[Kind, Direction | None], ...] = (("audio", audio), ("video", video))
+        by_kind: tuple[tuple[MediaKind, Direction | None], ...] = (
+            ("audio", audio),
+            ("video", video),
+        )
         extensions.extend(
             HeaderExtensionCapability(kind, uri, id_, direction=direction)
             for kind, direction in by_kind

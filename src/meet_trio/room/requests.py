@@ -16,7 +16,7 @@ import attrs
 
 from meet_trio.errors import BadRequest
 from meet_trio.ortc import (
-    Kind,
+    MediaKind,
     RtpCapabilities,
     RtpParameters,
     parse_rtp_capabilities,
@@ -112,7 +112,7 @@ class Produce:
     """``app_data`` holds ``source`` too, and whatever else the client put there."""
 
     transport_id: str
-    kind: Kind
+    kind: MediaKind
     rtp_parameters: RtpParameters
     source: Source
     app_data: Mapping[str, Json]
@@ -314,7 +314,7 @@ def _produce(fields: Fields, limits: RoomLimits) -> Produce:
     fields.json("appData", limits.app_data)
     return Produce(
         transport_id=_id(fields, "transportId"),
-        kind=cast(Kind, fields.choice("kind", ("audio", "video"))),
+        kind=cast(MediaKind, fields.choice("kind", ("audio", "video"))),
         rtp_parameters=parse_rtp_parameters(fields.data.get("rtpParameters")),
         source=cast(Source, app_data.choice("source", ("mic", "webcam", "screen"))),
         app_data=cast(Mapping[str, Json], app_data.data),
