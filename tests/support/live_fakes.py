@@ -20,10 +20,11 @@ from meet_trio.live.peer import Notification, PeerSettings
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
 from meet_trio.media.announced import AnnouncedAddresses
-from meet_trio.media.dtls import Fingerprint, SrtpKeys
+from meet_trio.media.dtls import SrtpKeys
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts
 from meet_trio.media.transport import TransportSettings
+from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshake, Reason
 
@@ -151,14 +152,14 @@ class FakeDtlsSession:
     def __init__(self) -> None:
         self.complete = trio.Event()
         self.goodbye = trio.Event()
-        self.fingerprints: Sequence[Fingerprint] = ()
+        self.fingerprints: Sequence[DtlsFingerprint] = ()
         self.running = False
 
     def feed(self, datagram: bytes) -> None:
         pass
 
     async def run(
-        self, fingerprints: Sequence[Fingerprint], connected: Callable[[SrtpKeys], None]
+        self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
     ) -> None:
         self.fingerprints = fingerprints
         self.running = True
@@ -171,7 +172,7 @@ class FakeDtlsSession:
 
 
 class FakeBridge:
-    fingerprints = (Fingerprint("sha-256", "AA:BB"),)
+    fingerprints = (DtlsFingerprint("sha-256", "AA:BB"),)
 
     def __init__(self) -> None:
         self.sessions: list[FakeDtlsSession] = []

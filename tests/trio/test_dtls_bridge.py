@@ -8,14 +8,8 @@ import trio
 import trio.testing
 from support.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 
-from meet_trio.media.dtls import (
-    DtlsBridge,
-    DtlsError,
-    DtlsSession,
-    Fingerprint,
-    SrtpKeys,
-    open_bridge,
-)
+from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys, open_bridge
+from meet_trio.ortc import DtlsFingerprint
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ class Client:
         self.endpoint = DtlsEndpoint(self.identity)
         self.inbox: list[bytes] = []
         self.session: DtlsSession = bridge.open_session(self.inbox.append)
-        self.fingerprints = [Fingerprint("sha-256", self.identity.fingerprint)]
+        self.fingerprints = [DtlsFingerprint("sha-256", self.identity.fingerprint)]
 
     def send_hello(self) -> None:
         self.endpoint.start()
@@ -74,7 +68,7 @@ async def test_both_ends_have_the_same_keys(bridge: DtlsBridge, profile: SrtpPro
 
 async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:
     client = Client(bridge)
-    stranger = [Fingerprint("sha-256", Identity.generate().fingerprint)]
+    stranger = [DtlsFingerprint("sha-256", Identity.generate().fingerprint)]
     keys: list[SrtpKeys] = []
     with trio.fail_after(5), pytest.RaisesGroup(DtlsError):
         async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.errors import BadRequest
+from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, UnknownMethod, parse_request, parse_role, requests
 
 REFERENCE: dict[str, Any] = json.loads(
@@ -51,9 +52,7 @@ def without(data: dict[str, Any], key: str) -> dict[str, Any]:
                     "fingerprints": [{"algorithm": "sha-256", "value": SHA256.lower()}],
                 },
             },
-            requests.ConnectWebRtcTransport(
-                "t", "client", (requests.Fingerprint("sha-256", SHA256),)
-            ),
+            requests.ConnectWebRtcTransport("t", "client", (DtlsFingerprint("sha-256", SHA256),)),
         ),
         ("restartIce", {"transportId": "t"}, requests.RestartIce("t")),
         ("createPlainTransport", {"producing": True}, requests.CreatePlainTransport(True, False)),

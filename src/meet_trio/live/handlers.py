@@ -16,7 +16,7 @@ from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.live.figures import room_totals
 from meet_trio.live.peer import Connection, LivePeer
 from meet_trio.live.room import LiveRoom, check_transport_limit, random_ssrc
-from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, Fingerprint
+from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import negotiate_producer, usable_capabilities
@@ -168,11 +168,7 @@ def _connect_transport(
 ) -> Outcome:
     # Whatever the client says of its role, it must be the DTLS client: our role was "auto" and we
     # listen.
-    usable = tuple(
-        Fingerprint(f.algorithm, f.value)
-        for f in request.fingerprints
-        if f.algorithm in FINGERPRINT_ALGORITHMS
-    )
+    usable = tuple(f for f in request.fingerprints if f.algorithm in FINGERPRINT_ALGORITHMS)
     if not usable:
         raise BadRequest(
             "dtlsParameters.fingerprints: none of " + ", ".join(sorted(FINGERPRINT_ALGORITHMS))

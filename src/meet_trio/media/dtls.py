@@ -34,6 +34,7 @@ from aiortc.rtcdtlstransport import (
 )
 
 from meet_trio.errors import MeetError
+from meet_trio.ortc import DtlsFingerprint
 
 logger = logging.getLogger("meet_trio.media.dtls")
 
@@ -56,16 +57,6 @@ _MAX_QUEUED_DATAGRAMS = 16
 
 class DtlsError(MeetError):
     """The handshake failed or the other side's certificate is not the announced one."""
-
-
-@attrs.frozen
-class Fingerprint:
-    """A certificate's fingerprint (RFC 8122): ``algorithm`` like ``sha-256``, ``value`` as
-    colon-separated hex.
-    """
-
-    algorithm: str
-    value: str
 
 
 @attrs.frozen
@@ -134,7 +125,7 @@ class _DtlsServer(RTCDtlsTransport):
         )
 
     async def run(
-        self, fingerprints: Sequence[Fingerprint], connected: Callable[[SrtpKeys], None]
+        self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -160,8 +151,8 @@ class DtlsBridge:
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
         self._certificate = RTCCertificate.generateCertificate()
-        self.fingerprints: tuple[Fingerprint, ...] = tuple(
-            Fingerprint(f.algorithm, f.value) for f in self._certificate.getFingerprints()
+        self.fingerprints: tuple[DtlsFingerprint, ...] = tuple(
+            DtlsFingerprint(f.algorithm, f.value) for f in self._certificate.getFingerprints()
         )
 
     def task_count(self) -> int:
@@ -194,7 +185,7 @@ class DtlsSession:
 
     async def run(
         self,
-        fingerprints: Sequence[Fingerprint],
+        fingerprints: Sequence[DtlsFingerprint],
         connected: Callable[[SrtpKeys], None],
     ) -> None:
         """Shake hands, call ``connected`` with the keys, stay until the client says goodbye.

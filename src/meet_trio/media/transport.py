@@ -25,8 +25,9 @@ import trio
 
 from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from meet_trio.errors import BadRequest, MeetError
-from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, Fingerprint, SrtpKeys
+from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys
 from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
 
 logger = logging.getLogger("meet_trio.media.transport")
@@ -97,7 +98,7 @@ class WebRtcTransport:
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
     state: TransportState = TransportState.NEW
     remote_address: tuple[str, int] | None = None
-    _fingerprints: Sequence[Fingerprint] = ()
+    _fingerprints: Sequence[DtlsFingerprint] = ()
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _end: str = "closed"
@@ -115,9 +116,7 @@ class WebRtcTransport:
             "iceCandidates": self._candidates(),
             "dtlsParameters": {
                 "role": "auto",
-                "fingerprints": [
-                    {"algorithm": f.algorithm, "value": f.value} for f in self.bridge.fingerprints
-                ],
+                "fingerprints": [fingerprint.to_json() for fingerprint in self.bridge.fingerprints],
             },
         }
 
@@ -146,7 +145,7 @@ class WebRtcTransport:
                 )
         return candidates
 
-    def connect(self, fingerprints: Sequence[Fingerprint]) -> None:
+    def connect(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
         """The client's certificate fingerprints are known: shake hands. Raises BadRequest the
         second time.
         """

@@ -10,6 +10,7 @@ from meet_trio.ortc.negotiate import (
 )
 from meet_trio.ortc.parse import parse_rtp_capabilities, parse_rtp_parameters
 from meet_trio.ortc.records import (
+    DtlsFingerprint,
     Encoding,
     MediaKind,
     RtpCapabilities,
@@ -21,6 +22,7 @@ from meet_trio.ortc.router import router_capabilities
 
 __all__ = [
     "ConsumerRtp",
+    "DtlsFingerprint",
     "Encoding",
     "MediaKind",
     "ProducerRtp",

@@ -1,4 +1,4 @@
-"""RTP parameters and capabilities as frozen records, and back to JSON.
+"""RTP parameters, capabilities and DTLS fingerprints as frozen records, and back to JSON.
 
 The shapes are those of mediasoup 3 (its documentation, "RTP Parameters and Capabilities"), which
 follow the ORTC API of the W3C. Parsing, with its limits, is in ``parse.py``; a record that came out
@@ -239,6 +239,19 @@ class RtpParameters:
         }
         _put(data, "mid", self.mid)
         return data
+
+
+@attrs.frozen
+class DtlsFingerprint:
+    """A certificate's fingerprint (RFC 8122): ``algorithm`` like ``sha-256``, ``value`` in
+    upper-case hex with colons, as long as the digest.
+    """
+
+    algorithm: str
+    value: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"algorithm": self.algorithm, "value": self.value}
 
 
 def is_rtx(mime_type: str) -> bool:

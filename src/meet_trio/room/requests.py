@@ -16,6 +16,7 @@ import attrs
 
 from meet_trio.errors import BadRequest
 from meet_trio.ortc import (
+    DtlsFingerprint,
     MediaKind,
     RtpCapabilities,
     RtpParameters,
@@ -72,18 +73,10 @@ class CreateWebRtcTransport:
 
 
 @attrs.frozen
-class Fingerprint:
-    """Of a certificate (RFC 8122); ``value``: upper-case hex with colons, as long as the digest."""
-
-    algorithm: str
-    value: str
-
-
-@attrs.frozen
 class ConnectWebRtcTransport:
     transport_id: str
     dtls_role: Literal["auto", "client", "server"]
-    fingerprints: tuple[Fingerprint, ...]
+    fingerprints: tuple[DtlsFingerprint, ...]
 
 
 @attrs.frozen
@@ -283,12 +276,12 @@ def _connect_webrtc_transport(fields: Fields, _: RoomLimits) -> ConnectWebRtcTra
     )
 
 
-def _fingerprint(fields: Fields) -> Fingerprint:
+def _fingerprint(fields: Fields) -> DtlsFingerprint:
     algorithm = fields.choice("algorithm", tuple(_DIGEST_BYTES))
     value = fields.text("value", 256).upper()
     if not re.fullmatch(f"[0-9A-F]{{2}}(:[0-9A-F]{{2}}){{{_DIGEST_BYTES[algorithm] - 1}}}", value):
         fields.fail("value", f"expected {_DIGEST_BYTES[algorithm]} bytes in hex with colons")
-    return Fingerprint(algorithm, value)
+    return DtlsFingerprint(algorithm, value)
 
 
 def _create_plain_transport(fields: Fields, _: RoomLimits) -> CreatePlainTransport:
