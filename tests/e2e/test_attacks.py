@@ -13,27 +13,22 @@ Meanwhile the meeting of two people on different engines goes on. Afterwards not
 file, no room, no memory, a handful of lines in the log. ``pytest -s`` prints the figures.
 """
 
-import contextlib
 import itertools
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import trio
-from support.api import MeetApi
-from support.dtls import Identity
 from support.helper import Helper
 from support.measured import Figures, Footprint, Server, footprint, memory
+from support.meeting import open_meeting
 from support.nginx import open_nginx
-from support.participant import Participant, open_participant
+from support.participant import Participant
 
-from meet_trio.room import Role
-
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SECONDS = 2.0  # of an attack
 TRIES = 6
 TOLERANCE = 3.0  # times the figure of the second server at the same time
@@ -158,25 +153,6 @@ class Meeting:
         }
 
 
-@contextlib.asynccontextmanager
-async def meeting(api: MeetApi, room_id: str) -> AsyncIterator[Meeting]:
-    identity = Identity.generate()
-    async with contextlib.AsyncExitStack() as stack:
-        people = []
-        for name in ("Ada", "Bob"):
-            url = await api.create_peer(room_id, PARTICIPANT)
-            person = await stack.enter_async_context(open_participant(url, identity=identity))
-            await person.join(name)
-            await person.connect()
-            await person.produce_audio(interval=0.05)
-            await person.produce_video(frame_sizes=(300, 1500), fps=10)
-            people.append(person)
-        for person in people:
-            for kind in ("audio", "video"):
-                await person.wait_frames(await person.wait_consumer(kind=kind), 2)
-        yield Meeting(people)
-
-
 # An attack
 
 
@@ -257,7 +233,8 @@ async def one_try(world: World, name: str, seconds: float) -> Outcome:
     server = world.attacked
     before, lines, size = await footprint(server), len(server.daemon.log), memory(server)
     room_id = await server.api.create_room()
-    async with meeting(server.api, room_id) as people:
+    async with open_meeting(server.api, room_id) as two:
+        people = Meeting(two)
         address = {"source": world.next_address(), "media_port": 0, "room": room_id}
         await world.attacker.aask({"prepare": name, **address})
         people.mark()

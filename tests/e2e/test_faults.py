@@ -26,10 +26,11 @@ from pathlib import Path
 import pytest
 import trio
 from support.api import ApiError
-from support.participant import Participant, open_participant
+from support.meeting import open_meeting
+from support.participant import open_participant
 from support.plain_peer import open_plain_peer
 from support.rtp_parameters import receive_capabilities
-from support.server import LocalServer, open_server, quick_settings
+from support.server import open_server, quick_settings
 from support.signaling import RequestFailed, Signaling, open_signaling
 
 from meet_trio.live.figures import room_totals
@@ -39,30 +40,11 @@ from meet_trio.room import Role
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 
 
-@contextlib.asynccontextmanager
-async def meeting(server: LocalServer, room_id: str) -> AsyncIterator[list[Participant]]:
-    """Two people who hear and see each other."""
-    async with contextlib.AsyncExitStack() as stack:
-        people = []
-        for name in ("Ada", "Bob"):
-            url = await server.api.create_peer(room_id, PARTICIPANT)
-            person = await stack.enter_async_context(open_participant(url))
-            await person.join(name)
-            await person.connect()
-            await person.produce_audio()
-            await person.produce_video()
-            people.append(person)
-        for person in people:
-            for consumer in [await person.wait_consumer(kind=k) for k in ("audio", "video")]:
-                await person.wait_frames(consumer)
-        yield people
-
-
 async def test_stats_of_a_running_meeting() -> None:
     with trio.fail_after(20):
         async with open_server() as server:
             room_id, empty = await server.api.create_room(), await server.api.create_room()
-            async with meeting(server, room_id) as people:
+            async with open_meeting(server.api, room_id) as people:
                 for _ in range(2):
                     stats = await server.api.call("GET", "/stats")
                     assert stats[empty] == {}
@@ -163,7 +145,10 @@ async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
         async with open_server(quick_settings(workers=2)) as server:
             doomed, lucky = await server.api.create_room(), await server.api.create_room()
             rooms = server.running.registry.rooms
-            async with meeting(server, doomed) as victims, meeting(server, lucky) as others:
+            async with (
+                open_meeting(server.api, doomed) as victims,
+                open_meeting(server.api, lucky) as others,
+            ):
                 (host,) = rooms[doomed].placement.used
                 assert host not in rooms[lucky].placement.used
                 break_engine(host)
@@ -182,7 +167,7 @@ async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
                 assert json.loads(unhealthy.value.body)["success"] is False
                 # New rooms go to engines that work.
                 for _ in range(2):
-                    async with meeting(server, await server.api.create_room()):
+                    async with open_meeting(server.api, await server.api.create_room()):
                         pass
 
 
@@ -236,7 +221,7 @@ async def test_media_is_not_sent_to_where_a_peer_points() -> None:
         async with open_server(settings) as server:
             room_id = await server.api.create_room()
             async with (
-                meeting(server, room_id) as (ada, _),
+                open_meeting(server.api, room_id) as (ada, _),
                 open_plain_peer(await server.api.create_peer(room_id, PARTICIPANT)) as eve,
             ):
                 outlet = await eve.create(producing=False)

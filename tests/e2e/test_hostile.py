@@ -10,18 +10,17 @@ those of the defaults. ``pytest -s`` prints what the server did.
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 import attrs
 import pytest
 import trio
-from support.api import MeetApi
 from support.attacks import PREFIX, Target, dtls_hello, frame, request, stun_request, upgrade
-from support.dtls import Identity
 from support.light_peer import open_light_peer
 from support.measured import Figures, Footprint, Server, footprint, memory
-from support.participant import Participant, open_participant
+from support.meeting import open_meeting
+from support.participant import Participant
 
 from meet_trio.room import Role
 
@@ -347,29 +346,11 @@ class Meeting:
                     nursery.start_soon(person.wait_frames, consumer, 2)
 
 
-@contextlib.asynccontextmanager
-async def meeting(api: MeetApi, room_id: str) -> AsyncIterator[Meeting]:
-    identity = Identity.generate()
-    async with contextlib.AsyncExitStack() as stack:
-        people = []
-        for name in ("Ada", "Bob"):
-            url = await api.create_peer(room_id, PARTICIPANT)
-            person = await stack.enter_async_context(open_participant(url, identity=identity))
-            await person.join(name)
-            await person.connect()
-            await person.produce_audio(interval=0.1)
-            await person.produce_video(frame_sizes=(300, 1500), fps=5)
-            people.append(person)
-        for person in people:
-            for kind in ("audio", "video"):
-                await person.wait_consumers(kind, 1)
-        yield Meeting(people)
-
-
 async def test_a_meeting_under_attack(server: Server) -> None:
     api = server.api
     room_id = await api.create_room()
-    async with meeting(api, room_id) as people:
+    async with open_meeting(api, room_id, interval=0.1, fps=5) as two:
+        people = Meeting(two)
         before = await footprint(server)
         for number, attack in enumerate(ATTACKS):
             for again in range(TRIES):

@@ -1,0 +1,33 @@
+"""Two people in a room who hear and see each other, for tests that disturb a running meeting."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from support.api import MeetApi
+from support.dtls import Identity
+from support.field import PARTICIPANT
+from support.participant import Participant, open_participant
+
+
+@contextlib.asynccontextmanager
+async def open_meeting(
+    api: MeetApi, room_id: str, *, interval: float = 0.05, fps: float = 10
+) -> AsyncIterator[list[Participant]]:
+    """Ada and Bob, each with a microphone, a packet every ``interval`` seconds, and a camera of
+    small pictures in two encodings. Frames of all four have arrived.
+    """
+    identity = Identity.generate()
+    async with contextlib.AsyncExitStack() as stack:
+        people = []
+        for name in ("Ada", "Bob"):
+            url = await api.create_peer(room_id, PARTICIPANT)
+            person = await stack.enter_async_context(open_participant(url, identity=identity))
+            await person.join(name)
+            await person.connect()
+            await person.produce_audio(interval=interval)
+            await person.produce_video(frame_sizes=(300, 1500), fps=fps)
+            people.append(person)
+        for person in people:
+            for kind in ("audio", "video"):
+                await person.wait_frames(await person.wait_consumer(kind=kind), 2)
+        yield people
