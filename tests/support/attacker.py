@@ -26,9 +26,7 @@ from support.field import Attack, Field
 from support.helper import conversation
 
 NICE = 10
-ATTACKS: dict[str, Attack] = {
-    attack.__name__: attack for attack in (*attacks_signaling.ATTACKS, *attacks_media.ATTACKS)
-}
+ATTACKS: dict[str, Attack] = attacks_signaling.ATTACKS | attacks_media.ATTACKS
 
 
 @attrs.define(eq=False)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import trio
-from support.field import Attack, Field, Press, participant, until
+from support.field import Attacks, Field, Press, participant, until
 from support.media_source import Stamp, Vp8Source
 from support.participant import Participant
 from support.plain_peer import VP8, open_plain_peer
@@ -18,15 +18,9 @@ from support.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderRepo
 from support.wire.rtp import RtpPacket, build_rtp
 from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
-ATTACKS: list[Attack] = []
+ATTACKS = Attacks()
+attack = ATTACKS.add
 ROUND = 0.01  # seconds
-
-
-def attack(press: Any) -> Any:
-    """Decorate a generator of one value: it becomes the context manager of an attack."""
-    manager = contextlib.asynccontextmanager(press)
-    ATTACKS.append(manager)
-    return manager
 
 
 async def rounds(seconds: float, act: Any) -> int:

@@ -1,29 +1,34 @@
 """Attacks over HTTP, websockets and requests. See ``attacker``."""
 
 import contextlib
+import functools
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import trio
 from support.api import ApiError
 from support.attacks import frame, upgrade
-from support.field import CAPABILITIES, Attack, Field, Guest, Press, enter, microphone, until
+from support.field import (
+    CAPABILITIES,
+    Attack,
+    Attacks,
+    Field,
+    Guest,
+    Press,
+    enter,
+    microphone,
+    until,
+)
 from support.light_peer import LightPeer, open_light_peer
 from support.rtp_parameters import simulcast_encodings, video_parameters
 
 from meet_trio.room import Role
 
-ATTACKS: list[Attack] = []
-
-
-def attack(press: Any) -> Any:
-    """Decorate a generator of one value: it becomes the context manager of an attack."""
-    manager = contextlib.asynccontextmanager(press)
-    ATTACKS.append(manager)
-    return manager
+ATTACKS = Attacks()
+attack = ATTACKS.add
 
 
 # Without a token
@@ -316,35 +321,42 @@ def received(guests: list[Guest]) -> int:
     return sum(guest.peer.received for guest in guests)
 
 
-@contextlib.asynccontextmanager
-async def flood(field: Field, act: Any) -> AsyncIterator[Press]:
-    """One of sixty peers sends as many requests as it may without losing its connection."""
-    await field.sixty()
-    async with contextlib.AsyncExitStack() as stack:
-        bad = await enter(stack, await field.invite(field.sixty_room), speaking=True)
+def among_sixty(act: Callable[[Guest], Awaitable[list[Any]]]) -> Attack:
+    """The attack of that name: one of sixty does ``act``, which returns the answers, as often as it
+    may without losing its connection.
+    """
 
-        async def press(seconds: float) -> dict[str, float]:
-            refused = done = 0
+    @functools.wraps(act)
+    async def flood(field: Field) -> AsyncIterator[Press]:
+        await field.sixty()
+        async with contextlib.AsyncExitStack() as stack:
+            bad = await enter(stack, await field.invite(field.sixty_room), speaking=True)
 
-            async def one() -> None:
-                nonlocal refused, done
-                for answer in await act(bad):
-                    if answer[:1] == [500]:
-                        refused += 1
-                        await trio.sleep(0.05)
-                    else:
-                        done += 1
+            async def press(seconds: float) -> dict[str, float]:
+                refused = done = 0
 
-            async with trio.open_nursery() as nursery:
-                for _ in range(3):
-                    nursery.start_soon(until, seconds, one)
-            field.target.seen.append(f"{done} done, {refused} refused")
-            return {"done": done, "refused": refused}
+                async def one() -> None:
+                    nonlocal refused, done
+                    for answer in await act(bad):
+                        if answer[:1] == [500]:
+                            refused += 1
+                            await trio.sleep(0.05)
+                        else:
+                            done += 1
 
-        yield press
+                async with trio.open_nursery() as nursery:
+                    for _ in range(3):
+                        nursery.start_soon(until, seconds, one)
+                field.target.seen.append(f"{done} done, {refused} refused")
+                return {"done": done, "refused": refused}
+
+            yield press
+
+    return attack(flood)
 
 
-async def _produce_and_close(bad: Guest) -> list[Any]:
+@among_sixty
+async def produce_and_close_among_sixty(bad: Guest) -> list[Any]:
     number = bad.peer.notices["flood"] = bad.peer.notices["flood"] + 1
     made = await bad.peer.ask("produce", microphone(bad.sending, f"m{number}", 5000 + number))
     if made[0] is not None:
@@ -352,42 +364,21 @@ async def _produce_and_close(bad: Guest) -> list[Any]:
     return [made, await bad.peer.ask("closeProducer", {"producerId": made[1]["id"]})]
 
 
-async def _pause_and_resume(bad: Guest) -> list[Any]:
+@among_sixty
+async def pause_and_resume_among_sixty(bad: Guest) -> list[Any]:
     of = {"producerId": bad.producer}
     return [await bad.peer.ask("pauseProducer", of), await bad.peer.ask("resumeProducer", of)]
 
 
-async def _join_again(bad: Guest) -> list[Any]:
+@among_sixty
+async def join_again_among_sixty(bad: Guest) -> list[Any]:
     again = {"nickname": "x", "rtpCapabilities": CAPABILITIES}
     return [await bad.peer.ask("join", again)]
 
 
-async def _dump_stats(bad: Guest) -> list[Any]:
+@among_sixty
+async def dump_stats_among_sixty(bad: Guest) -> list[Any]:
     return [await bad.peer.ask("dumpStats")]
-
-
-@attack
-async def produce_and_close_among_sixty(field: Field) -> AsyncIterator[Press]:
-    async with flood(field, _produce_and_close) as press:
-        yield press
-
-
-@attack
-async def pause_and_resume_among_sixty(field: Field) -> AsyncIterator[Press]:
-    async with flood(field, _pause_and_resume) as press:
-        yield press
-
-
-@attack
-async def join_again_among_sixty(field: Field) -> AsyncIterator[Press]:
-    async with flood(field, _join_again) as press:
-        yield press
-
-
-@attack
-async def dump_stats_among_sixty(field: Field) -> AsyncIterator[Press]:
-    async with flood(field, _dump_stats) as press:
-        yield press
 
 
 @attack

@@ -3,7 +3,7 @@ of their own.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -25,6 +25,15 @@ LARGE = 60
 Press = Callable[[float], Awaitable[dict[str, float] | None]]
 """Attacks for a number of seconds; returns figures for the test."""
 Attack = Callable[["Field"], contextlib.AbstractAsyncContextManager[Press]]
+
+
+class Attacks(dict[str, Attack]):
+    """By their names."""
+
+    def add(self, press: Callable[["Field"], AsyncIterator[Press]]) -> Attack:
+        """The attack that a generator of one value makes, under the generator's name."""
+        made = self[press.__name__] = contextlib.asynccontextmanager(press)
+        return made
 
 
 @attrs.define(eq=False)
