@@ -68,15 +68,15 @@ _UNPRINTABLE = re.compile(
 )
 
 
-def one_line(text: str, most: int = MOST_BYTES) -> str:
-    """``text`` with its control characters escaped, cut at ``most`` bytes of UTF-8; what is cut is
+def one_line(text: str) -> str:
+    """``text`` with its control characters escaped, cut at ``MOST_BYTES`` of UTF-8; what is cut is
     counted in characters.
     """
-    shown = _UNPRINTABLE.sub(_escape, text[:most])
+    shown = _UNPRINTABLE.sub(_escape, text[:MOST_BYTES])
     encoded = shown.encode()
-    if len(encoded) <= most and len(text) <= most:
+    if len(encoded) <= MOST_BYTES and len(text) <= MOST_BYTES:
         return shown
-    shown = encoded[:most].decode(errors="ignore")
+    shown = encoded[:MOST_BYTES].decode(errors="ignore")
     return f"{shown}… ({len(text)} characters in all)"
 
 

@@ -33,9 +33,9 @@ class Bucket:
         self._tokens = max(self._tokens - cost, -self.rate.burst)
         return self._tokens >= 0
 
-    def give_back(self, cost: float = 1.0) -> None:
+    def give_back(self) -> None:
         """It turned out not to count."""
-        self._tokens = min(self._tokens + cost, self.rate.burst)
+        self._tokens = min(self._tokens + 1.0, self.rate.burst)
 
     def wait(self, now: float) -> float:
         """Seconds until one may happen; 0 if it may now."""
@@ -45,11 +45,6 @@ class Bucket:
     def in_debt(self) -> bool:
         """As deep as can be: another burst has come although it was refused."""
         return self._tokens <= -self.rate.burst
-
-    def is_full(self, now: float) -> bool:
-        """Nothing happened for so long that forgetting it changes nothing."""
-        self._refill(now)
-        return self._tokens >= self.rate.burst
 
     def _refill(self, now: float) -> None:
         gained = (now - self._since) * self.rate.per_second

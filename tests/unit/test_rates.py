@@ -1,5 +1,6 @@
 """Token buckets: requests that fit or do not, and how debts are paid."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,17 +30,22 @@ def test_given_back_is_not_counted() -> None:
     for _ in range(10):
         assert bucket.take(0.0)
         bucket.give_back()
-    assert bucket.is_full(0.0)
     bucket.give_back()
     assert [bucket.take(0.0), bucket.take(0.0)] == [True, False]
 
 
-def test_full_again_after_a_while() -> None:
+@pytest.mark.parametrize(("after", "full"), [(1.9, False), (2.0, True)])
+def test_full_again_after_a_while(after: float, full: bool) -> None:
     bucket = Bucket(Rate(per_second=10, burst=20))
-    bucket.take(0.0, cost=20)
-    assert not bucket.is_full(1.9)
-    assert bucket.is_full(2.0)
-    assert not bucket.take(1.0, cost=21)  # a clock that goes back adds nothing
+    assert bucket.take(0.0, cost=20)
+    assert bucket.take(after, cost=20) is full
+
+
+def test_a_clock_that_goes_back_gives_nothing() -> None:
+    bucket = Bucket(Rate(per_second=10, burst=20))
+    assert bucket.take(2.0, cost=20)
+    assert not bucket.take(1.0)
+    assert not bucket.take(2.1)
 
 
 @given(st.lists(st.floats(0, 10), max_size=200), st.floats(0.5, 20), st.integers(1, 20))

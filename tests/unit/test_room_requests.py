@@ -52,7 +52,7 @@ def without(data: dict[str, Any], key: str) -> dict[str, Any]:
                     "fingerprints": [{"algorithm": "sha-256", "value": SHA256.lower()}],
                 },
             },
-            requests.ConnectWebRtcTransport("t", "client", (DtlsFingerprint("sha-256", SHA256),)),
+            requests.ConnectWebRtcTransport("t", (DtlsFingerprint("sha-256", SHA256),)),
         ),
         ("restartIce", {"transportId": "t"}, requests.RestartIce("t")),
         ("createPlainTransport", {"producing": True}, requests.CreatePlainTransport(True, False)),

@@ -18,6 +18,8 @@ from meet_trio.ortc.fields import Json
 
 JsonObject = Mapping[str, Json]
 
+_MAX_TEXT = 256  # characters
+
 
 async def read_object(request: Request, *, max_bytes: int, max_depth: int) -> JsonObject:
     """The body as an object; ``{}`` without a body. Raises HTTPException 413, or BadRequest.
@@ -83,11 +85,11 @@ def _is_deeper(value: Json, levels: int) -> bool:
     return False
 
 
-def text_field(body: JsonObject, name: str, *, max_length: int = 256) -> str:
+def text_field(body: JsonObject, name: str) -> str:
     """The value of a required text field. Raises BadRequest that names the field."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{name}: a non-empty text is required")
-    if len(value) > max_length:
-        raise BadRequest(f"{name}: longer than {max_length} characters")
+    if len(value) > _MAX_TEXT:
+        raise BadRequest(f"{name}: longer than {_MAX_TEXT} characters")
     return value

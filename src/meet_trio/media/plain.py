@@ -149,7 +149,6 @@ class PlainTransport:
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     number: int = attrs.field(init=False)
     state: TransportState = TransportState.NEW
-    remote_address: tuple[str, int] | None = None
     port: int = 0
     rtcp_port: int = 0
     _ip: str = attrs.field(init=False)
@@ -234,7 +233,6 @@ class PlainTransport:
     def handle_engine_event(self, event: TransportEvent) -> None:
         if isinstance(event, PlainConnected):
             self.state = TransportState.CONNECTED
-            self.remote_address = (event.ip, event.port)
 
 
 Transport: TypeAlias = WebRtcTransport | PlainTransport

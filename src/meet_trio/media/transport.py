@@ -23,7 +23,7 @@ from enum import Enum
 import attrs
 import trio
 
-from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
+from meet_trio.engine import DtlsDatagram, IceSilent
 from meet_trio.errors import BadRequest, MeetError
 from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys
 from meet_trio.media.engines import EngineHost, TransportEvent
@@ -97,7 +97,6 @@ class WebRtcTransport:
     number: int = attrs.field(init=False)
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
     state: TransportState = TransportState.NEW
-    remote_address: tuple[str, int] | None = None
     _fingerprints: Sequence[DtlsFingerprint] = ()
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -210,8 +209,6 @@ class WebRtcTransport:
         match event:
             case DtlsDatagram():
                 self._dtls.feed(event.data)
-            case IceConnected() | IceMoved():
-                self.remote_address = (event.ip, event.port)
             case IceSilent():
                 self._fail("no STUN checks from the client any more")
 

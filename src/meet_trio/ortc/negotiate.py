@@ -69,7 +69,6 @@ def negotiate_producer(
     *,
     cname: str | None = None,
     by_payload_type: bool = False,
-    where: str = "rtpParameters",
 ) -> ProducerRtp:
     """Accept what a client wants to send, or raise ``BadRequest``.
 
@@ -77,9 +76,9 @@ def negotiate_producer(
     sound and picture have no common clock for the viewers. ``by_payload_type``: the payload type
     is name enough for a single stream, as it is over plain RTP.
     """
-    caps = _match_codecs(kind, params, router_caps, where)
-    _check_streams(params, where, by_payload_type)
-    _check_extensions(params, where)
+    caps = _match_codecs(kind, params, router_caps)
+    _check_streams(params, by_payload_type)
+    _check_extensions(params)
     known = {extension.uri for extension in router_caps.header_extensions}
     params = attrs.evolve(
         params,
@@ -159,13 +158,13 @@ def negotiate_consumer(
 
 
 def _match_codecs(
-    kind: MediaKind, params: RtpParameters, router_caps: RtpCapabilities, where: str
+    kind: MediaKind, params: RtpParameters, router_caps: RtpCapabilities
 ) -> dict[int, CodecCapability]:
     """Payload type of the publisher → the router's codec."""
-    _unique((codec.payload_type for codec in params.codecs), f"{where}.codecs", "payload type")
+    _unique((codec.payload_type for codec in params.codecs), "rtpParameters.codecs", "payload type")
     caps: dict[int, CodecCapability] = {}
     for index, codec in enumerate(params.codecs):
-        name = f"{where}.codecs[{index}]"
+        name = f"rtpParameters.codecs[{index}]"
         if not codec.mime_type.lower().startswith(f"{kind}/"):
             raise BadRequest(f"{name}.mimeType: {codec.mime_type} is not {kind}")
         if codec.is_rtx:
@@ -175,19 +174,21 @@ def _match_codecs(
             raise BadRequest(f"{name}: codec {codec.mime_type} is not supported as it is described")
         caps[codec.payload_type] = match
     if not caps:
-        raise BadRequest(f"{where}.codecs: expected a media codec")
+        raise BadRequest("rtpParameters.codecs: expected a media codec")
     for index, codec in enumerate(params.codecs):
         if codec.is_rtx:
             apt = codec.parameters.get("apt")
             media = caps.get(apt) if isinstance(apt, int) else None
             rtx = None if media is None else _rtx_of(media, router_caps)
             if rtx is None:
-                raise BadRequest(f"{where}.codecs[{index}].parameters.apt: repairs no known codec")
+                name = f"rtpParameters.codecs[{index}].parameters.apt"
+                raise BadRequest(f"{name}: repairs no known codec")
             caps[codec.payload_type] = rtx
     media_types = {codec.payload_type for codec in params.codecs if not codec.is_rtx}
     named = {encoding.codec_payload_type for encoding in params.encodings}
     if named != {None} and not (len(named) == 1 and named <= media_types):
-        raise BadRequest(f"{where}.encodings[0].codecPayloadType: expected one media codec for all")
+        name = "rtpParameters.encodings[0].codecPayloadType"
+        raise BadRequest(f"{name}: expected one media codec for all")
     return caps
 
 
@@ -216,15 +217,15 @@ def _answer(codec: Codec, cap: CodecCapability) -> Codec:
     return attrs.evolve(codec, parameters={**codec.parameters, "profile-level-id": level})
 
 
-def _check_streams(params: RtpParameters, where: str, by_payload_type: bool) -> None:
+def _check_streams(params: RtpParameters, by_payload_type: bool) -> None:
     """Every stream has to be recognisable by its SSRC, or by MID (and RID if there are several)."""
     encodings = params.encodings
     ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc]
-    _unique(ssrcs, f"{where}.encodings", "ssrc")
-    _unique((enc.rid for enc in encodings if enc.rid), f"{where}.encodings", "rid")
+    _unique(ssrcs, "rtpParameters.encodings", "ssrc")
+    _unique((enc.rid for enc in encodings if enc.rid), "rtpParameters.encodings", "rid")
     ids = params.extension_ids()
     for index, encoding in enumerate(encodings):
-        name = f"{where}.encodings[{index}]"
+        name = f"rtpParameters.encodings[{index}]"
         if encoding.scalability_mode and not _SCALABILITY_MODE.match(encoding.scalability_mode):
             raise BadRequest(f"{name}.scalabilityMode: expected one like L1T3")
         if encoding.ssrc is not None:
@@ -236,11 +237,11 @@ def _check_streams(params: RtpParameters, where: str, by_payload_type: bool) -> 
         if encoding.rid is None and len(encodings) > 1:
             raise BadRequest(f"{name}: expected ssrc or rid")
         if encoding.rid is not None and Uri.RID not in ids:
-            raise BadRequest(f"{where}.headerExtensions: expected {Uri.RID} for the rids")
+            raise BadRequest(f"rtpParameters.headerExtensions: expected {Uri.RID} for the rids")
 
 
-def _check_extensions(params: RtpParameters, where: str) -> None:
-    name = f"{where}.headerExtensions"
+def _check_extensions(params: RtpParameters) -> None:
+    name = "rtpParameters.headerExtensions"
     _unique((extension.id for extension in params.header_extensions), name, "id")
     _unique((extension.uri for extension in params.header_extensions), name, "uri")
 

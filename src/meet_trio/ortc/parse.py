@@ -91,18 +91,18 @@ _PARAMETERS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
 }
 
 
-def parse_rtp_capabilities(data: object, where: str = "rtpCapabilities") -> RtpCapabilities:
+def parse_rtp_capabilities(data: object) -> RtpCapabilities:
     """What a client says it can receive."""
-    fields = Fields.of(data, where)
+    fields = Fields.of(data, "rtpCapabilities")
     return RtpCapabilities(
         codecs=fields.each("codecs", _MAX_CAPABILITIES, _codec_capability),
         header_extensions=fields.each("headerExtensions", _MAX_EXTENSIONS, _extension_capability),
     )
 
 
-def parse_rtp_parameters(data: object, where: str = "rtpParameters") -> RtpParameters:
+def parse_rtp_parameters(data: object) -> RtpParameters:
     """What a client says it will send; without encodings it is one encoding that says nothing."""
-    fields = Fields.of(data, where)
+    fields = Fields.of(data, "rtpParameters")
     rtcp = fields.opt_object("rtcp")
     return RtpParameters(
         codecs=fields.each("codecs", _MAX_CODECS, _codec),

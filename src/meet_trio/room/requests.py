@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import attrs
 
@@ -75,7 +75,6 @@ class CreateWebRtcTransport:
 @attrs.frozen
 class ConnectWebRtcTransport:
     transport_id: str
-    dtls_role: Literal["auto", "client", "server"]
     fingerprints: tuple[DtlsFingerprint, ...]
 
 
@@ -263,15 +262,13 @@ def _create_webrtc_transport(fields: Fields, _: RoomLimits) -> CreateWebRtcTrans
 
 def _connect_webrtc_transport(fields: Fields, _: RoomLimits) -> ConnectWebRtcTransport:
     dtls = fields.object("dtlsParameters")
-    role = "auto"
     if dtls.data.get("role") is not None:
-        role = dtls.choice("role", ("auto", "client", "server"))
+        dtls.choice("role", ("auto", "client", "server"))
     fingerprints = dtls.each("fingerprints", 16, _fingerprint)
     if not fingerprints:
         dtls.fail("fingerprints", "expected at least one")
     return ConnectWebRtcTransport(
         transport_id=_id(fields, "transportId"),
-        dtls_role=cast(Literal["auto", "client", "server"], role),
         fingerprints=fingerprints,
     )
 

@@ -15,12 +15,12 @@ class Role(enum.IntFlag):
     OWNER = 16
 
 
-def parse_role(value: object, where: str = "role") -> Role:
+def parse_role(value: object) -> Role:
     """A role from JSON, or from a form with its numbers as strings; no unknown bits."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRequest(f"{where}: expected an integer")
+        raise BadRequest("role: expected an integer")
     if not 0 <= value <= sum(Role):
-        raise BadRequest(f"{where}: has unknown bits")
+        raise BadRequest("role: has unknown bits")
     return Role(value)

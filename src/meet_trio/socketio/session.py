@@ -70,7 +70,6 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
     State.CLOSED: {Input.CLOSE: State.CLOSED, Input.FAIL: State.CLOSED},
 }
 
-_ON_POLLING: Final = frozenset({State.POLLING, State.PROBING, State.PROBED})
 _TAKE_SIZE: Final = 65536  # bytes that ``take`` returns at once, roughly
 
 
