@@ -20,7 +20,6 @@ turn.
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
 
 import attrs
 import trio
@@ -92,30 +91,3 @@ class LoopLag(trio.abc.Instrument):
 
     def _watched_until(self, now: float) -> float:
         return self._watched + (now - self._since if self._since is not None else 0.0)
-
-
-def share_above(
-    limit: float, counts: Sequence[int], seconds: Sequence[float], total: float
-) -> float:
-    """The share of all moments of ``total`` seconds that see a lag above ``limit``, which is 0 or
-    one of ``BOUNDS``. ``counts`` and ``seconds`` are by bucket.
-    """
-    first = BOUNDS.index(limit) + 1 if limit else 0
-    return (sum(seconds[first:]) - limit * sum(counts[first:])) / total
-
-
-def quantile(share: float, counts: Sequence[int], seconds: Sequence[float], total: float) -> float:
-    """The lag that only ``1 - share`` of all moments exceed, in seconds: between two bounds the
-    straight line, which is never too low; beyond the last one infinity.
-    """
-    above, low = share_above(0, counts, seconds, total), 0.0
-    for bound in BOUNDS:
-        if above <= 1 - share:
-            break
-        more = share_above(bound, counts, seconds, total)
-        if more <= 1 - share:
-            return low + (bound - low) * (above - (1 - share)) / (above - more)
-        above, low = more, bound
-    else:
-        return float("inf")
-    return low

@@ -11,9 +11,8 @@ import attrs
 from support.api import MeetApi
 from support.daemon import Daemon, start_daemon, token_of
 from support.helper import Helper
+from support.lag_figures import quantile
 from support.machine import CpuTime
-
-from meet_trio.lag import quantile
 
 
 @attrs.frozen

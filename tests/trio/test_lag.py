@@ -4,8 +4,9 @@ import time
 
 import pytest
 import trio
+from support.lag_figures import quantile, share_above
 
-from meet_trio.lag import BOUNDS, LoopLag, TurnLengths, quantile, share_above
+from meet_trio.lag import BOUNDS, LoopLag, TurnLengths
 
 
 def spin(seconds: float) -> None:
