@@ -1,9 +1,8 @@
 """RTCP packets: reports (RFC 3550 §6), NACK and PLI (RFC 4585 §6), FIR (RFC 5104 §4.3), REMB
 (draft-alvestrand-rmcat-remb-03).
 
-A datagram is a compound of packets. Those whose type or format is unknown here come out as
-``OtherRtcp`` and go back in unchanged. Transport-wide feedback is long enough for a file of its
-own, ``transport_cc.py``.
+A datagram is a compound of packets. A packet whose type or format is unknown here is parsed to an
+``OtherRtcp``, which is built to the same bytes. Transport-wide feedback is in ``transport_cc.py``.
 """
 
 import struct
@@ -24,7 +23,7 @@ _REPORT = struct.Struct("!IIIIII")
 
 @attrs.frozen(kw_only=True)
 class ReportBlock:
-    """How one stream arrives. ``fraction_lost`` in 1/256, ``jitter`` in timestamp units, the
+    """How one stream arrives. ``fraction_lost`` is in 1/256, ``jitter`` in timestamp units, the
     delay in 1/65536 s.
     """
 
@@ -101,7 +100,7 @@ class Fir:
 
 @attrs.frozen
 class Remb:
-    """``bitrate`` in bit/s; the wire has 18 significant bits, so that building rounds down."""
+    """``bitrate`` is in bit/s. Its field has 18 significant bits, so building rounds down."""
 
     sender_ssrc: int
     bitrate: int
@@ -110,8 +109,8 @@ class Remb:
 
 @attrs.frozen
 class OtherRtcp:
-    """A packet that this file does not know; ``count`` is the header's 5-bit field, ``body``
-    all after the header.
+    """A packet that this file does not know. ``count`` is the header's 5-bit field, ``body`` is
+    all that follows the header.
     """
 
     packet_type: int
@@ -150,7 +149,7 @@ def build_rtcp(packets: Iterable[RtcpPacket]) -> bytes:
 
 
 def parse_rtcp_untrusted(data: bytes) -> tuple[RtcpPacket, ...]:
-    """All packets of a datagram; one that is malformed makes the whole of it an error."""
+    """All packets of a datagram. A malformed packet makes the whole datagram an error."""
     packets = []
     at = 0
     while at < len(data):

@@ -1,8 +1,8 @@
 """RTP packets (RFC 3550 §5.1), their header extensions (RFC 8285), retransmissions (RFC 4588).
 
-Extensions are a mapping id → bytes whatever form they have on the wire; the one-byte form is
-built when all fit into it, else the two-byte form. The meaning of an id is the session's
-(``a=extmap``), so values stay bytes here.
+Extensions are a mapping id → bytes for both forms. The one-byte form is built when all of them fit
+into it, else the two-byte form. The session gives an id its meaning (``a=extmap``), so values stay
+bytes here.
 """
 
 import struct
@@ -55,7 +55,7 @@ def build_rtp(packet: RtpPacket) -> bytes:
 
 
 def parse_rtp_untrusted(data: bytes) -> RtpPacket:
-    """The packet in ``data``. Header extensions of a form other than RFC 8285's are skipped."""
+    """The packet in ``data``. Header extensions in a form that is not in RFC 8285 are skipped."""
     if len(data) < _HEADER.size:
         raise WireError("RTP: shorter than its header")
     first, second, sequence_number, timestamp, ssrc = _HEADER.unpack_from(data)

@@ -2,8 +2,8 @@
 short-term credentials.
 
 A message is its type, its transaction id and a list of raw attributes. Building appends
-MESSAGE-INTEGRITY (HMAC-SHA1 with the ICE password) and FINGERPRINT; parsing checks the
-fingerprint when there is one, and ``has_integrity`` the other.
+MESSAGE-INTEGRITY (HMAC-SHA1 with the ICE password) and FINGERPRINT. Parsing checks a fingerprint;
+``has_integrity_untrusted`` checks MESSAGE-INTEGRITY.
 """
 
 import hmac
@@ -66,8 +66,8 @@ def build_stun(message: StunMessage, password: str | None = None) -> bytes:
 
 
 def parse_stun_untrusted(data: bytes) -> StunMessage:
-    """The message in ``data``, whose FINGERPRINT is right if it has one. Integrity is not
-    looked at.
+    """The message in ``data``, whose FINGERPRINT is right if it has one. MESSAGE-INTEGRITY is not
+    checked.
     """
     if len(data) < _HEADER.size:
         raise WireError("STUN: shorter than its header")

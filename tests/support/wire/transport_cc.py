@@ -2,8 +2,8 @@
 (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1).
 
 Each feedback says for a run of transport-wide sequence numbers whether and when each packet
-arrived. On the wire: a status for each (in run-length or vector chunks), then one time delta
-for each that arrived.
+arrived. Its bytes are a status for each number (in run-length or vector chunks), then a time delta
+for each packet that arrived.
 """
 
 import struct
@@ -20,8 +20,8 @@ class TransportFeedback:
     """Arrival of the packets ``base_sequence``, ``base_sequence + 1``, … (mod 2^16), one entry
     in ``deltas`` for each.
 
-    A delta is the time since the packet before that arrived (the first: since
-    ``reference_time``), in units of 250 µs, between -32768 and 32767; None = not arrived.
+    A delta is the time since the arrival of the previous number that arrived (the first: since
+    ``reference_time``), in units of 250 µs, from -32768 to 32767. None: it has not arrived.
     """
 
     sender_ssrc: int
@@ -107,7 +107,7 @@ def _parse_statuses_untrusted(body: bytes, at: int, count: int) -> tuple[list[in
         chunk = int.from_bytes(body[at : at + 2], "big")
         at += 2
         if not chunk >> 15:
-            # clipped to the count, for a run may claim more
+            # clipped to the count, because a run may claim more
             statuses += [chunk >> 13] * min(chunk & 0x1FFF, count - len(statuses))
             if not chunk & 0x1FFF:
                 raise WireError("transport-cc: empty run")
