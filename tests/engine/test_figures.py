@@ -12,9 +12,7 @@ import pytest
 from support.engine_pair import Pair
 from support.engine_plain import PlainClient
 from support.engine_world import Camera, EngineClient, World, audio, sender_report, simulcast, video
-
-from meet_trio.engine import EncodingSpec
-from meet_trio.wire.rtcp import (
+from support.wire.rtcp import (
     Nack,
     OtherRtcp,
     Pli,
@@ -23,8 +21,10 @@ from meet_trio.wire.rtcp import (
     ReportBlock,
     SenderReport,
 )
-from meet_trio.wire.rtp import RtpPacket, wrap_rtx
-from meet_trio.wire.stun import binding_request, build_stun
+from support.wire.rtp import RtpPacket, wrap_rtx
+from support.wire.stun import binding_request, build_stun
+
+from meet_trio.engine import EncodingSpec
 
 SILENT_TRANSPORT: dict[str, Any] = {
     "protocol": "udp",

@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from meet_trio.engine import Core, EngineSettings, Event, _engine
+from meet_trio.engine import Core, EngineEvent, EngineSettings, _engine
 
 ENGINE = Path(__file__).parents[2] / "src" / "meet_trio" / "engine"
 
@@ -68,7 +68,7 @@ def test_what_the_shell_does_not_know_does_not_compile(
 
 def test_a_number_of_no_event_is_refused() -> None:
     core = Core(EngineSettings())
-    kinds = get_args(Event)
+    kinds = get_args(EngineEvent)
     for number in (0, len(kinds) + 1, 200):
         with pytest.raises(ValueError, match=f"{number} is no event's number"):
             core.event(number, 7)
@@ -85,7 +85,7 @@ from meet_trio.engine import records
 @attrs.frozen
 class NobodySendsIt:
     transport: int
-records.Event = records.Event | NobodySendsIt
+records.EngineEvent = records.EngineEvent | NobodySendsIt
 from meet_trio.engine import _engine
 """
     command = [sys.executable, "-c", program, str(ENGINE)]

@@ -3,8 +3,8 @@
 Input costs the server more than its bytes. Each message and each websocket frame therefore counts
 as ``message_cost`` additional bytes, and an HTTP request of long-polling as ten messages. A client
 that sends more than its rate is not refused: the server reads it more slowly, and TCP makes it
-wait. A client that is not yet trusted (``EngineIOConnection.trust``) is a stranger. It needs little, so
-its limits are lower.
+wait. A client that is not yet trusted (``EngineIOConnection.trust``) is a stranger. It needs
+little, so its limits are lower.
 
 Frames are counted where bytes come in (``FrameCounter``) and not where messages come out, because
 a ping is answered, and a fragment is kept, before any message is complete.

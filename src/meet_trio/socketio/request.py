@@ -72,8 +72,8 @@ def parse_query_untrusted(query: str) -> dict[str, str]:
 
 
 def check_origin(settings: Settings, origin: str | None) -> None:
-    """Raises RequestRefused for a page that is not allowed. Clients other than browsers send no origin
-    and are allowed.
+    """Raises RequestRefused for a page that is not allowed. Clients other than browsers send no
+    origin and are allowed.
     """
     allowed = settings.origins
     if origin is not None and allowed is not None and not allowed & {"*", origin}:

@@ -45,7 +45,7 @@ cdef int _check_records() except -1:
             made.add(type(_record(&e)))
         except ValueError:
             break
-    alone = made ^ set(get_args(records.Event))
+    alone = made ^ set(get_args(records.EngineEvent))
     if alone:
         raise ImportError(f"events and records differ: {sorted([each.__name__ for each in alone])}")
     return 0
