@@ -1,4 +1,4 @@
-"""The meeting as pure state: roles, peers, verbs that return the notices to send."""
+"""The meeting as pure state: roles, peers, and verbs that return the notices to send."""
 
 from meet_trio.room.forms import personal
 from meet_trio.room.limits import RoomLimits

@@ -1,9 +1,9 @@
-"""What clients of the same capabilities get of a producer: negotiated once for all of them.
+"""Consumer parameters, negotiated once for all clients that have the same capabilities.
 
-Browsers of one version have equal capabilities, so a room of hundreds has a handful of them. Equal
-ones become one object (``CapabilityPool``); by that object each producer remembers the form that
-its stream takes for such clients (``Forms``). What is a client's own, MID and SSRCs, is filled in
-for each (``personal``).
+Browsers of one version have equal capabilities, so a room of hundreds of peers has a handful of
+different ones. ``CapabilityPool`` makes equal capabilities one object. ``Forms`` keeps, for one
+producer, the negotiated parameters under each such object. These parameters are a form to fill in:
+each client has its own MID and SSRCs, which ``personal`` adds.
 """
 
 import hashlib
@@ -19,21 +19,23 @@ from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities, negotiate_
 logger = logging.getLogger("meet_trio.room.forms")
 
 MOST_FORMS = 32
-"""Of one producer. Where clients have more different capabilities, the oldest is worked out anew
-when it is needed again.
+"""The number of forms that one producer keeps. If there are more different capabilities in a room,
+the oldest form is dropped, and negotiated again when it is needed again.
 """
 
 
 @attrs.define(eq=False)
 class CapabilityPool:
-    """Holds capabilities for as long as somebody else does."""
+    """Finds equal capabilities. It holds weak references only, so it keeps nothing alive."""
 
     _known: MutableMapping[bytes, RtpCapabilities] = attrs.field(
         factory=weakref.WeakValueDictionary
     )
 
     def shared(self, capabilities: RtpCapabilities | None) -> RtpCapabilities | None:
-        """Equal ones that were there before, else these."""
+        """The object in the pool that equals ``capabilities``. If there is none, ``capabilities``
+        itself is added and returned.
+        """
         if capabilities is None:
             return None
         text = json.dumps(capabilities.to_json(), sort_keys=True)
@@ -42,16 +44,18 @@ class CapabilityPool:
 
 @attrs.define(eq=False)
 class Forms:
-    """Of one producer."""
+    """The forms of one producer."""
 
     _rtp: ProducerRtp
     _known: dict[int, tuple[RtpCapabilities, ConsumerRtp | None]] = attrs.field(factory=dict)
 
     def of(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
-        """For clients with this very object, see ``CapabilityPool``; None if they know none of its
-        codecs. MID and SSRCs mean nothing yet.
+        """The form for clients with these capabilities, or None if they know none of the producer's
+        codecs. Its MID and SSRCs are placeholders.
+
+        ``capabilities`` must come from ``CapabilityPool``: it is found by identity.
         """
-        # the entry holds the object, so no other one can have its id
+        # The entry keeps the object alive, so no other object can get the same id().
         known = self._known.get(id(capabilities))
         if known is None:
             if len(self._known) >= MOST_FORMS:
@@ -64,14 +68,14 @@ class Forms:
         try:
             return negotiate_consumer(self._rtp, capabilities, "", lambda: 1)
         except Exception:
-            # what two clients have said does not go together: the one's other requests and the
-            # other's are not to fail for it
-            logger.exception("a %s stream cannot be had with these capabilities", self._rtp.kind)
+            # The parameters of one client and the capabilities of another do not fit together. No
+            # request of either client may fail for that.
+            logger.exception("no consumer of a %s producer fits these capabilities", self._rtp.kind)
             return None
 
 
 def personal(form: ConsumerRtp, mid: str, new_ssrc: Callable[[], int]) -> ConsumerRtp:
-    """One client's own; ``new_ssrc`` is called for each stream."""
+    """The form with the MID and SSRCs of one client. ``new_ssrc`` is called once for each SSRC."""
     (encoding,) = form.params.encodings
     encoding = attrs.evolve(
         encoding,

@@ -1,6 +1,6 @@
-"""What follows from a change of the room, as values: the caller makes it happen, in this order.
+"""The consequences of a change of the room, as values. The caller performs them in this order:
 
-room's verb → ``before`` is sent → the acknowledgement with ``result`` → ``after`` is sent
+verb of the room → ``before`` is sent → the acknowledgement with ``result`` → ``after`` is sent
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ JoinAnswer = Literal["joinRequestAccepted", "joinRequestDenied"]
 
 @attrs.frozen
 class Notice:
-    """One notification (method and data on the wire) to each of some peers."""
+    """One notification, as method and data on the wire, for each of the peers ``to``."""
 
     to: frozenset[str]
     method: str
@@ -39,10 +39,11 @@ class Webhook:
 
 @attrs.frozen
 class Outcome:
-    """``result`` None means that the acknowledgement carries no result.
+    """The notices, closings and webhooks that the caller of a verb has to perform.
 
-    ``gone`` are the peers that are out of the room now and whose connections have to end; the
-    closed producers and consumers are forgotten by the room and have to leave the engine.
+    ``result`` None means that the acknowledgement carries no result. The peers in ``gone`` are no
+    longer in the room; their connections have to end. The closed producers and consumers are no
+    longer in the room either; they have to be removed from the engine.
     """
 
     before: tuple[Notice, ...] = ()
@@ -55,6 +56,6 @@ class Outcome:
 
 
 def notices(to: Iterable[str], method: str, data: Json) -> tuple[Notice, ...]:
-    """One notice, or none if nobody would get it."""
+    """One notice, or none if there is no peer to get it."""
     peers = frozenset(to)
     return (Notice(peers, method, data),) if peers else ()

@@ -1,4 +1,4 @@
-"""The things in a room, as plain mutable state that only ``Room`` changes."""
+"""Peers, producers and consumers of a room, as plain mutable state that only ``Room`` changes."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -17,13 +17,17 @@ Source = Literal["mic", "webcam", "screen"]
 class Peer:
     """One participant, from the moment its token is made.
 
-    Others see it once it is ``connected`` (its socket was accepted once; a lost socket changes
-    nothing here); it gets consumers once it has ``joined`` and is ``receiving``: has a transport to
-    get them on. ``nickname`` is False until it has one.
-
-    ``producers`` by their ids; ``consumers`` by those of their producers. ``refused``: producers
-    that its client would not have, not offered again until it joins anew. ``lacking``: all others
-    that it should get and has not got; ``missing``: how many of them it may have.
+    - ``connected``: its first socket was accepted. A lost socket does not change that. The other
+      peers see the peer from then on.
+    - ``joined`` and ``receiving``: it gets consumers while both are true. ``receiving`` means that
+      it has a transport for them.
+    - ``nickname``: False until it has one.
+    - ``producers``: by producer id.
+    - ``consumers``: by the id of their producer.
+    - ``refused``: ids of producers whose consumer its client refused. They are not offered again
+      until the peer joins again.
+    - ``lacking``: all other producers that it should have a consumer of and has none yet.
+    - ``missing``: how many of ``lacking`` it may have within ``consumers_per_peer``.
     """
 
     id: str
@@ -43,7 +47,7 @@ class Peer:
     missing: int = attrs.field(default=0, init=False)
 
     def wants(self, producer: "Producer") -> bool:
-        """Whether it lacks this one."""
+        """Whether the peer should have a consumer of ``producer`` and has none."""
         return (
             self.receiving
             and self.joined
@@ -55,7 +59,7 @@ class Peer:
         )
 
     def info(self) -> dict[str, Json]:
-        """peerInfo, as join, newPeer and the page know it."""
+        """The ``peerInfo`` object in the answer to ``join`` and in ``newPeer``."""
         return {
             "id": self.id,
             "language": self.language,
@@ -67,11 +71,13 @@ class Peer:
 
 @attrs.define(eq=False)
 class Producer:
-    """A stream that a peer sends. ``app_data`` is passed on to the viewers as it came; ``order``
-    grows from one to the next. ``consumers`` by their peers' ids.
+    """A stream that a peer sends.
 
-    ``paused``: nothing of it is passed on, because its peer wants it so (``paused_by_peer``) or may
-    not publish any more.
+    - ``app_data``: passed on to the viewers unchanged.
+    - ``order``: higher for each new producer of the room.
+    - ``paused``: nothing is forwarded. The peer has paused the producer (``paused_by_peer``), or it
+      has lost the role PUBLISHER.
+    - ``consumers``: by the id of the peer that receives them.
     """
 
     id: str
@@ -91,7 +97,7 @@ class Producer:
 
 @attrs.define(eq=False)
 class Consumer:
-    """A producer's stream on its way to ``peer_id``. ``paused``: by that peer."""
+    """A producer's stream as the peer ``peer_id`` receives it. ``paused``: by that peer."""
 
     id: str
     peer_id: str

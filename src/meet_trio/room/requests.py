@@ -1,9 +1,9 @@
 """The requests of a client as frozen records.
 
-``parse_request`` is the only way in: what comes out has the promised types and is within the
-limits, what cannot be is a ``BadRequest`` that names the field. One record and one parser for each
-method; the table at the end is the list of methods. Fields that a method does not know are ignored,
-as the original did.
+``parse_request`` makes all of them from JSON. The fields of a record have the declared types and
+are within the limits; anything else raises a ``BadRequest`` that names the field. There is one
+record and one parser for each method; the table at the end lists the methods. Unknown fields are
+ignored, as the original server does.
 """
 
 import ipaddress
@@ -36,7 +36,7 @@ _DIGEST_BYTES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-
 
 
 class UnknownMethod(BadRequest):
-    """There is no such request; the message is the one that clients know."""
+    """The client asked for a method that does not exist. The message is that of the original."""
 
     def __init__(self, method: object) -> None:
         super().__init__(f'unknown request.method "{method_name(method)}"')
@@ -59,7 +59,7 @@ class GetRouterRtpCapabilities:
 
 @attrs.frozen
 class Join:
-    """``nickname`` None keeps the present one; without capabilities nothing will be received."""
+    """``nickname`` None keeps the present one. Without capabilities the peer gets no consumers."""
 
     nickname: str | None
     rtp_capabilities: RtpCapabilities | None
@@ -91,7 +91,9 @@ class CreatePlainTransport:
 
 @attrs.frozen
 class ConnectPlainTransport:
-    """``ip`` is a valid IPv4 or IPv6 address; whether it may be sent to is for others to say."""
+    """``ip`` is a valid IPv4 or IPv6 address. Whether media may be sent there is not checked here,
+    but in ``media.plain``.
+    """
 
     transport_id: str
     ip: str
@@ -101,7 +103,7 @@ class ConnectPlainTransport:
 
 @attrs.frozen
 class Produce:
-    """``app_data`` holds ``source`` too, and whatever else the client put there."""
+    """``app_data`` is the client's whole ``appData``, including ``source``."""
 
     transport_id: str
     kind: MediaKind
@@ -221,8 +223,8 @@ _Parser: TypeAlias = Callable[[Fields, RoomLimits], Request]
 
 
 def method_name(method: object) -> str:
-    """What answers and the log call a request by, whatever a client has sent as its method: itself,
-    up to ``_MAX_METHOD`` characters.
+    """The method for answers and for the log: its first ``_MAX_METHOD`` characters. If the client
+    has sent something else than a string, its JSON is taken.
     """
     name = method if isinstance(method, str) else json.dumps(method)
     return name[:_MAX_METHOD].encode(errors="replace").decode()
@@ -231,7 +233,7 @@ def method_name(method: object) -> str:
 def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) -> Request:
     """The record for ``method``; raises ``UnknownMethod`` or another ``BadRequest``.
 
-    ``data`` is not looked at for methods that have none.
+    Methods without fields ignore ``data``.
     """
     if isinstance(method, str):
         bare = _WITHOUT_DATA.get(method)
@@ -239,7 +241,7 @@ def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) 
             return bare
         parser = _PARSERS.get(method)
         if parser is not None:
-            # top-level fields go by their own names in messages
+            # messages name top-level fields without the prefix "data."
             return parser(attrs.evolve(Fields.of(data, "data"), where=""), limits)
     raise UnknownMethod(method)
 

@@ -1,4 +1,4 @@
-"""What a peer may do."""
+"""The roles of a peer: bits that say what it may do."""
 
 import enum
 
@@ -6,7 +6,7 @@ from meet_trio.errors import BadRequest
 
 
 class Role(enum.IntFlag):
-    """A bitmask, as Kolab sends it. ``SCREEN`` is kept for Kolab; nothing here asks for it."""
+    """A bitmask with Kolab's values. ``SCREEN`` is passed on for Kolab; no verb requires it."""
 
     SUBSCRIBER = 1
     PUBLISHER = 2
@@ -16,7 +16,9 @@ class Role(enum.IntFlag):
 
 
 def parse_role(value: object) -> Role:
-    """A role from JSON, or from a form with its numbers as strings; no unknown bits."""
+    """A role from JSON, or from an HTML form, where it is a decimal string. Raises BadRequest for
+    unknown bits.
+    """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

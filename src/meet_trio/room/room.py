@@ -1,16 +1,15 @@
-"""A meeting as pure state: who is there, what each may do, who is told what.
+"""A meeting as pure state: its peers, their roles, and the notices that they get.
 
-Every verb checks first and changes afterwards: when it raises (``Forbidden``, ``NotFound``,
-``LimitExceeded``) nothing has changed. What has to be said and done about a change is the
-``Outcome`` it returns. Nothing is announced that did not change. There is no I/O here, no clock, no
-randomness: ids, tokens and times are handed in.
+Every verb checks first and changes afterwards. If it raises (``Forbidden``, ``NotFound``,
+``LimitExceeded``), nothing has changed. It returns an ``Outcome`` with all that has to be sent and
+done about the change. A verb that changes nothing announces nothing. There is no I/O here, no clock
+and no randomness: ids, tokens and times are passed in.
 
-What a verb does is proportional to what it changes and to those that it tells. Things are found by
-those that they belong to: a peer knows its producers, its consumers and what it lacks, a producer
-its consumers. So nothing ever looks through the whole room for the few that it needs.
+The cost of a verb is proportional to what it changes and to the number of peers that are told. Each
+peer knows its producers, its consumers and the producers that it lacks, and each producer knows its
+consumers. So no verb searches the whole room for a few objects.
 
-"Everyone" is every connected peer, joined or not: a peer that waits before the door hears the room
-already.
+"Everyone" means every connected peer. A peer that has not joined yet gets the notices already.
 """
 
 import hmac
@@ -32,7 +31,9 @@ from meet_trio.room.roles import Role
 
 @attrs.define(eq=False)
 class Room:
-    """``created_at`` in Unix seconds."""
+    """One meeting. ``created_at`` is in Unix seconds. ``missing`` is the number of consumers that
+    ``missing_consumers`` would list.
+    """
 
     id: str
     created_at: int
@@ -41,18 +42,18 @@ class Room:
     peers: dict[str, Peer] = attrs.field(factory=dict, init=False)
     producers: dict[str, Producer] = attrs.field(factory=dict, init=False)
     consumers: dict[str, Consumer] = attrs.field(factory=dict, init=False)
-    # the connected; a new set for each change of them, so that notices can share it
+    # ids of the connected peers; immutable, so that notices can share it
     _everyone: frozenset[str] = attrs.field(default=frozenset(), init=False)
-    # those that lack something and may have it
+    # the peers with ``missing`` above 0, by id
     _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
     _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
-    _produced: int = attrs.field(default=0, init=False)
+    _last_order: int = attrs.field(default=0, init=False)
 
-    # Coming and going
+    # Joining and leaving
 
     def add_peer(self, peer_id: str, role: Role, token: str) -> Peer:
-        """Somebody is invited; nobody sees it before ``connect``."""
+        """Invite a peer. The other peers do not see it before ``connect``."""
         if self.closed:
             raise NotFound("the room is closed")
         if len(self.peers) >= self.limits.peers:
@@ -61,59 +62,65 @@ class Room:
         return peer
 
     def authenticate(self, peer_id: str, token: str) -> Peer:
-        """The peer with this token; Forbidden alike for an unknown peer and a wrong token."""
+        """The peer, if ``token`` is its token. Raises the same Forbidden for an unknown peer and
+        for a wrong token.
+        """
         peer = self.peers.get(peer_id)
         expected = peer.token if peer is not None else ""
-        # bytes: compare_digest refuses text that is not ASCII
-        right = hmac.compare_digest(expected.encode(), token.encode(errors="replace"))
-        if peer is None or not right:
+        # compare_digest refuses str that is not ASCII, so bytes are compared
+        equal = hmac.compare_digest(expected.encode(), token.encode(errors="replace"))
+        if peer is None or not equal:
             raise Forbidden("unknown peer or wrong token")
         return peer
 
     def connect(self, peer_id: str) -> None:
-        """The peer's first socket is there: from now on it is one of the room."""
+        """The peer's first socket is accepted: the other peers see it from now on."""
         self._peer(peer_id).connected = True
         self._everyone |= {peer_id}
 
     @property
     def is_empty(self) -> bool:
-        """No peer is connected; the invited do not count."""
+        """Whether no peer is connected. Invited peers do not count."""
         return not self._everyone
 
     def join(
         self, peer_id: str, nickname: str | None, rtp_capabilities: RtpCapabilities | None
     ) -> Outcome:
-        """Also a second time, by a page that forgot what it knew: its consumers are made anew."""
+        """The peer joins, or joins again after its page was reloaded. Joining again closes its
+        consumers, and they are offered again.
+        """
         peer = self._present(peer_id)
         renamed = () if nickname is None else self.change_nickname(peer_id, nickname).before
         stale = list(peer.consumers.values())
-        told = (
+        after = (
             *notices(self._others(peer_id), "newPeer", peer.info()),
             *self._forget_consumers(stale),
         )
         peer.refused.clear()
         peer.joined = True
         peer.rtp_capabilities = self._capabilities.shared(rtp_capabilities)
-        self._look_around(peer)
+        self._find_lacking(peer)
         return Outcome(
             before=renamed,
             result={
                 "peers": [other.info() for other in self._connected() if other is not peer],
                 **peer.info(),
             },
-            after=told,
+            after=after,
             closed_consumers=tuple(consumer.id for consumer in stale),
         )
 
     def receives(self, peer_id: str, able: bool) -> None:
-        """Whether the peer has a transport to receive on; harmless for one that is gone."""
+        """Tell the room whether the peer has a transport for consumers. Does nothing if the peer
+        has left.
+        """
         peer = self.peers.get(peer_id)
         if peer is not None and peer.receiving is not able:
             peer.receiving = able
-            self._look_around(peer)
+            self._find_lacking(peer)
 
     def leave(self, peer_id: str) -> Outcome:
-        """By itself, or because its socket did not come back, or because it never came."""
+        """The peer leaves by itself, or its socket did not come back, or it never connected."""
         peer = self._peer(peer_id)
         was_seen = peer.connected
         self._everyone -= {peer_id}
@@ -124,20 +131,22 @@ class Room:
         watched = [consumer for producer in producers for consumer in producer.consumers.values()]
         for producer in producers:
             self._forget_producer(producer)
-        goodbye = notices(self._everyone, "peerClosed", {"peerId": peer_id}) if was_seen else ()
-        told = self._forget_consumers(watched)
+        peer_closed = notices(self._everyone, "peerClosed", {"peerId": peer_id}) if was_seen else ()
+        consumers_closed = self._forget_consumers(watched)
         del self.peers[peer_id]
         self._unserved.pop(peer_id, None)
         self.missing -= peer.missing
         return Outcome(
-            before=(*goodbye, *told),
+            before=(*peer_closed, *consumers_closed),
             gone=(peer_id,),
             closed_producers=tuple(producer.id for producer in producers),
             closed_consumers=tuple(consumer.id for consumer in (*own_consumers, *watched)),
         )
 
     def kick(self, by: str, peer_id: str) -> Outcome:
-        """The owner stays, as with ``remove_role``: else a moderator could take the room over."""
+        """A moderator removes a peer. The owner cannot be removed, for the same reason as in
+        ``remove_role``: a moderator could take over the room.
+        """
         self._require(by, Role.MODERATOR)
         if Role.OWNER in self._present(peer_id).role:
             raise Forbidden("peerId: the owner stays")
@@ -152,7 +161,7 @@ class Room:
         return attrs.evolve(self.close(), before=farewell)
 
     def close(self) -> Outcome:
-        """The server ends it. Afterwards no peer is known, so every verb says NotFound."""
+        """The server ends the meeting. No peer is left, so every later verb raises NotFound."""
         if self.closed:
             return Outcome()
         self.closed = True
@@ -168,7 +177,7 @@ class Room:
         self.missing = 0
         return outcome
 
-    # What peers say
+    # Messages of peers
 
     def change_nickname(self, peer_id: str, nickname: str) -> Outcome:
         peer = self._present(peer_id)
@@ -194,14 +203,14 @@ class Room:
         return self._announce("chatMessage", data)
 
     def signal(self, type: str, data: Json, role: Role | None) -> Outcome:
-        """Word from Kolab: to everyone, or to those with at least one bit of ``role``."""
+        """A signal from Kolab, to everyone or to the peers with at least one bit of ``role``."""
         to = {p.id for p in self._connected() if role is None or p.role & role}
         return Outcome(before=notices(to, f"signal:{type}", data))
 
     # Moderation
 
     def add_role(self, by: str, peer_id: str, role: Role) -> Outcome:
-        """Bits that the peer has already are not looked at, whatever they are."""
+        """Bits that the peer has already are ignored, OWNER among them."""
         self._require(by, Role.MODERATOR)
         peer = self._present(peer_id)
         gained = role & ~peer.role
@@ -209,15 +218,15 @@ class Room:
             raise Forbidden("role: nobody becomes owner")
         if not gained:
             return Outcome()
-        hand_down: tuple[Notice, ...] = ()
+        hand_lowered: tuple[Notice, ...] = ()
         if Role.PUBLISHER in gained:
-            hand_down = self.raise_hand(peer_id, False).before
-        return self._change_role(peer, peer.role | gained, hand_down)
+            hand_lowered = self.raise_hand(peer_id, False).before
+        return self._change_role(peer, peer.role | gained, hand_lowered)
 
     def remove_role(self, by: str, peer_id: str, role: Role) -> Outcome:
-        """Bits that the peer does not have are not looked at, whatever they are.
+        """Bits that the peer does not have are ignored.
 
-        Whoever loses PUBLISHER is silent: its producers stay, paused, until it has the role again.
+        If the peer loses PUBLISHER, its producers are paused until it has the role again.
         """
         self._require(by, Role.MODERATOR)
         peer = self._present(peer_id)
@@ -228,11 +237,11 @@ class Room:
             raise Forbidden("role: the owner stays moderator")
         if not lost:
             return Outcome()
-        silenced: tuple[Notice, ...] = ()
+        language_cleared: tuple[Notice, ...] = ()
         if Role.PUBLISHER in lost and peer.language:
             peer.language = None
-            silenced = self._language_changed(peer).before
-        return self._change_role(peer, peer.role & ~lost, silenced)
+            language_cleared = self._language_changed(peer).before
+        return self._change_role(peer, peer.role & ~lost, language_cleared)
 
     def change_language(self, by: str, peer_id: str, language: str | None) -> Outcome:
         self._require(by, Role.MODERATOR)
@@ -251,21 +260,21 @@ class Room:
     def add_producer(
         self, peer_id: str, producer_id: str, request: Produce, rtp: ProducerRtp
     ) -> Producer:
-        """Consumers of it are found by ``missing_consumers``."""
+        """Add a producer. ``missing_consumers`` then lists its consumers that are to be made."""
         self.check_may_produce(peer_id)
-        self._produced += 1
+        self._last_order += 1
         producer = self.producers[producer_id] = Producer(
-            producer_id, peer_id, rtp, request.source, request.app_data, self._produced
+            producer_id, peer_id, rtp, request.source, request.app_data, self._last_order
         )
         self.peers[peer_id].producers[producer_id] = producer
         for viewer in self.peers.values():
             if viewer.wants(producer):
                 viewer.lacking[producer_id] = producer
-                self._serve_or_not(viewer)
+                self._update_missing(viewer)
         return producer
 
     def check_may_produce(self, peer_id: str) -> None:
-        """Raises what ``add_producer`` would, for those that have to do something before it."""
+        """Raise what ``add_producer`` would raise: for callers that have work to do before it."""
         self._require(peer_id, Role.PUBLISHER)
         if len(self.peers[peer_id].producers) >= self.limits.producers_per_peer:
             raise LimitExceeded(f"a peer has at most {self.limits.producers_per_peer} producers")
@@ -289,14 +298,15 @@ class Room:
     def pause_producer(self, peer_id: str, producer_id: str, paused: bool) -> Outcome:
         """Pause or resume."""
         self.own_producer(peer_id, producer_id).paused_by_peer = paused
-        return Outcome(after=self._settle_pauses(peer_id))
+        return Outcome(after=self._update_pauses(peer_id))
 
     def missing_consumers(self, most: int | None = None) -> list[tuple[Peer, Producer]]:
-        """Who should get a consumer of what and has none yet, the first ``most`` of them; there are
-        ``missing``, which is known without looking.
+        """The consumers that are to be made, as pairs of the receiving peer and the producer: the
+        first ``most`` of them. The attribute ``missing`` is their whole number.
 
-        A peer gets every stream of the others that its capabilities allow, once it has joined and
-        can receive, up to ``consumers_per_peer``. Viewer by viewer, oldest producer first.
+        A peer that has joined and can receive gets a consumer of every producer of the other peers
+        that its capabilities allow, up to ``consumers_per_peer``. The pairs of one peer follow each
+        other, the oldest producer first.
         """
         pairs = (
             (peer, producer)
@@ -308,14 +318,14 @@ class Room:
         return list(islice(pairs, most))
 
     def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
-        """NotFound if the peer or the producer has gone meanwhile."""
+        """Add a consumer. Raises NotFound if the peer or the producer is no longer there."""
         peer, producer = self._present(peer_id), self.producers.get(producer_id)
         if producer is None:
             raise NotFound("the producer has gone")
         consumer = self.consumers[consumer_id] = Consumer(consumer_id, peer_id, producer_id)
         peer.consumers[producer_id] = producer.consumers[peer_id] = consumer
         peer.lacking.pop(producer_id, None)
-        self._serve_or_not(peer)
+        self._update_missing(peer)
         return consumer
 
     def own_consumer(self, peer_id: str, consumer_id: str) -> Consumer:
@@ -325,12 +335,14 @@ class Room:
         return consumer
 
     def pause_consumer(self, peer_id: str, consumer_id: str, paused: bool) -> Outcome:
-        """Pause or resume, by the peer that receives it; nobody else is told."""
+        """The receiving peer pauses or resumes its consumer. No other peer is told."""
         self.own_consumer(peer_id, consumer_id).paused = paused
         return Outcome()
 
     def remove_consumer(self, consumer_id: str, *, refused: bool = False) -> Outcome:
-        """Its transport has gone, or (``refused``) its client would not have it: no notice."""
+        """Remove a consumer without a notice: its transport was closed, or the client did not
+        accept it (``refused``).
+        """
         consumer = self.consumers.get(consumer_id)
         if consumer is None:
             return Outcome()
@@ -340,21 +352,21 @@ class Room:
             peer.refused.add(producer.id)
         elif peer.wants(producer):
             peer.lacking[producer.id] = producer
-            self._serve_or_not(peer)
+            self._update_missing(peer)
         return Outcome(closed_consumers=(consumer_id,))
 
     def refuse(self, peer_id: str, producer_id: str) -> None:
-        """No consumer can be made, so none is missing until the peer joins anew."""
+        """Do not list this consumer as missing until the peer joins again: it cannot be made."""
         peer = self._peer(peer_id)
         peer.refused.add(producer_id)
         peer.lacking.pop(producer_id, None)
-        self._serve_or_not(peer)
+        self._update_missing(peer)
 
     def consumers_of(self, producer_id: str) -> list[Consumer]:
         producer = self.producers.get(producer_id)
         return [] if producer is None else list(producer.consumers.values())
 
-    # Inside
+    # Helpers
 
     def _peer(self, peer_id: str) -> Peer:
         peer = self.peers.get(peer_id)
@@ -363,7 +375,7 @@ class Room:
         return peer
 
     def _present(self, peer_id: str) -> Peer:
-        """A peer that the others see."""
+        """A connected peer: one that the others see."""
         peer = self._peer(peer_id)
         if not peer.connected:
             raise NotFound("peerId: no such peer in the room")
@@ -380,43 +392,50 @@ class Room:
         return self._everyone - {peer_id}
 
     def _announce(self, method: str, data: Json) -> Outcome:
-        """Everyone hears it, the one who caused it before its acknowledgement."""
+        """Tell everyone. The peer that asked gets the notice before its acknowledgement."""
         return Outcome(before=notices(self._everyone, method, data))
 
     def _change_role(self, peer: Peer, role: Role, first: tuple[Notice, ...]) -> Outcome:
-        """The caller makes the engine heed the ``paused`` of the peer's producers afterwards."""
+        """Change the role and announce it after the notices ``first``.
+
+        This may change ``paused`` of the peer's producers; the caller has to tell the engine.
+        """
         peer.role = role
         outcome = self._announce("changeRole", {"peerId": peer.id, "role": int(role)})
         return attrs.evolve(
-            outcome, before=(*first, *outcome.before), after=self._settle_pauses(peer.id)
+            outcome, before=(*first, *outcome.before), after=self._update_pauses(peer.id)
         )
 
-    def _settle_pauses(self, peer_id: str) -> tuple[Notice, ...]:
-        """Pause and resume the peer's producers as it wants and may; their viewers are told."""
+    def _update_pauses(self, peer_id: str) -> tuple[Notice, ...]:
+        """Set ``paused`` of the peer's producers from ``paused_by_peer`` and its role. Returns the
+        notices to their viewers.
+        """
         may_publish = Role.PUBLISHER in self.peers[peer_id].role
-        told: list[Notice] = []
+        to_viewers: list[Notice] = []
         for producer in self.peers[peer_id].producers.values():
             paused = producer.paused_by_peer or not may_publish
             if paused == producer.paused:
                 continue
             producer.paused = paused
             method = "consumerPaused" if paused else "consumerResumed"
-            told.extend(
+            to_viewers.extend(
                 Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})
                 for consumer in producer.consumers.values()
             )
-        return tuple(told)
+        return tuple(to_viewers)
 
     def _language_changed(self, peer: Peer) -> Outcome:
         return self._announce("changeLanguage", {"peerId": peer.id, "language": peer.language})
 
-    def _look_around(self, peer: Peer) -> None:
-        """Find what it lacks, from nothing."""
+    def _find_lacking(self, peer: Peer) -> None:
+        """Work out ``lacking`` of the peer from all producers of the room."""
         peer.lacking = {p.id: p for p in self.producers.values() if peer.wants(p)}
-        self._serve_or_not(peer)
+        self._update_missing(peer)
 
-    def _serve_or_not(self, peer: Peer) -> None:
-        """Something has changed that ``_unserved`` hangs on."""
+    def _update_missing(self, peer: Peer) -> None:
+        """Bring ``missing`` and ``_unserved`` up to date, after ``lacking`` or ``consumers`` of the
+        peer has changed.
+        """
         room_for = max(0, self.limits.consumers_per_peer - len(peer.consumers))
         missing = min(len(peer.lacking), room_for)
         self.missing += missing - peer.missing
@@ -427,25 +446,27 @@ class Room:
             self._unserved.pop(peer.id, None)
 
     def _forget_producer(self, producer: Producer) -> None:
-        """Before its consumers."""
+        """Remove a producer. This comes before its consumers are removed: none of their peers then
+        lacks it.
+        """
         del self.producers[producer.id]
         del self.peers[producer.peer_id].producers[producer.id]
         for peer in self.peers.values():
             peer.refused.discard(producer.id)
             if peer.lacking.pop(producer.id, None) is not None:
-                self._serve_or_not(peer)
+                self._update_missing(peer)
 
     def _forget_consumer(self, consumer: Consumer) -> None:
-        """Its peer may have another one now."""
+        """Remove a consumer. Its peer may have another one in its place, if it was at its limit."""
         del self.consumers[consumer.id]
         peer, producer = self.peers[consumer.peer_id], self.producers.get(consumer.producer_id)
         del peer.consumers[consumer.producer_id]
         if producer is not None:
             del producer.consumers[consumer.peer_id]
-        self._serve_or_not(peer)
+        self._update_missing(peer)
 
     def _forget_consumers(self, consumers: Collection[Consumer]) -> tuple[Notice, ...]:
-        """Their peers are told, one notice for each."""
+        """Remove consumers. Returns one notice for each, to its peer."""
         for consumer in consumers:
             self._forget_consumer(consumer)
         return tuple(
