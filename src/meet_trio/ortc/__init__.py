@@ -1,4 +1,4 @@
-"""RTP parameters and capabilities, and their negotiation: pure functions on frozen records."""
+"""RTP parameters, RTP capabilities and their negotiation: pure functions on frozen records."""
 
 from meet_trio.ortc.negotiate import (
     ConsumerRtp,

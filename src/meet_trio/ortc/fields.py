@@ -1,10 +1,10 @@
-"""Reading JSON from the other side: one field at a time, each error naming the field.
+"""Reads JSON of the other side, one field at a time. Each error names the field.
 
-``Fields`` wraps one JSON object together with the name it has in messages. Every method either
-returns a value of the promised type and within the promised limits, or raises ``BadRequest`` with a
-message like ``rtpParameters.encodings[1].ssrc: expected an integer from 1 to 4294967295``. ``null``
-and a missing key are the same thing; unknown keys are ignored. Nothing here recurses into untrusted
-depth.
+``Fields`` wraps one JSON object and its name for error messages. A method returns a value of the
+declared type within the given limits, or raises ``BadRequest`` with a message like
+``rtpParameters.encodings[1].ssrc: expected an integer from 1 to 4294967295``. ``null`` means the
+same as a missing key. Unknown keys are ignored. No function here recurses as deep as the other side
+nests its JSON.
 """
 
 import json
@@ -56,8 +56,8 @@ class Fields:
         return self.required(key, self.opt_text(key, longest, shortest))
 
     def opt_name(self, key: str, longest: int, shortest: int = 1) -> str | None:
-        """A string of ``shortest`` to ``longest`` bytes of UTF-8, all of it printable: what the
-        engine keeps, and what other clients write into a line of their SDP.
+        """A string of ``shortest`` to ``longest`` bytes of UTF-8 with printable characters only:
+        for values that the engine keeps, or that other clients write into a line of their SDP.
         """
         value = self._opt_string(key)
         if value is None:
@@ -82,7 +82,7 @@ class Fields:
         return value
 
     def opt_integer(self, key: str, lowest: int, highest: int) -> int | None:
-        """An integer; a float without a fraction counts, as JSON has only numbers."""
+        """An integer. A float without a fraction is one too: JSON does not tell them apart."""
         value = self.data.get(key)
         if value is None:
             return None
@@ -130,7 +130,7 @@ class Fields:
         return self.required(key, self.opt_object(key))
 
     def each(self, key: str, most: int, parse: "Callable[[Fields], _T]") -> tuple[_T, ...]:
-        """Every object of a list of at most ``most``, parsed; a missing list is an empty one."""
+        """The parsed objects of a list with at most ``most`` entries. A missing list is empty."""
         value = self.data.get(key)
         if value is None:
             return ()
@@ -143,7 +143,9 @@ class Fields:
         )
 
     def json(self, key: str, largest: int) -> Json:
-        """Any JSON value of at most ``largest`` bytes, kept as it is; it can be sent on."""
+        """Any JSON value of at most ``largest`` bytes, unchanged. It can be written as JSON again,
+        so it can be sent to other clients.
+        """
         value = self.data.get(key)
         try:
             size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
@@ -151,11 +153,11 @@ class Fields:
             self.fail(key, "cannot be written as JSON")
         if size > largest:
             self.fail(key, f"expected at most {largest} bytes of JSON")
-        return value  # type: ignore[return-value]  # json.dumps has just walked through it
+        return value  # type: ignore[return-value]  # json.dumps has accepted all of it
 
 
 def is_sendable(text: str) -> bool:
-    """False if ``text`` holds a lone surrogate: JSON can bring it in, UTF-8 cannot take it out."""
+    """False if ``text`` has a lone surrogate: JSON can contain one, UTF-8 cannot encode it."""
     try:
         text.encode()
     except UnicodeEncodeError:

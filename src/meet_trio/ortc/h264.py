@@ -1,15 +1,15 @@
-"""Profile and level of H.264 as SDP carries them: ``profile-level-id`` (RFC 6184 section 8.1).
+"""Profile and level of H.264 in SDP: ``profile-level-id`` (RFC 6184 section 8.1).
 
-Two sides agree on H.264 if they mean the same profile; the level is then negotiated. Different
-bytes can mean the same profile, hence the table: profile_idc, then which bits of profile-iop have
-to be what.
+Two sides can use H.264 together if they mean the same profile; the level is then negotiated.
+Different bytes can mean the same profile, so a table maps profile_idc and some bits of profile-iop
+to the profile.
 """
 
 import enum
 
 from meet_trio.ortc.records import CodecParameters
 
-# what an absent profile-level-id stands for in practice: constrained baseline, level 3.1
+# the meaning of an absent profile-level-id in practice: constrained baseline, level 3.1
 _DEFAULT = "42e01f"
 _LEVEL_1B = 0
 _LEVELS = (10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52)
@@ -17,7 +17,7 @@ _CONSTRAINT_SET3 = 0x10
 
 
 class Profile(enum.Enum):
-    """The value is profile_idc and profile-iop as this server writes them."""
+    """The value is the two bytes profile_idc and profile-iop that this server writes."""
 
     CONSTRAINED_BASELINE = 0x42E0
     BASELINE = 0x4200
@@ -40,7 +40,9 @@ _PATTERNS = (
 
 
 def parse_profile_level(parameters: CodecParameters) -> tuple[Profile, int] | None:
-    """Profile and level (ten times the number, 0 for 1b), or None if the value means nothing."""
+    """Profile and level, or None if the value is invalid. The level is ten times its number: 31 for
+    level 3.1. Level 1b is 0.
+    """
     text = str(parameters.get("profile-level-id", _DEFAULT))
     if len(text) != 6 or not set(text.lower()) <= set("0123456789abcdef"):
         return None
@@ -58,7 +60,8 @@ def parse_profile_level(parameters: CodecParameters) -> tuple[Profile, int] | No
 def answer_profile_level(offer: CodecParameters, ours: CodecParameters) -> str | None:
     """The ``profile-level-id`` to use with a sender that offers ``offer``; None if profiles differ.
 
-    The lower level of both, unless both allow the levels to differ by direction: then the offer's.
+    The level is the lower one of both. If both sides allow the level to differ by direction
+    (``level-asymmetry-allowed``), it is the offer's.
     """
     theirs, own = parse_profile_level(offer), parse_profile_level(ours)
     if theirs is None or own is None or theirs[0] is not own[0]:

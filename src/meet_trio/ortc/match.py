@@ -1,11 +1,13 @@
-"""Whether two codecs are the same one (mediasoup's rules)."""
+"""Compares codecs by mediasoup's rules."""
 
 from meet_trio.ortc.h264 import parse_profile_level
 from meet_trio.ortc.records import Codec, CodecCapability
 
 
 def same_codec(a: Codec | CodecCapability, b: Codec | CodecCapability) -> bool:
-    """Same name, clock and channels; for H.264 and VP9 also the parameters that change the bits."""
+    """Whether MIME type, clock rate and channels are equal. For H.264 and VP9 the parameters that
+    change the bitstream have to be equal too.
+    """
     name = a.mime_type.lower()
     if name != b.mime_type.lower() or a.clock_rate != b.clock_rate or a.channels != b.channels:
         return False
@@ -23,5 +25,5 @@ def same_codec(a: Codec | CodecCapability, b: Codec | CodecCapability) -> bool:
 
 
 def _number(codec: Codec | CodecCapability, key: str) -> str:
-    # a client may write numbers as strings; absent means 0 for both parameters asked for here
+    # a client may write numbers as strings; both parameters read here default to 0
     return str(codec.parameters.get(key, 0))

@@ -1,12 +1,13 @@
-"""From what a publisher sends to what each viewer gets: pure functions, mediasoup 3's rules.
+"""Negotiates the RTP parameters of producers and consumers: pure functions, mediasoup 3's rules.
 
 ``negotiate_producer`` checks the publisher's parameters and translates them into *consumable*
-parameters: the same stream in the router's numbering (payload types, header extension ids) with
-SSRCs of our own. ``negotiate_consumer`` cuts these down to what one client can take: codecs it
-knows, the header extensions it listed, one kind of bandwidth feedback, one encoding in place of all
-layers, and RTX if both sides can.
+parameters: the same stream with the router's payload types and header extension ids, and with SSRCs
+of the router. ``negotiate_consumer`` reduces these to what one client supports: the codecs that it
+knows, the header extensions that it listed, one kind of bandwidth feedback, and RTX if both sides
+support it. A consumer has one encoding, in place of all encodings of the producer.
 
-SSRCs come from a callable of the caller, one call for each; they have to differ within the room.
+The caller passes a function that returns a new SSRC at each call. Its SSRCs have to be unique in
+the room.
 """
 
 import re
@@ -40,9 +41,9 @@ _SCALABILITY_MODE = re.compile(r"[LS]([1-9][0-9]?)T([1-9][0-9]?)(h|_KEY(_SHIFT)?
 class ProducerRtp:
     """A negotiated producer.
 
-    ``params`` is the publisher's side, ``consumable`` the router's;
-    ``consumable.encodings[i].ssrc`` stands for ``params.encodings[i]``, ``payload_types`` maps the
-    publisher's payload types to the router's.
+    ``params`` are the publisher's parameters, ``consumable`` the router's. The encoding
+    ``params.encodings[i]`` has the router's SSRC ``consumable.encodings[i].ssrc``.
+    ``payload_types`` maps the publisher's payload types to the router's.
     """
 
     kind: MediaKind
@@ -54,7 +55,7 @@ class ProducerRtp:
 
 @attrs.frozen
 class ConsumerRtp:
-    """A negotiated consumer; ``params`` goes to its client and has exactly one encoding."""
+    """A negotiated consumer. Its client gets ``params``, which have exactly one encoding."""
 
     kind: MediaKind
     type: StreamType
@@ -70,11 +71,11 @@ def negotiate_producer(
     cname: str | None = None,
     by_payload_type: bool = False,
 ) -> ProducerRtp:
-    """Accept what a client wants to send, or raise ``BadRequest``.
+    """Accept the parameters of a client that wants to produce, or raise ``BadRequest``.
 
-    ``cname`` is used if the client names none: give all producers of a peer the same one, or its
-    sound and picture have no common clock for the viewers. ``by_payload_type``: the payload type
-    is name enough for a single stream, as it is over plain RTP.
+    ``cname`` is used if the client sends none. It should be the same for all producers of a peer:
+    the CNAME tells viewers that audio and video share a clock. ``by_payload_type``: a single stream
+    may be identified by its payload type alone, which is usual in plain RTP.
     """
     caps = _match_codecs(kind, params, router_caps)
     _check_streams(params, by_payload_type)
@@ -100,9 +101,11 @@ def negotiate_producer(
 
 
 def usable_capabilities(caps: RtpCapabilities, router_caps: RtpCapabilities) -> RtpCapabilities:
-    """Of ``caps`` what makes a difference to ``can_consume`` and ``negotiate_consumer``: of the
-    same codecs the first, and no more than the router has. They are asked for each producer of a
-    room, so it pays to keep this instead of all that a client has said.
+    """The part of ``caps`` that matters to ``can_consume`` and ``negotiate_consumer``: codecs and
+    header extensions that the router has, and each codec once.
+
+    Both functions are called for every producer of a room. They are cheaper with this part than
+    with all that the client has sent.
     """
     codecs: dict[int, CodecCapability] = {}  # by index, in the client's order
     for ours in router_caps.codecs:
@@ -129,7 +132,9 @@ def can_consume(producer: ProducerRtp, caps: RtpCapabilities) -> bool:
 def negotiate_consumer(
     producer: ProducerRtp, caps: RtpCapabilities, mid: str, new_ssrc: Callable[[], int]
 ) -> ConsumerRtp | None:
-    """What a client with ``caps`` gets of ``producer``; None if it knows none of its codecs."""
+    """The parameters of a consumer of ``producer`` for a client with ``caps``; None if the client
+    knows none of the producer's codecs.
+    """
     codecs = _consumer_codecs(producer, caps)
     if not codecs:
         return None
@@ -160,7 +165,7 @@ def negotiate_consumer(
 def _match_codecs(
     kind: MediaKind, params: RtpParameters, router_caps: RtpCapabilities
 ) -> dict[int, CodecCapability]:
-    """Payload type of the publisher → the router's codec."""
+    """A map from the publisher's payload types to the router's codecs."""
     _unique((codec.payload_type for codec in params.codecs), "rtpParameters.codecs", "payload type")
     caps: dict[int, CodecCapability] = {}
     for index, codec in enumerate(params.codecs):
@@ -200,15 +205,17 @@ def _rtx_of(media: CodecCapability, router_caps: RtpCapabilities) -> CodecCapabi
 
 
 def _in_use(params: RtpParameters) -> tuple[Codec, ...]:
-    """The media codec and its RTX. Whatever else a publisher lists it does not send: the engine
-    heeds one payload type, as mediasoup does.
+    """The media codec and its RTX codec. The publisher may list other codecs, but it does not send
+    them: the engine accepts one media payload type for each producer, as mediasoup does.
     """
     rtx = params.rtx_codec()
     return (params.media_codec(),) if rtx is None else (params.media_codec(), rtx)
 
 
 def _answer(codec: Codec, cap: CodecCapability) -> Codec:
-    """H.264's level is negotiated; all else stays as the publisher has it."""
+    """The codec with the negotiated level if it is H.264. All other parameters stay as the
+    publisher wrote them.
+    """
     if codec.mime_type.lower() != "video/h264":
         return codec
     level = answer_profile_level(codec.parameters, cap.parameters)
@@ -218,7 +225,9 @@ def _answer(codec: Codec, cap: CodecCapability) -> Codec:
 
 
 def _check_streams(params: RtpParameters, by_payload_type: bool) -> None:
-    """Every stream has to be recognisable by its SSRC, or by MID (and RID if there are several)."""
+    """Check that the engine can identify every stream: by its SSRC or by the MID, and by the RID
+    too if there are several encodings.
+    """
     encodings = params.encodings
     ssrcs = [ssrc for encoding in encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc]
     _unique(ssrcs, "rtpParameters.encodings", "ssrc")
@@ -281,7 +290,7 @@ def _consumable(
 ) -> RtpParameters:
     media = params.media_codec()
     cap = caps[media.payload_type]
-    # the publisher's parameters say how it encodes, the rest is the router's
+    # The codec parameters describe the publisher's bitstream. All else is the router's.
     codecs = [_codec(cap, media.parameters)]
     rtx = _rtx_of(cap, router_caps)
     if rtx is not None:
@@ -317,8 +326,10 @@ def _codec(cap: CodecCapability, parameters: Mapping[str, str | int | float]) ->
 
 
 def _consumer_codecs(producer: ProducerRtp, caps: RtpCapabilities) -> list[Codec]:
-    """The codecs of ``producer`` that the client knows, with its feedback; [] if no media codec."""
-    with_rtx = producer.kind == "video"  # a resent packet of audio comes too late to be heard
+    """The codecs of ``producer`` that the client knows, with the client's RTCP feedback. The list
+    is empty if the client does not know the media codec.
+    """
+    with_rtx = producer.kind == "video"  # a retransmitted audio packet comes too late to be played
     codecs: list[Codec] = []
     for codec in producer.consumable.codecs:
         if codec.is_rtx and not with_rtx:
@@ -334,7 +345,9 @@ def _consumer_codecs(producer: ProducerRtp, caps: RtpCapabilities) -> list[Codec
 
 
 def _superfluous_feedback(extensions: Iterable[HeaderExtension]) -> frozenset[str]:
-    """Only one bandwidth feedback, the best that the extensions carry: transport-cc, then REMB."""
+    """The types of bandwidth feedback to leave out. One type stays at most: transport-cc if its
+    header extension is there, else REMB if abs-send-time is there.
+    """
     uris = {extension.uri for extension in extensions}
     if Uri.TRANSPORT_CC in uris:
         return frozenset({"goog-remb"})
@@ -346,7 +359,7 @@ def _superfluous_feedback(extensions: Iterable[HeaderExtension]) -> frozenset[st
 def _consumer_encoding(
     layers: tuple[Encoding, ...], codecs: Iterable[Codec], new_ssrc: Callable[[], int]
 ) -> Encoding:
-    """The one stream that stands for all layers."""
+    """The one encoding of a consumer, in place of all encodings of the producer."""
     mode = next((layer.scalability_mode for layer in layers if layer.scalability_mode), None)
     if len(layers) > 1:
         mode = f"L{len(layers)}T{_layers(mode)[1]}"

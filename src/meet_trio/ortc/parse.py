@@ -1,12 +1,13 @@
-"""JSON of a client → records of ``records.py``; ``BadRequest`` names the field that is wrong.
+"""Parses RTP parameters and capabilities: JSON of a client becomes records of ``records.py``.
 
-Defaults are mediasoup's. The limits are far above what a browser sends (Chromium: ~40 codecs, 20
-header extensions) and keep one request from costing more than a few kilobytes of memory. Sizes are
-in bytes: names end in the engine, whose room for them is counted so.
+``BadRequest`` names the field that is wrong. Defaults are mediasoup's. The limits are far above the
+numbers of a browser (Chromium: ~40 codecs, 20 header extensions). They keep the memory for one
+request within a few kilobytes. The sizes of names are in bytes, because the engine stores the names
+and counts in bytes.
 
-What a publisher says of its codec goes to all of its viewers, and they write it into their SDP. So
-only the parameters that are known to matter are kept, each of a type that cannot be long and cannot
-end a line. Others are left out, as are kinds of RTCP feedback that nobody here gives.
+The codec parameters of a publisher go to all of its viewers, who write them into their SDP. So only
+the parameters with a known meaning are kept. Each has a form that cannot be long and cannot end a
+line. All others are dropped, and so is RTCP feedback that the engine does not support.
 """
 
 import re
@@ -34,7 +35,7 @@ from meet_trio.ortc.records import (
 KINDS = ("audio", "video")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _MAX_CAPABILITIES = 128
-_MAX_CODECS = 32  # that a stream names; one of them and its RTX is in use
+_MAX_CODECS = 32  # listed for one producer; it uses one of them and its RTX
 _MAX_EXTENSIONS = 64
 _MAX_ENCODINGS = 4
 _MAX_FEEDBACK = 32
@@ -43,7 +44,7 @@ _MAX_CNAME = 255  # bytes; of an SDES item (RFC 3550 section 6.5)
 _MAX_URI = 256
 _MAX_SSRC = 2**32 - 1
 
-# Codec parameters by MIME type. Numbers may be written as strings, as SDP has them.
+# Known codec parameters by MIME type. A number may also be a string, as it is in SDP.
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _HEX = re.compile(r"[0-9A-Fa-f]{6}")
 _PARAMETER_SETS = re.compile(r"[A-Za-z0-9+/=,]{0,256}")
@@ -92,7 +93,7 @@ _PARAMETERS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
 
 
 def parse_rtp_capabilities(data: object) -> RtpCapabilities:
-    """What a client says it can receive."""
+    """The capabilities that a client declares for receiving."""
     fields = Fields.of(data, "rtpCapabilities")
     return RtpCapabilities(
         codecs=fields.each("codecs", _MAX_CAPABILITIES, _codec_capability),
@@ -101,7 +102,9 @@ def parse_rtp_capabilities(data: object) -> RtpCapabilities:
 
 
 def parse_rtp_parameters(data: object) -> RtpParameters:
-    """What a client says it will send; without encodings it is one encoding that says nothing."""
+    """The parameters of a producer that a client wants to make. Without ``encodings`` there is one
+    encoding, with default values.
+    """
     fields = Fields.of(data, "rtpParameters")
     rtcp = fields.opt_object("rtcp")
     return RtpParameters(
@@ -149,7 +152,7 @@ def _mime_type(fields: Fields) -> tuple[MediaKind, str]:
 
 
 def _channels(fields: Fields, kind: MediaKind) -> int | None:
-    """Audio has one channel if nothing is said; video has none."""
+    """The number of channels: 1 by default for audio, None for video."""
     channels = fields.opt_integer("channels", 1, 255)
     return (channels or 1) if kind == "audio" else None
 
@@ -180,7 +183,7 @@ def _codec_parameter(
 
 def _fits(value: str | int, form: re.Pattern[str]) -> bool:
     if isinstance(value, int) and not 0 <= value < 2**64:
-        return False  # the longest numbers cannot even be written out
+        return False  # str() refuses integers with too many digits
     return form.fullmatch(str(value)) is not None
 
 
@@ -196,7 +199,7 @@ def _one_feedback(fields: Fields) -> Feedback:
 
 
 def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
-    # an empty kind meant "both" in old clients
+    # old clients send an empty kind for "both"
     kind = fields.choice("kind", KINDS) if fields.data.get("kind") else None
     direction = "sendrecv"
     if fields.data.get("direction") is not None:
@@ -211,7 +214,7 @@ def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
 
 
 def _extension(fields: Fields) -> HeaderExtension:
-    # their "parameters" are not kept: no extension in use has any
+    # "parameters" are dropped: no extension in use has any
     return HeaderExtension(
         uri=fields.name("uri", _MAX_URI),
         id=fields.integer("id", 1, 255),

@@ -1,8 +1,9 @@
-"""RTP parameters, capabilities and DTLS fingerprints as frozen records, and back to JSON.
+"""RTP parameters, RTP capabilities and DTLS fingerprints as frozen records, which can be written
+as JSON.
 
 The shapes are those of mediasoup 3 (its documentation, "RTP Parameters and Capabilities"), which
-follow the ORTC API of the W3C. Parsing, with its limits, is in ``parse.py``; a record that came out
-of there can be trusted to be well-formed, but not yet to make sense: that is ``negotiate.py``.
+follow the ORTC API of the W3C. ``parse.py`` makes the records from JSON and holds the limits. A
+parsed record is well-formed. ``negotiate.py`` checks that its fields are consistent.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ CodecParameters: TypeAlias = Mapping[str, str | int | float]
 
 
 class Uri:
-    """Header extensions that the server itself looks at."""
+    """The header extensions that the server itself reads or writes."""
 
     MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
     RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -49,12 +50,12 @@ FEEDBACK = frozenset(
         Feedback("transport-cc"),
     }
 )
-"""All kinds that the engine gives or understands."""
+"""All types of feedback that the engine sends or understands."""
 
 
 @attrs.frozen
 class CodecCapability:
-    """A codec that one side can handle. ``channels`` only for audio."""
+    """A codec that one side supports. ``channels`` is None for video."""
 
     kind: MediaKind
     mime_type: str
@@ -79,7 +80,7 @@ class CodecCapability:
 
 @attrs.frozen
 class HeaderExtensionCapability:
-    """A header extension (RFC 8285) that one side can handle, and in which direction."""
+    """A header extension (RFC 8285) that one side supports, and the direction of it."""
 
     kind: MediaKind | None
     uri: str
@@ -112,7 +113,7 @@ class RtpCapabilities:
 
 @attrs.frozen
 class Codec:
-    """A codec in use on a stream, with its payload type."""
+    """A codec of one producer or consumer, with its payload type."""
 
     mime_type: str
     payload_type: int
@@ -139,7 +140,9 @@ class Codec:
 
 @attrs.frozen
 class HeaderExtension:
-    """A header extension in use; id 1-14 with one-byte headers, up to 255 with two (RFC 8285)."""
+    """A header extension of one producer or consumer. Its id is 1-14 with one-byte headers, and up
+    to 255 with two-byte headers (RFC 8285).
+    """
 
     uri: str
     id: int
@@ -151,7 +154,7 @@ class HeaderExtension:
 
 @attrs.frozen
 class Encoding:
-    """One RTP stream of the source. Layers are ordered from the lowest to the highest."""
+    """One RTP stream of the source. Encodings are in order from the lowest to the highest."""
 
     ssrc: int | None = None
     rid: str | None = None
@@ -195,7 +198,7 @@ class Rtcp:
 
 @attrs.frozen
 class RtpParameters:
-    """What one producer sends, or one consumer gets."""
+    """The RTP parameters of one producer or one consumer."""
 
     codecs: tuple[Codec, ...]
     encodings: tuple[Encoding, ...] = ()
@@ -204,9 +207,9 @@ class RtpParameters:
     mid: str | None = None
 
     def media_codec(self) -> Codec:
-        """The codec in use: the one that the encodings name, else the first one that is not RTX.
+        """The media codec in use: the one that the encodings name, else the first that is not RTX.
 
-        LookupError if there is none, which cannot be after negotiation.
+        Raises LookupError if there is none. Negotiated parameters always have one.
         """
         wanted = self.encodings[0].codec_payload_type if self.encodings else None
         for codec in self.codecs:
@@ -227,7 +230,7 @@ class RtpParameters:
         return Feedback(type, parameter) in self.media_codec().rtcp_feedback
 
     def extension_ids(self) -> dict[str, int]:
-        """URI → id."""
+        """The ids of the header extensions, by URI."""
         return {extension.uri: extension.id for extension in self.header_extensions}
 
     def to_json(self) -> dict[str, Json]:
@@ -259,6 +262,6 @@ def is_rtx(mime_type: str) -> bool:
 
 
 def _put(data: dict[str, Json], key: str, value: Json) -> None:
-    """Leave out what is not known, as mediasoup does."""
+    """Set ``key`` unless the value is None. mediasoup leaves such keys out, too."""
     if value is not None:
         data[key] = value

@@ -1,8 +1,7 @@
-"""What this server can route: Kolab's codecs, numbered as mediasoup 3 numbers them.
+"""The RTP capabilities of the router: Kolab's codecs, with the numbers that mediasoup 3 assigns.
 
-Clients learn the ids from here and use them in what they receive, so that all of a room's consumers
-share one numbering. The numbers equal mediasoup's for the same codec list; nothing but habit
-depends on that.
+Clients take the payload types and header extension ids from here. So all consumers of a room use
+the same numbers. They equal mediasoup's for the same list of codecs, but nothing depends on that.
 """
 
 from meet_trio.ortc.records import (
@@ -33,7 +32,7 @@ _VIDEO_CODECS: tuple[tuple[str, CodecParameters], ...] = (
     ("video/H264", {"profile-level-id": "4d0032", **_H264}),
     ("video/H264", {"profile-level-id": "42e01f", **_H264}),
 )
-# uri, id, direction for audio and for video (None: not for this kind)
+# URI, id, direction for audio, direction for video; None: not for this kind
 _EXTENSIONS: tuple[tuple[str, int, Direction | None, Direction | None], ...] = (
     (Uri.MID, 1, "sendrecv", "sendrecv"),
     (Uri.RID, 2, None, "recvonly"),
@@ -51,7 +50,7 @@ _EXTENSIONS: tuple[tuple[str, int, Direction | None, Direction | None], ...] = (
 
 
 def router_capabilities() -> RtpCapabilities:
-    """The capabilities that ``getRouterRtpCapabilities`` answers with."""
+    """The capabilities in the answer to ``getRouterRtpCapabilities``."""
     payload_type = _FIRST_PAYLOAD_TYPE
     codecs = [
         CodecCapability(
