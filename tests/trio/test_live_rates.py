@@ -327,7 +327,7 @@ async def test_what_others_have_left_to_be_done_is_not_paid_for_by_a_ping(
 
 
 def test_methods_that_are_treated_differently_exist() -> None:
-    names = {*handlers._ALONE, *handlers._MODERATION}
+    names = {*handlers._UNPACED_METHODS, *handlers._MODERATION}
     assert names <= {*requests._PARSERS, *requests._WITHOUT_DATA}
 
 

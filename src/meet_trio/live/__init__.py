@@ -1,0 +1,1 @@
+"""Rooms and peers as tasks: they perform what the pure state of ``room`` decides."""

@@ -1,5 +1,6 @@
-"""Figures of rooms: all there are for ``GET stats``, in all for ``dumpStats``, which any peer may
-ask for.
+"""Statistics of rooms: of every object for ``GET stats``, and sums for a room for ``dumpStats``.
+
+Any peer may send ``dumpStats``, so its sums come from ``EngineTotals``, which bounds their cost.
 """
 
 import logging
@@ -13,7 +14,7 @@ from meet_trio.media.engines import EngineError, EngineHost
 
 logger = logging.getLogger("meet_trio.live.figures")
 
-_AT_ONCE = 16  # peers looked at in one turn of the loop
+_PEERS_PER_TURN = 16  # peers whose figures are collected in one turn of the loop
 
 EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 
@@ -21,27 +22,27 @@ EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
     """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``.
 
-    Each engine is asked once; what one that does not answer would say is left out. Meanwhile rooms
-    may close and peers go, so those that are there afterwards count. (A peer that was kicked is a
-    task for a moment longer.)
+    Each engine is asked once. The figures of an engine that does not answer are left out. Rooms may
+    close and peers may leave while the engines are asked; only those that are still there are in
+    the answer. A kicked peer is left out, although its task lives a moment longer.
     """
     rooms = list(rooms)
-    engines = await _ask({host for room in rooms for host in room.placement.used})
+    engines = await _ask_engines({host for room in rooms for host in room.placement.used})
     found: dict[str, object] = {}
     for room in rooms:
         peers: dict[str, object] = {}
         for number, peer in enumerate(list(room.peers.values())):
-            if number % _AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()  # others have their turns
+            if number % _PEERS_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()  # lets other tasks run
             if peer.id in room.state.peers:
-                peers[peer.id] = _of_peer(room, peer, engines)
+                peers[peer.id] = _peer_figures(room, peer, engines)
         if not room.state.closed:
             found[room.id] = peers
     return found
 
 
 async def room_totals(room: LiveRoom) -> dict[str, int]:
-    """How many of what there are in a room, and what engines have counted for it lately."""
+    """The number of objects of each kind in a room, and the engines' recent counters for it."""
     transports = [
         transport for peer in room.peers.values() for transport in peer.transports.values()
     ]
@@ -55,7 +56,7 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
     }
 
 
-async def _ask(hosts: Iterable[EngineHost]) -> EngineFigures:
+async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
     found: dict[EngineHost, Mapping[str, object]] = {}
 
     async def ask(host: EngineHost) -> None:
@@ -70,7 +71,7 @@ async def _ask(hosts: Iterable[EngineHost]) -> EngineFigures:
     return found
 
 
-def _of_peer(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
+def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
     def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
         table = engines.get(host, {}).get(kind)
         found = table.get(str(number)) if isinstance(table, Mapping) else None

@@ -1,9 +1,9 @@
 """One handler for each request of a client.
 
-A handler gets a parsed request and returns the ``Outcome`` to perform; what it raises changes
-nothing. ``handle_event`` is the way in: it parses, calls, performs, and turns errors into the
-answer that clients of the original server know. A client that asks for it (``details=1`` in the
-handshake's query) is told the reason as a third element.
+A handler gets a parsed request and returns the ``Outcome`` to perform. If it raises, nothing has
+changed. ``handle_event`` parses an event, calls the handler and performs the outcome. It turns
+errors into the answers of the original server. If a client has ``details=1`` in the query of its
+handshake, its answers have the reason as a third element.
 """
 
 import logging
@@ -36,9 +36,9 @@ async def handle_event(
 ) -> None:
     """Answer one event of a peer's socket. Events other than ``request`` are ignored.
 
-    A client that asks too often is told so; when it goes on all the same, its connection ends.
+    Requests above the rate are refused. If the client does not stop, its connection is closed.
     """
-    in_time = peer.requests.take(trio.current_time())
+    within_rate = peer.requests.take(trio.current_time())
     if peer.requests.in_debt():
         logger.warning("peer %s: too many requests, its connection is closed", peer.id)
         connection.scope.cancel()
@@ -47,14 +47,14 @@ async def handle_event(
     message = event.args[0] if event.args else None
     if not isinstance(message, dict):
         message = {}
-    # "undefined" is what the original's clients read when there is none
+    # the original server answers "undefined" if there is no method
     method, data = message.get("method", "undefined"), message.get("data")
     try:
-        if not in_time:
+        if not within_rate:
             raise LimitExceeded(_too_many("requests", peer.settings.requests))
         await _take_turn(peer, connection, method)
         request = parse_request(method, data, room.around.limits)
-        if isinstance(request, _ANNOUNCED):
+        if isinstance(request, _ANNOUNCEMENTS):
             _check_announcements(peer)
         outcome = await _call(room, peer, request)
     except RequestError as error:
@@ -70,7 +70,7 @@ async def handle_event(
         event.ack(500, f"request {method_name(method)} failed")
     else:
         work = room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
-        if method not in _ALONE:  # else others have left it to be done
+        if method not in _UNPACED_METHODS:  # the work for those was caused by other peers
             peer.worked(work, trio.current_time())
 
 
@@ -80,15 +80,17 @@ def _check_announcements(peer: LivePeer) -> None:
 
 
 async def _take_turn(peer: LivePeer, connection: Connection, method: object) -> None:
-    """What a request makes the server do is known when it is done. So whoever has had much done
-    waits before its next request is, and whoever has had too much done is refused until its share
-    of the time has made up for it.
+    """Wait until the peer may have more work done, or raise LimitExceeded.
 
-    Moderators only wait: to mute everybody of a large room takes its time, but is done; unless they
-    have gone meanwhile, which is known when all that they said has been heard. What is refused is
-    not even parsed.
+    The work that a request causes is known only afterwards. So the peer pays for it with its next
+    request: after much work the next request waits, and after too much work it is refused until the
+    peer is within its rate again. A refused request is not parsed.
+
+    Moderation waits and is not refused for too much work, so a moderator can mute all peers of a
+    large room. It is refused only if the moderator's socket is lost, which is known once all events
+    of the socket are read.
     """
-    if method in _ALONE:
+    if method in _UNPACED_METHODS:
         return
     now = trio.current_time()
     pause = peer.pause(now)
@@ -99,7 +101,7 @@ async def _take_turn(peer: LivePeer, connection: Connection, method: object) -> 
     if pause == 0:
         return
     if not connection.socket.connected:
-        raise LimitExceeded("gone, with requests that would have had to wait")
+        raise LimitExceeded("the socket was lost while the request would have had to wait")
     await trio.sleep(pause)
 
 
@@ -110,7 +112,7 @@ def _too_many(what: str, rate: Rate) -> str:
 def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:
     if outcome.result is not None:
         return (None, outcome.result)
-    # the original's two ways to say yes
+    # the original server has these two forms of success
     return (None,) if isinstance(request, r.Ping | r.DumpStats) else ()
 
 
@@ -134,7 +136,7 @@ def _close_room(room: LiveRoom, peer: LivePeer, request: r.CloseRoom) -> Outcome
 
 
 async def _dump_stats(room: LiveRoom, peer: LivePeer, request: r.DumpStats) -> Outcome:
-    """Figures that were logged in the last seconds are not logged again."""
+    """Log the room's figures, unless they were logged within ``INTERVAL`` seconds."""
     if room.dumps.take(trio.current_time()):
         logger.info("room %s: %s", room.id, await room_totals(room))
     else:
@@ -166,8 +168,8 @@ async def _create_transport(
 def _connect_transport(
     room: LiveRoom, peer: LivePeer, request: r.ConnectWebRtcTransport
 ) -> Outcome:
-    # Whatever the client says of its role, it must be the DTLS client: our role was "auto" and we
-    # listen.
+    # The DTLS role in the request is ignored. The server offers "auto" and never starts the
+    # handshake, so the client must be the DTLS client.
     usable = tuple(f for f in request.fingerprints if f.algorithm in FINGERPRINT_ALGORITHMS)
     if not usable:
         raise BadRequest(
@@ -235,7 +237,7 @@ def _produce(room: LiveRoom, peer: LivePeer, request: r.Produce) -> Outcome:
         request.kind,
         request.rtp_parameters,
         room.around.router_capabilities,
-        random_ssrc,  # of the router's own side, which nobody ever sees
+        random_ssrc,  # for the consumable parameters; no client ever sees these
         cname=peer.id,
         by_payload_type=isinstance(transport, PlainTransport),
     )
@@ -265,8 +267,9 @@ def _pause_consumer(room: LiveRoom, peer: LivePeer, consumer_id: str, paused: bo
     return outcome
 
 
-# What concerns nobody else; lists, because whatever a client calls a method is looked for in them
-_ALONE = [
+# Methods that are not paced: they make no work for other peers, or they end the room. These are
+# lists and not sets: a client may send any JSON value as the method, and not all are hashable.
+_UNPACED_METHODS = [
     "ping",
     "dumpStats",
     "getRouterRtpCapabilities",
@@ -286,51 +289,51 @@ _MODERATION = [
     "moderator:kickPeer",
 ]
 
-# What makes the server say something to everyone. Moderators are left out: muting all of a big room
-# is one announcement for each.
-_ANNOUNCED = (r.Join, r.ChangeNickname, r.RaisedHand, r.ChatMessage)
+# Requests that everyone in the room is told about. Requests of moderators are not among them:
+# muting all peers of a large room makes one announcement for each peer.
+_ANNOUNCEMENTS = (r.Join, r.ChangeNickname, r.RaisedHand, r.ChatMessage)
 
 _HANDLERS: dict[type, RequestHandler[object]] = {}
 
 
-def _on(kind: type[R], handler: RequestHandler[R]) -> None:
+def _register(kind: type[R], handler: RequestHandler[R]) -> None:
     _HANDLERS[kind] = cast("RequestHandler[object]", handler)
 
 
-_on(r.Ping, lambda room, p, q: Outcome())
-_on(r.DumpStats, _dump_stats)
-_on(
+_register(r.Ping, lambda room, p, q: Outcome())
+_register(r.DumpStats, _dump_stats)
+_register(
     r.GetRouterRtpCapabilities,
     lambda room, p, q: Outcome(result=room.around.router_capabilities.to_json()),
 )
-_on(r.Join, _join)
-_on(r.CreateWebRtcTransport, _create_transport)
-_on(r.ConnectWebRtcTransport, _connect_transport)
-_on(r.RestartIce, _restart_ice)
-_on(r.CreatePlainTransport, _create_plain_transport)
-_on(r.ConnectPlainTransport, _connect_plain_transport)
-_on(r.Produce, _produce)
-_on(r.CloseProducer, lambda room, p, q: room.state.close_producer(p.id, q.producer_id))
-_on(r.PauseProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, True))
-_on(r.ResumeProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, False))
-_on(r.PauseConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, True))
-_on(r.ResumeConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, False))
-_on(r.ChangeNickname, lambda room, p, q: room.state.change_nickname(p.id, q.nickname))
-_on(r.RaisedHand, lambda room, p, q: room.state.raise_hand(p.id, q.raised_hand))
-_on(r.ChatMessage, lambda room, p, q: room.state.chat(p.id, q.message))
-_on(r.AddRole, _change_role)
-_on(r.RemoveRole, _change_role)
-_on(
+_register(r.Join, _join)
+_register(r.CreateWebRtcTransport, _create_transport)
+_register(r.ConnectWebRtcTransport, _connect_transport)
+_register(r.RestartIce, _restart_ice)
+_register(r.CreatePlainTransport, _create_plain_transport)
+_register(r.ConnectPlainTransport, _connect_plain_transport)
+_register(r.Produce, _produce)
+_register(r.CloseProducer, lambda room, p, q: room.state.close_producer(p.id, q.producer_id))
+_register(r.PauseProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, True))
+_register(r.ResumeProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, False))
+_register(r.PauseConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, True))
+_register(r.ResumeConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, False))
+_register(r.ChangeNickname, lambda room, p, q: room.state.change_nickname(p.id, q.nickname))
+_register(r.RaisedHand, lambda room, p, q: room.state.raise_hand(p.id, q.raised_hand))
+_register(r.ChatMessage, lambda room, p, q: room.state.chat(p.id, q.message))
+_register(r.AddRole, _change_role)
+_register(r.RemoveRole, _change_role)
+_register(
     r.ChangeLanguage,
     lambda room, p, q: room.state.change_language(p.id, q.peer_id, q.language),
 )
-_on(
+_register(
     r.JoinRequestAccept,
     lambda room, p, q: room.state.answer_join_request(p.id, q.request_id, "joinRequestAccepted"),
 )
-_on(
+_register(
     r.JoinRequestDeny,
     lambda room, p, q: room.state.answer_join_request(p.id, q.request_id, "joinRequestDenied"),
 )
-_on(r.KickPeer, lambda room, p, q: room.state.kick(p.id, q.peer_id))
-_on(r.CloseRoom, _close_room)
+_register(r.KickPeer, lambda room, p, q: room.state.kick(p.id, q.peer_id))
+_register(r.CloseRoom, _close_room)

@@ -1,21 +1,21 @@
-"""A peer's task: its connection comes and goes, its transports live in its nursery, its end is the
-end of all of that.
+"""The task of a peer. It accepts the peer's sockets, and its nursery runs the peer's transports and
+offers. All of them end with the task.
 
                  first socket                     socket lost
-    invited ───────────────────▶ connected ─────────────────────▶ missed ── grace over ──▶ gone
-       └─ nobody came in time ─▶ gone  ▲ └── left, kicked ─▶ gone   │
+    invited ───────────────────▶ connected ────────────────────▶ missing ── grace over ──▶ gone
+       └── no socket in time ──▶ gone  ▲ └── left, kicked ─▶ gone   │
                                        └──────── new socket ────────┘
 
-``run`` waits for one thing at a time: a socket that arrives, a socket that ends, or the deadline of
-the state it is in. A second socket of the same peer takes the place of the first, which is let go
-without a word to the others.
+``run`` waits for a new socket, for the end of the present one, or for the deadline of its state. A
+second socket of the same peer replaces the first. The other peers are not told.
 
-What the server says to a peer goes into its socket's bounded outbox and never waits. While no
-socket is there, notices are kept (up to ``max_backlog``) and handed over when it is back; so are
-those that a lost socket did not get through. Requests to a client are repeated until answered.
+Notices to a peer go into the bounded outbox of its socket, and sending one never waits. Without a
+socket they go into the backlog (up to ``max_backlog``), and so do the notices that a lost socket
+had not delivered. The next socket gets the backlog. Requests to a client are repeated until it
+answers.
 
-The room's pure state decides what is allowed and who is told; this file and ``handlers`` make it
-happen.
+The room's pure state decides what is allowed and who is told. This file and ``handlers`` carry that
+out.
 """
 
 import logging
@@ -35,8 +35,8 @@ from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, J
 
 logger = logging.getLogger("meet_trio.live.peer")
 
-_SOCKET_COST = 10  # a new socket counts as so many requests
-_SLACK = 0.2  # seconds' worth of work that may be done at once, whatever the pace
+_SOCKET_COST = 10  # requests that a new socket counts as
+_PACE_SLACK = 0.2  # seconds; work of this length is done at once, before ``work_pace`` applies
 
 
 @attrs.frozen
@@ -63,12 +63,12 @@ class PeerSettings:
 
 
 class RequestUnanswered(RequestError):
-    """The client did not answer, refused, or is gone."""
+    """The client did not answer, or it refused."""
 
 
 class Notification(EncodedEvent):
-    """Encoded once, however many peers it is for, and whatever becomes of their sockets: in a large
-    meeting that is most of the work.
+    """A notification, encoded once for all its peers and all their sockets. In a large meeting most
+    of the work would be to encode it for each.
     """
 
     def __init__(self, method: str, data: Json) -> None:
@@ -77,7 +77,7 @@ class Notification(EncodedEvent):
 
 @attrs.define(eq=False)
 class Connection:
-    """A socket in the time that it is this peer's."""
+    """A socket of a peer, until it ends or another one replaces it."""
 
     socket: Socket
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -116,9 +116,7 @@ class PeerRoom(Protocol):
 
 @attrs.define(eq=False)
 class LivePeer:
-    """One participant. ``handle`` answers one event of its socket and raises nothing but
-    cancellation.
-    """
+    """One participant. ``handle`` answers one event of its socket. It raises only Cancelled."""
 
     room: PeerRoom
     id: str
@@ -127,19 +125,19 @@ class LivePeer:
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
     address: str = ""
-    """Where its signaling comes from."""
+    """The IP address that its signaling comes from."""
     transports: dict[str, Transport] = attrs.field(factory=dict)
-    # they outlive sockets: to come back is no way to start anew
+    # the rates belong to the peer: a new socket does not reset them
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
     work: Bucket = attrs.field(init=False)
-    _free_at: float = -math.inf
-    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _next_work_at: float = -math.inf
+    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
     _backlog: deque[EncodedEvent] = attrs.field(factory=deque)
     _backlog_bytes: int = 0
-    _changed: trio.Event = attrs.field(factory=trio.Event)
-    _mail: tuple[
+    _connection_changed: trio.Event = attrs.field(factory=trio.Event)
+    _socket_changes: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
     ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
 
@@ -149,40 +147,42 @@ class LivePeer:
         self.work = Bucket(self.settings.work)
 
     def worked(self, work: int, now: float) -> None:
-        """So much was done for a request of this peer, in messages to one client."""
+        """Count the work that a request of this peer has caused, in messages to one client."""
         self.work.take(now, work)
-        self._free_at = max(self._free_at, now - _SLACK) + work / self.settings.work_pace
+        self._next_work_at = (
+            max(self._next_work_at, now - _PACE_SLACK) + work / self.settings.work_pace
+        )
 
     def pause(self, now: float) -> float:
-        """Seconds until it has made up for what it has had done lately."""
-        return max(0.0, self._free_at - now)
+        """Seconds until the next request may cause work, at the pace ``work_pace``."""
+        return max(0.0, self._next_work_at - now)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Live until leaving, being kicked, missing for too long, or cancelled."""
+        """Run until the peer leaves, is kicked, stays missing for too long, or is cancelled."""
         try:
-            with self._life:
+            with self._run_scope:
                 async with trio.open_nursery() as self.nursery:
                     task_status.started()
                     await self._come_and_go()
                     self.leave()
         finally:
-            self._mail[0].close()
-            self._mail[1].close()
+            self._socket_changes[0].close()
+            self._socket_changes[1].close()
 
     def leave(self) -> None:
-        """End ``run`` soon; a goodbye is said if a socket is there."""
-        self._life.cancel()
+        """End ``run`` soon. If there is a socket, it gets a disconnect packet."""
+        self._run_scope.cancel()
 
     async def serve(self, socket: Socket) -> None:
-        """Let ``socket`` be this peer's until it ends or another one takes its place. Called by the
-        socket's own task.
+        """Use ``socket`` as this peer's, until it ends or another one replaces it. The socket's own
+        task calls this.
         """
         self.requests.take(trio.current_time(), cost=_SOCKET_COST)
         if self.requests.in_debt():
-            return  # it will not be let in before it has kept quiet for a while
+            return  # too many new sockets: refused until the rate allows another one
         connection = Connection(socket)
         try:
-            await self._mail[0].send(_Arrived(connection))
+            await self._socket_changes[0].send(_Arrived(connection))
             await connection.over.wait()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer has just ended
@@ -190,11 +190,11 @@ class LivePeer:
             connection.scope.cancel()
 
     def notify(self, method: str, data: Json) -> None:
-        """``tell``, for one that only this peer gets."""
+        """``tell`` for a notification to this peer only."""
         self.tell(Notification(method, data))
 
     def tell(self, notification: EncodedEvent) -> None:
-        """Send a notification, or keep it for when the client is back. Never waits."""
+        """Send a notification, or keep it for the next socket. Never waits."""
         connection = self.connection
         if connection is not None and connection.socket.connected:
             connection.socket.emit_encoded(notification)
@@ -204,18 +204,18 @@ class LivePeer:
             self._check_backlog()
 
     async def request(self, method: str, data: Json) -> Json:
-        """Ask the client and wait for its answer, ``request_tries`` times on every socket that it
-        has meanwhile.
+        """Send a request to the client and return its answer. The request is sent
+        ``request_tries`` times on each socket that the peer has meanwhile.
 
-        Raises RequestUnanswered when it refuses or does not answer. Not so if it was asked on a
-        socket that was lost before: it may have done then what it was asked, with its answer lost
-        too, and refuse now to do it twice. The result is None.
+        Raises RequestUnanswered if the client refuses or does not answer. If an earlier socket was
+        lost mid-request, this returns None instead: the client may already have done it and only
+        the answer was lost.
         """
         asked_before = False
         while True:
             connection = self.connection
             if connection is None:
-                await self._changed.wait()
+                await self._connection_changed.wait()
                 continue
             try:
                 answer = await connection.socket.call(
@@ -228,9 +228,9 @@ class LivePeer:
                 refusal = str(silence)
             except Disconnected:
                 asked_before = True
-                # its end is on the way to ``run``; then the next socket is asked
+                # ``run`` will soon get the _Ended of this socket; then the next socket is asked
                 while self.connection is connection:
-                    await self._changed.wait()
+                    await self._connection_changed.wait()
                 continue
             else:
                 if not answer or answer[0] is None:
@@ -241,27 +241,29 @@ class LivePeer:
             raise RequestUnanswered(f"{method}: {refusal}")
 
     def receiving_transport(self) -> Transport | None:
-        """Where consumers go: the oldest transport that was made for it and that the client has
-        asked to be connected; if there is none, the newest. An older one that nobody asked for is
-        one whose client made another: the answer may have been lost with a socket.
+        """The transport for consumers: the oldest consuming one that the client has connected. If
+        it has connected none, the newest.
+
+        An older transport that is not connected is unused: its client made another one, because the
+        answer with its parameters was lost with a socket.
         """
-        made = [t for t in self.transports.values() if t.consuming]
-        wanted = [t for t in made if t.state is not TransportState.NEW]
-        return next(iter(wanted or made[-1:]), None)
+        consuming = [t for t in self.transports.values() if t.consuming]
+        connected = [t for t in consuming if t.state is not TransportState.NEW]
+        return next(iter(connected or consuming[-1:]), None)
 
     def next_mid(self) -> str:
-        """MIDs of consumers are counted through a peer's life (RFC 8843 wants them unique in a
-        session).
+        """A new MID for a consumer. No MID is used twice for a peer: RFC 8843 requires unique ones
+        in a session.
         """
         mid = str(self._next_mid)
         self._next_mid += 1
         return mid
 
     async def start_transport(self, transport: Transport) -> None:
-        """Bring a transport to life in this peer's nursery; returns once the engine knows it.
+        """Run a transport in this peer's nursery. Returns once the engine has it.
 
-        It is this peer's only then: nothing may be offered on it before its client has been told of
-        it, which the caller does next without waiting for anything.
+        ``transports`` has it from then on, so consumers may be offered on it. The client must be
+        told of the transport first: the caller answers the client next, without awaiting.
         """
         await self.nursery.start(self._live_transport, transport)
         if transport.state is not TransportState.CLOSED:
@@ -277,7 +279,7 @@ class LivePeer:
             logger.info("peer %s: transport %s ended: %s", self.id, transport.id, error)
         except Exception:
             if transport.id not in self.transports:
-                raise  # it has not begun: who asked for it is told
+                raise  # it has not started, so ``start_transport`` raises this
             logger.exception("peer %s: transport %s failed", self.id, transport.id)
         finally:
             self.transports.pop(transport.id, None)
@@ -289,7 +291,7 @@ class LivePeer:
         known = False
         while True:
             with trio.move_on_at(deadline):
-                message = await self._mail[1].receive()
+                message = await self._socket_changes[1].receive()
                 match message:
                     case _Arrived(connection):
                         self._let_in(connection, "roomBack" if known else "roomReady")
@@ -297,7 +299,7 @@ class LivePeer:
                         deadline = float("inf")
                     case _Ended(connection, on_purpose):
                         if connection is not self.connection:
-                            continue  # another one has taken its place
+                            continue  # another socket has replaced it
                         self._set_connection(None)
                         if on_purpose:
                             return
@@ -314,9 +316,9 @@ class LivePeer:
         self.address = connection.socket.handshake.client
         if greeting == "roomReady":
             self.room.peer_connected(self)
-            self.notify(greeting, self.room.greeting(self))  # kept, if this socket is gone already
+            self.notify(greeting, self.room.greeting(self))  # kept if this socket is lost already
         else:
-            # not one of those that come again with the next socket: that has its own
+            # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
             connection.socket.emit("notification", {"method": greeting, "data": {}})
         missed, self._backlog, self._backlog_bytes = self._backlog, deque(), 0
         for notification in missed:
@@ -324,8 +326,8 @@ class LivePeer:
         self.nursery.start_soon(self._converse, connection)
 
     def _keep_unreceived(self, connection: Connection) -> None:
-        """What was given to a socket that is lost, and did not get through, comes before what was
-        said since.
+        """Put the notifications that a lost socket has not delivered at the front of the backlog:
+        they are older than those in it.
         """
         missed = connection.socket.unreceived()
         if missed is None:
@@ -343,15 +345,15 @@ class LivePeer:
             self._give_up()
 
     def _give_up(self) -> None:
-        logger.info("peer %s: missed too much to come back", self.id)
+        logger.info("peer %s: the backlog of notifications is full, the peer leaves", self.id)
         self._backlog.clear()
         self._backlog_bytes = 0
         self.leave()
 
     def _set_connection(self, connection: Connection | None) -> None:
         self.connection = connection
-        self._changed.set()
-        self._changed = trio.Event()
+        self._connection_changed.set()
+        self._connection_changed = trio.Event()
 
     async def _converse(self, connection: Connection) -> None:
         on_purpose = False
@@ -359,7 +361,7 @@ class LivePeer:
             with connection.scope:
                 while True:
                     await self.handle(self, connection, await connection.socket.receive())
-                    # however much of this client waits, the others have their turns in between
+                    # other tasks run between two events, also if more events are waiting
                     await trio.lowlevel.checkpoint()
         except Disconnected as end:
             on_purpose = end.by_client
@@ -367,4 +369,4 @@ class LivePeer:
             with trio.move_on_after(self.settings.goodbye_timeout, shield=True):
                 await connection.socket.disconnect()
             connection.over.set()
-        await self._mail[0].send(_Ended(connection, on_purpose))
+        await self._socket_changes[0].send(_Ended(connection, on_purpose))

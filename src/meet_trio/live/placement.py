@@ -1,9 +1,9 @@
-"""Which engine each peer of a room is on.
+"""Chooses the engine of each peer of a room.
 
-A room fills one engine until it has ``spread_size`` peers there, then takes the one with the least
-to do; when it is on all of them, its peers go where it has the fewest. A peer stays where it was
-placed for as long as it is in the room, so all its transports share one engine's port. An engine
-that has failed is not used any more.
+A room fills one engine until it has ``spread_size`` peers there. It then takes the unused engine
+with the fewest peers of all rooms. Once the room is on all engines, each new peer goes to the one
+with the fewest peers of this room. A peer stays on its engine until it leaves the room, so all its
+transports use the port of one engine. A failed engine gets no new peers.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from meet_trio.media.engines import EngineHost
 
 @attrs.define(eq=False)
 class Placement:
-    """The engines of one room. ``hosts`` are all there are."""
+    """The engines of one room. ``hosts`` are all engines of the server."""
 
     hosts: Sequence[EngineHost]
     spread_size: int
@@ -24,12 +24,12 @@ class Placement:
 
     @property
     def used(self) -> Collection[EngineHost]:
-        """Engines that peers of the room are on."""
+        """The engines that the room has peers on."""
         return set(self._places.values())
 
     def place(self, peer_id: str) -> EngineHost:
-        """The peer's engine; its place is taken until ``leave``. Raises LimitExceeded when no
-        engine is working.
+        """The peer's engine, chosen at the first call and the same until ``leave``. Raises
+        LimitExceeded if no engine is working.
         """
         if (host := self._places.get(peer_id)) is None:
             host = self._places[peer_id] = self._choose()
@@ -37,7 +37,7 @@ class Placement:
         return host
 
     def leave(self, peer_id: str) -> None:
-        """The peer is gone; harmless for one that was never placed."""
+        """Forget the peer. Does nothing if it was never placed."""
         if (host := self._places.pop(peer_id, None)) is not None:
             host.peers -= 1
 
@@ -45,12 +45,12 @@ class Placement:
         working = [host for host in self.hosts if not host.failed]
         if not working:
             raise LimitExceeded("no media engine is working")
-        here = dict.fromkeys(working, 0)
+        peers_here = dict.fromkeys(working, 0)  # of this room
         for host in self._places.values():
-            if host in here:
-                here[host] += 1
-        with_room = [host for host in working if 0 < here[host] < self.spread_size]
-        if with_room:
-            return max(with_room, key=lambda host: here[host])
-        unused = [host for host in working if not here[host]]
-        return min(unused or working, key=lambda host: (here[host], host.peers))
+            if host in peers_here:
+                peers_here[host] += 1
+        not_full = [host for host in working if 0 < peers_here[host] < self.spread_size]
+        if not_full:
+            return max(not_full, key=lambda host: peers_here[host])
+        unused = [host for host in working if not peers_here[host]]
+        return min(unused or working, key=lambda host: (peers_here[host], host.peers))

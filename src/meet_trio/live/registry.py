@@ -1,10 +1,10 @@
-"""All rooms of this process: one nursery, one task each.
+"""All rooms of this process: one nursery, and one task for each room.
 
-``run`` is the parent of every room. Cancelling it closes them all, each with its goodbyes, at the
-same time. A room is in ``rooms`` exactly as long as its task lives.
+``run`` is the parent of every room. Cancelling it closes all rooms at the same time, and each says
+goodbye to its peers. A room is in ``rooms`` exactly as long as its task lives.
 
-When an engine fails, its rooms are closed: without media they are of no use, and their people can
-meet anew on an engine that works.
+If an engine fails, its rooms are closed: they have no media any more, and their peers can meet in a
+new room on an engine that works.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger("meet_trio.live.registry")
 
 @attrs.define(eq=False)
 class Registry:
-    """``around`` is what every room gets."""
+    """The rooms by id. Every room gets ``around``."""
 
     around: Surroundings
     max_rooms: int = 10_000
@@ -41,8 +41,8 @@ class Registry:
             self._nursery = None
 
     async def create_room(self, room_id: str | None = None) -> LiveRoom:
-        """A new room with an id of ours, or ``room_id`` (the room of that id if there is one).
-        Raises LimitExceeded.
+        """A new room with a new id, or with ``room_id``. If there is a room with ``room_id``
+        already, it is returned. Raises LimitExceeded.
         """
         room_id = room_id or str(uuid.uuid4())
         if (known := self.rooms.get(room_id)) is not None:
@@ -68,13 +68,13 @@ class Registry:
         try:
             await room.run(task_status=task_status)
         except* Exception:
-            # one room's fault must not end the others
+            # a fault of one room must not end the others
             logger.exception("room %s failed", room.id)
         finally:
             del self.rooms[room.id]
 
     def trouble(self) -> str | None:
-        """What keeps this server from working, for the health check."""
+        """A problem of this server for the health check, or None."""
         if any(host.failed for host in self.around.hosts):
             return "a media engine has failed"
         return None

@@ -1,19 +1,20 @@
-"""A room's task: the meeting's pure state, the tasks of its peers, and what makes the one follow
-the other.
+"""The task of a room. It owns the meeting's pure state and the tasks of the peers, and makes the
+engines follow the state.
 
-Everything that happens in a room happens here in one way: a verb of the state is called, its
-``Outcome`` is performed. Nothing between the two awaits, so nobody ever sees the state and the
-engine differ.
+Every change of a room takes the same way: a verb of the state is called, and its ``Outcome`` is
+performed. There is no await between the two, so no other task sees state and engine differ.
 
-They change together or not at all. What comes to life is taken back when a part of it is refused;
-a stream that the engine cannot be made to treat as the state says is closed.
+State and engine change together or not at all. If a part of making a producer or consumer fails,
+the parts before it are undone. If the engine refuses a pause or resume, the producer or consumer is
+closed.
 
-One peer's request makes work for others: they are told, get consumers, lose them. Each piece of
-that is done by itself (``contained``): a fault in it is logged and costs the one whose it was.
+The request of one peer causes work for others: they get notices, and they get and lose consumers.
+Each piece of that work is ``contained``: a fault in it is logged and affects only the peer that the
+piece was for.
 
-The room ends by being cancelled: by its owner, by the registry, by nobody having come in time, or
-by nobody being left. Its peers say goodbye, their transports go with them, the engine forgets them,
-the webhook is handed to the outbox.
+A room ends when its scope is cancelled: by its owner, by the registry, because nobody joined in
+time, or because nobody is left. Its peers are disconnected, their transports are closed and removed
+from the engine, and the webhook is handed to the outbox.
 """
 
 import contextlib
@@ -57,12 +58,14 @@ from meet_trio.socketio import Event
 
 logger = logging.getLogger("meet_trio.live.room")
 
-# What things cost, in messages to one client, measured
-_OFFER = 8  # a consumer: made, offered, the client's answer read
-_WEBHOOK = 20
+# Measured costs, in messages to one client
+_OFFER_WORK = 8  # making a consumer, offering it, and reading the client's answer
+_WEBHOOK_WORK = 20
 
-_AT_ONCE = 8  # consumers made in one turn of the loop,
-_PAUSE = 0.004  # seconds until the next ones: answers come as offers went, and are as much work
+# Consumers are offered in batches with pauses, because the answers come at the pace of the offers,
+# and reading them is as much work.
+_OFFERS_AT_ONCE = 8
+_OFFER_PAUSE = 0.004  # seconds
 
 
 @attrs.frozen
@@ -79,7 +82,7 @@ class RoomSettings:
 
 @attrs.frozen
 class Surroundings:
-    """What rooms need of the world: engines, the DTLS bridge, settings, where webhooks go."""
+    """All that rooms get from outside: engines, the DTLS bridge, settings, the webhook's outbox."""
 
     hosts: Sequence[EngineHost]
     bridge: DtlsBridge
@@ -97,7 +100,7 @@ class Surroundings:
 
 @attrs.frozen
 class Invitation:
-    """What Kolab hands to a client."""
+    """The credentials of an invited peer, which Kolab hands to its client."""
 
     peer_id: str
     auth_token: str = attrs.field(repr=False)
@@ -105,7 +108,7 @@ class Invitation:
 
 @attrs.define(eq=False)
 class LiveRoom:
-    """One meeting. Made by the registry, which runs it."""
+    """One meeting. The registry makes it and runs it."""
 
     id: str
     around: Surroundings
@@ -115,15 +118,16 @@ class LiveRoom:
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
-    # how often its figures are logged, whoever asks for them
+    # how often ``dumpStats`` logs the room's figures, for all peers together
     dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
-    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
     _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
     _advice: Mailbox = attrs.field(factory=Mailbox)
-    _lacking: trio.Event = attrs.field(factory=trio.Event)  # there may be consumers to be offered
-    _missing: int = 0  # of them are known
+    _offers_due: trio.Event = attrs.field(factory=trio.Event)
+    # ``state.missing`` after the last request or batch of offers; a new request pays for any rise
+    _missing_before: int = 0
     # by their numbers in the engines
     _producer_numbers: dict[int, LiveProducer] = attrs.field(factory=dict)
     _consumer_numbers: dict[int, LiveConsumer] = attrs.field(factory=dict)
@@ -133,30 +137,30 @@ class LiveRoom:
         self.placement = Placement(self.around.hosts, self.around.settings.spread_size)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Live until closed or cancelled."""
-        self._life.deadline = trio.current_time() + self.around.settings.never_joined_timeout
+        """Run until closed or cancelled."""
+        self._run_scope.deadline = trio.current_time() + self.around.settings.never_joined_timeout
         try:
-            with self._life:
+            with self._run_scope:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
                     self._nursery.start_soon(self._offer_consumers)
                     try:
-                        await self._hear_engine()
+                        await self._take_advice()
                     finally:
-                        self._nursery = None  # who comes now would find a nursery that closes
+                        self._nursery = None  # it is closing: no peer may be started in it any more
         finally:
             self._perform(self.state.close())
             logger.info("room %s closed", self.id)
 
     def close(self) -> None:
         """End ``run`` soon."""
-        self._life.cancel()
+        self._run_scope.cancel()
 
     # Peers
 
     def invite(self, role: Role) -> Invitation:
-        """A new peer that may connect within ``first_connection_timeout``. Raises LimitExceeded,
-        NotFound.
+        """Add a peer, which may connect within ``first_connection_timeout``. Raises LimitExceeded,
+        or NotFound if the room is closing.
         """
         if self._nursery is None:
             raise NotFound("the room is closing")
@@ -173,7 +177,7 @@ class LiveRoom:
         return invitation
 
     def admit(self, peer_id: str, auth_token: str) -> LivePeer | None:
-        """The peer whose token this is, None for any other."""
+        """The peer ``peer_id`` if ``auth_token`` is its token, else None."""
         try:
             return self.peers.get(self.state.authenticate(peer_id, auth_token).id)
         except RequestError:
@@ -183,9 +187,9 @@ class LiveRoom:
         return any(Role.OWNER in peer.role for peer in self.state.peers.values())
 
     def peer_connected(self, peer: LivePeer) -> None:
-        """The peer's first socket is there."""
+        """The peer's first socket is accepted."""
         self.state.connect(peer.id)
-        self._life.deadline = float("inf")
+        self._run_scope.deadline = float("inf")
 
     def greeting(self, peer: LivePeer) -> dict[str, object]:
         """The data of ``roomReady``."""
@@ -198,7 +202,8 @@ class LiveRoom:
         try:
             await peer.run()
         except* Exception:
-            # one peer's fault must not end the others; a cancellation beside it goes on
+            # A fault of one peer must not end the others. except* passes on a Cancelled that is in
+            # the same group.
             logger.exception("peer %s failed", peer.id)
         finally:
             self.peers.pop(peer.id, None)
@@ -206,32 +211,32 @@ class LiveRoom:
             if peer.id in self.state.peers:
                 with self.contained(f"leaving of peer {peer.id}"):
                     self._perform(self.state.leave(peer.id))
-            if self.state.is_empty and self._life.deadline == float("inf"):
-                self._life.deadline = trio.current_time() + self.around.settings.empty_timeout
+            if self.state.is_empty and self._run_scope.deadline == float("inf"):
+                self._run_scope.deadline = trio.current_time() + self.around.settings.empty_timeout
 
-    # Making an outcome happen
+    # Performing an outcome
 
     @contextlib.contextmanager
     def contained(self, what: str) -> Iterator[None]:
-        """A fault in here is logged and ends nothing else."""
+        """Log an exception of the ``with`` block, and go on. ``what`` names the work in the log."""
         try:
             yield
         except Exception:
             logger.exception("room %s: %s failed", self.id, what)
 
     def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
-        """Send, acknowledge, send, close what has to be closed; what is missing is offered soon.
-        Raises nothing.
+        """Send the notices before the acknowledgement, acknowledge, send those after it, and close
+        what has to be closed. Missing consumers are offered soon after. Raises no exceptions.
 
-        Returns the work that this was, as the number of messages to one client that would have
-        taken as long.
+        Returns the work that this causes, as the number of messages to one client that take as
+        long.
         """
         work = self._perform(outcome, acknowledge)
         missing = self.state.missing
-        new, self._missing = max(0, missing - self._missing), missing
+        new, self._missing_before = max(0, missing - self._missing_before), missing
         if missing:
-            self._lacking.set()
-        return work + _OFFER * new
+            self._offers_due.set()
+        return work + _OFFER_WORK * new
 
     def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
@@ -260,7 +265,7 @@ class LiveRoom:
         return (
             sum(len(notice.to) for notice in (*outcome.before, *outcome.after))
             + len(outcome.closed_consumers)
-            + _WEBHOOK * len(outcome.webhooks)
+            + _WEBHOOK_WORK * len(outcome.webhooks)
         )
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
@@ -278,7 +283,7 @@ class LiveRoom:
             logger.exception("peer %s was not told", peer.id)
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
-        """Word from Kolab to the peers, see ``Room.signal``."""
+        """Send a signal of Kolab to the peers, see ``Room.signal``."""
         self.perform(self.state.signal(kind, data, role))
 
     # Streams
@@ -286,7 +291,7 @@ class LiveRoom:
     def add_producer(
         self, peer_id: str, request: requests.Produce, rtp: ProducerRtp, transport: Transport
     ) -> Producer:
-        """A new one in state and engine. When this raises there is none."""
+        """Add a producer to state and engine. If this raises, neither has it."""
         with contextlib.ExitStack() as undo:
             producer = self.state.add_producer(peer_id, str(uuid.uuid4()), request, rtp)
             undo.callback(self.state.close_producer, peer_id, producer.id)
@@ -296,36 +301,36 @@ class LiveRoom:
         return producer
 
     def apply_pause(self, producer_id: str) -> None:
-        """Make the engines heed the state. A producer for which they will not is closed before this
-        raises: nobody is to hear what should be silent.
+        """Make the engines follow the state's ``paused``. If an engine refuses, the producer is
+        closed before this raises: a paused producer must not be heard.
         """
         producer = self.producers[producer_id]
-        with contextlib.ExitStack() as otherwise:
-            otherwise.callback(self._close_producer, producer)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._close_producer, producer)
             producer.apply_pause()
-            otherwise.pop_all()
+            on_failure.pop_all()
 
     def apply_consumer_pause(self, consumer_id: str) -> None:
-        """Make the engine heed the state. A consumer for which it will not is closed before this
-        raises.
+        """Make the engine follow the state's ``paused``. If it refuses, the consumer is closed
+        before this raises.
         """
         consumer = self.consumers[consumer_id]
-        with contextlib.ExitStack() as otherwise:
-            otherwise.callback(self._give_up, consumer)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._close_consumer, consumer)
             consumer.apply_pause()
-            otherwise.pop_all()
+            on_failure.pop_all()
 
     def _close_producer(self, producer: LiveProducer) -> None:
         self._perform(self.state.close_producer(producer.state.peer_id, producer.state.id))
 
-    def _give_up(self, consumer: LiveConsumer) -> None:
-        """Its client knows it, and is not offered another one."""
+    def _close_consumer(self, consumer: LiveConsumer) -> None:
+        """Close a consumer after a fault. Its client is told, and is not offered it again."""
         self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
         self._notify(consumer.state.peer_id, "consumerClosed", {"consumerId": consumer.state.id})
 
     def check_streams_free(self, peer: LivePeer, transport: Transport, rtp: ProducerRtp) -> None:
-        """Raises BadRequest when another producer of the transport has one of the SSRCs, or the
-        MID, or the payload type where that is the only name.
+        """Raise BadRequest if another producer of the transport has one of the SSRCs, or the MID.
+        The same holds for the payload type of two producers that are identified by it alone.
         """
         taken = [p.state.rtp.params for p in self._own_producers(peer, transport)]
         ssrcs = {s for params in taken for e in params.encodings for s in (e.ssrc, e.rtx_ssrc)}
@@ -338,17 +343,19 @@ class LiveRoom:
         if rtp.params.mid is not None and rtp.params.mid in {params.mid for params in taken}:
             raise BadRequest("rtpParameters.mid: in use on this transport already")
         if isinstance(transport, PlainTransport):
-            payload_types = {_nameless_payload_type(params) for params in taken} - {None}
-            if _nameless_payload_type(rtp.params) in payload_types:
+            payload_types = {_identifying_payload_type(params) for params in taken} - {None}
+            if _identifying_payload_type(rtp.params) in payload_types:
                 raise BadRequest(
                     "rtpParameters.codecs[0].payloadType: in use on this transport already, and "
                     "there is no ssrc to tell the two apart"
                 )
 
     def _new_ssrc(self) -> int:
-        """An SSRC that no stream to a client of this room has (RFC 3550 §8.1), or ever had: they
-        only rise from a random one. An engine forgets which indices were used with those that ended
-        long ago, and under one key none may be used twice.
+        """An SSRC that no stream to a client of this room has (RFC 3550 §8.1), or has ever had:
+        SSRCs count up from a random one.
+
+        An SRTP index must not be used twice with one SSRC and one key. An engine forgets the used
+        indices of SSRCs that ended long ago, so those SSRCs cannot be used again.
         """
         while True:
             self._last_ssrc = self._last_ssrc % (2**32 - 1) + 1
@@ -356,7 +363,9 @@ class LiveRoom:
                 return self._last_ssrc
 
     def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
-        """What was on it is gone; the viewers of its producers are told."""
+        """Close the consumers and producers of a transport that has ended. The viewers of the
+        producers are told.
+        """
         for consumer in self._own_consumers(peer, transport):
             with self.contained(f"removing consumer {consumer.state.id}"):
                 self._perform(self.state.remove_consumer(consumer.state.id))
@@ -377,27 +386,27 @@ class LiveRoom:
         return [producer for producer in own if producer.transport is transport]
 
     def transports_changed(self, peer: LivePeer) -> None:
-        """A transport of the peer has come or gone."""
+        """Update the state after a transport of the peer was added or removed."""
         self.state.receives(peer.id, peer.receiving_transport() is not None)
 
     async def _offer_consumers(self) -> None:
-        """A stream to hundreds, or hundreds of streams to one, are offered a few at a time: others
-        have their turns in between.
+        """Offer the missing consumers, a few at a time, so that other tasks run in between. There
+        may be hundreds: of one producer for many peers, or of many producers for one peer.
         """
         while True:
-            await self._lacking.wait()
-            self._lacking = trio.Event()
+            await self._offers_due.wait()
+            self._offers_due = trio.Event()
             while before := self.state.missing:
                 with self.contained("looking for missing consumers"):
                     self._offer_some()
-                self._missing = self.state.missing
-                if self._missing >= before:
-                    break  # a fault, and trying again would not end
-                if self._missing:
-                    await trio.sleep(_PAUSE)
+                self._missing_before = self.state.missing
+                if self._missing_before >= before:
+                    break  # a fault; trying again would make an endless loop
+                if self._missing_before:
+                    await trio.sleep(_OFFER_PAUSE)
 
     def _offer_some(self) -> None:
-        for peer, producer in self.state.missing_consumers(_AT_ONCE):
+        for peer, producer in self.state.missing_consumers(_OFFERS_AT_ONCE):
             try:
                 self._open_consumer(peer, producer)
             except Exception:
@@ -405,10 +414,10 @@ class LiveRoom:
                 self.state.refuse(peer.id, producer.id)
 
     def _open_consumer(self, peer_state: Peer, producer_state: Producer) -> None:
-        """A new one in state and engine, and its offer. When this raises there is none."""
+        """Add a consumer to state and engine, and offer it. If this raises, neither has it."""
         peer, producer = self.peers[peer_state.id], self.producers[producer_state.id]
         transport = peer.receiving_transport()
-        # missing_consumers looked
+        # missing_consumers lists only pairs for which these hold
         assert transport is not None
         assert peer_state.rtp_capabilities is not None
         form = producer_state.forms.of(peer_state.rtp_capabilities)
@@ -429,24 +438,24 @@ class LiveRoom:
             try:
                 await peer.request("newConsumer", consumer.offer())
                 consumer.accept()
-                if any(consumer.producer.scores):  # what it was not told before
+                if any(consumer.producer.scores):  # scores before the answer were not told
                     self._tell_score(consumer)
             except RequestUnanswered as error:
                 logger.info("peer %s: %s", peer.id, error)
                 self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
             except Exception:
-                logger.exception("peer %s: consumer %s is given up", peer.id, consumer.state.id)
-                self._give_up(consumer)
+                logger.exception("peer %s: consumer %s failed", peer.id, consumer.state.id)
+                self._close_consumer(consumer)
 
-    # What the engine says
+    # Advice of the engine
 
-    async def _hear_engine(self) -> None:
+    async def _take_advice(self) -> None:
         while True:
             advice = await self._advice.take()
             with self.contained(f"{advice!r}"):
-                self._heed(advice)
+                self._apply_advice(advice)
 
-    def _heed(self, advice: Advice) -> None:
+    def _apply_advice(self, advice: Advice) -> None:
         match advice:
             case LayerChanged():
                 self._layers_changed(advice)
@@ -479,7 +488,7 @@ class LiveRoom:
 
     def _tell_score(self, consumer: LiveConsumer) -> None:
         if not consumer.accepted:
-            return  # its client does not know it yet
+            return  # its client has not answered newConsumer yet
         scores = consumer.producer.scores
         score = {
             "score": consumer.score,
@@ -494,11 +503,11 @@ class LiveRoom:
             peer.notify(method, data)
 
 
-def _nameless_payload_type(params: RtpParameters) -> int | None:
-    """By which a stream is found that has no other name."""
+def _identifying_payload_type(params: RtpParameters) -> int | None:
+    """The payload type, if nothing else identifies the stream; None if it has an SSRC or a RID."""
     (first, *more) = params.encodings
-    named = more or first.ssrc is not None or first.rid is not None
-    return None if named else params.media_codec().payload_type
+    identified = more or first.ssrc is not None or first.rid is not None
+    return None if identified else params.media_codec().payload_type
 
 
 def random_ssrc() -> int:
@@ -506,7 +515,7 @@ def random_ssrc() -> int:
 
 
 def check_transport_limit(peer: LivePeer) -> None:
-    """Raises LimitExceeded when the peer has as many transports as it may."""
+    """Raise LimitExceeded if the peer has as many transports as it may."""
     most = peer.settings.max_transports
     if len(peer.transports) >= most:
         raise LimitExceeded(f"a peer has at most {most} transports")

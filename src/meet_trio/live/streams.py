@@ -1,13 +1,13 @@
-"""Producers and consumers as they live: an entry of the room's state and an entry in the engine,
-opened and closed together.
+"""Live producers and consumers: each joins an object of the room's pure state with its object in
+the engine.
 
-``open`` does all or nothing: when a command is refused, those before it are taken back. ``close``
-and ``hide_on`` do all of it, whatever comes of one part. What a refused removal leaves in an engine
-goes with its transport.
+``open`` does all or nothing: if the engine refuses a command, the commands before it are undone.
+``close`` and ``hide_on`` try every step, even if one of them fails. If the engine refuses a
+removal, the object stays there until its transport is removed.
 
-They belong to a transport, and the engine drops them with it; ``close`` is for those that end
-earlier, and harmless on those that did not. Whether one exists at all is decided by the room's pure
-state.
+Every producer and consumer belongs to a transport, and the engine removes it with the transport.
+``close`` is for those that end earlier, and does no harm to one that the engine has removed. The
+room's pure state decides which of them exist.
 """
 
 import contextlib
@@ -25,18 +25,19 @@ from meet_trio.room import Consumer, Producer
 
 @attrs.define(eq=False)
 class LiveProducer:
-    """A stream that a peer sends, in one or several encodings. ``scores`` 0-10, one for each
-    encoding.
+    """A stream that a peer sends, in one or several encodings. ``scores`` has a number from 0 to 10
+    for each encoding.
 
-    Engines other than its own that have viewers of it hold a mirror, under the same number: the
-    stream crosses to each of them once, for as long as somebody there wants it.
+    Each other engine with consumers of this producer has a mirror of it, under the same number. The
+    stream crosses to that engine once, for as long as there are consumers on it.
     """
 
     state: Producer
     transport: Transport
     number: int
     scores: list[int]
-    _viewers_elsewhere: Counter[EngineHost] = attrs.field(factory=Counter)
+    # the number of consumers on each engine that has a mirror
+    _mirror_consumers: Counter[EngineHost] = attrs.field(factory=Counter)
 
     @classmethod
     def open(cls, state: Producer, transport: Transport, advice: Mailbox) -> "LiveProducer":
@@ -47,36 +48,36 @@ class LiveProducer:
         return cls(state, transport, number, [0] * len(state.rtp.params.encodings))
 
     def close(self) -> None:
-        """After its consumers."""
-        assert not self._viewers_elsewhere
+        """Remove it from the engine. Its consumers have to be closed before."""
+        assert not self._mirror_consumers
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
 
     def apply_pause(self) -> None:
-        """Make the engines do what the state says."""
-        for host in (self.transport.host, *self._viewers_elsewhere):
+        """Make the engines follow ``state.paused``."""
+        for host in (self.transport.host, *self._mirror_consumers):
             host.engine.set_producer_paused(self.number, self.state.paused)
 
     def show_on(self, host: EngineHost) -> None:
-        """There is one more consumer on ``host``."""
+        """Count one more consumer on ``host``. The first one makes the mirror there."""
         if host is self.transport.host:
             return
-        if not self._viewers_elsewhere[host]:
+        if not self._mirror_consumers[host]:
             spec = producer_spec(self.state.rtp, paused=self.state.paused)
             with contextlib.ExitStack() as undo:
                 host.engine.add_mirror(self.number, spec)
                 undo.callback(host.engine.remove_producer, self.number)
                 self.transport.host.engine.relay_producer(self.number, host.engine)
                 undo.pop_all()
-        self._viewers_elsewhere[host] += 1
+        self._mirror_consumers[host] += 1
 
     def hide_on(self, host: EngineHost) -> None:
-        """There is one less."""
+        """Count one consumer less on ``host``. After the last one the mirror is removed."""
         if host is self.transport.host:
             return
-        self._viewers_elsewhere[host] -= 1
-        if not self._viewers_elsewhere[host]:
-            del self._viewers_elsewhere[host]
+        self._mirror_consumers[host] -= 1
+        if not self._mirror_consumers[host]:
+            del self._mirror_consumers[host]
             try:
                 self.transport.host.engine.stop_relaying(self.number, host.engine)
             finally:
@@ -85,10 +86,11 @@ class LiveProducer:
 
 @attrs.define(eq=False)
 class LiveConsumer:
-    """A producer's stream on its way to one peer.
+    """A producer's stream as one other peer receives it.
 
-    It flows when neither the client has paused it nor, for video, the client's answer to
-    ``newConsumer`` is still awaited. (The producer's own pause is the engine's matter.)
+    It is paused in the engine (``_held``) while its client has paused it. A video consumer is also
+    paused until the client has answered ``newConsumer``. The pause of the producer is not part of
+    this: the engine has it with the producer.
     """
 
     state: Consumer
@@ -97,7 +99,7 @@ class LiveConsumer:
     producer: LiveProducer
     number: int
     accepted: bool = False
-    score: int = 10  # 0-10, until the engine knows better
+    score: int = 10  # 0-10; the first score of the engine replaces it
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     @classmethod
@@ -139,7 +141,7 @@ class LiveConsumer:
         self.apply_pause()
 
     def apply_pause(self) -> None:
-        """Make the engine do what the state says."""
+        """Make the engine follow ``state.paused`` and ``accepted``."""
         self.transport.host.engine.set_consumer_paused(self.number, self._held)
 
     @property

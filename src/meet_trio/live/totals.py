@@ -1,8 +1,8 @@
-"""What engines count for a room, in all, for those who ask without being trusted.
+"""Sums of the engines' counters for a room. Any peer may ask for them, so the cost is bounded.
 
-An engine tells about all of its objects or about none, and to hear that costs as much as there are
-objects in all rooms. So it is asked at most once in ``INTERVAL`` seconds, for everybody; of its
-answer only the sums for each transport are kept, from which a room's own are added up.
+An engine reports all of its objects at once, so the cost of one report grows with the number of
+objects in all rooms. Therefore each engine is asked at most once in ``INTERVAL`` seconds. Of its
+report only the sums for each transport are kept; a room's total is the sum over its transports.
 """
 
 from collections import Counter
@@ -23,23 +23,25 @@ _CONSUMERS = ("packetsLost", "nackCount", "pliCount")
 
 
 @attrs.define(eq=False)
-class _Engine:
-    """``sums``: by transport number, then by the engine's names."""
+class _EngineSums:
+    """The last report of one engine. ``sums``: by transport number, then by the engine's name of
+    the counter.
+    """
 
-    asking: trio.Lock = attrs.field(factory=trio.Lock)
+    lock: trio.Lock = attrs.field(factory=trio.Lock)
     asked_at: float = float("-inf")
     sums: Mapping[int, Counter[str]] = attrs.field(factory=dict)
 
 
 @attrs.define(eq=False)
 class EngineTotals:
-    """Of all engines."""
+    """The sums of all engines."""
 
-    _engines: MutableMapping[EngineHost, _Engine] = attrs.field(factory=WeakKeyDictionary)
+    _engines: MutableMapping[EngineHost, _EngineSums] = attrs.field(factory=WeakKeyDictionary)
 
     async def of(self, transports: Iterable[Transport]) -> Counter[str]:
-        """Sums over these, up to ``INTERVAL`` seconds old; of an engine that does not answer there
-        are none.
+        """The sums over ``transports``, up to ``INTERVAL`` seconds old. An engine that does not
+        answer adds nothing.
         """
         total: Counter[str] = Counter()
         for transport in tuple(transports):
@@ -48,11 +50,11 @@ class EngineTotals:
         return total
 
     async def _recent(self, host: EngineHost) -> Mapping[int, Counter[str]]:
-        engine = self._engines.setdefault(host, _Engine())
+        engine = self._engines.setdefault(host, _EngineSums())
         if trio.current_time() - engine.asked_at < INTERVAL:
             return engine.sums
-        async with engine.asking:
-            # unless somebody has just done it
+        async with engine.lock:
+            # another task may have asked while this one waited for the lock
             if trio.current_time() - engine.asked_at >= INTERVAL:
                 try:
                     engine.sums = _sums(await host.stats())
