@@ -1,10 +1,10 @@
-"""The addresses that clients are told to send media to.
+"""The announced addresses: clients send media to them.
 
-An operator writes addresses, or a name where the address changes (dynamic DNS, a cloud's public
-address). Browsers do not all look up names in candidates, so it is done here: in a worker thread of
-Trio, with a deadline, and remembered for a minute. While a look-up fails, the last answer holds;
-before there is any, the name itself is announced, as the original does, and the client may know
-better.
+An operator configures addresses, or a host name if the address changes (dynamic DNS, the public
+address of a cloud). Not all browsers resolve names in candidates, so the names are resolved here:
+in a worker thread of Trio, with a deadline. The answer is used for a minute. If a look-up fails,
+the last answer is used. Before the first answer the name itself is announced, as the original
+server does; some clients can resolve it.
 """
 
 import ipaddress
@@ -17,26 +17,27 @@ import trio
 logger = logging.getLogger("meet_trio.media.announced")
 
 LIFETIME = 60.0  # seconds that an answer is used for
-PAUSE = 5.0  # seconds until a look-up that failed is tried again
-DEADLINE = 2.0  # seconds; a client waits for its transport meanwhile
+PAUSE = 5.0  # seconds until a failed look-up is tried again
+DEADLINE = 2.0  # seconds for a look-up; the client waits for its transport meanwhile
 
 
 class AnnouncedAddresses:
-    """``names``: addresses and names, in order of preference. ``listen_ips``: where media is
-    received; of a name's addresses only those are announced whose family is listened on.
+    """``names`` are addresses and host names in order of preference. ``listen_ips`` are the
+    addresses that media is received on. The addresses of a host name are announced only if their
+    family is among those of ``listen_ips``.
     """
 
     def __init__(self, names: Sequence[str], listen_ips: Collection[str]) -> None:
         self._names = names
         self._families = _families(listen_ips)
         self._looked_up: dict[str, tuple[str, ...]] = {}
-        self._good_until = float("-inf")
+        self._valid_until = float("-inf")
         self._lock = trio.Lock()
 
     async def current(self) -> tuple[str, ...]:
-        """What to announce now, each address once; never empty."""
+        """The addresses to announce now, each once. There is always at least one."""
         async with self._lock:
-            if trio.current_time() >= self._good_until:
+            if trio.current_time() >= self._valid_until:
                 await self._look_up_all()
         found = (a for name in self._names for a in self._looked_up.get(name, (name,)))
         return tuple(dict.fromkeys(found))
@@ -54,7 +55,7 @@ class AnnouncedAddresses:
                     nursery.start_soon(look_up, name)
         if deadline.cancelled_caught:
             logger.warning("media.announced_address: no answer within %g s", DEADLINE)
-        self._good_until = trio.current_time() + (LIFETIME if all(found.values()) else PAUSE)
+        self._valid_until = trio.current_time() + (LIFETIME if all(found.values()) else PAUSE)
 
     async def _look_up(self, name: str) -> bool:
         try:
@@ -64,7 +65,7 @@ class AnnouncedAddresses:
             return False
         usable = [str(address[0]) for family, *_, address in answers if family in self._families]
         if not usable:
-            logger.warning("media.announced_address: %s has no address listened on", name)
+            logger.warning("media.announced_address: %s has no address of a family in use", name)
             return False
         self._looked_up[name] = tuple(dict.fromkeys(usable))
         return True
@@ -79,7 +80,7 @@ def _is_address(name: str) -> bool:
 
 
 def _families(listen_ips: Collection[str]) -> set[int]:
-    """An IPv6 wildcard takes IPv4 too."""
+    """The address families of ``listen_ips``. The IPv6 wildcard address receives IPv4 too."""
     families = set[int]()
     for ip in map(ipaddress.ip_address, listen_ips):
         if ip.version == 4 or ip.is_unspecified:

@@ -1,17 +1,17 @@
-"""DTLS-SRTP handshakes (RFC 5763, RFC 5764) by aiortc, run from Trio.
+"""DTLS-SRTP handshakes (RFC 5763, RFC 5764), made by aiortc and run from Trio.
 
 This is the only file that imports aiortc, asyncio or trio-asyncio. aiortc's ``RTCDtlsTransport`` is
-an asyncio object that wants an ICE transport below it; here that is a queue of datagrams on the way
-in and a plain function on the way out. The engine demultiplexes, so nothing but DTLS datagrams of
-authenticated addresses comes here, a handful for each transport. Once the handshake is done the
-SRTP keys go to the engine and media never passes through Python.
+an asyncio object on top of an ICE transport. ``_DatagramPath`` stands in for the latter: a queue of
+incoming datagrams, and a function that sends outgoing ones. The engine demultiplexes, so only DTLS
+datagrams of authenticated addresses come here, a few for each transport. After the handshake the
+SRTP keys go to the engine. Media never passes through Python.
 
-We are always the DTLS server (``role: auto`` on the wire): mediasoup-client's receiving side always
-offers ``actpass``, which a client cannot answer with ``passive``.
+The server is always the DTLS server (``role: auto`` on the wire). mediasoup-client's receiving side
+offers ``actpass``, and a client cannot answer that with ``passive``.
 
-A session is one Trio task, ``DtlsSession.run``; cancelling it ends the asyncio side before it
-returns. Private names of aiortc in use: ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``,
-``_ssl``, ``_task``. Its minor version is pinned for that.
+A session is one Trio task, ``DtlsSession.run``. Cancelling it ends the asyncio side before it
+returns. This file uses private names of aiortc: ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``,
+``_ssl``, ``_task``. Therefore aiortc's minor version is pinned.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from meet_trio.ortc import DtlsFingerprint
 
 logger = logging.getLogger("meet_trio.media.dtls")
 
-# Preference order; AES-128-GCM costs the engine half of AES-256-GCM or the SHA-1 profile.
+# In order of preference. AES-128-GCM costs the engine half as much CPU as each of the others.
 _PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
 
 # RFC 5764 §4.1.2, RFC 7714 §14.2: DTLS-SRTP protection profile numbers
@@ -49,20 +49,20 @@ _PROFILE_NUMBERS = {
 }
 
 FINGERPRINT_ALGORITHMS = frozenset(X509_DIGEST_ALGORITHMS)
-"""Hash functions (RFC 8122 §5 names) of which a client must use at least one."""
+"""Names of hash functions (RFC 8122 §5). A client must send a fingerprint with one of them."""
 
-# A ClientHello of two datagrams, a certificate flight, and room for retransmissions.
+# a ClientHello of two datagrams, a certificate flight, and room for retransmissions
 _MAX_QUEUED_DATAGRAMS = 16
 
 
 class DtlsError(MeetError):
-    """The handshake failed or the other side's certificate is not the announced one."""
+    """The handshake failed, or the fingerprints do not match the client's certificate."""
 
 
 @attrs.frozen
 class SrtpKeys:
-    """What a handshake yields: the profile's number (RFC 5764 §4.1.2) and master key + salt for
-    each direction.
+    """The result of a handshake: the number of the SRTP profile (RFC 5764 §4.1.2), and for each
+    direction the master key followed by the master salt.
     """
 
     profile: int
@@ -71,31 +71,31 @@ class SrtpKeys:
 
 
 class _DatagramPath:
-    """Stands in for aiortc's ICE transport: ``role``, ``_recv`` and ``_send`` are all that DTLS
-    needs of it.
+    """Stands in for aiortc's ICE transport. aiortc's DTLS uses only ``role``, ``_recv`` and
+    ``_send`` of it.
     """
 
     role = "controlled"
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_DATAGRAMS)
-        self._out = send
+        self._send_datagram = send
         self.reader: asyncio.Task[None] | None = None
 
     def feed(self, datagram: bytes) -> None:
-        # A full queue loses the datagram, as the network may; DTLS retransmits.
+        # If the queue is full, the datagram is lost, as it may be in the network. DTLS retransmits.
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(datagram)
 
     async def _recv(self) -> bytes:
-        # Before Python 3.12 asyncio.wait_for, which aiortc calls this through, drops a cancellation
-        # that comes together with a datagram, and a handshake may then go on for ever.
+        # aiortc calls this through asyncio.wait_for. Before Python 3.12 that loses a cancellation
+        # that comes together with a datagram, so the handshake could go on for ever.
         if self.reader is not None and self.reader.cancelling():
             raise ConnectionError("cancelled")
         return await self._queue.get()
 
     async def _send(self, datagram: bytes) -> None:
-        self._out(datagram)
+        self._send_datagram(datagram)
 
 
 class _DtlsServer(RTCDtlsTransport):
@@ -117,7 +117,7 @@ class _DtlsServer(RTCDtlsTransport):
         keying = self._ssl.export_keying_material(
             b"EXTRACTOR-dtls_srtp", 2 * (profile.key_length + profile.salt_length)
         )
-        # RFC 5764 §4.2: client keys first, then the server's; we are the server
+        # RFC 5764 §4.2: the client's keys are first, then the server's. This is the server.
         self.keys = SrtpKeys(
             profile=_PROFILE_NUMBERS[profile.openssl_profile],
             tx=profile.get_key_and_salt(keying, 1),
@@ -136,17 +136,17 @@ class _DtlsServer(RTCDtlsTransport):
             )
             if task.cancelling():  # see _recv
                 raise asyncio.CancelledError
-            # start() returns silently on failure
+            # start() does not raise on failure
             if self.state != "connected" or self.keys is None or self._task is None:
                 raise DtlsError("handshake failed, or the certificate has another fingerprint")
             connected(self.keys)
             await self._task  # until the client's close_notify
         finally:
-            await self.stop()  # close_notify; sends without waiting
+            await self.stop()  # sends close_notify, without waiting
 
 
 class DtlsBridge:
-    """The asyncio loop's side of the server: one certificate, any number of sessions."""
+    """The DTLS sessions of the server, on one asyncio loop and with one certificate."""
 
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
@@ -156,17 +156,17 @@ class DtlsBridge:
         )
 
     def task_count(self) -> int:
-        """Number of asyncio tasks alive on the bridge's loop."""
+        """The number of asyncio tasks on the bridge's loop."""
         return len(asyncio.all_tasks(self._loop))
 
     def open_session(self, send: Callable[[bytes], None]) -> "DtlsSession":
-        """A new server side; ``send`` is called with each datagram to go out and must not block."""
+        """A new session. ``send`` is called with each outgoing datagram and must not block."""
         return DtlsSession(self._loop, self._certificate, send)
 
 
 class DtlsSession:
-    """One DTLS association. ``feed`` datagrams from the start, ``run`` it once the client's
-    fingerprints are known.
+    """One DTLS association. ``feed`` takes datagrams from the start. ``run`` starts the handshake
+    once the client's fingerprints are known.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class DtlsSession:
         self._path = _DatagramPath(send)
 
     def feed(self, datagram: bytes) -> None:
-        """Take a datagram that came in; those that come before ``run`` wait."""
+        """Take an incoming datagram. Datagrams before ``run`` are queued."""
         self._path.feed(datagram)
 
     async def run(
@@ -188,21 +188,22 @@ class DtlsSession:
         fingerprints: Sequence[DtlsFingerprint],
         connected: Callable[[SrtpKeys], None],
     ) -> None:
-        """Shake hands, call ``connected`` with the keys, stay until the client says goodbye.
+        """Make the handshake and call ``connected`` with the keys. Returns when the client sends
+        close_notify. Raises DtlsError.
 
-        There is no timeout in here: put a deadline around it that ``connected`` lifts. Raises
-        DtlsError.
+        There is no timeout here. The caller sets a deadline around this call and removes it in
+        ``connected``.
         """
         server = _DtlsServer(self._path, self._certificate)
         try:
             await trio_asyncio.aio_as_trio(server.run, loop=self._loop)(fingerprints, connected)
         except asyncio.CancelledError:
-            # The loop is closing under us; Trio's own cancellation follows at the next checkpoint.
+            # The asyncio loop is closing. Trio's own cancellation follows at the next checkpoint.
             raise DtlsError("the bridge is closed") from None
 
 
-def _report(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    # Without a handler, an error that nobody retrieves would end the whole Trio program.
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    # Without a handler, an asyncio exception that is never retrieved would end the Trio program.
     error = context.get("exception")
     logger.error(
         "asyncio: %s",
@@ -215,8 +216,8 @@ def _report(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None
 async def open_bridge() -> AsyncIterator[DtlsBridge]:
     """The asyncio loop that aiortc runs on, for the time of the ``async with``."""
     async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(_report)
+        loop.set_exception_handler(_log_loop_error)
         bridge = DtlsBridge(loop)
         yield bridge
-        # sessions belong to tasks that have ended by now
+        # all sessions have ended with their tasks
         await trio.lowlevel.checkpoint()

@@ -1,16 +1,16 @@
-"""The one door to the engines: who owns one, and the Trio task that reads its events.
+"""The hosts of the engines: each owns one engine and runs the Trio task that reads its events.
 
 An ``EngineHost`` holds one engine (one C thread, one UDP port). Its task waits for the engine's
-eventfd and hands each event on: those of a transport to that transport, those of a producer or
-consumer into the mailbox of their room. Those carry advice (layers, scores), of which only the
-newest matters: a mailbox keeps one of each kind for each object, so it is bounded by them and loses
-nothing. What rooms have no use for ends here.
+eventfd. It gives the events of a transport to that transport. Events of producers and consumers are
+advice (layers, scores), and go to the mailbox of their room. Only the newest advice of each kind
+about an object matters, so a mailbox keeps only that. The number of objects bounds the mailbox.
+Statistics and failures are handled here.
 
-An engine that is too busy to take commands has them wait (``Engine.waiting``). One that takes none
-for ``TAKING_DEADLINE`` seconds has failed like one whose thread has ended.
+Commands to a busy engine wait (``Engine.waiting``). If an engine takes no commands for
+``TAKING_DEADLINE`` seconds while some wait, it has failed, as one whose thread has ended.
 
-Ids in the engines are integers, given out by the hosts and never used twice in the life of the
-process, on whichever engine: a producer has the same id on every engine that it is mirrored to.
+Objects in the engines have integer ids, called numbers. The hosts assign them. A number is unique
+in the process, across all engines: the mirrors of a producer on other engines have its number.
 """
 
 import contextlib
@@ -41,8 +41,10 @@ from meet_trio.errors import MeetError
 logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
-TAKING_DEADLINE = 10.0
-LOOKS = 10  # in that time: a machine that was asleep for longer has had one of them
+TAKING_DEADLINE = 10.0  # seconds
+# The number of checks within that time. An engine has failed when all of them in a row found it
+# stuck. The time alone would not do: it also passes while the machine is suspended.
+LOOKS = 10
 
 Advice = LayerChanged | ConsumerScore | ProducerScore
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
@@ -53,13 +55,13 @@ class EngineError(MeetError):
 
 
 class TransportSink(Protocol):
-    """What takes a transport's events; must return at once."""
+    """The receiver of a transport's events. It must not block."""
 
     def handle_engine_event(self, event: TransportEvent) -> None: ...
 
 
 class Mailbox:
-    """Advice for one room: of each kind the newest for each object that is watched."""
+    """The advice for one room: the newest of each kind for each watched object."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[tuple[type[Advice], int], Advice] = OrderedDict()
@@ -69,17 +71,17 @@ class Mailbox:
         return len(self._waiting)
 
     def put(self, number: int, advice: Advice) -> None:
-        """About object ``number``; what was said before of the same is forgotten."""
+        """Add advice about the object ``number``. It replaces older advice of the same kind."""
         self._waiting[type(advice), number] = advice
         self._filled.set()
 
     def forget(self, number: int) -> None:
-        """The object is gone."""
+        """Drop the advice about the object ``number``: it is no longer watched."""
         for kind in (LayerChanged, ConsumerScore, ProducerScore):
             self._waiting.pop((kind, number), None)
 
     async def take(self) -> Advice:
-        """What waits for the longest, once there is something. For one reader."""
+        """Wait for advice and return the oldest. There may be only one reader."""
         while True:
             await trio.lowlevel.checkpoint()
             if self._waiting:
@@ -94,7 +96,7 @@ class EngineHost:
     def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
         self.engine = engine
         self.failure = trio.Event()
-        self.peers = 0  # placed here, of all rooms
+        self.peers = 0  # peers of all rooms that are placed on this engine
         self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
         self._producers: dict[int, Mailbox] = {}
@@ -103,7 +105,7 @@ class EngineHost:
 
     @property
     def failed(self) -> bool:
-        """The engine's thread has ended by itself; it forwards nothing any more."""
+        """Whether the engine's thread has ended by itself, or takes no commands any more."""
         return self.failure.is_set()
 
     def new_number(self) -> int:
@@ -111,7 +113,7 @@ class EngineHost:
 
     @contextlib.contextmanager
     def transport_events(self, number: int, sink: TransportSink) -> Iterator[None]:
-        """Events of transport ``number`` go to ``sink`` for the time of the ``with``."""
+        """Give the events of transport ``number`` to ``sink`` within the ``with`` block."""
         self._transports[number] = sink
         try:
             yield
@@ -133,7 +135,7 @@ class EngineHost:
             mailbox.forget(number)
 
     def object_counts(self) -> dict[str, int]:
-        """Entries that Python holds for this engine; all zero when no room is open."""
+        """The number of entries that Python holds for this engine: all 0 if no room is open."""
         return {
             "transports": len(self._transports),
             "producers": len(self._producers),
@@ -142,8 +144,8 @@ class EngineHost:
         }
 
     async def stats(self) -> dict[str, object]:
-        """The engine's own figures, see ``Engine.request_stats``. Raises EngineError when it does
-        not answer.
+        """The engine's statistics, see ``Engine.request_stats``. Raises EngineError if it has
+        failed or does not answer.
         """
         if self.failed:
             raise EngineError(f"the engine on port {self.engine.port} has failed")
@@ -160,22 +162,22 @@ class EngineHost:
             del self._stats_waiting[token]
 
     async def run(self) -> None:
-        """Hand on events until cancelled."""
-        in_vain = 0
+        """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
+        checks_stuck = 0
         while True:
-            with trio.move_on_after(TAKING_DEADLINE / LOOKS) as look:
+            with trio.move_on_after(TAKING_DEADLINE / LOOKS) as check:
                 await trio.lowlevel.wait_readable(self.engine.event_fd)
-            # an engine that takes some of what waits says so
-            stuck = look.cancelled_caught and self.engine.waiting > 0
-            in_vain = in_vain + 1 if stuck else 0
-            if in_vain == LOOKS:
+            # while commands wait, an engine signals the eventfd when it has taken some
+            stuck = check.cancelled_caught and self.engine.waiting > 0
+            checks_stuck = checks_stuck + 1 if stuck else 0
+            if checks_stuck == LOOKS:
                 self.engine.give_up()
                 self._fail(f"it has taken no commands for {TAKING_DEADLINE:g} s")
             for event in self.engine.read_events():
                 try:
                     self._hand_on(event)
                 except Exception:
-                    # of one object; the others' events come behind it
+                    # a fault about one object must not hold up the events of the others
                     logger.exception("engine on port %d: %r is lost", self.engine.port, event)
 
     def _fail(self, why: str) -> None:
@@ -185,7 +187,7 @@ class EngineHost:
     def _hand_on(self, event: EngineEvent) -> None:
         match event:
             case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
-                # None: removed while the event was under way
+                # None: the transport was removed after the engine had sent the event
                 if (sink := self._transports.get(event.transport)) is not None:
                     sink.handle_engine_event(event)
             case LayerChanged(consumer=number) | ConsumerScore(consumer=number):
@@ -195,12 +197,13 @@ class EngineHost:
                 if (mailbox := self._producers.get(number)) is not None:
                     mailbox.put(number, event)
             case StatsReady():
-                self._answer(event)
+                self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
 
-    def _answer(self, event: StatsReady) -> None:
-        # of requests that wait for the engine it gets the last: that is new enough for the others
+    def _answer_stats(self, event: StatsReady) -> None:
+        # Requests that wait for a busy engine are merged into the last one. Its token is the
+        # highest, and its answer is new enough for the earlier ones.
         for token, waiting in self._stats_waiting.items():
             if token <= event.token:
                 with contextlib.suppress(trio.WouldBlock):
@@ -211,10 +214,10 @@ class EngineHost:
 async def open_engine(
     settings: EngineSettings, numbers: Iterator[int]
 ) -> AsyncIterator[EngineHost]:
-    """An engine's thread and the task that reads its events, for the time of the ``async with``.
+    """Run an engine's thread and the task that reads its events within the ``async with`` block.
 
-    ``numbers``: ids for its objects, shared by all engines that exchange streams. Raises OSError
-    when the port cannot be had.
+    ``numbers`` gives the ids of its objects. All engines that exchange streams must share it.
+    Raises OSError if the engine cannot bind its port.
     """
     engine = Engine(settings)
     try:

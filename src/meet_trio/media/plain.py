@@ -1,18 +1,18 @@
-"""Plain RTP transports: for programs like ffmpeg and GStreamer that know neither ICE nor DTLS.
+"""Plain RTP transports: for programs like ffmpeg and GStreamer that have neither ICE nor DTLS.
 
-A transport has two UDP sockets, one for RTP and one for RTCP. They are bound here and handed over
-to the engine, which closes them with the transport. One made for producing learns where its client
-is from the first packets ("comedia"), RTP and RTCP each by itself; one made for consuming is told
-by ``connect``.
+A transport has two UDP sockets, one for RTP and one for RTCP. They are bound here and passed to the
+engine, which closes them with the transport. A producing transport learns its client's addresses
+from the first packets ("comedia"), for RTP and RTCP separately. A consuming transport gets them by
+``connect``.
 
-Nothing proves who sends and who asked for media, so addresses do: a transport talks to the allowed
-networks and to the address that its peer's signaling comes from, and to nobody else. The engine
-holds that for each packet, ``connect`` says it to the client. An address of this machine or of a
-proxy is not taken for the peer's own, whoever comes by it: behind a proxy on this machine everybody
-does, and the services on loopback trust what reaches them. Media is not sent to plain ports of this
-server either: what it forwards to itself it would forward again, for ever.
+There is no authentication, so the addresses are restricted instead. A transport exchanges packets
+only with the allowed networks and with the address that its peer's signaling comes from. The engine
+checks that for each packet, and ``connect`` refuses other addresses. The address of signaling does
+not count as the peer's own if it belongs to this machine or to a proxy: all clients behind a proxy
+on this machine have it, and services on loopback trust packets from there. Media is not sent to
+plain ports of this server: the server would receive it and forward it again, for ever.
 
-It may be silent as long as its peer lives; there is no consent that could run out.
+A client may be silent as long as its peer lives: plain RTP has no consent that could expire.
 """
 
 import contextlib
@@ -53,27 +53,28 @@ class PlainSettings:
 
 @attrs.define(eq=False)
 class PlainPorts:
-    """All plain transports' ports: which are taken, and how to get two."""
+    """The ports of all plain transports. It knows which are taken and opens pairs of sockets."""
 
     settings: PlainSettings = attrs.field(factory=PlainSettings)
     _taken: set[int] = attrs.field(factory=set)
 
     @contextlib.contextmanager
     def open_pair(self, ip: str) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """Two bound sockets, RTP's on an even port and RTCP's on the one above where possible (RFC
-        3550 §11). In the end the ports are free again and the sockets closed, unless detached.
+        """Two bound sockets: RTP on an even port and RTCP on the next one, if there is such a pair
+        (RFC 3550 §11). After the ``with`` block the ports are free again, and the sockets are
+        closed unless they were detached.
 
-        Raises LimitExceeded when no two ports are free.
+        Raises LimitExceeded if no two ports are free.
         """
         with contextlib.ExitStack() as stack:
-            yield self._even_pair(stack, ip) or self._any_two(stack, ip)
+            yield self._even_pair(stack, ip) or self._any_pair(stack, ip)
 
     def _even_pair(
         self, stack: contextlib.ExitStack, ip: str
     ) -> tuple[socket.socket, socket.socket] | None:
         first, last = self.settings.ports
         evens = range(first + first % 2, last, 2)
-        # not in order, so that what was sent to the transport before does not come to the next
+        # a random start, so that late packets to a closed transport rarely reach the next one
         start = secrets.randbelow(len(evens)) if evens else 0
         for port in (*evens[start:], *evens[:start]):
             with contextlib.ExitStack() as attempt:
@@ -84,7 +85,9 @@ class PlainPorts:
                     return rtp, rtcp
         return None
 
-    def _any_two(self, stack: contextlib.ExitStack, ip: str) -> tuple[socket.socket, socket.socket]:
+    def _any_pair(
+        self, stack: contextlib.ExitStack, ip: str
+    ) -> tuple[socket.socket, socket.socket]:
         first, last = self.settings.ports
         found: list[socket.socket] = []
         for port in range(first, last + 1):
@@ -100,13 +103,13 @@ class PlainPorts:
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            if ip == "::":  # both families, whatever the system's habit is
+            if ip == "::":  # both families, also if the system's default is IPv6 only
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind((ip, port))
         except OSError as error:
             sock.close()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                return None  # another program's, or of a transport that has just ended
+                return None  # another program has it, or a transport that is just being closed
             raise
         stack.enter_context(sock)
         self._taken.add(port)
@@ -114,30 +117,30 @@ class PlainPorts:
         return sock
 
     def is_own(self, ip: str, port: int, announced: Sequence[str]) -> bool:
-        """Is this one of the addresses that plain RTP is received on?"""
+        """Whether this server receives plain RTP at this address and port."""
         first, last = self.settings.ports
-        return first <= port <= last and self._is_here(ip, announced)
+        return first <= port <= last and self._is_this_machine(ip, announced)
 
     def is_clients(self, ip: str, announced: Sequence[str]) -> bool:
-        """Is this the address of a client, as far as can be told: not of this machine, nor of a
-        proxy that did not say whom it speaks for?
+        """Whether this may be the address of one client: it belongs neither to this machine nor to
+        a proxy. (The latter happens if a proxy does not forward the client's address.)
         """
         address = ipaddress.ip_address(ip)
         proxied = any(address in ipaddress.ip_network(proxy) for proxy in self.settings.proxies)
-        return not proxied and not self._is_here(ip, announced)
+        return not proxied and not self._is_this_machine(ip, announced)
 
-    def _is_here(self, ip: str, announced: Sequence[str]) -> bool:
-        """Does what is sent to ``ip`` from here come back to this machine?"""
+    def _is_this_machine(self, ip: str, announced: Sequence[str]) -> bool:
+        """Whether packets from here to ``ip`` arrive at this machine, also through a NAT."""
         return ip in {*self.settings.listen_ips, *announced} or _is_local(ip)
 
 
 @attrs.define(eq=False)
 class PlainTransport:
-    """One client's plain RTP. ``number`` is its id in the engine, ``id`` on the wire.
+    """A client's plain RTP transport. ``number`` is its id in the engine, ``id`` on the wire.
 
-    ``addresses`` are those announced, the preferred one first; ``client_ip`` is where the peer's
-    signaling comes from, anything else if nobody knows. Raises Forbidden when there are no plain
-    transports here, or nobody that this one might talk to.
+    ``addresses`` are the announced ones, the preferred one first. ``client_ip`` is the address that
+    the peer's signaling comes from; it is ignored if it is not an IP address. Raises Forbidden if
+    plain transports are disabled, or if this one may not exchange packets with any address.
     """
 
     host: EngineHost
@@ -155,12 +158,12 @@ class PlainTransport:
     _listen_ip: str = attrs.field(init=False)
     _allowed: tuple[str, ...] = attrs.field(init=False)
     _connected: bool = False
-    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def __attrs_post_init__(self) -> None:
         if not self.ports.settings.enabled:
             raise Forbidden("plain transports are switched off (media.plain_transports)")
-        client_ip = _known(self.client_ip)
+        client_ip = _parse_client_ip(self.client_ip)
         own = client_ip is not None and self.ports.is_clients(client_ip, self.addresses)
         self._allowed = (*self.ports.settings.allowed, *((client_ip,) if own else ()))
         if not self._allowed:
@@ -169,17 +172,17 @@ class PlainTransport:
                 "client alone, and no network is allowed (media.plain_allowed)"
             )
         self.number = self.host.new_number()
-        self._ip, self._listen_ip = _meeting_point(
+        self._ip, self._listen_ip = _choose_addresses(
             self.addresses, self.ports.settings.listen_ips, client_ip
         )
 
     def parameters(self) -> dict[str, Json]:
-        """The answer to ``createPlainTransport``; the ports are known once it lives."""
+        """The answer to ``createPlainTransport``. The ports are set once ``run`` has started."""
         return {"id": self.id, "ip": self._ip, "port": self.port, "rtcpPort": self.rtcp_port}
 
     def connect(self, ip: str, port: int, rtcp_port: int) -> None:
-        """Say where the client is. Raises BadRequest for an address that media must not go to, and
-        the second time.
+        """Set the client's address and ports. Raises BadRequest if media may not be sent there, and
+        at the second call.
         """
         if self._connected:
             raise BadRequest("transportId: this transport has been connected before")
@@ -207,11 +210,11 @@ class PlainTransport:
 
     def close(self) -> None:
         """End ``run`` soon."""
-        self._life.cancel()
+        self._run_scope.cancel()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Live. ``started`` when the engine knows the transport. Raises LimitExceeded when there
-        are no ports.
+        """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
+        transport. Raises LimitExceeded if no two ports are free.
         """
         engine, bitrate = self.host.engine, self.ports.settings.max_incoming_bitrate
         with self.ports.open_pair(self._listen_ip) as (rtp, rtcp):
@@ -223,7 +226,7 @@ class PlainTransport:
             rtcp.detach()
             try:
                 engine.set_max_incoming_bitrate(self.number, bitrate)
-                with self.host.transport_events(self.number, self), self._life:
+                with self.host.transport_events(self.number, self), self._run_scope:
                     task_status.started()
                     await trio.sleep_forever()
             finally:
@@ -238,10 +241,10 @@ class PlainTransport:
 Transport: TypeAlias = WebRtcTransport | PlainTransport
 
 
-def _known(client_ip: str) -> str | None:
+def _parse_client_ip(client_ip: str) -> str | None:
     try:
         return _unmapped(client_ip)
-    except ValueError:  # a proxy may hide it
+    except ValueError:  # a proxy may forward something else than an address
         return None
 
 
@@ -259,19 +262,19 @@ def _is_local(ip: str) -> bool:
 
 
 def _unmapped(ip: str) -> str:
-    """IPv4 in an IPv6 socket's clothes (RFC 4291 §2.5.5.2) is IPv4; of a scoped address the scope
-    says nothing here.
+    """The IPv4 address of an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), else ``ip`` itself. The
+    scope of a scoped address is removed.
     """
     address = ipaddress.ip_address(ip.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
 
 
-def _meeting_point(
+def _choose_addresses(
     addresses: Sequence[str], listen_ips: Sequence[str], client_ip: str | None
 ) -> tuple[str, str]:
-    """What to tell a client, and where to listen: an address of the client's own family if there
-    is one.
+    """The announced address and the listening address of a transport: a pair of the client's
+    address family, if there is one.
     """
     pairs = [
         (address, listen_ip)
@@ -286,8 +289,8 @@ def _meeting_point(
 
 
 def _reaches(address: str, listen_ip: str) -> bool:
-    """Does what is sent to ``address`` (or a name that nobody could look up) come to an address
-    like ``listen_ip``?
+    """Whether packets to ``address`` can arrive at ``listen_ip``, as far as the address family
+    tells. A host name that was not resolved may be of any family.
     """
     try:
         version = ipaddress.ip_address(address).version

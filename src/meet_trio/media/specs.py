@@ -1,11 +1,11 @@
-"""Negotiated RTP parameters as the engine wants them: plain values, no names to look up."""
+"""Translates negotiated RTP parameters into the records that the engine takes."""
 
 from meet_trio.engine import ConsumerSpec, EncodingSpec, ProducerSpec
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpParameters
 
 
 def producer_spec(rtp: ProducerRtp, *, paused: bool) -> ProducerSpec:
-    """What the publisher sends: how to find its streams, and the feedback that it understands."""
+    """The publisher's streams and how to identify them, and the RTCP feedback that it supports."""
     parameters = rtp.params
     codec, rtx = parameters.media_codec(), parameters.rtx_codec()
     return ProducerSpec(
@@ -29,7 +29,7 @@ def producer_spec(rtp: ProducerRtp, *, paused: bool) -> ProducerSpec:
 
 
 def consumer_spec(rtp: ConsumerRtp, *, paused: bool) -> ConsumerSpec:
-    """What the consumer's client expects: one stream, rewritten to these numbers."""
+    """The one stream that the consumer's client gets, and the ids to rewrite its packets to."""
     parameters = rtp.params
     codec, rtx = parameters.media_codec(), parameters.rtx_codec()
     (encoding,) = parameters.encodings

@@ -1,16 +1,16 @@
-"""The life of a WebRtcTransport: ICE-lite and DTLS, from creation to its end.
+"""WebRTC transports: ICE-lite and DTLS, from the creation of a transport to its end.
 
-    new ──connect()──▶ connecting ──keys──▶ connected ──goodbye, silence, cancel──▶ closed
-     └──────────────────────┴── deadline, DTLS failure, cancel ─────────────────────▶ closed
+    new ──connect()──▶ connecting ──keys──▶ connected ──close_notify, silence, cancel──▶ closed
+     └──────────────────────┴── deadline, DTLS failure, cancel ──────────────────────────▶ closed
 
-``run`` is the whole life as one task: the engine's entry is added when it starts and removed when
-it ends, whatever ends it. A new transport may wait for ``connect`` as long as its peer lives
-(mediasoup-client connects a transport with its first track, which may be hours later); from
-``connect`` on there is a deadline, and once connected the engine watches that the client's STUN
-checks go on (RFC 7675).
+``run`` is one task for the whole time. It adds the transport to the engine at its start, and
+removes it at its end, also after an error. A new transport may wait for ``connect`` as long as its
+peer lives: mediasoup-client connects a transport with its first track, which may be hours later.
+From ``connect`` on there is a deadline. Once the transport is connected, the engine checks that the
+client's STUN requests go on (RFC 7675).
 
-The client sends no ICE candidates or credentials: a binding request that knows our password names
-the path.
+The client sends no ICE candidates or credentials. The engine learns the path from a STUN binding
+request that has the transport's password.
 """
 
 import logging
@@ -32,9 +32,8 @@ from meet_trio.ortc.fields import Json
 
 logger = logging.getLogger("meet_trio.media.transport")
 
-_ICE_CHARS = (
-    string.ascii_lowercase + string.digits
-)  # RFC 8445 §15.4 allows more; these need no escaping anywhere
+# RFC 8445 §15.4 allows more characters; these need no escaping anywhere
+_ICE_CHARS = string.ascii_lowercase + string.digits
 
 
 class TransportState(Enum):
@@ -45,19 +44,21 @@ class TransportState(Enum):
 
 
 class TransportFailed(MeetError):
-    """A transport ended by itself: not connected in time, silent, or DTLS failed."""
+    """A transport ended by itself: it was not connected in time, the client fell silent or sent
+    close_notify, or DTLS failed.
+    """
 
 
 @attrs.frozen
 class IceParameters:
-    """RFC 8445 §5.3; the server is always ICE-lite."""
+    """ICE credentials (RFC 8445 §5.3). The server is always ICE-lite."""
 
     username_fragment: str
     password: str = attrs.field(repr=False)
 
     @classmethod
     def generate(cls) -> "IceParameters":
-        # 128 bits each and more; the fragment also finds the transport among all
+        # More than 128 random bits each. The engine finds the transport by the username fragment.
         return cls(_random_ice_chars(32), _random_ice_chars(32))
 
     def to_json(self) -> dict[str, Json]:
@@ -82,8 +83,8 @@ class TransportSettings:
 class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
-    ``addresses`` is what its candidates say, the preferred one first. ``force_tcp`` leaves those
-    for UDP out.
+    ``addresses`` are those of its candidates, the preferred one first. With ``force_tcp`` there are
+    no candidates for UDP.
     """
 
     host: EngineHost
@@ -99,8 +100,8 @@ class WebRtcTransport:
     state: TransportState = TransportState.NEW
     _fingerprints: Sequence[DtlsFingerprint] = ()
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
-    _life: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _end: str = "closed"
+    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _end_reason: str = "closed"
     _dtls: DtlsSession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,8 +121,8 @@ class WebRtcTransport:
         }
 
     def _candidates(self) -> list[Json]:
-        """Every address for UDP, then every one for TCP (RFC 6544). Priorities are mediasoup's
-        (RFC 8445 §5.1.2.1 with local preferences of its own).
+        """A UDP candidate for each address, then a TCP candidate for each (RFC 6544). Priorities
+        are mediasoup's: the formula of RFC 8445 §5.1.2.1 with mediasoup's local preferences.
         """
         kinds: list[dict[str, Json]] = [
             {"foundation": "udpcandidate", "protocol": "udp"},
@@ -130,8 +131,8 @@ class WebRtcTransport:
         local_preferences = {"udp": 11_000, "tcp": 9_900}
         candidates: list[Json] = []
         for kind in kinds[self.force_tcp :]:
-            for place, address in enumerate(self.addresses):
-                preference = local_preferences[str(kind["protocol"])] - 200 * place
+            for index, address in enumerate(self.addresses):
+                preference = local_preferences[str(kind["protocol"])] - 200 * index
                 candidates.append(
                     kind
                     | {
@@ -145,19 +146,19 @@ class WebRtcTransport:
         return candidates
 
     def connect(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
-        """The client's certificate fingerprints are known: shake hands. Raises BadRequest the
-        second time.
+        """Start the handshake: the fingerprints of the client's certificate are known. Raises
+        BadRequest at the second call.
         """
         if self._connect_asked.is_set():
             raise BadRequest("transportId: this transport has been connected before")
         self._fingerprints = fingerprints
         self.state = TransportState.CONNECTING
-        self._life.deadline = trio.current_time() + self.settings.connect_timeout
+        self._run_scope.deadline = trio.current_time() + self.settings.connect_timeout
         self._connect_asked.set()
 
     def restart_ice(self) -> IceParameters:
-        """New credentials (RFC 8445 §2.4); the old ones hold until the client uses the new ones.
-        Media goes on.
+        """Set new credentials (RFC 8445 §2.4). The old ones are valid until the client uses the new
+        ones. Media goes on.
         """
         ice = IceParameters.generate()
         self.host.engine.restart_ice(self.number, ice.username_fragment, ice.password)
@@ -169,8 +170,8 @@ class WebRtcTransport:
         self._fail("closed")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Live. ``started`` when the engine knows the transport. Raises TransportFailed when it
-        ends by itself.
+        """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
+        transport. Raises TransportFailed if the transport ends by itself.
         """
         engine = self.host.engine
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
@@ -178,29 +179,32 @@ class WebRtcTransport:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
             with self.host.transport_events(self.number, self):
                 task_status.started()
-                with self._life:
+                with self._run_scope:
                     await self._connect_asked.wait()
                     try:
                         await self._dtls.run(self._fingerprints, self._connected)
-                        self._end = "the client said goodbye"
+                        self._end_reason = "the client sent close_notify"
                     except DtlsError as error:
-                        self._end = f"DTLS: {error}"
-                if self._life.cancelled_caught and self._life.deadline < trio.current_time():
-                    self._end = f"not connected within {self.settings.connect_timeout:g} s"
+                        self._end_reason = f"DTLS: {error}"
+                if (
+                    self._run_scope.cancelled_caught
+                    and self._run_scope.deadline < trio.current_time()
+                ):
+                    self._end_reason = f"not connected within {self.settings.connect_timeout:g} s"
         finally:
             self.state = TransportState.CLOSED
             engine.remove_transport(self.number)
-        if self._end != "closed":
-            raise TransportFailed(self._end)
+        if self._end_reason != "closed":
+            raise TransportFailed(self._end_reason)
 
     def _connected(self, keys: SrtpKeys) -> None:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
-        self._life.deadline = float("inf")
+        self._run_scope.deadline = float("inf")
         self.state = TransportState.CONNECTED
 
     def _fail(self, why: str) -> None:
-        self._end = why
-        self._life.cancel()
+        self._end_reason = why
+        self._run_scope.cancel()
 
     def _send_dtls(self, datagram: bytes) -> None:
         self.host.engine.send_dtls(self.number, datagram)
