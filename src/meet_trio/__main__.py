@@ -1,4 +1,4 @@
-"""``python -m meet_trio`` is the command ``meet-trio``."""
+"""``python -m meet_trio`` runs the command ``meet-trio``."""
 
 import sys
 

@@ -1,21 +1,22 @@
-"""When Python looks for cycles of garbage: seldom, and at a time of our choice.
+"""Makes Python's full garbage collections rare.
 
 A full collection visits every object that may be part of a cycle, and nothing else runs meanwhile:
-0.2 s with 500 peers. Left alone, Python does it whenever a quarter more objects are there than
-after the last time, so whoever makes many, by joining or by knocking, holds up everybody. Nearly
-all garbage is none of it: it is freed at once when the last reference goes, or by collections of
-the young, which take less than a millisecond.
+0.2 s with 500 peers. By default Python makes one whenever there are a quarter more objects than
+after the last one. So a client that makes the server create many objects, by joining or by opening
+connections, would hold up all others. Full collections free little: nearly all garbage is freed at
+once when its last reference goes, or by collections of the young generations, which take less than
+a millisecond.
 
 Therefore:
 
-- What the start has made is never looked at again.
-- Full collections come from ``run`` alone: at most every ``interval`` seconds, and so seldom that
-  they take no more than ``share`` of the time. The 99th percentile of the loop's lag knows nothing
-  of them.
-- Unless the process has grown by ``growth`` bytes since the last one: garbage in cycles is bounded
-  by that, whoever makes it.
+- Objects that exist when ``run`` starts are never visited again.
+- Only ``run`` makes full collections: at most one every ``interval`` seconds, and so few that they
+  take no more than ``share`` of the time. They do not show in the 99th percentile of the loop's
+  lag.
+- If the process has grown by ``growth`` bytes since the last full collection, the next one is made
+  early. That bounds the memory of garbage in cycles.
 
-This is about the whole process, so it is the command's to start, not the server's.
+This affects the whole process, so the command starts it and not the server.
 """
 
 import gc
@@ -26,12 +27,15 @@ from pathlib import Path
 
 import trio
 
-_YOUNG, _MIDDLE, _NEVER = 700, 10, 1_000_000  # Python's own: objects, collections of the younger
-_LOOK = 5.0  # seconds between two looks at the process's size
+# For ``gc.set_threshold``. The first two are Python's defaults: new objects until a collection of
+# the youngest generation, and collections of that until one of the middle generation. The third is
+# so high that Python makes no full collection by itself.
+_YOUNG, _MIDDLE, _NEVER = 700, 10, 1_000_000
+_SIZE_CHECK_INTERVAL = 5.0  # seconds
 
 
 def resident() -> int:
-    """Bytes of memory that the process has."""
+    """The resident memory of the process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
@@ -46,7 +50,9 @@ async def run(
     clock: Callable[[], float] = time.perf_counter,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Until cancelled; then everything is as it was. Seconds, by ``clock``."""
+    """Make full collections until cancelled, then restore Python's settings. ``interval`` is in
+    seconds, ``growth`` in bytes.
+    """
     before = gc.get_threshold()
     gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
     collect()
@@ -57,8 +63,8 @@ async def run(
         while True:
             limit = size() + growth
             with trio.move_on_after(pause):
-                while size() < limit:  # noqa: ASYNC110  # nothing tells of growth
-                    await trio.sleep(_LOOK)
+                while size() < limit:  # noqa: ASYNC110  # there is no event for growth
+                    await trio.sleep(_SIZE_CHECK_INTERVAL)
             began = clock()
             collect()
             pause = max(interval, (clock() - began) / share)

@@ -1,18 +1,18 @@
-"""What goes wrong, by whose fault.
+"""The errors of this package. They tell a mistake of the other side from a fault of this program.
 
-``RequestError`` and its children say that the other side asked for something wrong: the message
-names what, is safe to show to that side, and nothing has changed. Anything else that is raised is a
-fault of this program. ``live.handlers`` and ``edge.http_api`` turn either into what a client is
-told.
+``RequestError`` and its subclasses are mistakes of the other side. The message says what is wrong
+and may be shown to that side, and nothing has changed. Any other exception while a request is
+handled is a fault of this program. ``live.handlers`` and ``edge.http_api`` turn both kinds into
+answers.
 """
 
 
 class MeetError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """The base of all errors that this package defines."""
 
 
 class ConfigError(MeetError):
-    """A setting is unknown or has a value that cannot be used; the message names the setting."""
+    """A setting is unknown or has an invalid value. The message names the setting."""
 
 
 class RequestError(MeetError):
@@ -20,16 +20,16 @@ class RequestError(MeetError):
 
 
 class BadRequest(RequestError):
-    """A field is missing or malformed; the message names it: ``rtpParameters.codecs[0]: …``."""
+    """A field is missing or malformed. The message names it: ``rtpParameters.codecs[0]: …``."""
 
 
 class NotFound(RequestError):
-    """The object named by an id does not exist."""
+    """There is no object with the given id."""
 
 
 class Forbidden(RequestError):
-    """The peer's role does not allow it, or a setting does not."""
+    """The role of the peer or a setting does not allow the request."""
 
 
 class LimitExceeded(RequestError):
-    """A limit of the settings is reached; the message names it."""
+    """A limit of the settings is reached. The message names it."""

@@ -1,21 +1,21 @@
-"""How long the loop is held: for how long nobody else gets a turn.
+"""Measures the lag of the Trio loop: how long a task that becomes ready waits until it runs.
 
-A turn is what Trio runs between two waits for I/O: one step of each task that is ready. Whoever
-becomes ready in the middle of a turn waits for the rest of it, so what a turn costs others grows
-with the square of its length, and an average over turns hides it. Therefore lag is weighed by the
-clock: it is the time that somebody waits who becomes ready at a random moment of the day. In a
-second with one turn of 600 ms, 40 % of the moments see no lag, and 59 % see more than 10 ms.
+A turn is all that Trio runs between two waits for I/O: one step of each ready task. A task that
+becomes ready during a turn waits for the rest of it. The total wait that a turn causes grows with
+the square of its length, and an average over turns hides that. Therefore lag is weighted by time:
+it is the wait of a task that becomes ready at a random moment. In a second with one turn of 600 ms,
+40 % of the moments have no lag, and 59 % have more than 10 ms.
 
     share of moments with a lag above x  =  Σ max(turn - x, 0) / time
 
-That sum is exact at the bounds of a histogram that keeps the number and the total length of the
-turns in each bucket. Both only grow, so the lag of any stretch of time is in the difference of two
-snapshots, whoever else takes some.
+A histogram keeps the number and the total length of the turns in each bucket. The sum above is
+exact at the bounds of the buckets. Numbers and lengths only grow, so the difference of two
+snapshots gives the lag of the time between them. Several readers can take snapshots independently.
 
-Each turn is measured by two clocks. ``held`` is the wall's: what others wait. ``worked`` is the
-thread's CPU time, which is the part that is the program's own doing: on a machine with other
-work, a turn may be long because the kernel let somebody else run. The readings cost a microsecond a
-turn.
+Each turn is measured by two clocks. ``held`` is wall-clock time: it is what other tasks wait.
+``worked`` is the CPU time of the thread: it is what this program has used. On a machine with other
+work a turn may be long because the kernel ran another process. Reading the clocks costs a
+microsecond in each turn.
 """
 
 import time
@@ -25,18 +25,20 @@ import attrs
 import trio
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Upper bounds of the buckets, in seconds; one more bucket is for longer turns."""
+"""The upper bounds of the buckets, in seconds. One more bucket holds all longer turns."""
 
 
 @attrs.define(eq=False)
 class TurnLengths:
-    """A histogram of turns. ``counts`` and ``seconds`` have one entry for each bucket."""
+    """A histogram of turns. ``counts`` has the number of turns in each bucket, and ``seconds``
+    their total length.
+    """
 
     counts: list[int] = attrs.field(factory=lambda: [0] * (len(BOUNDS) + 1))
     seconds: list[float] = attrs.field(factory=lambda: [0.0] * (len(BOUNDS) + 1))
 
     def add(self, length: float) -> None:
-        """One turn, in seconds."""
+        """Add one turn. ``length`` is in seconds."""
         bucket = bisect_left(BOUNDS, length)
         self.counts[bucket] += 1
         self.seconds[bucket] += length
@@ -48,39 +50,42 @@ class TurnLengths:
 
 @attrs.define(eq=False)
 class LoopLag(trio.abc.Instrument):
-    """Watches the loop while it runs."""
+    """Measures the turns of the loop while ``run`` runs."""
 
     held: TurnLengths = attrs.field(factory=TurnLengths)
     worked: TurnLengths = attrs.field(factory=TurnLengths)
-    _watched: float = 0.0
-    _since: float | None = None
-    _began: float = 0.0
-    _used: float = 0.0
+    _watched_earlier: float = 0.0  # seconds, in runs that have ended
+    _run_began: float | None = None
+    _turn_began: float = 0.0
+    _cpu_time: float = 0.0  # of the thread, at the end of the last turn
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Watch until cancelled."""
-        self._since = self._began = time.perf_counter()
-        self._used = time.thread_time()
+        """Measure until cancelled."""
+        self._run_began = self._turn_began = time.perf_counter()
+        self._cpu_time = time.thread_time()
         trio.lowlevel.add_instrument(self)
         try:
             task_status.started()
             await trio.sleep_forever()
         finally:
             trio.lowlevel.remove_instrument(self)
-            self._watched, self._since = self._watched_until(time.perf_counter()), None
+            self._watched_earlier = self._watched_until(time.perf_counter())
+            self._run_began = None
 
     def after_io_wait(self, timeout: float) -> None:
-        self._began = time.perf_counter()
+        self._turn_began = time.perf_counter()
 
     def before_io_wait(self, timeout: float) -> None:
-        self.held.add(time.perf_counter() - self._began)
-        # what the wait itself takes of the CPU is counted, for half the price
-        used, self._used = self._used, time.thread_time()
-        self.worked.add(self._used - used)
+        self.held.add(time.perf_counter() - self._turn_began)
+        # The CPU clock is read once a turn and not twice, to halve the cost. So the CPU time of the
+        # wait before the turn counts as part of it.
+        before, self._cpu_time = self._cpu_time, time.thread_time()
+        self.worked.add(self._cpu_time - before)
 
     def to_json(self) -> dict[str, object]:
-        """``{"seconds": time watched, "bounds": […], "held": …, "worked": …}``, the last two as
-        ``TurnLengths.to_json`` gives them. The turn that asks is not in it.
+        """``{"seconds": …, "bounds": […], "held": …, "worked": …}``. ``seconds`` is the measured
+        time. ``held`` and ``worked`` are as in ``TurnLengths.to_json``. The present turn is not
+        included.
         """
         return {
             "seconds": self._watched_until(time.perf_counter()),
@@ -90,4 +95,5 @@ class LoopLag(trio.abc.Instrument):
         }
 
     def _watched_until(self, now: float) -> float:
-        return self._watched + (now - self._since if self._since is not None else 0.0)
+        running = now - self._run_began if self._run_began is not None else 0.0
+        return self._watched_earlier + running

@@ -1,11 +1,12 @@
-"""A log that nobody can flood: of records that say the same, so many come through at once and so
-many in the long run. The next one that does says how many were left out.
+"""Protects the log from clients that flood it or forge lines in it.
 
-Two records say the same when their text before formatting is the same, whatever is filled in.
-Debugging is left alone: who asks for it wants all of it.
+``RepeatFilter`` limits the rate of equal records. The next record that passes says how many were
+left out. Records are equal if they come from the same logger with the same text before formatting;
+the values filled in may differ. Debug records are not limited: an operator who turns them on wants
+all of them.
 
-And a log that nobody can forge: ``LineFormatter`` is the one place where what clients chose
-(methods, names, paths) is made harmless, so that no call of a logger has to think of it.
+``LineFormatter`` escapes the text of every record. Methods, names and paths in it may come from
+clients. Callers of a logger need not care about that.
 """
 
 import logging
@@ -18,17 +19,21 @@ import attrs
 
 from meet_trio.rates import Bucket, Rate
 
-_MOST_KINDS = 1000  # texts that are written out in the code are far fewer
+_MOST_KINDS = 1000  # the code has far fewer different texts
 
 
 @attrs.define(eq=False)
 class _Kind:
+    """All records with the same text before formatting."""
+
     bucket: Bucket
     left_out: int = 0
 
 
 class RepeatFilter(logging.Filter):
-    """For handlers."""
+    """Limits the rate of equal records. It has to be added to the handlers, not to a logger: only
+    filters of handlers get the records of all loggers.
+    """
 
     def __init__(
         self,
@@ -41,7 +46,9 @@ class RepeatFilter(logging.Filter):
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it comes through; its text is changed when it has to say what did not."""
+        """Whether the record passes. If equal ones were left out before, their number is added to
+        its text.
+        """
         if record.levelno <= logging.DEBUG:
             return True
         if len(self._kinds) >= _MOST_KINDS:
@@ -49,7 +56,7 @@ class RepeatFilter(logging.Filter):
         key = (record.name, str(record.msg))
         kind = self._kinds.setdefault(key, _Kind(Bucket(self._rate)))
         if not kind.bucket.take(self._clock()):
-            kind.bucket.give_back()  # what is not written is no debt
+            kind.bucket.give_back()  # records that are left out make no debt
             kind.left_out += 1
             return False
         if kind.left_out:
@@ -60,17 +67,17 @@ class RepeatFilter(logging.Filter):
 
 
 MOST_BYTES = 4096
-"""Of one line's text, in UTF-8; of a traceback eight times as much."""
+"""The most bytes of UTF-8 in the text of one line. A traceback may have eight times as much."""
 
-# what could end a line, move the cursor of a terminal, or turn the order of what is read around
+# characters that end a line, control a terminal, or change the direction of writing
 _UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def one_line(text: str) -> str:
-    """``text`` with its control characters escaped, cut at ``MOST_BYTES`` of UTF-8; what is cut is
-    counted in characters.
+    """``text`` with control characters escaped, and cut at ``MOST_BYTES`` of UTF-8. If it is cut,
+    the number of its characters is added.
     """
     shown = _UNPRINTABLE.sub(_escape, text[:MOST_BYTES])
     encoded = shown.encode()
@@ -88,8 +95,8 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line, whatever clients have put into it: nobody writes a line in another's
-    name, and none is endless. Lines of a traceback follow, each behind a bar.
+    """Writes each record as one line of limited length, so that no client can forge another record.
+    The lines of a traceback follow, each behind a bar.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
@@ -99,6 +106,6 @@ class LineFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802
         text = super().formatException(ei)
         most = 8 * MOST_BYTES
-        if len(text) > most:  # the end says what went wrong, the beginning where it came from
+        if len(text) > most:  # the beginning has the outermost calls, the end has the error
             text = f"{text[: most // 2]}\n…\n{text[-most // 2 :]}"
         return "\n".join(f"  | {one_line(line)}" for line in text.split("\n"))
