@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What tools/serve and tools/test do first: see that the system's packages are there, then keep .venv,
-# the built extension and the built page up to date. Every step leaves a stamp with the hash of what
-# it was made from and is skipped while that has not changed.
+# The set-up that the other tools share: it installs missing system packages, then brings .venv, the
+# built extension and the built page up to date. Every step leaves a stamp with the hash of its
+# inputs, and is skipped while the hash is the same.
 #
-# Sourced, with the repository as working directory. Progress goes to standard error.
+# This file is sourced, with the repository as working directory. Progress goes to standard error.
 
 venv=.venv
 venv_python=$venv/bin/python
@@ -16,8 +16,8 @@ die() {
   exit 1
 }
 
-# hash FILE...: one line for the contents of all the files, and the folder's path, since a virtual
-# environment does not survive being moved
+# hash_of FILE...: prints a hash of the contents of all the files and of the folder's path. The path
+# is part of it because a virtual environment cannot be moved.
 hash_of() { { pwd && cat -- "$@"; } | sha256sum | cut -d' ' -f1; }
 
 usable_python() {
@@ -25,7 +25,7 @@ usable_python() {
     2>/dev/null
 }
 
-# prints the first interpreter that will do
+# find_python: prints the first usable interpreter
 find_python() {
   local candidate
   for candidate in python3 python3.13 python3.12 python3.11; do
@@ -37,8 +37,8 @@ find_python() {
   return 1
 }
 
-# prints the apt packages that are missing; WITH_TESTS=1 looks for those of the tests too.
-# What is asked is whether a thing is there, not whether apt brought it.
+# missing_packages: prints the names of missing apt packages, with WITH_TESTS=1 also those for
+# tests. It looks for the programs and files themselves, which need not come from apt.
 missing_packages() {
   local python name=python3
   command -v cc >/dev/null || echo gcc libc6-dev
@@ -46,7 +46,7 @@ missing_packages() {
   command -v pkg-config >/dev/null || echo pkg-config
   pkg-config --exists libcrypto 2>/dev/null || echo libssl-dev
   if python=$(find_python); then
-    # an interpreter beside the distribution's own has its parts under its own name
+    # the packages of an interpreter that is not the distribution's default have its name
     [[ $python == python3 ]] || name=$python
     "$python" -c 'import venv, ensurepip' 2>/dev/null || echo "$name-venv"
     "$python" -c 'import os, sys, sysconfig
@@ -61,9 +61,13 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
   fi
 }
 
-# chromium and its fonts: browsers meet; iproute2, iputils-ping: networks made for tests; coturn: a
-# relay between browsers and server; nginx: a proxy in front of it; ffmpeg, GStreamer: plain RTP; clang
-# with libFuzzer: the engine's core
+# test_packages: prints the missing ones among the packages for tests:
+#   chromium, fonts             meetings of browsers
+#   iproute2, iputils-ping      networks made for tests
+#   coturn                      a TURN relay between browsers and server
+#   nginx                       a proxy in front of the server
+#   ffmpeg, GStreamer           plain RTP
+#   clang with libFuzzer        fuzzing the engine
 test_packages() {
   command -v chromium >/dev/null || echo chromium
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
@@ -75,11 +79,11 @@ test_packages() {
   if ! command -v clang >/dev/null; then
     echo clang
   elif [[ -z $(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*' -print -quit) ]]; then
-    # named after the version, and not of clang's own package everywhere
+    # clang's own package does not contain it everywhere; its package is named after the version
     echo "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
   fi
   command -v gst-launch-1.0 >/dev/null || echo gstreamer1.0-tools
-  # the elements in use: opusenc of one, vp8enc and rtpbin of the other
+  # plugins-base has opusenc; plugins-good has vp8enc and rtpbin
   [[ -n $(find /usr/lib* -name libgstopus.so -print -quit) ]] || echo gstreamer1.0-plugins-base
   [[ -n $(find /usr/lib* -name libgstvpx.so -print -quit) ]] || echo gstreamer1.0-plugins-good
 }
@@ -116,10 +120,10 @@ make_venv() {
   fi
 }
 
-# install_requirements FILE: everything in FILE is locked by hash
+# install_requirements FILE: installs the packages in FILE, which are locked by hash
 install_requirements() {
   local stamp=$venv/.stamp-requirements lock hash
-  # the list for tests holds all that the list for serving does
+  # requirements-dev.txt contains all packages of the other lists
   for lock in requirements-dev.txt "$1"; do
     [[ $(cat "$stamp" 2>/dev/null) == "$lock $(hash_of "$lock")" ]] && return
   done
@@ -129,14 +133,14 @@ install_requirements() {
   echo "$1 $hash" >"$stamp"
 }
 
-# The package itself, editable: an import rebuilds the extension when its sources have changed.
-# install_package werror|plain: with werror, warnings of the C compiler are errors.
+# install_package werror|plain: installs this package, editable: an import rebuilds the extension if
+# its sources have changed. With werror, warnings of the C compiler are errors.
 install_package() {
   local stamp=$venv/.stamp-package sources hash args=()
   mapfile -t sources < <(find src pyproject.toml meson.build -name meson.build -o -name pyproject.toml |
     LC_ALL=C sort)
   hash=$(hash_of "${sources[@]}" "$(command -v cc)")
-  # a build with werror serves as well
+  # a build with werror is good for plain, too
   case $(cat "$stamp" 2>/dev/null) in
     "$hash werror" | "$hash $1") return ;;
   esac
@@ -148,7 +152,8 @@ install_package() {
   echo "$hash $1" >"$stamp"
 }
 
-# install_npm_packages FOLDER WHOSE: npm's packages, as locked in FOLDER
+# install_npm_packages FOLDER WHOSE: installs the npm packages that are locked in FOLDER. WHOSE is
+# for the progress message.
 install_npm_packages() {
   local stamp=$1/node_modules/.stamp hash
   hash=$(hash_of "$1/package.json" "$1/package-lock.json")
@@ -160,7 +165,7 @@ install_npm_packages() {
 
 install_web_packages() { install_npm_packages web "the page's"; }
 
-# The page, built into the package.
+# build_page: builds the page into the package
 build_page() {
   local stamp=build/.stamp-page sources hash
   mapfile -t sources < <(find web -path web/node_modules -prune -o -path web/test -prune -o \
@@ -173,13 +178,13 @@ build_page() {
   echo "$hash" >"$stamp"
 }
 
-# set_up REQUIREMENTS werror|plain: all of it. Two at a time would trip over each other.
+# set_up REQUIREMENTS werror|plain: the whole set-up. A lock keeps two runs from working at a time.
 set_up() {
   mkdir -p build
   exec 9>build/.lock
   flock 9
   install_packages
-  install_packages # what goes with a package that was not there before
+  install_packages # again: with an interpreter just installed, its -venv and -dev may be missing
   make_venv
   # node, npm, ninja and meson of the virtual environment
   PATH=$PWD/$venv/bin:$PATH

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""A Socket.IO and an Engine.IO server that echo, as the public protocol test suites expect them.
+"""Echo servers for Socket.IO and Engine.IO, with the behaviour that the public protocol test suites
+expect.
 
     python tools/socketio_echo.py [--port 3000] [--ping-timeout 0.2]
 
-``/socket.io/``: on connection emits ``auth`` with the handshake's auth; ``message`` comes back as
-``message-back``, ``message-with-ack`` is acknowledged, both with the same arguments; also in
-namespace ``/custom``. ``/engine.io/``: bare Engine.IO, every message comes back. Short times, any
-origin. ``--ping-timeout`` (seconds) is for clients on a machine that has much else to do.
+- ``/socket.io/`` is Socket.IO, with the namespaces ``/`` and ``/custom``. On connection the server
+  emits ``auth`` with the auth of the handshake. It answers the event ``message`` with
+  ``message-back`` and acknowledges ``message-with-ack``, both with the arguments of the event.
+- ``/engine.io/`` is Engine.IO alone. The server sends every message back.
+
+Timeouts are short, and any origin is allowed. ``--ping-timeout`` (seconds) can be longer for
+clients on a busy machine.
 """
 
 import argparse
@@ -21,7 +25,7 @@ from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
 from meet_trio.socketio import EngineIOConnection, EngineIOServer, Server, Settings, Socket
 
-SETTINGS = Settings(  # what the suites expect
+SETTINGS = Settings(  # as the suites expect them
     ping_interval=0.3,
     ping_timeout=0.2,
     max_payload=1_000_000,
