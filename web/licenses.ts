@@ -1,5 +1,5 @@
-// A Vite plugin: the licences of the packages that end up in the page, as `licenses.txt` beside it.
-// The page is shipped inside the Python package, and its parts ask for their notices to be kept.
+// A Vite plugin: it writes the licences of all packages in the page to `assets/licenses.txt`. The
+// page is shipped in the Python package, and these licences require that their notices are kept.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Plugin } from "vite";
@@ -22,7 +22,7 @@ export function licenses(): Plugin {
   };
 }
 
-/** The folder of the installed package that a module comes from; null for our own. */
+/** The folder of the npm package that a module comes from; null for a module of this page. */
 function packageOf(id: string): string | null {
   return /^\0?(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1] ?? null;
 }

@@ -1,5 +1,5 @@
-// The meeting page is built into the Python package, which serves it at "/" with its files under
-// "/assets/". Nothing is inlined, so that the page runs under a strict Content-Security-Policy.
+// Vite builds the page into the Python package, which serves it at "/" and its files under
+// "/assets/". Nothing is inlined, so the page can run under a strict Content-Security-Policy.
 import { defineConfig } from "vite";
 import { licenses } from "./licenses.ts";
 
@@ -14,10 +14,10 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // mediasoup-client and socket.io-client in one file: one request, about 80 kB compressed
+    // one file, so one request, with mediasoup-client and socket.io-client: about 80 kB compressed
     chunkSizeWarningLimit: 800,
   },
-  // `npm run dev` shows the page with a daemon running beside it
+  // `npm run dev` serves the page and passes all other requests to a running meet-trio
   server: {
     proxy: {
       "/demo": daemon,

@@ -1,5 +1,5 @@
-// The demo routes: rooms and tokens for anyone who can reach the page. Outside demo mode the
-// server does not have them, and the application that owns the meeting hands out tokens.
+// Calls the demo routes: they give rooms and tokens to everybody who can reach the page. The server
+// has them in demo mode only. Otherwise the application that owns the meeting hands out tokens.
 import { Plain } from "./words.ts";
 
 async function post(path: string): Promise<Record<string, unknown>> {

@@ -1,4 +1,4 @@
-// How large tiles may be: a pure function from the number of tiles and the room there is.
+// The grid of tiles: a pure function of the number of tiles and the size of the box.
 
 export interface Grid {
   columns: number;
@@ -9,9 +9,9 @@ export interface Grid {
 }
 
 /**
- * The grid that covers the most of a `width` x `height` box with `count` equal tiles `gap` apart.
- * Tiles may take any of the shapes in `aspects` (width / height), so that a phone held upright
- * gets taller ones. Sizes are whole pixels and never below 1.
+ * The grid of `count` equal tiles, `gap` apart, that covers the most of a `width` x `height` box.
+ * Tiles have one of the shapes in `aspects` (width / height), so a phone held upright can have
+ * taller ones. Sizes are whole pixels and at least 1.
  */
 export function bestGrid(
   count: number,
@@ -29,7 +29,7 @@ export function bestGrid(
     for (const aspect of aspects) {
       const w = Math.floor(Math.min(cellWidth, cellHeight * aspect));
       const h = Math.floor(w / aspect);
-      // a rounder shape must win clearly, else tiles change shape at every small resize
+      // the first shape has an advantage, else tiles would change shape at every small resize
       const area = w * h * (aspect === aspects[0] ? 1.12 : 1);
       if (w > 0 && h > 0 && area > bestArea) {
         bestArea = area;

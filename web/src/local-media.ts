@@ -1,8 +1,9 @@
-// Your own microphone, camera and screen. Lives from the first preview to the end of the meeting;
-// owns its tracks and stops them. `micOn` and `camOn` say what you want, the tracks what there is.
+// The user's own microphone and camera, from the first preview to the end of the meeting.
+// LocalMedia owns their tracks and stops them. `micOn` and `camOn` say what the user wants, the
+// tracks what there is. `openScreen` opens a screen; its tracks belong to the caller.
 //
-// A muted microphone stays open (unmuting is instant); a camera that is off is really closed, so
-// that its light goes out.
+// A muted microphone stays open, so unmuting is instant. A camera that is off is closed, so its
+// light goes out.
 import { signal } from "@preact/signals";
 import { recall, remember } from "./prefs.ts";
 import { deviceWords } from "./words.ts";
@@ -35,7 +36,7 @@ export class LocalMedia {
   readonly micId = signal(recall("mic"));
   readonly camId = signal(recall("camera"));
   readonly speakerId = signal(recall("speaker"));
-  /** called when a device goes away by itself (unplugged, permission taken back) */
+  /** called when a device is lost: it was unplugged, or the permission was withdrawn */
   onLost: ((kind: "microphone" | "camera") => void) | null = null;
 
   readonly #meter = new Meter();
@@ -46,12 +47,12 @@ export class LocalMedia {
     void this.#listDevices();
   }
 
-  /** Loudness of your microphone, 0-1, now. */
+  /** The present loudness of the microphone, 0-1. */
   level(): number {
     return this.micTrack.value?.enabled ? this.#meter.read() : 0;
   }
 
-  /** Opens the microphone if it is not; false if it can't be had (`micProblem` says why). */
+  /** Opens the microphone if it is closed; false if that fails (`micProblem` says why). */
   async openMic(): Promise<boolean> {
     if (this.micTrack.value?.readyState === "live") return true;
     try {
@@ -107,7 +108,7 @@ export class LocalMedia {
     this.camTrack.value = null;
   }
 
-  /** Remembers a choice; reopens the device if it was open. The caller swaps the sent track. */
+  /** Remembers the choice; reopens the device if it was open. The caller sends the new track. */
   async chooseMic(id: string): Promise<void> {
     this.micId.value = id;
     remember("mic", id);
@@ -138,8 +139,8 @@ export class LocalMedia {
   }
 
   #lost(kind: "microphone" | "camera", track: MediaStreamTrack): void {
-    const held = kind === "camera" ? this.camTrack : this.micTrack;
-    if (held.value !== track) return;
+    const current = kind === "camera" ? this.camTrack : this.micTrack;
+    if (current.value !== track) return;
     if (kind === "camera") {
       this.closeCam();
       this.camProblem.value = "Your camera went away.";
@@ -152,7 +153,7 @@ export class LocalMedia {
 
   readonly #listDevices = async (): Promise<void> => {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
-    // before permission the browser lists nameless devices: nothing to choose from
+    // without permission the browser lists devices without labels, which cannot be told apart
     const named = all.filter((device) => device.label !== "");
     this.devices.value = {
       mics: named.filter((device) => device.kind === "audioinput"),
@@ -180,7 +181,7 @@ async function openTrack(
   try {
     return await open({ ...constraints, deviceId: { exact: deviceId } });
   } catch (error) {
-    // the remembered device is not plugged in today
+    // the remembered device is not plugged in
     if (error instanceof Error && ["OverconstrainedError", "NotFoundError"].includes(error.name)) {
       return open(constraints);
     }
@@ -188,7 +189,7 @@ async function openTrack(
   }
 }
 
-/** Asks the user for a screen; rejects with the browser's error if they decline. */
+/** Asks the user for a screen; rejects with the browser's error if the user declines. */
 export async function openScreen(): Promise<MediaStream> {
   const stream = await navigator.mediaDevices.getDisplayMedia({
     video: { frameRate: { ideal: 15, max: 30 } },
@@ -199,7 +200,7 @@ export async function openScreen(): Promise<MediaStream> {
   return stream;
 }
 
-/** Loudness of one track through WebAudio. The context may only start after a user's gesture. */
+/** The loudness of one track by WebAudio. The AudioContext starts only after a user's gesture. */
 class Meter {
   #context: AudioContext | null = null;
   #source: MediaStreamAudioSourceNode | null = null;

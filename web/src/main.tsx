@@ -1,4 +1,4 @@
-// The meeting page starts here.
+// The entry point of the page.
 import { render } from "preact";
 import { optionsOf } from "./options.ts";
 import "./styles/base.css";

@@ -1,21 +1,21 @@
-// The media side of one joined peer: mediasoup's Device, one transport to send and one to receive,
-// producers by slot, consumers by id. It is made anew when the peer joins anew.
+// The media of one joined peer: mediasoup's Device, one transport to send and one to receive,
+// producers by slot, consumers by id. Each join makes a new session.
 //
-// Transports heal themselves: when ICE is lost, ICE is restarted through signaling until it is
-// back. When the server no longer knows the transport, `onDead` says that only a new join helps.
+// If ICE fails, the session restarts it through signaling until the transport is connected again.
+// If the server no longer knows the transport, only a new join helps, and `onDead` is called.
 import { signal, type Signal } from "@preact/signals";
 import { Device, type types as ms } from "mediasoup-client";
 import type { IcePath } from "./options.ts";
 import type { Kind, NewConsumer, Source, TransportReply } from "./protocol.ts";
 import { Refused, type Signaling } from "./signaling.ts";
 
-const RESTART_AFTER_MS = 2000; // "disconnected" often heals by itself
+const RESTART_AFTER_MS = 2000; // "disconnected" often becomes "connected" again by itself
 const RESTART_AGAIN_MS = 6000;
-// Chromium never says "failed" of a transport that has found no candidate of its own, as when the
-// TURN server refuses it and no other way is allowed.
+// A transport that is not connected by then counts as broken. Chromium never reports "failed" for
+// one without local candidates, for example if only TURN is allowed and the TURN server refuses.
 const FIRST_PATH_MS = 12_000;
 
-/** What is sent at most once each. */
+/** The place of a producer: there is at most one producer for each slot. */
 export type Slot = "mic" | "webcam" | "screen" | "screen-audio";
 
 export interface MediaOptions {
@@ -24,7 +24,7 @@ export interface MediaOptions {
   ice: IcePath;
 }
 
-/** Somebody's track as it arrives here. */
+/** A track of another peer, as it is received. */
 export interface RemoteStream {
   id: string;
   peerId: string;
@@ -33,18 +33,18 @@ export interface RemoteStream {
   track: MediaStreamTrack;
   /** the sender has paused it */
   paused: boolean;
-  /** 0-10 as the server judges the link; 10 until it says */
+  /** the server's score of the stream, 0-10; 10 before the first one */
   score: number;
 }
 
 export interface Receiving {
   consumer: ms.Consumer;
-  /** performance.now() of the newConsumer request, and of its first picture */
+  /** performance.now() of the newConsumer request, and of its first video frame */
   asked: number;
   firstFrame: number | null;
 }
 
-/** A consumer being made, and what the server has said of it meanwhile. */
+/** A consumer that is being made, and its changes by the server meanwhile. */
 interface Arrival {
   peerId: string;
   paused: boolean;
@@ -55,7 +55,7 @@ interface Arrival {
 export class MediaSession {
   readonly consumers = new Map<string, Receiving>();
   readonly producers = new Map<Slot, ms.Producer>();
-  /** some transport has lost its path, or has found none in time */
+  /** a transport has lost its path, or has found none in time */
   readonly trouble = signal(false);
   onDead: (() => void) | null = null;
 
@@ -64,15 +64,17 @@ export class MediaSession {
   readonly #iceServers: RTCIceServer[];
   readonly #options: MediaOptions;
   readonly #streams: Signal<ReadonlyMap<string, RemoteStream>>;
-  /** what the server has been told, and has acknowledged, to be paused */
-  readonly #toldPaused = new Set<Slot>();
+  /** slots whose producer is paused on the server: it has acknowledged pauseProducer */
+  readonly #pausedOnServer = new Set<Slot>();
   readonly #arriving = new Map<string, Arrival>();
+  /** timers of ICE restarts, by transport id */
   readonly #timers = new Map<string, number>();
-  /** ids of transports that should have been connected by now and never were */
+  /** ids of transports that were not connected within FIRST_PATH_MS */
   readonly #overdue = new Set<string>();
-  #receive: ms.Transport | null = null;
-  #send: Promise<ms.Transport> | null = null;
-  #sendReady: ms.Transport | null = null;
+  #recvTransport: ms.Transport | null = null;
+  /** the sending transport, made when it is first needed */
+  #sendTransportMade: Promise<ms.Transport> | null = null;
+  #sendTransport: ms.Transport | null = null;
   #closed = false;
 
   private constructor(
@@ -89,7 +91,7 @@ export class MediaSession {
     this.#streams = streams;
   }
 
-  /** Loads the router's capabilities and makes the receiving transport, ready for `join`. */
+  /** Loads the router's capabilities and makes the receiving transport. `join` comes next. */
   static async open(
     signaling: Signaling,
     iceServers: RTCIceServer[],
@@ -102,7 +104,7 @@ export class MediaSession {
     );
     await device.load({ routerRtpCapabilities });
     const session = new MediaSession(device, signaling, iceServers, options, streams);
-    session.#receive = await session.#makeTransport("recv");
+    session.#recvTransport = await session.#makeTransport("recv");
     return session;
   }
 
@@ -112,7 +114,7 @@ export class MediaSession {
 
   // -- receiving ---------------------------------------------------------------------------------
 
-  /** Takes in a consumer the server has made. Asked again for the same one, it makes no second. */
+  /** Makes the consumer that the server offers. A repeated offer does not make a second one. */
   consume(info: NewConsumer): Promise<void> {
     if (this.consumers.has(info.id)) return Promise.resolve();
     let arrival = this.#arriving.get(info.id);
@@ -128,15 +130,15 @@ export class MediaSession {
   }
 
   async #consume(info: NewConsumer, arrival: Arrival): Promise<void> {
-    if (!this.#receive || this.#closed) throw new Error("no receiving transport");
+    if (!this.#recvTransport || this.#closed) throw new Error("no receiving transport");
     const asked = performance.now();
     const source: Source = info.appData?.source ?? (info.kind === "audio" ? "mic" : "webcam");
-    const consumer = await this.#receive.consume({
+    const consumer = await this.#recvTransport.consume({
       id: info.id,
       producerId: info.producerId,
       kind: info.kind,
       rtpParameters: info.rtpParameters,
-      // tracks of one stream are kept in sync: the voice with its face, the screen by itself
+      // browsers synchronise the tracks of one stream: mic with camera, screen with its sound
       streamId: `${info.peerId}-${source === "screen" ? "screen" : "self"}`,
     });
     if (this.#closed || arrival.gone) {
@@ -144,7 +146,7 @@ export class MediaSession {
       return;
     }
     this.consumers.set(info.id, { consumer, asked, firstFrame: null });
-    this.#put({
+    this.#setStream({
       id: info.id,
       peerId: info.peerId,
       kind: info.kind,
@@ -179,48 +181,48 @@ export class MediaSession {
     const arrival = this.#arriving.get(id);
     if (arrival && patch.paused !== undefined) arrival.paused = patch.paused;
     const stream = this.#streams.value.get(id);
-    if (stream) this.#put({ ...stream, ...patch });
+    if (stream) this.#setStream({ ...stream, ...patch });
   }
 
-  /** The page shows the first picture of a consumer. */
+  /** The page has shown the first video frame of a consumer. */
   firstFrame(id: string): void {
     const receiving = this.consumers.get(id);
     if (receiving && receiving.firstFrame === null) receiving.firstFrame = performance.now();
   }
 
-  /** Linear loudness (0-1) of an audio consumer as last played. */
+  /** The linear loudness (0-1) of an audio consumer at the last playout. */
   level(id: string): number {
     const receiver = this.consumers.get(id)?.consumer.rtpReceiver;
     return receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
   }
 
-  #put(stream: RemoteStream): void {
+  #setStream(stream: RemoteStream): void {
     this.#streams.value = new Map(this.#streams.value).set(stream.id, stream);
   }
 
   // -- sending -----------------------------------------------------------------------------------
 
-  /** Sends a track in a slot: starts it, or swaps the track and goes on. */
+  /** Sends a track: makes the producer of the slot, or gives it the track and resumes it. */
   async send(slot: Slot, track: MediaStreamTrack): Promise<void> {
     const producer = this.producers.get(slot);
     if (producer && !producer.closed) {
       if (producer.track !== track) await producer.replaceTrack({ track });
       producer.resume();
-      if (this.#toldPaused.has(slot)) {
+      if (this.#pausedOnServer.has(slot)) {
         await this.#signaling.request("resumeProducer", { producerId: producer.id });
-        this.#toldPaused.delete(slot);
+        this.#pausedOnServer.delete(slot);
       }
       return;
     }
-    this.#send ??= this.#makeTransport("send");
+    this.#sendTransportMade ??= this.#makeTransport("send");
     let transport: ms.Transport;
     try {
-      transport = await this.#send;
+      transport = await this.#sendTransportMade;
     } catch (error) {
-      this.#send = null;
+      this.#sendTransportMade = null;
       throw error;
     }
-    this.#sendReady = transport;
+    this.#sendTransport = transport;
     const source: Source = slot === "screen-audio" ? "screen" : slot;
     const made = await transport.produce({
       track,
@@ -232,15 +234,15 @@ export class MediaSession {
     this.producers.set(slot, made);
   }
 
-  /** Keeps the producer but sends nothing; `release` lets go of the track too. */
+  /** Pauses the producer of the slot. With `release` its track is removed too. */
   async pause(slot: Slot, release: boolean): Promise<void> {
     const producer = this.producers.get(slot);
     if (!producer || producer.closed) return;
     producer.pause();
     if (release && producer.track) await producer.replaceTrack({ track: null });
-    if (!this.#toldPaused.has(slot)) {
+    if (!this.#pausedOnServer.has(slot)) {
       await this.#signaling.request("pauseProducer", { producerId: producer.id });
-      this.#toldPaused.add(slot);
+      this.#pausedOnServer.add(slot);
     }
   }
 
@@ -248,12 +250,12 @@ export class MediaSession {
     const producer = this.producers.get(slot);
     if (!producer) return;
     this.producers.delete(slot);
-    this.#toldPaused.delete(slot);
+    this.#pausedOnServer.delete(slot);
     producer.close();
     try {
       await this.#signaling.request("closeProducer", { producerId: producer.id });
     } catch (error) {
-      // the server has closed it before us (a role taken away)
+      // refused: the server has closed the producer already
       if (!(error instanceof Refused)) throw error;
     }
   }
@@ -286,17 +288,19 @@ export class MediaSession {
   // -- transports --------------------------------------------------------------------------------
 
   get transports(): ms.Transport[] {
-    return [this.#receive, this.#sendReady].filter((one) => one !== null && !one.closed) as ms.Transport[];
+    return [this.#recvTransport, this.#sendTransport].filter(
+      (one) => one !== null && !one.closed,
+    ) as ms.Transport[];
   }
 
-  /** New ICE credentials and candidates on every transport; media goes on meanwhile. */
+  /** Restarts ICE on every transport: new credentials and candidates. Media goes on meanwhile. */
   async restartIce(): Promise<void> {
     await Promise.all(this.transports.map((transport) => this.#restart(transport)));
   }
 
-  /** After the signaling connection came back: mend what broke with it. */
+  /** Restarts ICE where it is broken. Called when the signaling connection is back. */
   mend(): void {
-    for (const transport of this.transports) this.#watch(transport, 0);
+    for (const transport of this.transports) this.#checkTransport(transport, 0);
   }
 
   close(): void {
@@ -330,7 +334,7 @@ export class MediaSession {
       window.setTimeout(() => {
         if (!pending(transport)) return;
         this.#overdue.add(transport.id);
-        this.#watch(transport, 0);
+        this.#checkTransport(transport, 0);
       }, FIRST_PATH_MS);
       this.#signaling
         .request("connectWebRtcTransport", { transportId: transport.id, dtlsParameters })
@@ -346,11 +350,12 @@ export class MediaSession {
         })
         .then(done, failed);
     });
-    transport.on("connectionstatechange", () => this.#watch(transport, RESTART_AFTER_MS));
+    transport.on("connectionstatechange", () => this.#checkTransport(transport, RESTART_AFTER_MS));
     return transport;
   }
 
-  #watch(transport: ms.Transport, wait: number): void {
+  /** Updates `trouble`. If the transport is broken, it restarts ICE: at once, or after `wait` ms. */
+  #checkTransport(transport: ms.Transport, wait: number): void {
     clearTimeout(this.#timers.get(transport.id));
     this.#timers.delete(transport.id);
     if (this.#closed) return;
@@ -366,11 +371,11 @@ export class MediaSession {
           if (!this.#closed && this.#broken(transport)) {
             this.#timers.set(
               transport.id,
-              window.setTimeout(() => this.#watch(transport, 0), RESTART_AGAIN_MS),
+              window.setTimeout(() => this.#checkTransport(transport, 0), RESTART_AGAIN_MS),
             );
           }
         };
-        if (!this.#signaling.connected) return; // mend() is called when it is back
+        if (!this.#signaling.connected) return; // mend() is called when signaling is back
         this.#restart(transport).then(again, (error: unknown) => {
           console.warn("ICE restart:", error);
           if (error instanceof Refused && !this.#closed) this.onDead?.();

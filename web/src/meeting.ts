@@ -1,11 +1,11 @@
-// A meeting as this browser takes part in it, from the first connection to its end. Signals carry
-// all the page shows; methods are what a person can do.
+// One meeting of this browser, from the first connection to its end. The signals hold the state
+// that the page shows. The methods are the actions of the user.
 //
 //   connecting → live ⇄ reconnecting → over
 //
-// While the signaling connection is away socket.io brings it back and media flows on (`roomBack`).
-// When the server has forgotten this peer, `connect` gives a new token and everything is joined
-// anew; without one (outside demo mode) the meeting is over.
+// If the signaling connection is lost, socket.io reconnects, and the server sends `roomBack`. Media
+// goes on meanwhile. If the server has removed this peer, the meeting is joined again with a new
+// token from `connect`. Outside demo mode there is no new token, and the meeting is over.
 import { batch, effect, signal } from "@preact/signals";
 import type { LocalMedia } from "./local-media.ts";
 import { MediaSession, type MediaOptions, type RemoteStream } from "./media-session.ts";
@@ -49,7 +49,7 @@ export interface Toast {
 export interface MeetingOptions extends MediaOptions {
   name: string;
   local: LocalMedia;
-  /** a token URL; asked again when the peer must join anew */
+  /** gets a token URL, a new one for each join */
   connect: () => Promise<string>;
   canRejoin: boolean;
 }
@@ -71,19 +71,19 @@ export class Meeting {
   readonly #options: MeetingOptions;
   #signaling: Signaling | null = null;
   #session: MediaSession | null = null;
-  #unwatch: (() => void) | null = null;
-  #round = 0; // counts joins: whatever belongs to an older one is stale
+  #stopTroubleEffect: (() => void) | null = null;
+  #joinNumber = 0; // callbacks and results of an earlier join are ignored
   #speakers = new Speakers();
-  #levels = 0;
-  #counter = 0;
+  #levelTimer = 0;
+  #lastId = 0; // of chat messages and toasts
   #rejoining = false;
-  #closing = false;
+  #endingForAll = false;
 
   constructor(options: MeetingOptions) {
     this.#options = options;
     this.local = options.local;
     this.sending = new Sending(options.local, this);
-    addEventListener("pagehide", this.#hidden);
+    addEventListener("pagehide", this.#onPageHide);
   }
 
   get session(): MediaSession | null {
@@ -102,7 +102,7 @@ export class Meeting {
     return has(this.me.value?.role ?? 0, Role.publisher);
   }
 
-  // -- coming ------------------------------------------------------------------------------------
+  // -- joining -----------------------------------------------------------------------------------
 
   async start(): Promise<void> {
     for (let tries = this.#options.canRejoin ? 3 : 1; !this.#over; tries--) {
@@ -111,22 +111,22 @@ export class Meeting {
         return;
       } catch (error) {
         console.warn("joining:", error);
-        // on a bad network the connection may be lost in the middle of joining
+        // on a bad network the connection may be lost while joining
         if (error instanceof TimedOut && tries > 1) continue;
         this.#end("failed", words(error, "Joining the meeting did not work. Try again."));
       }
     }
   }
 
-  /** One whole join with a fresh token; resolves when live. */
+  /** Joins with a new token; resolves when the phase is live. */
   async #join(): Promise<void> {
-    const round = ++this.#round;
+    const joinNumber = ++this.#joinNumber;
     this.#teardown();
     const token = parseToken(await this.#options.connect());
     if (!token) throw new Plain("This link is not complete. Ask for it again.");
-    if (round !== this.#round || this.#over) return;
+    if (joinNumber !== this.#joinNumber || this.#over) return;
     await new Promise<void>((resolve, reject) => {
-      const current = (): boolean => round === this.#round;
+      const current = (): boolean => joinNumber === this.#joinNumber;
       let state: "waiting" | "entering" | "live" = "waiting";
       const timer = window.setTimeout(
         () => reject(new Plain("The server does not answer. Try again.")),
@@ -141,14 +141,14 @@ export class Meeting {
           } else if (state === "waiting") {
             clearTimeout(timer);
             state = "entering";
-            // roomBack to a page that was not there before: it crashed and was loaded anew
+            // roomBack here: the page was reloaded, and the server still has the peer
             const iceServers = method === "roomReady" ? notice.data.iceServers : null;
-            this.#enter(round, iceServers ?? []).then(() => {
+            this.#enter(joinNumber, iceServers ?? []).then(() => {
               state = "live";
               resolve();
             }, reject);
           } else {
-            // new to the server once more: what it held of us is gone
+            // a second roomReady: the server has forgotten this peer's session
             reject(new Plain("The connection to the meeting was lost."));
             if (state === "live") void this.#rejoin();
           }
@@ -160,18 +160,18 @@ export class Meeting {
         ended: () => {
           clearTimeout(timer);
           if (!current()) return;
-          if (this.#closing) this.#end("ended", "You ended this meeting for everyone.");
+          if (this.#endingForAll) this.#end("ended", "You ended this meeting for everyone.");
           else if (state === "live") void this.#rejoin();
           else reject(new Plain("The meeting did not let you in. The link may be out of date."));
         },
       });
     }).catch((error: unknown) => {
-      if (round === this.#round) this.#signaling?.close();
+      if (joinNumber === this.#joinNumber) this.#signaling?.close();
       throw error;
     });
   }
 
-  async #enter(round: number, iceServers: RTCIceServer[]): Promise<void> {
+  async #enter(joinNumber: number, iceServers: RTCIceServer[]): Promise<void> {
     const signaling = this.#signaling;
     if (!signaling) return;
     const session = await MediaSession.open(
@@ -180,36 +180,36 @@ export class Meeting {
       this.#options,
       this.streams,
     );
-    if (round !== this.#round) {
+    if (joinNumber !== this.#joinNumber) {
       session.close();
       return;
     }
     this.#session = session;
-    this.#unwatch = effect(() => {
+    this.#stopTroubleEffect = effect(() => {
       this.mediaTrouble.value = session.trouble.value;
     });
     session.onDead = () => {
-      if (round === this.#round) void this.#rejoin();
+      if (joinNumber === this.#joinNumber) void this.#rejoin();
     };
     const { peers, ...me } = await signaling.request<JoinReply>("join", {
       nickname: this.#options.name,
       rtpCapabilities: session.rtpCapabilities,
     });
-    if (round !== this.#round) return;
+    if (joinNumber !== this.#joinNumber) return;
     batch(() => {
       this.me.value = me;
       const known = new Map(peers.map((peer) => [peer.id, peer]));
-      // those that came between the server's answer and now
+      // peers that have joined after the server's answer
       for (const [id, peer] of this.peers.value) if (!known.has(id)) known.set(id, peer);
       known.delete(me.id);
       this.peers.value = known;
       this.phase.value = "live";
     });
-    this.#levels = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
+    this.#levelTimer = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
     await this.sending.sync();
   }
 
-  /** The server has forgotten this peer: join as a new one, patiently. */
+  /** Joins as a new peer, after the server has removed this one. Tries several times. */
   async #rejoin(): Promise<void> {
     if (this.#rejoining || this.#over) return;
     if (!this.#options.canRejoin) {
@@ -218,7 +218,7 @@ export class Meeting {
     }
     this.#rejoining = true;
     this.phase.value = "reconnecting";
-    this.#round++;
+    this.#joinNumber++;
     let last: unknown = null;
     for (const wait of REJOIN_WAITS_MS) {
       await new Promise((done) => setTimeout(done, wait));
@@ -235,7 +235,7 @@ export class Meeting {
     this.#end("lost", words(last, "The connection to the meeting was lost."));
   }
 
-  // -- what the server says ----------------------------------------------------------------------
+  // -- requests and notifications of the server --------------------------------------------------
 
   async #requested(method: string, data: unknown): Promise<unknown> {
     if (method !== "newConsumer") throw new Error(`unknown method ${method}`);
@@ -299,7 +299,7 @@ export class Meeting {
         this.chat.value = [
           ...this.chat.value,
           {
-            id: ++this.#counter,
+            id: ++this.#lastId,
             peerId: data.peerId,
             name: data.nickname || this.name(data.peerId),
             text: data.message,
@@ -314,7 +314,7 @@ export class Meeting {
       case "moderator:closeRoom":
         this.#end("ended", "The host ended this meeting for everyone.");
         break;
-      default: // roomReady is #join's; layers, signal:… concern other pages
+      default: // #join handles roomReady; this page does not use layers and signal:…
     }
   }
 
@@ -346,7 +346,7 @@ export class Meeting {
     }
   }
 
-  // -- what a person does ------------------------------------------------------------------------
+  // -- actions of the user -----------------------------------------------------------------------
 
   name(peerId: string): string {
     if (peerId === this.me.value?.id) return nameOf(this.me.value);
@@ -376,20 +376,20 @@ export class Meeting {
   }
 
   async endForAll(): Promise<void> {
-    this.#closing = true; // the connection may end before the answer comes
+    this.#endingForAll = true; // the connection may end before the answer comes
     if (await this.#ask("moderator:closeRoom", {}, "The meeting could not be ended.")) {
       this.#end("ended", "You ended this meeting for everyone.");
     }
-    this.#closing = false;
+    this.#endingForAll = false;
   }
 
   leave(): void {
     this.#end("left", "You can come back while the meeting goes on.");
   }
 
-  /** A short message for a few seconds; urgent ones interrupt a screen reader. */
+  /** Shows a short message for a few seconds. A screen reader speaks urgent ones at once. */
   tell(text: string, urgent = false): void {
-    const toast = { id: ++this.#counter, text, urgent };
+    const toast = { id: ++this.#lastId, text, urgent };
     this.toasts.value = [...this.toasts.value.slice(-3), toast];
     setTimeout(() => this.dismiss(toast.id), urgent ? 9000 : 5000);
   }
@@ -398,19 +398,20 @@ export class Meeting {
     this.toasts.value = this.toasts.value.filter((toast) => toast.id !== id);
   }
 
-  /** For tests: the network drops the signaling connection. */
+  /** For tests: drops the signaling connection as a bad network would. */
   interrupt(): void {
     this.#signaling?.interrupt();
   }
 
-  /** Leaves for good and lets go of everything, the local devices too. */
+  /** Leaves the meeting and closes everything, the local devices too. */
   dispose(): void {
     if (!this.#over) this.#end("left", "You can come back while the meeting goes on.");
-    removeEventListener("pagehide", this.#hidden);
+    removeEventListener("pagehide", this.#onPageHide);
   }
 
-  // -- inner life --------------------------------------------------------------------------------
+  // -- helpers -----------------------------------------------------------------------------------
 
+  /** Sends a request. If it fails, the user is told `otherwise`. */
   async #ask(method: string, data: object, otherwise: string): Promise<boolean> {
     try {
       await this.#signaling?.request(method, data);
@@ -441,9 +442,9 @@ export class Meeting {
   }
 
   #teardown(): void {
-    clearInterval(this.#levels);
-    this.#unwatch?.();
-    this.#unwatch = null;
+    clearInterval(this.#levelTimer);
+    this.#stopTroubleEffect?.();
+    this.#stopTroubleEffect = null;
     this.#session?.close();
     this.#session = null;
     this.#signaling?.close();
@@ -461,16 +462,16 @@ export class Meeting {
 
   #end(why: Ending, text: string): void {
     if (this.#over) return;
-    this.#round++;
+    this.#joinNumber++;
     batch(() => {
       this.phase.value = "over";
       this.ending.value = { why, words: text };
     });
     this.#teardown();
     this.sending.close();
-    removeEventListener("pagehide", this.#hidden);
+    removeEventListener("pagehide", this.#onPageHide);
   }
 
-  /** The tab goes: say goodbye, so that nobody waits for the timeout. */
-  readonly #hidden = (): void => this.leave();
+  /** The page is closed: leave now, so that the other peers need not wait for a timeout. */
+  readonly #onPageHide = (): void => this.leave();
 }

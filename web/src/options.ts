@@ -1,14 +1,15 @@
-// What the address of the page asks for: `?autojoin=1&name=X&video=0&audio=0&layers=N&ice=relay`,
-// and outside demo mode `#token=<url-encoded token URL>`. Pure.
+// Reads the address of the page. Its query has the options:
+// `?autojoin=1&name=X&video=0&audio=0&layers=N&ice=relay`. Its path or its fragment has the place;
+// outside demo mode that is `#token=<url-encoded token URL>`. Pure.
 import { roomIdIn } from "./protocol.ts";
 
-/** What media may take: any path, only the TURN relay, or only TCP to the server. */
+/** The paths that media may take: any, only a TURN relay, or only TCP to the server. */
 export type IcePath = "any" | "relay" | "tcp";
 
 export interface PageOptions {
   /** join at once, without the lobby: for kiosks and tests */
   autojoin: boolean;
-  /** null: use the remembered one */
+  /** null: the remembered name */
   name: string | null;
   video: boolean;
   audio: boolean;

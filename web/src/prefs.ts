@@ -1,12 +1,12 @@
-// What the browser remembers between meetings: name, devices, small choices. Storage may be
-// missing, full or forbidden (private windows); then nothing is remembered and nothing breaks.
+// The settings that the browser remembers between meetings: name, devices, small choices. If
+// storage is missing, full or forbidden (private windows), nothing is remembered. That is no error.
 const PREFIX = "meet.";
 
 export function remember(key: string, value: string): void {
   try {
     localStorage.setItem(PREFIX + key, value);
   } catch {
-    // forgetting is all right
+    // no storage: the value is not remembered
   }
 }
 

@@ -1,5 +1,5 @@
-// The words of the signaling protocol as this page uses them: roles, what the server says of a
-// peer, and the token URL. Pure: nothing here touches the network or the document.
+// The messages of the signaling protocol, as far as this page uses them, with roles and the token
+// URL. Pure: this file uses neither the network nor the document.
 import type { types as ms } from "mediasoup-client";
 
 export const Role = { subscriber: 1, publisher: 2, moderator: 4, screen: 8, owner: 16 } as const;
@@ -43,7 +43,7 @@ export interface NewConsumer {
   producerPaused: boolean;
 }
 
-/** What the server says without being asked, as far as this page listens. */
+/** The notifications of the server that this page handles. */
 export type Notice =
   | { method: "roomReady"; data: RoomReady }
   | { method: "roomBack"; data: object }
@@ -69,7 +69,7 @@ export interface Token {
   authToken: string;
 }
 
-/** Takes apart `ws(s)://host?peerId=…&roomId=…&authToken=…`; null if it is not one. */
+/** The parts of a token URL `ws(s)://host?peerId=…&roomId=…&authToken=…`; null if it is none. */
 export function parseToken(text: string): Token | null {
   let url: URL;
   try {

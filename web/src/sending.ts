@@ -1,6 +1,7 @@
-// What this browser sends: brings the microphone, camera and screen that go out in line with what
-// the person wants. Each has a queue of its own, so that fast clicks can't overtake each other; a
-// step reads the wish when its turn comes, so the last click wins.
+// Starts, pauses and stops the producers of microphone, camera and screen as the user wants.
+//
+// Each slot has a queue of steps, so fast clicks are handled in order. A step reads the user's wish
+// when it runs, so the last click wins.
 import { signal } from "@preact/signals";
 import { type LocalMedia, openScreen } from "./local-media.ts";
 import type { MediaSession, Slot } from "./media-session.ts";
@@ -8,10 +9,10 @@ import { TimedOut } from "./signaling.ts";
 import { deviceWords } from "./words.ts";
 
 export interface SendingHost {
-  /** null while there is no joined connection; another one after a new join */
+  /** null until joined; a new one after each join */
   readonly session: MediaSession | null;
   readonly canPublish: boolean;
-  /** the signaling connection is there */
+  /** whether the signaling connection is open */
   readonly connected: boolean;
   tell(text: string, urgent?: boolean): void;
 }
@@ -58,7 +59,7 @@ export class Sending {
     try {
       stream = await openScreen();
     } catch (error) {
-      // saying no in the browser's own dialog needs no comment
+      // NotAllowedError: the user has declined in the browser's dialog, which needs no message
       if (!(error instanceof Error && error.name === "NotAllowedError")) {
         this.#host.tell(deviceWords("screen", error), true);
       }
@@ -78,13 +79,13 @@ export class Sending {
     await this.#syncScreen();
   }
 
-  /** Sends all that is wanted, on a connection that has just been joined or has come back. */
+  /** Brings all producers up to date, after a join or when the signaling connection is back. */
   async sync(): Promise<void> {
     if (!this.#host.canPublish) this.#silence();
     await Promise.all([this.#syncMic(), this.#syncCam(), this.#syncScreen()]);
   }
 
-  /** Stops all, after the right to publish was taken away. */
+  /** Stops all producers, after the user has lost the role of a publisher. */
   async stop(): Promise<void> {
     this.#silence();
     await Promise.all([
@@ -94,7 +95,7 @@ export class Sending {
     ]);
   }
 
-  /** Lets go of screen and devices. */
+  /** Closes the screen and the devices. */
   close(): void {
     this.#closed = true;
     this.#releaseScreen();
@@ -164,7 +165,7 @@ export class Sending {
 
   #queue(slot: Slot, step: (session: MediaSession) => Promise<void>): Promise<void> {
     const { session } = this.#host;
-    if (!session) return Promise.resolve(); // sync() does it after the join
+    if (!session) return Promise.resolve(); // sync() is called after the join
     const current = (): boolean => !this.#closed && this.#host.session === session;
     const run = (this.#queues.get(slot) ?? Promise.resolve()).then(async () => {
       if (!current()) return;
@@ -173,7 +174,8 @@ export class Sending {
       } catch (error) {
         if (!current()) return;
         console.warn("sending", slot, error);
-        if (error instanceof TimedOut && !this.#host.connected) return; // sync() when it is back
+        // sync() is called when signaling is back
+        if (error instanceof TimedOut && !this.#host.connected) return;
         this.#host.tell(`Your ${NAMES[slot]} could not be switched. Try again.`, true);
       }
     });

@@ -1,6 +1,6 @@
-// The signaling connection: Socket.IO over one websocket, requests with acknowledgement both ways.
-// It knows the frames, not the meeting. Lost connections come back by themselves (socket.io's
-// reconnection); what was requested meanwhile is sent then, or fails after its timeout.
+// The signaling connection: Socket.IO over one websocket, with acknowledged requests both ways.
+// This file handles the frames and knows nothing of the meeting. socket.io reconnects a lost
+// connection. Requests made meanwhile are sent after that, or fail after their timeout.
 import { io, type Socket } from "socket.io-client";
 import type { Notice, Token } from "./protocol.ts";
 
@@ -10,15 +10,15 @@ const REQUEST_TIMEOUT_MS = 15_000;
 export interface SignalingEvents {
   /** a notification of the server */
   notified(notice: Notice): void;
-  /** a request of the server; what it throws is told to the server as a failure */
+  /** a request of the server; if this rejects, the server gets the error */
   requested(method: string, data: unknown): Promise<unknown>;
-  /** the connection is lost; socket.io is trying to get it back */
+  /** the connection is lost; socket.io tries to reconnect */
   interrupted(): void;
-  /** the server ended or refused the connection: it will not come back */
+  /** the server has closed or refused the connection; socket.io does not reconnect */
   ended(): void;
 }
 
-/** The server said no to a request. */
+/** The server has refused a request. */
 export class Refused extends Error {
   override name = "Refused";
 }
@@ -46,7 +46,7 @@ export class Signaling {
     const socket = this.#socket;
     socket.on("notification", (frame: { method?: unknown; data?: unknown } | null) => {
       if (!this.#closed && typeof frame?.method === "string") {
-        // the server is trusted to send what the protocol says; unknown methods are left alone
+        // the server is trusted to follow the protocol; unknown methods are ignored later
         events.notified({ method: frame.method, data: frame.data ?? {} } as Notice);
       }
     });
@@ -69,7 +69,7 @@ export class Signaling {
       else events.interrupted();
     });
     socket.on("connect_error", () => {
-      // `active`: socket.io goes on trying by itself
+      // `active`: socket.io will try again
       if (!this.#closed && !socket.active) events.ended();
     });
   }
@@ -78,7 +78,7 @@ export class Signaling {
     return this.#socket.connected;
   }
 
-  /** Asks the server; rejects with Refused or TimedOut. */
+  /** Sends a request to the server; rejects with Refused or TimedOut. */
   request<T = unknown>(method: string, data: object = {}): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
@@ -99,12 +99,12 @@ export class Signaling {
     });
   }
 
-  /** Drops the connection as a bad network would, for tests; it reconnects by itself. */
+  /** For tests: drops the connection as a bad network would. socket.io reconnects. */
   interrupt(): void {
     this.#socket.io.engine.close();
   }
 
-  /** Says goodbye: the server closes the peer at once. */
+  /** Disconnects. The server removes the peer at once. */
   close(): void {
     this.#closed = true;
     this.#socket.disconnect();

@@ -1,9 +1,9 @@
-// Who is speaking: smooths audio levels and picks one active speaker, so that the highlight
-// neither flickers between words nor jumps at a cough. Time is passed in.
+// Finds the peers that speak, and one active speaker. Audio levels are smoothed, so the highlight
+// does not flicker between words and does not jump to a cough. The time is passed in.
 
 const ON = 0.02; // linear level (0-1) that counts as voice
-const HOLD_MS = 700; // a speaker stays lit this long after the last loud sample
-const TAKE_OVER_MS = 900; // somebody else must lead this long to become the active speaker
+const HOLD_MS = 700; // a peer counts as speaking this long after its last loud sample
+const TAKE_OVER_MS = 900; // another peer must be the loudest this long to become active speaker
 
 interface Voice {
   level: number;
@@ -11,9 +11,9 @@ interface Voice {
 }
 
 export interface Speaking {
-  /** everyone heard just now */
+  /** the peers that speak now */
   speaking: ReadonlySet<string>;
-  /** the one to show large; stays after the talk ends, null before anyone spoke */
+  /** the last active speaker, also in silence; null before anybody has spoken */
   active: string | null;
 }
 
@@ -23,12 +23,12 @@ export class Speakers {
   #challenger: string | null = null;
   #challengedAt = 0;
 
-  /** One round of levels (peer → linear level 0-1) at `now` milliseconds; peers left out are gone. */
+  /** Takes the linear levels (0-1) of all peers at `now` ms. Peers that are not in it have left. */
   update(levels: ReadonlyMap<string, number>, now: number): Speaking {
     for (const id of this.#voices.keys()) if (!levels.has(id)) this.#voices.delete(id);
     for (const [id, sample] of levels) {
       const voice = this.#voices.get(id) ?? { level: 0, lastLoud: -Infinity };
-      // fast up, slow down
+      // the level rises at once and falls slowly
       voice.level = Math.max(sample, voice.level * 0.8);
       if (sample >= ON) voice.lastLoud = now;
       this.#voices.set(id, voice);

@@ -1,5 +1,5 @@
-// `window.meetTest`: what end-to-end tests look at. It reads what the page knows anyway and gives
-// no power that the page's user does not have. Documented in web/README.md.
+// `window.meetTest`, the hooks for end-to-end tests. They read the state of the page and allow
+// nothing that the page's user cannot do. web/README.md documents them.
 import type { MediaSession } from "./media-session.ts";
 import type { Page } from "./ui/App.tsx";
 

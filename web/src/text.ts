@@ -1,6 +1,6 @@
-// Small pure helpers for what is written on the page.
+// Small pure helpers for texts on the page.
 
-/** One or two letters for a face without a picture. */
+/** One or two letters for the avatar of a peer without video. */
 export function initials(name: string): string {
   const words = name.trim().split(/\s+/).filter(Boolean);
   const first = words[0] ?? "?";
@@ -9,7 +9,7 @@ export function initials(name: string): string {
   return (letter(first) + letter(last)).toUpperCase() || "?";
 }
 
-/** A number 0 … count-1 that stays the same for the same text: picks a face's colour. */
+/** A number 0 … count-1 that depends on the text only: the colour of an avatar. */
 export function hueIndex(text: string, count: number): number {
   let hash = 0;
   for (const char of text) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) | 0;
@@ -23,7 +23,7 @@ export interface Piece {
 
 const LINK = /https?:\/\/[^\s<>"']+/gi;
 
-/** Cuts a chat message into plain text and http(s) links; punctuation after a link is text. */
+/** Splits a chat message into text and http(s) links. Punctuation after a link is text. */
 export function pieces(message: string): Piece[] {
   const out: Piece[] = [];
   let end = 0;

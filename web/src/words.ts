@@ -1,6 +1,6 @@
-// Errors in human words. Names of exceptions and status codes stay in the console.
+// Messages about errors for the user. Names of exceptions and status codes are only in the console.
 
-/** Why a microphone or camera could not be opened, and what to do about it. */
+/** The reason why a device could not be opened, and what the user can do about it. */
 export function deviceWords(kind: "microphone" | "camera" | "screen", error: unknown): string {
   const name = error instanceof Error ? error.name : "";
   switch (name) {
@@ -22,7 +22,7 @@ export function deviceWords(kind: "microphone" | "camera" | "screen", error: unk
   }
 }
 
-/** An error whose message is meant to be read by the user. */
+/** An error with a message for the user. */
 export class Plain extends Error {
   override name = "Plain";
 }

@@ -1,5 +1,5 @@
-// Which screen is shown. The address says where we are (start, or a room); within a room it goes
-// lobby → meeting → over, and from there back to the lobby or a new meeting.
+// Chooses the screen. The address of the page says whether it is the start screen or a room. In a
+// room the screens are lobby → meeting → over, and then the lobby or a meeting again.
 import { type Signal, signal } from "@preact/signals";
 import { connection } from "../demo.ts";
 import { LocalMedia } from "../local-media.ts";
@@ -25,7 +25,7 @@ export class Page {
     this.place = signal(placeOf(location.pathname, location.hash));
     addEventListener("popstate", () => this.#moved());
     addEventListener("pageshow", (event) => {
-      // back from the browser's cache: the meeting was left when the page was hidden
+      // the page comes from the browser's cache: it left the meeting when it was hidden
       if (event.persisted) location.reload();
     });
     this.#arrive();
@@ -90,7 +90,7 @@ async function tokenFor(place: Place): Promise<string> {
   if (place.kind === "token") return place.token;
   if (place.kind === "start") throw new Error("no room");
   const token = await connection(place.roomId);
-  // the demo's server is the one this page came from, whatever name it knows itself by
+  // The demo's server is the host of this page. The token may have another name of it.
   const url = parseToken(token);
   if (!url) return token;
   const query = new URLSearchParams({

@@ -1,4 +1,4 @@
-// Text beside the talk.
+// The chat panel.
 import { useEffect, useRef } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { clock, pieces } from "../text.ts";
@@ -22,7 +22,7 @@ export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
     const text = draft.trim();
     if (!text) return;
     view.draft.value = "";
-    input.current?.focus(); // the button is disabled now and would lose the focus
+    input.current?.focus(); // the button is disabled now and cannot keep the focus
     if (!(await meeting.say(text))) view.draft.value ||= text;
   };
 

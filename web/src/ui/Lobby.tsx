@@ -1,4 +1,4 @@
-// Before the meeting: see yourself, choose devices, say your name.
+// The screen before the meeting: preview, choice of devices, name.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
 import { Heading, Avatar, InputPicks, Loudness, RoundButton, Video } from "./bits.tsx";
@@ -16,7 +16,7 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
   const read = useCallback(() => local.level(), [local]);
 
   useEffect(() => {
-    // one after the other: two permission questions at once confuse
+    // one after the other: two permission prompts at once would confuse the user
     void (async () => {
       if (local.micOn.value && !(await local.openMic())) local.micOn.value = false;
       if (local.camOn.value && !(await local.openCam())) local.camOn.value = false;

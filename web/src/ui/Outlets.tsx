@@ -1,5 +1,5 @@
-// Where sound comes out: one invisible <audio> for each voice. Browsers may refuse to play before
-// the first click; then a button asks for it.
+// Plays sound: one invisible <audio> element for each audio consumer. A browser may refuse to play
+// before the first click; then the page shows a button for it.
 import { useEffect, useRef } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import type { View } from "./view.ts";
@@ -26,7 +26,7 @@ export function Outlets({ meeting, view }: { meeting: Meeting; view: View }) {
 interface OutletProps {
   track: MediaStreamTrack;
   speaker: string;
-  /** plays again when this goes back to false */
+  /** when this becomes false again, playing is tried again */
   wake: boolean;
   onBlocked: () => void;
 }
@@ -53,7 +53,7 @@ function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
   useEffect(() => {
     const audio = ref.current;
     if (!audio || !speaker || !("setSinkId" in audio)) return;
-    // an unplugged speaker: the browser's default goes on playing
+    // if the speaker is unplugged, the browser's default speaker plays
     audio.setSinkId(speaker).catch((error: unknown) => console.warn("speaker:", error));
   }, [speaker]);
 

@@ -1,4 +1,4 @@
-// After the meeting: what happened, and where to go from here.
+// The screen after the meeting: why it ended, and links to rejoin or to start.
 import type { Ending } from "../meeting.ts";
 import { Heading } from "./bits.tsx";
 import { Mark } from "./icons.tsx";

@@ -1,4 +1,4 @@
-// Who is here, and what a moderator can do about them.
+// The panel with all peers, and a moderator's actions on them.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { has, nameOf, type PeerInfo, Role } from "../protocol.ts";
@@ -18,7 +18,7 @@ export function People({ meeting }: { meeting: Meeting }) {
   const me = meeting.me.value;
   const moderator = has(me?.role ?? 0, Role.moderator);
   const others = [...meeting.peers.value.values()];
-  // hands first, else as they came
+  // raised hands first, then in the order of arrival
   others.sort((a, b) => Number(b.raisedHand) - Number(a.raisedHand));
 
   useEffect(() => list.current?.focus(), []);
@@ -84,7 +84,7 @@ interface PersonProps {
   muted: boolean;
   self?: boolean;
   open?: boolean;
-  /** there are actions on this person */
+  /** whether there are actions on this peer */
   onOpen?: () => void;
 }
 

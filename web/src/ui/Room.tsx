@@ -1,4 +1,4 @@
-// The meeting screen: top bar, stage, side panel, toolbar, and what pops up above them.
+// The meeting screen: top bar, stage, side panel, toolbar, banner and toasts.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { Heading, RoundButton } from "./bits.tsx";
@@ -12,7 +12,7 @@ import { View } from "./view.ts";
 
 interface RoomProps {
   meeting: Meeting;
-  /** what to send to those who should come; null when this page can't know */
+  /** the link to invite others; null outside demo mode, where this page has none */
   link: string | null;
 }
 
@@ -71,7 +71,7 @@ function CopyLink({ link }: { link: string }) {
       setCopied(true);
       setTimeout(() => setCopied(false), 2500);
     } catch {
-      setShown(true); // no clipboard outside secure contexts: show it to be copied by hand
+      setShown(true); // outside secure contexts there is no clipboard: the user copies the text
     }
   };
   if (shown) {
@@ -137,7 +137,7 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
   );
 }
 
-/** Closes the side panel; the focus goes back to the button that opened it. */
+/** Closes the side panel, and moves the focus back to the button that opened it. */
 function closePanel(view: View): void {
   const toggle = `${view.panel.value}-toggle`;
   view.panel.value = "none";
@@ -151,7 +151,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
   const sharing = sending.screen.value !== null;
   const me = meeting.me.value;
   const hand = me?.raisedHand ?? false;
-  // while reconnecting there is no `me`: keep what was possible
+  // while reconnecting there is no `me`: the buttons stay enabled
   const mayPublish = me === null || meeting.canPublish;
   const canShare = "getDisplayMedia" in (navigator.mediaDevices ?? {});
   return (
@@ -245,7 +245,7 @@ function Toasts({ meeting }: { meeting: Meeting }) {
   );
 }
 
-/** Keeps a phone's screen on while the page is seen. The browser drops the lock when it is hidden. */
+/** Keeps the screen of a phone on. The browser drops the wake lock when the page is hidden. */
 function keepAwake(): () => void {
   let lock: WakeLockSentinel | null = null;
   let over = false;
@@ -255,7 +255,7 @@ function keepAwake(): () => void {
       lock = await navigator.wakeLock.request("screen");
       if (over) await lock.release();
     } catch {
-      // low battery, or not allowed: the screen may go dark
+      // refused, for example at low battery: the screen may turn off
     }
   };
   const changed = (): void => void ask();
@@ -269,7 +269,7 @@ function keepAwake(): () => void {
 }
 
 function useShortcuts(meeting: Meeting, view: View): void {
-  // signals are read when the key comes, so one listener serves for all time
+  // the listener reads signals when a key is pressed, so it need not be renewed
   const pressed = useRef((event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     const target = event.target as HTMLElement | null;

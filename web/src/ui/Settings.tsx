@@ -1,4 +1,5 @@
-// Devices and name while in the meeting. A native modal dialog: it keeps the focus by itself.
+// The dialog for devices and name during the meeting. It is a native modal dialog, which keeps the
+// focus inside by itself.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { nameOf } from "../protocol.ts";

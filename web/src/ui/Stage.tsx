@@ -1,5 +1,5 @@
-// The people: a grid that makes the tiles as large as they can be, or one tile large and the
-// others in a strip when somebody shares a screen or a tile is pinned.
+// The tiles of all peers. They form a grid with the largest tiles that fit. If a peer shares a
+// screen or a tile is pinned, that tile is large and the others are in a strip.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { bestGrid } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";

@@ -1,4 +1,4 @@
-// The first screen: make a room, or come to one by its link.
+// The first screen: make a room, or open one by its link.
 import { useState } from "preact/hooks";
 import { makeRoom } from "../demo.ts";
 import { roomIdIn } from "../protocol.ts";
@@ -82,7 +82,7 @@ export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
   );
 }
 
-/** A meeting in miniature, for the eye only. */
+/** A small picture of a meeting, for decoration. */
 function Picture() {
   return (
     <div class="picture" aria-hidden="true">

@@ -1,11 +1,11 @@
-// Small parts used on several screens.
+// Small components for several screens.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
 import { hueIndex, initials } from "../text.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
-/** Moves focus to the screen's heading when the screen appears, so that it is read out. */
+/** A heading that takes the focus when its screen appears, so that screen readers read it. */
 export function Heading({ children, class: name }: { children: ComponentChildren; class?: string }) {
   const ref = useRef<HTMLHeadingElement>(null);
   useEffect(() => ref.current?.focus({ preventScroll: true }), []);
@@ -29,7 +29,7 @@ interface RoundButtonProps {
   label: string;
   testId: string;
   onClick: () => void;
-  /** drawn as switched off, dangerous, in effect, or with its panel open */
+  /** the look of a button that is off, dangerous, on, or whose panel is open */
   look?: "off" | "danger" | "lit" | "open" | undefined;
   keys?: string;
   disabled?: boolean;
@@ -70,7 +70,7 @@ interface VideoProps {
   onPicture?: (() => void) | undefined;
 }
 
-/** A picture without sound; sound is played by Outlets. */
+/** A video track without sound. Outlets plays sound. */
 export function Video({ track, mirror, whole, onPicture }: VideoProps) {
   const ref = useRef<HTMLVideoElement>(null);
   useEffect(() => {
@@ -103,7 +103,7 @@ interface PickProps {
   onPick: (id: string) => void;
 }
 
-/** A choice of devices. */
+/** A select element for devices. */
 export function Pick({ label, testId, devices, value, none, onPick }: PickProps) {
   const known = devices.some((device) => device.deviceId === value);
   return (
@@ -128,11 +128,11 @@ export function Pick({ label, testId, devices, value, none, onPick }: PickProps)
 
 interface InputPicksProps {
   local: LocalMedia;
-  /** what a choice is given to: the devices alone, or what is sent with them */
+  /** takes the choice: LocalMedia before the meeting, Sending during it */
   chooser: { chooseMic(id: string): Promise<void>; chooseCam(id: string): Promise<void> };
 }
 
-/** The choice of microphone and camera. */
+/** The select elements for microphone and camera. */
 export function InputPicks({ local, chooser }: InputPicksProps) {
   const { mics, cams } = local.devices.value;
   return (
@@ -157,12 +157,12 @@ export function InputPicks({ local, chooser }: InputPicksProps) {
   );
 }
 
-/** How loud the microphone is, drawn without asking the framework for every frame. */
+/** A bar with the loudness of the microphone. It is updated without a render by Preact. */
 export function Loudness({ read }: { read: () => number }) {
   const ref = useRef<HTMLSpanElement>(null);
   useEffect(() => {
     const timer = setInterval(() => {
-      // the ear hears ratios: -60 dB … 0 dB fill the bar
+      // loudness is heard logarithmically: -50 dB … 0 dB fill the bar
       const level = read();
       const share = level > 0 ? Math.max(0, Math.min(1, 1 + Math.log10(level) / 2.5)) : 0;
       ref.current?.style.setProperty("--level", share.toFixed(2));

@@ -1,5 +1,5 @@
-// The page's pictures, drawn on a 24 × 24 grid in strokes of the text's colour. Decorative: the
-// button or label beside them says what they mean.
+// The icons of the page, drawn on a 24 × 24 grid in strokes of the text's colour. They are
+// decorative: the button or label beside an icon has its meaning as text.
 import type { ComponentChildren } from "preact";
 
 const drawings = {

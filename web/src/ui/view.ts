@@ -1,4 +1,5 @@
-// What is open on the meeting screen: not part of the meeting, only of its view.
+// The state of the meeting screen that is not part of the meeting: the open panel, the pinned tile,
+// the draft of a message, unread messages.
 import { computed, effect, signal, untracked } from "@preact/signals";
 import type { Meeting } from "../meeting.ts";
 import { recall, remember } from "../prefs.ts";
@@ -11,10 +12,10 @@ export class View {
   readonly panel = signal<Panel>("none");
   readonly settings = signal(false);
   readonly pinned = signal<string | null>(null);
-  /** a message begun: it outlives the panel */
+  /** an unsent message, which is kept when the panel is closed */
   readonly draft = signal("");
   readonly shortcuts = signal(recall("shortcuts") !== "off");
-  /** the browser will not play sound before a click */
+  /** whether the browser refuses to play sound before a click */
   readonly soundBlocked = signal(false);
   readonly #read = signal(0);
   readonly unread;
