@@ -194,7 +194,7 @@ class ConsumerScore:
 class StatsReady:
     """``stats`` has the figures of ``transports``, ``producers``, ``mirrors`` (of other engines'
     producers) and ``consumers`` by id (as text), and those of the ``engine``. The tables of
-    ``c/stats.h`` list them.
+    ``c/state/figures.h`` list them.
     """
 
     token: int

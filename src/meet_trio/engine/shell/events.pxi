@@ -1,4 +1,4 @@
-# Events: each type of c/core.h becomes one record of records.py. A type without a record does not
+# Events: each type of c/state/sink.h becomes one record of records.py. A type without a record does not
 # compile (-Wswitch-enum, see meson.build); a record without a type fails the import.
 
 

@@ -1,4 +1,4 @@
-# Figures: the C structs of c/stats.h as dictionaries. A table of c/stats.h names each figure's key,
+# Figures: the C structs of c/state/figures.h as dictionaries. A table of c/state/figures.h names each figure's key,
 # kind and place in the struct; this file converts each kind. A kind that is missing here does not
 # compile (-Wswitch-enum, see meson.build).
 
@@ -44,7 +44,7 @@ cdef object _figure(mt_figure_kind kind, const void *value):
 
 
 cdef class _Figures:
-    """One table of c/stats.h. Its keys are made once and shared by all dictionaries."""
+    """One table of c/state/figures.h. Its keys are made once and shared by all dictionaries."""
 
     cdef const mt_figure *_table
     cdef tuple _keys

@@ -1,5 +1,5 @@
 # Producers and consumers: ProducerSpec and ConsumerSpec of records.py, checked and copied into the
-# C structs of c/core.h.
+# C structs of c/state/specs.h.
 
 
 cdef dict _EXTENSIONS = {mt_extension_uris[i].decode(): i for i in range(MT_EXT_COUNT)}
