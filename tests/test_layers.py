@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "lag": set(),
     "collector": set(),
     "logs": {"rates"},
-    "config": {"errors"},
+    "settings": set(),
+    "config": {"errors", "settings"},
     "cli": {"", "app", "config", "errors", "logs", "rates"},
     "app": {
         "",

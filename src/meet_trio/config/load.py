@@ -18,9 +18,9 @@ from typing import Any
 
 import attrs
 
-from meet_trio.config.kinds import About, about_of
 from meet_trio.config.records import Settings
 from meet_trio.errors import ConfigError
+from meet_trio.settings.kinds import About, about_of
 
 CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
 

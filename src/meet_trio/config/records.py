@@ -10,8 +10,8 @@ from typing import Literal
 
 import attrs
 
-from meet_trio.config import kinds
-from meet_trio.config.kinds import about, or_none, seconds, whole
+from meet_trio.settings import kinds
+from meet_trio.settings.kinds import about, or_none, seconds, whole
 
 
 @attrs.frozen(kw_only=True)
