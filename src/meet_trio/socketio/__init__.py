@@ -3,16 +3,24 @@
 ``server`` shows how it is used. The package knows nothing of meetings. It opens no ports either:
 its caller gives it byte streams and ASGI requests. JSONP, WebTransport and permessage-deflate are
 left out.
+
+``Settings`` and ``Handshake`` are there at once. Every other name is imported when it is first
+asked for: a program that only reads settings or prints its help does not load Trio.
 """
 
-from meet_trio.socketio.connection import EngineIOConnection
-from meet_trio.socketio.crowd import Crowd
-from meet_trio.socketio.engine import EngineIOHandler, EngineIOServer
-from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
-from meet_trio.socketio.message import Json
-from meet_trio.socketio.server import Admit, Handler, Server
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from meet_trio.socketio.settings import Handshake, Settings
-from meet_trio.socketio.socket import EncodedEvent, Event, Socket, encode_event
+
+if TYPE_CHECKING:
+    from meet_trio.socketio.connection import EngineIOConnection
+    from meet_trio.socketio.crowd import Crowd
+    from meet_trio.socketio.engine import EngineIOHandler, EngineIOServer
+    from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
+    from meet_trio.socketio.message import Json
+    from meet_trio.socketio.server import Admit, Handler, Server
+    from meet_trio.socketio.socket import EncodedEvent, Event, Socket, encode_event
 
 __all__ = [
     "Admit",
@@ -34,3 +42,32 @@ __all__ = [
     "Socket",
     "encode_event",
 ]
+
+# which module defines a name that is imported late
+_MODULES = {
+    "Admit": "server",
+    "CallTimeout": "errors",
+    "EngineIOConnection": "connection",
+    "Crowd": "crowd",
+    "Disconnected": "errors",
+    "EncodedEvent": "socket",
+    "EngineIOHandler": "engine",
+    "EngineIOServer": "engine",
+    "Event": "socket",
+    "Handler": "server",
+    "Json": "message",
+    "Reason": "errors",
+    "Refused": "errors",
+    "Server": "server",
+    "Socket": "socket",
+    "encode_event": "socket",
+}
+
+if not TYPE_CHECKING:  # a type checker takes a module's __getattr__ for a definition of every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found  # the next time it is an attribute like any other
+        return found
