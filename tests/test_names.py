@@ -10,11 +10,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "src" / "meet_trio"
 
 SHARED = {
-    "HttpSettings": "a group of the settings file, and what edge takes of it",
     "Json": "parsed JSON; events of socketio, which imports nothing of the package, hold bytes too",
-    "RoomSettings": "a group of the settings file, and what live takes of it",
     "Settings": "all settings of the command, and those of socketio, a library of its own",
-    "WebhookSettings": "a group of the settings file, and what edge takes of it",
 }
 
 

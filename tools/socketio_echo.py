@@ -20,7 +20,8 @@ import logging
 import attrs
 import trio
 
-from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, WebSocketHandler
+from meet_trio.edge.front_door import FrontDoor, WebSocketHandler
+from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
 from meet_trio.socketio import EngineIOConnection, EngineIOServer, Server, Settings, Socket

@@ -1,17 +1,16 @@
-"""The whole server as one task tree: ``serve`` for those who have a nursery, ``run`` for the
+"""The whole server as one task tree: ``serve`` for callers that have a nursery, ``run`` for the
 command line.
 
-``serve`` starts things in order and, when it is cancelled from outside, ends them in the opposite
-one: everything inside runs shielded, so peers can still be told goodbye while rooms close. All of
-that has deadlines; the last resort is the shield's own.
+``serve`` starts its parts in order and, when it is cancelled from outside, ends them in the
+opposite order: everything inside runs shielded, so peers can still be told goodbye while rooms
+close. Each step of the end has a deadline; the last resort is the shield's own.
 
-The only place that reads ``Settings``; everything below is handed the values it needs.
+Each part is handed its own record of ``Settings``. A value that follows from several records is
+computed here.
 """
 
-import ipaddress
 import itertools
 import signal
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -20,35 +19,31 @@ import attrs
 import trio
 
 from meet_trio import collector, ortc
-from meet_trio.config import Settings, TurnSettings
-from meet_trio.edge.addresses import Proxies, address_key
+from meet_trio.config import Settings
+from meet_trio.edge.addresses import address_key
 from meet_trio.edge.credentials import Credentials
-from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings, Refusal
+from meet_trio.edge.front_door import FrontDoor, Refusal
 from meet_trio.edge.head import RequestHead
 from meet_trio.edge.hosts import Hosts, host_name
-from meet_trio.edge.http_api import HttpApi, HttpApiSettings
+from meet_trio.edge.http_api import HttpApi
+from meet_trio.edge.listener import open_listeners, tls_context
 from meet_trio.edge.signaling import signaling_handler, signaling_paths
 from meet_trio.edge.site import build_site
-from meet_trio.edge.webhooks import Outbox, WebhookSettings
-from meet_trio.engine import EngineSettings
+from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
 from meet_trio.lag import LoopLag
 from meet_trio.live.handlers import handle_event
-from meet_trio.live.peer import PeerSettings
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import RoomSettings, Surroundings
+from meet_trio.live.room import Surroundings
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
-from meet_trio.media.plain import PlainPorts, PlainSettings
-from meet_trio.media.transport import TransportSettings
+from meet_trio.media.plain import PlainPorts
+from meet_trio.media.settings import TurnSettings
 from meet_trio.media.turn import turn_credentials
-from meet_trio.rates import Rate
-from meet_trio.room import RoomLimits
 from meet_trio.socketio import Server as SocketServer
-from meet_trio.socketio import Settings as SocketSettings
 
-_RESERVE = 0.2  # seconds of the time for shutdown that are kept for what comes after the outbox
+_RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the outbox
 
 
 @attrs.frozen
@@ -100,7 +95,7 @@ async def _serve_shielded(
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
-            listeners = await _open_listeners(settings)
+            listeners = await open_listeners(settings.listener)
             for listener in listeners:
                 stack.push_async_callback(listener.aclose)
             bridge = await stack.enter_async_context(open_bridge())
@@ -128,44 +123,30 @@ async def _run_parts(
     order.
     """
     port = listeners[0].socket.getsockname()[1]
-    outbox = Outbox(
-        WebhookSettings(
-            url=settings.webhook.url,
-            token=settings.webhook.token,
-            timeout=settings.webhook.timeout,
-            tries=settings.webhook.tries,
-            max_pending=settings.webhook.max_pending,
-        )
-    )
-    announced = AnnouncedAddresses(settings.media.announced_address, settings.media.listen_ip)
-    registry = Registry(
-        _surroundings(settings, hosts, bridge, outbox, announced, _plain_ports(settings)),
-        max_rooms=settings.limits.rooms,
-    )
+    outbox = Outbox(settings.webhook)
+    registry = Registry(_surroundings(settings, hosts, bridge, outbox))
     lag = LoopLag()
     api = HttpApi(
         registry,
         lag,
-        HttpApiSettings(
-            auth_token=settings.http.auth_token,
-            token_base=settings.http.token_base(port),
-            prefix=settings.http.path_prefix,
-            max_body_bytes=settings.http.max_body_bytes,
-            max_json_depth=settings.limits.json_depth,
-        ),
+        settings.api,
+        token_base=settings.listener.token_base(port),
+        max_json_depth=settings.sockets.max_json_depth,
     )
     sockets = SocketServer(
-        _socket_settings(settings), {"/": signaling_handler(registry)}, client_key=address_key
+        settings.sockets, {"/": signaling_handler(registry)}, client_key=address_key
     )
-    paths = signaling_paths(settings.http.path_prefix)
+    paths = signaling_paths(settings.api.path_prefix)
     credentials = Credentials(
-        registry, settings.http.auth_token, api.path, paths, knows_session=sockets.knows
+        registry, settings.api.auth_token, api.path, paths, knows_session=sockets.knows
     )
+    site = settings.site
     door = FrontDoor(
-        app=build_site(api, sockets.asgi, paths, page=settings.page, demo=settings.demo.enabled),
+        app=build_site(api, sockets.asgi, paths, page=site.serves_page, demo=site.demo),
         websockets=dict.fromkeys(paths, partial(_serve_websocket, sockets)),
-        settings=_door_settings(settings),
-        tls=_tls(settings),
+        settings=settings.front_door,
+        hosts=_demo_hosts(settings),
+        tls=tls_context(settings.listener),
         proves=credentials.prove,
         refusal=partial(_refusal, credentials, sockets),
     )
@@ -175,7 +156,9 @@ async def _run_parts(
     await nursery.start(door.serve, listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
-        task_status.started(Running(settings.http.page_url(port), port, registry, bridge, hosts))
+        task_status.started(
+            Running(settings.listener.page_url(port), port, registry, bridge, hosts)
+        )
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
@@ -193,106 +176,40 @@ def _refusal(credentials: Credentials, sockets: SocketServer, head: RequestHead)
     return partial(sockets.refuse_websocket, target=target, headers=head.headers)
 
 
-async def _open_listeners(settings: Settings) -> Sequence[trio.SocketListener]:
-    host, port = settings.http.host, settings.http.port
-    try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
-        raise ConfigError(
-            f"http.host, http.port: cannot listen on {host}:{port}: {error}"
-        ) from None
-
-
 async def _open_host(
     stack: AsyncExitStack, settings: Settings, index: int, numbers: Iterator[int]
 ) -> EngineHost:
-    media = settings.media
-    port = media.port + index if media.port else 0
-    engine = EngineSettings(
-        listen_ips=media.listen_ip,
-        port=port,
-        consent_timeout=media.consent_timeout,
-        incoming_excess=media.incoming_excess,
-        incoming_burst=media.incoming_burst,
-        max_tcp_connections=media.max_tcp_connections,
-        max_tcp_strangers=media.max_tcp_strangers,
-        max_tcp_strangers_per_address=media.max_tcp_strangers_per_address,
-        tcp_stranger_timeout=media.tcp_stranger_timeout,
-        tcp_send_buffer=media.tcp_send_buffer,
-    )
+    engine = settings.engine
+    if engine.port:
+        engine = attrs.evolve(engine, port=engine.port + index)
     try:
         return await stack.enter_async_context(open_engine(engine, numbers))
     except OSError as error:
         raise ConfigError(
-            f"media.listen_ip, media.port: cannot use {media.listen_ip}:{port}: {error}"
+            f"media.listen_ip, media.port: cannot use {engine.listen_ips}:{engine.port}: {error}"
         ) from None
 
 
-# Settings, handed down
-
-
 def _surroundings(
-    settings: Settings,
-    hosts: Sequence[EngineHost],
-    bridge: DtlsBridge,
-    outbox: Outbox,
-    announced: AnnouncedAddresses,
-    plain_ports: PlainPorts,
+    settings: Settings, hosts: Sequence[EngineHost], bridge: DtlsBridge, outbox: Outbox
 ) -> Surroundings:
-    signaling, limits = settings.signaling, settings.limits
+    listen_ips = settings.engine.listen_ips
     return Surroundings(
         hosts=hosts,
         bridge=bridge,
-        settings=RoomSettings(
-            never_joined_timeout=settings.rooms.never_joined_timeout,
-            empty_timeout=settings.rooms.empty_timeout,
-            spread_size=settings.rooms.spread_size,
-            ice_servers=partial(_ice_servers, settings.turn),
-        ),
-        peer_settings=PeerSettings(
-            first_connection_timeout=signaling.first_connection_timeout,
-            reconnect_grace=signaling.reconnect_grace,
-            goodbye_timeout=settings.process.shutdown_timeout * 2 / 3,
-            request_timeout=signaling.request_timeout,
-            request_tries=signaling.request_tries,
-            max_backlog_bytes=signaling.max_outbox_bytes,
-            max_transports=limits.transports_per_peer,
-            requests=Rate(limits.requests_per_second, limits.request_burst),
-            announcements=Rate(limits.announcements_per_second, limits.announcement_burst),
-            work=Rate(limits.work_per_second, limits.work_burst),
-            work_pace=limits.work_pace,
-        ),
-        transport_settings=TransportSettings(
-            connect_timeout=settings.media.connect_timeout,
-            max_incoming_bitrate=settings.media.max_incoming_bitrate,
-        ),
-        announced=announced,
-        plain_ports=plain_ports,
-        limits=RoomLimits(
-            nickname=limits.nickname,
-            chat_message=limits.chat_message,
-            app_data=limits.app_data,
-            peers=limits.peers_per_room,
-            producers_per_peer=limits.producers_per_peer,
-            consumers_per_peer=limits.consumers_per_peer,
-        ),
+        settings=settings.rooms,
+        peer_settings=settings.peers,
+        transport_settings=settings.transports,
+        limits=settings.limits,
+        # a peer that comes back is sent all that it missed, so its new socket must have room for it
+        max_backlog_bytes=settings.sockets.max_outbox_bytes,
+        goodbye_timeout=settings.process.goodbye_timeout,
+        ice_servers=partial(_ice_servers, settings.turn),
+        announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
+        plain_ports=PlainPorts(settings.plain, listen_ips, settings.front_door.trusted_proxies),
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
-    )
-
-
-def _plain_ports(settings: Settings) -> PlainPorts:
-    media = settings.media
-    return PlainPorts(
-        PlainSettings(
-            enabled=media.plain_transports,
-            listen_ips=media.listen_ip,
-            ports=media.plain_ports,
-            allowed=media.plain_allowed,
-            proxies=settings.http.trusted_proxies,
-            max_incoming_bitrate=media.max_incoming_bitrate,
-        )
     )
 
 
@@ -308,69 +225,10 @@ def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str,
     return [server]
 
 
-def _socket_settings(settings: Settings) -> SocketSettings:
-    signaling, origins = settings.signaling, settings.http.cors_origins
-    return SocketSettings(
-        origins=frozenset(origins) if origins else None,
-        ping_interval=signaling.ping_interval,
-        ping_timeout=signaling.ping_timeout,
-        max_payload=signaling.max_payload,
-        handshake_timeout=signaling.handshake_timeout,
-        send_timeout=signaling.send_timeout,
-        max_outbox_packets=signaling.max_outbox,
-        max_outbox_bytes=signaling.max_outbox_bytes,
-        max_outboxes_bytes=signaling.max_outboxes_bytes,
-        max_inbox_events=signaling.max_inbox,
-        max_inbox_bytes=signaling.max_inbox_bytes,
-        max_open_calls=signaling.max_open_calls,
-        read_rate=signaling.read_rate,
-        read_burst=signaling.read_burst,
-        max_stranger_payload=signaling.max_stranger_payload,
-        stranger_read_rate=signaling.stranger_read_rate,
-        stranger_read_burst=signaling.stranger_read_burst,
-        connect_timeout=signaling.connect_timeout,
-        max_unconnected=signaling.max_unconnected,
-        max_unconnected_per_client=signaling.max_unconnected_per_address,
-        max_polling=signaling.max_polling,
-        max_json_depth=settings.limits.json_depth,
-        max_json_items=settings.limits.json_items,
-    )
-
-
-def _door_settings(settings: Settings) -> FrontDoorSettings:
-    http = settings.http
-    return FrontDoorSettings(
-        max_head_bytes=http.max_head_bytes,
-        head_timeout=http.head_timeout,
-        body_timeout=http.body_timeout,
-        send_timeout=http.send_timeout,
-        keep_alive_timeout=http.keep_alive_timeout,
-        max_connections=http.max_connections,
-        max_strangers=http.max_strangers,
-        max_strangers_per_address=http.max_strangers_per_address,
-        requests=Rate(http.requests_per_second, http.request_burst),
-        proxies=Proxies(
-            tuple(map(ipaddress.ip_network, http.trusted_proxies)), http.forwarded_header
-        ),
-        hosts=_hosts(settings) if settings.demo.enabled else None,
-    )
-
-
-def _hosts(settings: Settings) -> Hosts:
-    public = settings.http.public_domain
-    names = frozenset({host_name(public)}) if public else frozenset[str]()
-    return Hosts(names, remote=settings.demo.allow_remote)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    cert, key = settings.http.tls_cert, settings.http.tls_key
-    if cert is None:
+def _demo_hosts(settings: Settings) -> Hosts | None:
+    """The hosts that demo mode answers as; None outside of demo mode: all."""
+    if not settings.site.demo:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    # HTTP/2 is not offered: a websocket would come as something that the front door cannot tell
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"http.tls_cert, http.tls_key: cannot be used: {error}") from None
-    return context
+    public = settings.listener.public_domain
+    names = frozenset({host_name(public)}) if public else frozenset[str]()
+    return Hosts(names, remote=settings.site.demo_allow_remote)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from meet_trio import __version__
 from meet_trio.config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
 from meet_trio.errors import ConfigError
-from meet_trio.logs import LineFormatter, RepeatFilter
+from meet_trio.logs import LineFormatter, LogSettings, RepeatFilter
 from meet_trio.rates import Rate
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
-    set_up_logging(settings.process.log_level, settings.process.debug, settings.process.log_repeats)
+    set_up_logging(settings.logs)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
     return _serve(settings)
@@ -73,10 +73,10 @@ def _serve(settings: Settings) -> int:
 
 def _greet(settings: Settings, running: "Running") -> None:
     lines = [f"meet-trio {__version__} listens on {running.url}"]
-    if settings.page:
+    if settings.site.serves_page:
         lines.append(f"Open in a browser:  {running.url}")
-    if settings.demo.enabled:
-        lines.append(f"Token of the API:   {settings.http.auth_token}")
+    if settings.site.demo:
+        lines.append(f"Token of the API:   {settings.api.auth_token}")
         lines.append("This is demo mode: whoever reaches the page may open rooms.")
     print("\n".join(lines), flush=True)
 
@@ -130,11 +130,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_flag(group: argparse._ArgumentGroup, entry: Entry) -> None:
-    text = f"{entry.about.help} (env {entry.env}; default: {entry.default_text})"
+    text = f"{entry.about.help} (env {entry.about.env}; default: {entry.default_text})"
     text = text.replace("%", "%%")
     if entry.about.kind.switch:
         group.add_argument(
-            entry.flag,
+            entry.about.flag,
             dest=entry.key,
             default=None,
             action=argparse.BooleanOptionalAction,
@@ -142,23 +142,24 @@ def _add_flag(group: argparse._ArgumentGroup, entry: Entry) -> None:
         )
     else:
         name = entry.key.rpartition("_")[2].rpartition(".")[2].upper()
-        group.add_argument(entry.flag, dest=entry.key, metavar=name, help=text)
+        group.add_argument(entry.about.flag, dest=entry.key, metavar=name, help=text)
 
 
 # Logging
 
 
-def set_up_logging(level: str, debug: str | None, repeats: int = 20) -> None:
+def set_up_logging(settings: LogSettings) -> None:
     """Log to standard error: this package from ``level`` on, libraries from warnings on.
 
-    ``debug`` are patterns as in the original's DEBUG variable, separated by commas or blanks; a
-    leading ``-`` excludes. What matches is logged in full. The original's names are understood:
-    ``kolabmeet-server`` is this package, ``kolabmeet-server:room`` its part ``meet_trio.room``.
+    ``debug`` holds patterns as in the original's DEBUG variable, separated by commas or blanks; a
+    leading ``-`` excludes. Loggers that match are logged in full. The original's names are
+    understood: ``kolabmeet-server`` is this package, ``kolabmeet-server:room`` its part
+    ``meet_trio.room``.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(_LOG_FORMAT))
-    least = logging.getLevelNamesMapping()[level.upper()]
-    pattern = DebugPattern(debug or "")
+    least = logging.getLevelNamesMapping()[settings.level.upper()]
+    pattern = DebugPattern(settings.debug or "")
     handler.addFilter(
         lambda record: (
             record.levelno >= (least if _is_ours(record.name) else logging.WARNING)
@@ -166,7 +167,7 @@ def set_up_logging(level: str, debug: str | None, repeats: int = 20) -> None:
         )
     )
     # after the other: only what is to be shown is counted
-    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=repeats)))
+    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)

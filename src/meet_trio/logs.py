@@ -13,13 +13,50 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from meet_trio.rates import Bucket, Rate
+from meet_trio.settings import kinds
+from meet_trio.settings.about import about
+from meet_trio.settings.kinds import one_of, or_none, whole
 
 _MOST_KINDS = 1000  # the code has far fewer different texts
+
+
+@attrs.frozen(kw_only=True)
+class LogSettings:
+    """``debug``: patterns of loggers, see ``cli.DebugPattern``."""
+
+    level: Literal["debug", "info", "warning", "error"] = attrs.field(
+        default="info",
+        metadata=about(
+            "process.log_level",
+            one_of("debug", "info", "warning", "error"),
+            "least level that is logged",
+            operator=True,
+        ),
+    )
+    debug: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            "process.debug",
+            or_none(kinds.TEXT),
+            "patterns of loggers that are logged in full: kolabmeet-server*, or meet_trio.PART",
+            env="DEBUG",
+            operator=True,
+        ),
+    )
+    repeats: int = attrs.field(
+        default=20,
+        metadata=about(
+            "process.log_repeats",
+            whole(1, 1_000_000),
+            "lines of the log that say the same at once; further ones come at one per second, "
+            "with the number of those left out",
+        ),
+    )
 
 
 @attrs.define(eq=False)

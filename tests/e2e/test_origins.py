@@ -4,13 +4,10 @@ preflight, and the API, which no page may use.
 
 from collections.abc import Sequence
 
-import attrs
 import pytest
 import trio
 from support.attacks import PREFIX, request, upgrade
 from support.server import TOKEN, open_server, quick_settings
-
-from meet_trio.config import DemoSettings
 
 GOOD, BAD = "https://kolab.example", "https://elsewhere.example"
 POLL = f"{PREFIX}/signaling/?EIO=4&transport=polling"
@@ -57,11 +54,10 @@ async def test_signaling(
     polling: int,
     allowed: str | None,
 ) -> None:
-    settings = quick_settings()
-    http = attrs.evolve(settings.http, cors_origins=tuple(origins))
+    settings = quick_settings({"http.cors_origins": frozenset(origins) or None})
     fields = [] if origin is None else [f"Origin: {origin}"]
     with trio.fail_after(20):
-        async with open_server(attrs.evolve(settings, http=http)) as server:
+        async with open_server(settings) as server:
             port = server.running.port
             assert (await ask(port, upgrade("a=b", *fields)))[0] == websocket
             status, answer = await ask(port, request("GET", POLL, *fields))
@@ -78,8 +74,7 @@ async def test_signaling(
 
 async def test_the_api_is_for_servers() -> None:
     """No setting allows pages to use the API, not even with its token."""
-    settings = quick_settings()
-    http = attrs.evolve(settings.http, cors_origins=("*", GOOD))
+    settings = quick_settings({"http.cors_origins": frozenset({"*", GOOD})})
     fields = [f"Origin: {GOOD}", f"X-Auth-Token: {TOKEN}"]
     preflight = [
         f"Origin: {GOOD}",
@@ -87,7 +82,7 @@ async def test_the_api_is_for_servers() -> None:
         "Access-Control-Request-Headers: x-auth-token",
     ]
     with trio.fail_after(20):
-        async with open_server(attrs.evolve(settings, http=http)) as server:
+        async with open_server(settings) as server:
             port, path = server.running.port, f"{PREFIX}/api/sessions"
             status, answer = await ask(port, request("GET", path, *fields))
             assert (status, allowances(answer)) == (200, {})
@@ -102,11 +97,12 @@ async def test_in_demo_mode_no_page_comes_by_another_name(remote: bool) -> None:
     """The page's host name resolves to this machine (DNS rebinding), so the browser takes it for
     the server's origin. The page cannot choose ``Host``.
     """
-    settings = quick_settings()
-    settings = attrs.evolve(
-        settings,
-        http=attrs.evolve(settings.http, public_domain="meet.example:8443"),
-        demo=DemoSettings(enabled=True, allow_remote=remote),
+    settings = quick_settings(
+        {
+            "http.public_domain": "meet.example:8443",
+            "demo.enabled": True,
+            "demo.allow_remote": remote,
+        }
     )
     token = f"X-Auth-Token: {TOKEN}"
     requests = [

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import attrs
 import pytest
 import trio
 from support.api import ApiError
@@ -22,8 +21,6 @@ from support.rtp_parameters import (
 )
 from support.server import LocalServer, open_server, quick_settings
 from support.wire_peer import Heard, WirePeer, open_wire_peer
-
-from meet_trio.config import TurnSettings
 
 OWNER, GUEST, LISTENER = 22, 3, 1
 DEADLINE = 30  # seconds for a test
@@ -52,10 +49,9 @@ async def open_meeting(
 ) -> AsyncIterator[tuple[LocalServer, str, list[WirePeer]]]:
     """A server with one room, its id, and a connected peer for each role."""
     with trio.fail_after(DEADLINE):
-        quick = quick_settings()
-        signaling = attrs.evolve(quick.signaling, reconnect_grace=GRACE)
+        settings = quick_settings({"signaling.reconnect_grace": GRACE})
         async with (
-            open_server(attrs.evolve(quick, signaling=signaling)) as server,
+            open_server(settings) as server,
             contextlib.AsyncExitStack() as stack,
         ):
             room_id = await server.api.create_room()
@@ -154,9 +150,8 @@ async def test_before_joining() -> None:
 
 
 async def test_ice_servers_are_for_the_peer_and_for_a_day() -> None:
-    settings = attrs.evolve(
-        quick_settings(),
-        turn=TurnSettings(server="turn:192.0.2.7:3478?transport=tcp", static_secret="north"),
+    settings = quick_settings(
+        {"turn.server": "turn:192.0.2.7:3478?transport=tcp", "turn.static_secret": "north"}
     )
     with trio.fail_after(DEADLINE):
         async with open_server(settings) as server:

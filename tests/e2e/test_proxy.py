@@ -4,7 +4,6 @@ seeing it.
 
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
 from support.attacks import PREFIX
@@ -19,9 +18,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 @pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("first", [H2C.encode(), H2C.replace("h2c", "H2C").encode(), PREFACE])
 async def test_no_way_leads_to_http2(first: bytes, proxied: bool, tmp_path: Path) -> None:
-    settings = quick_settings()
-    http = attrs.evolve(settings.http, trusted_proxies=("127.0.0.1/32",))
-    async with open_server(attrs.evolve(settings, http=http)) as server:
+    settings = quick_settings({"http.trusted_proxies": ("127.0.0.1/32",)})
+    async with open_server(settings) as server:
         if not proxied:
             await _ask(server.running.port, first)
             return

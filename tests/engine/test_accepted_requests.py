@@ -20,7 +20,8 @@ from meet_trio import ortc
 from meet_trio.engine import Core, EngineSettings, StatsReady
 from meet_trio.errors import BadRequest
 from meet_trio.media.engines import EngineHost
-from meet_trio.media.plain import PlainPorts, PlainSettings, PlainTransport
+from meet_trio.media.plain import PlainPorts, PlainTransport
+from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import Uri
 from meet_trio.room import parse_request, requests
@@ -233,10 +234,11 @@ def test_what_is_accepted_of_an_address_the_engine_takes(
 ) -> None:
     data = {"transportId": "t", "ip": ip, "port": port, "rtcpPort": rtcp_port}
     core = Core(EngineSettings())
-    settings = PlainSettings(listen_ips=[listen_ip], allowed=["0.0.0.0/0", "::/0"])
+    settings = PlainSettings(allowed=("0.0.0.0/0", "::/0"))
     transport = PlainTransport(
         host=EngineHost(core, itertools.count(1)),  # type: ignore[arg-type]
-        ports=PlainPorts(settings),
+        ports=PlainPorts(settings, [listen_ip]),
+        settings=TransportSettings(),
         addresses=["192.0.2.9"],
         client_ip="",
         producing=comedia,

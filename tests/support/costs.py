@@ -22,8 +22,7 @@ from support.live_scenes import CAPABILITIES, EVERYTHING, join, say, transport
 from support.rtp_parameters import audio_parameters
 
 import meet_trio
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.engines import STATS_DEADLINE
 from meet_trio.rates import Rate
 

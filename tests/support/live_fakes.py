@@ -16,19 +16,22 @@ from support.engine_faults import Faults
 from meet_trio import ortc
 from meet_trio.engine import ConsumerSpec, EngineEvent, ProducerSpec
 from meet_trio.live.handlers import handle_event
-from meet_trio.live.peer import Notification, PeerSettings
+from meet_trio.live.peer import Notification
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import LiveRoom, RoomSettings, Surroundings
+from meet_trio.live.room import LiveRoom, Surroundings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import SrtpKeys
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts
-from meet_trio.media.transport import TransportSettings
+from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshake, Reason
+from meet_trio.socketio import Settings as SocketSettings
 
 PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
+BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
 
 
 class FakeEngine:
@@ -302,7 +305,10 @@ class World:
     engines: Sequence[FakeEngine] = attrs.field(factory=lambda: [FakeEngine()])
     bridge: FakeBridge = attrs.field(factory=FakeBridge)
     webhooks: list[Webhook] = attrs.field(factory=list)
-    plain_ports: PlainPorts = attrs.field(factory=PlainPorts)
+    plain_ports: PlainPorts = attrs.field(
+        factory=lambda: PlainPorts(PlainSettings(), ["127.0.0.1"])
+    )
+    max_backlog_bytes: int = BACKLOG_BYTES
     client_address: str = "192.0.2.1"
     faults: Faults = attrs.field(factory=Faults)
     hosts: Sequence[EngineHost] = attrs.field(init=False)
@@ -331,9 +337,12 @@ class World:
             settings=self.room_settings,
             peer_settings=self.peer_settings,
             transport_settings=TransportSettings(),
+            limits=RoomLimits(),
+            max_backlog_bytes=self.max_backlog_bytes,
+            goodbye_timeout=1.0,
+            ice_servers=lambda peer_id, now: None,
             announced=AnnouncedAddresses(["192.0.2.9"], ["192.0.2.9"]),
             plain_ports=self.plain_ports,
-            limits=RoomLimits(),
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,
             webhook=self.webhooks.append,

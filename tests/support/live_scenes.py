@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import trio
-from support.live_fakes import Client, FakeEngine, FakeEvent, FakeSocket, World
+from support.live_fakes import BACKLOG_BYTES, Client, FakeEngine, FakeEvent, FakeSocket, World
 from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
 
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.live.room import LiveRoom
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
@@ -21,6 +21,7 @@ async def open_world(
     room_settings: RoomSettings | None = None,
     peer_settings: PeerSettings | None = None,
     engines: int = 1,
+    max_backlog_bytes: int = BACKLOG_BYTES,
 ) -> AsyncIterator[World]:
     async with trio.open_nursery() as nursery:
         world = World(
@@ -28,6 +29,7 @@ async def open_world(
             room_settings or RoomSettings(),
             peer_settings or PeerSettings(),
             engines=[FakeEngine(44444 + i) for i in range(engines)],
+            max_backlog_bytes=max_backlog_bytes,
         )
         await nursery.start(world.registry.run)
         yield world

@@ -2,20 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import attrs
 import trio
 from support.api import MeetApi
 
 from meet_trio.app import Running, serve
-from meet_trio.config import (
-    HttpSettings,
-    MediaSettings,
-    RoomSettings,
-    Settings,
-    SignalingSettings,
-)
+from meet_trio.config import Settings, build
 
 TOKEN = "the-test's-token"
 
@@ -68,20 +62,35 @@ class LocalServer:
         return counts
 
 
-def quick_settings(*, patience: float = 4.0, spread_size: int = 16, **media: object) -> Settings:
+def quick_settings(
+    changed: Mapping[str, object] | None = None,
+    /,
+    *,
+    patience: float = 4.0,
+    spread_size: int = 16,
+    **media: object,
+) -> Settings:
     """Settings with free ports, and deadlines short enough for a test to wait for them.
 
     ``patience`` is the time in seconds for clients to come and for transports to connect; a busy
-    machine needs more. ``spread_size`` is the number of a room's peers on one engine.
+    machine needs more. ``spread_size`` is the number of a room's peers on one engine. ``media`` are
+    settings of the table ``[media]``, ``changed`` any others, by key.
     """
-    chosen = {"port": 0, "connect_timeout": patience, **media}
-    return Settings(
-        http=HttpSettings(host="127.0.0.1", port=0, auth_token=TOKEN),
-        signaling=SignalingSettings(reconnect_grace=0.5, first_connection_timeout=patience),
-        rooms=RoomSettings(
-            empty_timeout=0.3, never_joined_timeout=patience, spread_size=spread_size
-        ),
-        media=MediaSettings(**chosen),  # type: ignore[arg-type]
+    return build(
+        {
+            "http.host": "127.0.0.1",
+            "http.port": 0,
+            "http.auth_token": TOKEN,
+            "signaling.reconnect_grace": 0.5,
+            "signaling.first_connection_timeout": patience,
+            "rooms.empty_timeout": 0.3,
+            "rooms.never_joined_timeout": patience,
+            "rooms.spread_size": spread_size,
+            "media.port": 0,
+            "media.connect_timeout": patience,
+            **{f"media.{name}": value for name, value in media.items()},
+            **(changed or {}),
+        }
     )
 
 

@@ -11,8 +11,8 @@ from trio.testing import MockClock
 
 from meet_trio.edge.credentials import Credentials
 from meet_trio.edge.head import RequestHead
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.live.room import LiveRoom
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.rates import Rate
 from meet_trio.room import Role
 

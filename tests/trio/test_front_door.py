@@ -3,7 +3,6 @@ keep them from holding it.
 """
 
 import contextlib
-import ipaddress
 import json
 import os
 import resource
@@ -20,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from meet_trio.edge.addresses import Proxies
-from meet_trio.edge.front_door import FrontDoor, FrontDoorSettings
+from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.hosts import Hosts
+from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
 
@@ -64,6 +63,7 @@ class Door:
         settings: FrontDoorSettings,
         tls: ssl.SSLContext | None,
         proves: Callable[[RequestHead], bool],
+        hosts: Hosts | None,
     ) -> None:
         self.websockets: list[bytes] = []
         self.clients: list[str] = []
@@ -76,7 +76,7 @@ class Door:
             ]
         )
         paths = dict.fromkeys(("/signaling", "/signaling/"), self._websocket)
-        self.door = FrontDoor(app, paths, settings, tls, proves)
+        self.door = FrontDoor(app, paths, settings, tls, proves, hosts=hosts)
         self.port = 0
         self.nursery: trio.Nursery
 
@@ -94,8 +94,9 @@ async def open_door(
     settings: FrontDoorSettings | None = None,
     tls: ssl.SSLContext | None = None,
     proves: Callable[[RequestHead], bool] = lambda head: "x-proof" in head.headers,
+    hosts: Hosts | None = None,
 ) -> AsyncIterator[Door]:
-    door = Door(settings or FrontDoorSettings(), tls, proves)
+    door = Door(settings or FrontDoorSettings(), tls, proves, hosts)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     door.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as door.nursery:
@@ -384,9 +385,8 @@ async def test_a_body_that_may_end_in_two_places_ends_the_connection(
 )
 async def test_a_websocket_whose_headers_can_be_read_in_two_ways_is_refused(fields: str) -> None:
     """A proxy that does not recognise the header passes it on."""
-    proxies = Proxies((ipaddress.ip_network("127.0.0.0/8"),))
     shaky = UPGRADE.replace(b"Host", fields.encode("latin-1") + b"\r\nHost")
-    async with open_door(FrontDoorSettings(proxies=proxies)) as door:
+    async with open_door(FrontDoorSettings(trusted_proxies=("127.0.0.0/8",))) as door:
         async with await door.connect() as stream:
             await stream.send_all(shaky.replace(b"\r\n\r\n", b"\r\n" + KEY))
             assert (await Reader(stream).head()).split()[1] in (b"400", b"403")
@@ -538,7 +538,7 @@ async def test_other_hosts_are_told_that_they_are_not_here(
         (Hosts(frozenset({"meet.example"}), remote=True), remote),
         (None, True),
     ):
-        async with open_door(FrontDoorSettings(hosts=hosts)) as door:
+        async with open_door(hosts=hosts) as door:
             for request in (GET, UPGRADE):
                 async with await door.connect() as stream:
                     await stream.send_all(request.replace(b"Host: x", f"Host: {host}".encode()))
@@ -756,8 +756,9 @@ async def test_requests_of_one_address_have_a_rate() -> None:
 
 
 async def test_behind_a_trusted_proxy_the_client_counts() -> None:
-    proxies = Proxies((ipaddress.ip_network("127.0.0.0/8"),))
-    settings = FrontDoorSettings(requests=Rate(per_second=0.01, burst=1), proxies=proxies)
+    settings = FrontDoorSettings(
+        requests=Rate(per_second=0.01, burst=1), trusted_proxies=("127.0.0.0/8",)
+    )
     async with open_door(settings) as door:
         async with await door.connect() as stream:
             reader = Reader(stream)

@@ -11,11 +11,11 @@ import trio
 from starlette.types import Receive, Scope, Send
 from support.live_fakes import Client, World
 
-from meet_trio.edge.http_api import HttpApi, HttpApiSettings
+from meet_trio.edge.http_api import HttpApi
+from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.site import build_site
 from meet_trio.lag import LoopLag
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 
 API = "/meetmedia/api"
 AUTH = {"X-Auth-Token": "secret"}
@@ -39,13 +39,16 @@ async def no_polling(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_site(*, demo: bool = False) -> AsyncIterator[Site]:
+async def open_site(
+    *, demo: bool = False, rooms: RoomSettings | None = None
+) -> AsyncIterator[Site]:
     async with trio.open_nursery() as nursery:
-        world = World(nursery, RoomSettings(), PeerSettings())
+        world = World(nursery, rooms or RoomSettings(), PeerSettings())
         await nursery.start(world.registry.run)
-        settings = HttpApiSettings("secret", "wss://meet.test:12443", max_body_bytes=10_000)
+        settings = HttpApiSettings(auth_token="secret", max_body_bytes=10_000)
+        token_base = "wss://meet.test:12443"
         app = build_site(
-            HttpApi(world.registry, LoopLag(), settings),
+            HttpApi(world.registry, LoopLag(), settings, token_base, max_json_depth=64),
             no_polling,
             frozenset(),
             page=demo,
@@ -252,7 +255,7 @@ async def test_demo_routes_exist_in_demo_mode_only() -> None:
     async with open_site() as site:
         assert (await site.http.post("/demo/rooms")).status_code == 404
         assert (await site.http.get("/")).status_code == 404
-    async with open_site(demo=True) as site:
+    async with open_site(demo=True, rooms=RoomSettings(max_rooms=2)) as site:
         room_id = (await site.http.post("/demo/rooms")).json()["roomId"]
         path = f"/demo/rooms/{room_id}/connection"
         roles = []
@@ -267,6 +270,5 @@ async def test_demo_routes_exist_in_demo_mode_only() -> None:
         assert other in site.world.registry.rooms
         bad = await site.http.post("/demo/rooms/not-a-uuid/connection")
         assert (bad.status_code, "roomId" in bad.json()["error"]) == (400, True)
-        site.world.registry.max_rooms = 2
         full = await site.http.post("/demo/rooms")
         assert (full.status_code, "2 rooms" in full.json()["error"]) == (503, True)

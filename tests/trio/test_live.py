@@ -21,7 +21,7 @@ from meet_trio.engine import (
 )
 from meet_trio.errors import LimitExceeded, NotFound
 from meet_trio.live.figures import rooms_figures
-from meet_trio.live.peer import PeerSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
@@ -403,8 +403,7 @@ async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) ->
 
 async def test_limits(autojump_clock: MockClock) -> None:
     settings = PeerSettings(max_transports=2)
-    async with open_world(peer_settings=settings) as world:
-        world.registry.max_rooms = 1
+    async with open_world(RoomSettings(max_rooms=1), settings) as world:
         room = await world.registry.create_room()
         with pytest.raises(LimitExceeded, match="rooms"):
             await world.registry.create_room()

@@ -20,7 +20,8 @@ from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
 from meet_trio.engine import ConsumerScore, IceSilent, ProducerScore
-from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.live.room import LiveRoom
+from meet_trio.live.settings import RoomSettings
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities
 from meet_trio.room import Outcome, Role, Room, forms
 

@@ -7,7 +7,8 @@ from support.live_fakes import FakeSocket
 from support.live_scenes import join, open_world, pair, produce, say, transport
 from trio.testing import MockClock
 
-from meet_trio.live.peer import Notification, PeerSettings
+from meet_trio.live.peer import Notification
+from meet_trio.live.settings import PeerSettings
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
@@ -209,7 +210,7 @@ async def test_too_much_that_did_not_get_through(autojump_clock: MockClock) -> N
 
 
 async def test_too_many_bytes_that_did_not_get_through(autojump_clock: MockClock) -> None:
-    async with open_world(peer_settings=PeerSettings(max_backlog_bytes=10_000)) as world:
+    async with open_world(max_backlog_bytes=10_000) as world:
         room, ada, bob = await pair(world)
         bob.socket.stuck = [("news", "x" * 4000)]
         bob.socket.lose()

@@ -17,8 +17,7 @@ from trio.testing import MockClock
 
 from meet_trio.live import handlers
 from meet_trio.live.handlers import handle_event
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.ortc import router_capabilities
 from meet_trio.rates import Rate
 from meet_trio.room import requests

@@ -14,9 +14,8 @@ from support.rtp_parameters import audio_parameters
 from support.stalled_engine import stalled
 
 from meet_trio.engine import EngineSettings
-from meet_trio.live.peer import PeerSettings
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.engines import EngineHost, open_engine
 from meet_trio.rates import Rate
 

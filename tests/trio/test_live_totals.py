@@ -13,8 +13,7 @@ from support.live_scenes import open_world, pair, produce, say
 from trio.testing import MockClock
 
 from meet_trio.engine import StatsReady
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.totals import INTERVAL
 from meet_trio.media.engines import STATS_DEADLINE
 

@@ -12,9 +12,9 @@ from support.rtp_parameters import audio_parameters, receive_capabilities
 from trio.testing import MockClock
 
 from meet_trio.errors import LimitExceeded
-from meet_trio.live.peer import PeerSettings
 from meet_trio.live.placement import Placement
-from meet_trio.live.room import LiveRoom, RoomSettings
+from meet_trio.live.room import LiveRoom
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.engines import EngineHost
 from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role

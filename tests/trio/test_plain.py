@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,10 +16,10 @@ from trio.testing import MockClock
 
 from meet_trio.engine import IceConnected, PlainConnected
 from meet_trio.errors import BadRequest, LimitExceeded
-from meet_trio.live.peer import PeerSettings
-from meet_trio.live.room import RoomSettings
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
-from meet_trio.media.plain import PlainPorts, PlainSettings, PlainTransport
+from meet_trio.media.plain import PlainPorts, PlainTransport
+from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.transport import TransportState
 from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
@@ -28,6 +28,7 @@ CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 CLIENT_IP = "192.0.2.1"  # the address of the fake sockets
 EVERYTHING = Role(31)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+LISTEN_IPS = ("127.0.0.1",)
 
 
 def free_range(count: int) -> tuple[int, int]:
@@ -39,12 +40,14 @@ def free_range(count: int) -> tuple[int, int]:
 async def open_world(
     ports: tuple[int, int] = (40000, 49999),
     peer_settings: PeerSettings | None = None,
+    listen_ips: Sequence[str] = LISTEN_IPS,
+    proxies: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[World]:
     """A world whose rooms are all closed at the end, with nothing left."""
     before = len(os.listdir("/proc/self/fd"))
     chosen = {"allowed": LOOPBACK, **settings}
-    plain_ports = PlainPorts(PlainSettings(ports=ports, **chosen))
+    plain_ports = PlainPorts(PlainSettings(ports=ports, **chosen), listen_ips, proxies)
     async with trio.open_nursery() as nursery:
         world = World(
             nursery,
@@ -137,7 +140,7 @@ async def test_ports_run_out_and_come_back(autojump_clock: MockClock) -> None:
 
 async def test_any_two_ports_if_there_is_no_pair() -> None:
     first, last = free_range(4)
-    ports = PlainPorts(PlainSettings(ports=(first, last)))
+    ports = PlainPorts(PlainSettings(ports=(first, last)), LISTEN_IPS)
     with contextlib.ExitStack() as stack:
         for port in (first, first + 3):
             other = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
@@ -155,14 +158,15 @@ async def test_any_two_ports_if_there_is_no_pair() -> None:
 async def test_two_ports_that_begin_oddly_will_do() -> None:
     first, _ = free_range(6)
     for last, port in ((first + 2, first + 1), (first + 4, first + 2)):
-        with PlainPorts(PlainSettings(ports=(first + 1, last))).open_pair("127.0.0.1") as pair:
+        ports = PlainPorts(PlainSettings(ports=(first + 1, last)), LISTEN_IPS)
+        with ports.open_pair("127.0.0.1") as pair:
             assert [s.getsockname()[1] for s in pair] == [port, port + 1]
 
 
 async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
     """Packets that are still sent to a closed transport should not reach the next one."""
     first, last = free_range(4)
-    ports = PlainPorts(PlainSettings(ports=(first, last)))
+    ports = PlainPorts(PlainSettings(ports=(first, last)), LISTEN_IPS)
     seen = []
     for _ in range(40):
         with ports.open_pair("127.0.0.1") as one, ports.open_pair("127.0.0.1") as other:
@@ -177,7 +181,7 @@ async def test_ports_are_given_out_in_no_order_and_all_of_them() -> None:
     [("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]), ("::", ["127.0.0.1", "::1"])],
 )
 async def test_addresses_listened_on(listen_ip: str, reached_at: list[str]) -> None:
-    with PlainPorts(PlainSettings(ports=free_range(2))).open_pair(listen_ip) as pair:
+    with PlainPorts(PlainSettings(ports=free_range(2)), [listen_ip]).open_pair(listen_ip) as pair:
         for sock in pair:
             for ip in reached_at:
                 family = socket.AF_INET6 if ":" in ip else socket.AF_INET
@@ -189,7 +193,7 @@ async def test_addresses_listened_on(listen_ip: str, reached_at: list[str]) -> N
 
 
 async def test_own_ports() -> None:
-    ports = PlainPorts(PlainSettings(listen_ips=["10.0.0.5"], ports=(40000, 49999)))
+    ports = PlainPorts(PlainSettings(ports=(40000, 49999)), ["10.0.0.5"])
     for ip in ("127.0.0.1", "127.0.0.77", "::1", "10.0.0.5", "192.0.2.9"):
         assert ports.is_own(ip, 40000, ["192.0.2.9"])
         assert ports.is_own(ip, 49999, ["192.0.2.9"])
@@ -351,10 +355,11 @@ async def test_rtcp_may_go_to_the_port_of_rtp(autojump_clock: MockClock) -> None
 async def test_even_if_all_is_allowed_some_is_not() -> None:
     async with trio.open_nursery() as nursery:
         world = World(nursery, RoomSettings(), PeerSettings())
-        settings = PlainSettings(listen_ips=["::"], allowed=["0.0.0.0/0", "::/0"])
+        settings = PlainSettings(allowed=("0.0.0.0/0", "::/0"))
         transport = PlainTransport(
             host=world.hosts[0],
-            ports=PlainPorts(settings),
+            ports=PlainPorts(settings, ["::"]),
+            settings=TransportSettings(),
             addresses=["192.0.2.9"],
             client_ip="",
             producing=False,
@@ -516,7 +521,8 @@ async def test_where_to_meet(
         world = World(nursery, RoomSettings(), PeerSettings())
         transport = PlainTransport(
             host=world.hosts[0],
-            ports=PlainPorts(PlainSettings(listen_ips=listen_ips, allowed=LOOPBACK)),
+            ports=PlainPorts(PlainSettings(allowed=LOOPBACK), listen_ips),
+            settings=TransportSettings(),
             addresses=await AnnouncedAddresses(announced, listen_ips).current()
             if "media.example" not in announced
             else announced,
@@ -532,6 +538,7 @@ async def test_cancelled_at_once_it_leaves_nothing() -> None:
         transport = PlainTransport(
             host=world.hosts[0],
             ports=world.plain_ports,
+            settings=TransportSettings(),
             addresses=["192.0.2.9"],
             client_ip=CLIENT_IP,
             producing=True,

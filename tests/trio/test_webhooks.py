@@ -8,7 +8,8 @@ import httpx
 import trio
 import trio.testing
 
-from meet_trio.edge.webhooks import Outbox, WebhookSettings
+from meet_trio.edge.settings import WebhookSettings
+from meet_trio.edge.webhooks import Outbox
 from meet_trio.room import Webhook
 
 SETTINGS = WebhookSettings(url="http://kolab.test/hook", token="secret")

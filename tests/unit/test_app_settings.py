@@ -1,33 +1,47 @@
-"""Settings are handed down to those who are bound by them."""
+"""Values that follow from several settings, as ``app`` hands them down."""
 
-import attrs
 import pytest
 
-from meet_trio.app import _socket_settings
-from meet_trio.config import Settings
-from meet_trio.config.records import HttpSettings, LimitSettings, SignalingSettings
-from meet_trio.socketio import Settings as SocketSettings
-
-# settings that have another name for sockets
-RENAMED = {
-    "max_outbox": "max_outbox_packets",
-    "max_inbox": "max_inbox_events",
-    "max_unconnected_per_address": "max_unconnected_per_client",
-    "json_depth": "max_json_depth",
-    "json_items": "max_json_items",
-}
-ELSEWHERE = {"request_timeout", "request_tries", "reconnect_grace", "first_connection_timeout"}
+from meet_trio.app import _demo_hosts, _surroundings
+from meet_trio.config import build
+from meet_trio.edge.webhooks import Outbox
 
 
-SIGNALING = sorted({field.name for field in attrs.fields(SignalingSettings)} - ELSEWHERE)
+def test_what_rooms_are_given() -> None:
+    settings = build(
+        {
+            "http.auth_token": "x",
+            "http.trusted_proxies": ("10.0.0.0/8",),
+            "media.listen_ip": ("192.0.2.1",),
+            "process.shutdown_timeout": 3.0,
+            "signaling.max_outbox_bytes": 123_456,
+        }
+    )
+    around = _surroundings(settings, [], None, Outbox(settings.webhook))  # type: ignore[arg-type]
+    assert around.max_backlog_bytes == 123_456
+    assert around.goodbye_timeout == 2.0
+    assert around.plain_ports.listen_ips == ("192.0.2.1",)
+    assert around.plain_ports.proxies == ("10.0.0.0/8",)
+    assert around.ice_servers("peer", 0.0) is None
 
 
-@pytest.mark.parametrize("name", [*SIGNALING, "json_depth", "json_items"])
-def test_of_sockets(name: str) -> None:
-    group = "limits" if name.startswith("json") else "signaling"
-    record = LimitSettings() if group == "limits" else SignalingSettings()
-    changed = attrs.evolve(record, **{name: 123_456})
-    settings = Settings(http=HttpSettings(auth_token="x" * 32), **{group: changed})  # type: ignore[arg-type]
-    theirs = RENAMED.get(name, name)
-    assert theirs in {field.name for field in attrs.fields(SocketSettings)}
-    assert getattr(_socket_settings(settings), theirs) == 123_456
+@pytest.mark.parametrize(
+    ("demo", "remote", "known"),
+    [(False, False, None), (True, False, (True, False)), (True, True, (True, True))],
+)
+def test_hosts_of_demo_mode(demo: bool, remote: bool, known: tuple[bool, bool] | None) -> None:
+    settings = build(
+        {
+            "http.auth_token": "x",
+            "http.public_domain": "meet.example:8443",
+            "demo.enabled": demo,
+            "demo.allow_remote": remote,
+        }
+    )
+    hosts = _demo_hosts(settings)
+    if known is None:
+        assert hosts is None
+    else:
+        assert hosts is not None
+        assert (hosts.known("meet.example"), hosts.known("192.0.2.1")) == known
+        assert not hosts.known("evil.example")

@@ -6,7 +6,8 @@ import pytest
 from support.live_fakes import FakeBridge, FakeEngine
 
 from meet_trio.media.engines import EngineHost
-from meet_trio.media.transport import TransportSettings, WebRtcTransport
+from meet_trio.media.settings import TransportSettings
+from meet_trio.media.transport import WebRtcTransport
 
 UDP = {
     "foundation": "udpcandidate",

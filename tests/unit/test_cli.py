@@ -9,20 +9,22 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from meet_trio import __version__, cli
 from meet_trio.config import Settings, entries
 from meet_trio.errors import ConfigError
+from meet_trio.logs import LogSettings
 
-ROOT = Path(__file__).parents[2]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 @pytest.fixture(autouse=True)
 def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for entry in entries():
-        monkeypatch.delenv(entry.env, raising=False)
+        monkeypatch.delenv(entry.about.env, raising=False)
     monkeypatch.delenv("MEET_TRIO_CONFIG", raising=False)
 
 
@@ -66,7 +68,7 @@ def test_serve_without_settings_prints_page_and_token(
     assert app.settings is not None
     said = capsys.readouterr().out
     assert "Open in a browser:  http://127.0.0.1:7/" in said
-    assert app.settings.http.auth_token in said
+    assert app.settings.api.auth_token in said
 
 
 def test_serve_in_earnest_prints_no_token(
@@ -75,7 +77,7 @@ def test_serve_in_earnest_prints_no_token(
     monkeypatch.setenv("AUTH_TOKEN", "sesame")
     assert cli.main(["serve", "--http-port", "7", "--http-force-wss"]) == 0
     assert app.settings is not None
-    assert (app.settings.http.port, app.settings.http.force_wss) == (7, True)
+    assert (app.settings.listener.port, app.settings.listener.force_wss) == (7, True)
     out, err = capsys.readouterr()
     assert "listens on http://127.0.0.1:7/" in out
     assert "browser" not in out
@@ -87,7 +89,7 @@ def test_flags_beat_the_file(app: FakeApp, tmp_path: Path) -> None:
     file.write_text('[http]\nauth_token = "sesame"\nport = 1\nforce_wss = true\n')
     assert cli.main(["serve", "--config", str(file), "--no-http-force-wss"]) == 0
     assert app.settings is not None
-    assert (app.settings.http.port, app.settings.http.force_wss) == (1, False)
+    assert (app.settings.listener.port, app.settings.listener.force_wss) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,11 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     # argparse may break a line anywhere.
     said = "".join(capsys.readouterr().out.split())
     for entry in entries():
-        for part in (entry.flag, f"(env {entry.env};", f"default: {entry.default_text})"):
+        for part in (
+            entry.about.flag,
+            f"(env {entry.about.env};",
+            f"default: {entry.default_text})",
+        ):
             assert part.replace(" ", "") in said, entry.key
 
 
@@ -196,9 +202,9 @@ def test_help_does_not_load_the_server() -> None:
 # Logging
 
 
-def logged(capsys: pytest.CaptureFixture[str], level: str, debug: str | None) -> str:
+def logged(capsys: pytest.CaptureFixture[str], level: Level, debug: str | None) -> str:
     """The records that are logged, by first letter of level and name."""
-    cli.set_up_logging(level, debug)
+    cli.set_up_logging(LogSettings(level=level, debug=debug))
     for name in ("meet_trio.room", "meet_trio.engine", "httpx.client"):
         logger = logging.getLogger(name)
         for at in (logging.DEBUG, logging.INFO, logging.WARNING):
@@ -226,13 +232,13 @@ INFO_OF_ENGINE = "I:meet_trio.engine W:meet_trio.engine"
     ],
 )
 def test_what_is_logged(
-    capsys: pytest.CaptureFixture[str], level: str, debug: str | None, comes: str
+    capsys: pytest.CaptureFixture[str], level: Level, debug: str | None, comes: str
 ) -> None:
     assert logged(capsys, level, debug) == comes
 
 
 def test_what_clients_chose_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    cli.set_up_logging("info", None)
+    cli.set_up_logging(LogSettings())
     logging.getLogger("meet_trio.room").info("request %s", "x\nERROR all is lost" + "y" * 900_000)
     (line,) = capsys.readouterr().err.splitlines()
     assert len(line) < 5000

@@ -1,16 +1,24 @@
 """Settings: sources and their order, defaults that depend on others, what is refused and how."""
 
 import ast
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
 import pytest
 
-from meet_trio.config import HttpSettings, Settings, entries, load, warnings_about
+from meet_trio.config import Entry, Settings, build, entries, load, warnings_about
 from meet_trio.config.document import markdown
+from meet_trio.edge.settings import ListenerSettings
+from meet_trio.edge.socket_settings import SOCKET_DEFAULTS, SOCKET_SETTINGS
+from meet_trio.engine import EngineSettings
 from meet_trio.errors import ConfigError
+from meet_trio.media.settings import ENGINE_DEFAULTS, ENGINE_SETTINGS
+from meet_trio.rates import Rate
+from meet_trio.socketio import Settings as SocketSettings
 
 ROOT = Path(__file__).parents[2]
 TOKEN = {"AUTH_TOKEN": "sesame"}
@@ -33,12 +41,12 @@ def toml(tmp_path: Path) -> Path:
 
 def test_later_sources_win(toml: Path) -> None:
     environ = {**TOKEN, "LISTENING_PORT": "1001", "PUBLIC_DOMAIN": "env.example"}
-    assert loaded(environ).http.port == 1001
+    assert loaded(environ).listener.port == 1001
     toml.write_text("[http]\nport = 1002\n")
-    assert loaded(environ, {}, toml).http.port == 1002
+    assert loaded(environ, {}, toml).listener.port == 1002
     settings = loaded(environ, {"http.port": "1003"}, toml)
-    assert (settings.http.port, settings.http.public_domain) == (1003, "env.example")
-    assert loaded({**environ, "MEET_TRIO_CONFIG": str(toml)}).http.port == 1002
+    assert (settings.listener.port, settings.listener.public_domain) == (1003, "env.example")
+    assert loaded({**environ, "MEET_TRIO_CONFIG": str(toml)}).listener.port == 1002
 
 
 def test_variables_of_the_original(tmp_path: Path) -> None:
@@ -67,10 +75,11 @@ def test_variables_of_the_original(tmp_path: Path) -> None:
             "NODE_ENV": "production",
         }
     )
-    http, media = settings.http, settings.media
-    assert (http.auth_token, http.host, http.port) == ("sesame", "192.0.2.1", 443)
-    assert (http.tls_cert, http.tls_key, http.force_wss) == (cert, key, True)
-    assert http.token_base(443) == "wss://meet.example:8443"
+    listener, media = settings.listener, settings.media
+    assert settings.api.auth_token == "sesame"
+    assert (listener.host, listener.port) == ("192.0.2.1", 443)
+    assert (listener.tls_cert, listener.tls_key, listener.force_wss) == (cert, key, True)
+    assert listener.token_base(443) == "wss://meet.example:8443"
     assert (settings.turn.server, settings.turn.static_secret) == (
         "turn:turn.example:3478?transport=udp",
         "north",
@@ -78,30 +87,30 @@ def test_variables_of_the_original(tmp_path: Path) -> None:
     assert settings.webhook.url == "https://kolab.example/api/webhooks/meet"
     assert settings.webhook.token == "hook"
     assert (settings.rooms.spread_size, media.workers) == (20, 3)
-    assert (media.listen_ip, media.announced_address) == (("192.0.2.2",), ("media.example",))
-    assert settings.process.debug == "kolabmeet-server*"
-    assert not settings.demo.enabled
-    assert not settings.page
+    assert (settings.engine.listen_ips, media.announced_address) == (
+        ("192.0.2.2",),
+        ("media.example",),
+    )
+    assert settings.logs.debug == "kolabmeet-server*"
+    assert not settings.site.demo
+    assert not settings.site.serves_page
 
 
 def test_what_was_fixed_in_the_original_is_the_default() -> None:
     settings = loaded()
-    http, signaling, rooms, media = (
-        settings.http,
-        settings.signaling,
-        settings.rooms,
-        settings.media,
-    )
-    assert (http.host, http.port, http.path_prefix) == ("0.0.0.0", 12443, "/meetmedia")
-    assert http.max_body_bytes == 5 * 1024 * 1024
-    assert (signaling.ping_interval, signaling.ping_timeout) == (25, 20)
-    assert signaling.max_payload == 1_000_000
-    assert (signaling.request_timeout, signaling.request_tries) == (20, 3)
-    assert signaling.reconnect_grace == 10
+    api, sockets, peers = settings.api, settings.sockets, settings.peers
+    rooms, transports = settings.rooms, settings.transports
+    assert (settings.listener.host, settings.listener.port) == ("0.0.0.0", 12443)
+    assert (api.path_prefix, api.max_body_bytes) == ("/meetmedia", 5 * 1024 * 1024)
+    assert (sockets.ping_interval, sockets.ping_timeout) == (25, 20)
+    assert sockets.max_payload == 1_000_000
+    assert (peers.request_timeout, peers.request_tries) == (20, 3)
+    assert peers.reconnect_grace == 10
     assert (rooms.empty_timeout, rooms.spread_size) == (10, 16)
-    assert (media.port, media.plain_ports) == (44444, (40000, 49999))
-    assert (media.initial_outgoing_bitrate, media.max_incoming_bitrate) == (1_000_000, 1_500_000)
-    assert media.workers == len(os.sched_getaffinity(0))
+    assert (settings.engine.port, settings.plain.ports) == (44444, (40000, 49999))
+    assert transports.initial_outgoing_bitrate == 1_000_000
+    assert transports.max_incoming_bitrate == 1_500_000
+    assert settings.media.workers == len(os.sched_getaffinity(0))
     assert settings.turn.credential_lifetime == 24 * 3600
     assert settings.webhook.timeout == 5
 
@@ -111,9 +120,9 @@ def test_none_and_empty_mean_without() -> None:
     settings = loaded({**TOKEN, **none, "TURN_STATIC_SECRET": "north", "LISTENING_PORT": " "})
     assert settings.turn.server is None
     assert settings.webhook.url is None
-    assert settings.http.tls_cert is None
-    assert settings.http.port == 12443
-    assert settings.http.token_base(12443) == "ws://127.0.0.1:12443"
+    assert settings.listener.tls_cert is None
+    assert settings.listener.port == 12443
+    assert settings.listener.token_base(12443) == "ws://127.0.0.1:12443"
 
 
 def test_no_settings_at_all_is_a_demo_on_loopback() -> None:
@@ -122,13 +131,13 @@ def test_no_settings_at_all_is_a_demo_on_loopback() -> None:
         loaded({}, {"process.log_level": "debug"}),
     )
     for settings in (first, second):
-        assert settings.demo.enabled
-        assert settings.page
-        assert (settings.http.host, settings.http.port) == ("127.0.0.1", 12443)
-        assert settings.media.listen_ip == settings.media.announced_address == ("127.0.0.1",)
+        assert settings.site.demo
+        assert settings.site.serves_page
+        assert (settings.listener.host, settings.listener.port) == ("127.0.0.1", 12443)
+        assert settings.engine.listen_ips == settings.media.announced_address == ("127.0.0.1",)
         assert settings.turn.server is None
-    assert len(first.http.auth_token) >= 32
-    assert first.http.auth_token != second.http.auth_token
+    assert len(first.api.auth_token) >= 32
+    assert first.api.auth_token != second.api.auth_token
 
 
 @pytest.mark.parametrize(
@@ -153,19 +162,19 @@ def test_demo_beyond_loopback_wants_to_be_told(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name}: .*--demo-allow-remote"):
         loaded({}, flags)
     allowed = loaded({}, {**flags, "demo.allow_remote": True})
-    assert "192.0.2.1" in (allowed.http.host, *allowed.media.listen_ip)
+    assert "192.0.2.1" in (allowed.listener.host, *allowed.engine.listen_ips)
     for host in ("127.0.0.9", "::1", "[::1]", "localhost"):
-        assert loaded({}, {"demo.enabled": True, "http.host": host}).demo.enabled
+        assert loaded({}, {"demo.enabled": True, "http.host": host}).site.demo
 
 
 def test_demo_keeps_a_token_that_is_given() -> None:
-    assert loaded({}, {"demo.enabled": True, "http.auth_token": "mine"}).http.auth_token == "mine"
+    assert loaded({}, {"demo.enabled": True, "http.auth_token": "mine"}).api.auth_token == "mine"
 
 
 def test_media_address_is_this_machine_s_unless_said() -> None:
     def addresses(**given: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        media = loaded({**TOKEN, **given}).media
-        return media.listen_ip, media.announced_address
+        settings = loaded({**TOKEN, **given})
+        return settings.engine.listen_ips, settings.media.announced_address
 
     mine = ("10.1.2.3",)
     assert addresses() == (mine, mine)
@@ -282,13 +291,13 @@ def test_values_of_toml_keep_their_type(toml: Path) -> None:
         '[media]\nplain_ports = "5000-5100"\n'
     )
     settings = loaded(TOKEN, {}, toml)
-    assert settings.http.force_wss is True
-    assert settings.page is True
-    assert settings.http.cors_origins == ("https://a.example", "*")
-    assert settings.http.trusted_proxies == ("10.0.0.0/8", "::1/128")
-    assert settings.signaling.reconnect_grace == 2.5
-    assert settings.signaling.request_tries == 2
-    assert settings.media.plain_ports == (5000, 5100)
+    assert settings.listener.force_wss is True
+    assert settings.site.serves_page is True
+    assert settings.sockets.origins == frozenset({"https://a.example", "*"})
+    assert settings.front_door.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.peers.reconnect_grace == 2.5
+    assert settings.peers.request_tries == 2
+    assert settings.plain.ports == (5000, 5100)
 
 
 @pytest.mark.parametrize(
@@ -302,15 +311,15 @@ def test_values_of_toml_keep_their_type(toml: Path) -> None:
 )
 def test_networks_of_plain_rtp(text: str, value: tuple[str, ...]) -> None:
     given = {**TOKEN, "MEET_TRIO_MEDIA_PLAIN_ALLOWED": text}
-    assert loaded(given).media.plain_allowed == value
-    assert loaded().media.plain_allowed == ()
+    assert loaded(given).plain.allowed == value
+    assert loaded().plain.allowed == ()
 
 
 @pytest.mark.parametrize(("text", "value"), [("on", True), ("off", False)])
 def test_plain_rtp_can_be_switched_off(text: str, value: bool) -> None:
     given = {**TOKEN, "MEET_TRIO_MEDIA_PLAIN_TRANSPORTS": text}
-    assert loaded(given).media.plain_transports is value
-    assert loaded().media.plain_transports is True
+    assert loaded(given).plain.enabled is value
+    assert loaded().plain.enabled is True
 
 
 @pytest.mark.parametrize(
@@ -337,7 +346,7 @@ def test_what_is_no_network_of_plain_rtp(text: str, says: str) -> None:
     ],
 )
 def test_page_url(host: str, url: str) -> None:
-    assert HttpSettings(auth_token="x", host=host).page_url(7) == url
+    assert ListenerSettings(host=host).page_url(7) == url
 
 
 def test_plain_http_beyond_loopback_is_warned_about() -> None:
@@ -346,30 +355,150 @@ def test_plain_http_beyond_loopback_is_warned_about() -> None:
         assert not list(warnings_about(loaded({**TOKEN, **fine})))
 
 
+def written(value: object) -> str:
+    """As a variable or a flag has it."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 def test_every_default_is_a_value_that_could_be_given() -> None:
     for entry in entries():
         default = entry.default
         if default not in (attrs.NOTHING, None, ()) and entry.key != "media.plain_ports":
-            written = ",".join(default) if isinstance(default, tuple) else str(default)
-            assert entry.about.kind(written) == default, entry.key
+            assert entry.about.kind(written(default)) == default, entry.key
 
 
 def test_every_name_is_given_once() -> None:
-    table = list(entries())
-    for names in ([e.key for e in table], [e.env for e in table], [e.flag for e in table]):
+    table = entries()
+    for names in (
+        [e.key for e in table],
+        [e.about.env for e in table],
+        [e.about.flag for e in table],
+        [(e.record, e.field, e.number) for e in table],
+    ):
         assert len(set(names)) == len(names)
 
 
-def test_every_setting_is_heeded_or_says_that_it_is_not() -> None:
-    heeded = {
-        node.attr
-        for path in ("app.py", "cli.py", "config/records.py")
-        for node in ast.walk(ast.parse((ROOT / "src" / "meet_trio" / path).read_text()))
-        if isinstance(node, ast.Attribute)
+def value_of(settings: Settings, entry: Entry) -> object:
+    value = getattr(getattr(settings, entry.record), entry.field)
+    return getattr(value, entry.number) if entry.number else value
+
+
+def defaults_of_the_sources() -> Iterator[tuple[str, object]]:
+    """Name and value of each default of a field or a parameter in the package."""
+    for path in (ROOT / "src" / "meet_trio").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            given: list[tuple[str, ast.expr | None]] = []
+            match node:
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.Call(keywords=keywords)):
+                    given = [(name, word.value) for word in keywords if word.arg == "default"]
+                    given.append((name, node.value))
+                case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                    given = [(name, value)]
+                case ast.arguments():
+                    names = [*node.posonlyargs, *node.args][::-1]
+                    defaults = node.defaults[::-1]
+                    given = [(a.arg, v) for a, v in zip(names, defaults, strict=False)]
+                    given += [
+                        (a.arg, v) for a, v in zip(node.kwonlyargs, node.kw_defaults, strict=True)
+                    ]
+            for name, value in given:
+                with contextlib.suppress(NameError, AttributeError, TypeError):
+                    yield name, eval(ast.unparse(value), {"Rate": Rate}) if value else None
+
+
+def test_a_default_stands_once() -> None:
+    """No other record and no parameter repeats it under the same name."""
+    fields = {
+        (part.name, field.name): field.default
+        for part in attrs.fields(Settings)
+        for field in attrs.fields(part.type)
+        if type(field.default) in (int, float, str, tuple, Rate) and field.default
     }
-    idle = {entry.key for entry in entries() if entry.key.split(".")[1] not in heeded}
-    # Loading decides which addresses demo mode may listen on.
-    assert idle - {"demo.allow_remote"} == {e.key for e in entries() if e.about.planned}
+    stand = list(defaults_of_the_sources())
+    for (record, name), default in fields.items():
+        # two records may each have a setting of the same name and default
+        wanted = sum((other, value) == (name, default) for (_, other), value in fields.items())
+        assert stand.count((name, default)) == wanted, f"{record}.{name}"
+
+
+def differing(one: object, other: object) -> set[str]:
+    fields, others = attrs.asdict(one), attrs.asdict(other)  # type: ignore[arg-type]
+    return {name for name, value in fields.items() if others[name] != value}
+
+
+def test_a_default_of_a_library_is_changed_for_a_reason() -> None:
+    """The reason stands beside the changed default."""
+    assert differing(SOCKET_DEFAULTS, SocketSettings()) == {
+        "connect_timeout",
+        "max_stranger_payload",
+        "stranger_read_burst",
+        "stranger_read_rate",
+    }
+    assert differing(ENGINE_DEFAULTS, EngineSettings()) == {"port"}
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.key)
+def test_each_setting_is_one_value(entry: Entry) -> None:
+    """Set to something else, it changes where it is heeded, and no other setting follows."""
+    changed = build({"http.auth_token": "sesame", entry.key: object()})
+    for other in entries():
+        known = "sesame" if other.key == "http.auth_token" else other.default
+        assert (value_of(changed, other) == known) is (other.key != entry.key), other.key
+
+
+def test_a_setting_that_is_not_there_cannot_be_built() -> None:
+    with pytest.raises(KeyError, match=r"http\.prot"):
+        build({"http.auth_token": "x", "http.prot": 1})
+
+
+def test_libraries_are_described_field_by_field() -> None:
+    """Of a library's settings some are of no use to an operator. A new one has to be put here, or
+    described.
+    """
+    idle = {
+        SocketSettings: {
+            "close_timeout",
+            "max_attachments",
+            "max_namespaces",
+            "max_payload_packets",
+            "message_cost",
+            "upgrade_timeout",
+        },
+        EngineSettings: {
+            "dtls_per_second",
+            "history",
+            "history_packets",
+            "keyframe_interval",
+            "layer_silence",
+            "nack_delay",
+            "nack_interval",
+            "nack_tries",
+            "relay_packets",
+        },
+    }
+    for record, described in (
+        (SocketSettings, SOCKET_SETTINGS),
+        (EngineSettings, ENGINE_SETTINGS),
+    ):
+        fields = set(attrs.fields_dict(record))  # type: ignore[arg-type]
+        assert set(described) == fields - idle[record]
+        assert idle[record] < fields
+
+
+def test_every_setting_is_heeded_or_says_that_it_is_not() -> None:
+    """Somebody reads the field from a record of settings, beside ``config``, which reads none."""
+    sources = [
+        path.read_text()
+        for path in (ROOT / "src" / "meet_trio").rglob("*.py*")
+        if path.parent.name != "config" and path.suffix in (".py", ".pyx", ".pxi")
+    ]
+    text = "\n".join(sources)
+    idle = {
+        entry.key
+        for entry in entries()
+        if not re.search(rf"(settings|limits|self|s|{entry.record})\.{entry.field}\b", text)
+    }
+    assert idle == {entry.key for entry in entries() if entry.about.planned}
 
 
 def test_the_page_of_settings_is_current() -> None:
@@ -380,7 +509,7 @@ def test_the_page_of_settings_is_current() -> None:
 def test_the_example_file_can_be_used(toml: Path) -> None:
     example = (ROOT / "conf" / "meet-trio.toml").read_text()
     toml.write_text(example)
-    assert load({}, TOKEN, toml).http.auth_token
+    assert load({}, TOKEN, toml).api.auth_token
     # Every commented line can be used too.
     lines = [line.removeprefix("# ") if "= " in line else line for line in example.splitlines()]
     existing = str(ROOT / "LICENSE")
@@ -389,4 +518,4 @@ def test_the_example_file_can_be_used(toml: Path) -> None:
         .replace("/etc/ssl/private/meet.key", existing)
         .replace("/etc/ssl/certs/meet.pem", existing)
     )
-    assert load({}, {}, toml).http.public_domain == "meet.example.org:12443"
+    assert load({}, {}, toml).listener.public_domain == "meet.example.org:12443"

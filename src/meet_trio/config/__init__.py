@@ -1,40 +1,26 @@
-"""Settings: frozen records, and ``load``, which fills them.
+"""Settings: the table of all of them, and ``load``, which reads them into ``Settings``.
 
-Without any setting the server starts in demo mode: on loopback, with a random API token. With any
-setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means an open API.
+Each setting is a field of a record in the package that heeds it; this package assembles those
+records. Without any setting the server starts in demo mode: on loopback, with a random API token.
+With any setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means an
+open API.
 
-Only ``app`` and ``cli`` import this package; ``app`` hands plain values down to the rest.
+Only ``app`` and ``cli`` import this package; ``app`` hands the records down to the packages that
+they come from.
 """
 
-from meet_trio.config.load import CONFIG_VARIABLE, Entry, entries, is_loopback, load, warnings_about
-from meet_trio.config.records import (
-    DemoSettings,
-    HttpSettings,
-    LimitSettings,
-    MediaSettings,
-    ProcessSettings,
-    RoomSettings,
-    Settings,
-    SignalingSettings,
-    TurnSettings,
-    WebhookSettings,
-)
+from meet_trio.config.load import CONFIG_VARIABLE, load, warnings_about
+from meet_trio.config.settings import ProcessSettings, Settings
+from meet_trio.config.table import TABLES, Entry, build, entries
 
 __all__ = [
     "CONFIG_VARIABLE",
-    "DemoSettings",
+    "TABLES",
     "Entry",
-    "HttpSettings",
-    "LimitSettings",
-    "MediaSettings",
     "ProcessSettings",
-    "RoomSettings",
     "Settings",
-    "SignalingSettings",
-    "TurnSettings",
-    "WebhookSettings",
+    "build",
     "entries",
-    "is_loopback",
     "load",
     "warnings_about",
 ]

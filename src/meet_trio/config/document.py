@@ -1,21 +1,18 @@
 """The page about all settings, as Markdown.
 
-``python -m meet_trio.config.document > docs/settings.md`` after a change of ``records``; a test
-holds that the page is current.
+``python -m meet_trio.config.document > docs/settings.md`` makes it anew after a change of settings;
+a test holds that it is current.
 """
 
 import sys
 from collections.abc import Iterator
 
-import attrs
-
-from meet_trio.config.load import entries
-from meet_trio.config.records import Settings
+from meet_trio.config.table import TABLES, entries
 
 _HEAD = """\
 # Settings
 
-This page is made from `src/meet_trio/config/records.py`.
+This page is made from the settings records of the packages in `src/meet_trio`.
 
 A setting has three names: a key of the TOML file (`port` in the table `[http]`), an environment
 variable, and a flag of `meet-trio serve`. The environment is read first, then the file (`--config
@@ -34,17 +31,16 @@ def markdown() -> str:
 
 def _lines() -> Iterator[str]:
     yield _HEAD.rstrip()
-    table = list(entries())
-    for group in attrs.fields(Settings):
-        yield f"\n## [{group.name}]\n"
-        yield (group.type.__doc__ or "").strip()
+    for table, text in TABLES.items():
+        yield f"\n## [{table}]\n"
+        yield text
         yield "\n| key | variable, flag | what it is | values | default |\n|---|---|---|---|---|"
-        for entry in table:
-            name = entry.key.removeprefix(f"{group.name}.")
-            if name != entry.key:
+        for entry in entries():
+            about = entry.about
+            if entry.table == table:
                 yield (
-                    f"| `{name}` | `{entry.env}` `{entry.flag}` | {entry.about.help} "
-                    f"| {entry.about.kind.wanted.rstrip(',')} | {entry.default_text} |"
+                    f"| `{entry.name}` | `{about.env}` `{about.flag}` | {about.help} "
+                    f"| {about.kind.wanted.rstrip(',')} | {entry.default_text} |"
                 )
 
 

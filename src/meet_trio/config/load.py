@@ -16,54 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
-
-from meet_trio.config.records import Settings
+from meet_trio.config.settings import Settings
+from meet_trio.config.table import TABLES, Entry, build, entries
 from meet_trio.errors import ConfigError
-from meet_trio.settings.kinds import About, about_of
 
 CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
-
-
-@attrs.frozen
-class Entry:
-    """One setting as a person meets it: ``key`` in TOML (``group.name``), ``flag``, ``env``."""
-
-    key: str
-    about: About
-    default: object
-
-    @property
-    def flag(self) -> str:
-        if self.key == "demo.enabled":
-            return "--demo"
-        return "--" + self.key.replace(".", "-").replace("_", "-")
-
-    @property
-    def env(self) -> str:
-        return self.about.env or "MEET_TRIO_" + self.key.replace(".", "_").upper()
-
-    @property
-    def default_text(self) -> str:
-        if self.about.default_text is not None:
-            return self.about.default_text
-        if isinstance(self.default, bool):
-            return "on" if self.default else "off"
-        if isinstance(self.default, float):
-            return f"{self.default:g}"
-        return "none" if self.default is None else str(self.default)
-
-
-def _groups() -> Iterator[tuple[str, Any]]:
-    for group in attrs.fields(Settings):
-        yield group.name, group.type
-
-
-def entries() -> Iterator[Entry]:
-    """All settings, in the order of the records."""
-    for group, record in _groups():
-        for field in attrs.fields(record):
-            yield Entry(f"{group}.{field.name}", about_of(field), field.default)
 
 
 def load(
@@ -85,28 +42,22 @@ def load(
     if config_path is not None:
         given.update(_from_file(table, config_path))
     for key, raw in flags.items():
-        given[key] = _read(table[key], raw, table[key].flag)
+        given[key] = _read(table[key], raw, table[key].about.flag)
     # how much is logged is no decision about how to serve
     bare = config_path is None and all(key.startswith("process.") for key in given)
     _complete(given, bare, primary_address or address_of_default_route)
-    groups: dict[str, Any] = {
-        group: record(
-            **{key.split(".")[1]: given[key] for key in given if key.startswith(f"{group}.")}
-        )
-        for group, record in _groups()
-    }
-    return Settings(**groups)
+    return build(given)
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:
     """What runs, but is likely not meant."""
-    http = settings.http
-    if not (is_loopback(http.host) or http.tls_cert or http.force_wss):
+    listener = settings.listener
+    if not (is_loopback(listener.host) or listener.tls_cert or listener.force_wss):
         yield (
-            f"listening on {http.host} without TLS: browsers give camera and microphone to "
+            f"listening on {listener.host} without TLS: browsers give camera and microphone to "
             "https pages only (set SSL_CERT, or FORCE_WSS if a proxy ends TLS)"
         )
-    if settings.demo.enabled and not is_loopback(http.host):
+    if settings.site.demo and not is_loopback(listener.host):
         yield "demo mode beyond loopback: everybody who reaches this server may open rooms"
 
 
@@ -144,7 +95,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _from_environment(table: Mapping[str, Entry], environ: Mapping[str, str]) -> dict[str, object]:
-    by_env = {entry.env: entry for entry in table.values()}
+    by_env = {entry.about.env: entry for entry in table.values()}
     for name in environ:
         if (
             name.startswith("MEET_TRIO_")
@@ -170,14 +121,13 @@ def _from_file(table: Mapping[str, Entry], path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
-    groups = dict(_groups())
     found: dict[str, object] = {}
     for group, values in document.items():
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: {group}: a setting stands in a table, such as [http]")
-        if group not in groups:
-            raise ConfigError(f"{path}: [{group}]: unknown table{_did_you_mean(group, groups)}")
-        names = [field.name for field in attrs.fields(groups[group])]
+        if group not in TABLES:
+            raise ConfigError(f"{path}: [{group}]: unknown table{_did_you_mean(group, TABLES)}")
+        names = [key.partition(".")[2] for key in table if key.startswith(f"{group}.")]
         for name, raw in values.items():
             if name not in names:
                 raise ConfigError(

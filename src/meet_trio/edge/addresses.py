@@ -15,15 +15,14 @@ import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
 
 import attrs
 
 from meet_trio.edge.head import RequestHead
+from meet_trio.edge.settings import ForwardedHeader
 from meet_trio.rates import Bucket, Rate
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
 @attrs.frozen
@@ -99,7 +98,7 @@ class AddressRates:
     """A token bucket for each address, for at most ``most`` addresses."""
 
     rate: Rate
-    most: int = 10_000
+    most: int
     _buckets: OrderedDict[str, Bucket] = attrs.field(factory=OrderedDict)
 
     def take(self, key: str, now: float) -> float:

@@ -32,6 +32,7 @@ A connection is one task. An exception ends only its own connection.
 
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -46,10 +47,10 @@ from meet_trio.edge.addresses import AddressRates, Proxies, address_key
 from meet_trio.edge.doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.hosts import Hosts
-from meet_trio.edge.http_connection import HttpSettings, serve_http
+from meet_trio.edge.http_connection import serve_http
+from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
 from meet_trio.edge.turns import PacedTransport, Turns
-from meet_trio.rates import Rate
 from meet_trio.socketio import Crowd
 
 logger = logging.getLogger("meet_trio.edge.front_door")
@@ -64,26 +65,6 @@ _ACCEPT_PAUSE = 0.1  # seconds without accepting, if there is no room and no str
 
 WebSocketHandler = Callable[[PeekedStream, str], Awaitable[None]]
 Refusal = Callable[[PeekedStream], Awaitable[None]]
-
-
-@attrs.frozen
-class FrontDoorSettings:
-    """Bytes and seconds. ``head_timeout`` covers the TLS handshake and the first request's head.
-    ``hosts``: what requests must be meant for, if that matters.
-    """
-
-    max_head_bytes: int = 16 * 1024
-    head_timeout: float = 10.0
-    body_timeout: float = 30.0
-    send_timeout: float = 10.0
-    keep_alive_timeout: float = 30.0
-    max_connections: int = 8192
-    max_strangers: int = 4096
-    max_strangers_per_address: int = 1024
-    requests: Rate = attrs.field(default=Rate(per_second=100, burst=2000))
-    max_addresses: int = 10_000
-    proxies: Proxies = attrs.field(factory=Proxies)
-    hosts: Hosts | None = None
 
 
 def _proves_nothing(head: RequestHead) -> bool:
@@ -102,7 +83,8 @@ class FrontDoor:
     of each path: ``handler(stream, client)`` serves one websocket and bounds its sends.
     ``proves(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns None,
     or, if the head shows that a websocket cannot be admitted, a function that refuses it on the
-    stream behind its head. A websocket that is being refused is still a stranger.
+    stream behind its head. A websocket that is being refused is still a stranger. ``hosts``: the
+    hosts that requests must be meant for, if that matters.
     """
 
     app: ASGIApp
@@ -111,7 +93,9 @@ class FrontDoor:
     tls: ssl.SSLContext | None = None
     proves: Callable[[RequestHead], bool] = _proves_nothing
     refusal: Callable[[RequestHead], Refusal | None] = _refuses_nothing
+    hosts: Hosts | None = None
     connections: int = 0
+    proxies: Proxies = attrs.field(init=False)
     strangers: Crowd["_Connection"] = attrs.field(init=False)
     looks: Turns = attrs.field(factory=lambda: Turns(*_LOOKS))
     steps: Turns = attrs.field(factory=lambda: Turns(*_STEPS))
@@ -119,6 +103,8 @@ class FrontDoor:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
+        networks = tuple(map(ipaddress.ip_network, settings.trusted_proxies))
+        self.proxies = Proxies(networks, settings.forwarded_header)
         self.strangers = Crowd(settings.max_strangers, settings.max_strangers_per_address)
         self._rates = AddressRates(settings.requests, settings.max_addresses)
 
@@ -167,7 +153,7 @@ class FrontDoor:
             accepted.close()  # the client is gone already
             return
         # The connection of a trusted proxy does not tell the client's address.
-        key = None if self.settings.proxies.trusted(address) else address_key(address)
+        key = None if self.proxies.trusted(address) else address_key(address)
         if self.connections >= self.settings.max_connections:
             if not self._displace(self.strangers.oldest()):
                 logger.info("too many connections, refused one from %s", address)
@@ -234,7 +220,6 @@ class _Connection:
                 self._paced, door.tls, server_side=True, https_compatible=True
             )
         self._stream = PeekedStream(stream, send_deadline=self._settings.send_timeout)
-        self._http = HttpSettings(self._settings.max_head_bytes, self._settings.keep_alive_timeout)
 
     async def run(self) -> None:
         try:
@@ -253,7 +238,7 @@ class _Connection:
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
-            head_follows = await serve_http(app, self._stream, self._http, self._for_websocket)
+            head_follows = await serve_http(app, self._stream, self._settings, self._for_websocket)
             head = await self._next_head() if head_follows else None
         if head:
             await self._serve_websocket(head)
@@ -328,8 +313,8 @@ class _Connection:
     async def _judge(self, head: RequestHead) -> Verdict:
         """Count a request and decide on it. One without valid credentials waits for its turn."""
         door = self._door
-        client = self._settings.proxies.client(self.address, head)
-        hosts = self._settings.hosts
+        client = door.proxies.client(self.address, head)
+        hosts = door.hosts
         misdirected = hosts is not None and not hosts.known(head.headers.get("host"))
         counted, self._handshake_counted = self._handshake_counted, False
         if door.proves(head):

@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.edge.bodies import JsonObject, read_object, text_field
+from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import rooms_figures
@@ -28,29 +29,22 @@ from meet_trio.room import Role, parse_role
 logger = logging.getLogger("meet_trio.edge.http_api")
 
 
-@attrs.frozen
-class HttpApiSettings:
-    """``token_base`` is what token URLs begin with, e.g. ``wss://meet.example:12443``."""
-
-    auth_token: str = attrs.field(repr=False)
-    token_base: str
-    prefix: str = "/meetmedia"
-    max_body_bytes: int = 5 * 1024 * 1024
-    max_json_depth: int = 64
-
-
 @attrs.define(eq=False)
 class HttpApi:
-    """The routes of the API; ``mount`` returns them for the site."""
+    """The routes of the API; ``mount`` returns them for the site. ``token_base`` begins token URLs,
+    e.g. ``wss://meet.example:12443``.
+    """
 
     registry: Registry
     lag: LoopLag
     settings: HttpApiSettings
+    token_base: str
+    max_json_depth: int
 
     @property
     def path(self) -> str:
         """The path below which the routes need the token."""
-        return f"{self.settings.prefix}/api"
+        return f"{self.settings.path_prefix}/api"
 
     def mount(self) -> list[Mount | Route]:
         api = Starlette(
@@ -75,12 +69,11 @@ class HttpApi:
 
     def token_url(self, room_id: str, peer_id: str, auth_token: str) -> str:
         query = f"peerId={peer_id}&roomId={room_id}&authToken={auth_token}"
-        return f"{self.settings.token_base}?{query}"
+        return f"{self.token_base}?{query}"
 
     async def _body(self, request: Request) -> JsonObject:
-        settings = self.settings
         return await read_object(
-            request, max_bytes=settings.max_body_bytes, max_depth=settings.max_json_depth
+            request, max_bytes=self.settings.max_body_bytes, max_depth=self.max_json_depth
         )
 
     async def _health(self, request: Request) -> Response:

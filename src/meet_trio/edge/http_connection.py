@@ -20,7 +20,6 @@ minor version is pinned.
 
 from collections.abc import Callable
 
-import attrs
 import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -33,21 +32,14 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
+from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadTooLong, PeekedStream
-
-
-@attrs.frozen
-class HttpSettings:
-    """Bytes and seconds; idle time covers the next request's head."""
-
-    max_head_bytes: int
-    keep_alive_timeout: float
 
 
 async def serve_http(
     app: ASGIApp,
     stream: PeekedStream,
-    settings: HttpSettings,
+    settings: FrontDoorSettings,
     for_front_door: Callable[[bytes], bool],
 ) -> bool:
     """Serve requests until the connection ends, or until a head comes that is ``for_front_door`` or

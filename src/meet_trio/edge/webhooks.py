@@ -20,24 +20,10 @@ import attrs
 import httpx
 import trio
 
+from meet_trio.edge.settings import WebhookSettings
 from meet_trio.room import Webhook
 
 logger = logging.getLogger("meet_trio.edge.webhooks")
-
-
-@attrs.frozen
-class WebhookSettings:
-    """``url`` None: nothing is sent. Seconds; pauses double from ``first_pause`` to
-    ``longest_pause``. ``max_pending``: of one room.
-    """
-
-    url: str | None = None
-    token: str | None = attrs.field(default=None, repr=False)
-    timeout: float = 5.0
-    tries: int = 8
-    first_pause: float = 1.0
-    longest_pause: float = 60.0
-    max_pending: int = 100
 
 
 @attrs.define(eq=False)

@@ -192,6 +192,7 @@ async def _create_plain_transport(
     transport = PlainTransport(
         host=room.placement.place(peer.id),
         ports=around.plain_ports,
+        settings=around.transport_settings,
         addresses=await around.announced.current(),
         client_ip=peer.address,
         producing=request.producing,

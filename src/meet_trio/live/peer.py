@@ -28,38 +28,16 @@ import attrs
 import trio
 
 from meet_trio.errors import RequestError
+from meet_trio.live.settings import PeerSettings
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState
-from meet_trio.rates import Bucket, Rate
+from meet_trio.rates import Bucket
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
 
 logger = logging.getLogger("meet_trio.live.peer")
 
 _SOCKET_COST = 10  # requests that a new socket counts as
 _PACE_SLACK = 0.2  # seconds; work of this length is done at once, before ``work_pace`` applies
-
-
-@attrs.frozen
-class PeerSettings:
-    """Seconds, and counts per peer."""
-
-    first_connection_timeout: float = 60.0
-    reconnect_grace: float = 10.0
-    goodbye_timeout: float = 1.0
-    request_timeout: float = 20.0
-    request_tries: int = 3
-    # notices kept for one that is missing, and their bytes: what its next socket could take at once
-    max_backlog: int = 1000
-    max_backlog_bytes: int = 8_000_000
-    max_transports: int = 8
-    # all events of its sockets; acknowledgements are none
-    requests: Rate = attrs.field(default=Rate(per_second=200, burst=1000))
-    # of these, what everybody in the room is told at once
-    announcements: Rate = attrs.field(default=Rate(per_second=20, burst=200))
-    # what the others' share of the server's time is kept by, see ``LiveRoom.perform``
-    work: Rate = attrs.field(default=Rate(per_second=1000, burst=30_000))
-    # messages a second: within its burst, too, one peer's work leaves time for the others'
-    work_pace: float = 3000.0
 
 
 class RequestUnanswered(RequestError):
@@ -116,11 +94,17 @@ class PeerRoom(Protocol):
 
 @attrs.define(eq=False)
 class LivePeer:
-    """One participant. ``handle`` answers one event of its socket. It raises only Cancelled."""
+    """One participant. ``handle`` answers one event of its socket. It raises only Cancelled.
+
+    ``max_backlog_bytes`` bounds the notices kept while it has no socket. ``goodbye_timeout`` is in
+    seconds.
+    """
 
     room: PeerRoom
     id: str
     settings: PeerSettings
+    max_backlog_bytes: int
+    goodbye_timeout: float
     handle: EventHandler
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
@@ -340,7 +324,7 @@ class LivePeer:
     def _check_backlog(self) -> None:
         if (
             len(self._backlog) > self.settings.max_backlog
-            or self._backlog_bytes > self.settings.max_backlog_bytes
+            or self._backlog_bytes > self.max_backlog_bytes
         ):
             self._give_up()
 
@@ -366,7 +350,7 @@ class LivePeer:
         except Disconnected as end:
             on_purpose = end.by_client
         finally:
-            with trio.move_on_after(self.settings.goodbye_timeout, shield=True):
+            with trio.move_on_after(self.goodbye_timeout, shield=True):
                 await connection.socket.disconnect()
             connection.over.set()
         await self._socket_changes[0].send(_Ended(connection, on_purpose))

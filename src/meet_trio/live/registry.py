@@ -25,7 +25,6 @@ class Registry:
     """The rooms by id. Every room gets ``around``."""
 
     around: Surroundings
-    max_rooms: int = 10_000
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
 
@@ -49,8 +48,9 @@ class Registry:
             return known
         if self._nursery is None:
             raise LimitExceeded("the server is shutting down")
-        if len(self.rooms) >= self.max_rooms:
-            raise LimitExceeded(f"there are {self.max_rooms} rooms already")
+        most = self.around.settings.max_rooms
+        if len(self.rooms) >= most:
+            raise LimitExceeded(f"there are {most} rooms already")
         if all(host.failed for host in self.around.hosts):
             raise LimitExceeded("no media engine is working")
         room = LiveRoom(room_id, self.around)

@@ -30,15 +30,16 @@ import trio
 
 from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
-from meet_trio.live.peer import Connection, LivePeer, Notification, PeerSettings, RequestUnanswered
+from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
 from meet_trio.live.placement import Placement
+from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import Advice, EngineHost, Mailbox
 from meet_trio.media.plain import PlainPorts, PlainTransport, Transport
-from meet_trio.media.transport import TransportSettings
+from meet_trio.media.settings import TransportSettings
 from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
@@ -69,29 +70,23 @@ _OFFER_PAUSE = 0.004  # seconds
 
 
 @attrs.frozen
-class RoomSettings:
-    """Times in seconds. ``spread_size``: peers of a room on one engine before it spreads.
-    ``ice_servers`` gives what a peer is told, from its id and the Unix time.
-    """
-
-    never_joined_timeout: float = 300.0
-    empty_timeout: float = 10.0
-    spread_size: int = 16
-    ice_servers: Callable[[str, float], list[dict[str, object]] | None] = lambda peer_id, now: None
-
-
-@attrs.frozen
 class Surroundings:
-    """All that rooms get from outside: engines, the DTLS bridge, settings, the webhook's outbox."""
+    """All that rooms get from outside: engines, the DTLS bridge, settings, the webhook's outbox.
+
+    ``ice_servers`` gives the TURN servers that a peer is told of, from its id and the Unix time.
+    """
 
     hosts: Sequence[EngineHost]
     bridge: DtlsBridge
     settings: RoomSettings
     peer_settings: PeerSettings
     transport_settings: TransportSettings
+    limits: RoomLimits
+    max_backlog_bytes: int
+    goodbye_timeout: float
+    ice_servers: Callable[[str, float], list[dict[str, object]] | None]
     announced: AnnouncedAddresses
     plain_ports: PlainPorts
-    limits: RoomLimits
     router_capabilities: RtpCapabilities
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
@@ -169,6 +164,8 @@ class LiveRoom:
             room=self,
             id=invitation.peer_id,
             settings=self.around.peer_settings,
+            max_backlog_bytes=self.around.max_backlog_bytes,
+            goodbye_timeout=self.around.goodbye_timeout,
             handle=partial(self.around.handle, self),
         )
         self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
@@ -194,7 +191,7 @@ class LiveRoom:
     def greeting(self, peer: LivePeer) -> dict[str, object]:
         """The data of ``roomReady``."""
         return {
-            "iceServers": self.around.settings.ice_servers(peer.id, time.time()),
+            "iceServers": self.around.ice_servers(peer.id, time.time()),
             "roomId": self.id,
         }
 

@@ -30,32 +30,24 @@ import trio
 from meet_trio.engine import PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
 from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.ortc.fields import Json
 
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 
-@attrs.frozen
-class PlainSettings:
-    """``enabled``: whether there are plain transports at all. ``ports``: the first and the last to
-    use. ``allowed``: networks like ``10.0.0.0/8`` that any client's plain transport may talk to.
-    ``proxies``: networks of those that clients come by, whose address is no client's own.
-    """
-
-    enabled: bool = True
-    listen_ips: Sequence[str] = ("127.0.0.1",)
-    ports: tuple[int, int] = (40000, 49999)
-    allowed: Sequence[str] = ()
-    proxies: Sequence[str] = ()
-    max_incoming_bitrate: int = 1_500_000
-
-
 @attrs.define(eq=False)
 class PlainPorts:
-    """The ports of all plain transports. It knows which are taken and opens pairs of sockets."""
+    """The ports of all plain transports. It knows which are taken and opens pairs of sockets.
 
-    settings: PlainSettings = attrs.field(factory=PlainSettings)
+    ``listen_ips``: where media is received. ``proxies``: networks of the proxies that clients come
+    by, whose address is no client's own.
+    """
+
+    settings: PlainSettings
+    listen_ips: Sequence[str]
+    proxies: Sequence[str] = ()
     _taken: set[int] = attrs.field(factory=set)
 
     @contextlib.contextmanager
@@ -126,12 +118,12 @@ class PlainPorts:
         a proxy. (The latter happens if a proxy does not forward the client's address.)
         """
         address = ipaddress.ip_address(ip)
-        proxied = any(address in ipaddress.ip_network(proxy) for proxy in self.settings.proxies)
+        proxied = any(address in ipaddress.ip_network(proxy) for proxy in self.proxies)
         return not proxied and not self._is_this_machine(ip, announced)
 
     def _is_this_machine(self, ip: str, announced: Sequence[str]) -> bool:
         """Whether packets from here to ``ip`` arrive at this machine, also through a NAT."""
-        return ip in {*self.settings.listen_ips, *announced} or _is_local(ip)
+        return ip in {*self.listen_ips, *announced} or _is_local(ip)
 
 
 @attrs.define(eq=False)
@@ -145,6 +137,7 @@ class PlainTransport:
 
     host: EngineHost
     ports: PlainPorts
+    settings: TransportSettings
     addresses: Sequence[str]
     client_ip: str
     producing: bool
@@ -173,7 +166,7 @@ class PlainTransport:
             )
         self.number = self.host.new_number()
         self._ip, self._listen_ip = _choose_addresses(
-            self.addresses, self.ports.settings.listen_ips, client_ip
+            self.addresses, self.ports.listen_ips, client_ip
         )
 
     def parameters(self) -> dict[str, Json]:
@@ -216,7 +209,7 @@ class PlainTransport:
         """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
         transport. Raises LimitExceeded if no two ports are free.
         """
-        engine, bitrate = self.host.engine, self.ports.settings.max_incoming_bitrate
+        engine, bitrate = self.host.engine, self.settings.max_incoming_bitrate
         with self.ports.open_pair(self._listen_ip) as (rtp, rtcp):
             self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
             engine.add_plain_transport(

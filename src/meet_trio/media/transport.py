@@ -27,6 +27,7 @@ from meet_trio.engine import DtlsDatagram, IceSilent
 from meet_trio.errors import BadRequest, MeetError
 from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys
 from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.media.settings import TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
 
@@ -67,16 +68,6 @@ class IceParameters:
             "password": self.password,
             "iceLite": True,
         }
-
-
-@attrs.frozen
-class TransportSettings:
-    """``connect_timeout`` in seconds from connect to media; ``max_incoming_bitrate`` in bit/s is
-    the most that feedback will ever grant the client; the engine drops what is far above it.
-    """
-
-    connect_timeout: float = 30.0
-    max_incoming_bitrate: int = 1_500_000
 
 
 @attrs.define(eq=False)

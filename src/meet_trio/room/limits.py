@@ -1,18 +1,45 @@
-"""How much a peer may say and send."""
+"""Limits of a meeting: its peers, their streams, their texts."""
 
 import attrs
 
+from meet_trio.settings.about import about
+from meet_trio.settings.kinds import whole
 
-@attrs.frozen
+
+@attrs.frozen(kw_only=True)
 class RoomLimits:
     """Far above what people do; they bound what one client can make the server keep or repeat.
 
     Texts in characters, JSON in bytes, the rest in counts.
     """
 
-    nickname: int = 256
-    chat_message: int = 8192
-    app_data: int = 4096
-    peers: int = 1000
-    producers_per_peer: int = 16
-    consumers_per_peer: int = 2000
+    peers: int = attrs.field(
+        default=1000,
+        metadata=about("limits.peers_per_room", whole(1, 10**6), "peers in a room", operator=True),
+    )
+    producers_per_peer: int = attrs.field(
+        default=16,
+        metadata=about("limits.producers_per_peer", whole(1, 1000), "streams that a peer sends"),
+    )
+    consumers_per_peer: int = attrs.field(
+        default=2000,
+        metadata=about(
+            "limits.consumers_per_peer",
+            whole(1, 10**6),
+            "streams that a peer is sent; further ones come when others end",
+        ),
+    )
+    nickname: int = attrs.field(
+        default=256,
+        metadata=about("limits.nickname", whole(1, 10**6, "characters"), "longest nickname"),
+    )
+    chat_message: int = attrs.field(
+        default=8192,
+        metadata=about(
+            "limits.chat_message", whole(1, 10**6, "characters"), "longest chat message"
+        ),
+    )
+    app_data: int = attrs.field(
+        default=4096,
+        metadata=about("limits.app_data", whole(64, 10**6, "bytes"), "longest appData (as JSON)"),
+    )

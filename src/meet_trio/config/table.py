@@ -1,0 +1,110 @@
+"""The table of all settings, made from the records in ``settings``; ``build`` makes records from
+values again.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from meet_trio.config.settings import DESCRIPTION, Settings
+from meet_trio.settings.about import About, abouts
+
+TABLES = {
+    "http": "The one listener for HTTP and websockets.",
+    "signaling": "Sockets of clients, and requests over them.",
+    "rooms": "Lives of rooms.",
+    "media": "RTP, ICE and DTLS.",
+    "limits": "How much clients can make the server keep; far above what people do.",
+    "turn": "The TURN relay that clients are told of.",
+    "webhook": "Where events of rooms are posted.",
+    "demo": "For trying it out: anybody who reaches the page may open rooms.",
+    "process": "The process itself.",
+}
+"""The tables of the TOML file, in the order in which help and docs show them."""
+
+
+@attrs.frozen
+class Entry:
+    """One setting: ``record`` and ``field`` are where ``Settings`` has it, ``number`` is which one
+    of a ``Rate`` it is, "" outside of rates.
+    """
+
+    record: str
+    field: str
+    number: str
+    about: About
+    default: object
+
+    @property
+    def key(self) -> str:
+        return self.about.key
+
+    @property
+    def table(self) -> str:
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        return self.key.partition(".")[2]
+
+    @property
+    def default_text(self) -> str:
+        if self.about.default_text is not None:
+            return self.about.default_text
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        if isinstance(self.default, float):
+            return f"{self.default:g}"
+        return "none" if self.default is None else str(self.default)
+
+
+def entries() -> tuple[Entry, ...]:
+    """All settings, by table."""
+    tables = list(TABLES)
+    return tuple(sorted(_entries(), key=lambda entry: tables.index(entry.table)))
+
+
+def _entries() -> Iterator[Entry]:
+    for part in attrs.fields(Settings):
+        defaults = _defaults(part)
+        own = {field.name: field.metadata for field in attrs.fields(_type(part))}
+        for name, metadata in part.metadata.get(DESCRIPTION, own).items():
+            for number, about in abouts(metadata).items():
+                default = getattr(defaults[name], number) if number else defaults[name]
+                yield Entry(part.name, name, number, about, default)
+
+
+def _type(part: "attrs.Attribute[Any]") -> type[Any]:
+    assert part.type is not None
+    return part.type
+
+
+def _defaults(part: "attrs.Attribute[Any]") -> dict[str, Any]:
+    """Of one record, by field. ``attrs.NOTHING`` stands for a field that must be given."""
+    if part.default is attrs.NOTHING:
+        return {field.name: field.default for field in attrs.fields(_type(part))}
+    return {field.name: getattr(part.default, field.name) for field in attrs.fields(_type(part))}
+
+
+def build(values: Mapping[str, object]) -> Settings:
+    """The settings that have these values, by key (``http.port``), and defaults for the rest.
+    ``http.auth_token`` has no default. Raises KeyError for a key that is no setting's.
+    """
+    table = {entry.key: entry for entry in entries()}
+    records = {part.name: _defaults(part) for part in attrs.fields(Settings)}
+    for key, value in values.items():
+        entry = table[key]
+        fields = records[entry.record]
+        if entry.number:
+            fields[entry.field] = attrs.evolve(fields[entry.field], **{entry.number: value})
+        else:
+            fields[entry.field] = value
+    return Settings(
+        **{
+            part.name: _type(part)(
+                **{n: v for n, v in records[part.name].items() if v is not attrs.NOTHING}
+            )
+            for part in attrs.fields(Settings)
+        }
+    )

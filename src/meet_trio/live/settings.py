@@ -1,0 +1,151 @@
+"""Settings of rooms' and peers' lives, and of how much peers may do."""
+
+import attrs
+
+from meet_trio.rates import Rate
+from meet_trio.settings.about import about, about_rate
+from meet_trio.settings.kinds import number, seconds, whole
+
+
+@attrs.frozen(kw_only=True)
+class RoomSettings:
+    """How many rooms there are, how long they live, how they spread over engines."""
+
+    empty_timeout: float = attrs.field(
+        default=10.0,
+        metadata=about(
+            "rooms.empty_timeout",
+            seconds(0, 86400),
+            "a room that everybody left closes after this time",
+            operator=True,
+        ),
+    )
+    never_joined_timeout: float = attrs.field(
+        default=300.0,
+        metadata=about(
+            "rooms.never_joined_timeout",
+            seconds(0.1, 86400 * 7),
+            "a room that nobody ever entered closes after this time",
+            operator=True,
+        ),
+    )
+    spread_size: int = attrs.field(
+        default=16,
+        metadata=about(
+            "rooms.spread_size",
+            whole(1, 100_000),
+            "peers of a room on one media worker before it spreads to another",
+            env="ROUTER_SCALE_SIZE",
+            operator=True,
+        ),
+    )
+    max_rooms: int = attrs.field(
+        default=10_000,
+        metadata=about("limits.rooms", whole(1, 10**6), "rooms at once", operator=True),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PeerSettings:
+    """How long the server waits for a peer, and what one peer may ask of it.
+
+    ``max_backlog``: notices kept for a peer that has lost its socket.
+    """
+
+    reconnect_grace: float = attrs.field(
+        default=10.0,
+        metadata=about(
+            "signaling.reconnect_grace",
+            seconds(0, 3600),
+            "a peer that lost its socket may come back within this time",
+            operator=True,
+        ),
+    )
+    first_connection_timeout: float = attrs.field(
+        default=60.0,
+        metadata=about(
+            "signaling.first_connection_timeout",
+            seconds(0.1, 86400),
+            "a peer that never connects is removed after this time",
+            operator=True,
+        ),
+    )
+    request_timeout: float = attrs.field(
+        default=20.0,
+        metadata=about(
+            "signaling.request_timeout",
+            seconds(0.1, 600),
+            "time for a client's answer to a request of the server",
+        ),
+    )
+    request_tries: int = attrs.field(
+        default=3,
+        metadata=about(
+            "signaling.request_tries", whole(1, 100), "times that such a request is sent"
+        ),
+    )
+    max_transports: int = attrs.field(
+        default=8,
+        metadata=about("limits.transports_per_peer", whole(1, 1000), "transports of a peer"),
+    )
+    # all events of its sockets; acknowledgements are none
+    requests: Rate = attrs.field(
+        default=Rate(per_second=200.0, burst=1000),
+        metadata=about_rate(
+            per_second=about(
+                "limits.requests_per_second",
+                number(0.1, 10**6),
+                "requests of a peer per second, in the long run",
+            ),
+            burst=about(
+                "limits.request_burst",
+                whole(10, 10**6),
+                "requests of a peer at once; after as many refused ones its connection is closed",
+            ),
+        ),
+    )
+    # those requests that everybody in the room is told of at once
+    announcements: Rate = attrs.field(
+        default=Rate(per_second=20.0, burst=200),
+        metadata=about_rate(
+            per_second=about(
+                "limits.announcements_per_second",
+                number(0.1, 10**6),
+                "announcements of a peer to everyone per second: chat, nickname, raised hand, "
+                "joining",
+            ),
+            burst=about(
+                "limits.announcement_burst",
+                whole(1, 10**6),
+                "such announcements of a peer at once",
+            ),
+        ),
+    )
+    # this keeps the other peers' share of the server's time, see ``LiveRoom.perform``
+    work: Rate = attrs.field(
+        default=Rate(per_second=1000.0, burst=30_000),
+        metadata=about_rate(
+            per_second=about(
+                "limits.work_per_second",
+                number(1, 10**6),
+                "messages to clients that a peer's requests may cause per second, in the long "
+                "run, a stream offered to a client counting 8; moderators who have caused more "
+                "wait, others are refused",
+            ),
+            burst=about(
+                "limits.work_burst",
+                whole(100, 10**8),
+                "such messages on top of that, if the peer was quiet before",
+            ),
+        ),
+    )
+    # within its burst, too, one peer's work leaves time for the others'
+    work_pace: float = attrs.field(
+        default=3000.0,
+        metadata=about(
+            "limits.work_pace",
+            number(1, 10**6),
+            "such messages of a peer per second at any time; its next request waits",
+        ),
+    )
+    max_backlog: int = 1000
