@@ -1,10 +1,10 @@
 """The command ``meet-trio``: reads settings, sets logging up, runs the server.
 
-This is the only file that touches what belongs to the process: arguments, the environment, logging,
-standard output. A setting that cannot be used ends it with exit code 2 and one line that says why;
-SIGINT and SIGTERM end it with 0.
+No other file touches the process as a whole: arguments, the environment, logging, standard output.
+A setting that cannot be used ends the command with exit code 2 and one line that says why; SIGINT
+and SIGTERM end it with 0.
 
-Standard output gets what a person who started it wants to know, once it listens; the log goes to
+Once the server listens, standard output says so to the person who started it. The log goes to
 standard error.
 """
 
@@ -31,7 +31,7 @@ _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; the return value is the process's exit code."""
+    """Run the command; the return value is the process's exit code."""
     if sys.version_info >= (3, 14):
         found = ".".join(map(str, sys.version_info[:2]))
         return _refuse(
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    # only now: --help and mistakes in the settings are answered without loading the server
+    # imported here: --help and mistakes in the settings are answered without loading the server
     from meet_trio.app import run
 
     try:
@@ -97,7 +97,15 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 # Arguments
 
 
-def _parser() -> argparse.ArgumentParser:
+class _HelpAll(argparse.Action):
+    """Prints the help of ``serve`` with the bounds among the settings, and ends the command."""
+
+    def __call__(self, *_: object) -> None:
+        _parser(bounds=True).parse_args(["serve", "--help"])
+
+
+def _parser(*, bounds: bool = False) -> argparse.ArgumentParser:
+    """``bounds``: show them in the help of ``serve``. They are accepted either way."""
     parser = argparse.ArgumentParser(
         prog="meet-trio",
         description="A WebRTC selective forwarding server, a drop-in for the Kolab Meet server.",
@@ -118,20 +126,26 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     serve.add_argument(
+        "--help-all",
+        action=_HelpAll,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show the bounds too, which stand far above what people do, and exit",
+    )
+    serve.add_argument(
         "--config", type=Path, metavar="FILE", help=f"TOML file of settings (env {CONFIG_VARIABLE})"
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for entry in entries():
-        name = entry.key.partition(".")[0]
-        if name not in groups:
-            groups[name] = serve.add_argument_group(f"[{name}]")
-        _add_flag(groups[name], entry)
+        if entry.table not in groups:
+            groups[entry.table] = serve.add_argument_group(f"[{entry.table}]")
+        _add_flag(groups[entry.table], entry, shown=bounds or entry.about.operator)
     return parser
 
 
-def _add_flag(group: argparse._ArgumentGroup, entry: Entry) -> None:
+def _add_flag(group: argparse._ArgumentGroup, entry: Entry, *, shown: bool) -> None:
     text = f"{entry.about.help} (env {entry.about.env}; default: {entry.default_text})"
-    text = text.replace("%", "%%")
+    text = text.replace("%", "%%") if shown else argparse.SUPPRESS
     if entry.about.kind.switch:
         group.add_argument(
             entry.about.flag,
@@ -166,7 +180,7 @@ def set_up_logging(settings: LogSettings) -> None:
             or pattern.matches(record.name)
         )
     )
-    # after the other: only what is to be shown is counted
+    # after the other filter: only records that are shown are counted
     handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -179,19 +193,19 @@ def _is_ours(name: str) -> bool:
 
 
 class DebugPattern:
-    """Which loggers the variable DEBUG asks for."""
+    """The loggers that the variable DEBUG asks for."""
 
     def __init__(self, text: str) -> None:
         words = [word for word in re.split(r"[\s,]+", text) if word]
         self.excluded = [word[1:] for word in words if word.startswith("-")]
         self.wanted = [word for word in words if not word.startswith("-")]
-        # patterns that name neither this package nor the original may mean a library's logger
+        # a pattern that names neither this package nor the original may mean a library's logger
         self.foreign = any(
             not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
         )
 
     def matches(self, logger: str) -> bool:
-        """Whether a logger's records are all shown."""
+        """Whether all records of a logger are shown."""
         names = [logger]
         if _is_ours(logger):
             part = logger.removeprefix("meet_trio").removeprefix(".")

@@ -157,12 +157,32 @@ def test_a_fault_of_ours_is_not_hidden(app: FakeApp) -> None:
         cli.main(["serve"])
 
 
-def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def help_of(capsys: pytest.CaptureFixture[str], flag: str) -> str:
+    """Without blanks: argparse breaks lines where it likes."""
     with pytest.raises(SystemExit) as ended:
-        cli.main(["serve", "--help"])
+        cli.main(["serve", flag])
     assert ended.value.code == 0
-    # argparse may break a line anywhere.
-    said = "".join(capsys.readouterr().out.split())
+    return "".join(capsys.readouterr().out.split())
+
+
+def test_help_is_about_what_an_operator_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    said = help_of(capsys, "--help")
+    assert "--help-all" in said
+    shown = [entry for entry in entries() if f"(env{entry.about.env};" in said]
+    assert shown == [entry for entry in entries() if entry.about.operator]
+    assert 30 <= len(shown) < 40
+    for entry in entries():
+        assert (f"{entry.about.flag}" in said) is entry.about.operator, entry.key
+
+
+def test_a_bound_has_a_flag_all_the_same(app: FakeApp) -> None:
+    assert cli.main(["serve", "--demo", "--limits-nickname", "7"]) == 0
+    assert app.settings is not None
+    assert app.settings.limits.nickname == 7
+
+
+def test_help_all_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    said = help_of(capsys, "--help-all")
     for entry in entries():
         for part in (
             entry.about.flag,

@@ -23,25 +23,45 @@ that is set but empty counts as not set.
 Times are in seconds. `conf/meet-trio.toml` is an example of a file.
 """
 
+_OPERATOR = "## Settings of an operator\n\n`meet-trio serve --help` shows these.\n"
+
+_BOUNDS = """\
+## Bounds
+
+Sizes, counts, rates and deadlines that bound what clients can make the server do and keep. The
+defaults stand far above what people do. `meet-trio serve --help-all` shows these too.
+"""
+
+_COLUMNS = "| key | variable, flag | meaning | values | default |\n|---|---|---|---|---|"
+
 
 def markdown() -> str:
     """The whole page."""
-    return "\n".join(_lines()) + "\n"
+    return "\n".join(_lines())
 
 
 def _lines() -> Iterator[str]:
-    yield _HEAD.rstrip()
+    yield _HEAD
+    yield _OPERATOR
     for table, text in TABLES.items():
-        yield f"\n## [{table}]\n"
-        yield text
-        yield "\n| key | variable, flag | what it is | values | default |\n|---|---|---|---|---|"
-        for entry in entries():
-            about = entry.about
-            if entry.table == table:
-                yield (
-                    f"| `{entry.name}` | `{about.env}` `{about.flag}` | {about.help} "
-                    f"| {about.kind.wanted.rstrip(',')} | {entry.default_text} |"
-                )
+        yield f"### [{table}]\n\n{text}\n"
+        yield from _rows(table, operator=True)
+    yield _BOUNDS
+    for table in dict.fromkeys(e.table for e in entries() if not e.about.operator):
+        yield f"### [{table}]\n"
+        yield from _rows(table, operator=False)
+
+
+def _rows(table: str, *, operator: bool) -> Iterator[str]:
+    yield _COLUMNS
+    for entry in entries():
+        about = entry.about
+        if entry.table == table and about.operator is operator:
+            yield (
+                f"| `{entry.name}` | `{about.env}` `{about.flag}` | {about.help} "
+                f"| {about.kind.wanted.rstrip(',')} | {entry.default_text} |"
+            )
+    yield ""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Reads settings: the environment, then a TOML file, then flags; what comes later wins.
 
-Nothing is taken from the process itself: environment, path and flags are handed in. Every value is
-read by the kind of its field, and an unknown key or a bad value ends with a ``ConfigError`` that
-names the setting and where it stood. ``_complete`` holds what settings demand of each other.
+Environment, path and flags are handed in, so nothing is taken from the process itself. Every value
+is read by the kind of its field, and an unknown key or a bad value ends with a ``ConfigError`` that
+names the setting and where it stood. ``_complete`` fills in the defaults that depend on other
+settings and refuses settings that contradict each other.
 """
 
 import difflib
@@ -32,8 +33,9 @@ def load(
 ) -> Settings:
     """The settings of ``environ``, the TOML file and ``flags`` (by key, e.g. ``http.port``).
 
-    ``config_path`` None takes the variable MEET_TRIO_CONFIG, if set. ``primary_address`` says which
-    address media listens on if nothing does. ``ConfigError`` names the setting and where it stood.
+    ``config_path`` None takes the variable MEET_TRIO_CONFIG, if set. ``primary_address`` gives the
+    address that media listens on if no setting does. ``ConfigError`` names the setting and where it
+    stood.
     """
     table = {entry.key: entry for entry in entries()}
     if config_path is None and environ.get(CONFIG_VARIABLE):
@@ -43,14 +45,14 @@ def load(
         given.update(_from_file(table, config_path))
     for key, raw in flags.items():
         given[key] = _read(table[key], raw, table[key].about.flag)
-    # how much is logged is no decision about how to serve
+    # logging and shutdown do not decide how to serve: with such settings alone it is still a demo
     bare = config_path is None and all(key.startswith("process.") for key in given)
     _complete(given, bare, primary_address or address_of_default_route)
     return build(given)
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:
-    """What runs, but is likely not meant."""
+    """Settings that work and are probably not intended."""
     listener = settings.listener
     if not (is_loopback(listener.host) or listener.tls_cert or listener.force_wss):
         yield (
@@ -70,10 +72,10 @@ def is_loopback(host: str) -> bool:
 
 
 def address_of_default_route() -> str:
-    """The address that this machine sends from; loopback without a network. No packet is sent."""
+    """The address that this machine sends from; loopback without a network. It sends no packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # TEST-NET-3 (RFC 5737): routed like any far address, and nobody's
+            # TEST-NET-3 (RFC 5737) is routed like any far address and belongs to nobody
             probe.connect(("203.0.113.1", 9))
         except OSError:
             return "127.0.0.1"
@@ -85,7 +87,7 @@ def _read(entry: Entry, raw: object, source: str) -> object:
     try:
         return entry.about.kind(raw)
     except ValueError as error:
-        # a secret does not belong on a terminal, however wrong
+        # a secret is not shown on a terminal, not even a wrong one
         shown = "" if _is_secret(entry.key) else f" {raw!r}:"
         raise ConfigError(f"{source}:{shown} {error}") from None
 
@@ -105,7 +107,7 @@ def _from_environment(table: Mapping[str, Entry], environ: Mapping[str, str]) ->
             and not re.match(r"MEET_TRIO_(SERVICE|PORT)(_|$)", name)
         ):
             raise ConfigError(f"{name}: unknown setting{_did_you_mean(name, by_env)}")
-    # compose files hand on what is unset as empty
+    # compose files pass an unset variable on as an empty one
     return {
         entry.key: _read(entry, environ[name], name)
         for name, entry in by_env.items()
@@ -153,7 +155,7 @@ def _refuse_beyond_loopback(key: str, hosts: Iterable[str]) -> None:
 
 
 def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], str]) -> None:
-    """Fills in defaults that depend on other settings; refuses what does not go together."""
+    """Fill in defaults that depend on other settings. Refuse settings that contradict others."""
     demo = given.setdefault("demo.enabled", bare)
     if demo:
         given.setdefault("http.host", "127.0.0.1")
@@ -181,5 +183,5 @@ def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], s
     elif given.get("turn.server") is not None:
         raise ConfigError("turn.static_secret: needed for turn.server (set TURN_STATIC_SECRET)")
     if given.get("http.tls_cert") is None:
-        # the original's way to say plain HTTP is SSL_CERT=none, with SSL_KEY left as it was
+        # the original serves plain HTTP with SSL_CERT=none, whatever SSL_KEY is
         given["http.tls_key"] = None

@@ -29,13 +29,13 @@ class Kind:
 
 def read_text(raw: object) -> str:
     """``raw`` as a text that is not empty; ``ValueError`` if it is none."""
-    # bool is an int; "true" for a name is as likely a mistake as a number
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
         raise ValueError
     return raw.strip()
 
 
 def _number(raw: object) -> float:
+    # bool is an int: ``true`` for a number is a mistake
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise ValueError
     try:
@@ -74,7 +74,7 @@ def number(least: float, most: float) -> Kind:
 
 def one_of(*words: str) -> Kind:
     def read(raw: object) -> str:
-        # TOML and YAML habits: on and off are often written as booleans
+        # in TOML and YAML, on and off are often written as booleans
         if isinstance(raw, bool) and {"on", "off"} <= set(words):
             return "on" if raw else "off"
         word = read_text(raw).lower()
@@ -86,7 +86,7 @@ def one_of(*words: str) -> Kind:
 
 
 def or_none(kind: Kind) -> Kind:
-    """Takes the word ``none`` too, as the original's variables do."""
+    """The kind, or the word ``none``, which the original's variables take."""
 
     def read(raw: object) -> object:
         if isinstance(raw, str) and raw.strip().lower() == "none":
@@ -112,7 +112,7 @@ def _switch(raw: object) -> bool:
 
 
 def read_items(raw: object) -> Sequence[object]:
-    """A list as TOML has it, or separated by commas as a variable or a flag must have it."""
+    """The items of a list: TOML has lists, a variable or a flag separates by commas."""
     items = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple):
         raise ValueError
@@ -120,7 +120,7 @@ def read_items(raw: object) -> Sequence[object]:
 
 
 def list_of(kind: Kind, wanted: str) -> Kind:
-    """One or several of a kind, each once."""
+    """A kind for one or several values of ``kind``, each once."""
 
     def read(raw: object) -> tuple[object, ...]:
         found = tuple(dict.fromkeys(kind(item) for item in read_items(raw)))
