@@ -4,7 +4,7 @@ import base64
 import hmac
 
 
-def turn_credentials(secret: str, peer_id: str, now: float, ttl: int = 86400) -> tuple[str, str]:
+def turn_credentials(secret: str, peer_id: str, now: float, ttl: int) -> tuple[str, str]:
     """``(username, credential)`` that the TURN server accepts until ``now + ttl``.
 
     ``secret`` is coturn's ``static-auth-secret``; ``now`` is Unix time in seconds, ``ttl``
