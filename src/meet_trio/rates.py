@@ -38,7 +38,7 @@ class Bucket:
         return self._tokens >= 0
 
     def give_back(self) -> None:
-        """Give back the tokens of an event that does not count."""
+        """Give back the token of an event that does not count."""
         self._tokens = min(self._tokens + 1.0, self.rate.burst)
 
     def wait(self, now: float) -> float:

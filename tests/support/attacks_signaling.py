@@ -322,8 +322,8 @@ def received(guests: list[Guest]) -> int:
 
 
 def among_sixty(act: Callable[[Guest], Awaitable[list[Any]]]) -> Attack:
-    """The attack of that name: one of sixty does ``act``, which returns the answers, as often as it
-    may without losing its connection.
+    """Decorate what one of sixty peers does as often as it may without losing its connection, and
+    which returns the answers: it becomes an attack.
     """
 
     @functools.wraps(act)

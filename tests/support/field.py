@@ -31,7 +31,7 @@ class Attacks(dict[str, Attack]):
     """By their names."""
 
     def add(self, press: Callable[["Field"], AsyncIterator[Press]]) -> Attack:
-        """The attack that a generator of one value makes, under the generator's name."""
+        """Decorate a generator of one value: it becomes the context manager of an attack."""
         made = self[press.__name__] = contextlib.asynccontextmanager(press)
         return made
 

@@ -246,8 +246,8 @@ class RtpParameters:
 
 @attrs.frozen
 class DtlsFingerprint:
-    """A certificate's fingerprint (RFC 8122): ``algorithm`` like ``sha-256``, ``value`` in
-    upper-case hex with colons, as long as the digest.
+    """The fingerprint of a certificate (RFC 8122). ``algorithm`` is like ``sha-256``. ``value`` is
+    upper-case hex with colons, and has the length of the digest.
     """
 
     algorithm: str
