@@ -1,0 +1,113 @@
+"""The pages of documentation: links lead somewhere, paths exist, constants are defined where a page
+says, and each page can be found.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "meet_trio"
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+CONSTANT = re.compile(r"^\| `(\w+)` \| [^|]+ \| `([^`]+)` \|", re.MULTILINE)
+PATH = re.compile(r"(?:src|tests|docs|tools|conf|web|engine/c)/[\w./*-]+|engine/c")
+# of projects that a page compares with, none has one of these
+FILE = re.compile(r"[\w.-]+(?:/[\w.*-]+)+\.(?:py|pyx|pyi|pxi|c|h|md|toml|ts|tsx|sh|service|build)")
+
+
+@cache
+def pages() -> tuple[Path, ...]:
+    """Those that git knows or would add."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return tuple(ROOT / name for name in sorted(set(done.stdout.split())))
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def without_blocks(text: str) -> str:
+    """The prose: no fenced and no indented code."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(?:\A|\n\n)(?: {4}.*\n?)+", "\n\n", text)
+
+
+def slugs(page: Path) -> set[str]:
+    """The anchors of a page's headings, as forges make them."""
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", without_blocks(page.read_text()), re.MULTILINE):
+        kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
+        found.add(kept.replace(" ", "-"))
+    return found
+
+
+def bases(page: Path) -> tuple[Path, ...]:
+    """Where a path of the page may begin. The pages of the C core leave out ``engine/c``."""
+    return (ROOT, PACKAGE, PACKAGE / "engine" / "c", page.parent)
+
+
+def exists(page: Path, path: str) -> bool:
+    return any(next(base.glob(path), None) is not None for base in bases(page))
+
+
+def paths(page: Path) -> Iterator[str]:
+    text = page.read_text()
+    for code in CODE.findall(without_blocks(text)):
+        word = code.split()[0]
+        if PATH.fullmatch(word) or FILE.fullmatch(word):
+            yield word.rstrip("/")
+    # commands stand in blocks
+    for line in re.findall(r"^ {4}(.+)$", text, re.MULTILINE):
+        yield from (word.rstrip("/") for word in line.split() if PATH.fullmatch(word))
+
+
+def test_pages_are_found() -> None:
+    assert {"README.md", "CONTRIBUTING.md", "docs/index.md"} <= {name_of(p) for p in pages()}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(without_blocks(page.read_text())):
+        target, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = page.parent / target if target else page
+        if not file.exists() or (anchor and anchor not in slugs(file)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", pages(), ids=name_of)
+def test_paths_exist(page: Path) -> None:
+    assert not {path for path in paths(page) if not exists(page, path)}
+
+
+def test_constants_are_defined_where_a_page_says() -> None:
+    wrong, seen = [], 0
+    for page in sorted((DOCS / "algorithms").glob("*.md")):
+        for name, path in CONSTANT.findall(page.read_text()):
+            seen += 1
+            text = (PACKAGE / path).read_text() if (PACKAGE / path).exists() else ""
+            if not re.search(rf"\b{name}\b(?:: [^=\n]+)? = ", text):
+                wrong.append(f"{page.name}: {name} in {path}")
+    assert seen > 50
+    assert not wrong
+
+
+def test_each_page_is_in_an_index() -> None:
+    indexes = (DOCS / "index.md", DOCS / "algorithms" / "index.md")
+    linked = {
+        (index.parent / link.partition("#")[0]).resolve()
+        for index in indexes
+        for link in LINK.findall(index.read_text())
+    }
+    assert {page for page in DOCS.rglob("*.md") if page != indexes[0]} <= linked
