@@ -2,16 +2,17 @@
 #include "state/arriving.h"
 
 enum {
-  LEFT_BEHIND_FRAMES = 8, /* of another encoding without one of this */
-  LEFT_BEHIND_US = 400 * MT_MS,
+  /* A stream has been left behind when both hold since its last packet. */
+  LEFT_BEHIND_FRAMES = 8,       /* frames that another encoding of the producer has ended */
+  LEFT_BEHIND_US = 400 * MT_MS, /* time that has passed */
 };
 
 bool mt_stream_active(const mt_core *core, const mt_stream *s, int64_t now) {
   return s->started && now - s->last_arrival < (int64_t)core->settings.layer_silence_ms * MT_MS;
 }
 
-/* A client with too little bandwidth stops its upper encodings, and their viewers freeze. That is noticed sooner than the silence of a
- * stream that may have nothing to show. */
+/* A client with too little bandwidth stops its upper encodings, and their viewers freeze. The frames of the other encodings
+ * show that early. Silence alone shows it late, because a stream may also be silent when its picture does not change. */
 bool mt_stream_arriving(const mt_core *core, const mt_stream *s, int64_t now) {
   if (!mt_stream_active(core, s, now)) return false;
   if (now - s->last_arrival < LEFT_BEHIND_US) return true;

@@ -1,4 +1,9 @@
-/* A consumer: one producer on its way to one client. */
+/* A consumer: one producer on its way to one client.
+ *
+ * A consumer forwards one stream of its producer at a time. It rewrites SSRC, sequence numbers, timestamps and VP8 picture
+ * numbers, so that its client sees one continuous stream whatever layer is forwarded. This is the state only; the code is in
+ * egress/.
+ */
 #ifndef MT_STATE_CONSUMER_H
 #define MT_STATE_CONSUMER_H
 
@@ -12,29 +17,34 @@
 typedef struct mt_consumer mt_consumer;
 typedef struct mt_producer mt_producer;
 
-typedef struct { /* a stretch of one stream that is forwarded with constant offsets; a reset of the stream ends its use */
-  bool used, open;
-  uint8_t stream;
-  uint64_t first, last; /* of the stream; last: when closed */
+/* A stretch of one stream that is forwarded with constant offsets. The consumer's number is the stream's plus the delta, modulo the
+ * number's size. */
+typedef struct {
+  bool used;            /* false: empty, or the stream was reset since */
+  bool open;            /* new packets of the stream belong to it */
+  uint8_t stream;       /* index in mt_producer.streams */
+  uint64_t first, last; /* extended sequence numbers of the stream; `last` is set when the epoch is closed */
   uint64_t sequence_delta;
-  uint32_t timestamp_delta;
-  uint16_t picture_delta;
-  uint8_t tl0_delta;
+  uint32_t timestamp_delta; /* clock units */
+  uint16_t picture_delta;   /* VP8 picture id */
+  uint8_t tl0_delta;        /* VP8 TL0PICIDX */
 } mt_epoch;
 
-typedef struct {            /* what was sent under a sequence number */
-  uint64_t sequence;        /* ours, extended; 0: nothing */
-  uint64_t stream_sequence; /* extended, */
-  uint64_t generation;      /* in this generation of it */
-  uint32_t timestamp, abs_send_time;
-  int64_t resent;
-  uint16_t picture_id, twcc;
-  uint8_t tl0picidx, stream;
+/* A packet that was sent, as far as a retransmission needs it. */
+typedef struct {
+  uint64_t sequence;         /* the consumer's extended sequence number; 0: an empty slot */
+  uint64_t stream_sequence;  /* the stream's extended sequence number */
+  uint64_t generation;       /* mt_stream.generation when it was sent */
+  uint32_t timestamp;        /* as sent, in clock units */
+  uint32_t abs_send_time;    /* header extension as sent: 24 bits, 1/2^18 s */
+  int64_t resent;            /* time of the last retransmission; 0: none */
+  uint16_t picture_id, twcc; /* as sent; `twcc`: transport-wide sequence number */
+  uint8_t tl0picidx, stream; /* `stream`: index in mt_producer.streams */
 } mt_sent;
 
 enum {
-  MT_SENT_SLOTS = 512, /* packets that a consumer remembers */
-  MT_SR_MEMORY = 4     /* sender reports that a consumer remembers */
+  MT_SENT_SLOTS = 512, /* sent packets that a consumer remembers */
+  MT_SR_MEMORY = 4     /* sent sender reports that a consumer remembers */
 };
 
 typedef struct { /* in mt_transport.consumers_by_ssrc */
@@ -43,52 +53,54 @@ typedef struct { /* in mt_transport.consumers_by_ssrc */
 } mt_consumer_by_ssrc;
 
 struct mt_consumer {
-  mt_node node;
+  mt_node node; /* in mt_core.consumers */
   mt_consumer_by_ssrc by_ssrc, by_rtx_ssrc;
   mt_list in_transport, in_producer;
   mt_changes changes;
   uint32_t id;
   mt_transport *transport;
-  mt_producer *producer; /* NULL: removed */
+  mt_producer *producer; /* NULL: removed, or never there */
   uint32_t producer_id;
   mt_consumer_spec spec;
-  mt_sender *sender, *rtx_sender; /* of `senders`; NULL: none */
+  mt_sender *sender, *rtx_sender; /* in `senders`; NULL: none */
   mt_sender senders[2];
   bool paused;
-  uint8_t preferred, followed; /* followed: the same when the target was last chosen */
-  int8_t target;               /* the stream to forward; -1: none arrives */
-  int8_t announced_layer;      /* the last event's, or of one that waits */
-  int64_t layer_announced;     /* when */
-  mt_epoch epochs[2];          /* the current one; the one before */
-  bool switching;              /* a key frame of `target` waits for the end of the current frame */
-  uint64_t switch_first;
-  int64_t switch_since;
+  uint8_t preferred;       /* highest layer that the client wants */
+  uint8_t followed;        /* value of `preferred` at the last choice of a target */
+  int8_t target;           /* index of the stream to forward; -1: none arrives */
+  int8_t announced_layer;  /* of the last event, also of one that the sink has not taken yet; -1: none */
+  int64_t layer_announced; /* time of that event */
+  mt_epoch epochs[2];      /* the current one, and the one before it */
+  bool switching;          /* a key frame of `target` waits for the end of the current frame */
+  uint64_t switch_first;   /* that key frame's first extended sequence number in its stream */
+  int64_t switch_since;    /* when it came */
 
-  bool started;
-  uint64_t highest; /* of ours */
-  uint32_t last_timestamp;
-  int64_t last_sent;
-  bool last_marker;
-  bool has_picture;
-  uint16_t last_picture;
-  uint8_t last_tl0;
-  mt_sent *sent;        /* MT_SENT_SLOTS; NULL without NACK */
-  int32_t resend_bytes; /* that may be sent again */
+  /* The newest packet sent. */
+  bool started;            /* an epoch has begun */
+  uint64_t highest;        /* extended sequence number, the consumer's own */
+  uint32_t last_timestamp; /* clock units, the consumer's own */
+  int64_t last_sent;       /* when */
+  bool last_marker;        /* it ended a frame */
+  bool has_picture;        /* a VP8 packet was sent: the next two are set */
+  uint16_t last_picture;   /* VP8 picture id, the consumer's own */
+  uint8_t last_tl0;        /* VP8 TL0PICIDX, the consumer's own */
+  mt_sent *sent;           /* MT_SENT_SLOTS, indexed by sequence number; NULL without NACK */
+  int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/send.h */
 
-  uint64_t packets, octets; /* for sender reports */
+  uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */
   struct {
-    uint32_t ntp_middle;
-    int64_t sent;
-  } reports[MT_SR_MEMORY];
-  uint8_t report_next;
-  uint8_t announced_score; /* the last event's, or of one that waits */
-  bool score_known;
-  mt_list scored;                        /* in mt_core.scored for a second after */
-  mt_list owed;                          /* in mt_core.owed while a key frame is put off */
-  uint8_t owed_streams;                  /* of which streams, as bits, */
-  uint32_t owed_since[MT_MAX_ENCODINGS]; /* and how many they had had then */
-  int64_t keyframes_paid;                /* until when; see egress/keyframes.c */
-  int64_t score_announced;               /* when */
+    uint32_t ntp_middle;                 /* middle 32 bits of the report's NTP timestamp */
+    int64_t sent;                        /* when; 0: an empty slot */
+  } reports[MT_SR_MEMORY];               /* the last sender reports, for the round-trip time */
+  uint8_t report_next;                   /* the slot of `reports` for the next one */
+  uint8_t announced_score;               /* 0-10, of the last event, also of one that the sink has not taken yet */
+  bool score_known;                      /* there has been such an event */
+  mt_list scored;                        /* in mt_core.scored for a second after such an event */
+  mt_list owed;                          /* in mt_core.owed while a key frame request is put off */
+  uint8_t owed_streams;                  /* streams with a key frame request that is put off, as bits */
+  uint32_t owed_since[MT_MAX_ENCODINGS]; /* the stream's count of key frames when its request was put off */
+  int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
+  int64_t score_announced;               /* time of the last score event */
   mt_rate rate;
   mt_consumer_stats stats;
 };

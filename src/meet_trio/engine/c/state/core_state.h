@@ -2,16 +2,20 @@
  *
  *   mt_core ─┬─ transports ─┬─ routes       addresses that proved the ICE credentials
  *            │              ├─ sources      SSRCs that the client sends: replay windows, and the stream they belong to
- *            │              ├─ ended        SSRCs that it sent before: below which index all is a replay
+ *            │              ├─ ended        SSRCs that it sent before: the index below which every packet is a replay
  *            │              ├─ producers ── streams (one for each encoding) ── missing packets, history
  *            │              ├─ consumers    by SSRC and RTX SSRC, for RTCP
- *            │              └─ sent         SSRCs that we sent before: the next SRTP index
+ *            │              └─ sent         SSRCs that we sent: the next SRTP index
  *            ├─ producers ── consumers of each (which live in other transports)
  *            ├─ mirrors ───── streams, filled by other engines
  *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
- *            └─ lists of what has something to do: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc)
+ *            └─ work lists: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc), owed, scored
  *
- * An object that goes takes itself out of every table and list, so that no pointer outlives it.
+ * An object that is removed takes itself out of every table and list, so no pointer outlives it.
+ *
+ * Units, here and in the folders above: times and durations of type int64_t are in microseconds. A time is of one monotonic
+ * clock, which all engines share; 0 is never. Clock units are those of the RTP clock, `clock_rate` a second. Sequence numbers of
+ * 64 bits are extended: roll-over count << 16 | the number in the packet.
  */
 #ifndef MT_STATE_CORE_STATE_H
 #define MT_STATE_CORE_STATE_H
@@ -24,31 +28,35 @@
 
 typedef struct mt_core mt_core;
 
-enum { MT_MAX_WAITING_STATS = 16 };
+enum { MT_MAX_WAITING_STATS = 16 }; /* requests for statistics; further ones are refused */
 
 enum {
   MT_SENT_BYTES = MT_SENT_SLOTS * sizeof(mt_sent),
   MT_MISSING_BYTES = MT_MAX_MISSING * sizeof(mt_missing),
-  MT_RECORD_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES,
+  MT_RECORD_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES, /* fits either */
 };
 
 struct mt_core {
   mt_settings settings;
   mt_sink sink;
-  uint64_t random;
+  uint64_t random; /* state of mt_random */
   mt_table transports, producers, consumers, ufrags, routes;
   mt_list all_transports, mirrors, links;
-  int64_t last_now; /* for what ends with a link */
-  uint32_t last_relay;
-  mt_list changed, nacking, wanting, feeding;
-  mt_list owed;   /* consumers that a key frame is put off for */
-  mt_list scored; /* consumers whose score was told just now, the longest ago first */
-  int64_t next_tick, next_round;
-  mt_pool packets;
-  mt_pool records; /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers */
+  int64_t last_now;    /* time of the last tick or exchange, for mt_mirrors_lose, when a link ends */
+  uint32_t last_relay; /* id that the newest relay got */
+  mt_list changed;     /* mt_changes: events to offer */
+  mt_list nacking;     /* streams with missing packets */
+  mt_list wanting;     /* streams that want a key frame */
+  mt_list feeding;     /* mt_twcc with arrivals to report */
+  mt_list owed;        /* consumers with a key frame request that is put off */
+  mt_list scored;      /* consumers with a score event in the last second, the oldest event first */
+  int64_t next_tick;   /* mt_core_tick does nothing before this time */
+  int64_t next_round;  /* time of the next round, ten a second */
+  mt_pool packets;     /* of mt_packet */
+  mt_pool records;     /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers */
   mt_counters counters;
-  uint32_t stats_waiting[MT_MAX_WAITING_STATS];
-  unsigned stats_count;
+  uint32_t stats_waiting[MT_MAX_WAITING_STATS]; /* tokens of requests for statistics, the oldest first */
+  unsigned stats_count;                         /* requests in `stats_waiting` */
 };
 
 #endif

@@ -1,13 +1,15 @@
-/* Figures as plain values: the core counts them, Python reads them. A figure is one line in its table here, from which come the
- * struct's member, its key in Python and its conversion; Python needs no line of its own. Counters only rise. Packets and bytes of
- * transports are those of whole datagrams; those of streams and consumers are of RTP packets and their payloads.
+/* Figures as plain values: the core counts them, Python reads them.
+ *
+ * A figure is one line in its table here. The line gives the struct's member, its key in Python and its conversion, so Python
+ * needs no line of its own. Counters only rise. Transports count datagrams and their bytes. Streams and consumers count RTP
+ * packets and the bytes of their payloads.
  */
 #ifndef MT_STATE_FIGURES_H
 #define MT_STATE_FIGURES_H
 
 #include "state/specs.h"
 
-/* The fates of datagrams and commands: X(name) */
+/* Counters of datagrams and commands, by their outcome: X(name) */
 /* clang-format off */
 #define MT_COUNTERS(X) \
   X(datagrams_in) \

@@ -1,7 +1,7 @@
 /* See find.h. */
 #include "state/find.h"
 
-/* mt_hash64 is a bijection: one id, one hash. */
+/* mt_hash64 is a bijection, so the first node with an id's hash is the one with the id. */
 static mt_node *by_id(const mt_table *table, uint32_t id) { return mt_table_first(table, mt_hash64(id)); }
 
 mt_transport *mt_find_transport(mt_core *core, uint32_t id) {

@@ -11,7 +11,7 @@ bool mt_consumer_listens(const mt_consumer *c, const mt_stream *s) {
   return c->target == s->index || mt_consumer_current_stream(c) == s;
 }
 
-/* By an engine that the producer is relayed to. */
+/* An engine to which the producer is relayed listens. */
 static bool relay_listens(const mt_stream *s) {
   MT_EACH (item, &s->producer->relays)
     if (MT_OF(item, mt_relay, in_producer)->listened >> s->index & 1) return true;

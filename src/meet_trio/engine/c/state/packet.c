@@ -30,11 +30,11 @@ void mt_history_free(mt_history *h, mt_pool *pool) {
 
 bool mt_history_add(mt_history *h, mt_pool *pool, mt_packet *p, int64_t horizon) {
   uint64_t size = (uint64_t)h->mask + 1;
-  mt_history_expire(h, pool, horizon); /* before it comes: the caller goes on with it, however old it is */
+  mt_history_expire(h, pool, horizon); /* before `p` is added: the caller goes on to use `p`, however old it is */
   if (p->sequence >= h->end) {
     uint64_t end = p->sequence + 1;
     if (h->end == 0 || end - h->oldest >= 2 * size) {
-      /* the first, or a jump past everything */
+      /* the first packet, or a jump past all that is kept */
       drop_until(h, pool, h->end);
       h->oldest = p->sequence;
     } else if (end > size) {

@@ -1,8 +1,8 @@
-/* Packets as consumers and retransmissions want them, and the history that keeps the last of them.
+/* Packets in the form that consumers and retransmissions need, and the history that keeps the newest of them.
  *
- * Every RTP packet of a producer is decrypted once, copied once into a buffer of the engine's pool, and sent from there to
- * any number of consumers, now and when they ask again. A history is a ring of buffers of one stream, indexed
- * by the extended sequence number, bounded in number and in age.
+ * Every RTP packet of a producer is decrypted once and copied once into a buffer of the engine's pool. It is sent from there to
+ * any number of consumers, at once and again when they ask for a retransmission. A history is a ring of one stream's buffers,
+ * indexed by the extended sequence number. It is bounded in number and in age.
  */
 #ifndef MT_STATE_PACKET_H
 #define MT_STATE_PACKET_H
@@ -11,41 +11,43 @@
 #include "base/pool.h"
 #include "formats/vp8.h"
 
-enum { MT_PACKET_DATA = 1500 };
+enum { MT_PACKET_DATA = 1500 }; /* bytes: the values of a packet's header extensions, and its payload */
 
-typedef struct {
-  uint8_t kind; /* mt_ext_kind */
-  uint8_t len;
-  uint16_t offset; /* in data */
+typedef struct {   /* a header extension that consumers may get */
+  uint8_t kind;    /* mt_ext_kind */
+  uint8_t len;     /* bytes of value */
+  uint16_t offset; /* of the value, in `data` */
 } mt_packet_ext;
 
 typedef struct {
-  uint64_t sequence; /* extended: roll-over count << 16 | sequence */
-  int64_t arrived;
-  uint32_t timestamp;
-  bool marker, keyframe;
-  bool has_vp8;
+  uint64_t sequence;  /* extended: roll-over count << 16 | sequence */
+  int64_t arrived;    /* when, in microseconds */
+  uint32_t timestamp; /* RTP, as the client sent it */
+  bool marker;        /* RTP: of video, it ends a frame */
+  bool keyframe;      /* it begins a key frame */
+  bool has_vp8;       /* `vp8` is set */
   mt_vp8 vp8;
   uint8_t ext_count;
   mt_packet_ext ext[MT_EXT_COUNT];
-  uint16_t payload, payload_len; /* in data */
+  uint16_t payload;     /* offset in `data` */
+  uint16_t payload_len; /* bytes */
   uint8_t data[MT_PACKET_DATA];
 } mt_packet;
 
 typedef struct {
-  mt_packet **slots;
-  uint32_t mask;
-  uint64_t oldest; /* no packet before this one is kept */
-  uint64_t end;    /* one past the newest */
+  mt_packet **slots; /* by sequence & mask; NULL: no packet */
+  uint32_t mask;     /* number of slots, less one */
+  uint64_t oldest;   /* no packet before this one is kept */
+  uint64_t end;      /* one past the newest */
 } mt_history;
 
-bool mt_history_init(mt_history *h, uint32_t slots); /* a power of two */
-void mt_history_clear(mt_history *h, mt_pool *pool);
+bool mt_history_init(mt_history *h, uint32_t slots); /* `slots`: a power of two. False: no memory */
+void mt_history_clear(mt_history *h, mt_pool *pool); /* all packets go back to the pool */
 void mt_history_free(mt_history *h, mt_pool *pool);
-/* Takes `p` over; false when it is too old for the ring (then it is back in the pool already). What falls out of the
- * ring or arrived before `horizon` goes back to the pool; the newest always stays, and so does `p` until the next one. */
+/* Takes `p` over. False: `p` is too old for the ring, and has gone back to the pool. Packets that fall out of the ring or
+ * arrived before `horizon` (microseconds) go back to the pool. The newest packet always stays; `p` stays until the next call. */
 bool mt_history_add(mt_history *h, mt_pool *pool, mt_packet *p, int64_t horizon);
-void mt_history_expire(mt_history *h, mt_pool *pool, int64_t horizon);
-mt_packet *mt_history_find(const mt_history *h, uint64_t sequence);
+void mt_history_expire(mt_history *h, mt_pool *pool, int64_t horizon); /* of packets that arrived before `horizon`, as above */
+mt_packet *mt_history_find(const mt_history *h, uint64_t sequence);    /* NULL: not kept */
 
 #endif

@@ -1,4 +1,7 @@
-/* A producer: what a client sends, or the mirror of one that another engine has; and its relays. */
+/* A producer: media that a client sends, or the mirror of a producer that another engine has. Its relays carry it to other engines.
+ *
+ * A producer has one stream for each encoding (state/stream.h). This is the state only; the code is in ingress/ and egress/relay.c.
+ */
 #ifndef MT_STATE_PRODUCER_H
 #define MT_STATE_PRODUCER_H
 
@@ -13,36 +16,38 @@ typedef struct { /* a producer's way to one other engine */
   mt_list in_producer, in_link;
   mt_producer *producer;
   mt_link *link;
-  uint32_t id;
-  uint8_t listened; /* encodings that somebody listens to over there, as bits */
-  uint8_t lost;     /* encodings of which packets found the ring full */
-  uint8_t unsent;   /* encodings whose state is to be sent */
-  uint8_t sent;     /* encodings whose state was sent since the last round */
+  uint32_t id;      /* counts the relays of this engine */
+  uint8_t listened; /* encodings that the other engine listens to, as bits */
+  uint8_t lost;     /* encodings with packets that found the ring full, as bits; the next packet says so */
+  uint8_t unsent;   /* encodings whose state is to be sent, as bits */
+  uint8_t sent;     /* encodings whose state was sent in this round, as bits */
   bool introduced;  /* the mirror has had the state of each encoding */
 } mt_relay;
 
 struct mt_producer {
-  mt_node node;
-  mt_list in_transport; /* or mt_core.mirrors */
+  mt_node node;         /* in mt_core.producers */
+  mt_list in_transport; /* or in mt_core.mirrors */
   mt_changes changes;
   uint32_t id;
   mt_transport *transport; /* NULL: a mirror */
   mt_producer_spec spec;
-  uint8_t ext_kind[256]; /* id → mt_ext_kind + 1 */
+  uint8_t ext_kind[256]; /* by header extension id: mt_ext_kind + 1; 0: not negotiated */
   bool paused;
   mt_list consumers;
   mt_stream streams[MT_MAX_ENCODINGS];
-  int64_t level_due;
-  int32_t level_sum, level_count, announced_level;
-  int64_t level_heard;
+  int64_t level_due;              /* time at which the next average audio level is taken */
+  int32_t level_sum, level_count; /* levels in dBov since the last average, and their number */
+  int32_t announced_level;        /* dBov, of the last event, also of one that the sink has not taken yet */
+  int64_t level_heard;            /* time of the last audio level; 0: never */
   mt_list relays;
 
+  /* Of a mirror: */
   bool mirror;
-  mt_link *link; /* NULL: nothing comes (yet, or any more) */
-  mt_list in_link;
-  uint32_t relay; /* at the source, that fills it */
-  uint8_t wished; /* encodings that the relay was asked for, as bits */
-  int64_t rates_due;
+  mt_link *link;     /* NULL: no relay fills it (not yet, or not any more) */
+  mt_list in_link;   /* in the members of the link's end */
+  uint32_t relay;    /* id of the source's relay that fills it */
+  uint8_t wished;    /* encodings that the relay was asked for, as bits */
+  int64_t rates_due; /* time at which the bitrates are taken next */
 };
 
 #endif

@@ -1,4 +1,7 @@
-/* A stream: one encoding of a producer, with its retransmissions. */
+/* A stream: one encoding of a producer, with its retransmissions.
+ *
+ * It is fed by the client's packets (ingress/stream.c) or, in a mirror, by another engine's relay. This is the state only.
+ */
 #ifndef MT_STATE_STREAM_H
 #define MT_STATE_STREAM_H
 
@@ -12,49 +15,51 @@ typedef struct mt_source mt_source;
 typedef struct mt_stream mt_stream;
 
 enum {
-  MT_MAX_MISSING = 512,  /* packets of a stream that are waited for */
+  MT_MAX_MISSING = 512,  /* missing packets that a stream waits for */
   MT_MAX_DROPOUT = 3000, /* packets: a longer gap is a new beginning, not loss (RFC 3550 appendix A.1) */
 };
 
-typedef struct {
+typedef struct { /* a packet that has not come while later ones have */
   uint64_t sequence;
-  int64_t due, asked; /* asked: the first time, 0 = never */
-  uint64_t noticed;   /* the stream's `received` then */
-  uint8_t tries;
+  int64_t due;      /* time of the next NACK */
+  int64_t asked;    /* time of the first NACK; 0: none was sent */
+  uint64_t noticed; /* the stream's `received` when the gap was noticed */
+  uint8_t tries;    /* NACKs that were due */
 } mt_missing;
 
 struct mt_stream {
   mt_producer *producer;
-  uint8_t index;
-  uint64_t generation; /* counts its resets; never the same twice, or what was sent before one would be taken for what came after */
-  mt_source *main, *rtx;
-  bool started;
-  int64_t last_arrival;                        /* of media, not of padding and retransmissions; 0: never */
-  uint32_t frames;                             /* whole or not */
-  uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* the other streams' `frames` at the last arrival */
-  uint64_t base, highest;                      /* extended sequence numbers */
+  uint8_t index;         /* in the producer's streams: the layer, 0 is the lowest */
+  uint64_t generation;   /* counts resets and never repeats: the same sequence number stands for another packet after a reset */
+  mt_source *main, *rtx; /* SSRCs that feed it; NULL: none */
+  bool started;          /* media has come since the last reset */
+  int64_t last_arrival;  /* time of the last media, without padding and retransmissions; 0: never */
+  uint32_t frames;       /* packets with the marker: ended frames, complete or not */
+  uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* `frames` of the producer's other streams at the last arrival */
+  uint64_t base, highest;                      /* extended sequence numbers: the first one, and the highest */
   mt_history history;
-  mt_list nacking, wanting;
-  mt_missing *missing; /* ascending */
-  uint32_t missing_count;
-  bool has_keyframe; /* of this SSRC; where the newest begins */
-  uint64_t keyframe_first;
-  uint32_t keyframe_timestamp;
-  bool keyframe_wanted;
-  bool keyframe_demanded; /* whether or not a consumer waits for it */
-  int64_t keyframe_asked;
-  uint8_t fir_sequence;
-  uint32_t rtt_us; /* from NACKs to their retransmissions; 0: unknown */
+  mt_list nacking;             /* in mt_core.nacking while packets are missing */
+  mt_list wanting;             /* in mt_core.wanting while `keyframe_wanted` */
+  mt_missing *missing;         /* MT_MAX_MISSING, ascending by sequence; NULL in a mirror */
+  uint32_t missing_count;      /* entries of `missing` in use */
+  bool has_keyframe;           /* a key frame has come since the last reset */
+  uint64_t keyframe_first;     /* extended sequence number of the newest key frame's first packet */
+  uint32_t keyframe_timestamp; /* and its RTP timestamp */
+  bool keyframe_wanted;        /* requests are sent until one comes */
+  bool keyframe_demanded;      /* wanted even if nobody listens to the stream */
+  int64_t keyframe_asked;      /* time of the last request; 0: never */
+  uint8_t fir_sequence;        /* number of the next FIR (RFC 5104 section 4.3.1) */
+  uint32_t rtt_us;             /* average time from a NACK to its retransmission; 0: unknown */
 
-  bool has_sr;
+  bool has_sr; /* the next three are the last sender report's */
   uint64_t sr_ntp;
   uint32_t sr_timestamp;
-  int64_t sr_arrival;
-  bool has_transit;
-  int64_t transit;
-  double jitter;     /* clock units */
-  uint64_t received; /* without retransmissions */
-  uint64_t reported_expected, reported_received;
+  int64_t sr_arrival; /* when it came */
+  bool has_transit;   /* `transit` is set */
+  int64_t transit;    /* clock units: arrival less timestamp, of the last packet (RFC 3550 appendix A.8) */
+  double jitter;      /* clock units */
+  uint64_t received;  /* packets without retransmissions, since the last reset */
+  uint64_t reported_expected, reported_received; /* packets expected and received up to the last receiver report */
   mt_rate rate;
   mt_stream_stats stats;
 };

@@ -1,4 +1,8 @@
-/* A transport: credentials, routes, the SSRCs of both directions, keys. */
+/* A transport: a client's path for media, with credentials, routes, keys and the SSRCs of both directions.
+ *
+ * It has ICE and SRTP, or it is a plain transport (core/plain.h) with neither. This is the state only; the code is in paths/,
+ * ingress/ and core/.
+ */
 #ifndef MT_STATE_TRANSPORT_H
 #define MT_STATE_TRANSPORT_H
 
@@ -19,94 +23,97 @@ typedef struct mt_stream mt_stream;
 enum {
   MT_MAX_ROUTES = 8,        /* addresses of one transport */
   MT_MAX_IDLE_SOURCES = 64, /* SSRCs of one client that belong to no stream and keep a whole replay window */
-  MT_TWCC_WINDOW = 2048,    /* transport-wide sequence numbers */
+  MT_TWCC_WINDOW = 2048,    /* transport-wide sequence numbers whose arrivals are kept */
 };
 
-typedef struct {
-  mt_node node;
+typedef struct { /* ICE credentials of this side (RFC 8445 section 5.3) */
+  mt_node node;  /* in mt_core.ufrags */
   mt_transport *transport;
   mt_text ufrag, password;
-  bool used;
+  bool used; /* false: an empty slot */
 } mt_credentials;
 
-typedef struct {
-  mt_node node; /* in mt_core.routes */
+typedef struct { /* an address that proved the credentials; see paths/routes.h */
+  mt_node node;  /* in mt_core.routes */
   mt_transport *transport;
   mt_path path;
-  int64_t seen; /* last authenticated request */
-  bool used;
+  int64_t seen; /* time of its last authenticated request */
+  bool used;    /* false: an empty slot */
 } mt_route;
 
 typedef struct mt_source { /* an SSRC that the client sends */
   mt_node node;            /* in mt_transport.sources */
   mt_transport *transport;
   uint32_t ssrc;
-  mt_srtp_window rtp, rtcp;
-  mt_stream *stream; /* NULL: of no producer (any more) */
-  mt_list idle;      /* in mt_transport.idle while that is so */
-  bool rtx;
-  bool astray;          /* plain RTP: the last packet was far away, */
-  uint16_t next_astray; /* and this would follow it */
+  mt_srtp_window rtp, rtcp; /* replay windows */
+  mt_stream *stream;        /* NULL: it belongs to no stream (not yet, or not any more) */
+  mt_list idle;             /* in mt_transport.idle while `stream` is NULL */
+  bool rtx;                 /* it carries the retransmissions of `stream` */
+  bool astray;              /* plain RTP: the last packet's number was out of range; see ingress/receive.c */
+  uint16_t next_astray;     /* the number that would follow it */
 } mt_source;
 
 typedef struct { /* an SSRC that we send */
   uint32_t ssrc;
-  uint64_t next; /* SRTP index; everything from here on is unused */
+  uint64_t next; /* SRTP index of the next packet; this one and all above are unused */
 } mt_sender;
 
-typedef struct { /* arrivals of packets with a transport-wide sequence number */
+typedef struct { /* arrivals of packets with a transport-wide sequence number; see ingress/arrivals.h */
   mt_transport *transport;
-  mt_list in_feeding; /* of the core; while there are arrivals to report */
-  bool started;
-  uint8_t feedback_count;
-  uint32_t media_ssrc;
-  uint64_t next, end; /* to report next; one past the newest */
-  int64_t due;
-  int64_t arrivals[MT_TWCC_WINDOW]; /* -1: not come */
+  mt_list in_feeding;               /* in mt_core.feeding while there are arrivals to report */
+  bool started;                     /* a packet has come */
+  uint8_t feedback_count;           /* number of the next feedback packet, modulo 256 */
+  uint32_t media_ssrc;              /* of the newest packet */
+  uint64_t next, end;               /* extended numbers: where the next report begins, and one past the newest */
+  int64_t due;                      /* time of the next report */
+  int64_t arrivals[MT_TWCC_WINDOW]; /* times, by number modulo the window; -1: not received */
 } mt_twcc;
 
 typedef struct {  /* one of the two sockets of a plain transport, seen from the core */
   mt_route route; /* never in mt_core.routes; kind MT_PATH_NONE: the far side's address is not known */
-  bool fixed;     /* it is the only one that packets are taken from */
+  bool fixed;     /* packets are taken from this address only */
 } mt_plain_end;
 
-typedef struct {
+typedef struct { /* see core/plain.h */
   mt_plain_end rtp, rtcp;
-  bool comedia;
+  bool comedia; /* the first packet gives the client's address */
   uint8_t network_count;
-  mt_network networks[MT_MAX_NETWORKS];
+  mt_network networks[MT_MAX_NETWORKS]; /* packets are taken from and sent to these only */
 } mt_plain;
 
 struct mt_transport {
-  mt_node node; /* in mt_core.transports */
-  mt_list in_core;
+  mt_node node;    /* in mt_core.transports */
+  mt_list in_core; /* in mt_core.all_transports */
   mt_changes changes;
   uint32_t id;
-  mt_credentials credentials[2]; /* those in use; those of before a restart */
+  mt_credentials credentials[2]; /* those in use, and those of before an ICE restart */
   mt_route routes[MT_MAX_ROUTES];
-  mt_route *selected;
-  mt_plain *plain; /* NULL: ICE and DTLS */
-  bool was_connected, silent;
-  int64_t heard; /* last authenticated request on any route */
+  mt_route *selected; /* the route that packets are sent by; NULL: none */
+  mt_plain *plain;    /* NULL: ICE and DTLS */
+  bool was_connected; /* a route has been selected before */
+  bool silent;        /* consent is lost */
+  int64_t heard;      /* time of the last authenticated request on any route */
 
-  mt_srtp *srtp;
-  uint32_t srtcp_next;
+  mt_srtp *srtp;       /* NULL: there are no keys yet */
+  uint32_t srtcp_next; /* SRTCP index of the next packet that we send */
   mt_table sources, consumers_by_ssrc;
-  mt_list idle; /* sources without stream, the longest so first */
-  uint32_t idle_count;
-  mt_ledger ended;             /* of sources */
-  mt_ledger sent, sent_before; /* of senders; when `sent` is full it becomes `sent_before`, and what was that is forgotten */
+  mt_list idle;          /* sources without stream, the one that became so first at the front */
+  uint32_t idle_count;   /* members of `idle` */
+  mt_ledger ended;       /* next indices of sources that have ended; see ingress/sources.h */
+  mt_ledger sent;        /* next indices of senders; see paths/senders.h */
+  mt_ledger sent_before; /* when `sent` is full it replaces this one, whose entries are forgotten */
   mt_list producers, consumers;
-  uint8_t twcc_id;      /* of its producers; 0: none */
-  mt_twcc *twcc;        /* allocated with the first producer that wants it */
-  uint16_t twcc_next;   /* number of the next packet that we send */
-  int32_t resend_bytes; /* that may be sent again to all of its consumers */
-  uint32_t rtcp_ssrc;   /* what our feedback is sent as */
-  uint64_t max_bitrate;
-  mt_bucket media;   /* bytes that its client may send; see ingress/policing.c */
-  uint64_t estimate; /* REMB without transport-cc: what we tell the client; 0 = not yet */
-  int64_t next_report, reported;
-  mt_bucket dtls; /* datagrams that may go up */
+  uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
+  mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
+  uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
+  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/send.h */
+  uint32_t rtcp_ssrc;   /* sender SSRC of our feedback */
+  uint64_t max_bitrate; /* bit/s, limit for the client's media; 0: none */
+  mt_bucket media;      /* bytes that its client may send; see ingress/policing.c */
+  uint64_t estimate;    /* bit/s: the REMB sent to a client without transport-cc; 0: none yet */
+  int64_t next_report;  /* time of the next RTCP reports */
+  int64_t reported;     /* time of the last ones */
+  mt_bucket dtls;       /* DTLS datagrams that may go up to the handshake */
   mt_rate rate_in, rate_out;
   mt_transport_stats stats;
 };
