@@ -4,6 +4,7 @@
 #include "egress/forward.h"
 #include "egress/keyframes.h"
 #include "egress/layers.h"
+#include "egress/scores.h"
 #include "links/wish.h"
 #include "paths/senders.h"
 #include "state/find.h"
@@ -24,11 +25,11 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   }
   mt_consumer_choose_layer(core, c, true, now);
   mt_wish_listen(core, c, now);
-  if (!c->transport->srtp) return; /* when there are keys */
+  if (!c->transport->srtp) return; /* mt_consumer_begin follows when there are keys */
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
 }
 
-/* Everything that can fail; what it took is in `c` either way. */
+/* All steps that can fail. `c` holds what was taken, also after a failure: `discard` gives it back. */
 static bool prepare(mt_core *core, mt_consumer *c) {
   if (c->spec.nack) {
     if (!(c->sent = mt_pool_get(&core->records))) return false;
@@ -71,7 +72,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->preferred = c->followed = MT_MAX_ENCODINGS - 1;
   c->target = c->announced_layer = -1;
   c->highest = c->sender->next - 1;
-  c->stats.score = 10;
+  c->stats.score = MT_BEST_SCORE;
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);
   mt_list_init(&c->changes.in_changed);

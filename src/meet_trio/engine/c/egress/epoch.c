@@ -3,11 +3,17 @@
 
 #include "state/marks.h"
 
-enum { CLOCK_SANITY_S = 5 /* clocks of sender reports that differ by more from the time passed are not believed */ };
+enum {
+  MAX_CLOCK_ERROR_S = 5,     /* sender reports that disagree with the time passed by more are not used */
+  MAX_REPORTS_APART_S = 3600 /* sender reports of two streams that lie further apart are not used */
+};
+
+static const double NTP_SECOND = 4294967296.0; /* NTP timestamps are in 1/2^32 s */
 
 bool mt_epoch_of_stream(const mt_epoch *e, const mt_stream *s) { return e->used && e->stream == s->index; }
 
-/* Where the consumer's timestamps would be if `p` were sent as if it were of the stream before; false if nobody knows. */
+/* The consumer's timestamp for `p` on the clock that `s` shares with the stream of the epoch before. False: the relation of their
+ * timestamps is not known. */
 static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_packet *p, uint32_t *out) {
   const mt_epoch *before = &c->epochs[0];
   const mt_stream *old = &c->producer->streams[before->stream];
@@ -17,8 +23,8 @@ static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_pack
     return true;
   }
   if (!s->has_sr || !old->has_sr) return false;
-  double apart = (double)(int64_t)(s->sr_ntp - old->sr_ntp) / 4294967296.0;
-  if (apart > 3600 || apart < -3600) return false;
+  double apart = (double)(int64_t)(s->sr_ntp - old->sr_ntp) / NTP_SECOND;
+  if (apart > MAX_REPORTS_APART_S || apart < -MAX_REPORTS_APART_S) return false;
   int64_t ticks = (int64_t)(apart * s->producer->spec.clock_rate);
   *out = p->timestamp - s->sr_timestamp + old->sr_timestamp + (uint32_t)(uint64_t)ticks + before->timestamp_delta;
   return true;
@@ -31,8 +37,8 @@ static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_st
   uint32_t timestamp;
   if (!common_clock(c, s, p, &timestamp)) timestamp = passed;
   int32_t off = (int32_t)(timestamp - passed);
-  if (off > (int32_t)(CLOCK_SANITY_S * rate) || off < -(int32_t)(CLOCK_SANITY_S * rate)) timestamp = passed;
-  /* a layer's key frame may show the same moment as the last frame of the layer before */
+  if (off > (int32_t)(MAX_CLOCK_ERROR_S * rate) || off < -(int32_t)(MAX_CLOCK_ERROR_S * rate)) timestamp = passed;
+  /* The key frame of a layer may have the capture time of the last frame sent of the layer before. */
   if ((int32_t)(timestamp - c->last_timestamp) <= 0) timestamp = c->last_timestamp + 1;
   return timestamp;
 }

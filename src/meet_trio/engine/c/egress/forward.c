@@ -7,23 +7,24 @@
 #include "state/marks.h"
 
 enum {
-  FRAME_END_US = 30 * MT_MS, /* nothing sent for that long: the frame's end was lost */
-  SWITCH_WAIT_US = 50 * MT_MS,
-  CATCH_UP_BYTES = 256 * 1024, /* of the history, to one viewer at once; */
-  CATCH_UP_PACKETS = 256,      /* and so many packets, each of which is encrypted for it */
+  FRAME_END_US = 30 * MT_MS,   /* without a packet for that long, the packet that ends the frame was lost */
+  SWITCH_WAIT_US = 50 * MT_MS, /* longest wait for the end of the current frame */
+  CATCH_UP_BYTES = 256 * 1024, /* payload of the history that one consumer is sent at once */
+  CATCH_UP_PACKETS = 256,      /* packets of it; each is encrypted for that consumer */
+  PICTURE_ID_MASK = 0x7fff,    /* VP8 picture ids have 15 bits and wrap (RFC 7741 section 4.2) */
+  PICTURE_ID_HALF = 0x4000,    /* half of their range */
 };
 
-/* 15-bit numbers that wrap */
 static bool later_picture(uint16_t a, uint16_t b) {
-  unsigned ahead = (unsigned)(a - b) & 0x7fff;
-  return ahead != 0 && ahead < 0x4000;
+  unsigned ahead = (unsigned)(a - b) & PICTURE_ID_MASK;
+  return ahead != 0 && ahead < PICTURE_ID_HALF;
 }
 
 static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n = {
       .sequence = p->sequence + e->sequence_delta,
       .timestamp = p->timestamp + e->timestamp_delta,
-      .picture_id = (p->vp8.picture_id + e->picture_delta) & 0x7fff,
+      .picture_id = (p->vp8.picture_id + e->picture_delta) & PICTURE_ID_MASK,
       .tl0picidx = (uint8_t)(p->vp8.tl0picidx + e->tl0_delta),
   };
   if (n.sequence > c->highest) {
@@ -41,19 +42,19 @@ static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pack
   mt_consumer_send(core, c, e, p, &n, now);
 }
 
-typedef struct { /* what the history has from a packet on */
+typedef struct { /* the packets of a history from one packet on */
   unsigned packets;
-  size_t bytes;
-  bool whole; /* nothing is missing between them */
-} stretch;
+  size_t bytes;  /* of payload */
+  bool complete; /* none is missing between them */
+} backlog;
 
-/* As long as the history at most: numbers may have gone on without it. */
-static stretch stretch_from(const mt_stream *s, uint64_t first) {
-  stretch found = {.whole = true};
+/* The loop ends with the history, not at the stream's highest number, which may be ahead of it. */
+static backlog backlog_from(const mt_stream *s, uint64_t first) {
+  backlog found = {.complete = true};
   for (uint64_t i = first; i < s->history.end; i++) {
     const mt_packet *p = mt_history_find(&s->history, i);
     if (!p) {
-      found.whole = false;
+      found.complete = false;
       continue;
     }
     found.packets++;
@@ -62,14 +63,14 @@ static stretch stretch_from(const mt_stream *s, uint64_t first) {
   return found;
 }
 
-static bool affordable(const stretch *s) { return s->packets <= CATCH_UP_PACKETS && s->bytes <= CATCH_UP_BYTES; }
+static bool affordable(const backlog *b) { return b->packets <= CATCH_UP_PACKETS && b->bytes <= CATCH_UP_BYTES; }
 
-/* Begin with packet `first` of `s` and send all that came since. */
+/* Begin an epoch with packet `first` of `s`, and send every packet of the history from there on. */
 static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t first, int64_t now) {
   const mt_packet *p = mt_history_find(&s->history, first);
   c->switching = false;
   if (p) {
-    stretch since = stretch_from(s, first);
+    backlog since = backlog_from(s, first);
     if (!affordable(&since)) p = NULL;
   }
   if (!p) {
@@ -79,16 +80,16 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
   mt_consumer_begin_epoch(core, c, s, p, now);
   for (uint64_t i = first; i < s->history.end; i++)
     if ((p = mt_history_find(&s->history, i))) emit(core, c, &c->epochs[0], p, now);
-  mt_consumer_choose_layer(core, c, true, now); /* tells the layer */
+  mt_consumer_choose_layer(core, c, true, now); /* announces the layer */
 }
 
 static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
   start_with(core, c, &c->producer->streams[c->target], c->switch_first, now);
 }
 
-/* A key frame that has just come need not come again: many viewers that arrive together cost one, and those that
- * would have to wait until another may be asked for begin at once. Not longer ago than that, because what is sent late
- * is also shown late for a while; and only if nothing of it is missing. */
+/* A key frame that has just come need not be requested again. Consumers that begin together then cost one key frame, and none
+ * of them has to wait until the next may be requested (`pli_interval_ms`). An older key frame is not used, because a client
+ * shows packets that are sent late with a delay for a while. The packets since the key frame must be complete. */
 bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_producer *producer = c->producer;
   if (c->started || c->paused || !c->transport->srtp || !c->transport->selected) return false;
@@ -97,15 +98,15 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   if (!s->has_keyframe) return false;
   const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
   if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
-  stretch since = stretch_from(s, s->keyframe_first);
-  if (!since.whole || !affordable(&since)) return false;
+  backlog since = backlog_from(s, s->keyframe_first);
+  if (!since.complete || !affordable(&since)) return false;
   start_with(core, c, s, s->keyframe_first, now);
   return true;
 }
 
 /* ---- each packet ---- */
 
-static bool in_the_middle_of_a_frame(const mt_consumer *c, int64_t now) {
+static bool inside_frame(const mt_consumer *c, int64_t now) {
   return c->epochs[0].open && c->producer->spec.codec != MT_CODEC_OTHER && !c->last_marker && now - c->last_sent < FRAME_END_US;
 }
 
@@ -115,7 +116,7 @@ static void forward_target(mt_core *core, mt_consumer *c, mt_stream *s, const mt
     return;
   }
   if (s->producer->spec.codec != MT_CODEC_OTHER && !p->keyframe) return;
-  if (!in_the_middle_of_a_frame(c, now)) {
+  if (!inside_frame(c, now)) {
     start_with(core, c, s, p->sequence, now);
     return;
   }

@@ -5,19 +5,20 @@
 #include "state/marks.h"
 
 enum {
-  KEYFRAME_BURST = 10,
-  KEYFRAME_US = 3 * MT_SECOND,
+  KEYFRAME_BURST = 10,         /* requests at once */
+  KEYFRAME_US = 3 * MT_SECOND, /* time in which a consumer earns one request */
 };
 
-static mt_stream *awaited_stream(const mt_consumer *c) {
+static mt_stream *target_stream(const mt_consumer *c) {
   return c->producer && c->target >= 0 ? &c->producer->streams[c->target] : NULL;
 }
 
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
-  mt_stream *s = awaited_stream(c);
+  mt_stream *s = target_stream(c);
   if (s) mt_want_keyframe(core, s, now);
 }
 
+/* Takes one request from the budget. False: the budget is used up. Each request moves `keyframes_paid` ahead by what it costs. */
 static bool pay_keyframe(mt_consumer *c, int64_t now) {
   int64_t from = c->keyframes_paid > now ? c->keyframes_paid : now;
   if (from - now > (KEYFRAME_BURST - 1) * (int64_t)KEYFRAME_US) return false;
@@ -26,7 +27,7 @@ static bool pay_keyframe(mt_consumer *c, int64_t now) {
 }
 
 void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now) {
-  if (!s) s = awaited_stream(c);
+  if (!s) s = target_stream(c);
   if (!s || s->keyframe_wanted || s->producer->spec.codec == MT_CODEC_OTHER) return;
   if (pay_keyframe(c, now)) {
     mt_want_keyframe(core, s, now);
@@ -38,7 +39,7 @@ void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64
   mt_list_append(&core->owed, &c->owed);
 }
 
-/* Unless one has come, or is about to, for another viewer. */
+/* A key frame that has come since, or is already wanted, for another consumer serves this one too. */
 static bool still_owed(const mt_consumer *c, const mt_stream *s) {
   return !s->keyframe_wanted && s->stats.keyframes == c->owed_since[s->index] && mt_consumer_listens(c, s);
 }

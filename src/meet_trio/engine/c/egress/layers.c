@@ -8,14 +8,15 @@
 #include "state/listening.h"
 #include "state/marks.h"
 
-enum { LAYER_US = 100 * MT_MS /* between two events about one consumer's layer */ };
+enum { LAYER_EVENT_US = 100 * MT_MS /* least time between two events about one consumer's layer */ };
 
-/* Only simulcast has layers. A publisher may end and begin its streams faster than events go out: the rounds come here again. */
+/* Only simulcast has layers. A publisher may end and begin its streams faster than one event in LAYER_EVENT_US: the next round
+ * announces the layer then. */
 static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
   int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
-  if (layer == c->announced_layer || now < c->layer_announced + LAYER_US) return;
+  if (layer == c->announced_layer || now < c->layer_announced + LAYER_EVENT_US) return;
   c->announced_layer = layer;
   c->layer_announced = now;
   c->stats.switches++;
@@ -33,7 +34,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
   } else {
     for (int8_t i = 0; i < p->spec.encoding_count; i++) {
       if (!mt_stream_arriving(core, &p->streams[i], now)) continue;
-      if (target < 0 || i <= c->preferred) target = i; /* too high a layer is better than none */
+      if (target < 0 || i <= c->preferred) target = i; /* a layer above the preferred one is better than none */
     }
   }
   if (target >= 0 && target != c->target && (may_fall || target > c->target)) {

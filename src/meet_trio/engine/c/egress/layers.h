@@ -1,16 +1,17 @@
 /* Which stream a consumer forwards, and what its client is told about that.
  *
- * A consumer has a target: the highest stream that arrives and is not above the preferred one. While the target is not the stream
- * that it forwards, it goes on with the old one until a key frame of the target comes.
+ * A consumer has a target: the highest stream that arrives and is not above the preferred layer; else the lowest that arrives. The
+ * consumer goes on forwarding its old stream until a key frame of the target comes.
  */
 #ifndef MT_EGRESS_LAYERS_H
 #define MT_EGRESS_LAYERS_H
 
 #include "state/core_state.h"
 
-/* `may_fall`: to a lower one too */
+/* `may_fall`: the target may also become a lower layer. */
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
-void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now); /* its client asks for it */
-void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing flows until a new epoch begins */
+/* The client asks for `layer`; 0 is the lowest. */
+void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now);
+void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing is forwarded until a new epoch begins */
 
 #endif

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPARE_SLOTS = 8 /* for anything but packets */ };
+enum { SPARE_SLOTS = 8 /* slots of the ring that packets and ends of frames leave free, for states and the end of relays */ };
 
-static mt_relay *find(const mt_producer *p, const mt_link *link) {
+static mt_relay *find_relay(const mt_producer *p, const mt_link *link) {
   MT_EACH (item, &p->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (r->link == link) return r;
@@ -35,11 +35,12 @@ static mt_crossing *reserve(mt_core *core, mt_relay *r, mt_cross_type type, uint
   return m;
 }
 
-static void commit(mt_relay *r, bool ring) {
-  mt_ring *ring_out = &r->link->crossings;
-  mt_ring_commit(ring_out);
-  /* a sleeper comes by itself ten times a second */
-  if (ring || mt_ring_count(ring_out) > ring_out->mask / 2) r->link->sides[MT_SOURCE].end.to_wake = true;
+/* `wake`: the other engine is to take it at once. Otherwise it is woken when the ring is half full; it looks by itself ten times a
+ * second. */
+static void commit(mt_relay *r, bool wake) {
+  mt_ring *ring = &r->link->crossings;
+  mt_ring_commit(ring);
+  if (wake || mt_ring_count(ring) > ring->mask / 2) r->link->sides[MT_SOURCE].end.to_wake = true;
 }
 
 static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t now) {
@@ -60,7 +61,7 @@ static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t n
   commit(r, true);
 }
 
-/* A round begins. The first one of a relay tells all that the mirror needs to begin. */
+/* A round begins. A relay's first round sends the state of every stream: the mirror needs them all to begin. */
 static void send_states(mt_core *core, mt_relay *r, int64_t now) {
   const mt_producer *p = r->producer;
   r->sent = 0;
@@ -126,8 +127,8 @@ static void wish_keyframe(mt_core *core, mt_stream *s, bool listened, int64_t no
 
 void mt_relay_wish(mt_core *core, mt_link_end *end, const mt_wish *w, int64_t now) {
   mt_producer *p = mt_find_producer(core, w->producer);
-  mt_relay *r = p ? find(p, end->link) : NULL;
-  if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* for one that has stopped meanwhile */
+  mt_relay *r = p ? find_relay(p, end->link) : NULL;
+  if (!r || r->id != w->relay || w->index >= p->spec.encoding_count) return; /* the relay has stopped meanwhile */
   switch ((mt_wish_type)w->type) {
   case MT_WISH_LISTEN: r->listened = w->number; break;
   case MT_WISH_KEYFRAME: wish_keyframe(core, &p->streams[w->index], w->number, now); break;
@@ -143,7 +144,7 @@ void mt_relay_start(mt_core *core, uint32_t producer, mt_link *link, int64_t now
     core->counters.commands_for_unknown_ids++;
     return;
   }
-  if (find(p, link)) return;
+  if (find_relay(p, link)) return;
   mt_relay *r = calloc(1, sizeof *r);
   if (!r) {
     core->counters.dropped_no_memory++;
@@ -168,7 +169,7 @@ static void stop(mt_core *core, mt_relay *r) {
 
 void mt_relay_stop(mt_core *core, uint32_t producer, mt_link *link) {
   mt_producer *p = mt_find_producer(core, producer);
-  mt_relay *r = p ? find(p, link) : NULL;
+  mt_relay *r = p ? find_relay(p, link) : NULL;
   if (r) stop(core, r);
   else core->counters.commands_for_unknown_ids++;
 }

@@ -9,28 +9,32 @@
 #include <string.h>
 
 enum {
-  RESEND_BURST = 256 * 1024,              /* bytes of a consumer's own: more than a large key frame */
-  RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* of all consumers of a transport */
-  RESEND_LEAST_US = 20 * MT_MS,           /* between two retransmissions of one packet */
-  MAX_PREFIX = 2 + 8,                     /* RTX's original number, VP8's descriptor */
+  RESEND_BURST = 256 * 1024,              /* bytes for each consumer: more than a large key frame */
+  RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* bytes for all consumers of a transport */
+  RESEND_LEAST_US = 20 * MT_MS,           /* least time between two retransmissions of one packet */
+  RTX_PREFIX = 2,                         /* bytes: the original sequence number (RFC 4588 section 4) */
+  MAX_PREFIX = RTX_PREFIX + 8,            /* bytes: and the VP8 descriptor */
+  WRITTEN_EXTS = 3,                       /* header extensions that write_header adds: MID, abs-send-time, transport-cc */
+  SEND_TIME_BITS = 18,                    /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */
+  SEND_TIME_MASK = 0xffffff,
 };
 
-/* What differs from packet to packet beside the numbers. */
+/* The values of header extensions that change with each packet sent. */
 typedef struct {
-  uint32_t abs_send_time; /* 24 bits, 6.18 seconds */
-  uint16_t twcc;
-} volatile_values;
+  uint32_t abs_send_time; /* 24 bits, 1/2^18 s */
+  uint16_t twcc;          /* transport-wide sequence number */
+} ext_values;
 
-static volatile_values fresh_values(mt_consumer *c, int64_t now) {
-  volatile_values v = {.abs_send_time = (uint32_t)(((uint64_t)now << 18) / MT_SECOND) & 0xffffff};
+static ext_values new_ext_values(mt_consumer *c, int64_t now) {
+  ext_values v = {.abs_send_time = (uint32_t)(((uint64_t)now << SEND_TIME_BITS) / MT_SECOND) & SEND_TIME_MASK};
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) v.twcc = c->transport->twcc_next++;
   return v;
 }
 
 static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *p, bool rtx, uint16_t sequence, uint32_t timestamp,
-                           const volatile_values *v) {
+                           const ext_values *v) {
   const mt_consumer_spec *spec = &c->spec;
-  mt_rtp_ext_out ext[MT_EXT_COUNT + 3];
+  mt_rtp_ext_out ext[MT_EXT_COUNT + WRITTEN_EXTS];
   uint8_t abs_send_time[3], twcc[2];
   size_t n = 0;
   mt_store24(abs_send_time, v->abs_send_time);
@@ -44,10 +48,10 @@ static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *
                              sequence, timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
 }
 
-/* `rtx_index`: the SRTP index of a retransmission through RTX, 0 for the packet itself. Returns the datagram's length, 0 if it
- * cannot be written. */
+/* Writes the datagram to `out` and returns its length in bytes; 0: it cannot be written. `rtx_index` is the SRTP index of a
+ * retransmission through RTX, 0 for the packet itself. */
 static size_t compose(mt_consumer *c, uint8_t *out, const mt_packet *p, const mt_numbers *n, uint64_t rtx_index,
-                      const volatile_values *v) {
+                      const ext_values *v) {
   uint64_t index = rtx_index ? rtx_index : n->sequence;
   size_t header = write_header(c, out, p, rtx_index != 0, (uint16_t)index, n->timestamp, v);
   if (!header) return 0;
@@ -55,7 +59,7 @@ static size_t compose(mt_consumer *c, uint8_t *out, const mt_packet *p, const mt
   size_t prefix_len = 0, taken = 0;
   if (rtx_index) {
     mt_store16(prefix, (uint16_t)n->sequence);
-    prefix_len = 2;
+    prefix_len = RTX_PREFIX;
   }
   if (p->has_vp8) {
     taken = p->vp8.descriptor_len;
@@ -67,7 +71,7 @@ static size_t compose(mt_consumer *c, uint8_t *out, const mt_packet *p, const mt
   return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
 }
 
-static void earn(mt_consumer *c, size_t len) {
+static void earn_resends(mt_consumer *c, size_t len) {
   mt_transport *t = c->transport;
   c->resend_bytes += (int32_t)len;
   if (c->resend_bytes > RESEND_BURST) c->resend_bytes = RESEND_BURST;
@@ -76,7 +80,7 @@ static void earn(mt_consumer *c, size_t len) {
 }
 
 void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
-  volatile_values v = fresh_values(c, now);
+  ext_values v = new_ext_values(c, now);
   size_t len = compose(c, mt_reserve(core), p, n, 0, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
@@ -84,7 +88,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
   c->packets++;
   c->octets += p->payload_len;
   if (!c->sent) return;
-  earn(c, len);
+  earn_resends(c, len);
   c->sent[n->sequence % MT_SENT_SLOTS] = (mt_sent){
       .sequence = n->sequence,
       .stream_sequence = p->sequence,
@@ -98,7 +102,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
   };
 }
 
-/* ---- again ---- */
+/* ---- retransmissions ---- */
 
 static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t now) {
   int64_t least = c->stats.rtt_us > RESEND_LEAST_US ? c->stats.rtt_us : RESEND_LEAST_US;
@@ -127,11 +131,11 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
   }
   sent->resent = now;
   mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
-  volatile_values v = {sent->abs_send_time, sent->twcc};
+  ext_values v = {sent->abs_send_time, sent->twcc};
   uint64_t rtx_index = 0;
   if (c->rtx_sender) {
     rtx_index = c->rtx_sender->next++;
-    v = fresh_values(c, now);
+    v = new_ext_values(c, now);
   }
   size_t len = compose(c, mt_reserve(core), p, &n, rtx_index, &v);
   if (!len) return;
