@@ -9,9 +9,10 @@
 #include <stdlib.h>
 
 enum {
-  INTERVAL_US = 100 * MT_MS,
-  LATE_PACKETS = 64, /* so far back a late packet is still told */
-  MAX_FEEDBACK = 1200,
+  INTERVAL_US = 100 * MT_MS, /* least time between two reports */
+  LATE_PACKETS = 64,         /* a packet that comes this many numbers late, or fewer, is still reported */
+  MAX_FEEDBACK = 1200,       /* bytes of a feedback packet */
+  FIRST_CYCLE = 0x10000,     /* extended numbers begin one roll-over above 0, so that an earlier number is not below 0 */
 };
 
 bool mt_twcc_start(mt_transport *t) {
@@ -31,7 +32,7 @@ void mt_twcc_free(mt_transport *t) {
 
 static int64_t *slot(mt_twcc *w, uint64_t sequence) { return &w->arrivals[sequence % MT_TWCC_WINDOW]; }
 
-/* The window moves on to end at `end`; the numbers that enter it have not come. */
+/* The window moves on to end at `end`. The numbers that enter it are marked as not received. */
 static void advance(mt_twcc *w, uint64_t end) {
   uint64_t oldest = end - MT_TWCC_WINDOW;
   for (uint64_t i = w->end > oldest ? w->end : oldest; i < end; i++) *slot(w, i) = -1;
@@ -45,7 +46,7 @@ void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t s
   if (w->started) {
     sequence = mt_sequence_extend(w->end - 1, number);
   } else {
-    sequence = 0x10000 + number;
+    sequence = FIRST_CYCLE + number;
     for (unsigned i = 0; i < MT_TWCC_WINDOW; i++) w->arrivals[i] = -1;
     w->started = true;
     w->next = w->end = sequence;
@@ -53,9 +54,10 @@ void mt_twcc_arrived(mt_core *core, mt_transport *t, uint16_t number, uint32_t s
   w->media_ssrc = ssrc;
   if (sequence >= w->end) advance(w, sequence + 1);
   if (sequence < w->next) {
-    /* reported as lost, or before the first. Reports may go back: libwebrtc takes the later word for it. */
+    /* It was reported as lost, or is from before the first packet. A report may cover earlier numbers again: libwebrtc
+     * believes the newer report. */
     if (w->next - sequence > LATE_PACKETS || w->end - sequence > MT_TWCC_WINDOW) return;
-    w->next = sequence; /* what was told about those behind it is told again */
+    w->next = sequence; /* the numbers after it are reported again too */
   }
   *slot(w, sequence) = now;
   if (mt_list_empty(&w->in_feeding)) {
@@ -75,7 +77,7 @@ static void send_feedback(mt_core *core, mt_transport *t, int64_t now) {
     size_t n = mt_rtcp_write_twcc(out, MAX_FEEDBACK, t->rtcp_ssrc, w->media_ssrc, (uint16_t)w->next, arrivals, count,
                                   w->feedback_count, &consumed);
     if (!n || !consumed) {
-      /* nothing came of so many that a report of them has no time to refer to: begin behind them */
+      /* The gap is too long for one report to have a reference time: skip to the next packet received. */
       do w->next++;
       while (w->next < w->end && *slot(w, w->next) < 0);
       continue;

@@ -4,9 +4,10 @@
 #include "state/marks.h"
 
 enum {
-  LEVEL_INTERVAL_US = 200 * MT_MS,
-  LEVEL_SILENCE_US = 500 * MT_MS, /* no packets for that long: not speaking */
-  LEVEL_STEP = 5,                 /* dB; smaller changes are not worth an event */
+  LEVEL_INTERVAL_US = 200 * MT_MS, /* time that an average covers */
+  LEVEL_SILENCE_US = 500 * MT_MS,  /* a producer without packets for longer is silent */
+  LEVEL_STEP = 5,                  /* dB; smaller changes are not worth an event */
+  LEVEL_MASK = 0x7f,               /* the level in -dBov; the top bit says "voice activity", which not every client knows */
 };
 
 static void announce_level(mt_core *core, mt_producer *p, int32_t level) {
@@ -18,7 +19,7 @@ static void announce_level(mt_core *core, mt_producer *p, int32_t level) {
 }
 
 void mt_level_heard(mt_core *core, mt_producer *p, uint8_t extension, int64_t now) {
-  p->level_sum -= extension & 0x7f; /* the top bit says "voice", which not every client knows */
+  p->level_sum -= extension & LEVEL_MASK;
   p->level_count++;
   p->level_heard = now;
   if (now < p->level_due) return;

@@ -16,7 +16,7 @@ static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t rel
   mt_list_append(&end->members, &m->in_link);
   m->wished = 0;
   mt_wish_listen_all(core, m, now);
-  mt_due(core, now); /* key frames that were wanted before */
+  mt_due(core, now); /* key frames that were wanted before there was a link */
 }
 
 static void detach(mt_core *core, mt_producer *m, int64_t now) {
@@ -30,7 +30,7 @@ void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
   MT_EACH (item, &end->members) detach(core, MT_OF(item, mt_producer, in_link), now);
 }
 
-/* ---- what comes ---- */
+/* ---- messages ---- */
 
 static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_t now) {
   s->stats.ssrc = m->ssrc;
@@ -41,7 +41,7 @@ static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_
   if (m->arrived) mt_stream_mirror_alive(core, s, false, now);
 }
 
-/* A full ring's loss: a decoder cannot go on. */
+/* The source lost packets because the ring was full. Nobody sends them again, so decoders need a key frame. */
 static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
   mt_want_keyframe(core, s, now);
   if (sequence > s->highest + MT_MAX_MISSING) mt_stream_cut(s);
@@ -57,7 +57,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
     if (p->link && p->relay == m->relay) detach(core, p, now);
     return;
   }
-  if (p->relay != m->relay && p->link) detach(core, p, now); /* the end of that relay found no room in the ring */
+  if (p->relay != m->relay && p->link) detach(core, p, now); /* a new relay: the ring had no room for the end of the old one */
   if (!p->link) attach(core, p, end, m->relay, now);
   mt_stream *s = &p->streams[m->index];
   if (m->generation != s->generation) {
@@ -68,7 +68,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
   switch ((mt_cross_type)m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
   case MT_CROSS_ALIVE: mt_stream_mirror_alive(core, s, true, now); break;
-  case MT_CROSS_STOP: break; /* above */
+  case MT_CROSS_STOP: break; /* handled above */
   case MT_CROSS_PACKET:
     core->counters.relay_packets_in++;
     core->counters.relay_bytes_in += (uint64_t)m->packet.payload + m->packet.payload_len;

@@ -1,9 +1,9 @@
-/* The sink's end of a link: mirrors of producers that live on other engines.
+/* Mirrors: the sink's end of a link. A mirror stands for a producer that another engine has.
  *
- * A mirror is a producer without transport. Its streams are filled from the link, its consumers do not know the difference: layers, key
- * frames, history and reports work as ever. Upwards it only says which encodings are listened to and that a key frame is wanted.
+ * A mirror is a producer without transport. The link fills its streams. Its consumers have layers, key frames, history and
+ * reports as with any producer. To the source it says only which encodings are listened to, and that it wants a key frame.
  *
- * A mirror without link waits: it is added before the source begins to send, and may outlive it.
+ * A mirror without link waits. It is added before the source begins to send, and may outlive the source.
  */
 #ifndef MT_INGRESS_MIRROR_H
 #define MT_INGRESS_MIRROR_H
@@ -11,7 +11,8 @@
 #include "links/link.h"
 #include "state/core_state.h"
 
-void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now); /* the link is closed */
+void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now); /* the link is closed: its mirrors wait */
+/* A message has come through the link. One for no mirror, or for the mirror of another link, is dropped and counted. */
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now);
 
 #endif

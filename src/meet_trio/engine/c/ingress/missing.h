@@ -1,12 +1,18 @@
-/* The packets of a stream that have not come while later ones have, in ascending order. periodic/requests.c asks for them. */
+/* The missing packets of a stream: those that have not come while later ones have. They are kept in ascending order.
+ *
+ * periodic/requests.c sends NACKs for them and gives them up. All sequence numbers are extended.
+ */
 #ifndef MT_INGRESS_MISSING_H
 #define MT_INGRESS_MISSING_H
 
 #include "state/core_state.h"
 
-bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, int64_t now); /* false: too many */
-void mt_missing_overtaken(mt_core *core, mt_stream *s, int64_t now);                         /* a new packet has come */
-bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t now);          /* was it missing? */
+/* The packets from `first` to before `end` are missing. False: MT_MAX_MISSING would be exceeded; none is added. */
+bool mt_missing_add(mt_core *core, mt_stream *s, uint64_t first, uint64_t end, int64_t now);
+/* A new packet has come: packets that enough newer ones have overtaken are due for a NACK at once. */
+void mt_missing_overtaken(mt_core *core, mt_stream *s, int64_t now);
+/* The packet has come and is no longer missing; `recovered`: through RTX. False: it was not missing. */
+bool mt_missing_take(mt_stream *s, uint64_t sequence, bool recovered, int64_t now);
 bool mt_missing_has(const mt_stream *s, uint64_t sequence);
 void mt_missing_clear(mt_stream *s);
 

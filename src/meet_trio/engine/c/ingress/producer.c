@@ -17,7 +17,7 @@
 static void take_transport_settings(mt_core *core, mt_transport *t, const mt_producer_spec *spec) {
   uint8_t id = spec->ext_ids[MT_EXT_TRANSPORT_CC];
   if (!spec->transport_cc || !id) return;
-  if (mt_twcc_start(t)) t->twcc_id = id; /* extension ids are the same in a whole session (BUNDLE) */
+  if (mt_twcc_start(t)) t->twcc_id = id; /* all producers of a transport have the same id (BUNDLE) */
   else core->counters.dropped_no_memory++;
 }
 
@@ -84,7 +84,7 @@ void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) 
   mt_due(core, now); /* key frames that were wanted during the pause */
 }
 
-static void demand(mt_core *core, mt_stream *s, int64_t now) {
+static void demand_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   s->keyframe_demanded = true;
   mt_want_keyframe(core, s, now);
 }
@@ -93,8 +93,8 @@ void mt_producer_want_keyframe(mt_core *core, mt_producer *p, int64_t now) {
   bool any = false;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     if (!mt_stream_active(core, &p->streams[i], now)) continue;
-    demand(core, &p->streams[i], now);
+    demand_keyframe(core, &p->streams[i], now);
     any = true;
   }
-  if (!any) demand(core, &p->streams[0], now);
+  if (!any) demand_keyframe(core, &p->streams[0], now);
 }

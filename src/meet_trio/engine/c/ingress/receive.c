@@ -13,7 +13,9 @@
 
 #include <string.h>
 
-/* ---- which stream? ---- */
+enum { RTX_PREFIX = 2 /* bytes: the original sequence number (RFC 4588 section 4) */ };
+
+/* ---- finding the stream ---- */
 
 static bool text_is(const mt_text *t, const uint8_t *p, size_t len) { return t->len == len && memcmp(t->text, p, len) == 0; }
 
@@ -22,6 +24,7 @@ static const mt_rtp_ext *extension(const mt_producer *p, const mt_rtp *h, mt_ext
   return id ? mt_rtp_find_ext(h, id) : NULL;
 }
 
+/* The source feeds `s` from now on. If another SSRC fed it with media, the stream begins anew. */
 static void attach(mt_core *core, mt_source *source, mt_stream *s, bool rtx, int64_t now) {
   mt_source **place = rtx ? &s->rtx : &s->main;
   if (!rtx) s->stats.ssrc = source->ssrc;
@@ -41,7 +44,7 @@ static bool find_by_signaled_ssrc(mt_core *core, mt_transport *t, mt_source *sou
     for (unsigned i = 0; i < p->spec.encoding_count; i++) {
       const mt_encoding_spec *e = &p->spec.encodings[i];
       if (e->ssrc != source->ssrc && e->rtx_ssrc != source->ssrc) continue;
-      if (source->ssrc == 0) continue; /* 0 says "not signaled" */
+      if (source->ssrc == 0) continue; /* in a spec 0 means "not signaled" */
       attach(core, source, &p->streams[i], e->ssrc != source->ssrc, now);
       return true;
     }
@@ -49,8 +52,9 @@ static bool find_by_signaled_ssrc(mt_core *core, mt_transport *t, mt_source *sou
   return false;
 }
 
-/* Does this packet carry the producer's MID (or none at all), and the RID of which of its encodings? */
-static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data, int64_t now) {
+/* The packet has the producer's MID, or no MID. Its RID or repaired RID names the encoding. If it has
+ * neither, it must have the MID, and the producer a single encoding. */
+static bool find_by_names(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp *h, const uint8_t *data, int64_t now) {
   const mt_rtp_ext *mid = extension(p, h, MT_EXT_MID);
   if (mid && !text_is(&p->spec.mid, data + mid->offset, mid->len)) return false;
   const mt_rtp_ext *rid = extension(p, h, MT_EXT_RID), *repaired = extension(p, h, MT_EXT_REPAIRED_RID);
@@ -68,11 +72,12 @@ static bool match(mt_core *core, mt_producer *p, mt_source *source, const mt_rtp
   return true;
 }
 
-/* A retransmission without any name: which stream has no RTX yet and misses just this packet? */
+/* A retransmission without MID and RID belongs to the stream that has no RTX SSRC yet and misses this packet. It must be the
+ * only one. */
 static bool find_by_missing_packet(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, const uint8_t *payload,
                                    size_t payload_len, int64_t now) {
   mt_stream *found = NULL;
-  if (payload_len <= 2) return false;
+  if (payload_len <= RTX_PREFIX) return false;
   MT_EACH (item, &t->producers) {
     mt_producer *p = MT_OF(item, mt_producer, in_transport);
     if (p->spec.rtx_payload_type != h->payload_type) continue;
@@ -87,7 +92,8 @@ static bool find_by_missing_packet(mt_core *core, mt_transport *t, mt_source *so
   return found != NULL;
 }
 
-/* Nobody names anything: whose payload type is it? A stream that runs is not taken over, or two would take it from each other. */
+/* Without MID, RID and signaled SSRC the payload type must belong to one producer only. An active stream is not taken over,
+ * otherwise two SSRCs would take it from each other with every packet. */
 static bool find_by_payload_type(mt_core *core, mt_transport *t, mt_source *source, const mt_rtp *h, int64_t now) {
   mt_producer *found = NULL;
   MT_EACH (item, &t->producers) {
@@ -106,7 +112,7 @@ static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const
                         int64_t now) {
   if (find_by_signaled_ssrc(core, t, source, now)) return true;
   MT_EACH (item, &t->producers)
-    if (match(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
+    if (find_by_names(core, MT_OF(item, mt_producer, in_transport), source, h, data, now)) return true;
   if (t->plain && find_by_payload_type(core, t, source, h, now)) return true;
   return find_by_missing_packet(core, t, source, h, data + h->header_len, payload_len, now);
 }
@@ -115,34 +121,35 @@ static bool find_stream(mt_core *core, mt_transport *t, mt_source *source, const
 
 static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *data, const uint8_t *payload, size_t len,
                         int64_t now) {
-  if (len > 2 && s->started) {
+  if (len > RTX_PREFIX && s->started) {
     uint64_t sequence = mt_sequence_extend(s->highest, mt_load16(payload));
-    /* most of what browsers send here is old data that probes the bandwidth */
+    /* Most packets that browsers send through RTX are old ones, sent again to probe the bandwidth. They are not missing. */
     if (mt_missing_has(s, sequence)) {
-      mt_stream_receive(core, s, h, data, payload + 2, len - 2, sequence, true, now);
+      mt_stream_receive(core, s, h, data, payload + RTX_PREFIX, len - RTX_PREFIX, sequence, true, now);
       return;
     }
   }
   core->counters.dropped_rtx_unwanted++;
 }
 
-static void begin_anew(mt_core *core, mt_source *source, int64_t now) {
+static void restart_source(mt_core *core, mt_source *source, int64_t now) {
   source->rtp = (mt_srtp_window){0};
   if (source->stream && !source->rtx) mt_stream_reset(core, source->stream, now);
 }
 
-/* Senders of plain RTP are started anew with their old SSRC and any sequence number. After a silence, a number that does not go on
- * is such a beginning; else two in a row that are too far away to be late or after a loss (RFC 3550 appendix A.1). With SRTP this
- * cannot be: new keys would come first. False: not to be taken. */
-static bool goes_on(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
+/* A sender of plain RTP may be restarted with its old SSRC and any sequence number. A number out of sequence is a restart if
+ * the stream was silent, or if it is the second of two consecutive numbers that are too far away to be late or to follow a
+ * loss (RFC 3550 appendix A.1). With SRTP there is no restart, because new keys would come first. False: the packet is not to
+ * be taken. */
+static bool follow_sequence(mt_core *core, mt_source *source, uint16_t sequence, int64_t now) {
   int16_t ahead = mt_sequence_ahead(source->rtp.highest, sequence);
   bool far_away = ahead <= -MT_SRTP_WINDOW_BITS || ahead >= MT_MAX_DROPOUT;
   bool silent = !source->stream || !mt_stream_active(core, source->stream, now);
   bool astray = far_away || (silent && ahead <= 0);
-  bool begins = astray && (silent || (source->astray && sequence == source->next_astray));
-  source->astray = astray && !begins;
+  bool restarted = astray && (silent || (source->astray && sequence == source->next_astray));
+  source->astray = astray && !restarted;
   source->next_astray = (uint16_t)(sequence + 1);
-  if (begins) begin_anew(core, source, now);
+  if (restarted) restart_source(core, source, now);
   return !source->astray;
 }
 
@@ -160,11 +167,11 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     return;
   }
   mt_source *source = mt_source_find(t, h.ssrc);
-  if (t->plain && source && !goes_on(core, source, h.sequence, now)) {
+  if (t->plain && source && !follow_sequence(core, source, h.sequence, now)) {
     core->counters.dropped_rtp_astray++;
     return;
   }
-  mt_srtp_window recalled; /* nothing is kept for a packet that is not authentic */
+  mt_srtp_window recalled; /* on the stack, because nothing is stored for a packet that is not authentic */
   if (!source) mt_source_recall(core, t, h.ssrc, &recalled, NULL);
   size_t plain_len;
   uint64_t index;

@@ -13,10 +13,15 @@
 #include "ingress/stream.h"
 
 enum {
-  MAX_NACKED = 1024, /* numbers that one datagram may ask for: twice what a consumer remembers */
+  MAX_NACKED = 2 * MT_SENT_SLOTS, /* packets that one datagram may ask for: twice as many as a consumer remembers */
+  LEAST_RTT_US = MT_MS,           /* clients' clocks are no finer */
+  MAX_RTT_US = 10 * MT_SECOND,    /* a longer round trip is not believed */
+  DELAY_SECOND = 65536,           /* units of "delay since last SR" in a second (RFC 3550 section 6.4.1) */
+  LEAST_RTCP = 8,                 /* bytes: the common header and the sender's SSRC */
+  SSRC_OFFSET = 4,                /* bytes: the sender's SSRC in the first packet, which SRTCP leaves in clear */
 };
 
-/* A consumer by its SSRC or RTX SSRC. */
+/* `ssrc`: a consumer's SSRC or RTX SSRC. NULL: this transport has no such consumer. */
 static mt_consumer *find_consumer(mt_transport *t, uint32_t ssrc) {
   mt_node *n = mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc));
   return n ? MT_OF(n, mt_consumer_by_ssrc, node)->consumer : NULL;
@@ -39,9 +44,9 @@ static void measure_rtt(mt_consumer *c, const mt_rtcp_report *r, int64_t now) {
   if (!r->last_sr) return;
   for (unsigned i = 0; i < MT_SR_MEMORY; i++) {
     if (c->reports[i].ntp_middle != r->last_sr || !c->reports[i].sent) continue;
-    int64_t rtt = now - c->reports[i].sent - (int64_t)r->delay_since_last_sr * MT_SECOND / 65536;
-    if (rtt < MT_MS) rtt = MT_MS; /* finer than their clock */
-    if (rtt > 10 * MT_SECOND) return;
+    int64_t rtt = now - c->reports[i].sent - (int64_t)r->delay_since_last_sr * MT_SECOND / DELAY_SECOND;
+    if (rtt < LEAST_RTT_US) rtt = LEAST_RTT_US;
+    if (rtt > MAX_RTT_US) return;
     c->stats.rtt_us = (uint32_t)rtt;
     c->transport->stats.rtt_us = (uint32_t)rtt;
     return;
@@ -62,7 +67,7 @@ static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packe
   }
 }
 
-/* `left`: how many numbers more this datagram may ask for. */
+/* `left`: number of packets that this datagram may still ask for. */
 static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsigned *left, int64_t now) {
   uint32_t sender, media;
   if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
@@ -81,11 +86,11 @@ static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsign
   }
 }
 
-static void keyframe_asked(mt_core *core, mt_transport *t, uint32_t ssrc, int64_t now) {
+static void keyframe_request(mt_core *core, mt_transport *t, uint32_t ssrc, int64_t now) {
   mt_consumer *c = find_consumer(t, ssrc);
   if (!c || c->paused) return;
   c->stats.plis++;
-  /* what the client decodes now, which need not be what is to come */
+  /* The client asks for the stream that it decodes now, which need not be the target. */
   bool open = c->producer && c->epochs[0].open;
   mt_consumer_ask_keyframe(core, c, open ? &c->producer->streams[c->epochs[0].stream] : NULL, now);
 }
@@ -95,12 +100,13 @@ static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packe
   uint8_t sequence;
   uint64_t bitrate;
   if (!mt_rtcp_read_feedback(p, &sender, &media)) return;
-  if (p->count == MT_PSFB_PLI) keyframe_asked(core, t, media, now);
-  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++) keyframe_asked(core, t, ssrc, now);
+  if (p->count == MT_PSFB_PLI) keyframe_request(core, t, media, now);
+  for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++)
+    keyframe_request(core, t, ssrc, now);
   if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) t->stats.remb = bitrate;
 }
 
-/* RFC 3550 section 6.6: the stream is over; another SSRC may take its place. */
+/* The SSRC ends (RFC 3550 section 6.6). Another one may feed the stream after it. */
 static void bye(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
   uint32_t ssrc;
   for (unsigned i = 0; mt_rtcp_read_bye(p, i, &ssrc); i++) {
@@ -127,7 +133,7 @@ static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsi
     else if (p->count == MT_RTPFB_TRANSPORT_CC) t->stats.transport_cc_received++;
     break;
   case MT_RTCP_PSFB: payload_feedback(core, t, p, now); break;
-  default: break; /* SDES and the rest say nothing that is needed */
+  default: break; /* SDES and other packets carry nothing that the core uses */
   }
 }
 
@@ -138,12 +144,12 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
     core->counters.dropped_no_keys++;
     return;
   }
-  if (len < 8) {
+  if (len < LEAST_RTCP) {
     core->counters.dropped_rtcp_malformed++;
     return;
   }
   if (!mt_transport_takes(core, t, now)) return;
-  uint32_t ssrc = mt_load32(data + 4);
+  uint32_t ssrc = mt_load32(data + SSRC_OFFSET);
   mt_source *source = mt_source_find(t, ssrc);
   mt_srtp_window recalled;
   if (!source) mt_source_recall(core, t, ssrc, NULL, &recalled);

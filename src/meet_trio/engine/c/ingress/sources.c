@@ -9,9 +9,9 @@ mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
   return n ? MT_OF(n, mt_source, node) : NULL;
 }
 
-static uint64_t next_of(const mt_srtp_window *w) { return w->started ? w->highest + 1 : 0; }
+static uint64_t next_index(const mt_srtp_window *w) { return w->started ? w->highest + 1 : 0; }
 
-/* A window in which all below `next` has come. */
+/* A window in which every index below `next` counts as received. */
 static mt_srtp_window window_from(uint64_t next) {
   mt_srtp_window w = {0};
   if (!next) return w;
@@ -27,10 +27,11 @@ void mt_source_recall(const mt_core *core, const mt_transport *t, uint32_t ssrc,
   if (rtcp) *rtcp = window_from(e ? e->rtcp_next : 0);
 }
 
-/* Keeps little of the source that has been without a stream for the longest. */
-static bool end_one(mt_core *core, mt_transport *t) {
+/* Ends the source that has been without a stream for the longest; the ledger keeps its next indices. False: the ledger is
+ * full, or there is no memory. */
+static bool end_oldest_idle(mt_core *core, mt_transport *t) {
   mt_source *s = MT_OF(t->idle.next, mt_source, idle);
-  mt_ledger_entry e = {s->ssrc, (uint32_t)next_of(&s->rtcp), next_of(&s->rtp)};
+  mt_ledger_entry e = {s->ssrc, (uint32_t)next_index(&s->rtcp), next_index(&s->rtp)};
   if (!t->plain && !mt_ledger_put(&t->ended, &e, core->settings.seed)) return false;
   mt_table_remove(&t->sources, &s->node);
   mt_list_remove(&s->idle);
@@ -40,7 +41,7 @@ static bool end_one(mt_core *core, mt_transport *t) {
 }
 
 mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
-  if (t->idle_count >= MT_MAX_IDLE_SOURCES && !end_one(core, t)) {
+  if (t->idle_count >= MT_MAX_IDLE_SOURCES && !end_oldest_idle(core, t)) {
     core->counters.dropped_rtp_too_many_sources++;
     return NULL;
   }

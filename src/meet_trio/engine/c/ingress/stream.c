@@ -14,7 +14,13 @@
 #include <string.h>
 
 enum {
-  AUDIO_HISTORY = 128,
+  AUDIO_HISTORY = 128, /* packets; a power of two */
+  JITTER_SHARE = 16,   /* a new difference counts a sixteenth in the jitter (RFC 3550 appendix A.8) */
+  LOSS_UNITS = 256,    /* fraction_lost is in 1/256 (RFC 3550 section 6.4.1) */
+  MAX_LOST = 0x7fffff, /* packets: bounds of total_lost, a signed number of 24 bits */
+  MIN_LOST = -0x800000,
+  DELAY_SECOND = 65536,  /* units of "delay since last SR" in a second */
+  NTP_MIDDLE_SHIFT = 16, /* "last SR" is the middle 32 bits of an NTP timestamp */
 };
 
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
@@ -23,12 +29,12 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
   s->stats.rid = p->spec.encodings[index].rid;
-  if (!p->mirror) s->missing = mt_pool_get(&core->records); /* a mirror waits for nothing */
+  if (!p->mirror) s->missing = mt_pool_get(&core->records); /* a mirror sends no NACKs */
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
 }
 
 void mt_stream_free(mt_core *core, mt_stream *s) {
-  if (!s->producer) return; /* never begun */
+  if (!s->producer) return; /* mt_stream_init was not called */
   if (s->main) mt_source_detach(s->main);
   if (s->rtx) mt_source_detach(s->rtx);
   mt_list_remove(&s->nacking);
@@ -37,7 +43,7 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   mt_pool_put(&core->records, s->missing);
 }
 
-/* Long gaps are not handed on: receivers that are sent numbers from far ahead lose count of the roll-overs. */
+/* Long gaps are not forwarded: a receiver that gets a sequence number from far ahead loses count of the roll-overs. */
 void mt_stream_cut(mt_stream *s) {
   MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, false);
 }
@@ -58,11 +64,11 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
 
 /* RFC 3550 section 6.4.1 and appendix A.8 */
 static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
-  /* wraps as the timestamp does; the differences are what matters */
+  /* The clock wraps as the timestamp does. Only differences of transit times are used. */
   int64_t transit = (int64_t)(uint32_t)((uint64_t)now * s->producer->spec.clock_rate / MT_SECOND) - (int64_t)timestamp;
   if (s->has_transit) {
     int32_t d = (int32_t)(uint32_t)(uint64_t)(transit - s->transit);
-    s->jitter += ((d < 0 ? -(double)d : (double)d) - s->jitter) / 16;
+    s->jitter += ((d < 0 ? -(double)d : (double)d) - s->jitter) / JITTER_SHARE;
   }
   s->transit = transit;
   s->has_transit = true;
@@ -79,15 +85,16 @@ static bool is_keyframe(mt_packet *p, mt_codec codec) {
   return false;
 }
 
-/* Extension values that consumers may want, then the payload, one after the other. */
-static bool copy(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
-                 size_t payload_len) {
+/* Copies the values of the header extensions that consumers may get, then the payload, one after the other. False: no room for
+ * them. */
+static bool copy_data(mt_packet *p, const mt_producer *producer, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
+                      size_t payload_len) {
   size_t at = 0;
   p->ext_count = 0;
   for (unsigned i = 0; i < h->ext_count; i++) {
     const mt_rtp_ext *e = &h->ext[i];
     uint8_t kind = producer->ext_kind[e->id];
-    /* below: those that the engine writes itself or that are meant for it alone */
+    /* The kinds below MT_EXT_AUDIO_LEVEL are written by the engine itself, or are meant for it alone. */
     if (kind == 0 || kind - 1 < MT_EXT_AUDIO_LEVEL || p->ext_count == MT_EXT_COUNT) continue;
     if (at + e->len > MT_PACKET_DATA) return false;
     p->ext[p->ext_count++] = (mt_packet_ext){(uint8_t)(kind - 1), e->len, (uint16_t)at};
@@ -113,7 +120,7 @@ static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, cons
   p->timestamp = h->timestamp;
   p->marker = h->marker;
   p->has_vp8 = false;
-  if (!copy(p, s->producer, h, from, payload, payload_len)) {
+  if (!copy_data(p, s->producer, h, from, payload, payload_len)) {
     core->counters.dropped_rtp_too_large++;
     mt_pool_put(&core->packets, p);
     return NULL;
@@ -130,7 +137,7 @@ static void begin(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
   mt_relay_state(core, s, now);
 }
 
-/* Is this packet to be taken? Moves `highest` and the list of missing ones. */
+/* Moves `highest` and the list of missing packets. False: the packet is a duplicate, and is not to be taken. */
 static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool recovered, int64_t now) {
   if (!s->started) {
     begin(core, s, sequence, now);
@@ -140,7 +147,7 @@ static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool r
   uint64_t first = s->highest + 1;
   s->highest = sequence;
   if (sequence - first >= MT_MAX_DROPOUT) mt_stream_cut(s);
-  if (!mt_missing_add(core, s, first, sequence, now)) { /* a jump: a new beginning, not loss */
+  if (!mt_missing_add(core, s, first, sequence, now)) { /* too many for loss: the sender began anew */
     mt_missing_clear(s);
     if (s->producer->spec.video) mt_want_keyframe(core, s, now);
   }
@@ -150,7 +157,8 @@ static bool take_sequence(mt_core *core, mt_stream *s, uint64_t sequence, bool r
 
 static void note_keyframe(mt_stream *s, const mt_packet *p) {
   s->stats.keyframes++;
-  bool same = s->has_keyframe && p->timestamp == s->keyframe_timestamp; /* H.264: several packets may look like the first */
+  /* H.264: several packets of a key frame may look like its first. */
+  bool same = s->has_keyframe && p->timestamp == s->keyframe_timestamp;
   if (same ? p->sequence < s->keyframe_first : !s->has_keyframe || p->sequence > s->keyframe_first) {
     s->has_keyframe = true;
     s->keyframe_first = p->sequence;
@@ -163,16 +171,16 @@ static void note_keyframe(mt_stream *s, const mt_packet *p) {
   }
 }
 
-/* Layers are chosen before the packet is sent. */
+/* The stream arrives again. Layers are chosen before the packet is forwarded, so that consumers can switch with it. */
 static void arrives_again(mt_core *core, mt_stream *s, int64_t now) {
   if (s->keyframe_wanted) mt_due(core, now);
   mt_producer_choose_layers(core, s->producer, false, now);
 }
 
-/* Into the history, and on its way: to other engines first, which can work on it at the same time. */
+/* The packet enters the history and is forwarded. Other engines get it first, because they can work on it at the same time. */
 static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
   if (!was_arriving) arrives_again(core, s, now);
-  if (p->keyframe) note_keyframe(s, p); /* after the choice, which may want one */
+  if (p->keyframe) note_keyframe(s, p); /* after the choice of layers, which may want a key frame */
   if (!mt_history_add(&s->history, &core->packets, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   mt_relay_packet(core, s, p, arrived);
   mt_producer_forward(core, s, p, now);
@@ -182,7 +190,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
-  if (!p) return; /* before anything has moved: numbers do not go on without the history */
+  if (!p) return; /* before any state changes: the sequence numbers must not move ahead of the history */
   bool was_arriving = mt_stream_arriving(core, s, now);
   if (!recovered && payload_len) mt_stream_note_arrival(s, h->marker, now);
   if (recovered) {
@@ -214,14 +222,14 @@ void mt_stream_mirror_alive(mt_core *core, mt_stream *s, bool marker, int64_t no
   if (!was_arriving) arrives_again(core, s, now);
 }
 
-/* The engine that has the client took this packet once, so it is new here too. */
+/* The engine that has the client has dropped duplicates already, so every packet is new here. */
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now) {
   bool was_arriving = mt_stream_arriving(core, s, now);
   s->started = true;
   if (arrived) mt_stream_note_arrival(s, from->marker, now);
   s->stats.packets++;
   s->stats.bytes += from->payload_len;
-  if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source did */
+  if (from->sequence > s->highest + MT_MAX_DROPOUT) mt_stream_cut(s); /* as the source's engine did */
   if (from->sequence > s->highest) s->highest = from->sequence;
   mt_packet *p = mt_pool_get(&core->packets);
   if (!p) {
@@ -229,7 +237,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
-  p->arrived = now; /* here; it may have waited in the ring for longer than it is to be kept */
+  p->arrived = now; /* the time here: the packet may have waited in the ring for longer than the history keeps packets */
   keep_and_forward(core, s, p, was_arriving, arrived, now);
 }
 
@@ -241,19 +249,19 @@ void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now) {
   int64_t lost_now = expected_now - (int64_t)(s->received - s->reported_received);
   s->reported_expected = expected;
   s->reported_received = s->received;
-  int64_t fraction = expected_now > 0 && lost_now > 0 ? lost_now * 256 / expected_now : 0;
-  if (lost > 0x7fffff) lost = 0x7fffff;
-  if (lost < -0x800000) lost = -0x800000;
+  int64_t fraction = expected_now > 0 && lost_now > 0 ? lost_now * LOSS_UNITS / expected_now : 0;
+  if (lost > MAX_LOST) lost = MAX_LOST;
+  if (lost < MIN_LOST) lost = MIN_LOST;
   s->stats.lost = lost;
   *out = (mt_rtcp_report){
       .ssrc = s->stats.ssrc,
-      .fraction_lost = fraction > 255 ? 255 : (uint8_t)fraction,
+      .fraction_lost = fraction > UINT8_MAX ? UINT8_MAX : (uint8_t)fraction,
       .total_lost = (int32_t)lost,
       .highest_sequence = (uint32_t)s->highest,
       .jitter = (uint32_t)s->jitter,
   };
   if (s->has_sr) {
-    out->last_sr = (uint32_t)(s->sr_ntp >> 16);
-    out->delay_since_last_sr = (uint32_t)((now - s->sr_arrival) * 65536 / MT_SECOND);
+    out->last_sr = (uint32_t)(s->sr_ntp >> NTP_MIDDLE_SHIFT);
+    out->delay_since_last_sr = (uint32_t)((now - s->sr_arrival) * DELAY_SECOND / MT_SECOND);
   }
 }
