@@ -9,19 +9,22 @@
 #include "state/marks.h"
 
 enum {
-  REPORT_US = MT_SECOND,
-  JITTER_US = 200 * MT_MS, /* reports of many transports should not all go at once */
-  MTU = 1200,
-  REPORTS_PER_PACKET = 31,
+  REPORT_US = MT_SECOND,    /* time between two reports, on average */
+  SPREAD_US = 200 * MT_MS,  /* range of a random part of it, so that the reports of many transports do not go at once */
+  MTU = 1200,               /* bytes of a compound packet before it is protected */
+  REPORTS_PER_PACKET = 31,  /* report blocks of a receiver report: the count has 5 bits (RFC 3550 section 6.4.2) */
+  REPORT_PACKETS = 4,       /* receiver reports for one transport; further streams are not reported */
   LEAST_ESTIMATE = 100000,  /* bit/s */
   MOST_ESTIMATE = 10000000, /* bit/s, where no limit is set */
-  /* Losses in 256ths: the bounds of libwebrtc's loss-based control, 10 % and 2 %. */
-  LOSS_THAT_LOWERS = 26,
-  LOSS_THAT_RAISES = 5,
-  LOWERED_BY_LOSS_OVER = 512,        /* the estimate falls by half the loss */
-  RAISED_BY_A = 12,                  /* the estimate rises by a twelfth in each report, about 8 % */
+  /* The bounds of libwebrtc's loss-based control, 10 % and 2 %, in 1/256. */
+  LOWERING_LOSS = 26,                /* the estimate falls with a loss above this */
+  RAISING_LOSS = 5,                  /* the estimate rises with a loss below this */
+  LOWERING_DIVISOR = 512,            /* the estimate falls by half the loss: by loss / 512 of itself */
+  RAISING_DIVISOR = 12,              /* the estimate rises by a twelfth of itself in each report, about 8 % */
   SR_BYTES = 28,                     /* without report blocks (RFC 3550 section 6.4.1) */
-  SDES_BYTES = 12 + MT_MAX_TEXT + 4, /* header, SSRC, CNAME, end and padding (section 6.5) */
+  SDES_BYTES = 12 + MT_MAX_TEXT + 4, /* at most: header, SSRC, CNAME, end and padding (section 6.5) */
+  NTP_MIDDLE_SHIFT = 16,             /* "last SR" of a report is the middle 32 bits of an NTP timestamp */
+  NTP_SECOND_SHIFT = 32,             /* NTP timestamps are in 1/2^32 s */
 };
 
 static const char receiver_cname[] = "meet-trio";
@@ -33,7 +36,8 @@ static uint8_t score_stream(const mt_stream *s, const mt_rtcp_report *r, bool ac
   return mt_score_of_loss(r->fraction_lost);
 }
 
-/* Appends to `reports`; returns the count. Also where the figures of each second are made. */
+/* Appends the producer's report blocks to `reports`, up to `cap` in all, and returns their number. Also takes the bitrates and
+ * scores of the last second. */
 static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *reports, unsigned count, unsigned cap, int64_t now,
                                  int64_t elapsed) {
   bool changed = false;
@@ -60,11 +64,11 @@ static void adapt_estimate(mt_transport *t, const mt_rtcp_report *reports, unsig
   for (unsigned i = 0; i < count; i++)
     if (reports[i].fraction_lost > worst) worst = reports[i].fraction_lost;
   if (!t->estimate) t->estimate = most;
-  if (worst > LOSS_THAT_LOWERS) {
+  if (worst > LOWERING_LOSS) {
     uint64_t reached = t->rate_in.bitrate < t->estimate ? t->rate_in.bitrate : t->estimate;
-    t->estimate = reached - reached * worst / LOWERED_BY_LOSS_OVER;
-  } else if (worst < LOSS_THAT_RAISES) {
-    t->estimate += t->estimate / RAISED_BY_A;
+    t->estimate = reached - reached * worst / LOWERING_DIVISOR;
+  } else if (worst < RAISING_LOSS) {
+    t->estimate += t->estimate / RAISING_DIVISOR;
   }
   if (t->estimate < LEAST_ESTIMATE) t->estimate = LEAST_ESTIMATE;
   if (t->estimate > most) t->estimate = most;
@@ -84,7 +88,7 @@ static size_t write_remb(mt_transport *t, uint8_t *out, size_t cap) {
 }
 
 static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int64_t elapsed) {
-  enum { CAP = 4 * REPORTS_PER_PACKET };
+  enum { CAP = REPORT_PACKETS * REPORTS_PER_PACKET };
   mt_rtcp_report reports[CAP];
   unsigned count = 0;
   MT_EACH (item, &t->producers)
@@ -103,6 +107,7 @@ static void report_to_publisher(mt_core *core, mt_transport *t, int64_t now, int
 
 /* ---- to viewers ---- */
 
+/* False: the consumer sends nothing, or its publisher has not sent a report. */
 static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
   const mt_epoch *e = &c->epochs[0];
   if (!c->producer || !e->open || !c->packets) return false;
@@ -110,17 +115,17 @@ static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
   if (!s->has_sr) return false;
   uint64_t since = (uint64_t)(now - s->sr_arrival);
   out->ssrc = c->spec.ssrc;
-  out->ntp = s->sr_ntp + (since / MT_SECOND << 32) + ((since % MT_SECOND) << 32) / MT_SECOND;
+  out->ntp = s->sr_ntp + (since / MT_SECOND << NTP_SECOND_SHIFT) + ((since % MT_SECOND) << NTP_SECOND_SHIFT) / MT_SECOND;
   out->rtp_timestamp = s->sr_timestamp + e->timestamp_delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
   out->packets = (uint32_t)c->packets;
   out->octets = (uint32_t)c->octets;
-  c->reports[c->report_next].ntp_middle = (uint32_t)(out->ntp >> 16);
+  c->reports[c->report_next].ntp_middle = (uint32_t)(out->ntp >> NTP_MIDDLE_SHIFT);
   c->reports[c->report_next].sent = now;
   c->report_next = (c->report_next + 1) % MT_SR_MEMORY;
   return true;
 }
 
-/* As many consumers' reports in one datagram as fit. */
+/* A datagram takes the reports of as many consumers as fit. */
 static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
   uint8_t *out = NULL;
   size_t n = 0;
@@ -142,7 +147,7 @@ static void report_to_viewer(mt_core *core, mt_transport *t, int64_t now) {
 void mt_transport_report(mt_core *core, mt_transport *t, int64_t now) {
   int64_t elapsed = now - t->reported;
   t->reported = now;
-  t->next_report = now + REPORT_US - JITTER_US / 2 + (int64_t)(mt_random(core) % JITTER_US);
+  t->next_report = now + REPORT_US - SPREAD_US / 2 + (int64_t)(mt_random(core) % SPREAD_US);
   mt_rate_update(&t->rate_in, t->stats.bytes_in, elapsed);
   mt_rate_update(&t->rate_out, t->stats.bytes_out, elapsed);
   MT_EACH (item, &t->consumers) {

@@ -8,6 +8,12 @@
 #include "state/listening.h"
 #include "state/marks.h"
 
+enum {
+  RTT_MARGIN_US = 10 * MT_MS,           /* an answer may take this much longer than the average round trip */
+  MAX_NACK_INTERVAL_US = MT_SECOND / 3, /* between two NACKs for a packet, however long the round trip is */
+  SILENT_FACTOR = 4,                    /* key frames of a stream that is not active are requested this much less often */
+};
+
 /* ---- NACK ---- */
 
 static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, unsigned count) {
@@ -19,11 +25,12 @@ static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, un
   s->stats.nacks += count;
 }
 
+/* Sends one NACK for all packets of the stream that are due. Returns the time at which the next packet is due. */
 static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
   const mt_settings *settings = &core->settings;
   int64_t interval = (int64_t)settings->nack_interval_ms * MT_MS;
-  if (s->rtt_us + 10 * MT_MS > interval) interval = s->rtt_us + 10 * MT_MS;
-  if (interval > MT_SECOND / 3) interval = MT_SECOND / 3;
+  if (s->rtt_us + RTT_MARGIN_US > interval) interval = s->rtt_us + RTT_MARGIN_US;
+  if (interval > MAX_NACK_INTERVAL_US) interval = MAX_NACK_INTERVAL_US;
   bool ask = s->producer->spec.nack && mt_stream_listened(s), gave_up = false;
   uint16_t sequences[MT_MAX_MISSING];
   unsigned count = 0;
@@ -66,8 +73,8 @@ int64_t mt_nack_tick(mt_core *core, int64_t now) {
 
 static int64_t keyframe_interval(const mt_core *core, const mt_stream *s, int64_t now) {
   int64_t interval = (int64_t)core->settings.pli_interval_ms * MT_MS;
-  /* a still picture, or a camera that is off */
-  if (!mt_stream_active(core, s, now)) interval *= 4;
+  /* Such a stream may be a picture that does not change, or a camera that is off. */
+  if (!mt_stream_active(core, s, now)) interval *= SILENT_FACTOR;
   int64_t rtt = (int64_t)s->rtt_us * 2;
   return rtt > interval ? rtt : interval;
 }
@@ -81,7 +88,7 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
     if (!mt_wish_keyframe(s->producer, s, listened)) return;
     s->keyframe_asked = now;
     s->stats.plis++;
-    if (!listened) mt_keyframe_came(s); /* it will not come here */
+    if (!listened) mt_keyframe_came(s); /* the key frame will not cross to this engine: wait no longer */
     return;
   }
   uint8_t *out = mt_reserve(core);
@@ -98,9 +105,9 @@ int64_t mt_keyframe_tick(mt_core *core, int64_t now) {
   MT_EACH (item, &core->wanting) {
     mt_stream *s = MT_OF(item, mt_stream, wanting);
     const mt_producer *p = s->producer;
-    if (p->paused || (p->mirror ? !p->link : !s->started)) continue; /* its first packet comes back to this */
+    if (p->paused || (p->mirror ? !p->link : !s->started)) continue; /* resuming, a link or the first packet makes a tick due */
     if (!s->keyframe_demanded && !mt_stream_listened(s)) {
-      mt_keyframe_came(s); /* nobody waits for it any more */
+      mt_keyframe_came(s); /* nobody waits for the key frame any more */
       continue;
     }
     ask_for_keyframe(core, s, now);
