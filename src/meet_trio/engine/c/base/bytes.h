@@ -1,4 +1,7 @@
-/* Numbers in network byte order. */
+/* Unsigned numbers of 16, 24 and 32 bits in network byte order (big endian), at any alignment.
+ *
+ * The functions check no length: the caller has made sure that there are 2, 3 or 4 bytes at `p`.
+ */
 #ifndef MT_BASE_BYTES_H
 #define MT_BASE_BYTES_H
 

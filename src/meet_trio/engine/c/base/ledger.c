@@ -9,8 +9,8 @@ enum { FIRST_SLOTS = 16 };
 
 static bool is_free(const mt_ledger_entry *e) { return e->rtp_next == 0 && e->rtcp_next == 0; }
 
-/* Its place, or the free slot where it would be. */
-static mt_ledger_entry *place(const mt_ledger *l, uint32_t ssrc, uint64_t seed) {
+/* The slot of `ssrc`, or the free slot where it belongs. The search ends because a quarter of the slots is free. */
+static mt_ledger_entry *slot_of(const mt_ledger *l, uint32_t ssrc, uint64_t seed) {
   size_t i = mt_hash64(ssrc ^ seed) & l->mask;
   while (!is_free(&l->slots[i]) && l->slots[i].ssrc != ssrc) i = (i + 1) & l->mask;
   return &l->slots[i];
@@ -21,19 +21,19 @@ static bool grow(mt_ledger *l, uint64_t seed) {
   mt_ledger bigger = {calloc(size, sizeof *bigger.slots), size - 1, l->count};
   if (!bigger.slots) return false;
   for (size_t i = 0; l->slots && i <= l->mask; i++)
-    if (!is_free(&l->slots[i])) *place(&bigger, l->slots[i].ssrc, seed) = l->slots[i];
+    if (!is_free(&l->slots[i])) *slot_of(&bigger, l->slots[i].ssrc, seed) = l->slots[i];
   free(l->slots);
   *l = bigger;
   return true;
 }
 
 bool mt_ledger_put(mt_ledger *l, const mt_ledger_entry *e, uint64_t seed) {
-  mt_ledger_entry *at = l->slots ? place(l, e->ssrc, seed) : NULL;
+  mt_ledger_entry *at = l->slots ? slot_of(l, e->ssrc, seed) : NULL;
   if (!at || is_free(at)) {
     if (l->count == MT_LEDGER_MAX) return false;
     if (!l->slots || l->count + 1 > (l->mask + 1) / 4 * 3) {
       if (!grow(l, seed)) return false;
-      at = place(l, e->ssrc, seed);
+      at = slot_of(l, e->ssrc, seed);
     }
     l->count++;
   }
@@ -43,7 +43,7 @@ bool mt_ledger_put(mt_ledger *l, const mt_ledger_entry *e, uint64_t seed) {
 
 const mt_ledger_entry *mt_ledger_find(const mt_ledger *l, uint32_t ssrc, uint64_t seed) {
   if (!l->slots) return NULL;
-  const mt_ledger_entry *e = place(l, ssrc, seed);
+  const mt_ledger_entry *e = slot_of(l, ssrc, seed);
   return is_free(e) ? NULL : e;
 }
 

@@ -1,7 +1,11 @@
-/* Streams that have ended, 16 bytes each: how far their numbers had come, so that none is ever taken or used again.
+/* SSRCs that have ended, 16 bytes each: the next SRTP and the next SRTCP index of each.
  *
- * A hash table without links (linear probing), from SSRC to the next SRTP and SRTCP index. It begins empty, grows by doubling while it
- * is a quarter free, and loses single members never. Hashes are seeded: clients choose SSRCs.
+ * When an SSRC returns, the ledger keeps its old indices from being accepted a second time (replay, RFC 3711 section 3.3.2) or used
+ * a second time (two-time pad, RFC 3711 section 9.1).
+ *
+ * A ledger is a hash table with linear probing. It starts empty and doubles so that a quarter of its slots stays free. It never
+ * removes a single member; its owner frees all of it. Hashes are seeded because clients choose SSRCs: the caller passes the same
+ * seed in every call.
  */
 #ifndef MT_BASE_LEDGER_H
 #define MT_BASE_LEDGER_H
@@ -10,21 +14,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MT_LEDGER_MAX = 12288 }; /* members: 256 KiB, 2,048 cameras of three layers with RTX */
+enum { MT_LEDGER_MAX = 12288 }; /* members: 2,048 cameras of three layers with RTX; their slots take 256 KiB */
 
 typedef struct {
-  uint32_t ssrc, rtcp_next;
-  uint64_t rtp_next; /* both 0: a free slot */
+  uint32_t ssrc, rtcp_next; /* rtcp_next: SRTCP index, 31 bits */
+  uint64_t rtp_next;        /* SRTP index, 48 bits. A slot where both indices are 0 is free */
 } mt_ledger_entry;
 
 typedef struct {
   mt_ledger_entry *slots; /* NULL: none yet */
-  size_t mask, count;
-} mt_ledger; /* zeros: empty */
+  size_t mask, count;     /* slots - 1, members */
+} mt_ledger;              /* zeros: empty */
 
-/* A change or a new member; something of it must not be 0. False: full, or no memory. */
+/* Adds a member, or replaces that of the same SSRC. One of its two indices must not be 0. False: the ledger is full or there is no
+ * memory, and it is unchanged. */
 bool mt_ledger_put(mt_ledger *l, const mt_ledger_entry *e, uint64_t seed);
-const mt_ledger_entry *mt_ledger_find(const mt_ledger *l, uint32_t ssrc, uint64_t seed); /* NULL: not there */
-void mt_ledger_free(mt_ledger *l);
+const mt_ledger_entry *mt_ledger_find(const mt_ledger *l, uint32_t ssrc, uint64_t seed); /* NULL: not a member */
+void mt_ledger_free(mt_ledger *l);                                                       /* leaves an empty ledger */
 
 #endif

@@ -1,15 +1,16 @@
-/* Sizes and units that several folders share. */
+/* Sizes and units that several folders share. A constant that one file needs stands in that file. */
 #ifndef MT_BASE_LIMITS_H
 #define MT_BASE_LIMITS_H
 
 enum {
   MT_DATAGRAM_MAX = 2048, /* bytes: largest datagram in or out */
-  MT_MAX_ENCODINGS = 4,   /* of a producer */
-  MT_MAX_TEXT = 64,       /* bytes: ufrag, password, MID, RID, CNAME */
-  MT_MAX_NETWORKS = 16,   /* that one plain transport may talk to */
+  MT_MAX_ENCODINGS = 4,   /* encodings of a producer */
+  MT_MAX_TEXT = 64,       /* bytes: largest ufrag, password, MID, RID or CNAME */
+  MT_MAX_NETWORKS = 16,   /* networks that one plain transport may talk to */
+  MT_CACHE_LINE = 64,     /* bytes: threads that write to different lines do not slow each other down */
 };
 
-enum { /* times are microseconds */
+enum { /* microseconds, the unit of all times */
        MT_SECOND = 1000000,
        MT_MS = 1000,
 };

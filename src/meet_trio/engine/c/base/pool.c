@@ -1,12 +1,10 @@
-/* See pool.h. Blocks come from the kernel and go back to it. A block is aligned to its size, so that an item's address tells its block. Items
- * are taken from one block until it is full, while the others wait in line and drain.
- */
+/* See pool.h. */
 #include "base/pool.h"
 
 #include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
-/* The address sanitizer knows nothing of items; what has been put back is poisoned for it. */
+/* The address sanitizer does not know items, so a free item is poisoned for it. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1
@@ -23,7 +21,8 @@
 
 enum {
   BLOCK_BYTES = 256 * 1024,
-  SPARE_BLOCKS = 2, /* for the next burst */
+  ITEM_ALIGNMENT = 16, /* bytes */
+  SPARE_BLOCKS = 2,    /* empty blocks that are kept for the next burst */
 };
 
 typedef struct item {
@@ -31,15 +30,15 @@ typedef struct item {
 } item;
 
 typedef struct {
-  mt_list link; /* in one of the pool's lists */
-  item *free;
-  uint32_t used, fresh; /* fresh: from here on none was ever used, nor is there memory behind them */
-  _Alignas(16) uint8_t items[];
+  mt_list link;         /* in one of the pool's lists */
+  item *free;           /* items that were put back, the last one first */
+  uint32_t used, fresh; /* fresh: the first item that was never used; from there on the kernel has not provided memory yet */
+  _Alignas(ITEM_ALIGNMENT) uint8_t items[];
 } block;
 
 void mt_pool_init(mt_pool *pool, size_t size) {
-  *pool = (mt_pool){.size = (size + 15) & ~(size_t)15};
-  pool->in_block = (uint32_t)((BLOCK_BYTES - sizeof(block)) / pool->size);
+  *pool = (mt_pool){.size = (size + ITEM_ALIGNMENT - 1) & ~(size_t)(ITEM_ALIGNMENT - 1)};
+  pool->per_block = (uint32_t)((BLOCK_BYTES - sizeof(block)) / pool->size);
   mt_list_init(&pool->full);
   mt_list_init(&pool->partial);
   mt_list_init(&pool->empty);
@@ -47,24 +46,25 @@ void mt_pool_init(mt_pool *pool, size_t size) {
 
 static block *block_of(const void *p) { return (block *)((uintptr_t)p & ~(uintptr_t)(BLOCK_BYTES - 1)); }
 
+/* Maps twice the size of a block, which always contains an aligned one, and unmaps the bytes before and behind that. */
 static block *block_new(mt_pool *pool) {
   uint8_t *at = mmap(NULL, 2 * BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return NULL;
   size_t before = -(uintptr_t)at & (BLOCK_BYTES - 1);
   if (before) munmap(at, before);
   munmap(at + before + BLOCK_BYTES, BLOCK_BYTES - before);
-  block *b = (block *)(void *)(at + before); /* zeros */
+  block *b = (block *)(void *)(at + before); /* the kernel has zeroed it */
   mt_list_init(&b->link);
   mt_list_append(&pool->empty, &b->link);
   pool->empty_count++;
-  pool->count += pool->in_block;
+  pool->count += pool->per_block;
   return b;
 }
 
 static void block_free(mt_pool *pool, mt_list *link) {
   mt_list_remove(link);
   UNPOISON(MT_OF(link, block, link), BLOCK_BYTES);
-  pool->count -= pool->in_block;
+  pool->count -= pool->per_block;
   munmap(MT_OF(link, block, link), BLOCK_BYTES);
 }
 
@@ -79,7 +79,7 @@ void *mt_pool_get(mt_pool *pool) {
   if (p) UNPOISON(p, pool->size);
   if (p) b->free = p->next;
   else p = (item *)(void *)(b->items + b->fresh++ * pool->size);
-  if (++b->used == pool->in_block) mt_list_append(&pool->full, &b->link);
+  if (++b->used == pool->per_block) mt_list_append(&pool->full, &b->link);
   pool->used++;
   return p;
 }
@@ -92,7 +92,7 @@ void mt_pool_put(mt_pool *pool, void *p) {
   b->free = i;
   POISON(i, pool->size);
   pool->used--;
-  if (b->used-- == pool->in_block) mt_list_append(&pool->partial, &b->link);
+  if (b->used-- == pool->per_block) mt_list_append(&pool->partial, &b->link);
   if (b->used) return;
   mt_list_append(&pool->empty, &b->link);
   pool->empty_count++;

@@ -1,7 +1,12 @@
-/* Memory for many things of one size, which goes back to the system.
+/* Memory for many items of one size, which returns to the system when it is not used.
  *
- * malloc gives nothing back that lies below something in use, and so keeps the busiest hour's memory. What a core has thousands of and
- * that is large comes from here: packets, and what streams and consumers remember of theirs.
+ * malloc returns no memory that lies below an allocation in use, so a process keeps the memory of its busiest hour. Large items
+ * that a core has by the thousand come from a pool: packets, the missing packets of streams and the sent packets of consumers.
+ *
+ * Blocks come from the kernel and return to it. A block is aligned to its size, so an item's address gives its block. Items are
+ * taken from one partly used block until it is full; the other partly used blocks wait in line, and their items return meanwhile.
+ *
+ * A pool belongs to one thread. It does not clear items: a new item contains anything.
  */
 #ifndef MT_BASE_POOL_H
 #define MT_BASE_POOL_H
@@ -12,17 +17,18 @@
 
 typedef struct {
   mt_list full, partial, empty; /* blocks; items are taken from the first of `partial` */
-  size_t size;                  /* of an item */
-  uint64_t count, used;         /* items that there is room for, and those in use */
-  uint32_t in_block, empty_count;
+  size_t size;                  /* bytes of an item, a multiple of 16 */
+  uint64_t count, used;         /* items that the blocks have room for, and items in use */
+  uint32_t per_block;           /* items */
+  uint32_t empty_count;         /* blocks in `empty` */
 } mt_pool;
 
-void mt_pool_init(mt_pool *pool, size_t size); /* up to some 80 KB */
-void *mt_pool_get(mt_pool *pool);              /* with anything in it; NULL: no memory */
+void mt_pool_init(mt_pool *pool, size_t size); /* bytes of an item, at most about 80 KB */
+void *mt_pool_get(mt_pool *pool);              /* NULL: no memory */
 void mt_pool_put(mt_pool *pool, void *p);      /* NULL is allowed */
-/* Ten times a second: gives a block back to the system if there are more empty ones than the next burst may need. One at a time, so that
- * what comes and goes within a second stays. */
+/* Returns one block to the system if there are more empty blocks than the next burst may need. It is called ten times a second. It
+ * returns only one block a call, so that memory of a burst that ends and returns within a second stays. */
 void mt_pool_trim(mt_pool *pool);
-void mt_pool_free(mt_pool *pool); /* all blocks, whatever is in use */
+void mt_pool_free(mt_pool *pool); /* returns all blocks, even those with items in use */
 
 #endif

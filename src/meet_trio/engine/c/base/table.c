@@ -1,4 +1,4 @@
-/* See table.h. Grows when there are more members than slots; never shrinks. */
+/* See table.h. */
 #include "base/table.h"
 
 #include <stdlib.h>
@@ -51,14 +51,15 @@ void mt_table_remove(mt_table *t, mt_node *node) {
   t->count--;
 }
 
-static mt_node *from(mt_node *n, uint64_t hash) {
+/* The first node of the chain at `n` that has this hash. */
+static mt_node *with_hash(mt_node *n, uint64_t hash) {
   while (n && n->hash != hash) n = n->next;
   return n;
 }
 
-mt_node *mt_table_first(const mt_table *t, uint64_t hash) { return from(t->slots[hash & t->mask], hash); }
+mt_node *mt_table_first(const mt_table *t, uint64_t hash) { return with_hash(t->slots[hash & t->mask], hash); }
 
-mt_node *mt_table_next(const mt_node *node) { return from(node->next, node->hash); }
+mt_node *mt_table_next(const mt_node *node) { return with_hash(node->next, node->hash); }
 
 mt_node *mt_table_any(mt_table *t) {
   if (!t->count) return NULL;
