@@ -1,6 +1,7 @@
-/* Where a client's datagrams come from and go to. A plain value, compared and hashed byte by byte: unused fields are zero.
+/* A path: the remote address of a client's datagrams, and the socket on this side that they come and go by.
  *
- * The far side's address, and the socket on this side, which `kind` and `local` name. A datagram to a path leaves by its socket.
+ * `kind` and `local` name the socket. A path is a plain value that is compared and hashed byte by byte, so its unused fields are
+ * zero. A path proves nothing about its client; paths/routes.h tells which ones do.
  */
 #ifndef MT_FORMATS_PATH_H
 #define MT_FORMATS_PATH_H
@@ -16,20 +17,21 @@
 enum { MT_PATH_NONE = 0, MT_PATH_UDP = 1, MT_PATH_TCP = 2, MT_PATH_PLAIN_RTP = 3, MT_PATH_PLAIN_RTCP = 4 };
 
 typedef struct {
-  uint8_t kind;
-  uint8_t family; /* 4 or 6; an IPv4-mapped IPv6 address is 4 */
-  uint16_t port;
+  uint8_t kind;               /* MT_PATH_… */
+  uint8_t family;             /* 4 or 6; an IPv4-mapped IPv6 address counts as IPv4 */
+  uint16_t port;              /* host byte order */
   union {                     /* the socket on this side */
-    uint32_t local;           /* whatever the kind */
+    uint32_t local;           /* for any kind */
     uint32_t udp_socket;      /* MT_PATH_UDP: index of the engine's sockets */
     uint32_t tcp_connection;  /* MT_PATH_TCP: number of the connection */
     uint32_t plain_transport; /* MT_PATH_PLAIN_*: id of the transport that has the sockets */
   };
-  uint8_t ip[16];
+  uint8_t ip[16]; /* network byte order; IPv4: the first 4 bytes */
 } mt_path;
 
 static inline bool mt_path_equal(const mt_path *a, const mt_path *b) { return memcmp(a, b, sizeof *a) == 0; }
 
+/* `seed`: the core's. Hashes are seeded because clients choose their addresses. */
 static inline uint64_t mt_path_hash(const mt_path *p, uint64_t seed) {
   uint64_t w[3];
   memcpy(w, p, sizeof w);
@@ -38,6 +40,7 @@ static inline uint64_t mt_path_hash(const mt_path *p, uint64_t seed) {
 
 _Static_assert(sizeof(mt_path) == 24, "hashed as three words, and without padding");
 
+/* `sa`: AF_INET or AF_INET6. The path has kind MT_PATH_UDP and `local` 0. */
 static inline mt_path mt_path_from_sockaddr(const struct sockaddr *sa) {
   static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
   mt_path p = {.kind = MT_PATH_UDP, .family = 4};
@@ -58,7 +61,8 @@ static inline mt_path mt_path_from_sockaddr(const struct sockaddr *sa) {
   return p;
 }
 
-/* `family`: the socket's, AF_INET or AF_INET6. Returns the address's length. */
+/* `family`: the socket's, AF_INET or AF_INET6. For an AF_INET6 socket an IPv4 address is mapped. Returns the address's length in
+ * bytes. */
 static inline socklen_t mt_path_to_sockaddr(const mt_path *p, int family, struct sockaddr_storage *out) {
   if (family == AF_INET) {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(p->port)};

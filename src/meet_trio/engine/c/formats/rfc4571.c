@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_ROOM = 8192 };
+enum { FIRST_ROOM = 8192 }; /* bytes */
 
 mt_rfc4571_result mt_rfc4571_next_untrusted(const uint8_t *p, size_t n, size_t *at, const uint8_t **payload, size_t *len) {
   size_t left = n - *at;
@@ -17,10 +17,10 @@ mt_rfc4571_result mt_rfc4571_next_untrusted(const uint8_t *p, size_t n, size_t *
   return MT_RFC4571_WHOLE;
 }
 
-static bool grow(mt_rfc4571_queue *q, size_t least) {
+static bool grow(mt_rfc4571_queue *q, size_t needed) {
   size_t room = q->room ? q->room : FIRST_ROOM;
   struct iovec pieces[2];
-  while (room < least) room *= 2;
+  while (room < needed) room *= 2;
   if (room > q->limit) room = q->limit;
   uint8_t *bytes = malloc(room);
   if (!bytes) return false;
@@ -67,7 +67,7 @@ void mt_rfc4571_sent(mt_rfc4571_queue *q, size_t n) {
   q->start = q->used ? (q->start + n) % q->room : 0;
 }
 
-void mt_rfc4571_rest(mt_rfc4571_queue *q) {
+void mt_rfc4571_trim(mt_rfc4571_queue *q) {
   if (!q->used) mt_rfc4571_free(q);
 }
 

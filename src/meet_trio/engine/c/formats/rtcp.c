@@ -1,11 +1,7 @@
-/* RTCP: a walker over compound packets, small readers for what an SFU looks at, and writers for what it sends.
+/* See rtcp.h.
  *
- * `mt_rtcp_next_untrusted` checks the common header and the padding once; every reader then only has to stay inside
- * `body_len`, and says false for "not that kind of packet" and "too short" alike. Reduced-size RTCP (RFC 5506) needs nothing special:
- * the first packet may be of any type.
- *
- * Transport-cc is read in two passes (the deltas begin where the status chunks end) and written
- * from two small arrays on the stack; a packet covers at most TWCC_MAX_PACKETS.
+ * Transport-cc feedback is read in two passes, because its deltas begin where its status chunks end. It is written from small
+ * arrays on the stack, and so it covers at most TWCC_MAX_PACKETS packets.
  */
 #include "formats/rtcp.h"
 
@@ -13,31 +9,65 @@
 
 #include <string.h>
 
+/* The first byte of the common header (RFC 3550 section 6.4.1) */
 enum {
-  COMMON = 4,
-  SENDER_INFO = 24, /* with the SSRC */
-  REPORT = 24,
-  FEEDBACK = 8,
-  MAX_COUNT = 31,
-  REMB_ID = 0x52454d42, /* "REMB" */
-
-  TWCC_HEADER = FEEDBACK + 8,
-  TWCC_MAX_PACKETS = 1024,
-  TWCC_TICK_US = 250,
-  TWCC_REFERENCE_TICKS = 256, /* 64 ms */
+  VERSION_SHIFT = 6,
+  VERSION = 2,
+  PADDING_BIT = 0x20,
+  MAX_COUNT = 0x1f, /* 5 bits: report blocks, sources or FMT */
 };
 
-enum { SYMBOL_LOST = 0, SYMBOL_SMALL = 1, SYMBOL_LARGE = 2 };
+/* Lengths in bytes */
+enum {
+  COMMON_HEADER = 4,
+  SSRC_LEN = 4,
+  SENDER_INFO = 24, /* with the SSRC */
+  REPORT = 24,
+  SDES_ITEM_HEADER = 2,
+  FEEDBACK_HEADER = 8, /* the sender's and the media SSRC */
+  NACK_ENTRY = 4,
+  FIR_ENTRY = 8,
+  REMB_HEADER = 8, /* identifier, number of SSRCs, bitrate */
+  TWCC_HEADER = FEEDBACK_HEADER + 8,
+  TWCC_CHUNK = 2,
+};
+
+enum {
+  SDES_CNAME = 1,
+  MIN_TOTAL_LOST = -0x800000, /* packets: the range of 24 bits */
+  MAX_TOTAL_LOST = 0x7fffff,
+  BLP_BITS = 16,
+  REMB_ID = 0x52454d42, /* "REMB" */
+  REMB_MAX_MANTISSA = 0x3ffff,
+  REMB_MANTISSA_BITS = 18,
+};
+
+/* Transport-cc (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1) */
+enum {
+  TWCC_MAX_PACKETS = 1024,
+  TWCC_TICK_US = 250,         /* the unit of deltas */
+  TWCC_REFERENCE_TICKS = 256, /* 64 ms, the unit of reference times */
+  CHUNK_VECTOR = 0x8000,      /* the chunk is a vector of symbols, not a run of one symbol */
+  CHUNK_TWO_BITS = 0x4000,    /* a symbol of the vector has two bits, not one */
+  CHUNK_RUN_SHIFT = 13,
+  CHUNK_MAX_RUN = 0x1fff, /* packets */
+  ONE_BIT_SYMBOLS = 14,   /* in a vector */
+  TWO_BIT_SYMBOLS = 7,
+  /* status symbols; the value of a symbol is also the length of its delta in bytes */
+  SYMBOL_LOST = 0,
+  SYMBOL_SMALL = 1,
+  SYMBOL_LARGE = 2,
+};
 
 /* ---- reading ---- */
 
 bool mt_rtcp_next_untrusted(const uint8_t *p, size_t n, size_t *offset, mt_rtcp_packet *out) {
-  if (*offset > n || n - *offset < COMMON) return false;
+  if (*offset > n || n - *offset < COMMON_HEADER) return false;
   const uint8_t *h = p + *offset;
-  size_t len = COMMON + 4 * (size_t)mt_load16(h + 2);
-  if (h[0] >> 6 != 2 || len > n - *offset) return false;
-  size_t body_len = len - COMMON;
-  if (h[0] & 0x20) {
+  size_t len = COMMON_HEADER + 4 * (size_t)mt_load16(h + 2);
+  if (h[0] >> VERSION_SHIFT != VERSION || len > n - *offset) return false;
+  size_t body_len = len - COMMON_HEADER;
+  if (h[0] & PADDING_BIT) {
     if (body_len == 0) return false;
     uint8_t padding = h[len - 1]; /* counts itself */
     if (padding == 0 || padding > body_len) return false;
@@ -45,8 +75,8 @@ bool mt_rtcp_next_untrusted(const uint8_t *p, size_t n, size_t *offset, mt_rtcp_
   }
   if (body_len > UINT16_MAX) return false;
   out->type = h[1];
-  out->count = h[0] & 0x1f;
-  out->body = h + COMMON;
+  out->count = h[0] & MAX_COUNT;
+  out->body = h + COMMON_HEADER;
   out->body_len = (uint16_t)body_len;
   *offset += len;
   return true;
@@ -65,7 +95,7 @@ bool mt_rtcp_read_sender_info(const mt_rtcp_packet *p, mt_rtcp_sender_info *out)
 
 bool mt_rtcp_read_report(const mt_rtcp_packet *p, unsigned i, mt_rtcp_report *out) {
   if ((p->type != MT_RTCP_SR && p->type != MT_RTCP_RR) || i >= p->count) return false;
-  size_t at = (p->type == MT_RTCP_SR ? SENDER_INFO : 4) + (size_t)i * REPORT;
+  size_t at = (p->type == MT_RTCP_SR ? SENDER_INFO : SSRC_LEN) + (size_t)i * REPORT;
   if (at + REPORT > p->body_len) return false;
   const uint8_t *b = p->body + at;
   uint32_t lost = mt_load24(b + 5);
@@ -80,21 +110,21 @@ bool mt_rtcp_read_report(const mt_rtcp_packet *p, unsigned i, mt_rtcp_report *ou
 }
 
 bool mt_rtcp_read_feedback(const mt_rtcp_packet *p, uint32_t *sender, uint32_t *media) {
-  if ((p->type != MT_RTCP_RTPFB && p->type != MT_RTCP_PSFB) || p->body_len < FEEDBACK) return false;
+  if ((p->type != MT_RTCP_RTPFB && p->type != MT_RTCP_PSFB) || p->body_len < FEEDBACK_HEADER) return false;
   *sender = mt_load32(p->body);
   *media = mt_load32(p->body + 4);
   return true;
 }
 
-/* The `i`-th entry of `size` bytes behind the two SSRCs of a feedback packet; NULL if there is none. */
+/* The `i`-th entry of `size` bytes behind the two SSRCs of a feedback packet. NULL: there is none. */
 static const uint8_t *feedback_entry(const mt_rtcp_packet *p, uint8_t type, uint8_t format, unsigned i, size_t size) {
   if (p->type != type || p->count != format) return NULL;
-  size_t at = FEEDBACK + i * size;
+  size_t at = FEEDBACK_HEADER + i * size;
   return at + size <= p->body_len ? p->body + at : NULL;
 }
 
 bool mt_rtcp_read_nack(const mt_rtcp_packet *p, unsigned i, uint16_t *pid, uint16_t *blp) {
-  const uint8_t *b = feedback_entry(p, MT_RTCP_RTPFB, MT_RTPFB_NACK, i, 4);
+  const uint8_t *b = feedback_entry(p, MT_RTCP_RTPFB, MT_RTPFB_NACK, i, NACK_ENTRY);
   if (!b) return false;
   *pid = mt_load16(b);
   *blp = mt_load16(b + 2);
@@ -102,7 +132,7 @@ bool mt_rtcp_read_nack(const mt_rtcp_packet *p, unsigned i, uint16_t *pid, uint1
 }
 
 bool mt_rtcp_read_fir(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc, uint8_t *sequence) {
-  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_FIR, i, 8);
+  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_FIR, i, FIR_ENTRY);
   if (!b) return false;
   *ssrc = mt_load32(b);
   *sequence = b[4];
@@ -110,29 +140,30 @@ bool mt_rtcp_read_fir(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc, uint8
 }
 
 bool mt_rtcp_read_remb(const mt_rtcp_packet *p, uint64_t *bitrate) {
-  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_AFB, 0, 8);
-  if (!b || mt_load32(b) != REMB_ID || (size_t)p->body_len < FEEDBACK + 8 + 4 * (size_t)b[4]) return false;
+  const uint8_t *b = feedback_entry(p, MT_RTCP_PSFB, MT_PSFB_AFB, 0, REMB_HEADER);
+  if (!b || mt_load32(b) != REMB_ID || (size_t)p->body_len < FEEDBACK_HEADER + REMB_HEADER + SSRC_LEN * (size_t)b[4]) return false;
   unsigned exponent = b[5] >> 2;
-  uint64_t mantissa = mt_load24(b + 5) & 0x3ffff;
+  uint64_t mantissa = mt_load24(b + 5) & REMB_MAX_MANTISSA;
   *bitrate = mantissa > UINT64_MAX >> exponent ? UINT64_MAX : mantissa << exponent;
   return true;
 }
 
 bool mt_rtcp_read_bye(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc) {
-  if (p->type != MT_RTCP_BYE || i >= p->count || 4 * ((size_t)i + 1) > p->body_len) return false;
-  *ssrc = mt_load32(p->body + 4 * (size_t)i);
+  if (p->type != MT_RTCP_BYE || i >= p->count || SSRC_LEN * ((size_t)i + 1) > p->body_len) return false;
+  *ssrc = mt_load32(p->body + SSRC_LEN * (size_t)i);
   return true;
 }
 
-/* The status symbol at `k` of a chunk, which covers chunk_length(chunk) packets. */
+/* The number of packets that a status chunk covers. */
 static unsigned chunk_length(uint16_t chunk) {
-  if (!(chunk & 0x8000)) return chunk & 0x1fff;
-  return chunk & 0x4000 ? 7 : 14;
+  if (!(chunk & CHUNK_VECTOR)) return chunk & CHUNK_MAX_RUN;
+  return chunk & CHUNK_TWO_BITS ? TWO_BIT_SYMBOLS : ONE_BIT_SYMBOLS;
 }
 
+/* The status symbol of the `k`-th packet of a chunk. */
 static unsigned chunk_symbol(uint16_t chunk, unsigned k) {
-  if (!(chunk & 0x8000)) return chunk >> 13 & 3;
-  return chunk & 0x4000 ? chunk >> (12 - 2 * k) & 3 : chunk >> (13 - k) & 1;
+  if (!(chunk & CHUNK_VECTOR)) return chunk >> CHUNK_RUN_SHIFT & 3;
+  return chunk & CHUNK_TWO_BITS ? chunk >> (12 - 2 * k) & 3 : chunk >> (13 - k) & 1;
 }
 
 bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
@@ -144,16 +175,16 @@ bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
   info->packet_count = mt_load16(b + 10);
   info->reference_time = mt_load24(b + 12);
   info->feedback_count = b[15];
-  for (unsigned covered = 0; covered < info->packet_count; deltas += 2) {
-    if (n - deltas < 2) return false;
+  for (unsigned covered = 0; covered < info->packet_count; deltas += TWCC_CHUNK) {
+    if (n - deltas < TWCC_CHUNK) return false;
     covered += chunk_length(mt_load16(b + deltas));
   }
-  for (unsigned done = 0; done < info->packet_count; chunks += 2) {
+  for (unsigned done = 0; done < info->packet_count; chunks += TWCC_CHUNK) {
     uint16_t chunk = mt_load16(b + chunks);
     for (unsigned k = 0; k < chunk_length(chunk) && done < info->packet_count; k++, done++) {
       unsigned symbol = chunk_symbol(chunk, k);
       int32_t delta = 0;
-      if (symbol > SYMBOL_LARGE || n - deltas < symbol) return false; /* a symbol is also its delta's length */
+      if (symbol > SYMBOL_LARGE || n - deltas < symbol) return false;
       if (symbol == SYMBOL_SMALL) delta = b[deltas];
       if (symbol == SYMBOL_LARGE) delta = (int16_t)mt_load16(b + deltas);
       deltas += symbol;
@@ -165,9 +196,9 @@ bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
 
 /* ---- writing ---- */
 
-/* `len`: of the whole packet, a multiple of 4 */
+/* `len`: bytes of the whole packet, a multiple of 4. */
 static void write_common(uint8_t *out, unsigned count, uint8_t type, size_t len) {
-  out[0] = (uint8_t)(0x80 | count);
+  out[0] = (uint8_t)(VERSION << VERSION_SHIFT | count);
   out[1] = type;
   mt_store16(out + 2, (uint16_t)(len / 4 - 1));
 }
@@ -176,8 +207,8 @@ static void write_reports(uint8_t *out, const mt_rtcp_report *reports, unsigned 
   for (unsigned i = 0; i < count; i++, out += REPORT) {
     const mt_rtcp_report *r = &reports[i];
     int32_t lost = r->total_lost;
-    if (lost > 0x7fffff) lost = 0x7fffff;
-    if (lost < -0x800000) lost = -0x800000;
+    if (lost > MAX_TOTAL_LOST) lost = MAX_TOTAL_LOST;
+    if (lost < MIN_TOTAL_LOST) lost = MIN_TOTAL_LOST;
     mt_store32(out, r->ssrc);
     out[4] = r->fraction_lost;
     mt_store24(out + 5, (uint32_t)lost & 0xffffff);
@@ -189,7 +220,7 @@ static void write_reports(uint8_t *out, const mt_rtcp_report *reports, unsigned 
 }
 
 size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports, unsigned count) {
-  size_t len = COMMON + SENDER_INFO + (size_t)count * REPORT;
+  size_t len = COMMON_HEADER + SENDER_INFO + (size_t)count * REPORT;
   if (count > MAX_COUNT || len > cap) return 0;
   write_common(out, count, MT_RTCP_SR, len);
   mt_store32(out + 4, info->ssrc);
@@ -198,37 +229,38 @@ size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *inf
   mt_store32(out + 16, info->rtp_timestamp);
   mt_store32(out + 20, info->packets);
   mt_store32(out + 24, info->octets);
-  write_reports(out + COMMON + SENDER_INFO, reports, count);
+  write_reports(out + COMMON_HEADER + SENDER_INFO, reports, count);
   return len;
 }
 
 size_t mt_rtcp_write_rr(uint8_t *out, size_t cap, uint32_t sender, const mt_rtcp_report *reports, unsigned count) {
-  size_t len = COMMON + 4 + (size_t)count * REPORT;
+  size_t len = COMMON_HEADER + SSRC_LEN + (size_t)count * REPORT;
   if (count > MAX_COUNT || len > cap) return 0;
   write_common(out, count, MT_RTCP_RR, len);
   mt_store32(out + 4, sender);
-  write_reports(out + 8, reports, count);
+  write_reports(out + COMMON_HEADER + SSRC_LEN, reports, count);
   return len;
 }
 
 size_t mt_rtcp_write_sdes_cname(uint8_t *out, size_t cap, uint32_t ssrc, const char *cname, size_t cname_len) {
-  /* SSRC, item header, text, then one to four zeros: the end of the list, up to a word */
-  size_t len = COMMON + ((4 + 2 + cname_len) / 4 + 1) * 4;
+  /* One to four zeros end the list of items and fill the last word. */
+  size_t len = COMMON_HEADER + ((SSRC_LEN + SDES_ITEM_HEADER + cname_len) / 4 + 1) * 4;
   if (cname_len > UINT8_MAX || len > cap) return 0;
   memset(out, 0, len);
   write_common(out, 1, MT_RTCP_SDES, len);
   mt_store32(out + 4, ssrc);
-  out[8] = 1; /* CNAME */
+  out[8] = SDES_CNAME;
   out[9] = (uint8_t)cname_len;
   if (cname_len) memcpy(out + 10, cname, cname_len);
   return len;
 }
 
 size_t mt_rtcp_write_bye(uint8_t *out, size_t cap, uint32_t ssrc) {
-  if (cap < 8) return 0;
-  write_common(out, 1, MT_RTCP_BYE, 8);
+  enum { LEN = COMMON_HEADER + SSRC_LEN };
+  if (cap < LEN) return 0;
+  write_common(out, 1, MT_RTCP_BYE, LEN);
   mt_store32(out + 4, ssrc);
-  return 8;
+  return LEN;
 }
 
 static void write_feedback(uint8_t *out, uint8_t type, unsigned format, size_t len, uint32_t sender, uint32_t media) {
@@ -238,60 +270,62 @@ static void write_feedback(uint8_t *out, uint8_t type, unsigned format, size_t l
 }
 
 size_t mt_rtcp_write_pli(uint8_t *out, size_t cap, uint32_t sender, uint32_t media) {
-  if (cap < 12) return 0;
-  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_PLI, 12, sender, media);
-  return 12;
+  enum { LEN = COMMON_HEADER + FEEDBACK_HEADER };
+  if (cap < LEN) return 0;
+  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_PLI, LEN, sender, media);
+  return LEN;
 }
 
 size_t mt_rtcp_write_fir(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint8_t sequence) {
-  if (cap < 20) return 0;
-  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_FIR, 20, sender, 0); /* RFC 5104 section 4.3.1.2: media SSRC 0 */
+  enum { LEN = COMMON_HEADER + FEEDBACK_HEADER + FIR_ENTRY };
+  if (cap < LEN) return 0;
+  write_feedback(out, MT_RTCP_PSFB, MT_PSFB_FIR, LEN, sender, 0); /* the media SSRC is 0 (RFC 5104 section 4.3.1.2) */
   mt_store32(out + 12, media);
   mt_store32(out + 16, (uint32_t)sequence << 24);
-  return 20;
+  return LEN;
 }
 
 size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences, unsigned count) {
-  size_t len = COMMON + FEEDBACK;
+  size_t len = COMMON_HEADER + FEEDBACK_HEADER;
   if (count == 0) return 0;
   for (unsigned i = 0; i < count;) {
     uint16_t pid = sequences[i++], blp = 0;
-    for (; i < count && (uint16_t)(sequences[i] - pid) <= 16; i++)
+    for (; i < count && (uint16_t)(sequences[i] - pid) <= BLP_BITS; i++)
       if (sequences[i] != pid) blp |= (uint16_t)(1u << ((uint16_t)(sequences[i] - pid) - 1));
-    if (len + 4 > cap || len / 4 > UINT16_MAX) return 0;
+    if (len + NACK_ENTRY > cap || len / 4 > UINT16_MAX) return 0;
     mt_store16(out + len, pid);
     mt_store16(out + len + 2, blp);
-    len += 4;
+    len += NACK_ENTRY;
   }
   write_feedback(out, MT_RTCP_RTPFB, MT_RTPFB_NACK, len, sender, media);
   return len;
 }
 
 size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs, unsigned count) {
-  size_t len = COMMON + FEEDBACK + 8 + 4 * (size_t)count;
+  size_t len = COMMON_HEADER + FEEDBACK_HEADER + REMB_HEADER + SSRC_LEN * (size_t)count;
   unsigned exponent = 0;
   if (count > UINT8_MAX || len > cap) return 0;
-  while (bitrate >> exponent > 0x3ffff) exponent++;
+  while (bitrate >> exponent > REMB_MAX_MANTISSA) exponent++;
   write_feedback(out, MT_RTCP_PSFB, MT_PSFB_AFB, len, sender, 0);
   mt_store32(out + 12, REMB_ID);
-  mt_store32(out + 16, count << 24 | exponent << 18 | (uint32_t)(bitrate >> exponent));
-  for (unsigned i = 0; i < count; i++) mt_store32(out + 20 + 4 * i, ssrcs[i]);
+  mt_store32(out + 16, count << 24 | exponent << REMB_MANTISSA_BITS | (uint32_t)(bitrate >> exponent));
+  for (unsigned i = 0; i < count; i++) mt_store32(out + COMMON_HEADER + FEEDBACK_HEADER + REMB_HEADER + SSRC_LEN * i, ssrcs[i]);
   return len;
 }
 
-/* The best chunk for what follows: a run where it covers more than a vector would, or all that is left. */
+/* The chunk that covers most of the `n` symbols: a run if it covers at least as many as a vector, or all of them. */
 static uint16_t choose_chunk(const uint8_t *symbols, unsigned n, unsigned *covered) {
   unsigned run = 1, narrow = 0;
-  while (run < n && run < 0x1fff && symbols[run] == symbols[0]) run++;
-  while (narrow < n && narrow < 14 && symbols[narrow] != SYMBOL_LARGE) narrow++;
-  bool one_bit = narrow == 14 || narrow == n;
-  unsigned vector = one_bit ? 14 : 7;
+  while (run < n && run < CHUNK_MAX_RUN && symbols[run] == symbols[0]) run++;
+  while (narrow < n && narrow < ONE_BIT_SYMBOLS && symbols[narrow] != SYMBOL_LARGE) narrow++;
+  bool one_bit = narrow == ONE_BIT_SYMBOLS || narrow == n;
+  unsigned vector = one_bit ? ONE_BIT_SYMBOLS : TWO_BIT_SYMBOLS;
   if (run == n || run >= vector) {
     *covered = run;
-    return (uint16_t)(symbols[0] << 13 | run);
+    return (uint16_t)(symbols[0] << CHUNK_RUN_SHIFT | run);
   }
   *covered = n < vector ? n : vector;
-  unsigned chunk = one_bit ? 0x8000 : 0xc000;
+  unsigned chunk = one_bit ? CHUNK_VECTOR : CHUNK_VECTOR | CHUNK_TWO_BITS;
   for (unsigned k = 0; k < *covered; k++) chunk |= (unsigned)symbols[k] << (one_bit ? 13 - k : 12 - 2 * k);
   return (uint16_t)chunk;
 }
@@ -302,12 +336,12 @@ size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t me
   unsigned n = 0, first = 0, done = 0;
   size_t chunks_len = 0, deltas_len = 0;
   *consumed = 0;
-  cap &= ~(size_t)3; /* room for the padding */
+  cap &= ~(size_t)3; /* padding to whole words must fit too */
   if (count > TWCC_MAX_PACKETS) count = TWCC_MAX_PACKETS;
   while (first < count && arrivals[first] < 0) first++;
   if (first == count) return 0;
 
-  /* Arrival times are rounded to ticks before they are subtracted, so that rounding does not add up. */
+  /* Arrival times are rounded to ticks before they are subtracted, so that rounding errors do not add up. */
   int64_t reference = arrivals[first] / (TWCC_TICK_US * TWCC_REFERENCE_TICKS);
   int64_t previous = reference * TWCC_REFERENCE_TICKS;
   int16_t steps[TWCC_MAX_PACKETS];
@@ -317,35 +351,36 @@ size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t me
       continue;
     }
     int64_t tick = arrivals[n] / TWCC_TICK_US, step = tick - previous;
-    if (step < INT16_MIN || step > INT16_MAX) break; /* the next packet brings its own reference */
+    if (step < INT16_MIN || step > INT16_MAX) break; /* the next feedback packet has a reference time of its own */
     symbols[n] = step >= 0 && step <= UINT8_MAX ? SYMBOL_SMALL : SYMBOL_LARGE;
     steps[n] = (int16_t)step;
     previous = tick;
   }
 
-  uint8_t *chunks = out + COMMON + TWCC_HEADER;
+  uint8_t *chunks = out + COMMON_HEADER + TWCC_HEADER;
   while (done < n) {
     unsigned covered, fitting = 0;
     uint16_t chunk = choose_chunk(symbols + done, n - done, &covered);
-    size_t need = COMMON + TWCC_HEADER + chunks_len + 2 + deltas_len;
+    size_t need = COMMON_HEADER + TWCC_HEADER + chunks_len + TWCC_CHUNK + deltas_len;
     for (; fitting < covered && need + symbols[done + fitting] <= cap; fitting++) need += symbols[done + fitting];
     if (fitting == 0) break;
-    if (fitting < covered) { /* the packet ends here */
+    if (fitting < covered) { /* the feedback packet is full */
       n = done + fitting;
       chunk = choose_chunk(symbols + done, fitting, &covered);
     }
     mt_store16(chunks + chunks_len, chunk);
-    chunks_len += 2;
+    chunks_len += TWCC_CHUNK;
     for (unsigned k = 0; k < covered; k++, done++) {
       if (symbols[done] == SYMBOL_SMALL) deltas[deltas_len] = (uint8_t)steps[done];
       if (symbols[done] == SYMBOL_LARGE) mt_store16(deltas + deltas_len, (uint16_t)steps[done]);
       deltas_len += symbols[done];
     }
   }
-  if (done <= first) return 0; /* nothing that came fits */
+  if (done <= first) return 0; /* no packet that has come fits */
   memcpy(chunks + chunks_len, deltas, deltas_len);
-  size_t len = COMMON + TWCC_HEADER + chunks_len + deltas_len;
-  /* zero padding as the draft draws it, without the P bit: with it, aiortc refuses a body that is no multiple of 4 */
+  size_t len = COMMON_HEADER + TWCC_HEADER + chunks_len + deltas_len;
+  /* The padding is zeros without the P bit, as in the draft's figure. With the P bit, aiortc refuses a body whose
+   * length is no multiple of 4. */
   while (len % 4) out[len++] = 0;
   write_feedback(out, MT_RTCP_RTPFB, MT_RTPFB_TRANSPORT_CC, len, sender, media);
   mt_store16(out + 12, base);

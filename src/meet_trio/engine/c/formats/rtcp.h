@@ -1,5 +1,13 @@
-/* RTCP (RFC 3550 §6, RFC 4585, RFC 5104, REMB, transport-cc): walk a compound packet, write the packets an SFU sends.
- * Pure; no allocation. Writers append at `out`, return the bytes written, 0 if they do not fit `cap`. */
+/* RTCP (RFC 3550 section 6, RFC 4585, RFC 5104, REMB, transport-cc): a walker over compound packets, readers of the packets that an
+ * SFU uses, and writers of those that it sends.
+ *
+ * The functions keep no state and allocate nothing. mt_rtcp_next_untrusted checks the common header and the padding once; a reader
+ * then only has to stay inside `body_len`. A reader returns false for a packet of another type and for one that is too short alike.
+ * Reduced-size RTCP (RFC 5506) needs no special care: the first packet of a datagram may be of any type.
+ *
+ * A writer writes one packet at `out` and returns its length in bytes. It returns 0 if the packet does not fit the `cap` bytes
+ * there or has too many entries for RTCP. Encryption is not done here (formats/srtp.h).
+ */
 #ifndef MT_FORMATS_RTCP_H
 #define MT_FORMATS_RTCP_H
 
@@ -17,69 +25,77 @@ enum {
   MT_RTCP_PSFB = 206,
   MT_RTCP_XR = 207
 };
+/* Feedback message types (FMT): RFC 4585 sections 6.2 and 6.3, RFC 5104 section 4.3.1, transport-cc; AFB carries REMB. */
 enum { MT_RTPFB_NACK = 1, MT_RTPFB_TRANSPORT_CC = 15, MT_PSFB_PLI = 1, MT_PSFB_FIR = 4, MT_PSFB_AFB = 15 };
 
 typedef struct {
   uint8_t type;        /* MT_RTCP_… */
-  uint8_t count;       /* RC / SC / FMT */
-  const uint8_t *body; /* after the 4-byte common header */
-  uint16_t body_len;   /* without padding */
+  uint8_t count;       /* RC, SC or FMT, by type */
+  const uint8_t *body; /* after the common header of 4 bytes */
+  uint16_t body_len;   /* bytes, without padding */
 } mt_rtcp_packet;
 
-/* Walk a compound packet: *offset starts at 0 and moves on. False at the end or at the first malformed packet. */
+/* Reads the next packet of a compound packet of `n` bytes. `*offset` is 0 at first, and then the offset after the packet read.
+ * False: the compound packet ends, or its next packet is malformed. */
 bool mt_rtcp_next_untrusted(const uint8_t *p, size_t n, size_t *offset, mt_rtcp_packet *out);
 
 typedef struct {
   uint32_t ssrc;
-  uint8_t fraction_lost;
-  int32_t total_lost;                    /* 24-bit signed */
-  uint32_t highest_sequence;             /* extended */
+  uint8_t fraction_lost;                 /* 256ths */
+  int32_t total_lost;                    /* packets; signed, 24 bits */
+  uint32_t highest_sequence;             /* extended, 32 bits */
   uint32_t jitter;                       /* clock units */
-  uint32_t last_sr, delay_since_last_sr; /* 1/65536 s */
-} mt_rtcp_report;
+  uint32_t last_sr, delay_since_last_sr; /* 1/65536 s; last_sr is the middle of an NTP time */
+} mt_rtcp_report;                        /* RFC 3550 section 6.4.1 */
 
 typedef struct {
   uint32_t ssrc;
-  uint64_t ntp; /* 32.32 */
-  uint32_t rtp_timestamp, packets, octets;
-} mt_rtcp_sender_info;
+  uint64_t ntp; /* seconds, 32.32 fixed point */
+  uint32_t rtp_timestamp;
+  uint32_t packets, octets; /* sent so far; octets of payload */
+} mt_rtcp_sender_info;      /* RFC 3550 section 6.4.1 */
 
-bool mt_rtcp_read_sender_info(const mt_rtcp_packet *p, mt_rtcp_sender_info *out); /* SR only */
-/* `i`-th report block of an SR or RR; false when there is none */
+/* An SR's sender info. False: the packet is no SR or too short. */
+bool mt_rtcp_read_sender_info(const mt_rtcp_packet *p, mt_rtcp_sender_info *out);
+/* The `i`-th report block of an SR or RR. False: there is none. */
 bool mt_rtcp_read_report(const mt_rtcp_packet *p, unsigned i, mt_rtcp_report *out);
-/* RTPFB/PSFB: sender and media SSRC; false if too short */
+/* The sender's and the media SSRC of an RTPFB or PSFB (RFC 4585 section 6.1). False: the packet is of another type or too short. */
 bool mt_rtcp_read_feedback(const mt_rtcp_packet *p, uint32_t *sender, uint32_t *media);
-/* NACK: the `i`-th (PID, BLP) pair */
+/* The `i`-th PID and BLP of a NACK (RFC 4585 section 6.2.1). False: there is none. */
 bool mt_rtcp_read_nack(const mt_rtcp_packet *p, unsigned i, uint16_t *pid, uint16_t *blp);
-/* FIR: the `i`-th entry */
+/* The `i`-th entry of a FIR (RFC 5104 section 4.3.1.1). False: there is none. */
 bool mt_rtcp_read_fir(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc, uint8_t *sequence);
-/* REMB: bitrate in bit/s, saturating at UINT64_MAX; false if it is not REMB */
+/* The bitrate of a REMB in bit/s, at most UINT64_MAX (draft-alvestrand-rmcat-remb-03 section 2.2). False: the packet is no REMB. */
 bool mt_rtcp_read_remb(const mt_rtcp_packet *p, uint64_t *bitrate);
-/* BYE: the `i`-th SSRC */
+/* The `i`-th SSRC of a BYE (RFC 3550 section 6.6). False: there is none. */
 bool mt_rtcp_read_bye(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc);
 
-/* transport-cc (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1) */
+/* The head of a transport-cc feedback packet (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1) */
 typedef struct {
   uint16_t base_sequence, packet_count;
-  uint32_t reference_time; /* as sent: 24 bits, units of 64 ms, wraps */
+  uint32_t reference_time; /* units of 64 ms, 24 bits that wrap */
   uint8_t feedback_count;
 } mt_rtcp_twcc_info;
-/* Calls `visit(ctx, sequence, received, delta_us)` for each packet; delta_us relative to the previous received one (the first: to the reference
- * time). False if malformed (what was visited before stays visited). */
+/* Reads a transport-cc feedback packet, and calls `visit` for each packet that it reports. `delta_us` is the time in microseconds
+ * since the packet received before, for the first one since the reference time; it is 0 for a packet not received. False: the
+ * packet is of another type or malformed; `visit` may have been called before the fault was found. */
 bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
                        void (*visit)(void *ctx, uint16_t sequence, bool received, int32_t delta_us), void *ctx);
 
+/* `count`: reports, at most 31. */
 size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports, unsigned count);
 size_t mt_rtcp_write_rr(uint8_t *out, size_t cap, uint32_t sender, const mt_rtcp_report *reports, unsigned count);
 size_t mt_rtcp_write_sdes_cname(uint8_t *out, size_t cap, uint32_t ssrc, const char *cname, size_t cname_len);
 size_t mt_rtcp_write_bye(uint8_t *out, size_t cap, uint32_t ssrc);
 size_t mt_rtcp_write_pli(uint8_t *out, size_t cap, uint32_t sender, uint32_t media);
 size_t mt_rtcp_write_fir(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint8_t sequence);
-/* `sequences`: ascending (modulo 2^16); pairs are packed as tightly as PID/BLP allows */
+/* `sequences`: ascending modulo 2^16. Each pair of PID and BLP covers as many of them as it can. Returns 0 also if `count` is 0. */
 size_t mt_rtcp_write_nack(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, const uint16_t *sequences, unsigned count);
+/* `bitrate`: bit/s; it is rounded down to the 18 bits of its mantissa. At most 255 SSRCs. */
 size_t mt_rtcp_write_remb(uint8_t *out, size_t cap, uint32_t sender, uint64_t bitrate, const uint32_t *ssrcs, unsigned count);
-/* `arrivals[i]`: arrival time in µs of base + i, or -1 if it did not come. Writes as many as fit a packet and the deltas' range; *consumed
- * gets how many of `count` it covers. 0 when none of them came: without an arrival there is no reference time. */
+/* `arrivals[i]` is the arrival time of packet `base` + i in microseconds, or -1 if it has not come. The feedback covers as many
+ * packets as fit `cap`, one feedback packet and the range of its deltas; `*consumed` receives their number. Returns 0 also if no
+ * packet has come: without an arrival there is no reference time. */
 size_t mt_rtcp_write_twcc(uint8_t *out, size_t cap, uint32_t sender, uint32_t media, uint16_t base, const int64_t *arrivals,
                           unsigned count, uint8_t feedback_count, unsigned *consumed);
 

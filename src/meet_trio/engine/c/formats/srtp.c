@@ -1,12 +1,7 @@
-/* SRTP and SRTCP: session keys once in mt_srtp_new, then per packet only a new IV.
+/* See srtp.h.
  *
- * Each direction has four keyed things: a cipher context and (for the CM profile) an HMAC state, for RTP and for
- * RTCP. The cipher contexts are OpenSSL EVP and keep their expanded keys; `EVP_CipherInit_ex2` with nothing but an
- * IV costs no allocation.
- *
- * Order on the receiving side: lengths, replay window, authentication, decryption, and only then is the window moved: a forged
- * packet changes nothing. The CM profile is authenticated before it is decrypted; GCM decrypts in place
- * and then reports a bad tag, so the buffer of a refused packet is rubbish.
+ * Each direction has a key set for RTP and one for RTCP: a cipher context and, for the CM profile, an HMAC state. The cipher
+ * contexts are OpenSSL's EVP and keep their expanded keys. EVP_CipherInit_ex2 with an IV alone does not allocate.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
 #include "formats/srtp.h"
@@ -20,24 +15,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Lengths in bytes */
 enum {
-  SALT_MAX = 14,
+  AES_BLOCK = 16,
+  AES_128_KEY = 16,
+  AES_256_KEY = 32,
+  CM_SALT = 14,
   GCM_SALT = 12,
   GCM_TAG = 16,
   CM_AUTH_KEY = 20,
   CM_TAG = 10, /* 80 bits, for RTP and RTCP alike */
   RTP_MIN_HEADER = 12,
-  RTCP_MIN_HEADER = 8, /* what SRTCP leaves in clear */
+  RTCP_MIN_HEADER = 8, /* the header and the sender's SSRC, which SRTCP leaves in clear */
   RTCP_INDEX_WORD = 4,
 };
 
-/* RFC 3711 section 4.3.1; the RTCP labels follow in the same order */
+enum {
+  RTP_INDEX_BITS = 48,
+  RTCP_INDEX_BITS = 31,
+  RTCP_INDEX_MASK = 0x7fffffff,
+  E_BIT = 0x80, /* in the first byte of the index word: the packet is encrypted */
+};
+
+/* Key derivation labels (RFC 3711 section 4.3.1); the RTCP labels follow in the same order. */
 enum { LABEL_RTP = 0, LABEL_RTCP = 3, LABEL_ENCRYPTION = 0, LABEL_AUTH = 1, LABEL_SALT = 2 };
+enum { LABEL_AT = 7 /* byte of the salt that the label is XORed with */ };
 
 typedef struct {
   EVP_CIPHER_CTX *cipher;
-  mt_hmac_sha1_key auth; /* CM profile only */
-  uint8_t salt[SALT_MAX];
+  mt_hmac_sha1_key auth; /* of the CM profile */
+  uint8_t salt[CM_SALT]; /* GCM uses GCM_SALT bytes of it */
 } keyset;
 
 struct mt_srtp {
@@ -48,16 +55,16 @@ struct mt_srtp {
 };
 
 typedef struct {
-  size_t key, salt;
+  size_t key, salt; /* bytes */
   const char *cipher;
   const char *kdf_cipher;
 } profile_info;
 
 static bool profile_lookup(mt_srtp_profile profile, profile_info *out) {
   switch (profile) {
-  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){16, 14, "AES-128-CTR", "AES-128-CTR"}; return true;
-  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){16, GCM_SALT, "AES-128-GCM", "AES-128-CTR"}; return true;
-  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){32, GCM_SALT, "AES-256-GCM", "AES-256-CTR"}; return true;
+  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){AES_128_KEY, CM_SALT, "AES-128-CTR", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){AES_128_KEY, GCM_SALT, "AES-128-GCM", "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){AES_256_KEY, GCM_SALT, "AES-256-GCM", "AES-256-CTR"}; return true;
   }
   return false;
 }
@@ -69,14 +76,15 @@ size_t mt_srtp_keying_length(mt_srtp_profile profile) {
 
 /* ---- keys ---- */
 
-/* RFC 3711 section 4.3.3 with a key derivation rate of 0; a 96-bit salt is padded with zeros (RFC 7714 section 11). */
+/* Derives a session key of `len` bytes (RFC 3711 section 4.3.3) with a key derivation rate of 0. A 96-bit salt is padded with zeros
+ * (RFC 7714 section 11). */
 static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t *keying, uint8_t label, uint8_t *out, size_t len) {
-  static const uint8_t zeros[32];
-  uint8_t x[16] = {0};
+  static const uint8_t zeros[AES_256_KEY];
+  uint8_t x[AES_BLOCK] = {0};
   int n = 0;
   bool ok = false;
   memcpy(x, keying + info->key, info->salt);
-  x[7] ^= label;
+  x[LABEL_AT] ^= label;
   EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
   if (c && len <= sizeof zeros && EVP_EncryptInit_ex2(c, aes_ctr, keying, x, NULL))
     ok = EVP_EncryptUpdate(c, out, &n, zeros, (int)len) == 1 && n == (int)len;
@@ -85,19 +93,19 @@ static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t 
   return ok;
 }
 
-/* `salt`: 12 bytes for GCM, 14 for CM; `auth` is not looked at for GCM. */
+/* `salt`: GCM_SALT or CM_SALT bytes. `auth`: CM_AUTH_KEY bytes, which GCM ignores. */
 static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *key, const uint8_t *salt, const uint8_t *auth,
                         bool encrypt) {
-  memcpy(k->salt, salt, gcm ? GCM_SALT : SALT_MAX);
+  memcpy(k->salt, salt, gcm ? GCM_SALT : CM_SALT);
   if (!gcm) mt_hmac_sha1_prepare(&k->auth, auth, CM_AUTH_KEY);
   k->cipher = EVP_CIPHER_CTX_new();
-  /* counter mode decrypts by encrypting */
+  /* counter mode decrypts by encrypting, so the CM profile encrypts in both directions */
   return k->cipher && EVP_CipherInit_ex2(k->cipher, cipher, key, NULL, encrypt || !gcm, NULL) == 1;
 }
 
 static bool keyset_derive(keyset *k, EVP_CIPHER *cipher, EVP_CIPHER *kdf, const profile_info *info, bool gcm, const uint8_t *keying,
                           uint8_t labels, bool encrypt) {
-  uint8_t key[32], salt[SALT_MAX], auth[CM_AUTH_KEY] = {0};
+  uint8_t key[AES_256_KEY], salt[CM_SALT], auth[CM_AUTH_KEY] = {0};
   bool ok = derive(kdf, info, keying, (uint8_t)(labels + LABEL_ENCRYPTION), key, info->key) &&
             derive(kdf, info, keying, (uint8_t)(labels + LABEL_SALT), salt, info->salt) &&
             (gcm || derive(kdf, info, keying, (uint8_t)(labels + LABEL_AUTH), auth, sizeof auth)) &&
@@ -115,7 +123,7 @@ mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *
   if (!s) return NULL;
   s->gcm = profile != MT_SRTP_AES128_CM_SHA1_80;
   s->tag_len = s->gcm ? GCM_TAG : CM_TAG;
-  /* the contexts hold their own references to the fetched ciphers */
+  /* the contexts hold references of their own to the fetched ciphers */
   EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, info.cipher, NULL);
   EVP_CIPHER *kdf = EVP_CIPHER_fetch(NULL, info.kdf_cipher, NULL);
   bool ok = cipher && kdf && keyset_derive(&s->tx_rtp, cipher, kdf, &info, s->gcm, tx, LABEL_RTP, true) &&
@@ -145,9 +153,10 @@ void mt_srtp_free(mt_srtp *s) {
   free(s);
 }
 
-/* ---- packet index: the replay window and the guess ---- */
+/* ---- packet index: replay window and guess ---- */
 
-/* The window is a ring of bits, bit `index % MT_SRTP_WINDOW_BITS`, valid for (highest - MT_SRTP_WINDOW_BITS, highest]. */
+/* True: no packet of this index was accepted, and the window still covers it. The window is a ring of bits: bit `index %
+ * MT_SRTP_WINDOW_BITS` is valid for indices in (highest - MT_SRTP_WINDOW_BITS, highest]. */
 static bool window_fresh(const mt_srtp_window *w, uint64_t index) {
   if (!w->started || index > w->highest) return true;
   if (w->highest - index >= MT_SRTP_WINDOW_BITS) return false;
@@ -160,15 +169,15 @@ static void window_accept(mt_srtp_window *w, uint64_t index) {
     w->highest = index;
     w->started = true;
   }
-  while (w->highest < index) { /* at most MT_SRTP_WINDOW_BITS rounds, and only for authentic packets */
+  while (w->highest < index) { /* at most MT_SRTP_WINDOW_BITS times, and for authentic packets only */
     w->highest++;
     w->bits[w->highest % MT_SRTP_WINDOW_BITS / 64] &= ~(UINT64_C(1) << (w->highest % 64));
   }
   w->bits[index % MT_SRTP_WINDOW_BITS / 64] |= UINT64_C(1) << (index % 64);
 }
 
-/* RFC 3711 section 3.3.1: the index nearest to the highest one seen. Before the first wrap there is no earlier
- * roll-over count, so there the sequence number itself is the guess. False past the last index of a key. */
+/* Guesses the index nearest to the highest one seen (RFC 3711 section 3.3.1). Before the first wrap there is no earlier roll-over
+ * count, so the guess is the sequence number itself. False: the index is beyond the last one of a key. */
 static bool guess_index(const mt_srtp_window *w, uint16_t sequence, uint64_t *index) {
   if (!w->started) {
     *index = sequence;
@@ -184,21 +193,23 @@ static bool guess_index(const mt_srtp_window *w, uint16_t sequence, uint64_t *in
 
 /* ---- ciphers ---- */
 
-/* RFC 7714 sections 8.1 and 9.1: 00 00 SSRC, then 6 bytes (RTP: ROC, SEQ; RTCP: 00 00, index), XOR salt */
+/* The IV is 00 00, SSRC, 6 bytes of index (RTP: ROC and SEQ; RTCP: 00 00 and index), XORed with the salt (RFC 7714 sections 8.1 and
+ * 9.1). */
 static void gcm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[GCM_SALT]) {
   memcpy(iv, k->salt, GCM_SALT);
   for (unsigned i = 0; i < 4; i++) iv[2 + i] ^= ssrc[i];
   for (unsigned i = 0; i < 6; i++) iv[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
 }
 
-/* RFC 3711 section 4.1.1; the last two bytes count the blocks */
-static void cm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[16]) {
-  memcpy(iv, k->salt, SALT_MAX);
+/* The IV of RFC 3711 section 4.1.1. Its last two bytes count the blocks. */
+static void cm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[AES_BLOCK]) {
+  memcpy(iv, k->salt, CM_SALT);
   iv[14] = iv[15] = 0;
   for (unsigned i = 0; i < 4; i++) iv[4 + i] ^= ssrc[i];
   for (unsigned i = 0; i < 6; i++) iv[8 + i] ^= (uint8_t)(index >> (40 - 8 * i));
 }
 
+/* Encrypts or decrypts `len` bytes. With `out` NULL, GCM authenticates them as additional data. */
 static bool update(EVP_CIPHER_CTX *c, uint8_t *out, const uint8_t *in, size_t len) {
   int n;
   return len == 0 || EVP_CipherUpdate(c, out, &n, in, (int)len) == 1;
@@ -208,11 +219,12 @@ static bool gcm_start(const keyset *k, const uint8_t *ssrc, uint64_t index, cons
                       const uint8_t *more_aad, size_t more_len) {
   uint8_t iv[GCM_SALT];
   gcm_iv(k, ssrc, index, iv);
-  /* -1: keep the context's direction */
+  /* -1 keeps the context's direction */
   return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1 && update(k->cipher, NULL, aad, aad_len) &&
          update(k->cipher, NULL, more_aad, more_len);
 }
 
+/* Ends an encryption and writes its tag. */
 static bool gcm_seal(const keyset *k, uint8_t tag[GCM_TAG]) {
   OSSL_PARAM get[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
   uint8_t none[16];
@@ -220,6 +232,7 @@ static bool gcm_seal(const keyset *k, uint8_t tag[GCM_TAG]) {
   return EVP_CipherFinal_ex(k->cipher, none, &n) == 1 && EVP_CIPHER_CTX_get_params(k->cipher, get) == 1;
 }
 
+/* Ends a decryption. False: the tag is wrong. */
 static bool gcm_open(const keyset *k, uint8_t tag[GCM_TAG]) {
   OSSL_PARAM set[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
   uint8_t none[16];
@@ -228,11 +241,12 @@ static bool gcm_open(const keyset *k, uint8_t tag[GCM_TAG]) {
 }
 
 static bool cm_start(const keyset *k, const uint8_t *ssrc, uint64_t index) {
-  uint8_t iv[16];
+  uint8_t iv[AES_BLOCK];
   cm_iv(k, ssrc, index, iv);
   return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1;
 }
 
+/* The HMAC of `data` and `more`; a packet carries its first CM_TAG bytes. */
 static void cm_tag(const keyset *k, const uint8_t *data, size_t len, const uint8_t *more, size_t more_len,
                    uint8_t tag[SHA_DIGEST_LENGTH]) {
   SHA_CTX c = k->auth.inner;
@@ -248,7 +262,7 @@ size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_l
   const keyset *k = &s->tx_rtp;
   uint8_t *payload = out + header_len;
   size_t len = header_len + prefix_len + rest_len;
-  if (header_len < RTP_MIN_HEADER || len > INT_MAX || index >> 48 || (index & 0xffff) != mt_load16(out + 2)) return 0;
+  if (header_len < RTP_MIN_HEADER || len > INT_MAX || index >> RTP_INDEX_BITS || (index & 0xffff) != mt_load16(out + 2)) return 0;
   if (s->null) {
     if (rest_len) memcpy(payload + prefix_len, rest, rest_len);
     return len;
@@ -295,16 +309,16 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
   return MT_SRTP_OK;
 }
 
-/* ---- RTCP: CM puts the index word before the tag (RFC 3711 section 3.4), GCM behind it (RFC 7714 section 9.2) ---- */
+/* ---- RTCP: the index word stands before the tag with CM (RFC 3711 section 3.4), after it with GCM (RFC 7714 section 9.2) ---- */
 
 size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len, size_t cap) {
   const keyset *k = &s->tx_rtcp;
   if (s->null) return len < RTCP_MIN_HEADER || len > cap ? 0 : len;
   size_t total = len + RTCP_INDEX_WORD + s->tag_len;
-  if (len < RTCP_MIN_HEADER || len > INT_MAX || total > cap || index >> 31) return 0;
+  if (len < RTCP_MIN_HEADER || len > INT_MAX || total > cap || index >> RTCP_INDEX_BITS) return 0;
   uint8_t *body = packet + RTCP_MIN_HEADER, word[RTCP_INDEX_WORD];
   size_t body_len = len - RTCP_MIN_HEADER;
-  mt_store32(word, UINT32_C(0x80000000) | index);
+  mt_store32(word, (uint32_t)E_BIT << 24 | index);
   if (s->gcm) {
     if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, sizeof word) || !update(k->cipher, body, body, body_len) ||
         !gcm_seal(k, packet + len))
@@ -331,9 +345,9 @@ mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet
   uint8_t *word = packet + (s->gcm ? len - RTCP_INDEX_WORD : plain_len);
   uint8_t *tag = packet + len - s->tag_len - (s->gcm ? RTCP_INDEX_WORD : 0);
   uint8_t *body = packet + RTCP_MIN_HEADER;
-  uint32_t index = mt_load32(word) & 0x7fffffff;
-  /* E = 0: authenticated but in clear. WebRTC always encrypts; what nobody sends nobody gets to use. */
-  if (!(word[0] & 0x80)) return MT_SRTP_BAD_AUTH;
+  uint32_t index = mt_load32(word) & RTCP_INDEX_MASK;
+  /* Without the E bit a packet is authenticated but not encrypted. WebRTC always encrypts RTCP, so such packets are refused. */
+  if (!(word[0] & E_BIT)) return MT_SRTP_BAD_AUTH;
   if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
   if (s->gcm) {
     if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, RTCP_INDEX_WORD) ||

@@ -1,12 +1,4 @@
-/* STUN for an ICE-lite agent: one pass over the attributes, and answers written into a small fixed buffer.
- *
- * What an attacker can reach: parsing (no state, no allocation) and one HMAC. Attributes behind MESSAGE-INTEGRITY are not authenticated, so
- * they are ignored, FINGERPRINT excepted (RFC 8489 section 14.5). Of an attribute that comes twice the first counts. An
- * attribute this agent knows but does not use in a Binding request (REALM, NONCE, ...) is skipped; an unknown
- * comprehension-required one is reported, and the caller answers 420.
- *
- * MT_STUN_MAX_RESPONSE is enough: 20 header + 24 XOR-MAPPED-ADDRESS (IPv6) or 28 ERROR-CODE + 8 UNKNOWN-ATTRIBUTES, + 24 + 8.
- */
+/* See stun.h. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
 #include "formats/stun.h"
 
@@ -15,10 +7,24 @@
 
 #include <string.h>
 
+/* Lengths in bytes */
 enum {
   HEADER = 20,
-  COOKIE = 0x2112a442,
+  ATTRIBUTE_HEADER = 4,
+  INTEGRITY_LEN = 20,
+  FINGERPRINT_LEN = 4,
+  PRIORITY_LEN = 4,
+  TIE_BREAKER_LEN = 8,
+  ADDRESS_HEADER = 4, /* of XOR-MAPPED-ADDRESS: family and port */
+  ERROR_HEADER = 4,   /* of ERROR-CODE: class and number */
   MAX_USERNAME = 2 * MT_STUN_MAX_UFRAG + 1,
+};
+
+enum {
+  NOT_STUN_BITS = 0xc0, /* of the first byte */
+  COOKIE = 0x2112a442,
+  FAMILY_IPV4 = 1, /* RFC 8489 section 14.1 */
+  FAMILY_IPV6 = 2,
 
   BINDING_SUCCESS = 0x0101,
   BINDING_ERROR = 0x0111,
@@ -40,11 +46,13 @@ enum {
   ICE_CONTROLLED = 0x8029,
   ICE_CONTROLLING = 0x802a,
 
-  FIRST_OPTIONAL = 0x8000,
-  INTEGRITY_LEN = 20,
+  FIRST_OPTIONAL = 0x8000, /* attribute types from here on are comprehension-optional */
 };
 
-/* CRC-32 of ITU-T V.42 (reflected 0xedb88320), four bits at a time: a short table, and STUN is short too */
+static const uint32_t FINGERPRINT_XOR = 0x5354554e; /* "STUN" (RFC 8489 section 14.7) */
+
+/* The CRC-32 of ITU-T V.42 (reflected 0xedb88320). It takes four bits at a time, so its table is short; STUN messages are short
+ * too. */
 static uint32_t crc32_of(const uint8_t *p, size_t n) {
   static const uint32_t table[16] = {
       0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
@@ -59,15 +67,16 @@ static uint32_t crc32_of(const uint8_t *p, size_t n) {
   return ~crc;
 }
 
-static uint32_t fingerprint_of(const uint8_t *p, size_t n) { return crc32_of(p, n) ^ UINT32_C(0x5354554e); }
+static uint32_t fingerprint_of(const uint8_t *p, size_t n) { return crc32_of(p, n) ^ FINGERPRINT_XOR; }
 
-/* HMAC over the header, with its length field as if the message ended with MESSAGE-INTEGRITY, and what comes before that attribute */
+/* The HMAC over the message before MESSAGE-INTEGRITY. The header's length field counts as if the message ended with that
+ * attribute. */
 static void integrity_of(const uint8_t *p, size_t integrity_offset, const uint8_t *password, size_t password_len,
                          uint8_t tag[INTEGRITY_LEN]) {
   uint8_t start[4];
   mt_hmac_sha1_key key;
   memcpy(start, p, 2);
-  mt_store16(start + 2, (uint16_t)(integrity_offset + 4 + INTEGRITY_LEN - HEADER));
+  mt_store16(start + 2, (uint16_t)(integrity_offset + ATTRIBUTE_HEADER + INTEGRITY_LEN - HEADER));
   mt_hmac_sha1_prepare(&key, password, password_len);
   SHA_CTX c = key.inner;
   SHA1_Update(&c, start, sizeof start);
@@ -78,7 +87,7 @@ static void integrity_of(const uint8_t *p, size_t integrity_offset, const uint8_
 
 /* ---- reading ---- */
 
-/* An attribute in front of MESSAGE-INTEGRITY; false if its value is malformed. */
+/* Parses an attribute that is MESSAGE-INTEGRITY or before it. False: its value is malformed. */
 static bool parse_attribute(uint16_t type, const uint8_t *value, uint16_t len, size_t offset, mt_stun *out) {
   switch (type) {
   case USERNAME: {
@@ -95,7 +104,7 @@ static bool parse_attribute(uint16_t type, const uint8_t *value, uint16_t len, s
     out->integrity_offset = (uint16_t)offset;
     return true;
   case PRIORITY:
-    if (len != 4) return false;
+    if (len != PRIORITY_LEN) return false;
     if (!out->has_priority) out->priority = mt_load32(value);
     out->has_priority = true;
     return true;
@@ -105,7 +114,7 @@ static bool parse_attribute(uint16_t type, const uint8_t *value, uint16_t len, s
     return true;
   case ICE_CONTROLLED:
   case ICE_CONTROLLING:
-    if (len != 8) return false;
+    if (len != TIE_BREAKER_LEN) return false;
     if (out->ice_controlled || out->ice_controlling) return true;
     out->tie_breaker = (uint64_t)mt_load32(value) << 32 | mt_load32(value + 4);
     *(type == ICE_CONTROLLED ? &out->ice_controlled : &out->ice_controlling) = true;
@@ -126,30 +135,31 @@ static bool parse_attribute(uint16_t type, const uint8_t *value, uint16_t len, s
 }
 
 bool mt_stun_parse_untrusted(const uint8_t *p, size_t n, mt_stun *out) {
-  if (n < HEADER || n % 4 || p[0] & 0xc0 || mt_load32(p + 4) != COOKIE || mt_load16(p + 2) != n - HEADER) return false;
+  if (n < HEADER || n % 4 || p[0] & NOT_STUN_BITS || mt_load32(p + 4) != COOKIE || mt_load16(p + 2) != n - HEADER) return false;
   memset(out, 0, sizeof *out);
   out->type = mt_load16(p);
   memcpy(out->transaction, p + 8, sizeof out->transaction);
-  for (size_t at = HEADER; at < n;) { /* `at` and `n` are multiples of 4, so an attribute header always fits */
+  for (size_t at = HEADER; at < n;) { /* `at` and `n` are multiples of 4, so an attribute's header always fits */
     uint16_t type = mt_load16(p + at), len = mt_load16(p + at + 2);
     size_t padded = ((size_t)len + 3) & ~(size_t)3;
-    if (padded > n - at - 4) return false;
-    if (type == FINGERPRINT) { /* the last one, by RFC 8489 section 14.7 */
-      if (len != 4 || at + 8 != n || mt_load32(p + at + 4) != fingerprint_of(p, at)) return false;
+    if (padded > n - at - ATTRIBUTE_HEADER) return false;
+    if (type == FINGERPRINT) { /* the last attribute (RFC 8489 section 14.7) */
+      if (len != FINGERPRINT_LEN || at + ATTRIBUTE_HEADER + FINGERPRINT_LEN != n) return false;
+      if (mt_load32(p + at + ATTRIBUTE_HEADER) != fingerprint_of(p, at)) return false;
       out->has_fingerprint = true;
-    } else if (!out->integrity_offset && !parse_attribute(type, p + at + 4, len, at, out)) {
+    } else if (!out->integrity_offset && !parse_attribute(type, p + at + ATTRIBUTE_HEADER, len, at, out)) {
       return false;
     }
-    at += 4 + padded;
+    at += ATTRIBUTE_HEADER + padded;
   }
   return true;
 }
 
 bool mt_stun_check_integrity(const uint8_t *p, size_t n, const mt_stun *m, const uint8_t *password, size_t password_len) {
   uint8_t tag[INTEGRITY_LEN];
-  if (!m->integrity_offset || (size_t)m->integrity_offset + 4 + INTEGRITY_LEN > n) return false;
+  if (!m->integrity_offset || (size_t)m->integrity_offset + ATTRIBUTE_HEADER + INTEGRITY_LEN > n) return false;
   integrity_of(p, m->integrity_offset, password, password_len, tag);
-  return CRYPTO_memcmp(tag, p + m->integrity_offset + 4, sizeof tag) == 0;
+  return CRYPTO_memcmp(tag, p + m->integrity_offset + ATTRIBUTE_HEADER, sizeof tag) == 0;
 }
 
 /* ---- writing ---- */
@@ -162,23 +172,23 @@ static size_t write_start(uint8_t *out, uint16_t type, const mt_stun *request) {
   return HEADER;
 }
 
-/* Header of an attribute at `at`; returns where its value goes. */
+/* Writes the header of an attribute at offset `at`. Returns the place of its value. */
 static uint8_t *write_attribute(uint8_t *out, size_t at, uint16_t type, uint16_t len) {
   mt_store16(out + at, type);
   mt_store16(out + at + 2, len);
-  return out + at + 4;
+  return out + at + ATTRIBUTE_HEADER;
 }
 
 static size_t write_end(uint8_t *out, size_t at, const uint8_t *password, size_t password_len) {
   if (password) {
     integrity_of(out, at, password, password_len, write_attribute(out, at, MESSAGE_INTEGRITY, INTEGRITY_LEN));
-    at += 4 + INTEGRITY_LEN;
+    at += ATTRIBUTE_HEADER + INTEGRITY_LEN;
   }
-  /* the length field must count FINGERPRINT before the CRC is taken */
-  mt_store16(out + 2, (uint16_t)(at + 8 - HEADER));
+  /* the CRC covers a length field that counts FINGERPRINT too (RFC 8489 section 14.7) */
+  mt_store16(out + 2, (uint16_t)(at + ATTRIBUTE_HEADER + FINGERPRINT_LEN - HEADER));
   uint32_t crc = fingerprint_of(out, at);
-  mt_store32(write_attribute(out, at, FINGERPRINT, 4), crc);
-  return at + 8;
+  mt_store32(write_attribute(out, at, FINGERPRINT, FINGERPRINT_LEN), crc);
+  return at + ATTRIBUTE_HEADER + FINGERPRINT_LEN;
 }
 
 size_t mt_stun_write_success(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *request, const struct sockaddr *mapped,
@@ -189,7 +199,7 @@ size_t mt_stun_write_success(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *r
   if (mapped->sa_family == AF_INET6) {
     struct sockaddr_in6 v6;
     memcpy(&v6, mapped, sizeof v6);
-    /* behind a dual-stack socket an IPv4 peer is ::ffff:a.b.c.d; the answer names the address it knows itself by */
+    /* On a dual-stack socket an IPv4 client is ::ffff:a.b.c.d. The response has the client's IPv4 address. */
     size = IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr) ? 4 : 16;
     memcpy(address, v6.sin6_addr.s6_addr + 16 - size, size);
     port = ntohs(v6.sin6_port);
@@ -200,21 +210,21 @@ size_t mt_stun_write_success(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *r
     memcpy(address, &v4.sin_addr, size);
     port = ntohs(v4.sin_port);
   }
-  uint8_t *value = write_attribute(out, at, XOR_MAPPED_ADDRESS, (uint16_t)(4 + size));
+  uint8_t *value = write_attribute(out, at, XOR_MAPPED_ADDRESS, (uint16_t)(ADDRESS_HEADER + size));
   value[0] = 0;
-  value[1] = size == 16 ? 2 : 1;
+  value[1] = size == 16 ? FAMILY_IPV6 : FAMILY_IPV4;
   mt_store16(value + 2, (uint16_t)(port ^ (COOKIE >> 16)));
-  /* the cookie and the transaction id stand next to each other in the header: bytes 4 to 19 are the mask */
-  for (unsigned i = 0; i < size; i++) value[4 + i] = address[i] ^ out[4 + i];
-  return write_end(out, at + 8 + size, password, password_len);
+  /* The mask is bytes 4 to 19 of the header, which are the cookie and the transaction id. */
+  for (unsigned i = 0; i < size; i++) value[ADDRESS_HEADER + i] = address[i] ^ out[4 + i];
+  return write_end(out, at + ATTRIBUTE_HEADER + ADDRESS_HEADER + size, password, password_len);
 }
 
 static const char *reason_of(uint16_t code) {
   switch (code) {
   case 400: return "Bad Request";
   case 401: return "Unauthenticated";
-  case 420: return "Unknown Attribute";
-  case 487: return "Role Conflict";
+  case MT_STUN_UNKNOWN_ATTRIBUTE: return "Unknown Attribute";
+  case MT_STUN_ROLE_CONFLICT: return "Role Conflict";
   default: return "Error";
   }
 }
@@ -224,17 +234,17 @@ size_t mt_stun_write_error(uint8_t out[MT_STUN_MAX_RESPONSE], const mt_stun *req
   size_t at = write_start(out, BINDING_ERROR, request);
   const char *reason = reason_of(code);
   size_t len = strlen(reason), padded = (len + 3) & ~(size_t)3;
-  uint8_t *value = write_attribute(out, at, ERROR_CODE, (uint16_t)(4 + len));
-  memset(value, 0, 4 + padded);
+  uint8_t *value = write_attribute(out, at, ERROR_CODE, (uint16_t)(ERROR_HEADER + len));
+  memset(value, 0, ERROR_HEADER + padded);
   value[2] = (uint8_t)(code / 100);
   value[3] = (uint8_t)(code % 100);
-  memcpy(value + 4, reason, len);
-  at += 8 + padded;
-  if (code == 420) {
+  memcpy(value + ERROR_HEADER, reason, len);
+  at += ATTRIBUTE_HEADER + ERROR_HEADER + padded;
+  if (code == MT_STUN_UNKNOWN_ATTRIBUTE) {
     value = write_attribute(out, at, UNKNOWN_ATTRIBUTES, 2);
     mt_store16(value, request->unknown_required);
-    mt_store16(value + 2, 0);
-    at += 8;
+    mt_store16(value + 2, 0); /* padding */
+    at += ATTRIBUTE_HEADER + 4;
   }
   return write_end(out, at, password, password_len);
 }

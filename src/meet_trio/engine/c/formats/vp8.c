@@ -1,34 +1,69 @@
-/* VP8's payload descriptor, and the one question about VP9 and H.264: does a key frame start here?
- *
- * The descriptor is never encrypted end to end and never changes its layout on the way, so what an SFU renumbers
- * after a layer switch (picture id, TL0PICIDX) is overwritten where it stands. Its fields come in a fixed order, so
- * `mt_vp8` needs no offsets: byte 0, the X byte, picture id, TL0PICIDX, TID/Y/KEYIDX.
- */
+/* See vp8.h. */
 #include "formats/vp8.h"
 
 #include "base/bytes.h"
 
 #include <string.h>
 
-enum { VP8_KEYFRAME_HEADER = 10 /* frame tag, start code, width, height (RFC 6386 section 9.1) */ };
+/* VP8's payload descriptor (RFC 7741 section 4.2) */
+enum {
+  VP8_X = 0x80, /* first byte */
+  VP8_N = 0x20,
+  VP8_S = 0x10,
+  VP8_PID = 0x07,
+  VP8_I = 0x80, /* X byte */
+  VP8_L = 0x40,
+  VP8_T = 0x20,
+  VP8_K = 0x10,
+  VP8_M = 0x80, /* first byte of the picture id: it has 15 bits */
+  VP8_Y = 0x20, /* byte of TID, Y and KEYIDX */
+  VP8_KEYIDX = 0x1f,
+};
+
+/* VP8's key frames (RFC 6386 section 9.1) */
+enum {
+  VP8_INTER_FRAME = 0x01,   /* bit of the frame tag */
+  VP8_KEYFRAME_HEADER = 10, /* bytes: frame tag, start code, width, height */
+  VP8_START_CODE = 0x9d012a,
+};
+
+/* First byte of VP9's payload descriptor, and the layer byte (RFC 9628 section 4.2) */
+enum {
+  VP9_I = 0x80,
+  VP9_P = 0x40,
+  VP9_L = 0x20,
+  VP9_B = 0x08,
+  VP9_M = 0x80, /* first byte of the picture id: it has 15 bits */
+  VP9_SID_D = 0x0f,
+};
+
+/* H.264's NAL unit types (RFC 6184 section 5.2) and the FU header */
+enum {
+  NAL_TYPE = 0x1f,
+  NAL_IDR_SLICE = 5,
+  NAL_SPS = 7,
+  NAL_STAP_A = 24,
+  NAL_FU_A = 28,
+  FU_START = 0x80,
+};
 
 bool mt_vp8_parse_untrusted(const uint8_t *payload, size_t n, mt_vp8 *out) {
   memset(out, 0, sizeof *out);
   if (n < 1) return false;
   size_t at = 1;
-  out->non_reference = payload[0] & 0x20;
-  out->start_of_partition = payload[0] & 0x10;
-  out->partition = payload[0] & 0x07;
-  if (payload[0] & 0x80) {
+  out->non_reference = payload[0] & VP8_N;
+  out->start_of_partition = payload[0] & VP8_S;
+  out->partition = payload[0] & VP8_PID;
+  if (payload[0] & VP8_X) {
     if (n - at < 1) return false;
     uint8_t x = payload[at++];
-    out->has_picture_id = x & 0x80;
-    out->has_tl0picidx = x & 0x40;
-    out->has_tid = x & 0x20;
-    out->has_keyidx = x & 0x10;
+    out->has_picture_id = x & VP8_I;
+    out->has_tl0picidx = x & VP8_L;
+    out->has_tid = x & VP8_T;
+    out->has_keyidx = x & VP8_K;
     if (out->has_picture_id) {
       if (n - at < 1) return false;
-      out->long_picture_id = payload[at] & 0x80;
+      out->long_picture_id = payload[at] & VP8_M;
       if (out->long_picture_id) {
         if (n - at < 2) return false;
         out->picture_id = mt_load16(payload + at) & 0x7fff;
@@ -46,16 +81,16 @@ bool mt_vp8_parse_untrusted(const uint8_t *payload, size_t n, mt_vp8 *out) {
       uint8_t t = payload[at++];
       if (out->has_tid) {
         out->tid = t >> 6;
-        out->layer_sync = t & 0x20;
+        out->layer_sync = t & VP8_Y;
       }
-      if (out->has_keyidx) out->keyidx = t & 0x1f;
+      if (out->has_keyidx) out->keyidx = t & VP8_KEYIDX;
     }
   }
-  if (n - at < 1) return false; /* a descriptor of nothing */
+  if (n - at < 1) return false; /* no frame data follows */
   out->descriptor_len = (uint8_t)at;
   const uint8_t *frame = payload + at;
-  out->keyframe = out->start_of_partition && out->partition == 0 && !(frame[0] & 1);
-  if (out->keyframe && n - at >= VP8_KEYFRAME_HEADER && mt_load24(frame + 3) == 0x9d012a) {
+  out->keyframe = out->start_of_partition && out->partition == 0 && !(frame[0] & VP8_INTER_FRAME);
+  if (out->keyframe && n - at >= VP8_KEYFRAME_HEADER && mt_load24(frame + 3) == VP8_START_CODE) {
     out->width = (uint16_t)((frame[7] & 0x3f) << 8 | frame[6]); /* the top two bits are a scaling hint */
     out->height = (uint16_t)((frame[9] & 0x3f) << 8 | frame[8]);
   }
@@ -75,26 +110,25 @@ void mt_vp8_rewrite(uint8_t *payload, const mt_vp8 *d, uint16_t picture_id, uint
   if (d->has_tl0picidx) *field = tl0picidx;
 }
 
-/* RFC 9628 section 4.2: I P L F B E V Z. A key frame starts at B with nothing predicted from other pictures (P = 0) or from
- * a lower spatial layer (SID = 0, D = 0). */
+/* The first byte is I P L F B E V Z. A key frame starts at B with no prediction from other pictures (P = 0) or from a lower spatial
+ * layer (SID = 0, D = 0). */
 bool mt_vp9_is_keyframe_untrusted(const uint8_t *payload, size_t n) {
-  if (n < 2 || payload[0] & 0x40 || !(payload[0] & 0x08)) return false;
+  if (n < 2 || payload[0] & VP9_P || !(payload[0] & VP9_B)) return false;
   size_t at = 1;
-  if (payload[0] & 0x80) at += payload[at] & 0x80 ? 2 : 1;
-  if (!(payload[0] & 0x20)) return at < n;
-  return at < n && !(payload[at] & 0x0f); /* TID U SID D */
+  if (payload[0] & VP9_I) at += payload[at] & VP9_M ? 2 : 1;
+  if (!(payload[0] & VP9_L)) return at < n;
+  return at < n && !(payload[at] & VP9_SID_D); /* the layer byte is TID U SID D */
 }
 
 static bool h264_opens_keyframe(uint8_t nal_header) {
-  uint8_t type = nal_header & 0x1f;
-  return type == 5 || type == 7; /* IDR slice, SPS */
+  uint8_t type = nal_header & NAL_TYPE;
+  return type == NAL_IDR_SLICE || type == NAL_SPS;
 }
 
 bool mt_h264_is_keyframe_untrusted(const uint8_t *payload, size_t n) {
-  enum { STAP_A = 24, FU_A = 28 };
   if (n < 2) return false;
-  switch (payload[0] & 0x1f) {
-  case STAP_A:
+  switch (payload[0] & NAL_TYPE) {
+  case NAL_STAP_A:
     for (size_t at = 1; n - at >= 3;) {
       size_t len = mt_load16(payload + at);
       at += 2;
@@ -103,7 +137,7 @@ bool mt_h264_is_keyframe_untrusted(const uint8_t *payload, size_t n) {
       at += len;
     }
     return false;
-  case FU_A: return payload[1] & 0x80 && h264_opens_keyframe(payload[1]);
+  case NAL_FU_A: return payload[1] & FU_START && h264_opens_keyframe(payload[1]);
   default: return h264_opens_keyframe(payload[0]);
   }
 }

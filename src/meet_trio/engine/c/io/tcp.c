@@ -280,7 +280,7 @@ static void sweep(mt_tcp *t) {
   MT_EACH (item, &t->proven) {
     connection *c = MT_OF(item, connection, link);
     if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport has gone, or has not been heard for long */
-    else mt_rfc4571_rest(&c->out);
+    else mt_rfc4571_trim(&c->out);
   }
 }
 

@@ -59,12 +59,12 @@ static void test_queue_limit(void) {
   CHECK(mt_rfc4571_put(&q, data, 2048) && mt_rfc4571_put(&q, data, 2048));
   CHECK(!mt_rfc4571_put(&q, data, 2048) && q.used == 4100); /* no part of it is queued */
   CHECK(mt_rfc4571_put(&q, data, 898) && q.used == 5000 && !mt_rfc4571_put(&q, data, 1));
-  mt_rfc4571_rest(&q);
+  mt_rfc4571_trim(&q);
   CHECK(q.bytes && q.used == 5000);
   mt_rfc4571_sent(&q, 4999);
   CHECK(mt_rfc4571_put(&q, data, 2048) && q.room == 5000);
   mt_rfc4571_sent(&q, q.used);
-  mt_rfc4571_rest(&q);
+  mt_rfc4571_trim(&q);
   CHECK(!q.bytes && !q.room);
   CHECK(mt_rfc4571_put(&q, data, 1));
   mt_rfc4571_free(&q);
