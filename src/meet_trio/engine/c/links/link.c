@@ -5,50 +5,50 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { WISH_SLOTS = 1024 };
+enum { WISH_SLOTS = 1024 }; /* of the ring of wishes */
 
 /* ---- wakers ---- */
 
 mt_waker *mt_waker_new(int fd) {
-  mt_waker *b = calloc(1, sizeof *b);
-  if (!b) {
+  mt_waker *w = calloc(1, sizeof *w);
+  if (!w) {
     errno = ENOMEM;
     return NULL;
   }
-  atomic_init(&b->references, 1);
-  atomic_init(&b->asleep, false);
-  b->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0 || b->fd >= 0) return b;
+  atomic_init(&w->references, 1);
+  atomic_init(&w->asleep, false);
+  w->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0 || w->fd >= 0) return w;
   int error = errno;
-  free(b);
+  free(w);
   errno = error;
   return NULL;
 }
 
-mt_waker *mt_waker_hold(mt_waker *b) {
-  atomic_fetch_add_explicit(&b->references, 1, memory_order_relaxed);
-  return b;
+mt_waker *mt_waker_hold(mt_waker *w) {
+  atomic_fetch_add_explicit(&w->references, 1, memory_order_relaxed);
+  return w;
 }
 
-void mt_waker_drop(mt_waker *b) {
-  if (!b || atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel) != 1) return;
-  if (b->fd >= 0) close(b->fd);
-  free(b);
+void mt_waker_drop(mt_waker *w) {
+  if (!w || atomic_fetch_sub_explicit(&w->references, 1, memory_order_acq_rel) != 1) return;
+  if (w->fd >= 0) close(w->fd);
+  free(w);
 }
 
-/* The waking side has put its messages before; the sleeping side looks for messages after it has marked itself asleep. Both use an
- * exchange of that mark, and one exchange comes first. So either the sleeper sees the message, or it is woken. */
-void mt_waker_wake(mt_waker *b) {
-  if (!atomic_exchange(&b->asleep, false) || b->fd < 0) return;
+/* No wake-up is lost. The waking side has put its messages before it exchanges the mark. The sleeping side exchanges the mark
+ * before it looks for messages. One exchange comes first, so either the sleeping side sees the messages, or it is woken. */
+void mt_waker_wake(mt_waker *w) {
+  if (!atomic_exchange(&w->asleep, false) || w->fd < 0) return;
   uint64_t one = 1;
-  ssize_t n = write(b->fd, &one, sizeof one);
-  (void)n; /* full means that it is readable already */
+  ssize_t n = write(w->fd, &one, sizeof one);
+  (void)n; /* the write fails if the counter is full, and then the eventfd is readable already */
 }
 
 /* ---- links ---- */
 
 mt_link *mt_link_new(mt_waker *source, mt_waker *sink, uint32_t slots) {
-  mt_link *l = aligned_alloc(64, (sizeof *l + 63) / 64 * 64);
+  mt_link *l = aligned_alloc(MT_CACHE_LINE, (sizeof *l + MT_CACHE_LINE - 1) / MT_CACHE_LINE * MT_CACHE_LINE);
   if (!l) return NULL;
   memset(l, 0, sizeof *l);
   bool ok = mt_ring_init(&l->crossings, sizeof(mt_crossing), slots);
@@ -93,7 +93,7 @@ void mt_link_close(mt_link *l, mt_side side) {
   mt_waker_wake(l->wakers[!side]);
 }
 
-/* ---- the links out of one engine ---- */
+/* ---- the links that one engine is the source of ---- */
 
 mt_link *mt_links_find(const mt_links *links, const mt_waker *sink) {
   for (size_t i = 0; i < links->count; i++)

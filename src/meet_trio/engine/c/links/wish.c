@@ -6,23 +6,25 @@
 #include "state/arriving.h"
 #include "state/listening.h"
 
-static bool wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
+static bool send_wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t number) {
   mt_wish w = {.producer = m->id, .relay = m->relay, .type = (uint8_t)type, .index = index, .number = number};
   if (!m->link || !mt_ring_put(&m->link->wishes, &w)) return false;
   m->link->sides[MT_SINK].end.to_wake = true;
   return true;
 }
 
-/* A full ring is tried again ten times a second. */
+/* `listened`: encodings as bits. If the ring is full, the wish is tried again ten times a second. */
 static void wish_listened(mt_producer *m, uint8_t listened) {
-  if (listened != m->wished && wish(m, MT_WISH_LISTEN, 0, listened)) m->wished = listened;
+  if (listened != m->wished && send_wish(m, MT_WISH_LISTEN, 0, listened)) m->wished = listened;
 }
 
-/* Listening to an encoding that does not arrive costs nothing, and its first packets are a key frame. */
+/* The consumer would use the encoding if it arrived. Asking for an encoding that does not arrive costs nothing, and its first
+ * packets are a key frame. */
 static bool awaits(const mt_core *core, const mt_consumer *c, const mt_stream *s, int64_t now) {
   return !c->paused && s->index <= c->preferred && !mt_stream_arriving(core, s, now);
 }
 
+/* Encodings as bits */
 static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t now) {
   const mt_producer *m = c->producer;
   uint8_t bits = 0;
@@ -34,7 +36,7 @@ static uint8_t listened_by(const mt_core *core, const mt_consumer *c, int64_t no
 void mt_wish_listen_all(const mt_core *core, mt_producer *m, int64_t now) {
   uint8_t bits = 0, all = (uint8_t)((1u << m->spec.encoding_count) - 1);
   MT_EACH (item, &m->consumers) {
-    if (bits == all) break; /* in a large room the first few decide */
+    if (bits == all) break; /* in a large room the first few consumers listen to all encodings */
     bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
   }
   wish_listened(m, bits);
@@ -45,10 +47,12 @@ void mt_wish_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
   if (m && m->mirror) wish_listened(m, m->wished | listened_by(core, c, now));
 }
 
-bool mt_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) { return wish(m, MT_WISH_KEYFRAME, s->index, listened); }
+bool mt_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) {
+  return send_wish(m, MT_WISH_KEYFRAME, s->index, listened);
+}
 
 void mt_wish_gone(mt_producer *m) {
-  wish(m, MT_WISH_GONE, 0, 0);
+  send_wish(m, MT_WISH_GONE, 0, 0);
   mt_list_remove(&m->in_link);
   m->link = NULL;
 }

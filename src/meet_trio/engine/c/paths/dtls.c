@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { DTLS_BURST = 32 /* datagrams */ };
+enum { DTLS_BURST = 32 /* datagrams of one transport */ };
 
 void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uint8_t *data, size_t len) {
   mt_route *r = mt_route_find(core, from);

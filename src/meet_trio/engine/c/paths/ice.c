@@ -29,7 +29,8 @@ void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint
   mt_transport *t = c->transport;
   uint8_t *out = mt_reserve(core);
   if (m.unknown_required || m.ice_controlled) {
-    uint16_t code = m.unknown_required ? MT_STUN_UNKNOWN_ATTRIBUTE : MT_STUN_ROLE_CONFLICT; /* a lite agent is always controlled */
+    /* the client must be controlling, because a lite agent is always controlled (RFC 8445 section 6.1.1) */
+    uint16_t code = m.unknown_required ? MT_STUN_UNKNOWN_ATTRIBUTE : MT_STUN_ROLE_CONFLICT;
     mt_send_answer(core, from, mt_stun_write_error(out, &m, code, password, password_len));
     return;
   }

@@ -6,7 +6,7 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-enum { ROUTE_STALE_US = 8 * MT_SECOND /* browsers check every 2.5 s */ };
+enum { ROUTE_STALE_US = 8 * MT_SECOND /* a route not heard for this long does not work; browsers check every 2.5 s */ };
 
 /* ---- credentials ---- */
 
@@ -54,7 +54,7 @@ void mt_route_drop(mt_core *core, mt_route *route) {
   route->used = false;
 }
 
-/* A free place, or that of the route heard from longest ago (never the selected one). */
+/* A free place for a route, or else the place of the route heard longest ago, which is never the selected one. */
 static mt_route *route_place(mt_core *core, mt_transport *t) {
   mt_route *oldest = NULL;
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) {
@@ -104,7 +104,8 @@ void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
 
 /* ---- consent ---- */
 
-/* Consent is an address's (RFC 7675 section 5.1): that of another one does not keep media going there. */
+/* Each address has a consent of its own (RFC 7675 section 5.1): requests from another address do not keep media flowing to this
+ * one. */
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
   int64_t consent = (int64_t)core->settings.consent_ms * MT_MS;
   if (!t->was_connected || t->silent) return;

@@ -1,33 +1,43 @@
-/* The addresses of a transport: how they are proved, which one is used, when they end.
+/* Credentials and routes of transports: how a path becomes a route, which route is used, and when routes end.
  *
- * A route is an address from which a binding request came that knew our password. The first one is selected at once, because browsers
- * nominate only after they have seen an answer; USE-CANDIDATE selects another. Everything that is not STUN is taken from routes
- * only, so nothing is kept or done for addresses that have proved nothing.
+ * A route is a path that has brought a Binding request with the transport's password. The first route is selected at once, because
+ * browsers nominate only after they have seen an answer. USE-CANDIDATE selects another route. All datagrams except STUN are
+ * accepted from routes only, so nothing is stored or done for a path that has proved nothing.
  *
- * An address belongs to one transport. A client could try to take another's by forging the source of its own valid
- * requests, so an address changes hands only when its owner has not been heard there for a while.
+ * A path is a route of one transport only. A client could try to take over another client's path by forging the source address of
+ * its own valid requests. So a path changes to another transport only when its transport has not been heard there for 8 seconds.
  *
- * A TCP connection's route ends with it. The transport lives on by its other routes, or waits for a new one until consent is lost.
+ * The route of a TCP connection ends with the connection. Its transport goes on with its other routes, or waits for a new one until
+ * consent is lost (RFC 7675). After an ICE restart both credentials are valid until the first request with the new ones.
  *
- * After an ICE restart both credentials work until the first request with the new ones.
+ * Plain transports have no routes here (core/plain.h). Answering requests is in paths/ice.c.
  */
 #ifndef MT_PATHS_ROUTES_H
 #define MT_PATHS_ROUTES_H
 
 #include "state/core_state.h"
 
-void mt_credentials_set(mt_core *core, mt_transport *t, mt_credentials *slot, const mt_ice_spec *ice); /* `slot` is unused */
-void mt_credentials_drop(mt_core *core, mt_credentials *slot);
-mt_credentials *mt_credentials_find(mt_core *core, const uint8_t *ufrag, size_t len); /* NULL: of no transport */
+/* `slot`: one of the transport's, which is free. */
+void mt_credentials_set(mt_core *core, mt_transport *t, mt_credentials *slot, const mt_ice_spec *ice);
+void mt_credentials_drop(mt_core *core, mt_credentials *slot); /* wipes the password; a free slot is allowed */
+/* `len`: bytes of `ufrag`. NULL: no transport has it. */
+mt_credentials *mt_credentials_find(mt_core *core, const uint8_t *ufrag, size_t len);
 
-mt_route *mt_route_find(mt_core *core, const mt_path *path); /* NULL: nobody has proved it */
-/* An authenticated request came by `path`. NULL: the address is another transport's, which was heard there just now. */
+/* Times are microseconds. */
+
+mt_route *mt_route_find(mt_core *core, const mt_path *path); /* NULL: the path is no route */
+/* Notes that an authenticated request came by `path`, which becomes a route. NULL: the path is a route of another transport that
+ * was heard there in the last 8 seconds. */
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
-void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated,
-                     int64_t now);                           /* unless another works and is to stay */
-void mt_route_lose(mt_core *core, mt_route *r, int64_t now); /* another one that lives is selected in its place */
-void mt_route_drop(mt_core *core, mt_route *route);
+/* Selects the route, and notes the event for Python. It does nothing if the selected route works and the client has not `nominated`
+ * `r`. */
+void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated, int64_t now);
+/* Drops the route. If it was selected, the route heard last is selected, if it works. */
+void mt_route_lose(mt_core *core, mt_route *r, int64_t now);
+void mt_route_drop(mt_core *core, mt_route *route); /* selects no other; a free route is allowed */
 
+/* Drops what has no consent (RFC 7675). A selected route not heard for mt_settings.consent_ms is lost. A transport not heard for
+ * that long loses all its routes, and Python is told by an event. */
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now);
 
 #endif
