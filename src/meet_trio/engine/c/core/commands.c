@@ -17,13 +17,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Counts a command for an id that does not exist. */
 static bool known(mt_core *core, const void *found) {
   if (!found) core->counters.commands_for_unknown_ids++;
   return found != NULL;
 }
 
-/* A transport of the kind that the command is for. */
-static bool fits(mt_core *core, const mt_transport *t, bool plain) {
+/* Counts a command for a transport that does not exist or is of the other kind. */
+static bool known_as(mt_core *core, const mt_transport *t, bool plain) {
   if (!known(core, t)) return false;
   if ((t->plain != NULL) == plain) return true;
   core->counters.commands_refused++;
@@ -36,23 +37,23 @@ static void request_stats(mt_core *core, uint32_t token) {
   else core->counters.commands_refused++;
 }
 
-/* No `default`: the compiler names the command that is missing here. */
+/* The switch has no `default`, so that the compiler names a command that is missing here. */
 void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   mt_transport *t = mt_find_transport(core, c->id);
   mt_producer *producer = mt_find_producer(core, c->id);
   mt_consumer *consumer = mt_find_consumer(core, c->id);
-  mt_transport *home = mt_find_transport(core, c->transport); /* of a new producer or consumer */
+  mt_transport *home = mt_find_transport(core, c->transport); /* of the new producer or consumer */
   core->counters.commands++;
   switch (c->type) {
   case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
   case MT_RESTART_ICE:
-    if (fits(core, t, false)) mt_transport_restart(core, t, &c->u.ice);
+    if (known_as(core, t, false)) mt_transport_restart(core, t, &c->u.ice);
     break;
   case MT_SET_SRTP:
-    if (fits(core, t, false)) mt_transport_keys(core, t, &c->u.srtp, now);
+    if (known_as(core, t, false)) mt_transport_keys(core, t, &c->u.srtp, now);
     break;
   case MT_SEND_DTLS:
-    if (fits(core, t, false)) mt_dtls_send(core, t, &c->u.data);
+    if (known_as(core, t, false)) mt_dtls_send(core, t, &c->u.data);
     break;
   case MT_REMOVE_TRANSPORT:
     if (known(core, t)) mt_transport_remove(core, t);
@@ -62,7 +63,7 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     break;
   case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, c->id, &c->u.plain, now); break;
   case MT_CONNECT_PLAIN:
-    if (fits(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
+    if (known_as(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
     break;
   case MT_ADD_PRODUCER:
     if (known(core, home)) mt_producer_add(core, c->id, home, &c->u.producer_spec);
@@ -104,7 +105,7 @@ void mt_command_release(mt_command *c) {
   OPENSSL_cleanse(&c->u, sizeof c->u); /* passwords and keys */
 }
 
-/* The other end of a link is to hear that this one has never been held. */
+/* The other engine holds the link, so it is told that this end is closed. No core on this side has held it. */
 void mt_command_discard(mt_command *c) {
   if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
   if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);

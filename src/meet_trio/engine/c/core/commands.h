@@ -1,4 +1,9 @@
-/* What Python tells a core to do. */
+/* Commands: what Python tells a core to do.
+ *
+ * A command is a plain value that crosses a ring. It owns what its union points to (bytes, sockets, a reference to a link) until it
+ * is released or discarded. A command is not answered: one for an id that does not exist, or one that is refused, is counted and
+ * has no other effect. Ids are the caller's, one space for each kind of object.
+ */
 #ifndef MT_CORE_COMMANDS_H
 #define MT_CORE_COMMANDS_H
 
@@ -7,6 +12,7 @@
 typedef struct mt_core mt_core;
 typedef struct mt_link mt_link; /* links/link.h */
 
+/* For each command: the member of the union that it uses, and what `id` is if it is not the object's own. */
 typedef enum {
   MT_ADD_TRANSPORT = 1, /* ice */
   MT_RESTART_ICE,       /* ice */
@@ -14,19 +20,19 @@ typedef enum {
   MT_SEND_DTLS,         /* data */
   MT_REMOVE_TRANSPORT,
   MT_SET_MAX_BITRATE, /* number: bit/s, 0 = no limit */
-  MT_ADD_PRODUCER,    /* producer */
+  MT_ADD_PRODUCER,    /* producer_spec */
   MT_PAUSE_PRODUCER,  /* number: bool */
   MT_REMOVE_PRODUCER,
-  MT_ADD_MIRROR,     /* id: a producer of another engine; producer */
+  MT_ADD_MIRROR,     /* id: a producer of another engine; producer_spec */
   MT_ADD_LINK,       /* link: this engine is its sink */
   MT_RELAY_PRODUCER, /* link: this engine is its source */
   MT_STOP_RELAYING,  /* link */
-  MT_ADD_CONSUMER,   /* consumer */
+  MT_ADD_CONSUMER,   /* consumer_spec */
   MT_PAUSE_CONSUMER, /* number: bool */
   MT_SET_LAYER,      /* number: highest spatial layer to forward */
   MT_REMOVE_CONSUMER,
   MT_REQUEST_KEYFRAME,    /* id: a producer */
-  MT_REQUEST_STATS,       /* id: a token */
+  MT_REQUEST_STATS,       /* id: a token that the answering event carries */
   MT_ADD_PLAIN_TRANSPORT, /* plain */
   MT_CONNECT_PLAIN,       /* remote */
 } mt_command_type;
@@ -34,7 +40,7 @@ typedef enum {
 typedef struct {
   mt_command_type type;
   uint32_t id;
-  uint32_t transport, producer; /* of a new producer or consumer */
+  uint32_t transport, producer; /* ids: of a new producer or consumer its transport, of a new consumer its producer */
   union {
     mt_ice_spec ice;
     mt_srtp_spec srtp;
@@ -43,13 +49,14 @@ typedef struct {
     mt_remote_spec remote;
     mt_producer_spec producer_spec;
     mt_consumer_spec consumer_spec;
-    mt_link *link; /* a reference of the command's own */
+    mt_link *link; /* with a reference of the command's own */
     uint64_t number;
   } u;
 } mt_command;
 
+/* Applies the command. `now`: microseconds. */
 void mt_core_command(mt_core *core, int64_t now, const mt_command *command);
-void mt_command_release(mt_command *c); /* what it holds, after it was applied */
-void mt_command_discard(mt_command *c); /* the same, for an engine that has closed before */
+void mt_command_release(mt_command *c); /* frees what it owns after it was applied, and wipes passwords and keys */
+void mt_command_discard(mt_command *c); /* the same for a command that is not applied, because its engine has closed */
 
 #endif

@@ -1,4 +1,4 @@
-/* See core.h. Datagrams are told apart by their first byte (RFC 7983); the tick calls what is due, from the bottom up. */
+/* See core.h. */
 #include "core/core.h"
 
 #include "core/events.h"
@@ -22,7 +22,12 @@
 
 #include <stdlib.h>
 
-enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS };
+enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS }; /* between two rounds, and at least between two ticks */
+
+enum { FIRST_SLOTS = 64 }; /* of a table */
+
+/* First bytes of datagrams (RFC 7983 section 7) */
+enum { STUN_LAST = 3, DTLS_FIRST = 20, DTLS_LAST = 63 };
 
 /* ---- birth and death ---- */
 
@@ -39,7 +44,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   bool ok = true;
-  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) ok = mt_table_init(tables[i], 64) && ok;
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) ok = mt_table_init(tables[i], FIRST_SLOTS) && ok;
   if (ok) return core;
   mt_core_free(core);
   return NULL;
@@ -64,9 +69,9 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
   core->counters.bytes_in += len;
   if (from->kind == MT_PATH_PLAIN_RTP || from->kind == MT_PATH_PLAIN_RTCP) {
     mt_plain_datagram(core, now, from, data, len);
-  } else if (len > 0 && data[0] < 4) {
+  } else if (len > 0 && data[0] <= STUN_LAST) {
     mt_ice_datagram(core, now, from, data, len);
-  } else if (len > 0 && data[0] >= 20 && data[0] < 64) {
+  } else if (len > 0 && data[0] >= DTLS_FIRST && data[0] <= DTLS_LAST) {
     mt_dtls_datagram(core, now, from, data, len);
   } else if (mt_is_rtp_or_rtcp(data, len)) {
     mt_route *route = mt_route_find(core, from);
@@ -87,6 +92,7 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 
 /* ---- time ---- */
 
+/* The work of every object that is due ten times a second. */
 static void round_of_all(mt_core *core, int64_t now) {
   mt_exchange_round(core);
   mt_pool_trim(&core->packets);

@@ -1,16 +1,21 @@
 /* The engine's core: an SFU's state machine without I/O, clock or thread.
  *
- * Datagrams, commands and the time go in; datagrams and events come out through a sink. The thread (thread.c)
- * lends it a socket and a clock, the tests lend it memory and a clock of their own. Single-threaded; no call blocks.
+ * Datagrams, commands and the time go in; datagrams and events come out through a sink. The thread (thread.c) gives it sockets and
+ * a clock, the tests give it memory and a clock of their own. A core belongs to one thread, and no call blocks. Signaling, SDP and
+ * DTLS handshakes are left to Python.
  *
  *   transport   a client's path for media: ICE-lite credentials, the addresses that proved them, SRTP keys; or plain RTP
- *   producer    what a client sends: one to four streams (simulcast), found by SSRC, MID + RID, MID + repaired RID
+ *   producer    media that a client sends: one to four streams (simulcast), found by SSRC, MID + RID, MID + repaired RID
  *   consumer    a producer's stream on its way to another client: rewritten SSRC, sequence numbers, timestamps, extensions
- *   mirror      a producer of another engine, filled through a link (link.h)
+ *   mirror      a producer of another engine, filled through a link (links/link.h)
  *
- * Ids are given out by the caller, one space for each kind. A command for an id that does not exist is counted and has
- * no other effect: objects may go at any moment, a command may have been on its way.
- * Times are microseconds of a monotonic clock, rising from any value above 0.
+ * Received datagrams are told apart by their first byte (RFC 7983). The tick calls what is due, from the lower folders up: all
+ * objects ten times a second, and in between the objects that wait in lists.
+ *
+ * The caller assigns the ids, one space for each kind. A command for an id that does not exist is counted and has no other effect,
+ * because an object may end while a command for it is on its way.
+ *
+ * Times are microseconds of a monotonic clock, which rises from any value above 0.
  */
 #ifndef MT_CORE_CORE_H
 #define MT_CORE_CORE_H
@@ -19,15 +24,15 @@
 #include "state/sink.h"
 
 mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink); /* NULL: no memory */
-void mt_core_free(mt_core *core);
+void mt_core_free(mt_core *core);                                       /* NULL is allowed */
 
-/* `data` is decrypted in place. */
+/* A datagram of `len` bytes has come by the path `from`. Its `data` is decrypted in place. */
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
-/* Whether the path is a route of a transport: it has proved itself, and consent was not lost since. */
+/* True: the path is a route of a transport, so it has proved itself and its consent was not lost since. */
 bool mt_core_knows(mt_core *core, const mt_path *path);
-/* A TCP connection has ended. If a transport's media went that way, it goes by the way that was heard last, if that lives. */
+/* The TCP connection of `path` has ended. A transport that sent its media there sends it by the route heard last, if that works. */
 void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path);
-/* Do what time asks for and offer waiting events; returns when to come again. Cheap when nothing is due. */
+/* Does the work that is due and offers waiting events. Returns the time of the next call. A call before that time costs little. */
 int64_t mt_core_tick(mt_core *core, int64_t now);
 
 #endif

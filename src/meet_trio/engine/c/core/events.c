@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* In this file, false means that the sink has no room. */
+
+/* Offers the event if the flag is set, and clears the flag if the sink takes it. */
 static bool offer(mt_core *core, mt_changes *changes, uint32_t flag, const mt_event *e) {
   if (!(changes->flags & flag)) return true;
   if (!core->sink.event(core->sink.context, e)) return false;
@@ -15,7 +18,7 @@ static bool offer(mt_core *core, mt_changes *changes, uint32_t flag, const mt_ev
 static bool offer_transport(mt_core *core, mt_transport *t) {
   mt_event e = {.id = t->id};
   if (t->selected) e.path = t->selected->path;
-  else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED);
+  else t->changes.flags &= ~(uint32_t)(MT_CHANGED_CONNECTED | MT_CHANGED_MOVED); /* the route was lost meanwhile */
   if (t->plain) {
     e.type = MT_EVENT_PLAIN_CONNECTED;
     return offer(core, &t->changes, MT_CHANGED_CONNECTED, &e);
@@ -58,6 +61,7 @@ static bool offer_one(mt_core *core, mt_changes *changes) {
   return false;
 }
 
+/* False also if there is no memory. */
 static bool offer_stats(mt_core *core, int64_t now) {
   while (core->stats_count) {
     mt_event e = {.type = MT_EVENT_STATS, .id = core->stats_waiting[0]};

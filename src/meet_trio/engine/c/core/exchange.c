@@ -7,9 +7,9 @@
 #include "links/link.h"
 #include "state/core_state.h"
 
-enum { MESSAGES_PER_TURN = 256 };
+enum { MESSAGES_PER_TURN = 256 }; /* from one link, before other links, sockets and commands get their turn */
 
-static void leave(mt_core *core, mt_link_end *end) {
+static void leave_link(mt_core *core, mt_link_end *end) {
   mt_side side = mt_link_side(end);
   if (side == MT_SOURCE) mt_relays_end(end);
   else mt_mirrors_lose(core, end, core->last_now);
@@ -20,13 +20,13 @@ static void leave(mt_core *core, mt_link_end *end) {
 }
 
 void mt_exchange_leave(mt_core *core) {
-  MT_EACH (item, &core->links) leave(core, MT_OF(item, mt_link_end, in_core));
+  MT_EACH (item, &core->links) leave_link(core, MT_OF(item, mt_link_end, in_core));
 }
 
 void mt_exchange_round(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
-    if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave(core, end);
+    if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave_link(core, end);
   }
 }
 

@@ -1,8 +1,9 @@
-/* The core's ends of its links: taking what has come, ringing for what was sent, letting go of what is closed. What the
- * messages mean is told by relay.c for the source's end and by mirror.c for the sink's.
+/* The core's ends of its links: taking messages that have come, waking engines after messages were sent, and leaving closed links.
+ * The meaning of the messages is in egress/relay.c for the source's end and in ingress/mirror.c for the sink's.
  *
- * Messages wait for commands: a mirror is added by a command that was given before the source was told to send, but a message
- * may be seen first. So links are looked at before commands are applied, and only what was seen then is taken after.
+ * A message waits for the commands before it. A mirror is added by a command that is given before the source is told to send, but
+ * the thread could see the source's message before that command. So the thread counts the messages, then applies commands, and then
+ * takes only the messages that it has counted.
  */
 #ifndef MT_CORE_EXCHANGE_H
 #define MT_CORE_EXCHANGE_H
@@ -12,11 +13,12 @@
 
 typedef struct mt_core mt_core;
 
-void mt_exchange_count(mt_core *core);
-bool mt_exchange_take(mt_core *core, int64_t now); /* takes what was seen; true: there is more of it */
-bool mt_exchange_idle(mt_core *core);              /* nothing has come */
-void mt_exchange_wake(mt_core *core);              /* wake those whom something was sent to; after each batch */
-void mt_exchange_leave(mt_core *core);             /* closes this end of all links, as mt_core_free does too */
-void mt_exchange_round(mt_core *core);             /* lets go of closed ones */
+void mt_exchange_count(mt_core *core); /* notes for each link how many messages have come */
+/* Takes counted messages, at most 256 of each link. True: there are more of them. `now`: microseconds. */
+bool mt_exchange_take(mt_core *core, int64_t now);
+bool mt_exchange_idle(mt_core *core);  /* true: no message waits in any link */
+void mt_exchange_wake(mt_core *core);  /* wakes the engines that messages were sent to; called after each batch */
+void mt_exchange_leave(mt_core *core); /* closes this end of all links and leaves them; mt_core_free does so too */
+void mt_exchange_round(mt_core *core); /* leaves the links whose other end is closed */
 
 #endif

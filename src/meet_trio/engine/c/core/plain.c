@@ -30,11 +30,13 @@ static bool same_address(const mt_path *a, const mt_path *b) {
   return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
 }
 
+enum { IPV4_BITS = 32, IPV6_BITS = 128 };
+
 static bool valid(const mt_plain_spec *spec) {
   if (spec->network_count > MT_MAX_NETWORKS) return false;
   for (unsigned i = 0; i < spec->network_count; i++) {
     const mt_network *n = &spec->networks[i];
-    if ((n->family != 4 && n->family != 6) || n->prefix > (n->family == 4 ? 32 : 128)) return false;
+    if ((n->family != 4 && n->family != 6) || n->prefix > (n->family == 4 ? IPV4_BITS : IPV6_BITS)) return false;
   }
   return true;
 }
@@ -58,8 +60,8 @@ void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t
   memcpy(t->plain->networks, spec->networks, sizeof spec->networks);
 }
 
-/* What waited for a way out: key frames, and Python. */
-static void has_path(mt_core *core, mt_transport *t, int64_t now) {
+/* The transport knows where to send. Its consumers begin, which asks for key frames, and Python is told by an event. */
+static void begin_sending(mt_core *core, mt_transport *t, int64_t now) {
   t->selected = &t->plain->rtp.route;
   mt_change(core, &t->changes, MT_CHANGED_CONNECTED);
   MT_EACH (item, &t->consumers) {
@@ -68,8 +70,8 @@ static void has_path(mt_core *core, mt_transport *t, int64_t now) {
   }
 }
 
-static void point(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_path *to, bool fixed) {
-  if (end->fixed) return; /* the client's packets have said it better */
+static void set_remote(mt_transport *t, mt_plain_end *end, uint8_t kind, const mt_path *to, bool fixed) {
+  if (end->fixed) return; /* by an earlier command or, with comedia, by the client's first packet */
   end->route = (mt_route){.transport = t, .path = *to};
   end->route.path.kind = kind;
   end->route.path.plain_transport = t->id;
@@ -84,12 +86,12 @@ void mt_plain_connect(mt_core *core, mt_transport *t, const mt_remote_spec *remo
     core->counters.commands_refused++;
     return;
   }
-  point(t, &plain->rtp, MT_PATH_PLAIN_RTP, &remote->rtp, !plain->comedia);
-  point(t, &plain->rtcp, MT_PATH_PLAIN_RTCP, &rtcp, !plain->comedia);
-  has_path(core, t, now);
+  set_remote(t, &plain->rtp, MT_PATH_PLAIN_RTP, &remote->rtp, !plain->comedia);
+  set_remote(t, &plain->rtcp, MT_PATH_PLAIN_RTCP, &rtcp, !plain->comedia);
+  begin_sending(core, t, now);
 }
 
-/* Enough of a packet to believe that the far end is there: by RTP's socket RTP, by RTCP's a report. */
+/* True: the packet is good enough to fix the remote address, that is RTP by the RTP socket or RTCP by the RTCP socket. */
 static bool well_formed(const mt_path *from, const uint8_t *data, size_t len) {
   mt_rtp h;
   mt_rtcp_packet p;
@@ -98,9 +100,9 @@ static bool well_formed(const mt_path *from, const uint8_t *data, size_t len) {
   return !mt_is_rtcp(data, len) && mt_rtp_parse_untrusted(data, len, &h);
 }
 
-/* May this sender say anything at all? */
+/* False: packets from this address are not accepted. That is counted. */
 static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end, const mt_path *from) {
-  if (same_address(&end->route.path, from)) return true; /* which was allowed when it was set */
+  if (same_address(&end->route.path, from)) return true; /* it was checked when it was set */
   if (!allowed(plain, from)) core->counters.dropped_plain_not_allowed++;
   else if (end->fixed || !plain->comedia) core->counters.dropped_plain_stranger++;
   else return true;
@@ -109,7 +111,7 @@ static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end,
 
 void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
   mt_transport *t = mt_find_transport(core, from->plain_transport);
-  if (!t || !t->plain) { /* removed while the datagram was on its way */
+  if (!t || !t->plain) { /* the transport was removed while the datagram was on its way */
     core->counters.dropped_unknown_address++;
     return;
   }
@@ -121,8 +123,8 @@ void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t 
     return;
   }
   if (!end->fixed) {
-    point(t, end, from->kind, from, true);
-    if (!by_rtcp) has_path(core, t, now);
+    set_remote(t, end, from->kind, from, true);
+    if (!by_rtcp) begin_sending(core, t, now);
   }
   if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, t, data, len);
   else mt_rtp_datagram(core, now, t, data, len);

@@ -1,22 +1,28 @@
-/* Plain transports: RTP and RTCP as they are (RFC 3550), without ICE, DTLS and SRTP, for programs that know of none of these.
+/* Plain transports: RTP and RTCP as they are (RFC 3550), without ICE, DTLS and SRTP, for programs that support none of these.
  *
- * RTP and RTCP have a socket each, and a far end each. Nothing proves here who sends, so where a packet comes from decides:
+ * RTP and RTCP have a socket each, and a remote address each. A packet cannot prove its sender, so its source address decides:
  *
- *  - The networks that the transport was given bound all of it. A packet from elsewhere is dropped, and nothing is ever sent
- *    there: who may name any address, or forge one, could have media sent to a stranger.
- *  - Each end is fixed once, by being connected or (comedia) by the first packet that is well-formed; from then on every other
- *    sender is dropped. A comedia transport may be connected too: that says where to send until a packet says it better.
+ *  - The transport is given networks. A packet from another network is dropped, and no packet is ever sent to one. Otherwise a
+ *    client that may name any address, or forges one, could have media sent to a third party.
+ *  - Each remote address is fixed once: by the command that connects the transport or, with comedia, by the first well-formed
+ *    packet. After that, packets from all other addresses are dropped. A comedia transport may be connected too. Then the address
+ *    of the command is used until the first packet fixes the right one.
  *
- * RTCP that comes by the RTP socket (senders that multiplex, RFC 5761) is taken; ours goes by the RTCP socket alone.
- * There is no consent to be lost. A client that falls silent costs what it sends: nothing.
+ * RTCP is accepted by the RTP socket too, because some senders multiplex (RFC 5761). It is sent by the RTCP socket only. A plain
+ * transport has no consent that it could lose (RFC 7675). Keeping a client that is silent costs nothing.
  */
 #ifndef MT_CORE_PLAIN_H
 #define MT_CORE_PLAIN_H
 
 #include "state/core_state.h"
 
+/* Times are microseconds. */
+
+/* Refused, and counted, if the id is in use or a network is invalid. */
 void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t now);
+/* Refused, and counted, if the address is in none of the transport's networks. */
 void mt_plain_connect(mt_core *core, mt_transport *t, const mt_remote_spec *remote, int64_t now);
+/* `from` names the transport and which of its sockets; a datagram that is not accepted is counted. `len`: bytes. */
 void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
 
 #endif

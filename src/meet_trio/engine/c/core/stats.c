@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { NO_LEVEL = 1 }; /* a level is 0 dBov at most */
+enum { NO_LEVEL = 1 }; /* dBov: an audio level is 0 dBov at most */
 
 static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
 
@@ -52,7 +52,7 @@ static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
 mt_stats *mt_stats_take(mt_core *core, int64_t now) {
   mt_stats *out = calloc(1, sizeof *out);
   if (!out) return NULL;
-  /* one more of each: calloc(0) may give NULL */
+  /* one more of each, because calloc may return NULL for 0 items */
   out->transports = calloc(core->transports.count + 1, sizeof *out->transports);
   out->producers = calloc(core->producers.count + 1, sizeof *out->producers);
   out->mirrors = calloc(core->producers.count + 1, sizeof *out->mirrors);

@@ -12,7 +12,10 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
-enum { REPORT_FIRST_US = 300 * MT_MS };
+enum {
+  FIRST_REPORT_US = 300 * MT_MS, /* at the earliest; a random part of a second comes on top */
+  FIRST_SLOTS = 8,               /* of a table */
+};
 
 mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   if (mt_find_transport(core, id)) {
@@ -22,8 +25,8 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_transport *t = calloc(1, sizeof *t);
   bool ok = t != NULL;
   if (ok) {
-    ok = mt_table_init(&t->sources, 8);
-    ok = mt_table_init(&t->consumers_by_ssrc, 8) && ok;
+    ok = mt_table_init(&t->sources, FIRST_SLOTS);
+    ok = mt_table_init(&t->consumers_by_ssrc, FIRST_SLOTS) && ok;
   }
   if (!ok) {
     core->counters.dropped_no_memory++;
@@ -36,7 +39,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   }
   t->id = t->stats.id = id;
   t->changes.kind = MT_KIND_TRANSPORT;
-  t->next_report = now + REPORT_FIRST_US + (int64_t)(mt_random(core) % MT_SECOND);
+  t->next_report = now + FIRST_REPORT_US + (int64_t)(mt_random(core) % MT_SECOND);
   t->reported = now;
   t->rtcp_ssrc = (uint32_t)mt_random(core) | 1;
   mt_list_init(&t->in_core);
@@ -65,7 +68,7 @@ void mt_transport_restart(mt_core *core, mt_transport *t, const mt_ice_spec *ice
 
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys, int64_t now) {
   mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)keys->profile, keys->tx, keys->rx);
-  /* A transport has one DTLS association and so one pair of keys: with others the windows and indices would have to start anew. */
+  /* A transport has one DTLS association and so one pair of keys. Other keys would need new replay windows and indices. */
   if (!srtp || t->srtp) {
     mt_srtp_free(srtp);
     core->counters.commands_refused++;
