@@ -1,11 +1,7 @@
-/* See thread.h. One turn of the loop: wait for a socket, a command or the core's next deadline; apply commands; feed datagrams by
- * batches; let the core do what is due; send; wake Python if there are new events.
+/* See thread.h.
  *
- * What epoll watches is named like the paths it belongs to: by kind and local. These are looked up when it is ready, so that
- * nothing is read from what has gone in the same turn. Each source gets some batches in a turn; then it waits for its next.
- *
- * Python is woken through an eventfd that is written once until Python has read it, because every wake-up costs its main thread
- * tens of microseconds.
+ * An epoll event names its socket like the paths of the socket: by kind and local. The thread looks the socket up when it handles
+ * the event, so it reads nothing from a socket that was closed in the same turn.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #define _GNU_SOURCE /* pthread_setname_np */
@@ -29,12 +25,15 @@
 enum {
   COMMAND_SLOTS = 4096,
   EVENT_SLOTS = 4096,
-  READY_PER_TURN = 64,
-  BATCHES_PER_TURN = 8,    /* of one source; then the others and commands get their turn */
-  COMMANDS_PER_TURN = 256, /* then packets */
+  READY_PER_TURN = 64,     /* epoll events */
+  BATCHES_PER_TURN = 8,    /* of one socket, before other sockets and commands get their turn */
+  COMMANDS_PER_TURN = 256, /* before packets get their turn */
+  FIRST_PAIRS = 8,         /* slots of the table of plain transports */
+  MAX_SLEEP_MS = 1000,
+  FAILED_RETRY_US = 10 * MT_MS, /* until the event of a failure is offered again */
 };
 
-static const uint64_t COMMANDS = MT_PATH_NONE; /* what epoll says when the command ring has been filled */
+static const uint64_t COMMAND_EVENT = MT_PATH_NONE; /* the data of epoll's event for command_fd */
 
 struct mt_engine {
   pthread_t thread;
@@ -46,22 +45,22 @@ struct mt_engine {
   uint16_t port;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
-  mt_waker *waker; /* writes to command_fd */
+  mt_waker *waker; /* writes to a duplicate of command_fd */
   mt_ring commands, events;
   _Atomic bool stop;
-  _Atomic bool signaled;      /* event_fd is written and not yet reset */
-  _Atomic bool ring_was_full; /* Python has a command that found no room */
-  bool new_events;            /* the thread's own */
-  uint32_t unannounced;       /* datagrams sent since other engines were woken */
+  _Atomic bool signaled;      /* event_fd was written and not reset yet */
+  _Atomic bool ring_was_full; /* a command of Python's has found no room */
+  bool new_events;            /* Python is to be woken; the thread's own */
+  uint32_t unannounced;       /* datagrams that were sent since other engines were woken */
 };
 
 static int64_t now_us(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+  return (int64_t)t.tv_sec * MT_SECOND + t.tv_nsec / 1000;
 }
 
-/* NULL: not of a plain transport, or of one that has gone. */
+/* NULL: the kind is not a plain transport's, or the transport was removed. */
 static const mt_socket *plain_socket(const mt_engine *e, uint8_t kind, uint32_t local) {
   if (kind != MT_PATH_PLAIN_RTP && kind != MT_PATH_PLAIN_RTCP) return NULL;
   const mt_pair *p = mt_pairs_find(&e->pairs, local);
@@ -79,9 +78,9 @@ static void wake_others(mt_engine *e) {
 
 static void sink_send(void *context, const mt_path *to, size_t len) {
   mt_engine *e = context;
-  if (++e->unannounced >= MT_UDP_BATCH) wake_others(e); /* this batch is a long one */
+  if (++e->unannounced >= MT_UDP_BATCH) wake_others(e); /* the others should not wait until this long batch ends */
   if (to->kind == MT_PATH_UDP) mt_udp_send(e->udp, e->listen.udp[to->udp_socket], to, len);
-  if (to->kind == MT_PATH_TCP) mt_tcp_send(e->tcp, to, mt_udp_reserve(e->udp), len); /* the place stays free */
+  if (to->kind == MT_PATH_TCP) mt_tcp_send(e->tcp, to, mt_udp_reserve(e->udp), len); /* it copies; the buffer stays free */
   const mt_socket *plain = plain_socket(e, to->kind, to->local);
   if (plain) mt_udp_send(e->udp, *plain, to, len);
 }
@@ -121,7 +120,7 @@ void mt_event_release(mt_event *event) {
 static void write_fd(int fd) {
   uint64_t one = 1;
   ssize_t n = write(fd, &one, sizeof one);
-  (void)n; /* full means that it is readable already */
+  (void)n; /* the write fails if the counter is full, and then the eventfd is readable already */
 }
 
 static void read_fd(int fd) {
@@ -151,7 +150,7 @@ static void remove_pair(mt_engine *e, uint32_t transport) {
   mt_pairs_remove(&e->pairs, p);
 }
 
-/* True: there are more. */
+/* True: more commands wait. */
 static bool apply_commands(mt_engine *e, int64_t now) {
   for (unsigned i = 0; i < COMMANDS_PER_TURN; i++) {
     mt_command *c = mt_ring_peek(&e->commands);
@@ -165,13 +164,15 @@ static bool apply_commands(mt_engine *e, int64_t now) {
   return true;
 }
 
-/* What the core has sent goes out; first other engines are woken for what has crossed, so that they work at the same time. */
+/* Sends what the core has sent. Other engines are woken first for the packets that have crossed to them, so that they work at the
+ * same time. */
 static void flush(mt_engine *e) {
   wake_others(e);
   mt_udp_flush(e->udp);
   mt_tcp_flush(e->tcp, now_us());
 }
 
+/* Passes datagrams of a socket to the core. `*failure` is set if the socket is broken. */
 static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t local, const char **failure) {
   for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
     int n = mt_udp_receive(e->udp, s);
@@ -191,9 +192,10 @@ static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t local, con
   }
 }
 
-static void look_at(mt_engine *e, uint64_t name, const char **failure) {
-  uint8_t kind = (uint8_t)(name >> 32);
-  uint32_t local = (uint32_t)name;
+/* Handles an epoll event by its data. */
+static void handle_ready(mt_engine *e, uint64_t data, const char **failure) {
+  uint8_t kind = (uint8_t)(data >> 32);
+  uint32_t local = (uint32_t)data;
   if (kind == MT_PATH_UDP) receive(e, e->listen.udp[local], kind, local, failure);
   if (kind == MT_TCP_LISTENER) mt_tcp_accept(e->tcp, local, now_us());
   if (kind == MT_PATH_TCP) {
@@ -201,16 +203,17 @@ static void look_at(mt_engine *e, uint64_t name, const char **failure) {
     flush(e);
   }
   const mt_socket *plain = plain_socket(e, kind, local);
-  const char *ignored; /* what breaks for one transport is no reason to end all */
+  const char *ignored; /* a broken socket of one transport does not end the engine */
   if (plain) receive(e, *plain, kind, local, &ignored);
 }
 
-/* Python sets the mark and tries once more, here room is made and then the mark looked at: one of the two sees the other. */
-static void tell_of_room(mt_engine *e) {
+/* Wakes Python if a command has found the ring full. Python sets the mark and then tries once more. The thread makes room and then
+ * reads the mark. So either Python finds the room, or the thread finds the mark. */
+static void announce_room(mt_engine *e) {
   if (atomic_exchange(&e->ring_was_full, false)) e->new_events = true;
 }
 
-static void tell_python(mt_engine *e) {
+static void wake_python(mt_engine *e) {
   if (!e->new_events) return;
   e->new_events = false;
   if (!atomic_exchange(&e->signaled, true)) write_fd(e->event_fd);
@@ -226,10 +229,11 @@ static int timeout_ms(int64_t deadline, bool more) {
   if (more) return 0;
   int64_t wait = deadline - now_us();
   if (wait <= 0) return 0;
-  return wait > 1000000 ? 1000 : (int)((wait + 999) / 1000);
+  return wait > MAX_SLEEP_MS * MT_MS ? MAX_SLEEP_MS : (int)((wait + MT_MS - 1) / MT_MS);
 }
 
-/* Nothing is missed: whoever sends to this engine after it has looked will ring. */
+/* True: no message waits in any link. No later message is missed: an engine that sends one after this check wakes the sleeping
+ * thread. */
 static bool may_sleep(mt_engine *e) {
   atomic_exchange(&e->waker->asleep, true);
   return mt_exchange_idle(e->core);
@@ -247,26 +251,26 @@ static void *run(void *context) {
     atomic_store(&e->waker->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     for (int i = 0; i < n; i++)
-      if (ready[i].data.u64 == COMMANDS) read_fd(e->command_fd);
+      if (ready[i].data.u64 == COMMAND_EVENT) read_fd(e->command_fd);
     mt_exchange_count(e->core);
     more = apply_commands(e, now_us());
-    tell_of_room(e);
+    announce_room(e);
     if (!more) more = mt_exchange_take(e->core, now_us());
-    for (int i = 0; i < n; i++) look_at(e, ready[i].data.u64, &failure);
+    for (int i = 0; i < n; i++) handle_ready(e, ready[i].data.u64, &failure);
     deadline = tick(e);
     flush(e);
-    tell_python(e);
+    wake_python(e);
   }
   mt_exchange_leave(e->core);
   if (failure) {
     mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
-    while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(10000); /* Python is to hear of this */
-    tell_python(e);
+    while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(FAILED_RETRY_US); /* until Python has made room */
+    wake_python(e);
   }
   return NULL;
 }
 
-/* ---- opening and closing, from the other side ---- */
+/* ---- opening and closing, by Python's thread ---- */
 
 static bool watch_all(mt_engine *e) {
   for (unsigned i = 0; i < e->listen.count; i++)
@@ -276,7 +280,7 @@ static bool watch_all(mt_engine *e) {
 
 static bool start(mt_engine *e) {
   sigset_t all, before;
-  sigfillset(&all); /* signals are Python's main thread's */
+  sigfillset(&all); /* the new thread inherits the mask, so signals go to Python's main thread */
   pthread_sigmask(SIG_BLOCK, &all, &before);
   int error = pthread_create(&e->thread, NULL, run, e);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -298,7 +302,7 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_setti
   if (!e->waker) return false;
   errno = ENOMEM;
   e->udp = mt_udp_new();
-  if (!e->udp || !mt_table_init(&e->pairs, 8)) return false;
+  if (!e->udp || !mt_table_init(&e->pairs, FIRST_PAIRS)) return false;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
   e->core = mt_core_new(settings, &sink);
@@ -308,7 +312,7 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_setti
 }
 
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses) {
-  mt_engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
+  mt_engine *e = aligned_alloc(MT_CACHE_LINE, (sizeof *e + MT_CACHE_LINE - 1) / MT_CACHE_LINE * MT_CACHE_LINE);
   if (!e) return NULL;
   memset(e, 0, sizeof *e);
   e->epoll_fd = e->command_fd = e->event_fd = -1;

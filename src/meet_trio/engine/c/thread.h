@@ -1,7 +1,15 @@
 /* An engine: the core on a thread of its own, which owns the sockets and the clock.
  *
- * Everything here is called from one other thread (Python's), never blocks except to open and to close, and shares nothing
- * with the engine's thread but two rings. That thread holds no lock while packets flow, and never takes Python's.
+ * All functions here are called from one other thread, which is Python's. They do not block, except for opening and closing. The
+ * two threads share only two rings (commands and events), a few marks and their eventfds. The engine's thread holds no lock while
+ * packets flow, and never takes Python's (GIL).
+ *
+ * In one turn of its loop the thread waits for a socket, a command or the core's next deadline; applies commands; passes on
+ * received datagrams in batches; lets the core do what is due; sends; and wakes Python if there are new events. Each source is
+ * served for a few batches in a turn, and then waits for the next turn.
+ *
+ * The thread wakes Python by writing an eventfd, and writes it again only after Python has read it, because every wake-up costs
+ * Python's main thread tens of microseconds.
  */
 #ifndef MT_THREAD_H
 #define MT_THREAD_H
@@ -13,20 +21,21 @@
 
 typedef struct mt_engine mt_engine;
 
-/* NULL with errno set, and in `addresses` the one that it is about. */
+/* Opens the sockets and starts the thread. NULL: failure, with errno set; if an address was refused, `addresses` tells which. */
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses);
-void mt_engine_close(mt_engine *e); /* stops and joins the thread, drops what waits */
+void mt_engine_close(mt_engine *e); /* ends the thread, waits for it, and drops waiting commands and events */
 uint16_t mt_engine_port(const mt_engine *e);
-mt_waker *mt_engine_waker(mt_engine *e);    /* by which other engines wake this one */
-int mt_engine_event_fd(const mt_engine *e); /* readable when events wait */
+mt_waker *mt_engine_waker(mt_engine *e);    /* for links from other engines; the engine keeps its reference */
+int mt_engine_event_fd(const mt_engine *e); /* an eventfd that is readable when events wait; it stays the engine's */
 
-/* False: the ring is full, nothing was done; the event_fd becomes readable once there is room again. What the command holds is
- * the engine's when it is true. */
+/* True: the engine owns what the command owns. False: the ring is full, and the command stays the caller's. The eventfd becomes
+ * readable when there is room again. */
 bool mt_engine_command(mt_engine *e, const mt_command *command);
-void mt_engine_give_up(mt_engine *e); /* the thread ends as soon as it can, nobody waits for it */
+void mt_engine_give_up(mt_engine *e); /* tells the thread to end, and does not wait for it */
 
-/* First reset, then take until there is none. `data` of an event is the caller's: give it back. */
+/* Python first resets the eventfd, and then takes events until there is none, so that it misses none. */
 void mt_engine_reset_events(mt_engine *e);
+/* False: no event waits. The caller releases the event with mt_event_release, which frees its `data`. */
 bool mt_engine_next_event(mt_engine *e, mt_event *out);
 void mt_event_release(mt_event *event);
 

@@ -1,6 +1,4 @@
-/* See listen.h. Any free port: the first socket is given one by the kernel, the others try it too; if it is taken at one of them,
- * all begin anew.
- */
+/* See listen.h. */
 #include "io/listen.h"
 
 #include "formats/path.h"
@@ -10,8 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PORT_TRIES = 64, BACKLOG = 512 };
+enum {
+  PORT_TRIES = 64, /* until a port is free at all addresses */
+  BACKLOG = 512,   /* connections that wait to be accepted */
+};
 
+/* Returns AF_INET or AF_INET6. -1: `ip` is no address, and errno is set. */
 static int parse(const char *ip, uint16_t port, struct sockaddr_storage *out, socklen_t *len) {
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
   struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -27,7 +29,8 @@ static int parse(const char *ip, uint16_t port, struct sockaddr_storage *out, so
   return AF_INET6;
 }
 
-/* A socket at the `i`-th address and at `port`, which becomes the one found when it is 0. False with errno set. */
+/* Opens a socket at the `i`-th address and at `*port`. If `*port` is 0, it receives the kernel's choice. False: failure, with errno
+ * set. */
 static bool open_socket(const mt_addresses *a, unsigned i, int type, uint16_t *port, mt_socket *out) {
   struct sockaddr_storage address;
   socklen_t len;
@@ -35,9 +38,9 @@ static bool open_socket(const mt_addresses *a, unsigned i, int type, uint16_t *p
   if (out->family < 0) return false;
   int fd = socket(out->family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return false;
-  int one = 1, only = a->count > 1;
-  if (out->family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
-  /* connections of a server that was here before need not have ended */
+  int one = 1, v6_only = a->count > 1;
+  if (out->family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
+  /* connections of an earlier server at this port may not have ended yet */
   if (type == SOCK_STREAM) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(fd, (struct sockaddr *)&address, len) != 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) != 0) ||
       (len = sizeof address, getsockname(fd, (struct sockaddr *)&address, &len)) != 0) {

@@ -1,4 +1,9 @@
-/* The addresses that an engine is reached at: one port, any number of addresses, a UDP and a TCP socket for each. */
+/* The sockets that an engine listens on: one port, up to MT_MAX_ADDRESSES addresses, and a UDP and a TCP socket for each address.
+ *
+ * If no port is given, one that is free at all addresses is found: the kernel gives the first socket a port, and the others try the
+ * same one. If it is taken at an address, all sockets begin anew with another port. Reading and writing are in io/udp.c and
+ * io/tcp.c.
+ */
 #ifndef MT_IO_LISTEN_H
 #define MT_IO_LISTEN_H
 
@@ -10,19 +15,19 @@ enum { MT_MAX_ADDRESSES = 16 };
 
 typedef struct {
   unsigned count;
-  char ips[MT_MAX_ADDRESSES][INET6_ADDRSTRLEN]; /* numeric; an IPv6 wildcard that is alone takes IPv4 too */
-  uint16_t port;                                /* 0: any that is free at all addresses, for UDP and TCP; then the one found */
-  unsigned refused;                             /* which address, when opening has failed; */
-  bool refused_tcp;                             /* and which of the two */
+  char ips[MT_MAX_ADDRESSES][INET6_ADDRSTRLEN]; /* numeric; an IPv6 wildcard that is the only address accepts IPv4 too */
+  uint16_t port;                                /* 0: any port that is free at all addresses for UDP and TCP; opening sets it */
+  unsigned refused;                             /* if opening has failed: the index of the address */
+  bool refused_tcp;                             /* if opening has failed: its TCP socket has failed, not its UDP socket */
 } mt_addresses;
 
 typedef struct {
   unsigned count;
   mt_socket udp[MT_MAX_ADDRESSES];
-  mt_socket tcp[MT_MAX_ADDRESSES]; /* they listen */
+  mt_socket tcp[MT_MAX_ADDRESSES]; /* listening */
 } mt_listen;
 
-/* False with errno set, and nothing is open. */
+/* False: failure, with errno set and all sockets closed. */
 bool mt_listen_open(mt_listen *l, mt_addresses *addresses);
 void mt_listen_close(mt_listen *l);
 

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 mt_pair *mt_pairs_find(const mt_pairs *pairs, uint32_t transport) {
-  mt_node *n = mt_table_first(pairs, mt_hash64(transport)); /* a bijection: one id, one hash */
+  mt_node *n = mt_table_first(pairs, mt_hash64(transport)); /* the hash is a bijection, so no other id has it */
   return n ? MT_OF(n, mt_pair, node) : NULL;
 }
 
-static bool use(mt_socket *s, int fd) {
+static bool socket_init(mt_socket *s, int fd) {
   struct sockaddr_storage own;
   socklen_t len = sizeof own;
   *s = (mt_socket){.fd = fd};
@@ -24,7 +24,7 @@ static bool use(mt_socket *s, int fd) {
 
 mt_pair *mt_pairs_add(mt_pairs *pairs, uint32_t transport, int rtp_fd, int rtcp_fd) {
   mt_pair *p = mt_pairs_find(pairs, transport) ? NULL : calloc(1, sizeof *p);
-  if (!p || !use(&p->sockets[MT_RTP], rtp_fd) || !use(&p->sockets[MT_RTCP], rtcp_fd)) {
+  if (!p || !socket_init(&p->sockets[MT_RTP], rtp_fd) || !socket_init(&p->sockets[MT_RTCP], rtcp_fd)) {
     free(p);
     close(rtp_fd);
     close(rtcp_fd);
@@ -37,13 +37,13 @@ mt_pair *mt_pairs_add(mt_pairs *pairs, uint32_t transport, int rtp_fd, int rtcp_
 
 void mt_pairs_remove(mt_pairs *pairs, mt_pair *p) {
   mt_table_remove(pairs, &p->node);
-  close(p->sockets[MT_RTP].fd); /* and nobody waits for it any more: it has no other descriptor */
+  close(p->sockets[MT_RTP].fd); /* epoll watches it no more, because it has no other descriptor */
   close(p->sockets[MT_RTCP].fd);
   free(p);
 }
 
 void mt_pairs_free(mt_pairs *pairs) {
-  if (!pairs->slots) return; /* never begun */
+  if (!pairs->slots) return; /* mt_table_init was not called or failed */
   for (mt_node *n; (n = mt_table_any(pairs));) mt_pairs_remove(pairs, MT_OF(n, mt_pair, node));
   mt_table_free(pairs);
 }

@@ -1,6 +1,4 @@
-/* See tcp.h. A connection that fails is only marked, because the core may be in the middle of sending to it; it is closed, and the core
- * told, when the core is not at work.
- */
+/* See tcp.h. */
 #define _GNU_SOURCE /* accept4 */
 #include "io/tcp.h"
 
@@ -15,25 +13,28 @@
 #include <unistd.h>
 
 enum {
-  READ_SIZE = 32768, /* of one connection in a turn: even if it is all frames of a byte, the others do not wait long */
+  READ_SIZE = 32768, /* bytes of one connection in a turn; the others do not wait long even if each frame has one byte */
   ACCEPTS_PER_TURN = 64,
-  NOT_SENT = 128 << 10, /* bytes in the kernel that the network has not yet taken: more would only be older when it comes */
-  PAUSE_US = 250000,    /* without accepting, when there are no descriptors */
-  SWEEP_US = 1000000,
+  UNSENT_LIMIT = 128 << 10, /* bytes that wait in the kernel to be sent; with more, media would only arrive later */
+  PAUSE_US = 250 * MT_MS,   /* without accepting, after file descriptors have run out */
+  SWEEP_US = MT_SECOND,     /* between two searches for connections whose route has ended */
+  FIRST_SLOTS = 64,         /* of the table of connections */
+  IPV4_BYTES = 4,           /* each IPv4 address counts as a network */
+  IPV6_NETWORK_BYTES = 8,   /* a /64 counts as a network */
 };
 
 typedef struct {
   mt_node node;
-  mt_list link; /* in `strangers` or `proven`, oldest first */
-  mt_list turn; /* in `unsent` or `failed`, or nowhere */
+  mt_list link; /* in `strangers` or `proven`, the oldest first; in neither after a failure */
+  mt_list turn; /* in `unsent`, in `failed` or in neither */
   int fd;
   mt_path path;
   bool proven, failed;
-  bool blocked;     /* the kernel takes no more for now; epoll will say */
-  int64_t deadline; /* a stranger's */
+  bool blocked;     /* the kernel's buffer is full; epoll tells when there is room */
+  int64_t deadline; /* microseconds: a stranger is closed then */
   mt_rfc4571_queue out;
-  size_t part_len;
-  uint8_t part[MT_RFC4571_MAX];
+  size_t part_len;              /* bytes of `part` */
+  uint8_t part[MT_RFC4571_MAX]; /* the beginning of a frame whose rest has not come */
 } connection;
 
 struct mt_tcp {
@@ -44,9 +45,9 @@ struct mt_tcp {
   mt_table by_id;
   mt_list strangers, proven, unsent, failed;
   uint32_t count, stranger_count, last_id;
-  int64_t paused_until; /* 0: not paused */
-  int64_t next_sweep;
-  mt_counters counters; /* the tcp_… ones */
+  int64_t paused_until; /* microseconds; 0: accepting is not paused */
+  int64_t next_sweep;   /* microseconds */
+  mt_counters counters; /* only the tcp_… ones are used */
   uint8_t in[MT_RFC4571_MAX + READ_SIZE];
 };
 
@@ -62,6 +63,7 @@ static connection *find(const mt_tcp *t, uint32_t id) {
 
 /* ---- the end of a connection ---- */
 
+/* Marks a connection; reap closes it. */
 static void fail(mt_tcp *t, connection *c) {
   if (c->failed) return;
   c->failed = true;
@@ -71,30 +73,31 @@ static void fail(mt_tcp *t, connection *c) {
   mt_list_append(&t->failed, &c->turn);
 }
 
-static void forget(mt_tcp *t, connection *c) {
+static void close_connection(mt_tcp *t, connection *c) {
   mt_list_remove(&c->link);
   mt_list_remove(&c->turn);
   mt_table_remove(&t->by_id, &c->node);
   mt_rfc4571_free(&c->out);
-  close(c->fd); /* epoll forgets it too */
+  close(c->fd); /* epoll watches it no more */
   free(c);
 }
 
+/* Closes the marked connections and tells the core. The core must not be at work. */
 static void reap(mt_tcp *t, int64_t now) {
   MT_EACH (item, &t->failed) {
     connection *c = MT_OF(item, connection, turn);
     mt_core_path_closed(t->core, now, &c->path);
-    forget(t, c);
+    close_connection(t, c);
   }
 }
 
 /* ---- its beginning ---- */
 
 static bool same_network(const mt_path *a, const mt_path *b) {
-  return a->family == b->family && memcmp(a->ip, b->ip, a->family == 4 ? 4 : 8) == 0;
+  return a->family == b->family && memcmp(a->ip, b->ip, a->family == 4 ? IPV4_BYTES : IPV6_NETWORK_BYTES) == 0;
 }
 
-/* Closes the oldest stranger, of the network of `of` if that is given. False: there is none. */
+/* Marks the oldest stranger as failed, of the network of `of` only if that is not NULL. False: there is none. */
 static bool drop_stranger(mt_tcp *t, const mt_path *of) {
   MT_EACH (item, &t->strangers) {
     connection *c = MT_OF(item, connection, link);
@@ -106,6 +109,7 @@ static bool drop_stranger(mt_tcp *t, const mt_path *of) {
   return false;
 }
 
+/* Makes room for a connection from `from`. False: there is none. */
 static bool make_room(mt_tcp *t, const mt_path *from) {
   uint32_t same = 0;
   MT_EACH (item, &t->strangers) same += same_network(&MT_OF(item, connection, link)->path, from);
@@ -120,6 +124,7 @@ static uint32_t new_id(mt_tcp *t) {
   return t->last_id;
 }
 
+/* NULL: failure; the socket stays open. */
 static connection *add(mt_tcp *t, int fd, const mt_path *from, int64_t now) {
   connection *c = calloc(1, sizeof *c);
   if (!c) return NULL;
@@ -127,15 +132,15 @@ static connection *add(mt_tcp *t, int fd, const mt_path *from, int64_t now) {
   c->path = *from;
   c->path.kind = MT_PATH_TCP;
   c->path.tcp_connection = new_id(t);
-  c->deadline = now + (int64_t)t->settings.stranger_ms * 1000;
+  c->deadline = now + (int64_t)t->settings.stranger_ms * MT_MS;
   c->out.limit = t->settings.send_buffer;
   if (!watch(t, EPOLL_CTL_ADD, fd, EPOLLIN, MT_PATH_TCP, c->path.tcp_connection)) {
     free(c);
     return NULL;
   }
-  int on = 1, not_sent = NOT_SENT;
+  int on = 1, unsent_limit = UNSENT_LIMIT;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof not_sent);
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_limit, sizeof unsent_limit);
   mt_list_init(&c->link);
   mt_list_init(&c->turn);
   mt_list_append(&t->strangers, &c->link);
@@ -152,7 +157,7 @@ static void pause_accepting(mt_tcp *t, int64_t now) {
   for (uint32_t i = 0; i < t->listen->count; i++) watch(t, EPOLL_CTL_MOD, t->listen->tcp[i].fd, 0, MT_TCP_LISTENER, i);
 }
 
-static bool accept_all(mt_tcp *t) {
+static bool resume_accepting(mt_tcp *t) {
   bool ok = true;
   t->paused_until = 0;
   for (uint32_t i = 0; i < t->listen->count; i++)
@@ -168,7 +173,7 @@ void mt_tcp_accept(mt_tcp *t, uint32_t listener, int64_t now) {
     int fd = accept4(t->listen->tcp[listener].fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) pause_accepting(t, now);
-      if (errno == ECONNABORTED || errno == EINTR) continue; /* that one has gone already */
+      if (errno == ECONNABORTED || errno == EINTR) continue; /* this connection has ended already */
       break;
     }
     mt_path from = mt_path_from_sockaddr((struct sockaddr *)&address);
@@ -208,7 +213,7 @@ static void write_out(mt_tcp *t, connection *c) {
 void mt_tcp_send(mt_tcp *t, const mt_path *to, const uint8_t *data, size_t len) {
   connection *c = find(t, to->tcp_connection);
   bool put = c && !c->failed && mt_rfc4571_put(&c->out, data, len);
-  if (!put && c && !c->failed && !c->blocked) { /* one batch was more than the queue holds */
+  if (!put && c && !c->failed && !c->blocked) { /* the batch is larger than the queue */
     write_out(t, c);
     put = !c->failed && mt_rfc4571_put(&c->out, data, len);
   }
@@ -232,7 +237,7 @@ static void prove(mt_tcp *t, connection *c) {
   mt_list_append(&t->proven, &c->link);
 }
 
-/* False: the connection ends. */
+/* A stranger's frames must be STUN. False: the connection is to end. */
 static bool take_frame(mt_tcp *t, connection *c, uint8_t *data, size_t len, int64_t now) {
   mt_stun m;
   if (!c->proven && !mt_stun_parse_untrusted(data, len, &m)) return false;
@@ -241,7 +246,7 @@ static bool take_frame(mt_tcp *t, connection *c, uint8_t *data, size_t len, int6
   return !c->failed;
 }
 
-/* `n` bytes of `in`: whole frames go to the core, the part that is left waits for its rest. */
+/* Passes the whole frames in the `n` bytes of `in` to the core. The part of a frame at the end is kept until its rest comes. */
 static void take_bytes(mt_tcp *t, connection *c, size_t n, int64_t now) {
   size_t at = 0, len = 0;
   const uint8_t *payload = NULL;
@@ -263,23 +268,24 @@ static void take_bytes(mt_tcp *t, connection *c, size_t n, int64_t now) {
 
 void mt_tcp_ready(mt_tcp *t, uint32_t id, int64_t now) {
   connection *c = find(t, id);
-  if (!c) return; /* closed in this very turn */
+  if (!c) return; /* it was closed in the same turn */
   if (c->blocked) write_out(t, c);
   if (!c->failed) {
     ssize_t n = recv(c->fd, t->in + c->part_len, READ_SIZE, MSG_DONTWAIT);
     memcpy(t->in, c->part, c->part_len);
     if (n > 0) take_bytes(t, c, c->part_len + (size_t)n, now);
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) fail(t, c); /* one direction alone is of no use */
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR)) fail(t, c); /* a connection with one direction is useless */
   }
   reap(t, now);
 }
 
 /* ---- time ---- */
 
+/* Marks proven connections whose route has ended, and frees the memory of empty queues. */
 static void sweep(mt_tcp *t) {
   MT_EACH (item, &t->proven) {
     connection *c = MT_OF(item, connection, link);
-    if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport has gone, or has not been heard for long */
+    if (!mt_core_knows(t->core, &c->path)) fail(t, c); /* its transport was removed or has lost consent */
     else mt_rfc4571_trim(&c->out);
   }
 }
@@ -291,7 +297,7 @@ int64_t mt_tcp_tick(mt_tcp *t, int64_t now) {
     t->counters.tcp_strangers_timed_out++;
     fail(t, c);
   }
-  if (t->paused_until && now >= t->paused_until) accept_all(t);
+  if (t->paused_until && now >= t->paused_until) resume_accepting(t);
   if (now >= t->next_sweep) {
     t->next_sweep = now + SWEEP_US;
     sweep(t);
@@ -317,7 +323,7 @@ mt_tcp *mt_tcp_new(const mt_tcp_settings *settings, mt_core *core, int epoll_fd,
   t->listen = listen;
   mt_list *lists[] = {&t->strangers, &t->proven, &t->unsent, &t->failed};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
-  bool ok = mt_table_init(&t->by_id, 64);
+  bool ok = mt_table_init(&t->by_id, FIRST_SLOTS);
   for (uint32_t i = 0; ok && i < listen->count; i++) ok = watch(t, EPOLL_CTL_ADD, listen->tcp[i].fd, EPOLLIN, MT_TCP_LISTENER, i);
   if (ok) return t;
   mt_tcp_free(t);
@@ -326,7 +332,7 @@ mt_tcp *mt_tcp_new(const mt_tcp_settings *settings, mt_core *core, int epoll_fd,
 
 void mt_tcp_free(mt_tcp *t) {
   if (!t) return;
-  for (mt_node *n; t->by_id.slots && (n = mt_table_any(&t->by_id));) forget(t, MT_OF(n, connection, node));
+  for (mt_node *n; t->by_id.slots && (n = mt_table_any(&t->by_id));) close_connection(t, MT_OF(n, connection, node));
   mt_table_free(&t->by_id);
   free(t);
 }

@@ -1,8 +1,4 @@
-/* See udp.h. A datagram that the kernel does not take is lost, as on any network: waiting would hold up all the others.
- *
- * Datagrams of different sockets stand in one batch, as they were sent. Mostly there is only one socket in it; else a batch is
- * gone through once for each of them.
- */
+/* See udp.h. */
 #define _GNU_SOURCE /* recvmmsg, sendmmsg */
 #include "io/udp.h"
 
@@ -10,7 +6,10 @@
 #include <poll.h>
 #include <stdlib.h>
 
-enum { SOCKET_BUFFER = 8 << 20, FULL_WAIT_MS = 1 };
+enum {
+  SOCKET_BUFFER = 8 << 20, /* bytes */
+  FULL_WAIT_MS = 1,        /* for room in a socket's buffer, at most once for each socket of a batch */
+};
 
 typedef struct {
   struct mmsghdr headers[MT_UDP_BATCH];
@@ -20,11 +19,11 @@ typedef struct {
 } batch;
 
 struct mt_udp {
-  unsigned waiting; /* in `out` */
-  bool mixed;       /* by more than one socket */
-  uint64_t lost;
-  int by[MT_UDP_BATCH]; /* each one's socket; -1: sent */
-  struct mmsghdr sorted[MT_UDP_BATCH];
+  unsigned waiting;                    /* datagrams in `out` */
+  bool mixed;                          /* they leave by more than one socket */
+  uint64_t lost;                       /* datagrams */
+  int sockets[MT_UDP_BATCH];           /* the socket of each datagram in `out`; -1: it was sent */
+  struct mmsghdr sorted[MT_UDP_BATCH]; /* the headers of one socket's datagrams */
   batch in, out;
 };
 
@@ -48,7 +47,7 @@ void mt_udp_free(mt_udp *u) { free(u); }
 
 static void set_buffer(int fd, int forced, int plain) {
   int size = SOCKET_BUFFER;
-  /* the first is root's and goes beyond the system's limit */
+  /* the forced option needs root's rights and exceeds the system's limit */
   if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
@@ -63,7 +62,7 @@ int mt_udp_receive(mt_udp *u, mt_socket s) {
   for (unsigned i = 0; i < MT_UDP_BATCH; i++) u->in.headers[i].msg_hdr.msg_namelen = sizeof(struct sockaddr_storage);
   int n = recvmmsg(s.fd, u->in.headers, MT_UDP_BATCH, MSG_DONTWAIT, NULL);
   if (n >= 0) return n;
-  /* errors of single destinations (ICMP) are reported here too, and concern nobody */
+  /* ICMP errors of single destinations are reported here too, and are ignored */
   bool broken = errno == EBADF || errno == ENOTSOCK || errno == EFAULT || errno == EINVAL;
   return broken ? -1 : 0;
 }
@@ -77,14 +76,14 @@ uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len) {
 uint8_t *mt_udp_reserve(mt_udp *u) { return u->out.data[u->waiting]; }
 
 void mt_udp_send(mt_udp *u, mt_socket s, const mt_path *to, size_t len) {
-  /* the first bytes of an IPv6 address are some IPv4 address, but not one to send this to */
+  /* An IPv4 socket cannot send to an IPv6 address: its first bytes would be taken for an IPv4 address. */
   if (to->family == 6 && s.family == AF_INET) {
     u->lost++;
     return;
   }
   unsigned i = u->waiting++;
-  u->by[i] = s.fd;
-  if (s.fd != u->by[0]) u->mixed = true;
+  u->sockets[i] = s.fd;
+  if (s.fd != u->sockets[0]) u->mixed = true;
   u->out.parts[i].iov_len = len;
   u->out.headers[i].msg_hdr.msg_namelen = mt_path_to_sockaddr(to, s.family, &u->out.addresses[i]);
   if (u->waiting == MT_UDP_BATCH) mt_udp_flush(u);
@@ -95,6 +94,7 @@ static bool wait_for_room(int fd) {
   return poll(&p, 1, FULL_WAIT_MS) == 1;
 }
 
+/* Sends one socket's datagrams. */
 static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) {
   unsigned at = 0;
   bool waited = false;
@@ -109,20 +109,20 @@ static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) 
       waited = true;
       if (wait_for_room(fd)) continue;
     }
-    u->lost++; /* an error is about the first datagram; the others may go */
+    u->lost++; /* an error concerns the first datagram only, so the others are tried */
     at++;
   }
 }
 
 static void flush_mixed(mt_udp *u) {
   for (unsigned first = 0; first < u->waiting; first++) {
-    int fd = u->by[first];
+    int fd = u->sockets[first];
     if (fd < 0) continue;
     unsigned count = 0;
     for (unsigned i = first; i < u->waiting; i++) {
-      if (u->by[i] != fd) continue;
+      if (u->sockets[i] != fd) continue;
       u->sorted[count++] = u->out.headers[i];
-      u->by[i] = -1;
+      u->sockets[i] = -1;
     }
     send_by(u, fd, u->sorted, count);
   }
@@ -130,7 +130,7 @@ static void flush_mixed(mt_udp *u) {
 
 void mt_udp_flush(mt_udp *u) {
   if (u->mixed) flush_mixed(u);
-  else if (u->waiting) send_by(u, u->by[0], u->out.headers, u->waiting);
+  else if (u->waiting) send_by(u, u->sockets[0], u->out.headers, u->waiting);
   u->waiting = 0;
   u->mixed = false;
 }

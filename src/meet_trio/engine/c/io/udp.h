@@ -1,5 +1,11 @@
-/* UDP sockets' datagrams in and out by batches (recvmmsg, sendmmsg). An engine has many sockets and one thread, so all of them
- * share one batch in each direction; a batch that waits to be sent may hold datagrams of several sockets.
+/* Datagrams of UDP sockets, received and sent in batches (recvmmsg, sendmmsg).
+ *
+ * An engine has many sockets and one thread, so its sockets share one batch for each direction. A batch that waits to be sent holds
+ * datagrams of several sockets in the order in which they were sent. A batch of one socket is sent at once, a mixed one socket by
+ * socket.
+ *
+ * A datagram that the kernel does not take is lost, as on any network: waiting would delay all other datagrams. Opening and closing
+ * sockets is left to io/listen.c and io/pairs.c.
  */
 #ifndef MT_IO_UDP_H
 #define MT_IO_UDP_H
@@ -7,29 +13,32 @@
 #include "base/limits.h"
 #include "formats/path.h"
 
-enum { MT_UDP_BATCH = 64 };
+enum { MT_UDP_BATCH = 64 }; /* datagrams */
 
 typedef struct {
-  int fd, family; /* AF_INET or AF_INET6 */
+  int fd, family; /* family: AF_INET or AF_INET6 */
 } mt_socket;
 
 typedef struct mt_udp mt_udp;
 
 mt_udp *mt_udp_new(void);    /* NULL: no memory */
-void mt_udp_free(mt_udp *u); /* NULL is allowed; the sockets are the caller's */
+void mt_udp_free(mt_udp *u); /* leaves the sockets open; NULL is allowed */
 
-/* Makes the kernel's buffers large: one batch of video for many viewers is a burst. */
+/* Enlarges the kernel's buffers of a socket to 8 MiB, because one batch of video for many viewers is a burst. */
 void mt_udp_enlarge(int fd);
 
-/* What has come, at most MT_UDP_BATCH; 0: nothing now. -1: the socket is broken (errno). */
+/* Receives at most MT_UDP_BATCH datagrams and returns their number. 0: none waits. -1: the socket is broken, and errno is set. */
 int mt_udp_receive(mt_udp *u, mt_socket s);
-/* The `i`-th of them; valid until the next mt_udp_receive. `from` has the sender's address and kind MT_PATH_UDP. */
+/* The `i`-th of these datagrams, valid until the next mt_udp_receive. `*from` is the sender's address with kind MT_PATH_UDP. `*len`
+ * is in bytes; it is 0 if the datagram was longer than MT_DATAGRAM_MAX. */
 uint8_t *mt_udp_datagram(mt_udp *u, int i, mt_path *from, size_t *len);
 
-/* Room for one datagram, then put it into the batch; a full batch is sent at once. What is not put stays free. */
+/* A buffer of MT_DATAGRAM_MAX bytes for the next datagram. Without an mt_udp_send the same buffer is returned again. */
 uint8_t *mt_udp_reserve(mt_udp *u);
+/* Adds the `len` bytes in that buffer to the batch. A full batch is sent at once. */
 void mt_udp_send(mt_udp *u, mt_socket s, const mt_path *to, size_t len);
-void mt_udp_flush(mt_udp *u);          /* also before a socket is closed that was sent by */
-uint64_t mt_udp_lost(const mt_udp *u); /* datagrams that the kernel did not take */
+/* Sends the batch. It must be called before a socket is closed that a datagram of the batch leaves by. */
+void mt_udp_flush(mt_udp *u);
+uint64_t mt_udp_lost(const mt_udp *u); /* datagrams that were not sent so far, because the kernel or the socket's family refused */
 
 #endif
