@@ -1,7 +1,7 @@
 /* See pool.h. */
 #include "base/pool.h"
 
-#include <sanitizer/asan_interface.h>
+#include <stdint.h>
 #include <sys/mman.h>
 
 /* The address sanitizer does not know items, so a free item is poisoned for it. */
