@@ -13,20 +13,22 @@ from support.c_sources import INCLUDES, C, core_sources
 STEPS = 60_000
 
 
-@pytest.fixture(scope="module")
-def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("churn") / "churn"
+def build(program: Path, source: str) -> Path:
     command = [
         *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
         *("-Wno-deprecated-declarations", "-fsanitize=address,undefined"),
         *("-fno-sanitize-recover=all", "-o", str(program)),
-        *map(str, [INCLUDES, C / "tests" / "core" / "churn.c", *core_sources()]),
-        "-lcrypto",
-        "-lm",
+        *map(str, [INCLUDES, C / "tests" / source, *core_sources()]),
+        *("-lcrypto", "-lm"),
     ]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     return program
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("churn") / "churn", "core/churn.c")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
@@ -36,3 +38,11 @@ def test_storm(churn: Path, seed: int) -> None:
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert " 0 failures" in done.stdout
+
+
+def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
+    """``bench_core.py`` divides by the number of these packets."""
+    bench = build(tmp_path / "forward", "bench/forward.c")
+    done = subprocess.run([str(bench), "3", "200", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == "600"
