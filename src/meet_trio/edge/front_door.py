@@ -51,7 +51,7 @@ from meet_trio.edge.http_connection import serve_http
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
 from meet_trio.edge.turns import PacedTransport, Turns
-from meet_trio.socketio import Crowd
+from meet_trio.socketio import Strangers
 
 logger = logging.getLogger("meet_trio.edge.front_door")
 
@@ -96,7 +96,7 @@ class FrontDoor:
     hosts: Hosts | None = None
     connections: int = 0
     proxies: Proxies = attrs.field(init=False)
-    strangers: Crowd["_Connection"] = attrs.field(init=False)
+    strangers: Strangers["_Connection"] = attrs.field(init=False)
     looks: Turns = attrs.field(factory=lambda: Turns(*_LOOKS))
     steps: Turns = attrs.field(factory=lambda: Turns(*_STEPS))
     _rates: AddressRates = attrs.field(init=False)
@@ -105,7 +105,7 @@ class FrontDoor:
         settings = self.settings
         networks = tuple(map(ipaddress.ip_network, settings.trusted_proxies))
         self.proxies = Proxies(networks, settings.forwarded_header)
-        self.strangers = Crowd(settings.max_strangers, settings.max_strangers_per_address)
+        self.strangers = Strangers(settings.max_strangers, settings.max_strangers_per_address)
         self._rates = AddressRates(settings.requests, settings.max_addresses)
 
     async def serve(
@@ -126,8 +126,8 @@ class FrontDoor:
             task_status.started(list(listeners))
 
     async def _listen(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
-        """Accept several connections in a turn of the loop. Trio's own listener accepts one, so the
-        last of a crowd would wait for as many turns.
+        """Accept several connections in a turn of the loop. Trio's own listener accepts one. Then
+        the last of many waiting connections would wait for as many turns.
         """
         with socket.socket(fileno=os.dup(listener.socket.fileno())) as door:
             while True:
@@ -138,8 +138,8 @@ class FrontDoor:
                 except BlockingIOError:
                     pass  # no more connections wait
                 except OSError as error:
-                    if error.errno in _OUT_OF_RESOURCES and not self._displace(
-                        self.strangers.oldest()
+                    if error.errno in _OUT_OF_RESOURCES and not self._evict(
+                        self.strangers.oldest_of_largest_key()
                     ):
                         logger.warning("no connection can be accepted: %s", error)
                         await trio.sleep(_ACCEPT_PAUSE)
@@ -155,23 +155,23 @@ class FrontDoor:
         # The connection of a trusted proxy does not tell the client's address.
         key = None if self.proxies.trusted(address) else address_key(address)
         if self.connections >= self.settings.max_connections:
-            if not self._displace(self.strangers.oldest()):
+            if not self._evict(self.strangers.oldest_of_largest_key()):
                 logger.info("too many connections, refused one from %s", address)
                 transport.socket.close()
                 return
         else:
-            self._displace(self.strangers.too_many(key))
+            self._evict(self.strangers.to_evict(key))
         self.connections += 1
         connection = _Connection(self, transport, address, key)
         self.strangers.add(key, connection)
         nursery.start_soon(self._serve, connection)
 
-    def _displace(self, connection: "_Connection | None") -> bool:
+    def _evict(self, connection: "_Connection | None") -> bool:
         """Close a stranger. Returns whether there was one."""
         if connection is None:
             return False
         logger.info("too many strangers, closed one from %s", connection.address)
-        connection.displace()
+        connection.evict()
         return True
 
     async def _serve(self, connection: "_Connection") -> None:
@@ -228,7 +228,7 @@ class _Connection:
         finally:
             self._leave_strangers()
 
-    def displace(self) -> None:
+    def evict(self) -> None:
         """End at once, to make room for another connection."""
         self._leave_strangers()
         self._scope.cancel()
@@ -327,6 +327,6 @@ class _Connection:
             # It has sent a whole request, so strangers that have not are closed before it.
             door.strangers.add(self._key, self)
         await door.steps.take(address_key(client))
-        keep = not (self._stranger and door.strangers.crowded(self._key))
+        keep = not (self._stranger and door.strangers.is_half_full(self._key))
         wait = 0.0 if counted else door.rate(client)
         return Verdict(client, wait, keep=keep, misdirected=misdirected)

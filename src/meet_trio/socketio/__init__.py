@@ -15,17 +15,16 @@ from meet_trio.socketio.settings import Handshake, Settings
 
 if TYPE_CHECKING:
     from meet_trio.socketio.connection import EngineIOConnection
-    from meet_trio.socketio.crowd import Crowd
     from meet_trio.socketio.engine import EngineIOHandler, EngineIOServer
     from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
     from meet_trio.socketio.message import Json
     from meet_trio.socketio.server import Admit, Handler, Server
     from meet_trio.socketio.socket import EncodedEvent, Event, Socket, encode_event
+    from meet_trio.socketio.strangers import Strangers
 
 __all__ = [
     "Admit",
     "CallTimeout",
-    "Crowd",
     "Disconnected",
     "EncodedEvent",
     "EngineIOConnection",
@@ -40,6 +39,7 @@ __all__ = [
     "Server",
     "Settings",
     "Socket",
+    "Strangers",
     "encode_event",
 ]
 
@@ -48,7 +48,7 @@ _MODULES = {
     "Admit": "server",
     "CallTimeout": "errors",
     "EngineIOConnection": "connection",
-    "Crowd": "crowd",
+    "Strangers": "strangers",
     "Disconnected": "errors",
     "EncodedEvent": "socket",
     "EngineIOHandler": "engine",

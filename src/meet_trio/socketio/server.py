@@ -28,7 +28,6 @@ import attrs
 import trio
 
 from meet_trio.socketio.connection import EngineIOConnection
-from meet_trio.socketio.crowd import Crowd
 from meet_trio.socketio.engine import EngineIOServer
 from meet_trio.socketio.errors import Disconnected, ProtocolError, Reason, Refused
 from meet_trio.socketio.over_polling import Receive, Scope, Send
@@ -44,6 +43,7 @@ from meet_trio.socketio.protocol import (
 from meet_trio.socketio.refusal import refuse_websocket
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.socket import Socket
+from meet_trio.socketio.strangers import Strangers
 
 logger = logging.getLogger("meet_trio.socketio.server")
 
@@ -102,27 +102,27 @@ class Server:
 class Unconnected:
     """The connections that have not yet been in a namespace, limited in all and for each client.
 
-    Above a limit the oldest connection is closed, see ``crowd``. An honest client is in a namespace
+    ``strangers`` says which connection is closed above a limit. An honest client is in a namespace
     after one round trip.
     """
 
     def __init__(self, settings: Settings, client_key: Callable[[str], str]) -> None:
         self._client_key = client_key
-        self._crowd = Crowd[EngineIOConnection](
+        self._strangers = Strangers[EngineIOConnection](
             settings.max_unconnected, settings.max_unconnected_per_client
         )
         self._keys: dict[EngineIOConnection, str] = {}
 
     def add(self, connection: EngineIOConnection) -> None:
         key = self._client_key(connection.handshake.client)
-        if (oldest := self._crowd.too_many(key)) is not None:
+        if (oldest := self._strangers.to_evict(key)) is not None:
             logger.info(
                 "too many unconnected sockets, one of %s is closed", oldest.handshake.client
             )
             self.remove(oldest)
             oldest.start_close(Reason.OVERFLOW)
         self._keys[connection] = key
-        self._crowd.add(key, connection)
+        self._strangers.add(key, connection)
 
     def remove(self, connection: EngineIOConnection) -> None:
         """The connection is in a namespace, or has ended. Idempotent. It is not added again when it
@@ -130,7 +130,7 @@ class Unconnected:
         """
         key = self._keys.pop(connection, None)
         if key is not None:
-            self._crowd.remove(key, connection)
+            self._strangers.remove(key, connection)
 
 
 class _Client:

@@ -1,12 +1,12 @@
-"""A bounded set of members that have proven nothing yet, and which of them a new member replaces.
+"""A bounded set of strangers (members that have proven nothing yet), and which of them to evict.
 
-There are two limits: for each key (a client) and for the whole crowd. When a key is at its limit,
-its oldest member has to go. When the whole crowd is at its limit, the oldest member of the key that
-has the most members has to go. So an attacker's members displace each other, the idle ones
-first: an owner may ``add`` a member again once it has made progress. An honest member proves itself
-within one round trip. To displace it, an attacker has to fill a whole limit within that time.
+There are two limits: for each key (a client) and for all members. When a key is at its limit, its
+oldest member is evicted. When the whole set is at its limit, the oldest member of the key with the
+most members is evicted. So an attacker's members evict each other, the idle ones first: an owner
+may ``add`` a member again once it has made progress. An honest member proves itself within one
+round trip. To evict it, an attacker has to fill a whole limit within that time.
 
-Each operation takes constant time. The crowd closes nothing: its owner does.
+Each operation takes constant time. The set closes nothing: its owner does.
 """
 
 from collections.abc import Hashable
@@ -18,13 +18,13 @@ Member = TypeVar("Member", bound=Hashable)
 
 
 @attrs.define(eq=False)
-class Crowd(Generic[Member]):
-    """At most ``most`` members, and ``most_per_key`` of each key. The key None has no limit of its
-    own.
+class Strangers(Generic[Member]):
+    """At most ``limit`` members, and ``limit_per_key`` of each key. The key None has no limit of
+    its own.
     """
 
-    most: int
-    most_per_key: int
+    limit: int
+    limit_per_key: int
     total: int = 0
     _members: dict[str | None, dict[Member, None]] = attrs.field(factory=dict)
     _by_size: dict[int, dict[str | None, None]] = attrs.field(factory=dict)
@@ -49,26 +49,27 @@ class Crowd(Generic[Member]):
         if not members:
             del self._members[key]
 
-    def too_many(self, key: str | None) -> Member | None:
-        """The member that has to go before one more of ``key`` comes; None if there is room."""
-        if key is not None and self.of(key) >= self.most_per_key:
+    def to_evict(self, key: str | None) -> Member | None:
+        """The member to evict before a new one of ``key`` is added; None if there is room."""
+        if key is not None and self.count(key) >= self.limit_per_key:
             return next(iter(self._members[key]))
-        return self.oldest() if self.total >= self.most else None
+        return self.oldest_of_largest_key() if self.total >= self.limit else None
 
-    def oldest(self) -> Member | None:
-        """The oldest member of the key that has the most; None if the crowd is empty."""
+    def oldest_of_largest_key(self) -> Member | None:
+        """The oldest member of the key with the most members; None if there are no members."""
         if not self.total:
             return None
         key = next(iter(self._by_size[self._largest]))
         return next(iter(self._members[key]))
 
-    def crowded(self, key: str | None) -> bool:
-        """Whether the crowd, or ``key``, is at half of its limit or above."""
-        return 2 * self.total >= self.most or (
-            key is not None and 2 * self.of(key) >= self.most_per_key
+    def is_half_full(self, key: str | None) -> bool:
+        """Whether all members, or those of ``key``, are at least half of their limit."""
+        return 2 * self.total >= self.limit or (
+            key is not None and 2 * self.count(key) >= self.limit_per_key
         )
 
-    def of(self, key: str | None) -> int:
+    def count(self, key: str | None) -> int:
+        """The number of members of ``key``."""
         return len(self._members.get(key, ()))
 
     def _size_changed(self, key: str | None, old_size: int, new_size: int) -> None:
