@@ -19,9 +19,9 @@ The limits:
   oldest stranger is closed. From half of a limit on, strangers are not kept alive after a response.
   A websocket that is not refused is no stranger any more: the code that serves it has its own
   limits.
-- The work for strangers is done in turns, see ``turns``. One turn of the loop reads several heads
-  and does one larger step: a TLS handshake, the response to a request, or a message of a websocket
-  that will be refused. Connections with valid credentials do not wait for turns.
+- The work for strangers is limited in each turn of the loop, see ``fair_limiter``. One turn reads
+  several heads and does one larger step: a TLS handshake, the response to a request, or a message
+  of a websocket that will be refused. Connections with valid credentials do not wait.
 - A request without valid credentials is counted in the rate of its address. So is a TLS handshake,
   since no credentials can come before its end. Above the rate the answer to a request is 429; a
   handshake is closed without an answer.
@@ -45,12 +45,12 @@ from starlette.types import ASGIApp
 
 from meet_trio.edge.addresses import AddressRates, Proxies, address_key
 from meet_trio.edge.doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
+from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.hosts import Hosts
 from meet_trio.edge.http_connection import serve_http
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
-from meet_trio.edge.turns import PacedTransport, Turns
 from meet_trio.socketio import Strangers
 
 logger = logging.getLogger("meet_trio.edge.front_door")
@@ -58,8 +58,8 @@ logger = logging.getLogger("meet_trio.edge.front_door")
 _ACCEPTS_PER_TURN = 4  # connections in a turn of the loop
 # The work for strangers: how much in a turn of the loop, and how much more for each second that the
 # turn before took. Together this is about a third of the loop's time.
-_LOOKS = (8, 2000.0)  # reads of heads
-_STEPS = (1, 300.0)  # larger steps
+_HEADS_PER_TURN = (8, 2000.0)  # heads that are read
+_STEPS_PER_TURN = (1, 300.0)  # larger steps: handshakes, responses, refusals
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _ACCEPT_PAUSE = 0.1  # seconds without accepting, if there is no room and no stranger to close
 
@@ -97,8 +97,8 @@ class FrontDoor:
     connections: int = 0
     proxies: Proxies = attrs.field(init=False)
     strangers: Strangers["_Connection"] = attrs.field(init=False)
-    looks: Turns = attrs.field(factory=lambda: Turns(*_LOOKS))
-    steps: Turns = attrs.field(factory=lambda: Turns(*_STEPS))
+    head_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_HEADS_PER_TURN))
+    work_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_STEPS_PER_TURN))
     _rates: AddressRates = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -119,8 +119,8 @@ class FrontDoor:
             for listener in listeners:
                 stack.push_async_callback(listener.aclose)
             nursery = await stack.enter_async_context(trio.open_nursery())
-            await nursery.start(self.looks.run)
-            await nursery.start(self.steps.run)
+            await nursery.start(self.head_limiter.run)
+            await nursery.start(self.work_limiter.run)
             for listener in listeners:
                 nursery.start_soon(self._listen, listener, nursery)
             task_status.started(list(listeners))
@@ -212,8 +212,8 @@ class _Connection:
             False  # the TLS handshake was counted, in place of the first request
         )
         self._scope = trio.CancelScope()
-        self._paced = PacedTransport(tcp, key)
-        self._tls: trio.SSLStream[PacedTransport] | None = None
+        self._paced = PacedStream(tcp, key)
+        self._tls: trio.SSLStream[PacedStream] | None = None
         stream: trio.abc.Stream = self._paced
         if door.tls is not None:
             stream = self._tls = trio.SSLStream(
@@ -257,9 +257,9 @@ class _Connection:
                         logger.info("too many handshakes from %s", self.address)
                         return None
                     self._handshake_counted = True
-                self._paced.turns = self._door.steps
+                self._paced.limiter = self._door.work_limiter
                 await self._tls.do_handshake()
-            self._paced.turns = self._door.looks
+            self._paced.limiter = self._door.head_limiter
             return await self._next_head()
         return None
 
@@ -297,7 +297,8 @@ class _Connection:
             await answer(self._stream, 421, MISDIRECTED)
             return
         if not verdict.proven:
-            self._paced.turns, self._paced.key = self._door.steps, address_key(verdict.client)
+            self._paced.limiter = self._door.work_limiter
+            self._paced.key = address_key(verdict.client)
             refusal = self._door.refusal(head)
             if refusal is not None:
                 await self._stream.receive_some(len(raw_head))
@@ -311,7 +312,7 @@ class _Connection:
         await answer(self._stream, 429, "too many requests", {"retry-after": retry_after(wait)})
 
     async def _judge(self, head: RequestHead) -> Verdict:
-        """Count a request and decide on it. One without valid credentials waits for its turn."""
+        """Count a request and decide on it. One without valid credentials waits for the limiter."""
         door = self._door
         client = door.proxies.client(self.address, head)
         hosts = door.hosts
@@ -321,12 +322,12 @@ class _Connection:
             if counted:
                 door.give_back(client)
             self._leave_strangers()
-            self._paced.free()
+            self._paced.lift_limit()
             return Verdict(client, proven=True, misdirected=misdirected)
         if self._stranger:
             # It has sent a whole request, so strangers that have not are closed before it.
             door.strangers.add(self._key, self)
-        await door.steps.take(address_key(client))
+        await door.work_limiter.acquire(address_key(client))
         keep = not (self._stranger and door.strangers.is_half_full(self._key))
         wait = 0.0 if counted else door.rate(client)
         return Verdict(client, wait, keep=keep, misdirected=misdirected)

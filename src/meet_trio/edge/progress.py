@@ -10,7 +10,7 @@ import termios
 
 import trio
 
-from meet_trio.edge.turns import PacedTransport
+from meet_trio.edge.fair_limiter import PacedStream
 
 
 def progress(stream: object) -> tuple[int, int] | None:
@@ -19,7 +19,7 @@ def progress(stream: object) -> tuple[int, int] | None:
     """
     if isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
-    if isinstance(stream, PacedTransport):
+    if isinstance(stream, PacedStream):
         stream = stream.tcp
     if not isinstance(stream, trio.SocketStream):
         return None

@@ -27,7 +27,7 @@ from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import Outgoing, Packet, PacketType
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Handshake, Settings
-from meet_trio.socketio.writers import Writers
+from meet_trio.socketio.write_limiter import WriteLimiter
 
 _INBOX = 16  # messages that wait for the handler
 
@@ -49,7 +49,7 @@ class EngineIOConnection:
         handshake: Handshake,
         settings: Settings,
         outboxes: Outboxes,
-        writers: Writers,
+        write_limiter: WriteLimiter,
         *,
         websocket: bool,
     ) -> None:
@@ -69,7 +69,7 @@ class EngineIOConnection:
         )
         self.allowance = Allowance(settings, trio.current_time())
         self.carrier: Carrier | None = None
-        self.writers = writers
+        self.write_limiter = write_limiter
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()

@@ -36,7 +36,7 @@ from meet_trio.socketio.request import (
 from meet_trio.socketio.session import State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.websocket import WebSocket, WebSocketGone
-from meet_trio.socketio.writers import Writers
+from meet_trio.socketio.write_limiter import WriteLimiter
 
 logger = logging.getLogger("meet_trio.socketio.engine")
 
@@ -52,7 +52,7 @@ class EngineIOServer:
         self._connections: dict[str, EngineIOConnection] = {}
         self._polling: dict[str, Polling] = {}
         self._outboxes = Outboxes(settings.max_outboxes_bytes)
-        self._writers = Writers()
+        self._write_limiter = WriteLimiter()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -207,7 +207,7 @@ class EngineIOServer:
         # 120 random bits: knowing a session id is enough to post into the session
         sid = secrets.token_urlsafe(15)
         connection = EngineIOConnection(
-            sid, handshake, self._settings, self._outboxes, self._writers, websocket=websocket
+            sid, handshake, self._settings, self._outboxes, self._write_limiter, websocket=websocket
         )
         self._connections[sid] = connection
         self._outboxes.add(connection)

@@ -95,7 +95,7 @@ async def _write(connection: EngineIOConnection, websocket: WebSocket) -> None:
         # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
         await trio.lowlevel.checkpoint_if_cancelled()
         if session.has_packets:
-            await connection.writers.turn()
+            await connection.write_limiter.acquire()
         if entries := session.take():
             await websocket.send(*(_encode(connection, entry) for entry in entries))
             continue

@@ -8,18 +8,18 @@ from support.socketio_raw import serve
 
 from meet_trio.socketio import Disconnected, Socket, encode_event
 from meet_trio.socketio.websocket import BoundedStream
-from meet_trio.socketio.writers import EACH, Writers
+from meet_trio.socketio.write_limiter import WRITES_PER_TURN, WriteLimiter
 
-EACH_HERE = 10
+PER_TURN = 10
 
 
 async def test_so_many_in_a_turn_and_in_order() -> None:
-    writers, turn_of = Writers(EACH_HERE), dict[int, int]()
+    limiter, turn_of = WriteLimiter(PER_TURN), dict[int, int]()
 
     async def write(number: int) -> None:
         await began.wait()
         mine = entered.pop(0)
-        await writers.turn()
+        await limiter.acquire()
         turns.count()
         turn_of[mine] = turns.number
 
@@ -33,26 +33,26 @@ async def test_so_many_in_a_turn_and_in_order() -> None:
     assert len(turn_of) == 100
     served = [turn_of[number] for number in range(100)]
     assert served == sorted(served)
-    assert turns.most <= 2 * EACH_HERE
+    assert turns.most <= 2 * PER_TURN
 
 
 async def test_without_a_crowd_nobody_waits() -> None:
-    writers = Writers(EACH_HERE)
+    limiter = WriteLimiter(PER_TURN)
     for _ in range(20):
-        for _ in range(EACH_HERE // 2):
+        for _ in range(PER_TURN // 2):
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await writers.turn()  # without a checkpoint it is not cancelled
+                await limiter.acquire()  # without a checkpoint it is not cancelled
             assert not scope.cancelled_caught
         await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_who_is_cancelled_leaves_its_place() -> None:
-    writers, done = Writers(EACH_HERE), list[int]()
+    limiter, done = WriteLimiter(PER_TURN), list[int]()
 
     async def write(number: int) -> None:
         with scopes[number]:
-            await writers.turn()
+            await limiter.acquire()
             done.append(number)
 
     scopes = [trio.CancelScope() for _ in range(50)]
@@ -60,12 +60,12 @@ async def test_who_is_cancelled_leaves_its_place() -> None:
         for number in range(50):
             nursery.start_soon(write, number)
         nursery.start_soon(trio.lowlevel.checkpoint)
-        for scope in scopes[EACH_HERE:40]:
+        for scope in scopes[PER_TURN:40]:
             scope.cancel()
     assert set(done) >= {*range(40, 50)}
     async with trio.open_nursery() as nursery:  # and nothing is left of the cancelled ones
-        for _ in range(3 * EACH_HERE):
-            nursery.start_soon(writers.turn)
+        for _ in range(3 * PER_TURN):
+            nursery.start_soon(limiter.acquire)
 
 
 async def test_a_notice_to_hundreds_is_not_written_in_one_turn(
@@ -89,7 +89,7 @@ async def test_a_notice_to_hundreds_is_not_written_in_one_turn(
             await write(self, *args)  # type: ignore[arg-type]
 
         async with serve(handler) as service:
-            clients = [await service.open() for _ in range(5 * EACH)]
+            clients = [await service.open() for _ in range(5 * WRITES_PER_TURN)]
             for client in clients:
                 await client.connect()
             await trio.testing.wait_all_tasks_blocked()
@@ -103,4 +103,4 @@ async def test_a_notice_to_hundreds_is_not_written_in_one_turn(
             for client in clients:
                 await client.stream.aclose()
     assert sum(turns.happened.values()) == len(clients)
-    assert turns.most <= 2 * EACH
+    assert turns.most <= 2 * WRITES_PER_TURN

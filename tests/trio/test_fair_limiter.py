@@ -1,4 +1,4 @@
-"""Turns: the order in which waiting tasks go on, counted in turns of the loop."""
+"""The order in which waiting tasks go on, counted in turns of the loop."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,15 +7,15 @@ import pytest
 import trio
 import trio.testing
 
-from meet_trio.edge.turns import PacedTransport, Turns
+from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
 
 
 @contextlib.asynccontextmanager
-async def open_turns(each: int) -> AsyncIterator[tuple[Turns, trio.Nursery]]:
-    turns = Turns(each)
+async def open_limiter(each: int) -> AsyncIterator[tuple[FairLimiter, trio.Nursery]]:
+    limiter = FairLimiter(each)
     async with trio.open_nursery() as nursery:
-        await nursery.start(turns.run)
-        yield turns, nursery
+        await nursery.start(limiter.run)
+        yield limiter, nursery
         nursery.cancel_scope.cancel()
 
 
@@ -25,10 +25,10 @@ async def test_so_many_go_on_in_each_turn_of_the_loop(each: int) -> None:
 
     async def stranger() -> None:
         nonlocal gone_on
-        await turns.take("a")
+        await limiter.acquire("a")
         gone_on += 1
 
-    async with open_turns(each) as (turns, nursery):
+    async with open_limiter(each) as (limiter, nursery):
         for _ in range(100):
             nursery.start_soon(stranger)
         passed = 0
@@ -47,11 +47,11 @@ async def test_long_turns_let_more_go_on(mock_clock: trio.testing.MockClock) -> 
 
     async def stranger() -> None:
         nonlocal gone_on
-        await turns.take("a")
+        await limiter.acquire("a")
         gone_on += 1
 
-    async with open_turns(1) as (turns, nursery):
-        turns.per_second = 100
+    async with open_limiter(1) as (limiter, nursery):
+        limiter.per_second = 100
         for _ in range(100):
             nursery.start_soon(stranger)
         for _ in range(3):
@@ -67,10 +67,10 @@ async def test_addresses_take_turns() -> None:
     order: list[str | None] = []
 
     async def stranger(key: str | None) -> None:
-        await turns.take(key)
+        await limiter.acquire(key)
         order.append(key)
 
-    async with open_turns(1) as (turns, nursery):
+    async with open_limiter(1) as (limiter, nursery):
         for _ in range(300):
             nursery.start_soon(stranger, "loud")
         await trio.lowlevel.checkpoint()
@@ -82,12 +82,12 @@ async def test_addresses_take_turns() -> None:
 
 
 async def test_one_who_gives_up_leaves_nothing_in_the_line() -> None:
-    turns = Turns(1)
+    limiter = FairLimiter(1)
     order: list[int] = []
 
     async def stranger(number: int, scope: trio.CancelScope) -> None:
         with scope:
-            await turns.take("a")
+            await limiter.acquire("a")
             order.append(number)
 
     scopes = [trio.CancelScope() for _ in range(3)]
@@ -97,17 +97,17 @@ async def test_one_who_gives_up_leaves_nothing_in_the_line() -> None:
             await trio.testing.wait_all_tasks_blocked()
         scopes[1].cancel()
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(turns.run)
+        nursery.start_soon(limiter.run)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert order == [0, 2]
-    assert not turns._lines
+    assert not limiter._queues
 
 
 @contextlib.asynccontextmanager
 async def open_paced(
-    turns: Turns, count: int
-) -> AsyncIterator[tuple[list[PacedTransport], list[trio.SocketStream]]]:
+    limiter: FairLimiter, count: int
+) -> AsyncIterator[tuple[list[PacedStream], list[trio.SocketStream]]]:
     """The servers' and the clients' ends of ``count`` connections."""
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     async with contextlib.AsyncExitStack() as stack:
@@ -116,25 +116,25 @@ async def open_paced(
         for _ in range(count):
             client = await trio.testing.open_stream_to_socket_listener(listener)
             clients.append(await stack.enter_async_context(client))
-            server = PacedTransport(await listener.accept(), "a")
+            server = PacedStream(await listener.accept(), "a")
             servers.append(await stack.enter_async_context(server))
-            server.turns = turns
+            server.limiter = limiter
         yield servers, clients
 
 
 async def test_what_is_read_by_turns_is_not_lost_when_it_is_cancelled() -> None:
-    async with open_turns(0) as (turns, _):  # no task may go on
-        async with open_paced(turns, 1) as ([server], [client]):
+    async with open_limiter(0) as (limiter, _):  # no task may go on
+        async with open_paced(limiter, 1) as ([server], [client]):
             for _ in range(2):
                 await client.send_all(b"hello")
                 with trio.move_on_after(0.05) as waiting:
                     await server.receive_some()
                 assert waiting.cancelled_caught
-            assert not turns._watched
-            assert not turns._lines
-            turns.each = 1
+            assert not limiter._watched
+            assert not limiter._queues
+            limiter.per_turn = 1
             assert await server.receive_some() == b"hellohello"
-            server.free()
+            server.lift_limit()
             await client.send_all(b"again")
             assert await server.receive_some() == b"again"
 
@@ -148,43 +148,43 @@ async def test_closing_ends_the_waiting_of_another_task() -> None:
         except trio.ClosedResourceError as error:
             ended.append(type(error))
 
-    async with open_turns(1) as (turns, _), open_paced(turns, 1) as ([server], _):
+    async with open_limiter(1) as (limiter, _), open_paced(limiter, 1) as ([server], _):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
             await trio.testing.wait_all_tasks_blocked()
             await server.aclose()
         assert ended == [trio.ClosedResourceError]
-        assert not turns._watched
+        assert not limiter._watched
 
 
 async def test_one_that_is_closed_between_two_reads_is_closed() -> None:
-    async with open_turns(1) as (turns, _), open_paced(turns, 1) as ([server], _):
+    async with open_limiter(1) as (limiter, _), open_paced(limiter, 1) as ([server], _):
         server.tcp.socket.close()
         with pytest.raises(trio.ClosedResourceError):
             await server.receive_some()
-        assert not turns._watched
+        assert not limiter._watched
 
 
 @pytest.mark.parametrize("come", [False, True])
 async def test_who_is_free_does_not_wait_for_its_turn(come: bool) -> None:
     """Its bytes may have come by then or not."""
-    async with open_turns(0) as (turns, _), open_paced(turns, 1) as ([server], [client]):
+    async with open_limiter(0) as (limiter, _), open_paced(limiter, 1) as ([server], [client]):
 
-        async def free() -> None:
+        async def lift() -> None:
             await trio.testing.wait_all_tasks_blocked()
             if come:
                 await client.send_all(b"hello")
-                while not turns._lines:
+                while not limiter._queues:
                     await trio.lowlevel.checkpoint()
-            server.free()
+            server.lift_limit()
             if not come:
                 await client.send_all(b"hello")
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(free)
+            nursery.start_soon(lift)
             with trio.fail_after(5):
                 assert await server.receive_some() == b"hello"
-        assert not turns._lines
+        assert not limiter._queues
 
 
 async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
@@ -202,12 +202,12 @@ async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
 
     said: list[bytes] = []
 
-    async def read(server: PacedTransport) -> None:
+    async def read(server: PacedStream) -> None:
         while data := await server.receive_some():
             said.append(bytes(data))
         said.append(b"")
 
-    async with open_turns(2) as (turns, _), open_paced(turns, 100) as (servers, clients):
+    async with open_limiter(2) as (limiter, _), open_paced(limiter, 100) as (servers, clients):
         async with trio.open_nursery() as nursery:
             for server in servers:
                 nursery.start_soon(read, server)
@@ -229,20 +229,20 @@ async def test_who_waits_is_not_even_woken_before_its_turn() -> None:
 async def test_after_the_end_nobody_waits_for_a_turn() -> None:
     """For example a task that says goodbye while the server ends."""
     mine, theirs = trio.socket.socketpair()
-    stream = PacedTransport(trio.SocketStream(theirs), "a")
+    stream = PacedStream(trio.SocketStream(theirs), "a")
     heard: list[bytes | bytearray] = []
 
     async def linger() -> None:
         with trio.CancelScope(shield=True):
             while chunk := await stream.receive_some(100):
                 heard.append(chunk)
-            await turns.take("a")
+            await limiter.acquire("a")
 
     with mine, theirs:
         with trio.fail_after(5):
             async with trio.open_nursery() as others:
-                async with open_turns(1) as (turns, _):
-                    stream.turns = turns
+                async with open_limiter(1) as (limiter, _):
+                    stream.limiter = limiter
                     others.start_soon(linger)
                     await mine.send(b"before")
                     while not heard:
