@@ -1,16 +1,18 @@
 """The Socket.IO protocol of one connection as a state machine without I/O and clock.
 
-It turns Engine.IO messages of the client into events, and events for the client into messages.
+It turns Engine.IO messages of the client into ``ProtocolEvent`` objects, and events for the client
+into Engine.IO messages.
 
 Each namespace of the client is in one of these states:
 
-    ABSENT ──CONNECT──▶ ASKED ──accept──▶ CONNECTED ──leave──▶ LEFT
-       ▲                  │ refuse            │ DISCONNECT        │ DISCONNECT
-       └──────────────────┴───────────────────┴───────────────────┘
+    ABSENT ──CONNECT──▶ CONNECTING ──accept──▶ CONNECTED ──leave──▶ LEFT
+       ▲                    │ refuse               │ DISCONNECT       │ DISCONNECT
+       └────────────────────┴──────────────────────┴──────────────────┘
 
 In LEFT the server has ended the namespace, and the client may not know that yet. Its events and
-acknowledgements are ignored there. A CONNECT leads from LEFT to ASKED. Any other packet that its
-state does not allow is a ProtocolError: an event before CONNECT, a second CONNECT, malformed data.
+acknowledgements are ignored there. A CONNECT leads from LEFT to CONNECTING. Any other packet that
+its state does not allow is a ProtocolError: an event before CONNECT, a second CONNECT, malformed
+data.
 
 In protocol 4 (Engine.IO 3) the server connects the client to ``/`` without being asked, and the
 answer to CONNECT carries no id.
@@ -33,7 +35,7 @@ from meet_trio.socketio.settings import Revision, Settings
 
 class NamespaceState(enum.Enum):
     ABSENT = enum.auto()
-    ASKED = enum.auto()
+    CONNECTING = enum.auto()
     CONNECTED = enum.auto()
     LEFT = enum.auto()
 
@@ -41,15 +43,15 @@ class NamespaceState(enum.Enum):
 _State = NamespaceState
 # The packets that a client may send in each state, and the state that each leads to.
 _NEXT: Final[dict[NamespaceState, dict[MessageType, NamespaceState]]] = {
-    _State.ABSENT: {MessageType.CONNECT: _State.ASKED},
-    _State.ASKED: {MessageType.DISCONNECT: _State.ABSENT},
+    _State.ABSENT: {MessageType.CONNECT: _State.CONNECTING},
+    _State.CONNECTING: {MessageType.DISCONNECT: _State.ABSENT},
     _State.CONNECTED: {
         MessageType.EVENT: _State.CONNECTED,
         MessageType.ACK: _State.CONNECTED,
         MessageType.DISCONNECT: _State.ABSENT,
     },
     _State.LEFT: {
-        MessageType.CONNECT: _State.ASKED,
+        MessageType.CONNECT: _State.CONNECTING,
         MessageType.EVENT: _State.LEFT,
         MessageType.ACK: _State.LEFT,
         MessageType.DISCONNECT: _State.ABSENT,
@@ -58,15 +60,17 @@ _NEXT: Final[dict[NamespaceState, dict[MessageType, NamespaceState]]] = {
 
 
 @attrs.frozen
-class ConnectAsked:
-    """The client asks for a namespace; answer with ``accept`` or ``refuse``."""
+class ConnectReceived:
+    """The client asks to connect to a namespace; answer with ``accept`` or ``refuse``."""
 
     namespace: str
     auth: Json
 
 
 @attrs.frozen
-class EventCame:
+class EventReceived:
+    """``size`` is the length of the Engine.IO messages that the event came in."""
+
     namespace: str
     name: str
     args: tuple[Json, ...]
@@ -75,18 +79,20 @@ class EventCame:
 
 
 @attrs.frozen
-class AckCame:
+class AckReceived:
     namespace: str
     ack_id: int
     args: list[Json]
 
 
 @attrs.frozen
-class ClientLeft:
+class DisconnectReceived:
+    """The client has disconnected from the namespace."""
+
     namespace: str
 
 
-Happening = ConnectAsked | EventCame | AckCame | ClientLeft
+ProtocolEvent = ConnectReceived | EventReceived | AckReceived | DisconnectReceived
 Frames = list[str | bytes]
 """Engine.IO messages; they are sent in this order, with nothing in between."""
 
@@ -102,16 +108,18 @@ class SocketIOProtocol:
         self._states: dict[str, NamespaceState] = {}
         self._ack_ids: dict[str, Iterator[int]] = {}
 
-    def start(self) -> ConnectAsked | None:
-        """The event that precedes the client's first message, if any."""
+    def start(self) -> ConnectReceived | None:
+        """The first event. In revision 3 it comes before any message of the client; in revision 4
+        there is none.
+        """
         if self._revision == 4:
             return None
-        self._states[MAIN] = NamespaceState.ASKED
-        return ConnectAsked(MAIN, {})
+        self._states[MAIN] = NamespaceState.CONNECTING
+        return ConnectReceived(MAIN, {})
 
-    def receive(self, data: str | bytes) -> Happening | Frames | None:
-        """Take a message of the client. Returns an event to act on, an answer to send, or None.
-        Raises ProtocolError.
+    def receive(self, data: str | bytes) -> ProtocolEvent | Frames | None:
+        """Take an Engine.IO message of the client. Returns an event to act on, an answer to send,
+        or None. Raises ProtocolError.
         """
         message = self._decoder.receive_untrusted(data)
         if message is None:
@@ -128,23 +136,25 @@ class SocketIOProtocol:
             return None  # the namespace has ended, or was not yet accepted
         match message:
             case Message(type=MessageType.EVENT, data=[name, *args]):
-                return EventCame(namespace, str(name), tuple(args), message.ack_id, message.size)
+                return EventReceived(
+                    namespace, str(name), tuple(args), message.ack_id, message.size
+                )
             case Message(type=MessageType.ACK, data=[*args], ack_id=int(ack_id)):
-                return AckCame(namespace, ack_id, args)
+                return AckReceived(namespace, ack_id, args)
             case Message(type=MessageType.DISCONNECT):
-                return ClientLeft(namespace)
+                return DisconnectReceived(namespace)
         return None  # an event without payload
 
-    def _connect(self, message: Message) -> ConnectAsked | Frames:
+    def _connect(self, message: Message) -> ConnectReceived | Frames:
         namespace = message.namespace
         if namespace not in self._namespaces:
             return self._connect_error(namespace, {"message": "Invalid namespace"})
         if namespace not in self._states and len(self._states) >= self._settings.max_namespaces:
             raise ProtocolError("too many namespaces")
-        self._states[namespace] = NamespaceState.ASKED
+        self._states[namespace] = NamespaceState.CONNECTING
         if self._revision == 4:
-            return ConnectAsked(namespace, message.data or {})
-        return ConnectAsked(namespace, parse_query_untrusted(message.query))
+            return ConnectReceived(namespace, message.data or {})
+        return ConnectReceived(namespace, parse_query_untrusted(message.query))
 
     def state(self, namespace: str) -> NamespaceState:
         return self._states.get(namespace, NamespaceState.ABSENT)

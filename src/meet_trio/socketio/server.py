@@ -32,12 +32,12 @@ from meet_trio.socketio.engine import EngineIOServer
 from meet_trio.socketio.errors import Disconnected, ProtocolError, Reason, Refused
 from meet_trio.socketio.over_polling import Receive, Scope, Send
 from meet_trio.socketio.protocol import (
-    AckCame,
-    ClientLeft,
-    ConnectAsked,
-    EventCame,
-    Happening,
+    AckReceived,
+    ConnectReceived,
+    DisconnectReceived,
+    EventReceived,
     NamespaceState,
+    ProtocolEvent,
     SocketIOProtocol,
 )
 from meet_trio.socketio.refusal import refuse_websocket
@@ -173,41 +173,41 @@ class _Client:
             socket.leave()
 
     async def _receive_messages(self, nursery: trio.Nursery) -> None:
-        happening: Happening | list[str | bytes] | None = self._protocol.start()
+        received: ProtocolEvent | list[str | bytes] | None = self._protocol.start()
         try:
             while True:
-                match happening:
-                    case ConnectAsked():
-                        nursery.start_soon(self._connect, happening)
-                    case EventCame(namespace=namespace):
-                        self._sockets[namespace].take_event(happening)
-                    case AckCame(namespace=namespace):
-                        self._sockets[namespace].take_ack(happening)
-                    case ClientLeft(namespace=namespace):
+                match received:
+                    case ConnectReceived():
+                        nursery.start_soon(self._connect, received)
+                    case EventReceived(namespace=namespace):
+                        self._sockets[namespace].take_event(received)
+                    case AckReceived(namespace=namespace):
+                        self._sockets[namespace].take_ack(received)
+                    case DisconnectReceived(namespace=namespace):
                         self._client_left(namespace)
                     case list():
-                        self._connection.send(*happening)
-                happening = self._protocol.receive(await self._connection.receive())
+                        self._connection.send(*received)
+                received = self._protocol.receive(await self._connection.receive())
         except ProtocolError as error:
             logger.debug("connection %s: %s", self._connection.id, error)
             self._connection.fail(Reason.PARSE_ERROR)
         except Disconnected:
             pass
 
-    async def _connect(self, asked: ConnectAsked) -> None:
-        namespace = asked.namespace
-        handshake = attrs.evolve(self._connection.handshake, auth=asked.auth)
+    async def _connect(self, received: ConnectReceived) -> None:
+        namespace = received.namespace
+        handshake = attrs.evolve(self._connection.handshake, auth=received.auth)
         if self._admit is not None:
             try:
                 await self._admit(namespace, handshake)
             except Refused as refused:
-                if self._protocol.state(namespace) is NamespaceState.ASKED:
+                if self._protocol.state(namespace) is NamespaceState.CONNECTING:
                     frames = self._protocol.refuse(namespace, refused.message, refused.data)
                     self._connection.send(*frames)
                 return
         if (
             not self._connection.is_open
-            or self._protocol.state(namespace) is not NamespaceState.ASKED
+            or self._protocol.state(namespace) is not NamespaceState.CONNECTING
         ):
             return  # the client left in the meantime
         socket = Socket(

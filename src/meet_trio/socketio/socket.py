@@ -19,7 +19,13 @@ from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason
 from meet_trio.socketio.message import MAIN, Json, Message, MessageType, encode
 from meet_trio.socketio.packet import Outgoing, Packet, PacketType
-from meet_trio.socketio.protocol import AckCame, EventCame, Frames, NamespaceState, SocketIOProtocol
+from meet_trio.socketio.protocol import (
+    AckReceived,
+    EventReceived,
+    Frames,
+    NamespaceState,
+    SocketIOProtocol,
+)
 from meet_trio.socketio.settings import Handshake
 
 
@@ -101,7 +107,7 @@ class Socket:
         self._protocol = protocol
         self._leave_all = leave_all
         self._end_reason: Reason | None = None
-        self._inbox: deque[EventCame] = deque()
+        self._inbox: deque[EventReceived] = deque()
         self._inbox_bytes = 0
         self._event_or_end = trio.Event()
         self._calls: dict[int, _Call] = {}
@@ -195,9 +201,9 @@ class Socket:
                 raise Disconnected(self._end_reason)
             self._event_or_end = trio.Event()
             await self._event_or_end.wait()
-        came = self._inbox.popleft()
-        self._inbox_bytes -= came.size
-        return Event(came.name, came.args, came.ack_id, self._acknowledge)
+        received = self._inbox.popleft()
+        self._inbox_bytes -= received.size
+        return Event(received.name, received.args, received.ack_id, self._acknowledge)
 
     async def disconnect(self, *, close: bool = True) -> None:
         """Disconnect the client from the namespace. If ``close``, also close its whole connection
@@ -228,11 +234,11 @@ class Socket:
             for call in self._calls.values():
                 call.done.set()
 
-    def take_event(self, came: EventCame) -> None:
-        """An event has come from the client. For the server."""
+    def take_event(self, received: EventReceived) -> None:
+        """Put an event of the client into the inbox. For the server."""
         settings = self._connection.settings
-        self._inbox.append(came)
-        self._inbox_bytes += came.size
+        self._inbox.append(received)
+        self._inbox_bytes += received.size
         if (
             len(self._inbox) > settings.max_inbox_events
             or self._inbox_bytes > settings.max_inbox_bytes
@@ -241,13 +247,13 @@ class Socket:
             self._connection.fail(Reason.OVERFLOW)
         self._event_or_end.set()
 
-    def take_ack(self, came: AckCame) -> None:
-        """An acknowledgement has come from the client. It is ignored if it is late or was never
-        asked for. For the server.
+    def take_ack(self, received: AckReceived) -> None:
+        """Give an acknowledgement of the client to its ``call``. One that is late, or was never
+        asked for, is ignored. For the server.
         """
-        call = self._calls.get(came.ack_id)
+        call = self._calls.get(received.ack_id)
         if call is not None and call.answer is None:
-            call.answer = came.args
+            call.answer = received.args
             call.done.set()
 
     def _acknowledge(self, ack_id: int, args: tuple[Json, ...]) -> None:

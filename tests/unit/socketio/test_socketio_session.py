@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
-from meet_trio.socketio.protocol import ConnectAsked, NamespaceState, SocketIOProtocol
+from meet_trio.socketio.protocol import ConnectReceived, NamespaceState, SocketIOProtocol
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Revision, Settings
 
@@ -213,23 +213,23 @@ def test_any_order_of_messages(
     asked = [first.namespace] if (first := p.start()) else []
     for frame, verb in zip(frames, verbs, strict=False):
         try:
-            happening = p.receive(frame)
+            received = p.receive(frame)
         except ProtocolError:
             return
-        if isinstance(happening, ConnectAsked):
-            asked.append(happening.namespace)
-        elif happening is not None and not isinstance(happening, list):
+        if isinstance(received, ConnectReceived):
+            asked.append(received.namespace)
+        elif received is not None and not isinstance(received, list):
             # Events come only from namespaces that this side has accepted.
-            assert p.state(happening.namespace) in (
+            assert p.state(received.namespace) in (
                 NamespaceState.CONNECTED,
                 NamespaceState.ABSENT,
             )
         for namespace in ("/", "/a", "/b"):
             state = p.state(namespace)
-            assert state is not NamespaceState.ASKED or namespace in asked
-            if state is NamespaceState.ASKED and verb == "accept":
+            assert state is not NamespaceState.CONNECTING or namespace in asked
+            if state is NamespaceState.CONNECTING and verb == "accept":
                 assert p.accept(namespace, "sid")
-            elif state is NamespaceState.ASKED and verb == "refuse":
+            elif state is NamespaceState.CONNECTING and verb == "refuse":
                 assert p.refuse(namespace, "no")
             elif state is NamespaceState.CONNECTED and verb == "leave":
                 assert p.leave(namespace)
