@@ -138,7 +138,7 @@ async def _run_parts(
     )
     paths = signaling_paths(settings.api.path_prefix)
     credentials = Credentials(
-        registry, settings.api.auth_token, api.path, paths, knows_session=sockets.knows
+        registry, settings.api.auth_token, api.path, paths, has_session=sockets.has_session
     )
     site = settings.site
     door = FrontDoor(

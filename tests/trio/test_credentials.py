@@ -41,7 +41,7 @@ async def open_place() -> AsyncIterator[Place]:
             "secret",
             "/meetmedia/api",
             frozenset({"/meetmedia/signaling/"}),
-            knows_session=lambda sid: sid == "s1",
+            has_session=lambda sid: sid == "s1",
         )
         yield Place(world, await world.registry.create_room(), credentials)
         nursery.cancel_scope.cancel()

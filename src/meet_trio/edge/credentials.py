@@ -20,13 +20,13 @@ from meet_trio.live.registry import Registry
 
 @attrs.frozen
 class Credentials:
-    """Checks heads. ``knows_session(sid)`` tells whether that Engine.IO session exists."""
+    """Checks heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
 
     registry: Registry
     auth_token: str = attrs.field(repr=False)
     api_path: str
     signaling_paths: frozenset[str]
-    knows_session: Callable[[str], bool]
+    has_session: Callable[[str], bool]
 
     def prove(self, head: RequestHead) -> bool:
         """Whether a request has valid credentials. A peer that keeps exceeding its own rate of
@@ -38,7 +38,7 @@ class Credentials:
         if head.path not in self.signaling_paths:
             return False
         query = _query_untrusted(head)
-        if "sid" in query and not self.knows_session(query["sid"]):
+        if "sid" in query and not self.has_session(query["sid"]):
             return False
         peer = self._peer(query)
         return peer is not None and not peer.requests.in_debt()

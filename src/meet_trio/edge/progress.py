@@ -1,6 +1,6 @@
 """The bytes that a TCP stream, with or without TLS, has written and the other side acknowledged.
 
-The kernel knows the numbers (Linux). ``socketio.ledger`` uses them.
+The kernel knows the numbers (Linux). ``socketio.delivery`` uses them.
 """
 
 import fcntl

@@ -88,7 +88,7 @@ class PeekedStream(trio.abc.Stream):
 
     @property
     def overhead(self) -> int:
-        """See ``socketio.ledger.AccountableStream``."""
+        """See ``socketio.delivery.AckCountingStream``."""
         return overhead(self._stream)
 
     def progress(self) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ from typing import Final
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.settings import Settings
 
-REQUEST: Final = 10  # what an HTTP request costs, in messages
+MESSAGES_PER_REQUEST: Final = 10  # an HTTP request counts as this number of messages
 _MAX_FRAGMENTS: Final = 4096  # in one message; each is kept until the last has come
 # A stranger may put one packet into a payload for each of these bytes of its largest message.
 _STRANGER_BYTES_PER_PACKET: Final = 1024

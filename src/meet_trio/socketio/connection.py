@@ -24,7 +24,7 @@ import trio
 from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.errors import Disconnected, Reason
 from meet_trio.socketio.outboxes import Outboxes
-from meet_trio.socketio.packet import Outgoing, Packet, PacketType
+from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.write_limiter import WriteLimiter
@@ -37,7 +37,7 @@ class Carrier(Protocol):
 
     def unreceived(self) -> list[object]: ...
 
-    def read_by(self, allowance: Allowance) -> None: ...
+    def set_allowance(self, allowance: Allowance) -> None: ...
 
 
 class EngineIOConnection:
@@ -63,7 +63,7 @@ class EngineIOConnection:
             sid,
             handshake.eio,
             settings,
-            outboxes.account,
+            outboxes.memory,
             websocket=websocket,
             now=trio.current_time(),
         )
@@ -91,10 +91,10 @@ class EngineIOConnection:
         has ended nothing is sent.
         """
         self.send_encoded(
-            [Outgoing(Packet(PacketType.MESSAGE, message)) for message in messages], None
+            [EncodedPacket(Packet(PacketType.MESSAGE, message)) for message in messages], None
         )
 
-    def send_encoded(self, packets: Sequence[Outgoing], event: object) -> None:
+    def send_encoded(self, packets: Sequence[EncodedPacket], event: object) -> None:
         """``send`` for packets that are already encoded and may be shared with other connections.
         ``unreceived`` returns ``event``, unless it is None, if the last packet was not received.
         """
@@ -117,7 +117,7 @@ class EngineIOConnection:
         """The client has proven who it is: from now on it may send more, and faster."""
         self.allowance.trust(trio.current_time())
         if self.carrier is not None:
-            self.carrier.read_by(self.allowance)
+            self.carrier.set_allowance(self.allowance)
 
     @property
     def outbox_bytes(self) -> int:

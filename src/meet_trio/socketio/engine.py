@@ -64,7 +64,7 @@ class EngineIOServer:
             finally:
                 self._nursery = None
 
-    def knows(self, sid: str) -> bool:
+    def has_session(self, sid: str) -> bool:
         """Whether a session with this id exists."""
         return sid in self._connections
 
@@ -72,8 +72,8 @@ class EngineIOServer:
         """Serve one websocket on a byte stream whose request head is still unread. Closes the
         stream.
 
-        ``client`` is the address that the handshake gets. Returns when the websocket has
-        ended, whatever the client does. Cancellation takes at most ``close_timeout``.
+        ``client`` is the address that the handshake gets. Returns when the websocket has ended.
+        Cancellation takes at most ``close_timeout``, whatever the client does.
         """
         settings = self._settings
         websocket = WebSocket(

@@ -9,16 +9,16 @@ JSONP is left out: every browser since 2012 has CORS.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import trio
 
-from meet_trio.socketio.allowance import REQUEST
+from meet_trio.socketio.allowance import MESSAGES_PER_REQUEST
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import (
-    Outgoing,
+    EncodedPacket,
     Packet,
     PacketType,
     decode_payload_untrusted,
@@ -62,7 +62,7 @@ class Polling:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_client, receive)
-                await connection.pace(0, REQUEST)
+                await connection.pace(0, MESSAGES_PER_REQUEST)
                 entries = await self._wait_for_entries()
                 nursery.cancel_scope.cancel()
         finally:
@@ -78,7 +78,7 @@ class Polling:
         try:
             allowance = connection.allowance
             body = await _read_body(receive, allowance.max_payload)
-            await connection.pace(len(body), REQUEST)
+            await connection.pace(len(body), MESSAGES_PER_REQUEST)
             payload = body if content_type.partition(";")[0].strip() == _OCTETS else body.decode()
             for packet in decode_payload_untrusted(
                 payload, connection.session.revision, allowance.max_packets
@@ -127,14 +127,15 @@ class Polling:
             pass
         self._connection.fail(Reason.TRANSPORT_ERROR)
 
-    def _fail_request(self) -> None:
+    def _fail_request(self) -> NoReturn:
+        """End a session that is on polling, and refuse the request."""
         if self._connection.session.on_polling:
             self._connection.fail(Reason.TRANSPORT_ERROR)
         raise RequestRefused(BAD_REQUEST)
 
 
 def _entry(kind: PacketType) -> OutboxEntry:
-    return OutboxEntry(Outgoing(Packet(kind)))
+    return OutboxEntry(EncodedPacket(Packet(kind)))
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:

@@ -23,7 +23,7 @@ async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
     Both are true in the end, unless the task is cancelled.
     """
     connection.carrier = websocket
-    websocket.read_by(connection.allowance)
+    websocket.set_allowance(connection.allowance)
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
@@ -58,7 +58,7 @@ async def upgrade(connection: EngineIOConnection, websocket: WebSocket) -> None:
     """Probe an accepted websocket of a client that polls, then ``carry``. After a failed probe the
     session stays on polling.
     """
-    if not connection.session.websocket_comes():
+    if not connection.session.start_probe():
         return  # a websocket is already there
     try:
         with connection.until_closed(), trio.move_on_after(connection.settings.upgrade_timeout):
@@ -71,7 +71,7 @@ async def upgrade(connection: EngineIOConnection, websocket: WebSocket) -> None:
     except (WebSocketGone, ProtocolError):
         pass
     finally:
-        connection.session.probe_lost()
+        connection.session.end_probe()
         connection.changed()
     if not connection.session.on_polling:
         try:

@@ -54,17 +54,17 @@ class Packet:
 _TYPES = {str(kind.value): kind for kind in PacketType}
 
 
-class Outgoing:
+class EncodedPacket:
     """An encoded packet to be sent; one object for all clients that get it.
 
     ``octets`` is the payload of its websocket frame in revision 4: ``<type digit><text>`` in UTF-8,
     or the binary message itself.
     """
 
-    __slots__ = ("_account", "binary", "octets", "type")
+    __slots__ = ("_memory", "binary", "octets", "type")
 
     def __init__(self, packet: Packet) -> None:
-        self._account: Account | None = None
+        self._memory: PacketMemory | None = None
         self.type = packet.type
         self.binary = isinstance(packet.data, bytes)
         if isinstance(packet.data, bytes):
@@ -76,21 +76,21 @@ class Outgoing:
         """The packet that it was made from."""
         return Packet(self.type, self.octets if self.binary else self.octets[1:].decode())
 
-    def count_in(self, account: "Account") -> None:
-        """Count it in ``account`` until it is garbage. Further calls do nothing."""
-        if self._account is None:
-            self._account = account
-            account.bytes += len(self.octets) + _OBJECT_BYTES
+    def count_in(self, memory: "PacketMemory") -> None:
+        """Count it in ``memory`` until it is garbage. Further calls do nothing."""
+        if self._memory is None:
+            self._memory = memory
+            memory.bytes += len(self.octets) + _OBJECT_BYTES
 
     def __del__(self) -> None:
-        if self._account is not None:
-            self._account.bytes -= len(self.octets) + _OBJECT_BYTES
+        if self._memory is not None:
+            self._memory.bytes -= len(self.octets) + _OBJECT_BYTES
 
 
 _OBJECT_BYTES = 256  # bytes that the objects of a packet take beside its octets, roughly
 
 
-class Account:
+class PacketMemory:
     """Counts the memory of packets that wait to be sent.
 
     A packet adds its size once and subtracts it when it is garbage. So the count is right without

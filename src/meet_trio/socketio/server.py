@@ -80,9 +80,9 @@ class Server:
         """Same as ``EngineIOServer.asgi``: long-polling."""
         await self._engine.asgi(scope, receive, send)
 
-    def knows(self, sid: str) -> bool:
-        """Same as ``EngineIOServer.knows``."""
-        return self._engine.knows(sid)
+    def has_session(self, sid: str) -> bool:
+        """Same as ``EngineIOServer.has_session``."""
+        return self._engine.has_session(sid)
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
         """Same as ``EngineIOServer.serve_websocket_stream``."""

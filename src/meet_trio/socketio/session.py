@@ -2,9 +2,9 @@
 
 The transport that carries the packets is part of the state:
 
-    POLLING ──websocket comes──▶ PROBING ──2probe──▶ PROBED ──5──▶ WEBSOCKET
-       ▲                            │                   │
-       └──────websocket lost, or not upgraded in time───┘
+    POLLING ──websocket opened──▶ PROBING ──2probe──▶ PROBED ──5──▶ WEBSOCKET
+       ▲                             │                   │
+       └──────websocket lost, or not upgraded in time────┘
 
     any of these ──close()──▶ CLOSING ──flushed, lost, or timeout──▶ CLOSED ◀──fail()── any
 
@@ -31,7 +31,7 @@ from typing import Final
 import attrs
 
 from meet_trio.socketio.errors import ProtocolError, Reason
-from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
+from meet_trio.socketio.packet import EncodedPacket, Packet, PacketMemory, PacketType
 from meet_trio.socketio.settings import Revision, Settings
 
 
@@ -47,23 +47,23 @@ class State(enum.Enum):
 class Input(enum.Enum):
     """What changes the state."""
 
-    WEBSOCKET_COMES = enum.auto()
+    WEBSOCKET_OPENED = enum.auto()
     PROBE = enum.auto()
     UPGRADE = enum.auto()
-    PROBE_LOST = enum.auto()
+    PROBE_ENDED = enum.auto()
     CLOSE = enum.auto()
     FAIL = enum.auto()
 
 
 _END: Final = {Input.CLOSE: State.CLOSING, Input.FAIL: State.CLOSED}
 _NEXT: Final[dict[State, dict[Input, State]]] = {
-    State.POLLING: {Input.WEBSOCKET_COMES: State.PROBING, **_END},
-    State.PROBING: {Input.PROBE: State.PROBED, Input.PROBE_LOST: State.POLLING, **_END},
-    State.PROBED: {Input.UPGRADE: State.WEBSOCKET, Input.PROBE_LOST: State.POLLING, **_END},
+    State.POLLING: {Input.WEBSOCKET_OPENED: State.PROBING, **_END},
+    State.PROBING: {Input.PROBE: State.PROBED, Input.PROBE_ENDED: State.POLLING, **_END},
+    State.PROBED: {Input.UPGRADE: State.WEBSOCKET, Input.PROBE_ENDED: State.POLLING, **_END},
     State.WEBSOCKET: _END,
     State.CLOSING: {
         Input.UPGRADE: State.CLOSING,
-        Input.PROBE_LOST: State.CLOSING,
+        Input.PROBE_ENDED: State.CLOSING,
         Input.CLOSE: State.CLOSING,
         Input.FAIL: State.CLOSED,
     },
@@ -79,7 +79,7 @@ class OutboxEntry:
     packet and can be sent again.
     """
 
-    packet: Outgoing
+    packet: EncodedPacket
     event: object = None
 
 
@@ -91,7 +91,7 @@ class Session:
         sid: str,
         revision: Revision,
         settings: Settings,
-        account: Account,
+        memory: PacketMemory,
         *,
         websocket: bool,
         now: float,
@@ -103,7 +103,7 @@ class Session:
         self._settings = settings
         self._on_polling = not websocket
         self._probed = False  # the probe was answered; stays True in CLOSING
-        self._account = account
+        self._memory = memory
         self._outbox: deque[OutboxEntry] = deque()
         self._outbox_bytes = 0
         self._overflowed = False
@@ -117,7 +117,9 @@ class Session:
             "pingTimeout": round(settings.ping_timeout * 1000),
             "maxPayload": settings.max_payload,
         }
-        self._put(Outgoing(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":")))))
+        self._put(
+            EncodedPacket(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":"))))
+        )
 
     @property
     def is_open(self) -> bool:
@@ -155,7 +157,7 @@ class Session:
                 self._ping_at = now + self._settings.ping_interval
             case PacketType.PING, 3:
                 self._silence_deadline = self._silence_deadline_from(now)
-                self._put(Outgoing(Packet(PacketType.PONG)))
+                self._put(EncodedPacket(Packet(PacketType.PONG)))
             case PacketType.CLOSE, _:
                 self.fail(Reason.TRANSPORT_CLOSE)
             case ((PacketType.PING | PacketType.PONG), _):
@@ -176,9 +178,9 @@ class Session:
         if now >= self._ping_at:
             self._ping_at = math.inf
             self._silence_deadline = now + self._settings.ping_timeout
-            self._put(Outgoing(Packet(PacketType.PING)))
+            self._put(EncodedPacket(Packet(PacketType.PING)))
 
-    def send(self, packet: Outgoing, event: object = None) -> None:
+    def send(self, packet: EncodedPacket, event: object = None) -> None:
         """Put a message into the outbox. A full outbox ends the session.
 
         A session that is closing ignores the message. A closed one keeps it if it has an
@@ -204,10 +206,10 @@ class Session:
             size += len(entry.packet.octets)
         self._outbox_bytes -= size
         if self.state is State.CLOSING and self._on_polling and not entries:
-            entries.append(OutboxEntry(Outgoing(Packet(PacketType.CLOSE))))
+            entries.append(OutboxEntry(EncodedPacket(Packet(PacketType.CLOSE))))
         elif self.state is State.PROBED and not entries:
             # The client waits for its poll to return before it upgrades.
-            entries.append(OutboxEntry(Outgoing(Packet(PacketType.NOOP))))
+            entries.append(OutboxEntry(EncodedPacket(Packet(PacketType.NOOP))))
         return entries
 
     @property
@@ -236,11 +238,11 @@ class Session:
         """Whether ``receive_probe`` takes packets."""
         return self.state is State.PROBING or (self._probed and self.state is not State.CLOSED)
 
-    def websocket_comes(self) -> bool:
-        """A websocket has come with this session's id. Returns False if there already is one."""
-        if Input.WEBSOCKET_COMES not in _NEXT[self.state]:
+    def start_probe(self) -> bool:
+        """A websocket was opened with this session's id. Returns False if there already is one."""
+        if Input.WEBSOCKET_OPENED not in _NEXT[self.state]:
             return False
-        self._change(Input.WEBSOCKET_COMES)
+        self._change(Input.WEBSOCKET_OPENED)
         return True
 
     def receive_probe(self, packet: Packet) -> Packet | None:
@@ -258,11 +260,11 @@ class Session:
             return None
         raise ProtocolError("unexpected packet while probing")
 
-    def probe_lost(self) -> None:
+    def end_probe(self) -> None:
         """The probe is over. Without an upgrade the session stays on polling."""
         self._probed = False
-        if Input.PROBE_LOST in _NEXT[self.state]:
-            self._change(Input.PROBE_LOST)
+        if Input.PROBE_ENDED in _NEXT[self.state]:
+            self._change(Input.PROBE_ENDED)
 
     def close(self, reason: Reason, now: float) -> None:
         """Start to close: the outbox is still sent, within ``close_timeout``."""
@@ -287,10 +289,10 @@ class Session:
     def _silence_deadline_from(self, now: float) -> float:
         return now + self._settings.ping_interval + self._settings.ping_timeout
 
-    def _put(self, packet: Outgoing, event: object = None) -> None:
+    def _put(self, packet: EncodedPacket, event: object = None) -> None:
         if self._overflowed:
             return
-        packet.count_in(self._account)
+        packet.count_in(self._memory)
         self._outbox.append(OutboxEntry(packet, event))
         self._outbox_bytes += len(packet.octets)
         if (

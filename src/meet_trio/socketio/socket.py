@@ -18,7 +18,7 @@ import trio
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason
 from meet_trio.socketio.message import MAIN, Json, Message, MessageType, encode
-from meet_trio.socketio.packet import Outgoing, Packet, PacketType
+from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType
 from meet_trio.socketio.protocol import (
     AckReceived,
     EventReceived,
@@ -55,12 +55,12 @@ class EncodedEvent:
 
     def __init__(self, event: str, args: tuple[Json, ...]) -> None:
         frames = encode(Message(MessageType.EVENT, MAIN, [event, *args]))
-        packets = [Outgoing(Packet(PacketType.MESSAGE, frame)) for frame in frames]
+        packets = [EncodedPacket(Packet(PacketType.MESSAGE, frame)) for frame in frames]
         self._packets = {MAIN: packets}
         self.size = sum(len(packet.octets) for packet in packets)
         """In bytes; includes attachments, but no heads of frames."""
 
-    def packets(self, namespace: str) -> Sequence[Outgoing]:
+    def packets(self, namespace: str) -> Sequence[EncodedPacket]:
         """The packets that ``emit`` would send in this namespace."""
         packets = self._packets.get(namespace)
         if packets is None:
@@ -70,7 +70,7 @@ class EncodedEvent:
             text_in_namespace = (
                 text.octets[1:head].decode() + f"{namespace}," + text.octets[head:].decode()
             )
-            first = Outgoing(Packet(PacketType.MESSAGE, text_in_namespace))
+            first = EncodedPacket(Packet(PacketType.MESSAGE, text_in_namespace))
             packets = self._packets[namespace] = [first, *attachments]
         return packets
 

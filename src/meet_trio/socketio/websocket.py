@@ -30,10 +30,10 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from meet_trio.socketio.allowance import Allowance, FrameCounter
+from meet_trio.socketio.delivery import TLS_RECORD_SIZE, DeliveryTracker
 from meet_trio.socketio.errors import ProtocolError
-from meet_trio.socketio.ledger import RECORD, Ledger
 
-_SLICE = 4 * RECORD  # bytes that the stream below gets at once
+_SLICE = 4 * TLS_RECORD_SIZE  # bytes that the stream below gets at once
 
 logger = logging.getLogger("meet_trio.socketio.websocket")
 
@@ -52,11 +52,11 @@ class WebSocketGone(Exception):
 class BoundedStream(trio.abc.Stream):
     """``stream`` with a deadline for each send, read no faster than ``allowance`` permits.
 
-    ``send_timeout`` is in seconds. ``ledger`` knows which messages were not acknowledged.
+    ``send_timeout`` is in seconds. ``delivery`` knows which messages were not acknowledged.
     """
 
     def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
-        self.ledger = Ledger(stream)
+        self.delivery = DeliveryTracker(stream)
         self.allowance = allowance
         self._frames = FrameCounter()
         self._stream = stream
@@ -76,13 +76,13 @@ class BoundedStream(trio.abc.Stream):
 
         The stream gets them slice by slice. So a client that does not read causes no copy of all
         parts, and TLS encrypts one slice at most before other tasks run. A slice consists of whole
-        TLS records, so the ledger's positions are the same as for one write.
+        TLS records, so ``delivery`` computes the same positions as for one write.
         """
         async with self._send_lock:
             if self._send_unfinished:
                 raise trio.BrokenResourceError("an earlier send was not finished")
             self._send_unfinished = True
-            self.ledger.write(sum(map(len, parts)), messages)
+            self.delivery.write(sum(map(len, parts)), messages)
             with trio.move_on_after(self._send_timeout):
                 for data in _slices(parts):
                     await self._stream.send_all(data)
@@ -197,8 +197,8 @@ class WebSocket:
             )
             raise WebSocketGone(clean=clean) from None
 
-    def read_by(self, allowance: Allowance) -> None:
-        """From now on ``allowance`` decides how much is read and how fast."""
+    def set_allowance(self, allowance: Allowance) -> None:
+        """Read as much, and as fast, as ``allowance`` permits from now on."""
         self._stream.allowance = allowance
         # trio-websocket has no public way to change the limit of an existing connection.
         self._accepted()._max_message_size = allowance.max_payload
@@ -207,7 +207,7 @@ class WebSocket:
         """Send frames in this order and in one write, since a write costs more than the rest of
         sending a message. Raises WebSocketGone, also after ``send_timeout``.
         """
-        self._stream.ledger.waiting = [f.event for f in frames if f.event is not None]
+        self._stream.delivery.waiting = [f.event for f in frames if f.event is not None]
         # trio-websocket writes one message at a time, so the frames go to the stream directly. The
         # control frames of trio-websocket go before or after them.
         if self._accepted().closed is not None:
@@ -227,10 +227,10 @@ class WebSocket:
             raise WebSocketGone(clean=False) from None
 
     def unreceived(self) -> list[object]:
-        """The events that were sent and that the client cannot have received, see ``ledger``. After
-        ``close``, those at the time of closing.
+        """The events that were sent and that the client cannot have received, see
+        ``DeliveryTracker``. After ``close``, those at the time of closing.
         """
-        return self._stream.ledger.unreceived()
+        return self._stream.delivery.unreceived()
 
     async def close(self) -> None:
         """Do the closing handshake within ``close_timeout``, then end the stream and the reading
@@ -238,7 +238,7 @@ class WebSocket:
 
         Does all of this even when cancelled. Idempotent.
         """
-        self._stream.ledger.close()
+        self._stream.delivery.close()
         try:
             with trio.move_on_after(self._close_timeout, shield=True):
                 if self._connection is not None:

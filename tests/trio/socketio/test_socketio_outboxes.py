@@ -119,7 +119,7 @@ async def test_all_outboxes_together_have_a_limit(
 ) -> None:
     room = Room()
     server = Server(Settings(max_outboxes_bytes=3_000_000), {"/": room})
-    account = server._engine._outboxes.account
+    memory = server._engine._outboxes.memory
     async with serve_with(server) as service:
         reader = await service.open()
         await reader.connect()
@@ -132,7 +132,7 @@ async def test_all_outboxes_together_have_a_limit(
             reading.emit_encoded(encode_event("news", number))
             assert json.loads(str(await reader.hear())[2:]) == ["news", number]
             # The excess is one more message, and the first of each socket, which is being sent.
-            assert account.bytes < 3_200_000
+            assert memory.bytes < 3_200_000
         ended = [missed for reason, missed in room.lost if reason is Reason.OVERFLOW]
         assert ended
         assert ended == [None] * len(ended)  # nothing is kept for the clients' return
@@ -140,7 +140,7 @@ async def test_all_outboxes_together_have_a_limit(
         del socket
         await trio.sleep(30)
         room.lost.clear()
-        assert account.bytes < 10_000
+        assert memory.bytes < 10_000
         assert reading.connected
         await reader.close()
 
@@ -262,12 +262,12 @@ class TlsStream(trio.abc.SendStream):
 
 
 @pytest.mark.parametrize("sizes", [[1], [65536], [65537, 1], [10, 300_000, 10], [100] * 3000])
-async def test_the_ledger_reckons_with_the_pieces(sizes: list[int]) -> None:
+async def test_the_tracker_reckons_with_the_pieces(sizes: list[int]) -> None:
     tls = TlsStream()
     stream = BoundedStream(tls, 10, Allowance(Settings(), 0))  # type: ignore[arg-type]
     for _ in range(3):
         ends = list(accumulate(sizes))
         await stream.send_messages([bytes(size) for size in sizes], list(enumerate(ends)))
         await stream.send_all(bytes(70_000))
-        assert stream.ledger._written == tls.written
-        assert stream.ledger._ends[-1][0] == tls.written - 70_000 - 5 * tls.overhead
+        assert stream.delivery._written == tls.written
+        assert stream.delivery._ends[-1][0] == tls.written - 70_000 - 5 * tls.overhead

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.socketio.errors import ProtocolError, Reason
-from meet_trio.socketio.packet import Account, Outgoing, Packet, PacketType
+from meet_trio.socketio.packet import EncodedPacket, Packet, PacketMemory, PacketType
 from meet_trio.socketio.protocol import ConnectReceived, NamespaceState, SocketIOProtocol
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Revision, Settings
@@ -22,7 +22,7 @@ def session(*, websocket: bool = True, revision: Revision = 4, **limits: float) 
         "sid",
         revision,
         Settings(**limits),  # type: ignore[arg-type]
-        Account(),
+        PacketMemory(),
         websocket=websocket,
         now=100.0,
     )
@@ -35,7 +35,7 @@ def take(s: Session) -> list[Packet]:
 
 
 def say(s: Session, data: str | bytes, event: object = None) -> None:
-    s.send(Outgoing(Packet(PacketType.MESSAGE, data)), event)
+    s.send(EncodedPacket(Packet(PacketType.MESSAGE, data)), event)
 
 
 def test_heartbeat_of_4() -> None:
@@ -105,8 +105,8 @@ def test_outbox_is_bounded() -> None:
 def test_upgrade() -> None:
     s = session(websocket=False)
     say(s, "a")
-    assert s.websocket_comes()
-    assert not s.websocket_comes()
+    assert s.start_probe()
+    assert not s.start_probe()
     assert s.on_polling
     assert s.receive_probe(Packet(PacketType.PING, "probe")) == Packet(PacketType.PONG, "probe")
     assert [packet.data for packet in take(s)] == ["a"]
@@ -114,10 +114,10 @@ def test_upgrade() -> None:
     say(s, "b")
     assert s.receive_probe(Packet(PacketType.UPGRADE)) is None
     assert not s.on_polling
-    s.probe_lost()
+    s.end_probe()
     assert s.state is State.WEBSOCKET
     assert [packet.data for packet in take(s)] == ["b"]
-    assert not s.websocket_comes()
+    assert not s.start_probe()
 
 
 _packets = st.builds(
@@ -127,9 +127,7 @@ _steps = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["receive", "receive_probe"]), _packets),
         st.tuples(
-            st.sampled_from(
-                ["websocket_comes", "probe_lost", "take", "tick", "send", "close", "fail"]
-            ),
+            st.sampled_from(["start_probe", "end_probe", "take", "tick", "send", "close", "fail"]),
             st.none(),
         ),
     ),
@@ -245,7 +243,7 @@ def test_a_client_may_close_while_it_is_told_goodbye() -> None:
 def test_closing_goes_the_way_of_an_upgrade_that_has_been_answered() -> None:
     s = session(websocket=False)
     take(s)
-    assert s.websocket_comes()
+    assert s.start_probe()
     s.receive_probe(Packet(PacketType.PING, "probe"))
     say(s, "a")
     s.close(Reason.SERVER, 110)
@@ -259,10 +257,10 @@ def test_closing_goes_the_way_of_an_upgrade_that_has_been_answered() -> None:
 def test_closing_stays_on_polling_when_the_answered_upgrade_is_lost() -> None:
     s = session(websocket=False)
     take(s)
-    assert s.websocket_comes()
+    assert s.start_probe()
     s.receive_probe(Packet(PacketType.PING, "probe"))
     s.close(Reason.SERVER, 110)
-    s.probe_lost()
+    s.end_probe()
     assert not s.is_upgrading
     assert take(s) == [CLOSE]
 

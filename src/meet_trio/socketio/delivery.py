@@ -1,33 +1,34 @@
-"""The ledger of a stream: which written messages the other side cannot have received.
+"""The delivery of messages on a stream: which of them the other side cannot have received.
 
 A write succeeds as soon as the bytes are in the kernel's buffer. A client on a dead network
 receives none of them, and the server may notice that only half a minute later. The kernel knows how
 many bytes the other side's TCP has not acknowledged. These are the last bytes that were written, so
-the ledger can tell which messages they belong to.
+``DeliveryTracker`` can tell which messages they belong to.
 
 An acknowledged byte has reached the client's machine, or a proxy's. A byte without acknowledgement
 may still have arrived if only the acknowledgement was lost. Sending its message again then makes
 the client receive it twice.
 
-The ledger sends nothing. ``Socket.unreceived`` hands its answer to the application.
+Nothing is sent here. ``Socket.unreceived`` hands the answer to the application.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-RECORD = 16384  # bytes of plaintext in a TLS record (RFC 8446 §5.1)
+TLS_RECORD_SIZE = 16384  # bytes of plaintext in a TLS record (RFC 8446 §5.1)
 _MAX_MESSAGES = 4096  # that are remembered
-_FORGET_ABOVE = 32  # remembered messages: asking the kernel costs a system call
+# With fewer remembered messages the kernel is not asked, since that costs a system call.
+_FORGET_ABOVE = 32
 
 
 @runtime_checkable
-class AccountableStream(Protocol):
+class AckCountingStream(Protocol):
     """A stream that knows how many of its bytes were acknowledged."""
 
     @property
     def overhead(self) -> int:
-        """Additional bytes on the wire for each ``RECORD`` of a ``send_all``."""
+        """Additional bytes on the wire for each ``TLS_RECORD_SIZE`` of a ``send_all``."""
         ...
 
     def progress(self) -> tuple[int, int] | None:
@@ -37,16 +38,16 @@ class AccountableStream(Protocol):
         ...
 
 
-class Ledger:
-    """The positions on the wire at which the last messages written to ``stream`` end.
+class DeliveryTracker:
+    """Remembers at which position on the wire each of the last messages on ``stream`` ends.
 
     A message is any object that its writer wants to get back. If ``stream`` is no
-    ``AccountableStream``, only ``waiting`` is remembered.
+    ``AckCountingStream``, only ``waiting`` is remembered.
     """
 
     def __init__(self, stream: object) -> None:
         self.waiting: Sequence[object] = ()  # messages that the next write will carry
-        self._stream = stream if isinstance(stream, AccountableStream) else None
+        self._stream = stream if isinstance(stream, AckCountingStream) else None
         self._ends: deque[tuple[int, object]] = deque(maxlen=_MAX_MESSAGES)
         self._written: int | None = None
 
@@ -60,7 +61,7 @@ class Ledger:
             return
         if self._written is None:
             # Asked now and not earlier, because the first writes to a TLS stream also carry session
-            # tickets, whose bytes the ledger does not see.
+            # tickets, whose bytes are not reported to ``write``.
             progress = self._stream.progress()
             if not messages or progress is None:
                 return
@@ -68,10 +69,10 @@ class Ledger:
         overhead = self._stream.overhead
         for message, end in messages:
             if overhead:  # a TLS record can only be read as a whole
-                records = -(-end // RECORD)
-                end = min(records * RECORD, size) + records * overhead
+                records = -(-end // TLS_RECORD_SIZE)
+                end = min(records * TLS_RECORD_SIZE, size) + records * overhead
             self._ends.append((self._written + end, message))
-        self._written += size + -(-size // RECORD) * overhead
+        self._written += size + -(-size // TLS_RECORD_SIZE) * overhead
         if len(self._ends) > _FORGET_ABOVE:
             self._forget_acknowledged()
 

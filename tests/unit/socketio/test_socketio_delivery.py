@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from meet_trio.socketio.ledger import Ledger
+from meet_trio.socketio.delivery import DeliveryTracker
 
 
 @attrs.define
@@ -22,9 +22,9 @@ class Wire:
 @pytest.mark.parametrize("overhead", [0, 22])
 def test_what_is_acknowledged_whole_has_been_received(overhead: int) -> None:
     wire = Wire(overhead)
-    ledger = Ledger(wire)
+    tracker = DeliveryTracker(wire)
     for message in ("a", "b", None, "c"):
-        ledger.write(10, [] if message is None else [(message, 10)])
+        tracker.write(10, [] if message is None else [(message, 10)])
     size = 10 + overhead
     for acknowledged, missing in (
         (0, ["a", "b", "c"]),
@@ -34,15 +34,15 @@ def test_what_is_acknowledged_whole_has_been_received(overhead: int) -> None:
         (4 * size - 1, ["c"]),
     ):
         wire.acknowledged = 100 + acknowledged
-        assert ledger.unreceived() == missing
-    ledger.waiting = ["d"]
-    assert ledger.unreceived() == ["c", "d"]
-    ledger.write(10, [])
-    assert ledger.waiting == ["d"]
-    ledger.write(10, [("d", 10)])
-    ledger.close()
+        assert tracker.unreceived() == missing
+    tracker.waiting = ["d"]
+    assert tracker.unreceived() == ["c", "d"]
+    tracker.write(10, [])
+    assert tracker.waiting == ["d"]
+    tracker.write(10, [("d", 10)])
+    tracker.close()
     wire.acknowledged += 1000
-    assert ledger.unreceived() == ["c", "d"]
+    assert tracker.unreceived() == ["c", "d"]
 
 
 @pytest.mark.parametrize(
@@ -61,26 +61,26 @@ def test_what_is_acknowledged_whole_has_been_received(overhead: int) -> None:
 )
 def test_several_in_one_write(overhead: int, acknowledged: int, missing: str) -> None:
     wire = Wire(overhead)
-    ledger = Ledger(wire)
-    ledger.write(30_000, [("a", 10_000), ("b", 20_000), ("c", 30_000)])
+    tracker = DeliveryTracker(wire)
+    tracker.write(30_000, [("a", 10_000), ("b", 20_000), ("c", 30_000)])
     wire.acknowledged = 100 + acknowledged
-    assert "".join(map(str, ledger.unreceived())) == missing
+    assert "".join(map(str, tracker.unreceived())) == missing
 
 
-def test_a_ledger_does_not_grow() -> None:
+def test_a_tracker_does_not_grow() -> None:
     wire = Wire()
-    ledger = Ledger(wire)
+    tracker = DeliveryTracker(wire)
     for _ in range(1000):
-        ledger.write(10, [("x", 10)])
+        tracker.write(10, [("x", 10)])
         wire.acknowledged += 10
-        assert len(ledger._ends) <= 33
+        assert len(tracker._ends) <= 33
     for _ in range(10_000):  # acknowledgements have stopped
-        ledger.write(10, [("x", 10)])
-    assert len(ledger.unreceived()) == 4096
+        tracker.write(10, [("x", 10)])
+    assert len(tracker.unreceived()) == 4096
 
 
 def test_of_what_cannot_tell_nothing_is_kept() -> None:
     for stream in (object(), Wire(tells=False)):
-        ledger = Ledger(stream)
-        ledger.write(10, [("x", 10)])
-        assert ledger.unreceived() == []
+        tracker = DeliveryTracker(stream)
+        tracker.write(10, [("x", 10)])
+        assert tracker.unreceived() == []
