@@ -21,10 +21,10 @@ import trio
 from meet_trio import collector, ortc
 from meet_trio.config import Settings
 from meet_trio.edge.addresses import address_key
-from meet_trio.edge.credentials import Credentials
+from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
+from meet_trio.edge.authenticator import Authenticator
 from meet_trio.edge.front_door import FrontDoor, Refusal
 from meet_trio.edge.head import RequestHead
-from meet_trio.edge.hosts import Hosts, host_name
 from meet_trio.edge.http_api import HttpApi
 from meet_trio.edge.listener import open_listeners, tls_context
 from meet_trio.edge.signaling import signaling_handler, signaling_paths
@@ -137,7 +137,7 @@ async def _run_parts(
         settings.sockets, {"/": signaling_handler(registry)}, client_key=address_key
     )
     paths = signaling_paths(settings.api.path_prefix)
-    credentials = Credentials(
+    authenticator = Authenticator(
         registry, settings.api.auth_token, api.path, paths, has_session=sockets.has_session
     )
     site = settings.site
@@ -145,10 +145,10 @@ async def _run_parts(
         app=build_site(api, sockets.asgi, paths, page=site.serves_page, demo=site.demo),
         websockets=dict.fromkeys(paths, partial(_serve_websocket, sockets)),
         settings=settings.front_door,
-        hosts=_demo_hosts(settings),
+        allowed_hosts=_demo_hosts(settings),
         tls=tls_context(settings.listener),
-        proves=credentials.prove,
-        refusal=partial(_refusal, credentials, sockets),
+        authenticates=authenticator.authenticates,
+        refusal=partial(_refusal, authenticator, sockets),
     )
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
@@ -169,8 +169,10 @@ async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, clien
     await sockets.serve_websocket_stream(stream, client=client)
 
 
-def _refusal(credentials: Credentials, sockets: SocketServer, head: RequestHead) -> Refusal | None:
-    if not credentials.hopeless(head):
+def _refusal(
+    authenticator: Authenticator, sockets: SocketServer, head: RequestHead
+) -> Refusal | None:
+    if not authenticator.refuses(head):
         return None
     target = f"{head.path}?{head.query}"
     return partial(sockets.refuse_websocket, target=target, headers=head.headers)
@@ -225,10 +227,10 @@ def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str,
     return [server]
 
 
-def _demo_hosts(settings: Settings) -> Hosts | None:
+def _demo_hosts(settings: Settings) -> AllowedHosts | None:
     """The hosts that demo mode answers as; None outside of demo mode: all."""
     if not settings.site.demo:
         return None
     public = settings.listener.public_domain
     names = frozenset({host_name(public)}) if public else frozenset[str]()
-    return Hosts(names, remote=settings.site.demo_allow_remote)
+    return AllowedHosts(names, remote=settings.site.demo_allow_remote)

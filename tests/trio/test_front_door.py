@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from meet_trio.edge.allowed_hosts import AllowedHosts
 from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
-from meet_trio.edge.hosts import Hosts
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
@@ -62,8 +62,8 @@ class Door:
         self,
         settings: FrontDoorSettings,
         tls: ssl.SSLContext | None,
-        proves: Callable[[RequestHead], bool],
-        hosts: Hosts | None,
+        authenticates: Callable[[RequestHead], bool],
+        allowed_hosts: AllowedHosts | None,
     ) -> None:
         self.websockets: list[bytes] = []
         self.clients: list[str] = []
@@ -76,7 +76,7 @@ class Door:
             ]
         )
         paths = dict.fromkeys(("/signaling", "/signaling/"), self._websocket)
-        self.door = FrontDoor(app, paths, settings, tls, proves, hosts=hosts)
+        self.door = FrontDoor(app, paths, settings, tls, authenticates, allowed_hosts=allowed_hosts)
         self.port = 0
         self.nursery: trio.Nursery
 
@@ -93,10 +93,10 @@ class Door:
 async def open_door(
     settings: FrontDoorSettings | None = None,
     tls: ssl.SSLContext | None = None,
-    proves: Callable[[RequestHead], bool] = lambda head: "x-proof" in head.headers,
-    hosts: Hosts | None = None,
+    authenticates: Callable[[RequestHead], bool] = lambda head: "x-proof" in head.headers,
+    allowed_hosts: AllowedHosts | None = None,
 ) -> AsyncIterator[Door]:
-    door = Door(settings or FrontDoorSettings(), tls, proves, hosts)
+    door = Door(settings or FrontDoorSettings(), tls, authenticates, allowed_hosts)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     door.port = listeners[0].socket.getsockname()[1]
     async with trio.open_nursery() as door.nursery:
@@ -534,11 +534,11 @@ async def test_other_hosts_are_told_that_they_are_not_here(
     host: str, known: bool, remote: bool
 ) -> None:
     for hosts, wanted in (
-        (Hosts(frozenset({"meet.example"})), known),
-        (Hosts(frozenset({"meet.example"}), remote=True), remote),
+        (AllowedHosts(frozenset({"meet.example"})), known),
+        (AllowedHosts(frozenset({"meet.example"}), remote=True), remote),
         (None, True),
     ):
-        async with open_door(hosts=hosts) as door:
+        async with open_door(allowed_hosts=hosts) as door:
             for request in (GET, UPGRADE):
                 async with await door.connect() as stream:
                     await stream.send_all(request.replace(b"Host: x", f"Host: {host}".encode()))
@@ -616,7 +616,7 @@ async def test_who_has_proven_something_is_not_displaced() -> None:
 async def test_strangers_of_one_address() -> None:
     async with open_door(FrontDoorSettings(max_strangers_per_address=2)) as door:
         async with await door.connect() as known, await door.connect() as first:
-            # A client that has proven itself no longer counts as a stranger.
+            # A client that has authenticated itself no longer counts as a stranger.
             await known.send_all(with_field(GET, "X-Proof: 1"))
             assert (await Reader(known).response())[0] == 200
             await first.send_all(b"G")
@@ -657,7 +657,7 @@ async def test_without_descriptors_strangers_make_room(caplog: pytest.LogCapture
 
 async def test_handshakes_of_tls_have_the_rate_of_the_address(certificate: Path) -> None:
     """A handshake also pays for the first request on its connection. It does not count if that
-    request proves something.
+    request has valid credentials.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
@@ -694,11 +694,11 @@ async def test_strangers_are_served_in_turns_and_the_known_between_them() -> Non
     """The number of strangers does not matter."""
     steps: list[str] = []
 
-    def proves(head: RequestHead) -> bool:
+    def authenticates(head: RequestHead) -> bool:
         steps.append(head.headers.get("x-proof", "stranger"))
         return "x-proof" in head.headers
 
-    async with open_door(proves=proves) as door, contextlib.AsyncExitStack() as stack:
+    async with open_door(authenticates=authenticates) as door, contextlib.AsyncExitStack() as stack:
         known = Reader(await stack.enter_async_context(await door.connect()))
         await known.stream.send_all(with_field(GET, "X-Proof: 1"))
         assert (await known.response())[0] == 200

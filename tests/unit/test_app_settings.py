@@ -43,5 +43,5 @@ def test_hosts_of_demo_mode(demo: bool, remote: bool, known: tuple[bool, bool] |
         assert hosts is None
     else:
         assert hosts is not None
-        assert (hosts.known("meet.example"), hosts.known("192.0.2.1")) == known
-        assert not hosts.known("evil.example")
+        assert (hosts.allows("meet.example"), hosts.allows("192.0.2.1")) == known
+        assert not hosts.allows("evil.example")

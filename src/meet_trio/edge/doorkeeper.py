@@ -2,7 +2,7 @@
 
 - A request that is not HTTP/1.1, or whose end a proxy may see elsewhere, is refused.
 - The front door judges each request (``Verdict``): which address it is from, whether that address
-  exceeds its rate, and whether the request is meant for this server.
+  exceeds its rate, and whether the ``Host`` is allowed.
 - The body has a deadline. If the application does not read it, it is dropped.
 
 Websockets do not pass here. The rules behind a verdict are the front door's.
@@ -33,14 +33,14 @@ class Verdict:
     """The front door's decision on a request.
 
     ``client``: the client's address. ``wait``: 0 if the request is allowed, else the seconds until
-    one is. ``keep``: the connection may serve another request. ``proven``: the request has valid
-    credentials. ``misdirected``: the request is not meant for this server.
+    one is. ``keep``: the connection may serve another request. ``authenticated``: the request has
+    valid credentials. ``misdirected``: the request names a host that is not allowed.
     """
 
     client: str
     wait: float = 0.0
     keep: bool = True
-    proven: bool = False
+    authenticated: bool = False
     misdirected: bool = False
 
 

@@ -15,10 +15,10 @@ as HTTP/1.1.
 The limits:
 
 - A connection is a stranger from being accepted until a request on it has valid credentials
-  (``proves``). The number of strangers is limited, in all and for each address. Above a limit the
-  oldest stranger is closed. From half of a limit on, strangers are not kept alive after a response.
-  A websocket that is not refused is no stranger any more: the code that serves it has its own
-  limits.
+  (``authenticates``). The number of strangers is limited, in all and for each address. Above a
+  limit the oldest stranger is closed. From half of a limit on, strangers are not kept alive after a
+  response. A websocket that is not refused is no stranger any more: the code that serves it has its
+  own limits.
 - The work for strangers is limited in each turn of the loop, see ``fair_limiter``. One turn reads
   several heads and does one larger step: a TLS handshake, the response to a request, or a message
   of a websocket that will be refused. Connections with valid credentials do not wait.
@@ -44,10 +44,10 @@ import trio
 from starlette.types import ASGIApp
 
 from meet_trio.edge.addresses import AddressRates, Proxies, address_key
+from meet_trio.edge.allowed_hosts import AllowedHosts
 from meet_trio.edge.doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
 from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
-from meet_trio.edge.hosts import Hosts
 from meet_trio.edge.http_connection import serve_http
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
@@ -67,7 +67,7 @@ WebSocketHandler = Callable[[PeekedStream, str], Awaitable[None]]
 Refusal = Callable[[PeekedStream], Awaitable[None]]
 
 
-def _proves_nothing(head: RequestHead) -> bool:
+def _authenticates_nothing(head: RequestHead) -> bool:
     return False
 
 
@@ -81,19 +81,19 @@ class FrontDoor:
 
     ``app`` is the ASGI application for all requests but websockets. ``websockets`` has the handler
     of each path: ``handler(stream, client)`` serves one websocket and bounds its sends.
-    ``proves(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns None,
-    or, if the head shows that a websocket cannot be admitted, a function that refuses it on the
-    stream behind its head. A websocket that is being refused is still a stranger. ``hosts``: the
-    hosts that requests must be meant for, if that matters.
+    ``authenticates(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns
+    None, or, if the head shows that a websocket cannot be admitted, a function that refuses it on
+    the stream behind its head. A websocket that is being refused is still a stranger.
+    ``allowed_hosts`` None: every ``Host`` is accepted.
     """
 
     app: ASGIApp
     websockets: Mapping[str, WebSocketHandler]
     settings: FrontDoorSettings
     tls: ssl.SSLContext | None = None
-    proves: Callable[[RequestHead], bool] = _proves_nothing
+    authenticates: Callable[[RequestHead], bool] = _authenticates_nothing
     refusal: Callable[[RequestHead], Refusal | None] = _refuses_nothing
-    hosts: Hosts | None = None
+    allowed_hosts: AllowedHosts | None = None
     connections: int = 0
     proxies: Proxies = attrs.field(init=False)
     strangers: Strangers["_Connection"] = attrs.field(init=False)
@@ -185,13 +185,13 @@ class FrontDoor:
             self.connections -= 1
             await trio.aclose_forcefully(connection.tcp)
 
-    def rate(self, client: str) -> float:
+    def count_request(self, client: str) -> float:
         """Count a request without valid credentials. Returns 0 if it is allowed, else the seconds
         until one is.
         """
         return self._rates.take(address_key(client), trio.current_time())
 
-    def give_back(self, client: str) -> None:
+    def uncount_request(self, client: str) -> None:
         """Take back the count of a TLS handshake: the request has valid credentials."""
         self._rates.give_back(address_key(client))
 
@@ -253,7 +253,7 @@ class _Connection:
         with trio.move_on_after(self._settings.head_timeout):
             if self._tls is not None:
                 if self._key is not None:
-                    if self._door.rate(self.address) > 0:
+                    if self._door.count_request(self.address) > 0:
                         logger.info("too many handshakes from %s", self.address)
                         return None
                     self._handshake_counted = True
@@ -275,7 +275,7 @@ class _Connection:
                 return None
             # Hypercorn answers a malformed head, but the rate counts it here.
             malformed = head and parse_head_untrusted(head) is None
-            if malformed and (wait := self._door.rate(self.address)) > 0:
+            if malformed and (wait := self._door.count_request(self.address)) > 0:
                 await self._refuse(wait)
                 return None
             return head or None
@@ -296,7 +296,7 @@ class _Connection:
         if verdict.misdirected:
             await answer(self._stream, 421, MISDIRECTED)
             return
-        if not verdict.proven:
+        if not verdict.authenticated:
             self._paced.limiter = self._door.work_limiter
             self._paced.key = address_key(verdict.client)
             refusal = self._door.refusal(head)
@@ -315,19 +315,19 @@ class _Connection:
         """Count a request and decide on it. One without valid credentials waits for the limiter."""
         door = self._door
         client = door.proxies.client(self.address, head)
-        hosts = door.hosts
-        misdirected = hosts is not None and not hosts.known(head.headers.get("host"))
+        hosts = door.allowed_hosts
+        misdirected = hosts is not None and not hosts.allows(head.headers.get("host"))
         counted, self._handshake_counted = self._handshake_counted, False
-        if door.proves(head):
+        if door.authenticates(head):
             if counted:
-                door.give_back(client)
+                door.uncount_request(client)
             self._leave_strangers()
             self._paced.lift_limit()
-            return Verdict(client, proven=True, misdirected=misdirected)
+            return Verdict(client, authenticated=True, misdirected=misdirected)
         if self._stranger:
             # It has sent a whole request, so strangers that have not are closed before it.
             door.strangers.add(self._key, self)
         await door.work_limiter.acquire(address_key(client))
         keep = not (self._stranger and door.strangers.is_half_full(self._key))
-        wait = 0.0 if counted else door.rate(client)
+        wait = 0.0 if counted else door.count_request(client)
         return Verdict(client, wait, keep=keep, misdirected=misdirected)

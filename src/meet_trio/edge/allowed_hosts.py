@@ -1,11 +1,11 @@
-"""The hosts that a server answers as in demo mode: a defence against DNS rebinding.
+"""The values of ``Host`` that demo mode accepts: a defence against DNS rebinding.
 
 A web page may let its own host name resolve to 127.0.0.1 after it was loaded. The browser then
 takes this server for the page's own origin, so the page could open rooms and see who is in them.
-The ``Host`` header still has the page's name, so only known names are accepted. IP addresses are
+The ``Host`` header still has the page's name, so only allowed names are accepted. IP addresses are
 accepted too, since an address cannot resolve to another one.
 
-The doorkeeper refuses requests to other hosts.
+The front door refuses requests to other hosts.
 """
 
 import ipaddress
@@ -14,17 +14,17 @@ import attrs
 
 
 @attrs.frozen
-class Hosts:
-    """``names`` are in lower case; localhost is always known. ``remote``: all IP addresses are
-    known, and not only those of loopback.
+class AllowedHosts:
+    """``names`` are in lower case; localhost is always allowed. ``remote``: all IP addresses are
+    allowed, and not only those of loopback.
     """
 
     names: frozenset[str] = frozenset()
     remote: bool = False
 
-    def known(self, host: str | None) -> bool:
-        """Whether a request with this ``Host`` is meant for this server. One without ``Host`` is,
-        since it cannot come from a browser (RFC 9112 §3.2).
+    def allows(self, host: str | None) -> bool:
+        """Whether a request with this ``Host`` is accepted. A request without ``Host`` is, since it
+        cannot come from a browser (RFC 9112 §3.2).
         """
         if host is None:
             return True

@@ -1,10 +1,11 @@
-"""The credentials in a request's head: whether Kolab sends it, or an invited peer.
+"""Finds the credentials in a request's head: the API's token, or the token of an invited peer.
 
 The id of an Engine.IO session is no credential, since any client may open a session.
 
 No request is admitted here: the code that serves the request checks the credentials again. The
-front door uses the answer only to decide how a request is counted. One with credentials is counted
-for its peer, or not at all; one without is counted for its address.
+front door uses the answer only to decide how a request is counted. A request with the API's token
+is not counted, and one with a peer's token is counted for its peer. Any other is counted for its
+address.
 """
 
 import hmac
@@ -19,8 +20,8 @@ from meet_trio.live.registry import Registry
 
 
 @attrs.frozen
-class Credentials:
-    """Checks heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
+class Authenticator:
+    """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
 
     registry: Registry
     auth_token: str = attrs.field(repr=False)
@@ -28,9 +29,9 @@ class Credentials:
     signaling_paths: frozenset[str]
     has_session: Callable[[str], bool]
 
-    def prove(self, head: RequestHead) -> bool:
-        """Whether a request has valid credentials. A peer that keeps exceeding its own rate of
-        requests has none.
+    def authenticates(self, head: RequestHead) -> bool:
+        """Whether a request has valid credentials. The token of a peer that keeps exceeding its own
+        rate of requests is not valid here.
         """
         if head.path.startswith(self.api_path + "/"):
             given = head.headers.get("x-auth-token", "").encode("latin-1")
@@ -43,9 +44,9 @@ class Credentials:
         peer = self._peer(query)
         return peer is not None and not peer.requests.in_debt()
 
-    def hopeless(self, head: RequestHead) -> bool:
-        """Whether no websocket with this head, on a signaling path, can be admitted: it has no
-        peer's token, and it names no session to upgrade.
+    def refuses(self, head: RequestHead) -> bool:
+        """Whether a websocket with this head, on a signaling path, is certain to be refused: it has
+        no peer's token, and it names no session to upgrade.
         """
         query = _query_untrusted(head)
         return "sid" not in query and self._peer(query) is None

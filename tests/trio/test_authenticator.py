@@ -9,7 +9,7 @@ import trio
 from support.live_fakes import World
 from trio.testing import MockClock
 
-from meet_trio.edge.credentials import Credentials
+from meet_trio.edge.authenticator import Authenticator
 from meet_trio.edge.head import RequestHead
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings, RoomSettings
@@ -21,14 +21,14 @@ from meet_trio.room import Role
 class Place:
     world: World
     room: LiveRoom
-    credentials: Credentials
+    authenticator: Authenticator
 
-    def proves(self, path: str, query: str = "", token: str = "") -> bool:
+    def authenticates(self, path: str, query: str = "", token: str = "") -> bool:
         headers = {"x-auth-token": token} if token else {}
-        return self.credentials.prove(RequestHead("GET", path, query, headers))
+        return self.authenticator.authenticates(RequestHead("GET", path, query, headers))
 
-    def hopeless(self, query: str) -> bool:
-        return self.credentials.hopeless(RequestHead("GET", "/meetmedia/signaling/", query, {}))
+    def refuses(self, query: str) -> bool:
+        return self.authenticator.refuses(RequestHead("GET", "/meetmedia/signaling/", query, {}))
 
 
 @contextlib.asynccontextmanager
@@ -36,24 +36,24 @@ async def open_place() -> AsyncIterator[Place]:
     async with trio.open_nursery() as nursery:
         world = World(nursery, RoomSettings(), PeerSettings(requests=Rate(1, 20)))
         await nursery.start(world.registry.run)
-        credentials = Credentials(
+        authenticator = Authenticator(
             world.registry,
             "secret",
             "/meetmedia/api",
             frozenset({"/meetmedia/signaling/"}),
             has_session=lambda sid: sid == "s1",
         )
-        yield Place(world, await world.registry.create_room(), credentials)
+        yield Place(world, await world.registry.create_room(), authenticator)
         nursery.cancel_scope.cancel()
 
 
 async def test_the_apis_token(autojump_clock: MockClock) -> None:
     async with open_place() as place:
-        assert place.proves("/meetmedia/api/ping", token="secret")
-        assert not place.proves("/meetmedia/api/ping", token="secre\xe9")
-        assert not place.proves("/meetmedia/api/ping")
-        assert not place.proves("/meetmedia/apix", token="secret")
-        assert not place.proves("/ping", token="secret")
+        assert place.authenticates("/meetmedia/api/ping", token="secret")
+        assert not place.authenticates("/meetmedia/api/ping", token="secre\xe9")
+        assert not place.authenticates("/meetmedia/api/ping")
+        assert not place.authenticates("/meetmedia/apix", token="secret")
+        assert not place.authenticates("/ping", token="secret")
 
 
 async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:
@@ -61,22 +61,22 @@ async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:
         invited = place.room.invite(Role.PUBLISHER)
         path = "/meetmedia/signaling/"
         right = f"peerId={invited.peer_id}&roomId={place.room.id}&authToken={invited.auth_token}"
-        assert place.proves(path, right + "&EIO=4")
-        assert place.proves(path, right + "&authToken=another")
-        assert not place.proves("/", right)
-        assert not place.proves(path, "authToken=another&" + right)
-        assert not place.proves(path, right.replace(place.room.id, "elsewhere"))
-        assert not place.proves(path, right + "&x=1" * 100)
-        assert place.proves(path, "sid=s1&" + right)
-        assert not place.proves(path, "sid=s2&" + right)
-        assert not place.proves(path, "sid=s1")  # any client may open a session
+        assert place.authenticates(path, right + "&EIO=4")
+        assert place.authenticates(path, right + "&authToken=another")
+        assert not place.authenticates("/", right)
+        assert not place.authenticates(path, "authToken=another&" + right)
+        assert not place.authenticates(path, right.replace(place.room.id, "elsewhere"))
+        assert not place.authenticates(path, right + "&x=1" * 100)
+        assert place.authenticates(path, "sid=s1&" + right)
+        assert not place.authenticates(path, "sid=s2&" + right)
+        assert not place.authenticates(path, "sid=s1")  # any client may open a session
 
 
 async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
     async with open_place() as place:
         client = await place.world.enter(place.room)
         right = f"peerId={client.id}&roomId={place.room.id}&authToken={client.token}"
-        assert not place.hopeless(right)
+        assert not place.refuses(right)
         for wrong in (
             "",
             "EIO=4",
@@ -86,12 +86,12 @@ async def test_who_will_be_let_in_by_nobody(autojump_clock: MockClock) -> None:
             "authToken=another&" + right,
             right + "&x=1" * 100,
         ):
-            assert place.hopeless(wrong), wrong
-        assert not place.hopeless("sid=s1")  # an upgrade
+            assert place.refuses(wrong), wrong
+        assert not place.refuses("sid=s1")  # an upgrade
         for _ in range(6):  # a client that comes too often has a right token nevertheless
             await client.connect()
-        assert not place.proves("/meetmedia/signaling/", right)
-        assert not place.hopeless(right)
+        assert not place.authenticates("/meetmedia/signaling/", right)
+        assert not place.refuses(right)
 
 
 @pytest.mark.parametrize("sockets", [3, 5])
@@ -104,6 +104,6 @@ async def test_a_peer_that_comes_too_often_is_counted_by_its_address(
         query = f"peerId={client.id}&roomId={place.room.id}&authToken={client.token}"
         for _ in range(sockets - 1):
             await client.connect()
-        assert place.proves("/meetmedia/signaling/", query) is (sockets < 4)
+        assert place.authenticates("/meetmedia/signaling/", query) is (sockets < 4)
         came = client.socket.notices("roomBack")
         assert len(came) == (1 if sockets < 4 else 0)
