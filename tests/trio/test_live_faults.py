@@ -23,7 +23,7 @@ from meet_trio.engine import ConsumerScore, IceSilent, ProducerScore
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import RoomSettings
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities
-from meet_trio.room import Outcome, Role, Room, forms
+from meet_trio.room import Outcome, Role, Room, templates
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
 
@@ -395,7 +395,7 @@ async def test_webhooks_that_fail_end_nothing(autojump_clock: MockClock) -> None
 async def test_capabilities_that_go_with_no_stream_harm_nobody_else(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = forms.negotiate_consumer
+    real = templates.negotiate_consumer
 
     def not_for_bob(
         rtp: ProducerRtp, capabilities: RtpCapabilities, *rest: Any
@@ -404,7 +404,7 @@ async def test_capabilities_that_go_with_no_stream_harm_nobody_else(
             raise ZeroDivisionError
         return real(rtp, capabilities, *rest)
 
-    monkeypatch.setattr(forms, "negotiate_consumer", not_for_bob)
+    monkeypatch.setattr(templates, "negotiate_consumer", not_for_bob)
     async with open_meeting() as meeting:
         odd = {**CAPABILITIES, "headerExtensions": []}
         await meeting.result_of("Bob", "join", nickname="Bob", rtpCapabilities=odd)

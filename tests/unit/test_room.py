@@ -43,7 +43,7 @@ def room() -> Room:
     room.add_peer("B", GUEST, "secret-b")
     for peer in "AB":
         room.connect(peer)
-        room.receives(peer, True)
+        room.set_receiving(peer, True)
     return room
 
 
@@ -85,7 +85,7 @@ def test_an_invited_peer_is_not_seen(room: Room) -> None:
     assert room.chat("A", "hello").before[0].to == frozenset("AB")
     with pytest.raises(NotFound):
         room.kick("A", "C")
-    assert room.leave("C") == Outcome(gone=("C",))
+    assert room.leave("C") == Outcome(removed_peers=("C",))
 
 
 def test_tokens(room: Room) -> None:
@@ -152,7 +152,7 @@ def test_leave(room: Room) -> None:
             notice("A", "peerClosed", {"peerId": "B"}),
             notice("A", "consumerClosed", {"consumerId": "A-mic"}),
         ),
-        gone=("B",),
+        removed_peers=("B",),
         closed_producers=("mic",),
         closed_consumers=("B-video", "A-mic"),
     )
@@ -174,7 +174,7 @@ def test_kick(room: Room) -> None:
             notice("B", "moderator:kickPeer", {}),
             notice("A", "peerClosed", {"peerId": "B"}),
         ),
-        gone=("B",),
+        removed_peers=("B",),
     )
     with pytest.raises(NotFound):
         room.kick("A", "B")
@@ -186,7 +186,7 @@ def test_nobody_kicks_the_owner(room: Room) -> None:
         with pytest.raises(Forbidden, match="the owner stays"):
             room.kick(by, "A")
     assert list(room.peers) == ["A", "B"]
-    assert room.kick("A", "B").gone == ("B",)
+    assert room.kick("A", "B").removed_peers == ("B",)
 
 
 def test_close_by_the_owner(room: Room) -> None:
@@ -197,7 +197,7 @@ def test_close_by_the_owner(room: Room) -> None:
     assert room.close_by("A") == Outcome(
         before=(notice("B", "moderator:closeRoom", None),),
         webhooks=(Webhook("roomClosed", "room"),),
-        gone=("A", "B"),
+        removed_peers=("A", "B"),
         closed_producers=("video",),
     )
     assert room.close() == Outcome()
@@ -341,10 +341,10 @@ def test_who_gets_what(room: Room) -> None:
     assert [(peer.id, producer.id) for peer, producer in room.missing_consumers()] == [("A", "mic")]
     room.join("B", "Bob", CLIENT)
     for peer in "AB":
-        room.receives(peer, False)
+        room.set_receiving(peer, False)
     assert room.missing_consumers() == []
     for peer in "ABC":
-        room.receives(peer, True)
+        room.set_receiving(peer, True)
     assert consume_all(room) == ["A-mic", "B-video"]
     assert consume_all(room) == []
 

@@ -86,7 +86,7 @@ class Meeting(RuleBasedStateMachine):
         return f"{kind}{self.names}"
 
     def carry_out(self, outcome: Outcome, asker: str | None = None) -> None:
-        gone = set(outcome.gone)
+        gone = set(outcome.removed_peers)
         for notice in (*outcome.before, *outcome.after):
             assert notice.to, "a notice to nobody"
             assert notice.to <= self.room.peers.keys() | gone
@@ -155,7 +155,7 @@ class Meeting(RuleBasedStateMachine):
     @rule(peer=peers, able=st.booleans())
     def receive(self, peer: str, able: bool) -> None:
         """A peer that can no longer receive loses its consumers."""
-        self.room.receives(peer, able)
+        self.room.set_receiving(peer, able)
         if able and peer in self.room.peers:
             self.receivers.add(peer)
         else:
@@ -179,7 +179,7 @@ class Meeting(RuleBasedStateMachine):
     @rule(peer=peers)
     def leave(self, peer: str) -> None:
         outcome = self.attempt(self.room.leave, peer)
-        assert outcome is None or outcome.gone == (peer,)
+        assert outcome is None or outcome.removed_peers == (peer,)
 
     @rule(by=peers, peer=peers)
     def kick(self, by: str, peer: str) -> None:

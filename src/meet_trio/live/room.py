@@ -52,7 +52,7 @@ from meet_trio.room import (
     Room,
     RoomLimits,
     Webhook,
-    personal,
+    fill_template,
     requests,
 )
 from meet_trio.socketio import Event
@@ -254,7 +254,7 @@ class LiveRoom:
         for webhook in outcome.webhooks:
             with self.contained(f"webhook {webhook.event}"):
                 self.around.webhook(webhook)
-        for peer_id in outcome.gone:
+        for peer_id in outcome.removed_peers:
             if (peer := self.peers.get(peer_id)) is not None:
                 peer.leave()
         if self.state.closed:
@@ -384,7 +384,7 @@ class LiveRoom:
 
     def transports_changed(self, peer: LivePeer) -> None:
         """Update the state after a transport of the peer was added or removed."""
-        self.state.receives(peer.id, peer.receiving_transport() is not None)
+        self.state.set_receiving(peer.id, peer.receiving_transport() is not None)
 
     async def _offer_consumers(self) -> None:
         """Offer the missing consumers, a few at a time, so that other tasks run in between. There
@@ -417,9 +417,9 @@ class LiveRoom:
         # missing_consumers lists only pairs for which these hold
         assert transport is not None
         assert peer_state.rtp_capabilities is not None
-        form = producer_state.forms.of(peer_state.rtp_capabilities)
-        assert form is not None
-        rtp = personal(form, peer.next_mid(), self._new_ssrc)
+        template = producer_state.templates.get(peer_state.rtp_capabilities)
+        assert template is not None
+        rtp = fill_template(template, peer.next_mid(), self._new_ssrc)
         with contextlib.ExitStack() as undo:
             state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
             undo.callback(self.state.remove_consumer, state.id)

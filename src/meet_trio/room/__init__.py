@@ -1,12 +1,12 @@
 """The meeting as pure state: roles, peers, and verbs that return the notices to send."""
 
-from meet_trio.room.forms import personal
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Notice, Outcome, Webhook
 from meet_trio.room.peer import Consumer, Peer, Producer
 from meet_trio.room.requests import Request, UnknownMethod, method_name, parse_request
 from meet_trio.room.roles import Role, parse_role
 from meet_trio.room.room import Room
+from meet_trio.room.templates import fill_template
 
 __all__ = [
     "Consumer",
@@ -20,8 +20,8 @@ __all__ = [
     "RoomLimits",
     "UnknownMethod",
     "Webhook",
+    "fill_template",
     "method_name",
     "parse_request",
     "parse_role",
-    "personal",
 ]

@@ -41,16 +41,16 @@ class Webhook:
 class Outcome:
     """The notices, closings and webhooks that the caller of a verb has to perform.
 
-    ``result`` None means that the acknowledgement carries no result. The peers in ``gone`` are no
-    longer in the room; their connections have to end. The closed producers and consumers are no
-    longer in the room either; they have to be removed from the engine.
+    ``result`` None means that the acknowledgement carries no result. The peers in ``removed_peers``
+    are no longer in the room; their connections have to end. The closed producers and consumers are
+    no longer in the room either; they have to be removed from the engine.
     """
 
     before: tuple[Notice, ...] = ()
     result: Json = None
     after: tuple[Notice, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
-    gone: tuple[str, ...] = ()
+    removed_peers: tuple[str, ...] = ()
     closed_producers: tuple[str, ...] = ()
     closed_consumers: tuple[str, ...] = ()
 

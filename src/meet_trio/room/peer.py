@@ -7,8 +7,8 @@ import attrs
 
 from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
-from meet_trio.room.forms import Forms
 from meet_trio.room.roles import Role
+from meet_trio.room.templates import ConsumerTemplates
 
 Source = Literal["mic", "webcam", "screen"]
 
@@ -55,7 +55,7 @@ class Peer:
             and producer.peer_id != self.id
             and producer.id not in self.consumers
             and producer.id not in self.refused
-            and producer.forms.of(self.rtp_capabilities) is not None
+            and producer.templates.get(self.rtp_capabilities) is not None
         )
 
     def info(self) -> dict[str, Json]:
@@ -89,10 +89,10 @@ class Producer:
     paused: bool = False
     paused_by_peer: bool = False
     consumers: "dict[str, Consumer]" = attrs.field(factory=dict, init=False)
-    forms: Forms = attrs.field(init=False)
+    templates: ConsumerTemplates = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.forms = Forms(self.rtp)
+        self.templates = ConsumerTemplates(self.rtp)
 
 
 @attrs.define(eq=False)

@@ -21,12 +21,12 @@ import attrs
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound
 from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
-from meet_trio.room.forms import CapabilityPool
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
 from meet_trio.room.peer import Consumer, Peer, Producer
 from meet_trio.room.requests import Produce
 from meet_trio.room.roles import Role
+from meet_trio.room.templates import CapabilityPool
 
 
 @attrs.define(eq=False)
@@ -98,7 +98,7 @@ class Room:
         )
         peer.refused.clear()
         peer.joined = True
-        peer.rtp_capabilities = self._capabilities.shared(rtp_capabilities)
+        peer.rtp_capabilities = self._capabilities.intern(rtp_capabilities)
         self._find_lacking(peer)
         return Outcome(
             before=renamed,
@@ -110,13 +110,11 @@ class Room:
             closed_consumers=tuple(consumer.id for consumer in stale),
         )
 
-    def receives(self, peer_id: str, able: bool) -> None:
-        """Tell the room whether the peer has a transport for consumers. Does nothing if the peer
-        has left.
-        """
+    def set_receiving(self, peer_id: str, receiving: bool) -> None:
+        """Record whether the peer has a transport for consumers. Does nothing if it has left."""
         peer = self.peers.get(peer_id)
-        if peer is not None and peer.receiving is not able:
-            peer.receiving = able
+        if peer is not None and peer.receiving is not receiving:
+            peer.receiving = receiving
             self._find_lacking(peer)
 
     def leave(self, peer_id: str) -> Outcome:
@@ -138,7 +136,7 @@ class Room:
         self.missing -= peer.missing
         return Outcome(
             before=(*peer_closed, *consumers_closed),
-            gone=(peer_id,),
+            removed_peers=(peer_id,),
             closed_producers=tuple(producer.id for producer in producers),
             closed_consumers=tuple(consumer.id for consumer in (*own_consumers, *watched)),
         )
@@ -167,7 +165,7 @@ class Room:
         self.closed = True
         outcome = Outcome(
             webhooks=(Webhook("roomClosed", self.id),),
-            gone=tuple(self.peers),
+            removed_peers=tuple(self.peers),
             closed_producers=tuple(self.producers),
             closed_consumers=tuple(self.consumers),
         )

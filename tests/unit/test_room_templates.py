@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from meet_trio import ortc
-from meet_trio.room import forms, personal
-from meet_trio.room.forms import MOST_FORMS, CapabilityPool, Forms
+from meet_trio.room import fill_template, templates
+from meet_trio.room.templates import MAX_TEMPLATES, CapabilityPool, ConsumerTemplates
 
 REFERENCE: dict[str, Any] = json.loads(
     Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
@@ -41,52 +41,52 @@ def negotiations(monkeypatch: pytest.MonkeyPatch) -> list[ortc.RtpCapabilities]:
         made.append(caps)
         return ortc.negotiate_consumer(rtp, caps, *more)
 
-    monkeypatch.setattr(forms, "negotiate_consumer", negotiate)
+    monkeypatch.setattr(templates, "negotiate_consumer", negotiate)
     return made
 
 
 def test_equal_capabilities_become_one_object_while_somebody_has_them() -> None:
     pool = CapabilityPool()
-    first = pool.shared(capabilities())
+    first = pool.intern(capabilities())
     assert first == capabilities()
-    assert pool.shared(capabilities()) is first
+    assert pool.intern(capabilities()) is first
     fewer = capabilities({**CLIENT, "codecs": CLIENT["codecs"][:1]})
-    assert pool.shared(fewer) is fewer
+    assert pool.intern(fewer) is fewer
     assert len(pool._known) == 2
     del first
     assert len(pool._known) == 1
-    assert pool.shared(None) is None
+    assert pool.intern(None) is None
 
 
 @pytest.mark.parametrize("which", range(len(REFERENCE["producers"])))
-def test_a_form_filled_in_is_what_negotiation_gives(which: int) -> None:
+def test_a_template_filled_in_is_what_negotiation_gives(which: int) -> None:
     rtp, caps = producer(which), capabilities()
-    form = Forms(rtp).of(caps)
+    template = ConsumerTemplates(rtp).get(caps)
     alone = ortc.negotiate_consumer(rtp, caps, "7", ssrcs())
-    assert (form and personal(form, "7", ssrcs())) == alone
+    assert (template and fill_template(template, "7", ssrcs())) == alone
 
 
 def test_viewers_share_what_is_negotiated(negotiations: list[ortc.RtpCapabilities]) -> None:
-    known = Forms(producer(3))
+    known = ConsumerTemplates(producer(3))
     caps = capabilities()
-    form = known.of(caps)
-    assert all(known.of(caps) is form for _ in range(100))
+    template = known.get(caps)
+    assert all(known.get(caps) is template for _ in range(100))
     assert len(negotiations) == 1
     # The absence of a result is remembered too.
     audio = [codec for codec in CLIENT["codecs"] if codec["kind"] == "audio"]
     deaf = capabilities({**CLIENT, "codecs": audio})
-    assert [known.of(deaf) for _ in range(100)] == [None] * 100
+    assert [known.get(deaf) for _ in range(100)] == [None] * 100
     assert len(negotiations) == 2
 
 
 def test_what_is_remembered_is_bounded(negotiations: list[ortc.RtpCapabilities]) -> None:
-    known = Forms(producer(3))
-    many = [capabilities() for _ in range(5 * MOST_FORMS)]
+    known = ConsumerTemplates(producer(3))
+    many = [capabilities() for _ in range(5 * MAX_TEMPLATES)]
     for caps in many:
-        assert known.of(caps) is not None
-    assert len(known._known) == MOST_FORMS
+        assert known.get(caps) is not None
+    assert len(known._known) == MAX_TEMPLATES
     assert len(negotiations) == len(many)
-    known.of(many[-1])
+    known.get(many[-1])
     assert len(negotiations) == len(many)
-    known.of(many[0])
+    known.get(many[0])
     assert len(negotiations) == len(many) + 1

@@ -1,9 +1,9 @@
 """Consumer parameters, negotiated once for all clients that have the same capabilities.
 
 Browsers of one version have equal capabilities, so a room of hundreds of peers has a handful of
-different ones. ``CapabilityPool`` makes equal capabilities one object. ``Forms`` keeps, for one
-producer, the negotiated parameters under each such object. These parameters are a form to fill in:
-each client has its own MID and SSRCs, which ``personal`` adds.
+different ones. ``CapabilityPool`` makes equal capabilities one object. ``ConsumerTemplates`` keeps
+the negotiated parameters of one producer under each such object. These parameters are a template:
+each client has its own MID and SSRCs, which ``fill_template`` adds.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ import attrs
 
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities, negotiate_consumer
 
-logger = logging.getLogger("meet_trio.room.forms")
+logger = logging.getLogger("meet_trio.room.templates")
 
-MOST_FORMS = 32
-"""The number of forms that one producer keeps. If there are more different capabilities in a room,
-the oldest form is dropped, and negotiated again when it is needed again.
+MAX_TEMPLATES = 32
+"""The number of templates that one producer keeps. If a room has more different capabilities, the
+oldest template is dropped, and negotiated again when it is needed again.
 """
 
 
@@ -32,7 +32,7 @@ class CapabilityPool:
         factory=weakref.WeakValueDictionary
     )
 
-    def shared(self, capabilities: RtpCapabilities | None) -> RtpCapabilities | None:
+    def intern(self, capabilities: RtpCapabilities | None) -> RtpCapabilities | None:
         """The object in the pool that equals ``capabilities``. If there is none, ``capabilities``
         itself is added and returned.
         """
@@ -43,25 +43,25 @@ class CapabilityPool:
 
 
 @attrs.define(eq=False)
-class Forms:
-    """The forms of one producer."""
+class ConsumerTemplates:
+    """The templates of one producer."""
 
     _rtp: ProducerRtp
     _known: dict[int, tuple[RtpCapabilities, ConsumerRtp | None]] = attrs.field(factory=dict)
 
-    def of(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
-        """The form for clients with these capabilities, or None if they know none of the producer's
-        codecs. Its MID and SSRCs are placeholders.
+    def get(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
+        """The template for clients with these capabilities, or None if they know none of the
+        producer's codecs. Its MID and SSRCs are placeholders.
 
         ``capabilities`` must come from ``CapabilityPool``: it is found by identity.
         """
         # The entry keeps the object alive, so no other object can get the same id().
         known = self._known.get(id(capabilities))
         if known is None:
-            if len(self._known) >= MOST_FORMS:
+            if len(self._known) >= MAX_TEMPLATES:
                 del self._known[next(iter(self._known))]
-            form = self._negotiate(capabilities)
-            known = self._known[id(capabilities)] = capabilities, form
+            template = self._negotiate(capabilities)
+            known = self._known[id(capabilities)] = capabilities, template
         return known[1]
 
     def _negotiate(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
@@ -74,13 +74,15 @@ class Forms:
             return None
 
 
-def personal(form: ConsumerRtp, mid: str, new_ssrc: Callable[[], int]) -> ConsumerRtp:
-    """The form with the MID and SSRCs of one client. ``new_ssrc`` is called once for each SSRC."""
-    (encoding,) = form.params.encodings
+def fill_template(template: ConsumerRtp, mid: str, new_ssrc: Callable[[], int]) -> ConsumerRtp:
+    """The parameters for one client, with its MID and SSRCs. ``new_ssrc`` is called once for each
+    SSRC.
+    """
+    (encoding,) = template.params.encodings
     encoding = attrs.evolve(
         encoding,
         ssrc=new_ssrc(),
         rtx_ssrc=None if encoding.rtx_ssrc is None else new_ssrc(),
     )
-    params = attrs.evolve(form.params, encodings=(encoding,), mid=mid)
-    return ConsumerRtp(form.kind, form.type, params)
+    params = attrs.evolve(template.params, encodings=(encoding,), mid=mid)
+    return ConsumerRtp(template.kind, template.type, params)
