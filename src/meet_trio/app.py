@@ -34,7 +34,7 @@ from meet_trio.errors import ConfigError
 from meet_trio.lag import LoopLag
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import Surroundings
+from meet_trio.live.room import RoomContext
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
@@ -124,7 +124,7 @@ async def _run_parts(
     """
     port = listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
-    registry = Registry(_surroundings(settings, hosts, bridge, outbox))
+    registry = Registry(_room_context(settings, hosts, bridge, outbox))
     lag = LoopLag()
     api = HttpApi(
         registry,
@@ -192,11 +192,11 @@ async def _open_host(
         ) from None
 
 
-def _surroundings(
+def _room_context(
     settings: Settings, hosts: Sequence[EngineHost], bridge: DtlsBridge, outbox: Outbox
-) -> Surroundings:
+) -> RoomContext:
     listen_ips = settings.engine.listen_ips
-    return Surroundings(
+    return RoomContext(
         hosts=hosts,
         bridge=bridge,
         settings=settings.rooms,

@@ -34,7 +34,7 @@ _YOUNG, _MIDDLE, _NEVER = 700, 10, 1_000_000
 _SIZE_CHECK_INTERVAL = 5.0  # seconds
 
 
-def resident() -> int:
+def resident_memory() -> int:
     """The resident memory of the process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
@@ -46,7 +46,7 @@ async def run(
     share: float = 0.0005,
     growth: int = 200_000_000,
     collect: Callable[[], object] = gc.collect,
-    size: Callable[[], int] = resident,
+    size: Callable[[], int] = resident_memory,
     clock: Callable[[], float] = time.perf_counter,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:

@@ -18,7 +18,7 @@ from meet_trio.engine import ConsumerSpec, EngineEvent, ProducerSpec
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import Notification
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import LiveRoom, Surroundings
+from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import SrtpKeys
@@ -320,7 +320,7 @@ class World:
             EngineHost(self.faults.door(engine), numbers)  # type: ignore[arg-type]
             for engine in self.engines
         ]
-        self.registry = Registry(self._surroundings())
+        self.registry = Registry(self._room_context())
 
     @property
     def engine(self) -> FakeEngine:
@@ -330,8 +330,8 @@ class World:
     def host(self) -> EngineHost:
         return self.hosts[0]
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _room_context(self) -> RoomContext:
+        return RoomContext(
             hosts=self.hosts,
             bridge=self.bridge,  # type: ignore[arg-type]
             settings=self.room_settings,

@@ -66,9 +66,9 @@ async def test_one_comes_early_when_the_process_has_grown(autojump_clock: MockCl
 
 
 def test_what_a_process_has() -> None:
-    before = collector.resident()
+    before = collector.resident_memory()
     kept = bytes(50_000_000).replace(b"\0", b"x")
-    assert 40_000_000 < collector.resident() - before < 200_000_000
+    assert 40_000_000 < collector.resident_memory() - before < 200_000_000
     assert kept
 
 

@@ -386,7 +386,7 @@ async def test_one_whose_answer_cannot_be_sent_has_all_the_same_been_heard(
 
 async def test_webhooks_that_fail_end_nothing(autojump_clock: MockClock) -> None:
     async with open_meeting() as meeting:
-        object.__setattr__(meeting.room.around, "webhook", lambda webhook: 1 // 0)
+        object.__setattr__(meeting.room.context, "webhook", lambda webhook: 1 // 0)
         answer = await meeting["Ada"].socket.ask("moderator:joinRequestAccept", requestId="1")
         assert answer == []
         assert meeting.present() == {"Ada", "Bob", "Cy"}

@@ -254,7 +254,7 @@ async def test_a_notice_is_encoded_once_whatever_becomes_of_the_sockets(
         heard = room.peers[bob.id]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
-        heard.tell(notice)
+        heard.send_notification(notice)
         given: list[object] = []
         monkeypatch.setattr(FakeSocket, "emit_encoded", lambda self, event: given.append(event))
         await bob.connect()

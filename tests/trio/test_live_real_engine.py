@@ -40,7 +40,7 @@ async def real_world() -> AsyncIterator[tuple[World, EngineHost]]:
         settings = PeerSettings(requests=WITHOUT_LIMIT, work=WITHOUT_LIMIT, work_pace=math.inf)
         world = World(nursery, RoomSettings(), settings, engines=[])
         world.hosts = [host]
-        world.registry = Registry(world._surroundings())
+        world.registry = Registry(world._room_context())
         await nursery.start(world.registry.run)
         yield world, host
         nursery.cancel_scope.cancel()

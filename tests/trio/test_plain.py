@@ -195,11 +195,11 @@ async def test_addresses_listened_on(listen_ip: str, reached_at: list[str]) -> N
 async def test_own_ports() -> None:
     ports = PlainPorts(PlainSettings(ports=(40000, 49999)), ["10.0.0.5"])
     for ip in ("127.0.0.1", "127.0.0.77", "::1", "10.0.0.5", "192.0.2.9"):
-        assert ports.is_own(ip, 40000, ["192.0.2.9"])
-        assert ports.is_own(ip, 49999, ["192.0.2.9"])
-        assert not ports.is_own(ip, 39999, ["192.0.2.9"])
-        assert not ports.is_own(ip, 50000, ["192.0.2.9"])
-    assert not ports.is_own("10.0.0.6", 40000, ["192.0.2.9"])
+        assert ports.is_own_port(ip, 40000, ["192.0.2.9"])
+        assert ports.is_own_port(ip, 49999, ["192.0.2.9"])
+        assert not ports.is_own_port(ip, 39999, ["192.0.2.9"])
+        assert not ports.is_own_port(ip, 50000, ["192.0.2.9"])
+    assert not ports.is_own_port("10.0.0.6", 40000, ["192.0.2.9"])
 
 
 async def test_transports_are_counted(autojump_clock: MockClock) -> None:

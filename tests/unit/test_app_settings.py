@@ -2,7 +2,7 @@
 
 import pytest
 
-from meet_trio.app import _demo_hosts, _surroundings
+from meet_trio.app import _demo_hosts, _room_context
 from meet_trio.config import build
 from meet_trio.edge.webhooks import Outbox
 
@@ -17,12 +17,12 @@ def test_what_rooms_are_given() -> None:
             "signaling.max_outbox_bytes": 123_456,
         }
     )
-    around = _surroundings(settings, [], None, Outbox(settings.webhook))  # type: ignore[arg-type]
-    assert around.max_backlog_bytes == 123_456
-    assert around.goodbye_timeout == 2.0
-    assert around.plain_ports.listen_ips == ("192.0.2.1",)
-    assert around.plain_ports.proxies == ("10.0.0.0/8",)
-    assert around.ice_servers("peer", 0.0) is None
+    context = _room_context(settings, [], None, Outbox(settings.webhook))  # type: ignore[arg-type]
+    assert context.max_backlog_bytes == 123_456
+    assert context.goodbye_timeout == 2.0
+    assert context.plain_ports.listen_ips == ("192.0.2.1",)
+    assert context.plain_ports.proxies == ("10.0.0.0/8",)
+    assert context.ice_servers("peer", 0.0) is None
 
 
 @pytest.mark.parametrize(

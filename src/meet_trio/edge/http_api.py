@@ -77,8 +77,8 @@ class HttpApi:
         )
 
     async def _health(self, request: Request) -> Response:
-        if (trouble := self.registry.trouble()) is not None:
-            return JSONResponse({"success": False, "message": trouble}, 503)
+        if (problem := self.registry.health_problem()) is not None:
+            return JSONResponse({"success": False, "message": problem}, 503)
         return JSONResponse({"success": True, "message": "Healthy"})
 
     async def _list_sessions(self, request: Request) -> Response:

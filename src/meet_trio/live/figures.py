@@ -46,7 +46,7 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
     transports = [
         transport for peer in room.peers.values() for transport in peer.transports.values()
     ]
-    counted = await room.around.totals.of(transports)
+    counted = await room.context.totals.sum_over(transports)
     return {
         "peers": len(room.peers),
         "transports": len(transports),

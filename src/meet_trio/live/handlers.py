@@ -53,7 +53,7 @@ async def handle_event(
         if not within_rate:
             raise LimitExceeded(_too_many("requests", peer.settings.requests))
         await _take_turn(peer, connection, method)
-        request = parse_request(method, data, room.around.limits)
+        request = parse_request(method, data, room.context.limits)
         if isinstance(request, _ANNOUNCEMENTS):
             _check_announcements(peer)
         outcome = await _call(room, peer, request)
@@ -71,7 +71,7 @@ async def handle_event(
     else:
         work = room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
         if method not in _UNPACED_METHODS:  # the work for those was caused by other peers
-            peer.worked(work, trio.current_time())
+            peer.count_work(work, trio.current_time())
 
 
 def _check_announcements(peer: LivePeer) -> None:
@@ -93,7 +93,7 @@ async def _take_turn(peer: LivePeer, connection: Connection, method: object) -> 
     if method in _UNPACED_METHODS:
         return
     now = trio.current_time()
-    pause = peer.pause(now)
+    pause = peer.work_delay(now)
     if not peer.work.take(now, cost=0):
         if method not in _MODERATION:
             raise LimitExceeded(_too_many("messages to others", peer.settings.work))
@@ -127,7 +127,7 @@ async def _call(room: LiveRoom, peer: LivePeer, request: Request) -> Outcome:
 def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     capabilities = request.rtp_capabilities
     if capabilities is not None:
-        capabilities = usable_capabilities(capabilities, room.around.router_capabilities)
+        capabilities = usable_capabilities(capabilities, room.context.router_capabilities)
     return room.state.join(peer.id, request.nickname, capabilities)
 
 
@@ -151,12 +151,12 @@ async def _create_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreateWebRtcTransport
 ) -> Outcome:
     check_transport_limit(peer)
-    around = room.around
+    context = room.context
     transport = WebRtcTransport(
         host=room.placement.place(peer.id),
-        bridge=around.bridge,
-        settings=around.transport_settings,
-        addresses=await around.announced.current(),
+        bridge=context.bridge,
+        settings=context.transport_settings,
+        addresses=await context.announced.current(),
         producing=request.producing,
         consuming=request.consuming,
         force_tcp=request.force_tcp,
@@ -188,12 +188,12 @@ async def _create_plain_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreatePlainTransport
 ) -> Outcome:
     check_transport_limit(peer)
-    around = room.around
+    context = room.context
     transport = PlainTransport(
         host=room.placement.place(peer.id),
-        ports=around.plain_ports,
-        settings=around.transport_settings,
-        addresses=await around.announced.current(),
+        ports=context.plain_ports,
+        settings=context.transport_settings,
+        addresses=await context.announced.current(),
         client_ip=peer.address,
         producing=request.producing,
         consuming=request.consuming,
@@ -237,7 +237,7 @@ def _produce(room: LiveRoom, peer: LivePeer, request: r.Produce) -> Outcome:
     rtp = negotiate_producer(
         request.kind,
         request.rtp_parameters,
-        room.around.router_capabilities,
+        room.context.router_capabilities,
         random_ssrc,  # for the consumable parameters; no client ever sees these
         cname=peer.id,
         by_payload_type=isinstance(transport, PlainTransport),
@@ -257,7 +257,7 @@ def _change_role(room: LiveRoom, peer: LivePeer, request: r.AddRole | r.RemoveRo
     change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
     outcome = change(peer.id, request.peer_id, request.role)
     for producer_id in list(room.state.peers[request.peer_id].producers):
-        with room.contained(f"pause of producer {producer_id}"):
+        with room.log_errors(f"pause of producer {producer_id}"):
             room.apply_pause(producer_id)
     return outcome
 
@@ -305,7 +305,7 @@ _register(r.Ping, lambda room, p, q: Outcome())
 _register(r.DumpStats, _dump_stats)
 _register(
     r.GetRouterRtpCapabilities,
-    lambda room, p, q: Outcome(result=room.around.router_capabilities.to_json()),
+    lambda room, p, q: Outcome(result=room.context.router_capabilities.to_json()),
 )
 _register(r.Join, _join)
 _register(r.CreateWebRtcTransport, _create_transport)

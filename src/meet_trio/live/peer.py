@@ -82,7 +82,7 @@ class PeerRoom(Protocol):
     def peer_connected(self, peer: "LivePeer") -> None:
         """The peer's first socket is there."""
 
-    def greeting(self, peer: "LivePeer") -> dict[str, object]:
+    def room_ready_data(self, peer: "LivePeer") -> dict[str, object]:
         """The data of ``roomReady``."""
 
     def transports_changed(self, peer: "LivePeer") -> None:
@@ -130,15 +130,15 @@ class LivePeer:
         self.announcements = Bucket(self.settings.announcements)
         self.work = Bucket(self.settings.work)
 
-    def worked(self, work: int, now: float) -> None:
+    def count_work(self, work: int, now: float) -> None:
         """Count the work that a request of this peer has caused, in messages to one client."""
         self.work.take(now, work)
         self._next_work_at = (
             max(self._next_work_at, now - _PACE_SLACK) + work / self.settings.work_pace
         )
 
-    def pause(self, now: float) -> float:
-        """Seconds until the next request may cause work, at the pace ``work_pace``."""
+    def work_delay(self, now: float) -> float:
+        """Seconds until the next request may cause work, so that ``work_pace`` is kept."""
         return max(0.0, self._next_work_at - now)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -174,10 +174,10 @@ class LivePeer:
             connection.scope.cancel()
 
     def notify(self, method: str, data: Json) -> None:
-        """``tell`` for a notification to this peer only."""
-        self.tell(Notification(method, data))
+        """Send a notification to this peer only, see ``send_notification``."""
+        self.send_notification(Notification(method, data))
 
-    def tell(self, notification: EncodedEvent) -> None:
+    def send_notification(self, notification: EncodedEvent) -> None:
         """Send a notification, or keep it for the next socket. Never waits."""
         connection = self.connection
         if connection is not None and connection.socket.connected:
@@ -300,13 +300,14 @@ class LivePeer:
         self.address = connection.socket.handshake.client
         if greeting == "roomReady":
             self.room.peer_connected(self)
-            self.notify(greeting, self.room.greeting(self))  # kept if this socket is lost already
+            # kept if this socket is lost already
+            self.notify(greeting, self.room.room_ready_data(self))
         else:
             # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
             connection.socket.emit("notification", {"method": greeting, "data": {}})
         missed, self._backlog, self._backlog_bytes = self._backlog, deque(), 0
         for notification in missed:
-            self.tell(notification)
+            self.send_notification(notification)
         self.nursery.start_soon(self._converse, connection)
 
     def _keep_unreceived(self, connection: Connection) -> None:

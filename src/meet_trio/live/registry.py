@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from meet_trio.errors import LimitExceeded
-from meet_trio.live.room import LiveRoom, Surroundings
+from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.media.engines import EngineHost
 
 logger = logging.getLogger("meet_trio.live.registry")
@@ -22,9 +22,9 @@ logger = logging.getLogger("meet_trio.live.registry")
 
 @attrs.define(eq=False)
 class Registry:
-    """The rooms by id. Every room gets ``around``."""
+    """The rooms by id. All rooms share ``context``."""
 
-    around: Surroundings
+    context: RoomContext
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
 
@@ -32,7 +32,7 @@ class Registry:
         """Hold the rooms until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
-                for host in self.around.hosts:
+                for host in self.context.hosts:
                     self._nursery.start_soon(self._close_rooms_with, host)
                 task_status.started()
                 await trio.sleep_forever()
@@ -48,12 +48,12 @@ class Registry:
             return known
         if self._nursery is None:
             raise LimitExceeded("the server is shutting down")
-        most = self.around.settings.max_rooms
+        most = self.context.settings.max_rooms
         if len(self.rooms) >= most:
             raise LimitExceeded(f"there are {most} rooms already")
-        if all(host.failed for host in self.around.hosts):
+        if all(host.failed for host in self.context.hosts):
             raise LimitExceeded("no media engine is working")
-        room = LiveRoom(room_id, self.around)
+        room = LiveRoom(room_id, self.context)
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
         return room
@@ -73,8 +73,8 @@ class Registry:
         finally:
             del self.rooms[room.id]
 
-    def trouble(self) -> str | None:
-        """A problem of this server for the health check, or None."""
-        if any(host.failed for host in self.around.hosts):
+    def health_problem(self) -> str | None:
+        """The problem that the health check reports, or None."""
+        if any(host.failed for host in self.context.hosts):
             return "a media engine has failed"
         return None

@@ -9,8 +9,8 @@ the parts before it are undone. If the engine refuses a pause or resume, the pro
 closed.
 
 The request of one peer causes work for others: they get notices, and they get and lose consumers.
-Each piece of that work is ``contained``: a fault in it is logged and affects only the peer that the
-piece was for.
+``log_errors`` surrounds each piece of that work: a fault in it is logged and affects only the peer
+that the piece was for.
 
 A room ends when its scope is cancelled: by its owner, by the registry, because nobody joined in
 time, or because nobody is left. Its peers are disconnected, their transports are closed and removed
@@ -70,8 +70,9 @@ _OFFER_PAUSE = 0.004  # seconds
 
 
 @attrs.frozen
-class Surroundings:
-    """All that rooms get from outside: engines, the DTLS bridge, settings, the webhook's outbox.
+class RoomContext:
+    """The objects and settings that all rooms share: engines, the DTLS bridge, the webhooks'
+    outbox.
 
     ``ice_servers`` gives the TURN servers that a peer is told of, from its id and the Unix time.
     """
@@ -106,7 +107,7 @@ class LiveRoom:
     """One meeting. The registry makes it and runs it."""
 
     id: str
-    around: Surroundings
+    context: RoomContext
     created_at: float = attrs.field(factory=time.time)
     state: Room = attrs.field(init=False)
     placement: Placement = attrs.field(init=False)
@@ -128,12 +129,12 @@ class LiveRoom:
     _consumer_numbers: dict[int, LiveConsumer] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.state = Room(self.id, int(self.created_at), self.around.limits)
-        self.placement = Placement(self.around.hosts, self.around.settings.spread_size)
+        self.state = Room(self.id, int(self.created_at), self.context.limits)
+        self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until closed or cancelled."""
-        self._run_scope.deadline = trio.current_time() + self.around.settings.never_joined_timeout
+        self._run_scope.deadline = trio.current_time() + self.context.settings.never_joined_timeout
         try:
             with self._run_scope:
                 async with trio.open_nursery() as self._nursery:
@@ -163,10 +164,10 @@ class LiveRoom:
         peer = LivePeer(
             room=self,
             id=invitation.peer_id,
-            settings=self.around.peer_settings,
-            max_backlog_bytes=self.around.max_backlog_bytes,
-            goodbye_timeout=self.around.goodbye_timeout,
-            handle=partial(self.around.handle, self),
+            settings=self.context.peer_settings,
+            max_backlog_bytes=self.context.max_backlog_bytes,
+            goodbye_timeout=self.context.goodbye_timeout,
+            handle=partial(self.context.handle, self),
         )
         self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
         self.peers[peer.id] = peer
@@ -188,10 +189,10 @@ class LiveRoom:
         self.state.connect(peer.id)
         self._run_scope.deadline = float("inf")
 
-    def greeting(self, peer: LivePeer) -> dict[str, object]:
+    def room_ready_data(self, peer: LivePeer) -> dict[str, object]:
         """The data of ``roomReady``."""
         return {
-            "iceServers": self.around.ice_servers(peer.id, time.time()),
+            "iceServers": self.context.ice_servers(peer.id, time.time()),
             "roomId": self.id,
         }
 
@@ -206,15 +207,15 @@ class LiveRoom:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
             if peer.id in self.state.peers:
-                with self.contained(f"leaving of peer {peer.id}"):
+                with self.log_errors(f"leaving of peer {peer.id}"):
                     self._perform(self.state.leave(peer.id))
             if self.state.is_empty and self._run_scope.deadline == float("inf"):
-                self._run_scope.deadline = trio.current_time() + self.around.settings.empty_timeout
+                self._run_scope.deadline = trio.current_time() + self.context.settings.empty_timeout
 
     # Performing an outcome
 
     @contextlib.contextmanager
-    def contained(self, what: str) -> Iterator[None]:
+    def log_errors(self, what: str) -> Iterator[None]:
         """Log an exception of the ``with`` block, and go on. ``what`` names the work in the log."""
         try:
             yield
@@ -237,23 +238,23 @@ class LiveRoom:
 
     def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
-        with self.contained("acknowledgement"):
+        with self.log_errors("acknowledgement"):
             acknowledge()
         self._tell(outcome.after)
         for consumer_id in outcome.closed_consumers:
             if (consumer := self.consumers.pop(consumer_id, None)) is not None:
                 self._consumer_numbers.pop(consumer.number)
                 self._ssrcs.difference_update(consumer.ssrcs())
-                with self.contained(f"closing consumer {consumer_id}"):
+                with self.log_errors(f"closing consumer {consumer_id}"):
                     consumer.close()
         for producer_id in outcome.closed_producers:
             if (producer := self.producers.pop(producer_id, None)) is not None:
                 self._producer_numbers.pop(producer.number)
-                with self.contained(f"closing producer {producer_id}"):
+                with self.log_errors(f"closing producer {producer_id}"):
                     producer.close()
         for webhook in outcome.webhooks:
-            with self.contained(f"webhook {webhook.event}"):
-                self.around.webhook(webhook)
+            with self.log_errors(f"webhook {webhook.event}"):
+                self.context.webhook(webhook)
         for peer_id in outcome.removed_peers:
             if (peer := self.peers.get(peer_id)) is not None:
                 peer.leave()
@@ -267,7 +268,7 @@ class LiveRoom:
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
-            with self.contained(f"telling {notice.method}"):
+            with self.log_errors(f"telling {notice.method}"):
                 notification = Notification(notice.method, notice.data)
                 for peer_id in notice.to:
                     if (peer := self.peers.get(peer_id)) is not None:
@@ -275,7 +276,7 @@ class LiveRoom:
 
     def _tell_one(self, peer: LivePeer, notification: Notification) -> None:
         try:
-            peer.tell(notification)
+            peer.send_notification(notification)
         except Exception:
             logger.exception("peer %s was not told", peer.id)
 
@@ -364,10 +365,10 @@ class LiveRoom:
         producers are told.
         """
         for consumer in self._own_consumers(peer, transport):
-            with self.contained(f"removing consumer {consumer.state.id}"):
+            with self.log_errors(f"removing consumer {consumer.state.id}"):
                 self._perform(self.state.remove_consumer(consumer.state.id))
         for producer in self._own_producers(peer, transport):
-            with self.contained(f"closing producer {producer.state.id}"):
+            with self.log_errors(f"closing producer {producer.state.id}"):
                 self._close_producer(producer)
 
     def _own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
@@ -394,7 +395,7 @@ class LiveRoom:
             await self._offers_due.wait()
             self._offers_due = trio.Event()
             while before := self.state.missing:
-                with self.contained("looking for missing consumers"):
+                with self.log_errors("looking for missing consumers"):
                     self._offer_some()
                 self._missing_before = self.state.missing
                 if self._missing_before >= before:
@@ -433,7 +434,7 @@ class LiveRoom:
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
         with consumer.offering:  # cancelled when the consumer is closed
             try:
-                await peer.request("newConsumer", consumer.offer())
+                await peer.request("newConsumer", consumer.new_consumer_data())
                 consumer.accept()
                 if any(consumer.producer.scores):  # scores before the answer were not told
                     self._tell_score(consumer)
@@ -449,7 +450,7 @@ class LiveRoom:
     async def _take_advice(self) -> None:
         while True:
             advice = await self._advice.take()
-            with self.contained(f"{advice!r}"):
+            with self.log_errors(f"{advice!r}"):
                 self._apply_advice(advice)
 
     def _apply_advice(self, advice: Advice) -> None:

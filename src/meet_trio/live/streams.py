@@ -2,7 +2,7 @@
 the engine.
 
 ``open`` does all or nothing: if the engine refuses a command, the commands before it are undone.
-``close`` and ``hide_on`` try every step, even if one of them fails. If the engine refuses a
+``close`` and ``release_mirror`` try every step, even if one of them fails. If the engine refuses a
 removal, the object stays there until its transport is removed.
 
 Every producer and consumer belongs to a transport, and the engine removes it with the transport.
@@ -58,8 +58,10 @@ class LiveProducer:
         for host in (self.transport.host, *self._mirror_consumers):
             host.engine.set_producer_paused(self.number, self.state.paused)
 
-    def show_on(self, host: EngineHost) -> None:
-        """Count one more consumer on ``host``. The first one makes the mirror there."""
+    def acquire_mirror(self, host: EngineHost) -> None:
+        """Count one more consumer on ``host``, and make the mirror there for the first one. The
+        producer's own engine needs none.
+        """
         if host is self.transport.host:
             return
         if not self._mirror_consumers[host]:
@@ -71,8 +73,8 @@ class LiveProducer:
                 undo.pop_all()
         self._mirror_consumers[host] += 1
 
-    def hide_on(self, host: EngineHost) -> None:
-        """Count one consumer less on ``host``. After the last one the mirror is removed."""
+    def release_mirror(self, host: EngineHost) -> None:
+        """Count one consumer less on ``host``, and remove the mirror after the last one."""
         if host is self.transport.host:
             return
         self._mirror_consumers[host] -= 1
@@ -115,8 +117,8 @@ class LiveConsumer:
         consumer = cls(state, rtp, transport, producer, host.new_number())
         spec = consumer_spec(rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
-            producer.show_on(host)
-            undo.callback(producer.hide_on, host)
+            producer.acquire_mirror(host)
+            undo.callback(producer.release_mirror, host)
             host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
@@ -129,7 +131,7 @@ class LiveConsumer:
         try:
             host.engine.remove_consumer(self.number)
         finally:
-            self.producer.hide_on(host)
+            self.producer.release_mirror(host)
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings
@@ -148,7 +150,7 @@ class LiveConsumer:
     def _held(self) -> bool:
         return self.state.paused or (self.rtp.kind == "video" and not self.accepted)
 
-    def offer(self) -> dict[str, object]:
+    def new_consumer_data(self) -> dict[str, object]:
         """The data of ``newConsumer``."""
         producer = self.producer.state
         return {

@@ -39,7 +39,7 @@ class EngineTotals:
 
     _engines: MutableMapping[EngineHost, _EngineSums] = attrs.field(factory=WeakKeyDictionary)
 
-    async def of(self, transports: Iterable[Transport]) -> Counter[str]:
+    async def sum_over(self, transports: Iterable[Transport]) -> Counter[str]:
         """The sums over ``transports``, up to ``INTERVAL`` seconds old. An engine that does not
         answer adds nothing.
         """

@@ -108,14 +108,14 @@ class PlainPorts:
         stack.callback(self._taken.remove, port)
         return sock
 
-    def is_own(self, ip: str, port: int, announced: Sequence[str]) -> bool:
+    def is_own_port(self, ip: str, port: int, announced: Sequence[str]) -> bool:
         """Whether this server receives plain RTP at this address and port."""
         first, last = self.settings.ports
         return first <= port <= last and self._is_this_machine(ip, announced)
 
-    def is_clients(self, ip: str, announced: Sequence[str]) -> bool:
-        """Whether this may be the address of one client: it belongs neither to this machine nor to
-        a proxy. (The latter happens if a proxy does not forward the client's address.)
+    def identifies_client(self, ip: str, announced: Sequence[str]) -> bool:
+        """Whether this address stands for one client: it belongs neither to this machine nor to a
+        proxy. (It is the proxy's if the proxy does not forward the client's address.)
         """
         address = ipaddress.ip_address(ip)
         proxied = any(address in ipaddress.ip_network(proxy) for proxy in self.proxies)
@@ -157,7 +157,7 @@ class PlainTransport:
         if not self.ports.settings.enabled:
             raise Forbidden("plain transports are switched off (media.plain_transports)")
         client_ip = _parse_client_ip(self.client_ip)
-        own = client_ip is not None and self.ports.is_clients(client_ip, self.addresses)
+        own = client_ip is not None and self.ports.identifies_client(client_ip, self.addresses)
         self._allowed = (*self.ports.settings.allowed, *((client_ip,) if own else ()))
         if not self._allowed:
             raise Forbidden(
@@ -198,7 +198,7 @@ class PlainTransport:
                 "networks that this server allows (media.plain_allowed)"
             )
         for name, number in (("port", port), ("rtcpPort", rtcp_port)):
-            if self.ports.is_own(ip, number, self.addresses):
+            if self.ports.is_own_port(ip, number, self.addresses):
                 raise BadRequest(f"{name}: {number} is a port of this server's own plain RTP")
 
     def close(self) -> None:
