@@ -60,13 +60,13 @@ class Scene:
 @contextlib.asynccontextmanager
 async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     heard: list[EngineEvent] = []
-    real = EngineHost._hand_on
+    real = EngineHost._dispatch
 
-    def hand_on(host: EngineHost, event: EngineEvent) -> None:
+    def dispatch(host: EngineHost, event: EngineEvent) -> None:
         heard.append(event)
         real(host, event)
 
-    monkeypatch.setattr(EngineHost, "_hand_on", hand_on)
+    monkeypatch.setattr(EngineHost, "_dispatch", dispatch)
     identity = Identity.generate()
     with trio.fail_after(90):
         async with contextlib.AsyncExitStack() as stack:

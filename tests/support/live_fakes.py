@@ -357,7 +357,7 @@ class World:
 
     def hear(self, event: EngineEvent) -> None:
         """The engine reports an event."""
-        self.host._hand_on(event)
+        self.host._dispatch(event)
 
     def is_clean(self) -> bool:
         """True if nothing is left of any room."""

@@ -24,7 +24,7 @@ def fill(host: EngineHost) -> None:
 async def test_commands_that_wait_are_given_as_soon_as_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "TAKING_DEADLINE", 10_000)  # no polling; the engine reports room
+    monkeypatch.setattr(engines, "COMMAND_DEADLINE", 10_000)  # no polling; the engine reports room
     async with open_engine(EngineSettings(), itertools.count(1)) as host:
         with stalled(host.engine):
             fill(host)
@@ -63,7 +63,7 @@ async def test_figures_are_not_waited_for_longer_while_commands_wait(
 async def test_an_engine_that_takes_no_commands_for_long_has_failed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engines, "TAKING_DEADLINE", 0.2)
+    monkeypatch.setattr(engines, "COMMAND_DEADLINE", 0.2)
     async with open_engine(EngineSettings(), itertools.count(1)) as host:
         with stalled(host.engine):
             await trio.sleep(0.4)
@@ -133,7 +133,7 @@ async def test_figures_that_were_asked_for_later_will_do_and_earlier_ones_will_n
         for number in (1, 2, 3):
             nursery.start_soon(ask, number)
             await trio.testing.wait_all_tasks_blocked()
-        host._hand_on(StatsReady(2, {}))
+        host._dispatch(StatsReady(2, {}))
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(answered) == [1, 2]
         nursery.cancel_scope.cancel()

@@ -181,13 +181,13 @@ async def a_transport_of_a_publisher_falls_silent(m: Meeting) -> None:
     transports = m.room.peers[m["Bob"].id].transports.values()
     (sending,) = (t for t in transports if t.producing)
     host = sending.host
-    host._hand_on(IceSilent(sending.number))
+    host._dispatch(IceSilent(sending.number))
     await trio.testing.wait_all_tasks_blocked()
 
 
 async def a_transport_of_a_viewer_falls_silent(m: Meeting) -> None:
     (receiving,) = m.room.peers[m["Cy"].id].transports.values()
-    receiving.host._hand_on(IceSilent(receiving.number))
+    receiving.host._dispatch(IceSilent(receiving.number))
     await trio.testing.wait_all_tasks_blocked()
 
 
@@ -206,9 +206,9 @@ async def a_publisher_is_silenced(m: Meeting) -> None:
 
 async def scores_are_told(m: Meeting) -> None:
     for consumer in m.room.consumers.values():
-        consumer.transport.host._hand_on(ConsumerScore(consumer.number, 3))
+        consumer.transport.host._dispatch(ConsumerScore(consumer.number, 3))
     for producer in m.room.producers.values():
-        producer.transport.host._hand_on(ProducerScore(producer.number, (3,)))
+        producer.transport.host._dispatch(ProducerScore(producer.number, (3,)))
     asked = say(m["Ada"].socket, "dumpStats")
     await trio.sleep(5)  # two engines that do not answer for two seconds each
     assert asked.answer is not None
@@ -352,7 +352,7 @@ async def test_one_who_cannot_be_told_is_the_only_one_who_is_not(
         assert len(meeting["Cy"].socket.notices("signal:news")) == 1
         # Advice that cannot be delivered does not end the room.
         for consumer in meeting.room.consumers.values():
-            consumer.transport.host._hand_on(ConsumerScore(consumer.number, 3))
+            consumer.transport.host._dispatch(ConsumerScore(consumer.number, 3))
         await trio.testing.wait_all_tasks_blocked()
         assert meeting["Cy"].socket.notices("consumerScoreChanged")
         assert meeting.present() == {"Ada", "Bob", "Cy"}

@@ -7,7 +7,7 @@ about an object matters, so a mailbox keeps only that. The number of objects bou
 Statistics and failures are handled here.
 
 Commands to a busy engine wait (``Engine.waiting``). If an engine takes no commands for
-``TAKING_DEADLINE`` seconds while some wait, it has failed, as one whose thread has ended.
+``COMMAND_DEADLINE`` seconds while some wait, it has failed, like an engine whose thread has ended.
 
 Objects in the engines have integer ids, called numbers. The hosts assign them. A number is unique
 in the process, across all engines: the mirrors of a producer on other engines have its number.
@@ -17,11 +17,12 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import trio
 
 from meet_trio.engine import (
+    AudioLevel,
     ConsumerScore,
     DtlsDatagram,
     Engine,
@@ -35,16 +36,17 @@ from meet_trio.engine import (
     PlainConnected,
     ProducerScore,
     StatsReady,
+    StreamStarted,
 )
 from meet_trio.errors import MeetError
 
 logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
-TAKING_DEADLINE = 10.0  # seconds
-# The number of checks within that time. An engine has failed when all of them in a row found it
-# stuck. The time alone would not do: it also passes while the machine is suspended.
-LOOKS = 10
+COMMAND_DEADLINE = 10.0  # seconds
+# The number of checks within ``COMMAND_DEADLINE``. An engine has failed when all of them in a row
+# found it stuck. The time alone would not do: it also passes while the machine is suspended.
+CHECKS = 10
 
 Advice = LayerChanged | ConsumerScore | ProducerScore
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
@@ -165,17 +167,17 @@ class EngineHost:
         """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
         checks_stuck = 0
         while True:
-            with trio.move_on_after(TAKING_DEADLINE / LOOKS) as check:
+            with trio.move_on_after(COMMAND_DEADLINE / CHECKS) as check:
                 await trio.lowlevel.wait_readable(self.engine.event_fd)
             # while commands wait, an engine signals the eventfd when it has taken some
             stuck = check.cancelled_caught and self.engine.waiting > 0
             checks_stuck = checks_stuck + 1 if stuck else 0
-            if checks_stuck == LOOKS:
+            if checks_stuck == CHECKS:
                 self.engine.give_up()
-                self._fail(f"it has taken no commands for {TAKING_DEADLINE:g} s")
+                self._fail(f"it has taken no commands for {COMMAND_DEADLINE:g} s")
             for event in self.engine.read_events():
                 try:
-                    self._hand_on(event)
+                    self._dispatch(event)
                 except Exception:
                     # a fault about one object must not hold up the events of the others
                     logger.exception("engine on port %d: %r is lost", self.engine.port, event)
@@ -184,7 +186,10 @@ class EngineHost:
         self.failure.set()
         logger.critical("engine on port %d failed: %s", self.engine.port, why)
 
-    def _hand_on(self, event: EngineEvent) -> None:
+    def _dispatch(self, event: EngineEvent) -> None:
+        """Give an event to its receiver. Each type of event has a case, and mypy finds a missing
+        one.
+        """
         match event:
             case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
                 # None: the transport was removed after the engine had sent the event
@@ -200,6 +205,10 @@ class EngineHost:
                 self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
+            case StreamStarted() | AudioLevel():
+                pass  # nothing needs these yet
+            case _:
+                assert_never(event)
 
     def _answer_stats(self, event: StatsReady) -> None:
         # Requests that wait for a busy engine are merged into the last one. Its token is the
