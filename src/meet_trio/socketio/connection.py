@@ -156,7 +156,7 @@ class EngineIOConnection:
     def is_open(self) -> bool:
         return self.session.is_open
 
-    async def keep_time(self) -> None:
+    async def run_timers(self) -> None:
         """Serve the session's heartbeat and deadlines until it is closed."""
         while self.session.state is not State.CLOSED:
             with trio.CancelScope(deadline=self.session.deadline) as self._deadline_scope:

@@ -155,7 +155,7 @@ class EngineIOServer:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run_handler, connection)
-                nursery.start_soon(connection.keep_time)
+                nursery.start_soon(connection.run_timers)
                 await connection.closed.wait()
                 self._forget(connection)
         finally:
@@ -188,7 +188,7 @@ class EngineIOServer:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._run_handler, connection)
-                nursery.start_soon(connection.keep_time)
+                nursery.start_soon(connection.run_timers)
                 await carry(connection, websocket)
                 self._forget(connection)
         finally:
