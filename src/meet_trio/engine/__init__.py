@@ -1,8 +1,7 @@
 """The forwarder: a C thread that owns its sockets and all packets that pass through them.
 
-``Engine`` takes commands and gives events; ``c/core/commands.h`` tells what the thread does with
-them.
-``Core`` is the same state machine without thread, sockets and clock, for tests.
+``Engine`` takes commands and gives events; ``c/core/commands.h`` describes the commands. ``Core``
+is the same state machine without thread, sockets and clock, for tests.
 """
 
 from meet_trio.engine._engine import Core, Engine

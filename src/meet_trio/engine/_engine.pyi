@@ -4,8 +4,8 @@ from typing import Self
 from meet_trio.engine.records import ConsumerSpec, EngineEvent, EngineSettings, ProducerSpec
 
 class _Commands:
-    """The commands of both classes. They never wait. ValueError for an impossible argument, before
-    anything is done.
+    """The commands of both classes. They never wait. An impossible argument raises ValueError, and
+    then nothing is done.
 
     A command for an unknown id does nothing: the object may have gone a moment ago.
     """
@@ -27,8 +27,8 @@ class _Commands:
         like ``10.0.0.0/8``; the transport takes nothing from other addresses and sends nothing to
         them. ``comedia``: the first packet tells the client's address, separately for RTP and RTCP.
 
-        The file descriptors are bound UDP sockets. If this returns they belong to the engine, which
-        closes them with the transport; if it raises they stay the caller's. ``Core`` ignores them.
+        The file descriptors are bound UDP sockets. If this returns, the engine owns them and closes
+        them with the transport. If it raises, they stay the caller's. ``Core`` ignores them.
         """
 
     def connect_plain_transport(self, transport: int, ip: str, port: int, rtcp_port: int) -> None:
@@ -50,8 +50,9 @@ class _Commands:
         """
 
     def relay_producer(self, producer: int, to: Self) -> None:
-        """Send to its mirror on ``to`` what that asks for. The mirror must have been added before.
-        If ``to`` is closed nothing happens; if ``to`` is this engine, ValueError.
+        """Send the producer's packets to its mirror on ``to``, as far as that asks for them. The
+        mirror must have been added before. Does nothing if ``to`` is closed. Raises ValueError if
+        ``to`` is this engine.
         """
 
     def stop_relaying(self, producer: int, to: Self) -> None:
@@ -61,7 +62,7 @@ class _Commands:
 
     def set_producer_paused(self, producer: int, paused: bool) -> None: ...
     def remove_producer(self, producer: int) -> None:
-        """Its consumers stay until they are removed; they are silent."""
+        """Remove the producer. Its consumers stay until they are removed, and are silent."""
 
     def request_keyframe(self, producer: int) -> None: ...
     def add_consumer(
@@ -73,10 +74,10 @@ class _Commands:
 
     def remove_consumer(self, consumer: int) -> None: ...
     def request_stats(self, token: int) -> None:
-        """A ``StatsReady`` is the answer."""
+        """Ask for a ``StatsReady`` event with this token."""
 
 class Engine(_Commands):
-    """Opens the sockets and starts the thread, or raises OSError.
+    """An engine with its own sockets and thread. Raises OSError if a socket cannot be opened.
 
     Commands that find the ring full wait, in order, until the thread has taken others. For each
     object only the newest of each setting waits; for a removed object only the removal waits.
@@ -85,7 +86,7 @@ class Engine(_Commands):
     def __init__(self, settings: EngineSettings) -> None: ...
     @property
     def ips(self) -> tuple[str, ...]:
-        """The addresses that it listens at, as in its settings."""
+        """The addresses that it listens on, as in its settings."""
 
     @property
     def port(self) -> int:
@@ -96,16 +97,18 @@ class Engine(_Commands):
         """Becomes readable when events wait."""
 
     def read_events(self) -> list[EngineEvent]:
-        """All events that wait; never blocks. Gives commands that wait, if the ring has room."""
+        """All waiting events; never blocks. Also gives waiting commands to the thread, as far as
+        the ring has room.
+        """
 
     @property
     def waiting(self) -> int:
-        """The number of commands that wait for room. While it is above 0, ``event_fd`` becomes
-        readable when the engine takes commands.
+        """The number of commands that wait for room in the ring. While it is above 0, ``event_fd``
+        becomes readable when the engine takes commands.
         """
 
     def give_up(self) -> None:
-        """For a thread that hangs: it ends when it can, and commands do nothing from now on."""
+        """Give up a thread that hangs. It ends when it can, and commands do nothing from now on."""
 
     def close(self) -> None:
         """Stop and join the thread; idempotent."""
@@ -138,10 +141,10 @@ class Core(_Commands):
         """The record of an event with this ``mt_event_type``. ValueError if there is none."""
 
     def cross(self) -> None:
-        """Take the packets and wishes of other cores; these cross in no other way."""
+        """Take the messages of the links to other cores. They are taken at no other time."""
 
     def close(self) -> None:
-        """End as an engine does, as far as linked cores see it. Commands do nothing afterwards."""
+        """End as an engine does, for linked cores. Commands do nothing from now on."""
 
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
     def take_tcp_sent(self) -> list[tuple[int, bytes]]:

@@ -1,6 +1,6 @@
 # cython: language_level=3, binding=True, embedsignature=False
 """The shell around the C engine. It checks arguments and copies them into commands, and it turns
-events and figures into Python values. It never waits, and no packet comes by.
+events and figures into Python values. It never waits, and no media packet passes through it.
 
 Its parts are the files of shell/. They are included, so that they become one module: their classes
 and C functions use each other, and no other module uses them. As modules of their own they would

@@ -1,6 +1,6 @@
-"""The arguments of an engine's commands, and its events, as plain records.
+"""An engine's settings, the arguments of its commands, and its events, as frozen records.
 
-Ids are unsigned 32-bit integers that the caller gives out, one space for each kind of object.
+Ids are unsigned 32-bit integers that the caller chooses. Each kind of object has its own ids.
 """
 
 from collections.abc import Mapping
@@ -11,24 +11,30 @@ import attrs
 
 @attrs.frozen
 class EngineSettings:
-    """Times in seconds; ``port`` 0 is one that is free at all of ``listen_ips`` (numeric; a lonely
-    ``::`` takes IPv4 too).
+    """Times are in seconds.
 
-    ``consent_timeout``: without a STUN check for that long a client is gone (RFC 7675 §5.1).
-    ``history``, ``history_packets``: what is kept of a video stream to be sent again; the number is
-    a power of two. ``dtls_per_second``: DTLS datagrams of one transport that are handed up.
-    ``keyframe_interval``: between two requests for a key frame of one stream. ``nack_*``: a missing
-    packet may be late by ``nack_delay``, then it is asked for ``nack_tries`` times.
-    ``relay_packets``: how many may be on their way to one other engine; a power of two, and
-    1.6 KB of memory each once they were used.
-    ``max_tcp_connections``: ICE-TCP connections at once. ``max_tcp_strangers``, ``…_per_address``,
-    ``tcp_stranger_timeout``: those that have not proved to know a transport's password, and their
-    time to do so; of too many the oldest is closed. ``tcp_send_buffer``: bytes that may wait for
-    one slow client.
-    ``layer_silence``: a simulcast layer without packets for that long is not arriving.
-    ``incoming_excess``: of a client that sends more than so many times its limit (see
-    ``set_max_incoming_bitrate``), what is above is dropped; ``incoming_burst``: as many seconds of
-    the limit may come on top at once, and always 1.25 MB.
+    - ``listen_ips``: IP addresses. ``::`` alone receives IPv4 too.
+    - ``port``: the same port at all of ``listen_ips``. With 0 the engine takes one that is free at
+      all of them.
+    - ``consent_timeout``: a client without a STUN check for this time is gone (RFC 7675 §5.1).
+    - ``history``, ``history_packets``: the packets of a video stream that are kept to be sent
+      again, by age and by number. The number is a power of two.
+    - ``dtls_per_second``: the DTLS datagrams of one transport that Python gets.
+    - ``keyframe_interval``: the least time between two requests for a key frame of one stream.
+    - ``nack_delay``: a missing packet may be late by this time before it is asked for. It is asked
+      for ``nack_tries`` times, every ``nack_interval``.
+    - ``layer_silence``: a simulcast layer without packets for this time is not arriving.
+    - ``incoming_excess``: a client may send its limit (``set_max_incoming_bitrate``) times this in
+      the long run. Packets above that are dropped.
+    - ``incoming_burst``: the client may send this many seconds of the limit at once, and always
+      1.25 MB.
+    - ``relay_packets``: the packets that may be on their way to one other engine; a power of two.
+      Each takes 1.6 KB of memory once it was used.
+    - ``max_tcp_connections``: ICE-TCP connections at once.
+    - ``max_tcp_strangers``, ``max_tcp_strangers_per_address``: those among them that have not
+      proved to know a transport's password. Above a limit the oldest is closed.
+    - ``tcp_stranger_timeout``: their time to prove it.
+    - ``tcp_send_buffer``: the bytes that may wait for one slow client.
     """
 
     listen_ips: tuple[str, ...] = ("127.0.0.1",)
@@ -54,7 +60,7 @@ class EngineSettings:
 
 @attrs.frozen
 class EncodingSpec:
-    """One RTP stream of a producer, known by its SSRCs or by its RID (RFC 8851)."""
+    """One RTP stream of a producer, identified by its SSRCs or by its RID (RFC 8851)."""
 
     ssrc: int | None = None
     rtx_ssrc: int | None = None
@@ -123,7 +129,7 @@ class IceMoved:
 
 @attrs.frozen
 class IceSilent:
-    """No STUN check for ``consent_timeout``."""
+    """The client has sent no STUN check for ``consent_timeout``."""
 
     transport: int
 
@@ -166,8 +172,8 @@ class LayerChanged:
 
 @attrs.frozen
 class AudioLevel:
-    """The level has changed by 5 dB or more: 0 (loudest) to -127 (silence) dBov (RFC 6464). It is
-    told at most every 200 ms.
+    """The audio level has changed by 5 dB or more. ``dbov`` is from 0 (loudest) to -127 (silence)
+    (RFC 6464). There is at most one event in 200 ms.
     """
 
     producer: int
@@ -192,8 +198,10 @@ class ConsumerScore:
 
 @attrs.frozen
 class StatsReady:
-    """``stats`` has the figures of ``transports``, ``producers``, ``mirrors`` (of other engines'
-    producers) and ``consumers`` by id (as text), and those of the ``engine``. The tables of
+    """The answer to ``request_stats``.
+
+    ``stats`` has the figures of ``transports``, ``producers``, ``mirrors`` (of other engines'
+    producers) and ``consumers`` by id (as text), and the figures of the ``engine``. The tables of
     ``c/state/figures.h`` list them.
     """
 

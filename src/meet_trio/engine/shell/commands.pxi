@@ -9,7 +9,7 @@ cdef class _Commands:
     def __dealloc__(self):
         mt_links_free(&self._links)
 
-    # Takes over what the command holds, unless it raises.
+    # Takes ownership of what the command holds, unless it raises.
     cdef int _give(self, mt_command *command) except -1:
         raise NotImplementedError
 

@@ -1,5 +1,5 @@
-# Core: the state machine without thread, sockets and clock, for tests. It appends what it sends and
-# tells to lists.
+# Core: the state machine without thread, sockets and clock, for tests. It appends the datagrams that
+# it sends, and its events, to lists.
 
 
 cdef class Core(_Commands):

@@ -4,7 +4,7 @@
 cdef class Engine(_Commands):
     cdef mt_engine *_engine
     cdef _Queue _queue
-    cdef bint _forsaken  # the thread takes no commands any more
+    cdef bint _abandoned  # the thread takes no commands any more
     cdef readonly tuple ips
 
     def __init__(self, settings):
@@ -45,9 +45,9 @@ cdef class Engine(_Commands):
         return 0
 
     cdef int _give(self, mt_command *command) except -1:
-        # When a server ends, its objects outlive the engine by a moment. Those of an engine that
-        # has failed outlive it for longer.
-        if not self._engine or self._forsaken:
+        # When a server ends, its objects outlive the engine by a moment. The objects of a failed
+        # engine outlive it for longer.
+        if not self._engine or self._abandoned:
             mt_command_discard(command)
             return 0
         self._give_waiting()
@@ -62,8 +62,8 @@ cdef class Engine(_Commands):
             command = self._queue.first()
         return 0
 
-    cdef int _forsake(self) except -1:
-        self._forsaken = True
+    cdef int _abandon(self) except -1:
+        self._abandoned = True
         self._queue.discard()
         return 0
 
@@ -90,7 +90,7 @@ cdef class Engine(_Commands):
         while mt_engine_next_event(self._engine, &e):
             try:
                 if e.type == MT_EVENT_FAILED:
-                    self._forsake()
+                    self._abandon()
                 out.append(_record(&e))
             except Exception:
                 # a fault in one event must not lose the others
@@ -106,7 +106,7 @@ cdef class Engine(_Commands):
     def give_up(self):
         if self._engine:
             mt_engine_give_up(self._engine)
-            self._forsake()
+            self._abandon()
 
     def close(self):
         self._close()

@@ -1,5 +1,5 @@
-# Events: each type of c/state/sink.h becomes one record of records.py. A type without a record does not
-# compile (-Wswitch-enum, see meson.build); a record without a type fails the import.
+# Events: each type of c/state/sink.h becomes one record of records.py. A type without a record does
+# not compile (-Wswitch-enum, see meson.build). With a record without a type the import fails.
 
 
 cdef object _record(const mt_event *e):

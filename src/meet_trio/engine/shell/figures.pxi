@@ -1,6 +1,6 @@
-# Figures: the C structs of c/state/figures.h as dictionaries. A table of c/state/figures.h names each figure's key,
-# kind and place in the struct; this file converts each kind. A kind that is missing here does not
-# compile (-Wswitch-enum, see meson.build).
+# Figures: the C structs of c/state/figures.h as dictionaries. The tables of that header name each
+# figure's key, kind and place in the struct; this file converts each kind. A kind that is missing
+# here does not compile (-Wswitch-enum, see meson.build).
 
 
 cdef object _figure(mt_figure_kind kind, const void *value):

@@ -1,9 +1,9 @@
-# The queue of commands that found the engine's ring full. They wait here, in order, and are given
-# as soon as the ring has room.
+# The queue of commands that found the engine's ring full. They wait here, in order, until the ring
+# has room.
 #
-# For each object only the commands that still matter wait: the newest of each setting; for an
-# object that is removed only the removal, or nothing if the engine has not heard of the object. So
-# the number of objects bounds the queue, however often a setting changes while the engine is busy.
+# Of each object only the commands that still matter wait: the newest command for each setting. Of a
+# removed object only the removal waits, or nothing if the engine has never got the object. So the
+# number of objects bounds the queue, however often a setting changes while the engine is busy.
 
 
 cdef enum:
@@ -44,7 +44,7 @@ cdef class _Queue:
     def __len__(self):
         return len(self._waiting)
 
-    # Takes over what the command holds, unless it raises.
+    # Takes ownership of what the command holds, unless it raises.
     cdef int put(self, mt_command *c) except -1:
         cdef _Waiting waiting
         if self._ends_what_waits(c):
@@ -83,7 +83,7 @@ cdef class _Queue:
         return 0
 
     # Commands of the same name replace each other: the newest waits in the place of the oldest.
-    # None: the command is lost. Each type of command is here: one that is missing does not compile.
+    # None: the command is dropped. A type of command that is missing here does not compile.
     cdef object _name(self, const mt_command *c):
         kind = c.type
         if kind in (
@@ -117,7 +117,7 @@ cdef class _Queue:
         raise ValueError(f"{<int>kind} is no command's number")
 
     # Drops the commands that this one makes needless. True: this one is needless too, because the
-    # engine has not heard of the object.
+    # engine has never got the object.
     cdef bint _ends_what_waits(self, const mt_command *c) except -1:
         if c.type == MT_STOP_RELAYING:
             return self._drop((MT_RELAY_PRODUCER, c.id, <size_t>c.u.link))
