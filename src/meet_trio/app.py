@@ -1,12 +1,12 @@
 """The whole server as one task tree: ``serve`` for callers that have a nursery, ``run`` for the
 command line.
 
-``serve`` starts its parts in order and, when it is cancelled from outside, ends them in the
-opposite order: everything inside runs shielded, so peers can still be told goodbye while rooms
-close. Each step of the end has a deadline; the last resort is the shield's own.
+``serve`` starts its parts in order. When it is cancelled from outside, it ends them in the opposite
+order. All parts run shielded from that cancellation, so peers can still be told goodbye while rooms
+close. Each step of the shutdown has a deadline, and so has the shutdown as a whole.
 
-Each part is handed its own record of ``Settings``. A value that follows from several records is
-computed here.
+Each part gets its own record of ``Settings``. A value that follows from several records is computed
+here.
 """
 
 import itertools
@@ -48,7 +48,7 @@ _RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the 
 
 @attrs.frozen
 class Running:
-    """A server that has started. ``url`` is where its HTTP side is reached on this machine."""
+    """A server that has started. ``url`` is the URL of its HTTP side on this machine."""
 
     url: str
     port: int
@@ -60,9 +60,9 @@ class Running:
 async def serve(
     settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Run a server until cancelled. ``started`` gets a ``Running``.
+    """Run a server until cancelled. ``task_status.started`` gets a ``Running``.
 
-    Raises ConfigError when an address cannot be listened on or a TLS file cannot be used.
+    Raises ConfigError if it cannot listen on an address or cannot use a TLS file.
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
@@ -75,7 +75,7 @@ async def serve(
 
 
 def run(settings: Settings, *, started: Callable[[Running], None] = lambda running: None) -> None:
-    """Run a server until SIGINT or SIGTERM; ``started`` is called once it listens."""
+    """Run a server until SIGINT or SIGTERM. ``started`` is called once it listens."""
     trio.run(partial(_run, settings, started))
 
 
@@ -119,8 +119,8 @@ async def _run_parts(
     whole: trio.CancelScope,
     task_status: trio.TaskStatus[Running],
 ) -> None:
-    """Outbox, front door and registry live in ``nursery``; returns when they have been stopped in
-    order.
+    """Run outbox, front door and registry until ``stop`` is set. Returns when the rooms are closed
+    and the outbox is drained. The front door still runs then, in ``nursery``.
     """
     port = listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
@@ -203,7 +203,7 @@ def _room_context(
         peer_settings=settings.peers,
         transport_settings=settings.transports,
         limits=settings.limits,
-        # a peer that comes back is sent all that it missed, so its new socket must have room for it
+        # A peer that comes back is sent all that it missed. Its new socket must have room for it.
         max_backlog_bytes=settings.sockets.max_outbox_bytes,
         goodbye_timeout=settings.process.goodbye_timeout,
         ice_servers=partial(_ice_servers, settings.turn),
@@ -228,7 +228,7 @@ def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str,
 
 
 def _demo_hosts(settings: Settings) -> AllowedHosts | None:
-    """The hosts that demo mode answers as; None outside of demo mode: all."""
+    """The hosts that requests must name in demo mode. None outside of demo mode: any host."""
     if not settings.site.demo:
         return None
     public = settings.listener.public_domain

@@ -1,8 +1,8 @@
 """The command ``meet-trio``: reads settings, sets logging up, runs the server.
 
-No other file touches the process as a whole: arguments, the environment, logging, standard output.
-A setting that cannot be used ends the command with exit code 2 and one line that says why; SIGINT
-and SIGTERM end it with 0.
+No other file reads the arguments or the environment, sets logging up, or writes to standard output.
+An invalid setting ends the command with exit code 2 and one line that says why. SIGINT and SIGTERM
+end it with 0.
 
 Once the server listens, standard output says so to the person who started it. The log goes to
 standard error.
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    # imported here: --help and mistakes in the settings are answered without loading the server
+    # Imported here, so that --help and an invalid setting do not load the server.
     from meet_trio.app import run
 
     try:
@@ -77,7 +77,7 @@ def _greet(settings: Settings, running: "Running") -> None:
         lines.append(f"Open in a browser:  {running.url}")
     if settings.site.demo:
         lines.append(f"Token of the API:   {settings.api.auth_token}")
-        lines.append("This is demo mode: whoever reaches the page may open rooms.")
+        lines.append("This is demo mode: anybody who reaches the page may open rooms.")
     print("\n".join(lines), flush=True)
 
 
@@ -98,14 +98,16 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 class _HelpAll(argparse.Action):
-    """Prints the help of ``serve`` with the bounds among the settings, and ends the command."""
+    """Prints the help of ``serve`` with all settings, bounds included, and ends the command."""
 
     def __call__(self, *_: object) -> None:
         _parser(bounds=True).parse_args(["serve", "--help"])
 
 
 def _parser(*, bounds: bool = False) -> argparse.ArgumentParser:
-    """``bounds``: show them in the help of ``serve``. They are accepted either way."""
+    """``bounds``: the help of ``serve`` also shows the settings that are bounds. They are always
+    accepted.
+    """
     parser = argparse.ArgumentParser(
         prog="meet-trio",
         description="A WebRTC selective forwarding server, a drop-in for the Kolab Meet server.",
@@ -165,10 +167,10 @@ def _add_flag(group: argparse._ArgumentGroup, entry: Entry, *, shown: bool) -> N
 def set_up_logging(settings: LogSettings) -> None:
     """Log to standard error: this package from ``level`` on, libraries from warnings on.
 
-    ``debug`` holds patterns as in the original's DEBUG variable, separated by commas or blanks; a
-    leading ``-`` excludes. Loggers that match are logged in full. The original's names are
-    understood: ``kolabmeet-server`` is this package, ``kolabmeet-server:room`` its part
-    ``meet_trio.room``.
+    ``debug`` has patterns of loggers, as the DEBUG variable of the original server. Commas or
+    blanks separate them, and a leading ``-`` excludes. Matching loggers are logged in full. The
+    names of the original work too: ``kolabmeet-server`` is this package, and
+    ``kolabmeet-server:room`` is ``meet_trio.room``.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(_LOG_FORMAT))
@@ -180,7 +182,7 @@ def set_up_logging(settings: LogSettings) -> None:
             or pattern.matches(record.name)
         )
     )
-    # after the other filter: only records that are shown are counted
+    # It comes after the other filter, because only records that are shown count.
     handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -193,13 +195,13 @@ def _is_ours(name: str) -> bool:
 
 
 class DebugPattern:
-    """The loggers that the variable DEBUG asks for."""
+    """The patterns of the variable DEBUG."""
 
     def __init__(self, text: str) -> None:
         words = [word for word in re.split(r"[\s,]+", text) if word]
         self.excluded = [word[1:] for word in words if word.startswith("-")]
         self.wanted = [word for word in words if not word.startswith("-")]
-        # a pattern that names neither this package nor the original may mean a library's logger
+        # A pattern that names neither this package nor the original may match a library's logger.
         self.foreign = any(
             not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
         )

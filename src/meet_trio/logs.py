@@ -27,7 +27,7 @@ _MOST_KINDS = 1000  # the code has far fewer different texts
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """``debug``: patterns of loggers, see ``cli.DebugPattern``."""
+    """``debug`` has patterns of loggers, see ``cli.DebugPattern``."""
 
     level: Literal["debug", "info", "warning", "error"] = attrs.field(
         default="info",

@@ -1,12 +1,12 @@
 """Settings: the table of all of them, and ``load``, which reads them into ``Settings``.
 
-Each setting is a field of a record in the package that heeds it; this package assembles those
+Each setting is a field of a record in the package that uses it. This package assembles those
 records. Without any setting the server starts in demo mode: on loopback, with a random API token.
-With any setting it wants ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means an
-open API.
+With any setting it requires ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means
+an open API.
 
-Only ``app`` and ``cli`` import this package; ``app`` hands the records down to the packages that
-they come from.
+Only ``app`` and ``cli`` import this package. ``app`` passes each record to the package that defines
+it.
 """
 
 from meet_trio.config.load import CONFIG_VARIABLE, load, warnings_about

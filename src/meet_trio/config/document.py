@@ -1,7 +1,7 @@
-"""The page about all settings, as Markdown.
+"""The page of documentation about all settings, as Markdown.
 
-``python -m meet_trio.config.document > docs/settings.md`` makes it anew after a change of settings;
-a test holds that it is current.
+``python -m meet_trio.config.document > docs/settings.md`` writes it. A test fails if the page is
+not current.
 """
 
 import sys

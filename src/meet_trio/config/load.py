@@ -1,9 +1,10 @@
-"""Reads settings: the environment, then a TOML file, then flags; what comes later wins.
+"""Reads settings from the environment, then from a TOML file, then from flags. A later source
+overrides the earlier ones.
 
-Environment, path and flags are handed in, so nothing is taken from the process itself. Every value
-is read by the kind of its field, and an unknown key or a bad value ends with a ``ConfigError`` that
-names the setting and where it stood. ``_complete`` fills in the defaults that depend on other
-settings and refuses settings that contradict each other.
+The caller passes the environment, the path and the flags, so nothing is read from the process
+itself. The ``Kind`` of a setting parses its value. An unknown key or an invalid value raises a
+``ConfigError`` that names the setting and its source. ``_complete`` fills in the defaults that
+depend on other settings, and refuses settings that contradict each other.
 """
 
 import difflib
@@ -33,9 +34,9 @@ def load(
 ) -> Settings:
     """The settings of ``environ``, the TOML file and ``flags`` (by key, e.g. ``http.port``).
 
-    ``config_path`` None takes the variable MEET_TRIO_CONFIG, if set. ``primary_address`` gives the
-    address that media listens on if no setting does. ``ConfigError`` names the setting and where it
-    stood.
+    Without ``config_path`` the variable MEET_TRIO_CONFIG names the file, if it is set.
+    ``primary_address`` returns the address to receive media on if no setting says it. Raises
+    ConfigError.
     """
     table = {entry.key: entry for entry in entries()}
     if config_path is None and environ.get(CONFIG_VARIABLE):
@@ -45,14 +46,14 @@ def load(
         given.update(_from_file(table, config_path))
     for key, raw in flags.items():
         given[key] = _read(table[key], raw, table[key].about.flag)
-    # logging and shutdown do not decide how to serve: with such settings alone it is still a demo
+    # Settings of logging and shutdown alone do not end demo mode.
     bare = config_path is None and all(key.startswith("process.") for key in given)
     _complete(given, bare, primary_address or address_of_default_route)
     return build(given)
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:
-    """Settings that work and are probably not intended."""
+    """Warnings about settings that work, but are probably not intended."""
     listener = settings.listener
     if not (is_loopback(listener.host) or listener.tls_cert or listener.force_wss):
         yield (
@@ -64,7 +65,7 @@ def warnings_about(settings: Settings) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name is this machine for sure; no lookup is made."""
+    """Whether an address or a name is certainly on loopback. Names are not looked up."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -72,10 +73,10 @@ def is_loopback(host: str) -> bool:
 
 
 def address_of_default_route() -> str:
-    """The address that this machine sends from; loopback without a network. It sends no packet."""
+    """The address that this machine sends from; loopback without a network. Sends no packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # TEST-NET-3 (RFC 5737) is routed like any far address and belongs to nobody
+            # TEST-NET-3 (RFC 5737) is routed like any other address and belongs to nobody.
             probe.connect(("203.0.113.1", 9))
         except OSError:
             return "127.0.0.1"
@@ -87,7 +88,7 @@ def _read(entry: Entry, raw: object, source: str) -> object:
     try:
         return entry.about.kind(raw)
     except ValueError as error:
-        # a secret is not shown on a terminal, not even a wrong one
+        # A secret is not shown on a terminal, even if it is invalid.
         shown = "" if _is_secret(entry.key) else f" {raw!r}:"
         raise ConfigError(f"{source}:{shown} {error}") from None
 
@@ -103,11 +104,11 @@ def _from_environment(table: Mapping[str, Entry], environ: Mapping[str, str]) ->
             name.startswith("MEET_TRIO_")
             and name not in by_env
             and name != CONFIG_VARIABLE
-            # Kubernetes sets these for a service called meet-trio
+            # Kubernetes sets these variables for a service called meet-trio.
             and not re.match(r"MEET_TRIO_(SERVICE|PORT)(_|$)", name)
         ):
             raise ConfigError(f"{name}: unknown setting{_did_you_mean(name, by_env)}")
-    # compose files pass an unset variable on as an empty one
+    # Compose files pass on an unset variable as an empty one.
     return {
         entry.key: _read(entry, environ[name], name)
         for name, entry in by_env.items()
@@ -183,5 +184,5 @@ def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], s
     elif given.get("turn.server") is not None:
         raise ConfigError("turn.static_secret: needed for turn.server (set TURN_STATIC_SECRET)")
     if given.get("http.tls_cert") is None:
-        # the original serves plain HTTP with SSL_CERT=none, whatever SSL_KEY is
+        # With SSL_CERT=none the original server serves plain HTTP and ignores SSL_KEY.
         given["http.tls_key"] = None

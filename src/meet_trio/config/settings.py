@@ -1,7 +1,7 @@
-"""All settings of a server: the records of every package that has some, side by side.
+"""All settings of a server: one record with the settings record of each package.
 
-The API's token is the only one without a default: ``Settings(api=HttpApiSettings(auth_token="…"))``
-is complete. Some defaults depend on other settings; ``load`` fills those in.
+Only the API's token has no default: ``Settings(api=HttpApiSettings(auth_token="…"))`` is complete.
+``load`` fills in the defaults that depend on other settings.
 """
 
 import attrs
@@ -31,12 +31,14 @@ from meet_trio.settings.kinds import seconds
 from meet_trio.socketio import Settings as SocketSettings
 
 DESCRIPTION = "meet_trio.description"
-"""Metadata of a record that is described from the outside: from field name to ``about``."""
+"""The key of a field's metadata, if another file describes the settings of its record. The value
+maps field names to ``about``.
+"""
 
 
 @attrs.frozen(kw_only=True)
 class ProcessSettings:
-    """Settings that ``app`` itself heeds."""
+    """Settings that ``app`` itself uses."""
 
     shutdown_timeout: float = attrs.field(
         default=1.5,
@@ -50,15 +52,15 @@ class ProcessSettings:
 
     @property
     def goodbye_timeout(self) -> float:
-        """Seconds of it for the goodbyes of peers. The rest is for webhooks, which are posted when
-        rooms have closed.
+        """The part of ``shutdown_timeout`` for the goodbyes of peers. The rest is for webhooks,
+        which are posted once the rooms have closed.
         """
         return self.shutdown_timeout * 2 / 3
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """The records that ``app`` hands down."""
+    """The settings record of each part of the server."""
 
     listener: ListenerSettings = attrs.field(default=ListenerSettings())
     api: HttpApiSettings

@@ -1,5 +1,5 @@
-"""The table of all settings, made from the records in ``settings``; ``build`` makes records from
-values again.
+"""The table of all settings, made from the records in ``Settings``. ``build`` makes the records
+from values.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ TABLES = {
 
 @attrs.frozen
 class Entry:
-    """One setting: ``record`` and ``field`` are where ``Settings`` has it, ``number`` is which one
-    of a ``Rate`` it is, "" outside of rates.
+    """One setting. ``record`` is the field of ``Settings``, and ``field`` the field of that record.
+    ``number`` is the field of a ``Rate``, or "" if the setting is no part of one.
     """
 
     record: str
@@ -81,15 +81,15 @@ def _type(part: "attrs.Attribute[Any]") -> type[Any]:
 
 
 def _defaults(part: "attrs.Attribute[Any]") -> dict[str, Any]:
-    """Of one record, by field. ``attrs.NOTHING`` stands for a field that must be given."""
+    """The defaults of one record, by field. A required field has ``attrs.NOTHING``."""
     if part.default is attrs.NOTHING:
         return {field.name: field.default for field in attrs.fields(_type(part))}
     return {field.name: getattr(part.default, field.name) for field in attrs.fields(_type(part))}
 
 
 def build(values: Mapping[str, object]) -> Settings:
-    """The settings that have these values, by key (``http.port``), and defaults for the rest.
-    ``http.auth_token`` has no default. Raises KeyError for a key that is no setting's.
+    """The settings with these values, by key (``http.port``), and with defaults for the others.
+    ``http.auth_token`` has no default. Raises KeyError for an unknown key.
     """
     table = {entry.key: entry for entry in entries()}
     records = {part.name: _defaults(part) for part in attrs.fields(Settings)}

@@ -15,7 +15,7 @@ ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 @attrs.frozen(kw_only=True)
 class ListenerSettings:
-    """Where the server listens, and the address by which others reach it."""
+    """Where the server listens, and the address in the URLs that it gives out."""
 
     host: str = attrs.field(
         default="0.0.0.0",
@@ -82,12 +82,14 @@ class ListenerSettings:
     )
 
     def token_base(self, port: int) -> str:
-        """The beginning of token URLs; ``port`` is the one that the listener really has."""
+        """The beginning of token URLs. ``port`` is the port of the listener, also if the setting is
+        0.
+        """
         scheme = "wss" if self.force_wss or self.tls_cert is not None else "ws"
         return f"{scheme}://{self.public_domain or f'127.0.0.1:{port}'}"
 
     def page_url(self, port: int) -> str:
-        """Where a browser on this machine finds the page."""
+        """The URL of the page for a browser on this machine."""
         scheme = "http" if self.tls_cert is None else "https"
         host = self.host
         if host in ("0.0.0.0", "::"):
@@ -163,9 +165,9 @@ class SiteSettings:
 
 @attrs.frozen(kw_only=True)
 class FrontDoorSettings:
-    """Bounds of connections and requests, and the proxies that requests come by.
+    """Limits of connections and requests, and the trusted proxies.
 
-    ``max_addresses``: addresses whose rate of requests is remembered.
+    ``max_addresses``: the number of addresses whose rate of requests is remembered.
     """
 
     trusted_proxies: tuple[str, ...] = attrs.field(
@@ -257,7 +259,7 @@ class FrontDoorSettings:
 
 @attrs.frozen(kw_only=True)
 class WebhookSettings:
-    """Where events of rooms are posted; ``url`` None: nowhere.
+    """The receiver of webhooks. With ``url`` None there are no webhooks.
 
     The pause between two tries doubles from ``first_pause`` to ``longest_pause`` seconds.
     """

@@ -1,8 +1,8 @@
-"""Settings of the signaling's sockets: which fields of ``socketio.Settings`` are settings of this
-server, and what an operator reads about them.
+"""The settings of signaling's sockets.
 
-``socketio`` is free of this package, so it is described from here. Its defaults stand there, except
-for those in ``SOCKET_DEFAULTS``.
+``socketio`` imports nothing of ``meet_trio``, so ``SOCKET_SETTINGS`` describes those fields of its
+``Settings`` that are settings of this server. The defaults are those of ``socketio.Settings``,
+except for those in ``SOCKET_DEFAULTS``.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from meet_trio.settings.kinds import seconds, whole
 from meet_trio.socketio import Settings as SocketSettings
 
 SOCKET_DEFAULTS = SocketSettings(
-    # Socket.IO's default is 45 s. A socket that has not connected holds one of the
-    # ``max_unconnected`` places, which anybody can take.
+    # Socket.IO's default is 45 s. It is shorter here because anybody can open sockets that do not
+    # connect, and each counts for ``max_unconnected``.
     connect_timeout=20.0,
-    # The library's defaults suit applications that never call ``Socket.trust``. Signaling trusts a
-    # socket once it has shown a peer's token, and until then a client needs little.
+    # The defaults of ``socketio`` suit applications that never call ``Socket.trust``. Signaling
+    # trusts a socket once it has shown a peer's token. A client needs little before that.
     max_stranger_payload=16_384,
     stranger_read_rate=10_000,
     stranger_read_burst=64_000,

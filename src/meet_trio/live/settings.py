@@ -1,4 +1,4 @@
-"""Settings of rooms' and peers' lives, and of how much peers may do."""
+"""The settings of rooms and peers: their timeouts, and the rates of peers' requests."""
 
 import attrs
 
@@ -9,7 +9,7 @@ from meet_trio.settings.kinds import number, seconds, whole
 
 @attrs.frozen(kw_only=True)
 class RoomSettings:
-    """How many rooms there are, how long they live, how they spread over engines."""
+    """The limit of rooms, their timeouts, and how a room spreads over engines."""
 
     empty_timeout: float = attrs.field(
         default=10.0,
@@ -47,9 +47,9 @@ class RoomSettings:
 
 @attrs.frozen(kw_only=True)
 class PeerSettings:
-    """How long the server waits for a peer, and what one peer may ask of it.
+    """How long the server waits for a peer, and how much one peer may do.
 
-    ``max_backlog``: notices kept for a peer that has lost its socket.
+    ``max_backlog``: the notices that are kept for a peer that has lost its socket.
     """
 
     reconnect_grace: float = attrs.field(
@@ -88,7 +88,7 @@ class PeerSettings:
         default=8,
         metadata=about("limits.transports_per_peer", whole(1, 1000), "transports of a peer"),
     )
-    # all events of its sockets; acknowledgements are none
+    # These count all events of the peer's sockets. Acknowledgements are no events.
     requests: Rate = attrs.field(
         default=Rate(per_second=200.0, burst=1000),
         metadata=about_rate(
@@ -104,7 +104,7 @@ class PeerSettings:
             ),
         ),
     )
-    # those requests that everybody in the room is told of at once
+    # These count the requests that everybody in the room is told of at once.
     announcements: Rate = attrs.field(
         default=Rate(per_second=20.0, burst=200),
         metadata=about_rate(
@@ -121,7 +121,7 @@ class PeerSettings:
             ),
         ),
     )
-    # this keeps the other peers' share of the server's time, see ``LiveRoom.perform``
+    # This bounds a peer's share of the server's time, see ``LiveRoom.perform``.
     work: Rate = attrs.field(
         default=Rate(per_second=1000.0, burst=30_000),
         metadata=about_rate(
@@ -139,7 +139,7 @@ class PeerSettings:
             ),
         ),
     )
-    # within its burst, too, one peer's work leaves time for the others'
+    # This leaves time for the requests of other peers even while a peer uses its burst.
     work_pace: float = attrs.field(
         default=3000.0,
         metadata=about(

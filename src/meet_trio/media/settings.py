@@ -1,7 +1,7 @@
 """Settings of engines, transports and TURN.
 
-``engine`` imports nothing of this package, so its ``EngineSettings`` is described from here:
-``ENGINE_SETTINGS`` says which of its fields are settings of this server. The defaults stand there,
+``engine`` imports nothing of ``meet_trio``, so ``ENGINE_SETTINGS`` describes those fields of its
+``EngineSettings`` that are settings of this server. The defaults are those of ``EngineSettings``,
 except for those in ``ENGINE_DEFAULTS``.
 """
 
@@ -14,7 +14,7 @@ from meet_trio.settings import addresses, kinds
 from meet_trio.settings.about import Metadata, about
 from meet_trio.settings.kinds import Kind, number, or_none, seconds, whole
 
-_MAX_NETWORKS = 15  # the engine takes 16, one of which is a client's own address
+_MAX_NETWORKS = 15  # the engine accepts 16 for a transport, and one is the client's own address
 
 
 def _plain_networks(raw: object) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def _plain_networks(raw: object) -> tuple[str, ...]:
 
 @attrs.frozen(kw_only=True)
 class MediaSettings:
-    """How many engines there are, and where clients find them."""
+    """The number of engines, and the addresses that clients send media to."""
 
     workers: int = attrs.field(
         default=1,
@@ -56,7 +56,7 @@ class MediaSettings:
 
 
 ENGINE_DEFAULTS = EngineSettings(
-    port=44444,  # the engine's own default is a free port, which no firewall can be told of
+    port=44444,  # a firewall needs a fixed port; the engine's own default is any free one
 )
 
 ENGINE_SETTINGS: Mapping[str, Metadata] = {
@@ -124,8 +124,8 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
 
 @attrs.frozen(kw_only=True)
 class TransportSettings:
-    """``max_incoming_bitrate`` is the most that feedback ever grants a client; the engine drops
-    media far above it.
+    """``max_incoming_bitrate`` is the highest bitrate that RTCP feedback allows a client. The
+    engine drops media far above it.
     """
 
     connect_timeout: float = attrs.field(
@@ -158,7 +158,7 @@ class TransportSettings:
 
 @attrs.frozen(kw_only=True)
 class PlainSettings:
-    """``enabled``: whether there are plain transports at all. ``ports``: the first and the last."""
+    """``enabled``: clients may make plain transports. ``ports``: the first and the last port."""
 
     enabled: bool = attrs.field(
         default=True,

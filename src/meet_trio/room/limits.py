@@ -1,4 +1,4 @@
-"""Limits of a meeting: its peers, their streams, their texts."""
+"""The limits of a room: its peers, their streams, their texts."""
 
 import attrs
 
@@ -8,9 +8,10 @@ from meet_trio.settings.kinds import whole
 
 @attrs.frozen(kw_only=True)
 class RoomLimits:
-    """Far above what people do; they bound what one client can make the server keep or repeat.
+    """Limits far above what people do. They bound what one client can make the server keep or send
+    to others.
 
-    Texts in characters, JSON in bytes, the rest in counts.
+    Texts are in characters, JSON is in bytes.
     """
 
     peers: int = attrs.field(

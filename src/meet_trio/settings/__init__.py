@@ -1,3 +1,3 @@
-"""The vocabulary in which the packages describe their settings; it imports nothing of this
-package.
+"""The functions and types with which the packages describe their settings. Nothing else of
+``meet_trio`` is imported here.
 """

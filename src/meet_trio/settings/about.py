@@ -1,13 +1,14 @@
-"""The description of a setting, which the field of a record carries as metadata.
+"""The description of a setting, which is the metadata of a field.
 
-A setting is a field of a frozen attrs record that lies in the package that heeds it, in a
-``settings.py`` that imports nothing heavy. The field gives type and default; ``about`` gives key,
-values, help and environment variable. ``config`` assembles the records of all packages,
-and everything that reads or shows settings walks their fields, so a setting is written down once.
-A field without ``about`` is no setting: tests turn it, operators do not.
+A setting is a field of a frozen attrs record in the package that uses it. The record is in a
+``settings.py`` that does not import the rest of its package. The field has the type and the
+default; ``about`` adds the key, the accepted values, the help and the environment variable.
+``config`` assembles the records of all packages. All code that reads or shows settings iterates
+over their fields, so each setting is described in one place. A field without ``about`` is no
+setting: tests may change it, operators may not.
 
-The records of ``socketio`` and ``engine`` know nothing of this vocabulary. A table from field name
-to ``about`` describes them from the outside.
+The records of ``socketio`` and ``engine`` do not use this file. For them another file has a table
+from field names to ``about``.
 """
 
 from collections.abc import Mapping
@@ -24,9 +25,9 @@ Metadata = Mapping[str, Any]
 
 @attrs.frozen
 class About:
-    """``key`` is ``table.name`` as in TOML. ``default_text`` says in words what a default is that
-    depends on other settings. ``operator``: one of those that ``--help`` shows; the others are
-    bounds, which ``--help-all`` shows.
+    """``key`` is ``table.name`` as in TOML. ``default_text`` describes a default that depends on
+    other settings. ``operator``: ``--help`` shows the setting. The others are bounds, which only
+    ``--help-all`` shows. ``planned``: the setting is accepted and has no effect yet.
     """
 
     key: str
@@ -50,9 +51,9 @@ def about(
     operator: bool = False,
     planned: bool = False,
 ) -> Metadata:
-    """Metadata of a field, see ``About``. The variable is ``MEET_TRIO_TABLE_NAME`` and the flag
-    ``--table-name`` unless given. ``planned``: the setting is accepted and has no effect yet, and
-    the help says so.
+    """The metadata of a field, see ``About``. Without ``env`` the variable is
+    ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``. If ``planned``, the
+    help says so.
     """
     found = About(
         key=key,
@@ -68,14 +69,14 @@ def about(
 
 
 def about_rate(*, per_second: Metadata, burst: Metadata) -> Metadata:
-    """Metadata of a field that holds a ``Rate``: each of its two numbers is a setting."""
+    """The metadata of a field that holds a ``Rate``. Each of its two numbers is a setting."""
     halves = {"per_second": per_second, "burst": burst}
     return {_METADATA: {name: half[_METADATA][""] for name, half in halves.items()}}
 
 
 def abouts(metadata: Metadata) -> Mapping[str, About]:
-    """The settings of a field: one named "" if the field is a setting, one for each number of a
-    ``Rate``, none if the field is no setting.
+    """The settings of a field, by the field of a ``Rate`` that they set, or by "" if the field
+    itself is the setting. Empty if the field is no setting.
     """
     found: Mapping[str, About] = metadata.get(_METADATA, {})
     return found

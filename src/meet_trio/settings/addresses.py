@@ -14,7 +14,7 @@ def _host(raw: object) -> str:
     try:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
-        # a text that looks like an address and is none: no name ends in a number
+        # A name does not end in a number: such a text is an invalid IPv4 address.
         if _HOST_NAME.fullmatch(text) and not text.rsplit(".", 1)[-1].isdecimal():
             return text
         raise ValueError from None
@@ -85,7 +85,7 @@ def _origins(raw: object) -> frozenset[str] | None:
 
 
 def read_networks(raw: object) -> tuple[str, ...]:
-    """Addresses and networks in CIDR notation; ``ValueError`` names the one that is none."""
+    """Addresses and networks, in CIDR notation. Raises a ValueError that names the invalid one."""
     return tuple(str(ipaddress.ip_network(read_text(item))) for item in read_items(raw))
 
 
@@ -98,7 +98,7 @@ PORTS = Kind("a range of ports like 40000-49999", _ports)
 PREFIX = Kind("a path like /meetmedia", _prefix)
 HTTP_URL = Kind("an http:// or https:// URL", _http_url)
 TURN_URL = Kind("a TURN URL like turn:turn.example:3478?transport=udp", _turn_url)
-ORIGINS = Kind(  # a set, or None if the list is empty
+ORIGINS = Kind(  # the value is a set, or None if the list is empty
     "a list of origins like https://kolab.example (separated by commas), or *,", _origins
 )
 NETWORKS = Kind(

@@ -1,8 +1,7 @@
-"""Kinds of values, and how each is read.
+"""Kinds of values, and the parser of each.
 
-A ``Kind`` turns what a person wrote (a string from a flag or a variable, or a TOML value) into the
-value, or raises ``ValueError`` with a text that says what is wanted. Kinds of addresses are in
-``addresses``.
+A ``Kind`` parses a string of a flag or a variable, or a TOML value. For an invalid value it raises
+a ``ValueError`` whose text says what is wanted. Kinds of addresses are in ``addresses``.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +12,16 @@ import attrs
 
 @attrs.frozen
 class Kind:
-    """``wanted`` completes the sentence "… is wanted" and stands in the docs."""
+    """``wanted`` completes the sentence "… is wanted"; the documentation shows it too. ``read``
+    raises ValueError, with or without a text. ``switch``: the flag takes no value.
+    """
 
     wanted: str
     read: Callable[[object], object]
     switch: bool = False
 
     def __call__(self, raw: object) -> object:
-        """The value that ``raw`` means; ``ValueError`` if none."""
+        """The parsed value. Raises ValueError with a text."""
         try:
             return self.read(raw)
         except ValueError as error:
@@ -28,14 +29,14 @@ class Kind:
 
 
 def read_text(raw: object) -> str:
-    """``raw`` as a text that is not empty; ``ValueError`` if it is none."""
+    """``raw`` without blanks at its ends. Raises ValueError if it is empty or not printable."""
     if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
         raise ValueError
     return raw.strip()
 
 
 def _number(raw: object) -> float:
-    # bool is an int: ``true`` for a number is a mistake
+    # bool is a subclass of int, but ``true`` is no number.
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise ValueError
     try:
@@ -74,7 +75,7 @@ def number(least: float, most: float) -> Kind:
 
 def one_of(*words: str) -> Kind:
     def read(raw: object) -> str:
-        # in TOML and YAML, on and off are often written as booleans
+        # In TOML and YAML, on and off are often written as booleans.
         if isinstance(raw, bool) and {"on", "off"} <= set(words):
             return "on" if raw else "off"
         word = read_text(raw).lower()
@@ -86,7 +87,7 @@ def one_of(*words: str) -> Kind:
 
 
 def or_none(kind: Kind) -> Kind:
-    """The kind, or the word ``none``, which the original's variables take."""
+    """``kind``, or None for the word ``none``, which variables of the original server accept."""
 
     def read(raw: object) -> object:
         if isinstance(raw, str) and raw.strip().lower() == "none":
@@ -112,7 +113,7 @@ def _switch(raw: object) -> bool:
 
 
 def read_items(raw: object) -> Sequence[object]:
-    """The items of a list: TOML has lists, a variable or a flag separates by commas."""
+    """The items of a TOML list, or of a text with commas, from a variable or a flag."""
     items = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple):
         raise ValueError
@@ -120,7 +121,7 @@ def read_items(raw: object) -> Sequence[object]:
 
 
 def list_of(kind: Kind, wanted: str) -> Kind:
-    """A kind for one or several values of ``kind``, each once."""
+    """A kind for one or several values of ``kind``. Repeated values are dropped."""
 
     def read(raw: object) -> tuple[object, ...]:
         found = tuple(dict.fromkeys(kind(item) for item in read_items(raw)))
