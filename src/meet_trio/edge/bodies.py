@@ -1,8 +1,8 @@
 """The parser of the HTTP API's request bodies and of their fields.
 
-JSON and urlencoded bodies are read, as Kolab sends them. A body of another type is ignored, as in
-the original. An error is a 400 or 413 that says what is wrong. Only parsed
-values go further into the server. ``http_api`` checks what they mean.
+JSON and urlencoded bodies are read: Kolab sends both. A body of another type is ignored, as by the
+original server. An error is a 400 or 413 that says what is wrong. Only parsed values go further
+into the server. ``http_api`` checks what they mean.
 """
 
 import contextlib

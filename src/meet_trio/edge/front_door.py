@@ -23,8 +23,8 @@ The limits:
   several heads and does one larger step: a TLS handshake, the response to a request, or a message
   of a websocket that will be refused. Connections with valid credentials do not wait.
 - A request without valid credentials is counted in the rate of its address. So is a TLS handshake,
-  since no credentials can come before its end. Above the rate the answer to a request is 429; a
-  handshake is closed without an answer.
+  since no credentials can come before its end. Above the rate the answer to a request is 429, and a
+  connection that begins a handshake is closed without an answer.
 - The TLS handshake and the first head share a deadline. Each later head and idleness have one too.
 
 A connection is one task. An exception ends only its own connection.
@@ -208,9 +208,8 @@ class _Connection:
         self._settings = door.settings
         self._key = key
         self._stranger = True
-        self._handshake_counted = (
-            False  # the TLS handshake was counted, in place of the first request
-        )
+        # The TLS handshake was counted. It counts in place of the first request.
+        self._handshake_counted = False
         self._scope = trio.CancelScope()
         self._paced = PacedStream(tcp, key)
         self._tls: trio.SSLStream[PacedStream] | None = None

@@ -27,9 +27,8 @@ def progress(stream: object) -> tuple[int, int] | None:
         while True:
             acknowledged = _acknowledged(stream.socket)
             waiting = fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4))
-            if acknowledged == _acknowledged(
-                stream.socket
-            ):  # else the count has changed in between
+            # If the count has changed in between, the two numbers do not fit together.
+            if acknowledged == _acknowledged(stream.socket):
                 return acknowledged, acknowledged + int.from_bytes(waiting, sys.byteorder)
     except (OSError, ValueError, struct.error):
         return None  # closed already, or not TCP

@@ -1,8 +1,8 @@
 """The HTTP side as one ASGI application: the API, the meeting page, long-polling and demo mode.
 
 The page's files are built from ``web/``. In demo mode everybody who reaches the listener may open
-and enter rooms, so the listener is on loopback unless told otherwise. Without demo mode its routes
-do not exist. Websockets do not come here; the front door serves them.
+and enter rooms, so the listener is on loopback unless a setting allows more. Without demo mode its
+routes do not exist. Websockets do not come here; the front door serves them.
 """
 
 import re

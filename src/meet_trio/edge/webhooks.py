@@ -1,14 +1,14 @@
-"""The outbox of webhooks: delivers the news of rooms to Kolab, in order for each room.
+"""The outbox of webhooks: delivers the events of rooms to Kolab, in order for each room.
 
 ``put`` never waits, so a slow or dead receiver delays no room. Each room with pending webhooks has
-one worker, and rooms do not wait for each other. Time-outs, refused connections and 5xx (also 408
-and 429) are tried again, with growing pauses, until the tries are used up. Any other 4xx is a
-refusal and not tried again.
+one worker, and rooms do not wait for each other. A webhook is sent again after a timeout, a refused
+connection, and a status of 5xx, 408 or 429, with growing pauses, until the tries are used up. After
+any other 4xx it is not sent again.
 
-Each room has a limit of its own, so no room takes the places of another when the receiver is slow.
-A webhook above the limit is logged and lost. ``roomClosed`` is taken above the limit too, since a
-room sends it only once. A webhook that equals the last waiting one of the same request is not
-added.
+Each room has a limit of its own, so a slow receiver does not let one room use up the limit of
+another. A webhook above the limit is logged and lost. ``roomClosed`` is accepted above the limit
+too, since a room sends it only once. A webhook that equals the last waiting one of the same request
+is not added.
 
 At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is stored on disk.
 """
@@ -123,5 +123,5 @@ class Outbox:
                 await self._draining.wait()
             pause = min(2 * pause, self.settings.longest_pause)
             if self._draining.is_set():
-                await trio.sleep(0.05)  # the last tries come without long pauses
+                await trio.sleep(0.05)  # the pause of all tries from now on
         logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)

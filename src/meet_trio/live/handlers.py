@@ -52,7 +52,7 @@ async def handle_event(
     try:
         if not within_rate:
             raise LimitExceeded(_too_many("requests", peer.settings.requests))
-        await _take_turn(peer, connection, method)
+        await _wait_for_pace(peer, connection, method)
         request = parse_request(method, data, room.context.limits)
         if isinstance(request, _ANNOUNCEMENTS):
             _check_announcements(peer)
@@ -79,8 +79,8 @@ def _check_announcements(peer: LivePeer) -> None:
         raise LimitExceeded(_too_many("announcements", peer.settings.announcements))
 
 
-async def _take_turn(peer: LivePeer, connection: Connection, method: object) -> None:
-    """Wait until the peer may have more work done, or raise LimitExceeded.
+async def _wait_for_pace(peer: LivePeer, connection: Connection, method: object) -> None:
+    """Wait until the peer may cause more work, or raise LimitExceeded.
 
     The work that a request causes is known only afterwards. So the peer pays for it with its next
     request: after much work the next request waits, and after too much work it is refused until the

@@ -36,7 +36,7 @@ from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, J
 
 logger = logging.getLogger("meet_trio.live.peer")
 
-_SOCKET_COST = 10  # requests that a new socket counts as
+_SOCKET_COST = 10  # a new socket counts as this number of requests
 _PACE_SLACK = 0.2  # seconds; work of this length is done at once, before ``work_pace`` applies
 
 
@@ -45,8 +45,8 @@ class RequestUnanswered(RequestError):
 
 
 class Notification(EncodedEvent):
-    """A notification, encoded once for all its peers and all their sockets. In a large meeting most
-    of the work would be to encode it for each.
+    """A notification, encoded once for all its peers and all their sockets. In a large room,
+    encoding it for each of them would be most of the work.
     """
 
     def __init__(self, method: str, data: Json) -> None:
@@ -77,7 +77,7 @@ EventHandler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
 
 
 class PeerRoom(Protocol):
-    """What a peer needs of its room. ``LiveRoom`` is one; this keeps ``peer`` from importing it."""
+    """The part of ``LiveRoom`` that a peer uses. With it this file need not import ``LiveRoom``."""
 
     def peer_connected(self, peer: "LivePeer") -> None:
         """The peer's first socket is there."""
@@ -111,7 +111,7 @@ class LivePeer:
     address: str = ""
     """The IP address that its signaling comes from."""
     transports: dict[str, Transport] = attrs.field(factory=dict)
-    # the rates belong to the peer: a new socket does not reset them
+    # The buckets belong to the peer: a new socket does not refill them.
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
     work: Bucket = attrs.field(init=False)
@@ -131,7 +131,7 @@ class LivePeer:
         self.work = Bucket(self.settings.work)
 
     def count_work(self, work: int, now: float) -> None:
-        """Count the work that a request of this peer has caused, in messages to one client."""
+        """Count the work that a request of this peer has caused, see ``LiveRoom.perform``."""
         self.work.take(now, work)
         self._next_work_at = (
             max(self._next_work_at, now - _PACE_SLACK) + work / self.settings.work_pace
@@ -147,7 +147,7 @@ class LivePeer:
             with self._run_scope:
                 async with trio.open_nursery() as self.nursery:
                     task_status.started()
-                    await self._come_and_go()
+                    await self._follow_sockets()
                     self.leave()
         finally:
             self._socket_changes[0].close()
@@ -212,7 +212,7 @@ class LivePeer:
                 refusal = str(silence)
             except Disconnected:
                 asked_before = True
-                # ``run`` will soon get the _Ended of this socket; then the next socket is asked
+                # ``run`` will soon get ``_Ended`` for this socket. Then the next socket is asked.
                 while self.connection is connection:
                     await self._connection_changed.wait()
                 continue
@@ -270,7 +270,7 @@ class LivePeer:
             self.room.transports_changed(self)
             self.room.transport_closed(self, transport)
 
-    async def _come_and_go(self) -> None:
+    async def _follow_sockets(self) -> None:
         deadline = trio.current_time() + self.settings.first_connection_timeout
         known = False
         while True:
@@ -278,7 +278,7 @@ class LivePeer:
                 message = await self._socket_changes[1].receive()
                 match message:
                     case _Arrived(connection):
-                        self._let_in(connection, "roomBack" if known else "roomReady")
+                        self._accept(connection, "roomBack" if known else "roomReady")
                         known = True
                         deadline = float("inf")
                     case _Ended(connection, on_purpose):
@@ -292,7 +292,7 @@ class LivePeer:
                 continue
             return
 
-    def _let_in(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
+    def _accept(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
         if self.connection is not None:
             self._keep_unreceived(self.connection)
             self.connection.scope.cancel()

@@ -74,7 +74,7 @@ class RoomContext:
     """The objects and settings that all rooms share: engines, the DTLS bridge, the webhooks'
     outbox.
 
-    ``ice_servers`` gives the TURN servers that a peer is told of, from its id and the Unix time.
+    ``ice_servers(peer_id, now)`` returns the ``iceServers`` for a peer; ``now`` is Unix time.
     """
 
     hosts: Sequence[EngineHost]
@@ -226,8 +226,7 @@ class LiveRoom:
         """Send the notices before the acknowledgement, acknowledge, send those after it, and close
         what has to be closed. Missing consumers are offered soon after. Raises no exceptions.
 
-        Returns the work that this causes, as the number of messages to one client that take as
-        long.
+        Returns the work that this causes. Its unit is the work of one message to one client.
         """
         work = self._perform(outcome, acknowledge)
         missing = self.state.missing
@@ -372,13 +371,13 @@ class LiveRoom:
                 self._close_producer(producer)
 
     def _own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
-        """The peer's on one of its transports."""
+        """The peer's consumers on one of its transports."""
         state = self.state.peers.get(peer.id)
         own = [] if state is None else [self.consumers[c.id] for c in state.consumers.values()]
         return [consumer for consumer in own if consumer.transport is transport]
 
     def _own_producers(self, peer: LivePeer, transport: Transport) -> list[LiveProducer]:
-        """The peer's on one of its transports."""
+        """The peer's producers on one of its transports."""
         state = self.state.peers.get(peer.id)
         own = [] if state is None else [self.producers[p] for p in state.producers]
         return [producer for producer in own if producer.transport is transport]

@@ -7,8 +7,8 @@ import hmac
 def turn_credentials(secret: str, peer_id: str, now: float, ttl: int) -> tuple[str, str]:
     """``(username, credential)`` that the TURN server accepts until ``now + ttl``.
 
-    ``secret`` is coturn's ``static-auth-secret``; ``now`` is Unix time in seconds, ``ttl``
-    seconds. ``peer_id`` ends up in coturn's log, so that a relay's use can be told to a peer.
+    ``secret`` is coturn's ``static-auth-secret``. ``now`` is Unix time, and ``ttl`` is in seconds.
+    coturn logs ``peer_id``, so its log says which peer has used the relay.
     """
     username = f"{int(now) + ttl}:{peer_id}"
     digest = hmac.digest(secret.encode(), username.encode(), "sha1")

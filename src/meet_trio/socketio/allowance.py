@@ -24,7 +24,7 @@ _STRANGER_BYTES_PER_PACKET: Final = 1024
 
 
 class Allowance:
-    """A token bucket in bytes, full at first. Time is passed in."""
+    """The size limit of messages, and a token bucket in bytes, full at first. Time is passed in."""
 
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings

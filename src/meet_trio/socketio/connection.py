@@ -56,9 +56,10 @@ class EngineIOConnection:
         self.id = sid
         self.handshake = handshake
         self.settings = settings
-        # Set when no transport carries packets any more. A cancelled one may still say goodbye.
+        # Set when no transport carries packets any more. A cancelled transport may still send the
+        # goodbye.
         self.closed = trio.Event()
-        # the transports use these
+        # The transports use the attributes that follow.
         self.session = Session(
             sid,
             handshake.eio,

@@ -36,9 +36,8 @@ event.
 MAIN: Final = "/"
 # Ack ids are JavaScript numbers: a larger one would come back rounded.
 MAX_ACK_ID: Final = 2**53 - 1
-_MAX_DIGITS: Final = (
-    309  # of the largest double; reading more takes time that grows with the square
-)
+# The largest double has 309 digits. The time to parse an integer grows with the square of them.
+_MAX_DIGITS: Final = 309
 _PACKET_HEAD: Final = re.compile(
     r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]{0,255})(?:,|\Z))?([0-9]{1,32})?", re.ASCII
 )

@@ -1,6 +1,6 @@
 """The cheap refusal of a websocket whose request already shows that no namespace will admit it.
 
-The client gets the same packets that a connection would send it, but no connection is made. In
+The client gets the same packets as from a connection, but no ``EngineIOConnection`` is made. In
 revision 4 the client has to ask for the namespace first: the server sends ``0{…}``, waits for
 ``40``, and sends ``40{…}``, ``41`` and a close frame. In revision 3 all of this is sent at once.
 
