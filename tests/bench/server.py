@@ -17,14 +17,11 @@ import trio
 from support.api import MeetApi
 from support.daemon import Daemon, start_daemon, token_of
 from support.light_peer import LightPeer, open_light_peer
-from support.rtp_parameters import receive_capabilities
-
-from meet_trio.ortc import router_capabilities
+from support.peers import CAPABILITIES
 
 SECONDS = 3.0
 CONNECTIONS = 16
 ROOM = 50
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 FLAGS = (
     "--limits-requests-per-second", "1000000", "--limits-request-burst", "1000000",
     "--limits-rooms", "1000000", "--limits-peers-per-room", "1000000",

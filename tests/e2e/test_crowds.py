@@ -14,13 +14,9 @@ from support.api import ApiError, MeetApi
 from support.daemon import Daemon, start_daemon, token_of
 from support.light_peer import LightPeer, Refused, open_light_peer
 from support.nginx import open_nginx
-from support.rtp_parameters import audio_parameters, receive_capabilities
+from support.peers import CAPABILITIES, PARTICIPANT
+from support.rtp_parameters import audio_parameters
 
-from meet_trio.ortc import router_capabilities
-from meet_trio.room import Role
-
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 PATIENCE = 60  # seconds, for steps without a promised time
 
 

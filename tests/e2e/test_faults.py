@@ -28,6 +28,7 @@ import trio
 from support.api import ApiError
 from support.meeting import open_meeting
 from support.participant import open_participant
+from support.peers import PARTICIPANT
 from support.plain_peer import open_plain_peer
 from support.rtp_parameters import receive_capabilities
 from support.server import open_server, quick_settings
@@ -35,9 +36,6 @@ from support.signaling import RequestFailed, Signaling, open_signaling
 
 from meet_trio.live.figures import room_totals
 from meet_trio.media.engines import EngineHost
-from meet_trio.room import Role
-
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 
 
 async def test_stats_of_a_running_meeting() -> None:

@@ -13,13 +13,12 @@ import trio
 from support.attacks import dtls_hello, stun_request
 from support.dtls import Identity
 from support.participant import Participant, open_participant
+from support.peers import PARTICIPANT
 from support.server import Counts, LocalServer, open_server, quick_settings
 
 from meet_trio.engine import EngineEvent
 from meet_trio.media.engines import EngineHost
-from meet_trio.room import Role
 
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 COUNT = 20_000
 SOURCES = 20
 MOST_EVENTS = 1000  # of 20,000 datagrams; the handshake of a transport may get 50 in a second

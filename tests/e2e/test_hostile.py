@@ -21,10 +21,8 @@ from support.light_peer import open_light_peer
 from support.measured import Figures, Footprint, Server, footprint, memory
 from support.meeting import open_meeting
 from support.participant import Participant
+from support.peers import PARTICIPANT
 
-from meet_trio.room import Role
-
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 API = f"{PREFIX}/api"
 PATIENCE = 60.0
 CALM = 20.0  # seconds until nothing of an attack may be left

@@ -21,6 +21,7 @@ from support.crowd import meet
 from support.dtls import Identity
 from support.helper import Helper
 from support.participant import Participant, open_participant
+from support.peers import PARTICIPANT
 from support.server import TOKEN, LocalServer, open_server, quick_settings
 from support.signaling import open_signaling
 
@@ -35,7 +36,7 @@ MAX_GROWTH = 4 * 1024 * 1024  # bytes of resident memory from the second round t
 ROLES = (
     Role.OWNER | Role.MODERATOR | Role.PUBLISHER,
     Role.PUBLISHER,
-    Role.PUBLISHER | Role.SUBSCRIBER,
+    PARTICIPANT,
 )
 IDENTITY = Identity.generate()
 
@@ -326,7 +327,7 @@ async def meet_and_leave(api: MeetApi) -> None:
 
     async def one() -> None:
         nonlocal here
-        url = await api.create_peer(room_id, Role.PUBLISHER | Role.SUBSCRIBER)
+        url = await api.create_peer(room_id, PARTICIPANT)
         async with open_participant(url, identity=IDENTITY) as person:
             await person.join()
             await person.connect()

@@ -17,6 +17,7 @@ import trio
 from support.daemon import Daemon
 from support.pages import Join
 from support.participant import open_participant
+from support.peers import PARTICIPANT
 from support.plain_peer import PlainPeer, free_ports, open_plain_peer, run_program, wait_bound
 from support.programs import (
     FRAME_RATE,
@@ -32,9 +33,6 @@ from support.server import LocalServer, open_server, quick_settings
 from support.signaling import RequestFailed
 from support.wire.rtp import RtpPacket
 
-from meet_trio.room import Role
-
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 SENDERS = {"ffmpeg": ffmpeg_sends, "gstreamer": gstreamer_sends}
 RECORDED_BYTES = 200_000  # seconds of a camera, at any of its layers
 RECORDERS = {"ffmpeg": ffmpeg_records, "gstreamer": gstreamer_records}

@@ -26,6 +26,7 @@ from e2e.stock_clients import (
 from support.api import MeetApi
 from support.daemon import Daemon, start_daemon
 from support.participant import Participant, open_participant
+from support.peers import PARTICIPANT
 from support.signaling import Signaling
 
 from meet_trio.room import Role
@@ -138,7 +139,7 @@ def api(daemon: Daemon) -> MeetApi:
 
 async def invite(api: MeetApi, room_id: str, port: int | None = None) -> str:
     """URL for a stock client: the query has peerId, roomId and authToken."""
-    url = urlsplit(await api.create_peer(room_id, int(Role.SUBSCRIBER | Role.PUBLISHER)))
+    url = urlsplit(await api.create_peer(room_id, PARTICIPANT))
     return f"http://127.0.0.1:{port or api.port}?{url.query}"
 
 

@@ -11,18 +11,9 @@ from urllib.parse import urlsplit
 import trio
 from support.api import ApiError
 from support.attacks import frame, upgrade
-from support.field import (
-    CAPABILITIES,
-    Attack,
-    Attacks,
-    Field,
-    Guest,
-    Press,
-    enter,
-    microphone,
-    until,
-)
+from support.field import Attack, Attacks, Field, Guest, Press, enter, microphone, until
 from support.light_peer import LightPeer, open_light_peer
+from support.peers import CAPABILITIES
 from support.rtp_parameters import simulcast_encodings, video_parameters
 
 from meet_trio.room import Role

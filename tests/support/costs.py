@@ -18,7 +18,8 @@ from typing import Any
 import attrs
 import trio
 from support.live_fakes import Client, World
-from support.live_scenes import CAPABILITIES, EVERYTHING, join, say, transport
+from support.live_scenes import join, say, transport
+from support.peers import CAPABILITIES, EVERYTHING
 from support.rtp_parameters import audio_parameters
 
 import meet_trio

@@ -13,13 +13,11 @@ from support.attacks import Target
 from support.dtls import Identity
 from support.light_peer import LightPeer, open_light_peer
 from support.participant import open_participant
-from support.rtp_parameters import audio_parameters, receive_capabilities
+from support.peers import CAPABILITIES, PARTICIPANT
+from support.rtp_parameters import audio_parameters
 
-from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 LARGE = 60
 
 Press = Callable[[float], Awaitable[dict[str, float] | None]]

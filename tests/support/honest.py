@@ -24,12 +24,8 @@ import trio
 from support.api import ApiError, MeetApi
 from support.helper import conversation
 from support.light_peer import LightPeer, open_light_peer
-from support.rtp_parameters import receive_capabilities
+from support.peers import CAPABILITIES, PARTICIPANT
 
-from meet_trio.ortc import router_capabilities
-from meet_trio.room import Role
-
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 PINGS = 120.0  # a second, over all people
 CHATS = 12.0
 CALLS = 20.0
@@ -126,7 +122,7 @@ class People:
         for _ in range(rooms):
             room_id = await api.create_room()
             for _ in range(size):
-                url = await api.create_peer(room_id, Role.SUBSCRIBER | Role.PUBLISHER)
+                url = await api.create_peer(room_id, PARTICIPANT)
                 self.nursery.start_soon(self._live, url, limit, size)
         while self.here < wanted:
             await trio.sleep(0.02)

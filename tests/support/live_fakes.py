@@ -12,6 +12,7 @@ import attrs
 import trio
 import trio.testing
 from support.engine_faults import Faults
+from support.peers import PARTICIPANT
 
 from meet_trio import ortc
 from meet_trio.engine import ConsumerSpec, EngineEvent, ProducerSpec
@@ -30,7 +31,6 @@ from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshake, Reason
 from meet_trio.socketio import Settings as SocketSettings
 
-PARTICIPANT = Role.SUBSCRIBER | Role.PUBLISHER
 BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
 
 

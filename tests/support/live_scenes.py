@@ -5,15 +5,11 @@ from collections.abc import AsyncIterator
 
 import trio
 from support.live_fakes import BACKLOG_BYTES, Client, FakeEngine, FakeEvent, FakeSocket, World
-from support.rtp_parameters import audio_parameters, receive_capabilities, video_parameters
+from support.peers import CAPABILITIES, EVERYTHING
+from support.rtp_parameters import audio_parameters, video_parameters
 
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings, RoomSettings
-from meet_trio.ortc import router_capabilities
-from meet_trio.room import Role
-
-EVERYTHING = Role(31)
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 
 
 @contextlib.asynccontextmanager

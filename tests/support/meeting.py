@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 from support.api import MeetApi
 from support.dtls import Identity
-from support.field import PARTICIPANT
 from support.participant import Participant, open_participant
+from support.peers import PARTICIPANT
 
 
 @contextlib.asynccontextmanager

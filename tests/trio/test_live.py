@@ -6,8 +6,9 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.live_fakes import PARTICIPANT, FakeSocket
-from support.live_scenes import EVERYTHING, join, open_world, pair, produce, transport
+from support.live_fakes import FakeSocket
+from support.live_scenes import join, open_world, pair, produce, transport
+from support.peers import EVERYTHING, PARTICIPANT
 from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
 

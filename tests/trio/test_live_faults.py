@@ -15,7 +15,8 @@ import trio
 import trio.testing
 from support.live_agreement import disagreements
 from support.live_fakes import Client, FakeEvent, FakeSocket, World
-from support.live_scenes import CAPABILITIES, EVERYTHING, join, open_world, produce, say, transport
+from support.live_scenes import join, open_world, produce, say, transport
+from support.peers import CAPABILITIES, EVERYTHING
 from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 

@@ -10,21 +10,20 @@ from typing import Any
 import trio
 import trio.testing
 from support.live_fakes import Client, FakeEvent, World
-from support.live_scenes import EVERYTHING, join, produce, say, transport
+from support.live_scenes import join, produce, say, transport
 from support.loop_turns import counting
-from support.rtp_parameters import audio_parameters, receive_capabilities
+from support.peers import CAPABILITIES, EVERYTHING
+from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
 from meet_trio.live import handlers
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.settings import PeerSettings, RoomSettings
-from meet_trio.ortc import router_capabilities
 from meet_trio.rates import Rate
 from meet_trio.room import requests
 
 # A socket counts as ten requests.
 FEW = PeerSettings(requests=Rate(2, 30), announcements=Rate(1, 3))
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 
 
 @contextlib.asynccontextmanager

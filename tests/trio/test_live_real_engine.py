@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import World
-from support.live_scenes import EVERYTHING, join, produce, transport
+from support.live_scenes import join, produce, transport
+from support.peers import EVERYTHING
 from support.rtp_parameters import audio_parameters
 from support.stalled_engine import stalled
 

@@ -8,7 +8,8 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, FakeEngine, World
-from support.rtp_parameters import audio_parameters, receive_capabilities
+from support.peers import CAPABILITIES, EVERYTHING
+from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
 from meet_trio.errors import LimitExceeded
@@ -16,10 +17,6 @@ from meet_trio.live.placement import Placement
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.engines import EngineHost
-from meet_trio.ortc import router_capabilities
-from meet_trio.room import Role
-
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 
 
 def hosts_for(count: int) -> list[EngineHost]:
@@ -112,7 +109,7 @@ async def viewer(world: World, room: LiveRoom) -> Client:
 
 
 async def speaker(world: World, room: LiveRoom) -> tuple[Client, str]:
-    client = await world.enter(room, Role(31))
+    client = await world.enter(room, EVERYTHING)
     await client.socket.ask("join", nickname="x", rtpCapabilities=CAPABILITIES)
     sending = await transport(client, consuming=False)
     answer = await client.socket.ask(

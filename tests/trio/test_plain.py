@@ -10,8 +10,9 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, World
+from support.peers import CAPABILITIES, EVERYTHING
 from support.plain_peer import free_ports
-from support.rtp_parameters import audio_parameters, receive_capabilities
+from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
 from meet_trio.engine import IceConnected, PlainConnected
@@ -21,12 +22,8 @@ from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.plain import PlainPorts, PlainTransport
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.transport import TransportState
-from meet_trio.ortc import router_capabilities
-from meet_trio.room import Role
 
-CAPABILITIES = receive_capabilities(router_capabilities().to_json())
 CLIENT_IP = "192.0.2.1"  # the address of the fake sockets
-EVERYTHING = Role(31)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 LISTEN_IPS = ("127.0.0.1",)
 

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 import trio.testing
-from support.live_scenes import EVERYTHING, open_world, transport
+from support.live_scenes import open_world, transport
+from support.peers import EVERYTHING
 from trio.testing import MockClock
 
 from meet_trio.ortc import router_capabilities
