@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import trio
-from support.live_fakes import BACKLOG_BYTES, Client, FakeEngine, FakeEvent, FakeSocket, World
+from support.live_fakes import Client, FakeEngine, FakeEvent, FakeSocket, World
 from support.peers import CAPABILITIES, EVERYTHING
 from support.rtp_parameters import audio_parameters, video_parameters
 
@@ -16,21 +17,26 @@ from meet_trio.live.settings import PeerSettings, RoomSettings
 async def open_world(
     room_settings: RoomSettings | None = None,
     peer_settings: PeerSettings | None = None,
-    engines: int = 1,
-    max_backlog_bytes: int = BACKLOG_BYTES,
+    engines: int | list[FakeEngine] = 1,
+    **parts: Any,
 ) -> AsyncIterator[World]:
+    """A world with so many engines, or with these, whose rooms leave nothing behind. ``parts`` are
+    further attributes of ``World``.
+    """
+    if isinstance(engines, int):
+        engines = [FakeEngine(44444 + i) for i in range(engines)]
     async with trio.open_nursery() as nursery:
         world = World(
             nursery,
             room_settings or RoomSettings(),
             peer_settings or PeerSettings(),
-            engines=[FakeEngine(44444 + i) for i in range(engines)],
-            max_backlog_bytes=max_backlog_bytes,
+            engines=engines,
+            **parts,
         )
         await nursery.start(world.registry.run)
         yield world
         nursery.cancel_scope.cancel()
-    assert world.is_clean(), (world.engine, world.host.object_counts())
+    assert world.is_clean(), (world.engines, [host.object_counts() for host in world.hosts])
 
 
 def say(socket: FakeSocket, method: str, **data: object) -> FakeEvent:

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 
 import attrs
 import pytest
-import trio
 from support.live_fakes import World
+from support.live_scenes import open_world
 from trio.testing import MockClock
 
 from meet_trio.edge.authenticator import Authenticator
 from meet_trio.edge.head import RequestHead
 from meet_trio.live.room import LiveRoom
-from meet_trio.live.settings import PeerSettings, RoomSettings
+from meet_trio.live.settings import PeerSettings
 from meet_trio.rates import Rate
 from meet_trio.room import Role
 
@@ -33,9 +33,7 @@ class Place:
 
 @contextlib.asynccontextmanager
 async def open_place() -> AsyncIterator[Place]:
-    async with trio.open_nursery() as nursery:
-        world = World(nursery, RoomSettings(), PeerSettings(requests=Rate(1, 20)))
-        await nursery.start(world.registry.run)
+    async with open_world(peer_settings=PeerSettings(requests=Rate(1, 20))) as world:
         authenticator = Authenticator(
             world.registry,
             "secret",
@@ -44,7 +42,6 @@ async def open_place() -> AsyncIterator[Place]:
             has_session=lambda sid: sid == "s1",
         )
         yield Place(world, await world.registry.create_room(), authenticator)
-        nursery.cancel_scope.cancel()
 
 
 async def test_the_apis_token(autojump_clock: MockClock) -> None:

@@ -2,15 +2,13 @@
 jumps.
 """
 
-import contextlib
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import trio
 import trio.testing
 from support.live_fakes import Client, FakeEvent, World
-from support.live_scenes import join, produce, say, transport
+from support.live_scenes import join, open_world, produce, say, transport
 from support.loop_turns import counting
 from support.peers import CAPABILITIES, EVERYTHING
 from support.rtp_parameters import audio_parameters
@@ -18,7 +16,7 @@ from trio.testing import MockClock
 
 from meet_trio.live import handlers
 from meet_trio.live.handlers import handle_event
-from meet_trio.live.settings import PeerSettings, RoomSettings
+from meet_trio.live.settings import PeerSettings
 from meet_trio.rates import Rate
 from meet_trio.room import requests
 
@@ -26,19 +24,10 @@ from meet_trio.room import requests
 FEW = PeerSettings(requests=Rate(2, 30), announcements=Rate(1, 3))
 
 
-@contextlib.asynccontextmanager
-async def open_world(settings: PeerSettings = FEW) -> AsyncIterator[World]:
-    async with trio.open_nursery() as nursery:
-        world = World(nursery, RoomSettings(), settings)
-        await nursery.start(world.registry.run)
-        yield world
-        nursery.cancel_scope.cancel()
-
-
 async def test_too_many_requests_are_refused_and_then_end_the_connection(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world() as world:
+    async with open_world(peer_settings=FEW) as world:
         room = await world.registry.create_room()
         ada, bob = await world.enter(room, details="1"), await world.enter(room)
         for _ in range(20):
@@ -66,7 +55,7 @@ async def test_too_many_requests_are_refused_and_then_end_the_connection(
 
 
 async def test_a_refusal_repeats_no_endless_method(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_world(peer_settings=FEW) as world:
         room = await world.registry.create_room()
         ada = await world.enter(room)
         endless = "x" * 900_000
@@ -81,7 +70,7 @@ async def test_a_refusal_repeats_no_endless_method(autojump_clock: MockClock) ->
 async def test_other_events_count_too_and_without_acknowledgement(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world() as world:
+    async with open_world(peer_settings=FEW) as world:
         room = await world.registry.create_room()
         ada = await world.enter(room)
         peer = room.peers[ada.id]
@@ -95,7 +84,7 @@ async def test_other_events_count_too_and_without_acknowledgement(
 
 
 async def test_announcements_have_a_rate_of_their_own(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_world(peer_settings=FEW) as world:
         room = await world.registry.create_room()
         ada, bob = await world.enter(room), await world.enter(room)
         answers = [(await ada.socket.ask("chatMessage", message="x"))[:1] for _ in range(5)]
@@ -141,7 +130,7 @@ def told(clients: list[Client]) -> int:
 
 
 async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, before = await a_room_of_ten(world)
         ada, bob = clients[:2]
         answers = [await ada.socket.ask("chatMessage", message=str(n)) for n in range(20)]
@@ -164,7 +153,7 @@ async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock
 
 
 async def test_streams_count_by_those_who_get_them(autojump_clock: MockClock) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, _ = await a_room_of_ten(world)
         producer_id = await produce(clients[0])
         for method in ("pauseProducer", "closeProducer"):
@@ -175,7 +164,7 @@ async def test_streams_count_by_those_who_get_them(autojump_clock: MockClock) ->
 
 
 async def test_a_second_join_counts_by_its_streams(autojump_clock: MockClock) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, _ = await a_room_of_ten(world)
         for client in clients[1:]:
             await produce(client)
@@ -190,7 +179,7 @@ async def test_a_second_join_counts_by_its_streams(autojump_clock: MockClock) ->
 
 async def test_a_moderator_mutes_everybody(autojump_clock: MockClock) -> None:
     """All requests come at once, as from a page; none is refused, and they take time."""
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, before = await a_room_of_ten(world)
         begin = trio.current_time()
         events = [
@@ -208,7 +197,7 @@ async def test_a_moderator_mutes_everybody(autojump_clock: MockClock) -> None:
 
 
 async def test_a_moderator_who_waits_can_go(autojump_clock: MockClock) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, _ = await a_room_of_ten(world)
         for client in clients[1:]:
             say(clients[0].socket, "moderator:removeRole", peerId=client.id, role=2)
@@ -220,7 +209,7 @@ async def test_a_moderator_who_waits_can_go(autojump_clock: MockClock) -> None:
 
 
 async def test_nobody_gets_more_than_a_share_in_the_long_run(autojump_clock: MockClock) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, before = await a_room_of_ten(world)
         bad = clients[0].socket
         producing = await transport(bad, consuming=False)
@@ -249,7 +238,7 @@ PACED = PeerSettings(
 
 
 async def test_work_that_is_allowed_is_done_at_a_pace(autojump_clock: MockClock) -> None:
-    async with open_world(PACED) as world:
+    async with open_world(peer_settings=PACED) as world:
         clients, before = await a_room_of_ten(world)
         ada, bob = clients[:2]
         events = [say(ada.socket, "chatMessage", message=str(number)) for number in range(10)]
@@ -266,7 +255,7 @@ async def test_work_that_is_allowed_is_done_at_a_pace(autojump_clock: MockClock)
 
 
 async def test_who_goes_is_not_waited_for(autojump_clock: MockClock) -> None:
-    async with open_world(PACED) as world:
+    async with open_world(peer_settings=PACED) as world:
         clients, _ = await a_room_of_ten(world)
         for number in range(100):
             say(clients[0].socket, "chatMessage", message=str(number))
@@ -279,7 +268,9 @@ async def test_who_goes_is_not_waited_for(autojump_clock: MockClock) -> None:
 
 async def test_many_streams_are_offered_in_several_turns(autojump_clock: MockClock) -> None:
     """Many streams to one new peer, and one stream to many peers."""
-    async with open_world(PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)) as world:
+    async with open_world(
+        peer_settings=PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)
+    ) as world:
         room = await world.registry.create_room()
         clients = [await world.enter(room) for _ in range(60)]
         for client in clients:
@@ -311,7 +302,7 @@ async def test_many_streams_are_offered_in_several_turns(autojump_clock: MockClo
 async def test_what_others_have_left_to_be_done_is_not_paid_for_by_a_ping(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world(BUSY) as world:
+    async with open_world(peer_settings=BUSY) as world:
         clients, _ = await a_room_of_ten(world)
         await produce(clients[0])
         await trio.sleep(1)
@@ -337,7 +328,7 @@ async def test_honest_people_of_large_rooms_never_meet_the_limit(
     """
     defaults = PeerSettings()
     settings = PeerSettings(requests=Rate(1e6, 1e6), work_pace=math.inf)
-    async with open_world(settings) as world:
+    async with open_world(peer_settings=settings) as world:
         room = await world.registry.create_room()
         size = 200
         for _ in range(size):

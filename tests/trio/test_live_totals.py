@@ -13,7 +13,6 @@ from support.live_scenes import open_world, pair, produce, say
 from trio.testing import MockClock
 
 from meet_trio.engine import StatsReady
-from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.totals import INTERVAL
 from meet_trio.media.engines import STATS_DEADLINE
 
@@ -60,11 +59,9 @@ def figures(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 @contextlib.asynccontextmanager
 async def open_counted() -> AsyncIterator[tuple[World, CountingEngine]]:
     engine = CountingEngine()
-    async with trio.open_nursery() as nursery:
-        world = engine.world = World(nursery, RoomSettings(), PeerSettings(), [engine])
-        await nursery.start(world.registry.run)
+    async with open_world(engines=[engine]) as world:
+        engine.world = world
         yield world, engine
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_room_logs_its_own_figures(

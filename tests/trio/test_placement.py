@@ -1,22 +1,22 @@
 """Rooms on several engines: the engine of each peer, and the streams that cross."""
 
-import contextlib
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, FakeEngine, World
-from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters
+from support.live_scenes import join, open_world, produce, transport
+from support.peers import EVERYTHING
 from trio.testing import MockClock
 
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.placement import Placement
 from meet_trio.live.room import LiveRoom
-from meet_trio.live.settings import PeerSettings, RoomSettings
+from meet_trio.live.settings import RoomSettings
 from meet_trio.media.engines import EngineHost
+
+APART = RoomSettings(spread_size=1)  # each peer on another engine than the one before
 
 
 def hosts_for(count: int) -> list[EngineHost]:
@@ -81,66 +81,37 @@ def test_failed_engines_get_nobody() -> None:
         placement.place("c")
 
 
-@contextlib.asynccontextmanager
-async def open_world(spread_size: int = 1) -> AsyncIterator[World]:
-    engines = [FakeEngine(44444), FakeEngine(44445)]
-    async with trio.open_nursery() as nursery:
-        world = World(nursery, RoomSettings(spread_size=spread_size), PeerSettings(), engines)
-        await nursery.start(world.registry.run)
-        yield world
-        nursery.cancel_scope.cancel()
-    assert world.is_clean()
-
-
-async def transport(client: Client, *, consuming: bool) -> dict[str, object]:
-    answer = await client.socket.ask(
-        "createWebRtcTransport", forceTcp=False, producing=not consuming, consuming=consuming
-    )
-    result = answer[1]
-    assert isinstance(result, dict), answer
-    return result
-
-
 async def viewer(world: World, room: LiveRoom) -> Client:
     client = await world.enter(room)
-    await client.socket.ask("join", nickname="x", rtpCapabilities=CAPABILITIES)
-    await transport(client, consuming=True)
+    await join(client)
+    await transport(client.socket, consuming=True)
     return client
 
 
 async def speaker(world: World, room: LiveRoom) -> tuple[Client, str]:
     client = await world.enter(room, EVERYTHING)
-    await client.socket.ask("join", nickname="x", rtpCapabilities=CAPABILITIES)
-    sending = await transport(client, consuming=False)
-    answer = await client.socket.ask(
-        "produce",
-        transportId=sending["id"],
-        kind="audio",
-        rtpParameters=audio_parameters(mid="0", ssrc=1000, cname="c"),
-        appData={"source": "mic"},
-    )
-    result = answer[1]
-    assert isinstance(result, dict), answer
-    return client, str(result["id"])
+    await join(client)
+    return client, await produce(client)
 
 
 async def test_a_peer_s_transports_are_all_on_its_engine(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_world(APART, engines=2) as world:
         room = await world.registry.create_room()
         first, second = await viewer(world, room), await viewer(world, room)
         ports = []
         for client in (first, second, first, second):
-            answer = await transport(client, consuming=False)
-            candidates = answer["iceCandidates"]
-            assert isinstance(candidates, list)
-            ports.append({candidate["port"] for candidate in candidates})
+            error, answer = await client.socket.ask(
+                "createWebRtcTransport", forceTcp=False, producing=True, consuming=False
+            )
+            assert error is None
+            ports.append({candidate["port"] for candidate in answer["iceCandidates"]})  # type: ignore[index]
         assert ports == [{44444}, {44445}, {44444}, {44445}]
 
 
 async def test_a_stream_crosses_once_and_only_while_somebody_is_there(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world(spread_size=2) as world:
+    async with open_world(RoomSettings(spread_size=2), engines=2) as world:
         here, there = world.engines
         room = await world.registry.create_room()
         ada, producer_id = await speaker(world, room)
@@ -170,7 +141,7 @@ async def test_a_stream_crosses_once_and_only_while_somebody_is_there(
 
 
 async def test_a_producer_that_ends_takes_its_mirrors_along(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_world(APART, engines=2) as world:
         here, there = world.engines
         room = await world.registry.create_room()
         ada, producer_id = await speaker(world, room)
@@ -184,7 +155,7 @@ async def test_a_producer_that_ends_takes_its_mirrors_along(autojump_clock: Mock
 
 
 async def test_a_failed_engine_closes_every_room_that_is_on_it(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_world(APART, engines=2) as world:
         both, one = await world.registry.create_room(), await world.registry.create_room()
         for _ in range(2):
             await viewer(world, both)

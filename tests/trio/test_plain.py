@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 from support.live_fakes import Client, World
+from support.live_scenes import open_world
 from support.peers import CAPABILITIES, EVERYTHING
 from support.plain_peer import free_ports
 from support.rtp_parameters import audio_parameters
@@ -34,29 +35,20 @@ def free_range(count: int) -> tuple[int, int]:
 
 
 @contextlib.asynccontextmanager
-async def open_world(
+async def open_plain_world(
     ports: tuple[int, int] = (40000, 49999),
     peer_settings: PeerSettings | None = None,
     listen_ips: Sequence[str] = LISTEN_IPS,
     proxies: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[World]:
-    """A world whose rooms are all closed at the end, with nothing left."""
+    """A world that gives back its ports and descriptors at the end."""
     before = len(os.listdir("/proc/self/fd"))
     chosen = {"allowed": LOOPBACK, **settings}
     plain_ports = PlainPorts(PlainSettings(ports=ports, **chosen), listen_ips, proxies)
-    async with trio.open_nursery() as nursery:
-        world = World(
-            nursery,
-            RoomSettings(),
-            peer_settings or PeerSettings(),
-            plain_ports=plain_ports,
-        )
-        await nursery.start(world.registry.run)
+    async with open_world(peer_settings=peer_settings, plain_ports=plain_ports) as world:
         descriptors = len(os.listdir("/proc/self/fd"))
         yield world
-        nursery.cancel_scope.cancel()
-    assert world.is_clean()
     assert not plain_ports._taken
     assert before <= len(os.listdir("/proc/self/fd")) <= descriptors
 
@@ -98,7 +90,7 @@ async def produce(client: Client, transport: dict[str, object], **encoding: obje
 
 
 async def test_a_pair_of_ports(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         for producing in (True, False):
             transport = await create(ada, producing=producing)
@@ -121,7 +113,7 @@ async def test_a_pair_of_ports(autojump_clock: MockClock) -> None:
 
 async def test_ports_run_out_and_come_back(autojump_clock: MockClock) -> None:
     first, last = free_range(5)
-    async with open_world((first, last)) as world:
+    async with open_plain_world((first, last)) as world:
         room = await world.registry.create_room()
         ada, bob = [await world.enter(room, details="1") for _ in range(2)]
         ports = [(await create(ada))["port"] for _ in range(2)]
@@ -200,7 +192,7 @@ async def test_own_ports() -> None:
 
 
 async def test_transports_are_counted(autojump_clock: MockClock) -> None:
-    async with open_world(peer_settings=PeerSettings(max_transports=3)) as world:
+    async with open_plain_world(peer_settings=PeerSettings(max_transports=3)) as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         for _ in range(3):
             await create(ada)
@@ -211,7 +203,7 @@ async def test_transports_are_counted(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "127.9.9.9", CLIENT_IP, f"::ffff:{CLIENT_IP}"])
 async def test_media_goes_to_allowed_addresses(autojump_clock: MockClock, ip: str) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         transport = await create(ada)
         where = {"transportId": transport["id"], "ip": ip, "port": 5004, "rtcpPort": 5005}
@@ -245,7 +237,7 @@ async def test_media_goes_to_allowed_addresses(autojump_clock: MockClock, ip: st
 async def test_media_goes_nowhere_else(
     autojump_clock: MockClock, ip: str, port: int, rtcp_port: int, reason: str
 ) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         transport = await create(ada)
         why = await refused(
@@ -271,7 +263,7 @@ async def test_loopback_is_not_open_to_those_who_come_by_it(
     autojump_clock: MockClock, address: str
 ) -> None:
     """Behind a proxy on this machine every client comes by loopback."""
-    async with open_world(allowed=()) as world:
+    async with open_plain_world(allowed=()) as world:
         world.client_address = address
         ada = await world.enter(await world.registry.create_room(), details="1")
         reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
@@ -286,7 +278,7 @@ async def test_loopback_is_not_open_to_those_who_come_by_it(
 async def test_by_default_a_client_gets_media_where_it_is_and_nowhere_else(
     autojump_clock: MockClock,
 ) -> None:
-    async with open_world(allowed=()) as world:
+    async with open_plain_world(allowed=()) as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         transport = await create(ada)
         assert [allowed for _, _, allowed in world.engine.plain.values()] == [(CLIENT_IP,)]
@@ -313,12 +305,12 @@ async def test_an_address_that_many_may_have_is_nobodys_own(
     autojump_clock: MockClock, address: str, settings: dict[str, Any]
 ) -> None:
     """The address of this machine, of a proxy that did not name its client, or none."""
-    async with open_world(**settings) as world:
+    async with open_plain_world(**settings) as world:
         world.client_address = address
         ada = await world.enter(await world.registry.create_room())
         await create(ada)
         assert [allowed for _, _, allowed in world.engine.plain.values()] == [LOOPBACK]
-    async with open_world(allowed=(), **settings) as world:
+    async with open_plain_world(allowed=(), **settings) as world:
         world.client_address = address
         ada = await world.enter(await world.registry.create_room(), details="1")
         reason = await refused(ada, "createPlainTransport", producing=False, consuming=True)
@@ -326,7 +318,7 @@ async def test_an_address_that_many_may_have_is_nobodys_own(
 
 
 async def test_plain_transports_can_be_switched_off(autojump_clock: MockClock) -> None:
-    async with open_world(enabled=False) as world:
+    async with open_plain_world(enabled=False) as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         for producing in (True, False):
             reason = await refused(
@@ -340,7 +332,7 @@ async def test_plain_transports_can_be_switched_off(autojump_clock: MockClock) -
 
 
 async def test_rtcp_may_go_to_the_port_of_rtp(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
         for producing in (True, False):
             transport = await create(ada, producing=producing)
@@ -371,7 +363,7 @@ async def test_even_if_all_is_allowed_some_is_not() -> None:
 
 
 async def test_the_two_kinds_are_not_mixed_up(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         room = await world.registry.create_room()
         ada, bob = [await world.enter(room, details="1") for _ in range(2)]
         plain = (await create(ada))["id"]
@@ -397,7 +389,7 @@ async def test_the_two_kinds_are_not_mixed_up(autojump_clock: MockClock) -> None
 
 async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
     """The payload type identifies them, so it must be unique."""
-    async with open_world() as world:
+    async with open_plain_world() as world:
         room = await world.registry.create_room()
         ada = await world.enter(room, EVERYTHING, details="1")
         await ada.socket.ask("join", nickname="Ada", rtpCapabilities=CAPABILITIES)
@@ -438,7 +430,7 @@ async def test_streams_without_ssrc(autojump_clock: MockClock) -> None:
 
 async def test_viewers_on_plain_transports(autojump_clock: MockClock) -> None:
     """They are offered consumers like other peers; a peer without capabilities gets none."""
-    async with open_world() as world:
+    async with open_plain_world() as world:
         room = await world.registry.create_room()
         ada, bob, eve = [await world.enter(room, EVERYTHING, details="1") for _ in range(3)]
         await ada.socket.ask("join", nickname="Ada", rtpCapabilities=CAPABILITIES)
@@ -459,7 +451,7 @@ async def test_viewers_on_plain_transports(autojump_clock: MockClock) -> None:
 
 
 async def test_state_follows_the_engine(autojump_clock: MockClock) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         room = await world.registry.create_room()
         ada = await world.enter(room)
         await create(ada, producing=True)
@@ -480,7 +472,7 @@ async def test_state_follows_the_engine(autojump_clock: MockClock) -> None:
 async def test_an_engine_that_refuses_costs_no_socket(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
 
         def refuse(*args: object) -> None:
@@ -531,7 +523,7 @@ async def test_where_to_meet(
 
 
 async def test_cancelled_at_once_it_leaves_nothing() -> None:
-    async with open_world() as world:
+    async with open_plain_world() as world:
         transport = PlainTransport(
             host=world.hosts[0],
             ports=world.plain_ports,
