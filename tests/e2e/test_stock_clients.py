@@ -157,12 +157,14 @@ async def join(client: Client, nickname: str) -> str:
     assert capabilities["codecs"]
     error, me = await client.request("join", nickname=nickname, rtpCapabilities=capabilities)
     assert (error, me["nickname"]) == (None, nickname)
-    assert await client.notice() == (
-        "changeNickname",
-        {"peerId": me["id"], "nickname": nickname},
-    )
     peer_id: str = me["id"]
+    assert await client.notice() == renamed(peer_id, nickname)
     return peer_id
+
+
+def renamed(peer_id: str, nickname: str) -> tuple[str, object]:
+    """The notice that a join causes, to the peer itself too."""
+    return "changeNickname", {"peerId": peer_id, "nickname": nickname}
 
 
 def heard(watcher: Signaling, method: str) -> list[object]:
@@ -244,12 +246,17 @@ async def test_back_after_a_dropped_connection(
             url = await invite(api, room_id, line.port)
             async with open_client(name, url, SIGNALING, WAYS[way]) as client:
                 await connected(client, way)
-                await join(client, "Bob")
+                bob = await join(client, "Bob")
                 line.cut()
                 await client.wait("disconnect")
                 line.mend()
                 await connected(client, way)
-                assert await client.notice() == ("roomBack", {})
+                notice = await client.notice()
+                # The join's notice comes again after ``roomBack``, because the line is cut before
+                # the client's TCP has acknowledged it. The threads may swap the two.
+                if name == "python-socketio" and notice == renamed(bob, "Bob"):
+                    notice = await client.notice()
+                assert notice == ("roomBack", {})
                 assert await client.request("chatMessage", message="yes") == []
                 await owner.signaling.wait_notice("chatMessage", message="yes")
                 assert heard(owner.signaling, "peerClosed") == []
