@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 from support.api import MeetApi
-from support.daemon import Daemon, start_daemon, token_of
+from support.daemon import Daemon, api_of, start_daemon
 from support.light_peer import LightPeer, open_light_peer
 from support.peers import CAPABILITIES
 
@@ -172,7 +172,7 @@ def with_daemon(bench: Callable[[Daemon, MeetApi], Awaitable[None]]) -> None:
     """
     daemon = start_daemon(*FLAGS, "--process-log-level", "warning")
     try:
-        trio.run(bench, daemon, MeetApi("127.0.0.1", daemon.port, token_of(daemon)))
+        trio.run(bench, daemon, api_of(daemon))
     finally:
         daemon.stop(deadline=20)
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 import trio
 from support.api import ApiError, MeetApi
-from support.daemon import Daemon, start_daemon, token_of
+from support.daemon import Daemon, api_of, start_daemon
 from support.light_peer import LightPeer, Refused, open_light_peer
 from support.nginx import open_nginx
 from support.peers import CAPABILITIES, PARTICIPANT
@@ -103,7 +103,7 @@ async def check_rooms(api: MeetApi, sizes: list[int]) -> None:
 
 
 async def test_two_hundred_of_one_address_join_within_ten_seconds(daemon: Daemon) -> None:
-    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    api = api_of(daemon)
     async with crowd() as people:
         with trio.fail_after(PATIENCE):
             urls = await invite(api, 200)
@@ -121,7 +121,7 @@ async def test_through_a_proxy_that_keeps_its_connections(tmp_path: Path) -> Non
     daemon = start_daemon("--http-trusted-proxies", "127.0.0.1")
     try:
         with open_nginx(daemon.port, tmp_path) as port:
-            api = MeetApi("127.0.0.1", port, token_of(daemon))
+            api = attrs.evolve(api_of(daemon), port=port)
             async with crowd(port) as people:
                 with trio.fail_after(PATIENCE):
                     page = await api.fetch("GET", "/", {})
@@ -146,8 +146,8 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         with open_nginx(daemon.port, tmp_path) as port, trio.fail_after(PATIENCE):
-            api = MeetApi("127.0.0.1", port, token_of(daemon))
-            straight = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+            api = attrs.evolve(api_of(daemon), port=port)
+            straight = api_of(daemon)
             # nginx appends 127.0.0.1, a trusted proxy, to this header.
             bad, good = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
             for _ in range(5):
@@ -172,7 +172,7 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
 
 
 async def test_a_room_of_five_hundred(daemon: Daemon) -> None:
-    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    api = api_of(daemon)
     async with crowd() as people:
         with trio.fail_after(PATIENCE):
             await people.come(await invite(api, 500))
@@ -182,7 +182,7 @@ async def test_a_room_of_five_hundred(daemon: Daemon) -> None:
 
 
 async def test_a_thousand_in_all(daemon: Daemon) -> None:
-    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    api = api_of(daemon)
     async with crowd() as people:
         with trio.fail_after(PATIENCE):
             urls = [url for _ in range(20) for url in await invite(api, 50)]
@@ -194,7 +194,7 @@ async def test_a_thousand_in_all(daemon: Daemon) -> None:
 
 async def test_one_who_hears_four_hundred(daemon: Daemon) -> None:
     """The server offers 400 consumers at once. Answers are not requests, and are not limited."""
-    api = MeetApi("127.0.0.1", daemon.port, token_of(daemon))
+    api = api_of(daemon)
     async with crowd() as people:
         with trio.fail_after(PATIENCE):
             *speakers, listener = await invite(api, 401)

@@ -1,15 +1,13 @@
 """The end of the daemon and of a room, with clients that do not cooperate."""
 
 import contextlib
-import re
 import socket
 import urllib.request
 from collections.abc import Iterator
 
 import pytest
 import trio
-from support.api import MeetApi
-from support.daemon import STOP_DEADLINE, Daemon, start_daemon
+from support.daemon import STOP_DEADLINE, Daemon, api_of, start_daemon
 from support.participant import open_participant
 from support.signaling import open_signaling
 
@@ -24,24 +22,18 @@ def daemon() -> Iterator[Daemon]:
         running.stop()
 
 
-def api(daemon: Daemon) -> MeetApi:
-    match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
-    assert match is not None
-    return MeetApi("127.0.0.1", daemon.port, match.group(1))
-
-
 async def flood(daemon: Daemon, room_id: str) -> None:
     """Send more notices than socket buffers hold to all peers of the room."""
     for _ in range(40):
         data = {"roomId": room_id, "type": "flood", "data": "x" * 100_000}
-        await api(daemon).call("POST", "/signal", data)
+        await api_of(daemon).call("POST", "/signal", data)
 
 
 async def test_a_client_that_never_reads_does_not_hold_up_its_room(daemon: Daemon) -> None:
     with trio.fail_after(30):
-        room_id = await api(daemon).create_room()
-        owner_url = await api(daemon).create_peer(room_id, int(Role.OWNER | Role.MODERATOR))
-        deaf_url = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        room_id = await api_of(daemon).create_room()
+        owner_url = await api_of(daemon).create_peer(room_id, int(Role.OWNER | Role.MODERATOR))
+        deaf_url = await api_of(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
         async with (
             open_participant(owner_url) as owner,
             open_signaling(deaf_url) as deaf,
@@ -54,7 +46,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_its_room(daemon: Daemo
             await flood(daemon, room_id)
             start = trio.current_time()
             await owner.request("moderator:closeRoom")
-            while await api(daemon).rooms():
+            while await api_of(daemon).rooms():
                 await trio.sleep(0.02)
             assert trio.current_time() - start < STOP_DEADLINE
             nursery.cancel_scope.cancel()
@@ -62,9 +54,9 @@ async def test_a_client_that_never_reads_does_not_hold_up_its_room(daemon: Daemo
 
 async def test_a_client_that_never_reads_does_not_hold_up_the_end(daemon: Daemon) -> None:
     with trio.fail_after(30):
-        room_id = await api(daemon).create_room()
-        url = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
-        other = await api(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        room_id = await api_of(daemon).create_room()
+        url = await api_of(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
+        other = await api_of(daemon).create_peer(room_id, int(Role.SUBSCRIBER))
         async with (
             open_signaling(url) as deaf,
             open_signaling(other) as good,
@@ -88,7 +80,7 @@ def test_http_clients_that_stall_do_not_hold_up_the_end(daemon: Daemon) -> None:
     """Clients that stop in the middle of a head or a body, that keep the connection, or that do not
     read.
     """
-    token = api(daemon).token
+    token = api_of(daemon).token
     heads = [
         b"GET /meetmedia/api/sess",
         b"POST /meetmedia/api/signal HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: "

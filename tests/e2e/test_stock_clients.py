@@ -3,7 +3,6 @@ transport alone, against the echo server and in a meeting.
 """
 
 import json
-import re
 import ssl
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from e2e.stock_clients import (
     open_way,
 )
 from support.api import MeetApi
-from support.daemon import Daemon, start_daemon
+from support.daemon import Daemon, api_of, start_daemon
 from support.participant import Participant, open_participant
 from support.peers import PARTICIPANT
 from support.signaling import Signaling
@@ -124,12 +123,6 @@ async def test_echo_after_a_dropped_connection(echo: str, name: str) -> None:
 
 
 # A meeting
-
-
-def api_of(daemon: Daemon) -> MeetApi:
-    match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
-    assert match is not None
-    return MeetApi("127.0.0.1", daemon.port, match[1])
 
 
 @pytest.fixture

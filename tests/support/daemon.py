@@ -10,6 +10,7 @@ import time
 
 import attrs
 import pytest
+from support.api import MeetApi
 from support.machine import CpuTime
 
 START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
@@ -107,3 +108,7 @@ def token_of(daemon: Daemon) -> str:
     match = re.search(r"Token of the API:\s+(\S+)", "".join(daemon.log))
     assert match is not None
     return match.group(1)
+
+
+def api_of(daemon: Daemon) -> MeetApi:
+    return MeetApi("127.0.0.1", daemon.port, token_of(daemon))

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 from support.api import MeetApi
-from support.daemon import Daemon, start_daemon, token_of
+from support.daemon import Daemon, api_of, start_daemon, token_of
 from support.helper import Helper
 from support.lag_figures import quantile
 from support.machine import CpuTime
@@ -57,7 +57,7 @@ class Server:
 
     @property
     def api(self) -> MeetApi:
-        return MeetApi("127.0.0.1", self.daemon.port, token_of(self.daemon))
+        return api_of(self.daemon)
 
     @property
     def works(self) -> bool:
