@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from support.engine_pair import Pair, assert_gapless, tags
+from support.engine_pair import Pair, assert_gapless
 from support.engine_world import (
     AUDIO_LEVEL_URI,
     Camera,
@@ -15,6 +15,7 @@ from support.engine_world import (
     audio,
     changes_of_ssrc,
     layer_cameras,
+    layers_of,
     of,
     sender_report,
     simulcast,
@@ -78,7 +79,7 @@ def test_only_encodings_that_somebody_listens_to_cross(pair: Pair) -> None:
     pair.run(0.2)
     pair.send_frames(alice, cameras, 10, key=True)
     assert crossed(pair) == 20
-    assert tags(bob.rtp) == [b"r1"]
+    assert layers_of(bob.rtp) == [b"r1"]
     streams = pair.b.stats()["mirrors"][str(producer)]["streams"]
     assert [s["packetCount"] for s in streams] == [0, 20, 0]
     assert [s["active"] for s in streams] == [True] * 3
@@ -202,7 +203,7 @@ def test_layers_that_begin_need_no_wish(pair: Pair) -> None:
         pair.send_frames(alice, cameras[:i], 10)
         pair.send_frames(alice, cameras[i : i + 1], 1, key=True)
     pair.send_frames(alice, cameras, 1)
-    assert tags(bob.rtp) == [b"r0", b"r1", b"r2"]
+    assert layers_of(bob.rtp) == [b"r0", b"r1", b"r2"]
     assert_gapless(bob.rtp)
     assert alice.rtcp_of(Pli) == []
 
@@ -239,15 +240,15 @@ def test_layers_are_switched_where_the_viewer_is(pair: Pair) -> None:
     cameras = layer_cameras()
     pair.b.core.set_preferred_layers(consumer, 0)
     pair.send_frames(alice, cameras, 10, key=True)
-    assert tags(bob.rtp)[-1] == b"r0"
+    assert layers_of(bob.rtp)[-1] == b"r0"
     alice.rtcp.clear()
     pair.b.core.set_preferred_layers(consumer, 2)
     pair.cross()
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
     pair.send_frames(alice, cameras, 5)
-    assert tags(bob.rtp)[-1] == b"r0"  # until the key frame of r2 comes
+    assert layers_of(bob.rtp)[-1] == b"r0"  # until the key frame of r2 comes
     pair.send_frames(alice, cameras, 5, key=True)
-    assert tags(bob.rtp)[-2:] == [b"r0", b"r2"]
+    assert layers_of(bob.rtp)[-2:] == [b"r0", b"r2"]
     assert_gapless(bob.rtp)
     assert pair.b.take_events(LayerChanged)[-1] == LayerChanged(consumer, 2)
 
@@ -258,12 +259,12 @@ def test_a_layer_that_falls_silent_is_replaced(pair: Pair) -> None:
     cameras = layer_cameras()
     pair.send_frames(alice, cameras, 2, key=True)
     pair.send_frames(alice, cameras, 20, key=True)
-    assert tags(bob.rtp)[-1] == b"r2"
+    assert layers_of(bob.rtp)[-1] == b"r2"
     alice.rtcp.clear()
     pair.send_frames(alice, cameras[:2], 18)
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3001}
     pair.send_frames(alice, cameras[:2], 5, key=True)
-    assert tags(bob.rtp)[-1] == b"r1"
+    assert layers_of(bob.rtp)[-1] == b"r1"
     assert_gapless(bob.rtp)
 
 
@@ -273,11 +274,11 @@ def test_a_layer_that_says_bye_is_left_at_once(pair: Pair) -> None:
     cameras = layer_cameras()
     pair.send_frames(alice, cameras, 2, key=True)
     pair.send_frames(alice, cameras, 5, key=True)
-    assert tags(bob.rtp)[-1] == b"r2"
+    assert layers_of(bob.rtp)[-1] == b"r2"
     alice.send_rtcp(Bye((3002,)))
     pair.cross()
     pair.send_frames(alice, cameras[:2], 3, key=True)
-    assert tags(bob.rtp)[-1] == b"r1"
+    assert layers_of(bob.rtp)[-1] == b"r1"
     assert_gapless(bob.rtp)
 
 
@@ -354,7 +355,7 @@ def test_pause_and_resume_of_a_producer(pair: Pair, first: str) -> None:
     assert {p.media_ssrc for p in alice.rtcp_of(Pli)} == {3002}
     pair.send_frames(alice, cameras, 5, key=True)
     assert len(bob.rtp) == sent + 10
-    assert tags(bob.rtp)[-1] == b"r2"
+    assert layers_of(bob.rtp)[-1] == b"r2"
     assert_gapless(bob.rtp)
     assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
 

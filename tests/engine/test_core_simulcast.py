@@ -9,6 +9,7 @@ from support.engine_world import (
     World,
     changes_of_ssrc,
     layer_cameras,
+    layers_of,
     sender_report,
     simulcast,
 )
@@ -38,17 +39,6 @@ def send_frames(
         world.run(1 / 30)
         for camera in cameras:
             client.send(*camera.frame(key=key and i == 0))
-
-
-def layers_of(packets: Sequence[RtpPacket]) -> list[bytes]:
-    """The tags of the layers, in order, without repetition."""
-    found: list[bytes] = []
-    for packet in packets:
-        data = parse_vp8_untrusted(packet.payload)[1]
-        tag = next(t for t in (b"r0", b"r1", b"r2") if t in data)
-        if not found or found[-1] != tag:
-            found.append(tag)
-    return found
 
 
 def assert_seamless(packets: Sequence[RtpPacket]) -> None:

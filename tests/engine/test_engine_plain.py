@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 import pytest
-from engine.test_engine_thread import resources, wait_event
 from support.engine_plain import LOOPBACK
+from support.engine_threads import resources, wait_event
 from support.engine_world import audio, video, viewed
 from support.wire.rtcp import Pli, ReceiverReport, SenderReport, build_rtcp, parse_rtcp_untrusted
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted

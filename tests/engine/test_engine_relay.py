@@ -1,19 +1,18 @@
 """Several engines on real sockets and threads: packets between them, and their ends."""
 
 import itertools
-import os
 import secrets
 import select
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 import pylibsrtp
 import pytest
 from pylibsrtp import Policy
+from support.engine_threads import resources, wait_event
 from support.engine_world import PROFILES, Camera, layer_cameras, of, simulcast, video, viewed
 from support.indices import Indices
 from support.wire.demux import DatagramKind, classify
@@ -120,13 +119,7 @@ def mirror(producer: int, spec: ProducerSpec, source: Engine, *sinks: Engine) ->
 
 def stats(engine: Engine) -> dict[str, Any]:
     engine.request_stats(1)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        select.select([engine.event_fd], [], [], 1)
-        for event in engine.read_events():
-            if isinstance(event, StatsReady):
-                return dict(event.stats)
-    pytest.fail("no stats")
+    return dict(wait_event(engine, StatsReady).stats)
 
 
 def test_packets_reach_viewers_of_other_engines(
@@ -179,12 +172,6 @@ def test_a_sleeping_engine_is_woken(engines: list[Engine], clients: list[SocketC
         while len(bob.rtp) == before:
             bob.receive()
     assert time.monotonic() - start < rounds * 0.1 / 2
-
-
-def resources() -> tuple[int, int]:
-    """Descriptors of this process, and its engines' threads."""
-    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
-    return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
 
 
 def test_layers_across_engines(engines: list[Engine], clients: list[SocketClient]) -> None:

@@ -1,14 +1,11 @@
 """The engine's thread on real sockets: opening and closing, events, commands, a datagram's path."""
 
-import os
 import select
 import socket
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
+from support.engine_threads import PASSWORD, UFRAG, resources, wait_event
 from support.wire.stun import (
     BINDING_SUCCESS,
     XOR_MAPPED_ADDRESS,
@@ -21,30 +18,10 @@ from support.wire.stun import (
 from meet_trio.engine import (
     DtlsDatagram,
     Engine,
-    EngineEvent,
     EngineSettings,
     IceConnected,
     StatsReady,
 )
-
-UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"
-
-
-def resources() -> tuple[int, int]:
-    """Descriptors of this process, and its engines' threads; other threads do not count."""
-    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
-    return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
-
-
-def wait_event(engine: Engine, kind: type[EngineEvent], within: float = 5.0) -> Any:
-    """The first event of ``kind``; events before it are dropped."""
-    deadline = time.monotonic() + within
-    while (left := deadline - time.monotonic()) > 0:
-        select.select([engine.event_fd], [], [], left)
-        for event in engine.read_events():
-            if isinstance(event, kind):
-                return event
-    pytest.fail(f"no {kind.__name__}")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from engine.test_engine_thread import PASSWORD, UFRAG, resources, wait_event
+from support.engine_threads import PASSWORD, UFRAG, resources, wait_event
 from support.engine_world import audio, viewed
 from support.stalled_engine import stalled
 

@@ -5,8 +5,6 @@ The units are compiled into one small shared library and called through ctypes.
 
 import ctypes
 import itertools
-import os
-import subprocess
 from ctypes import (
     POINTER,
     byref,
@@ -31,7 +29,7 @@ from aiortc import rtp
 from aiortc.codecs.vpx import VpxPayloadDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
-from support.c_sources import INCLUDES, C
+from support.c_sources import load_units
 
 
 class Extension(ctypes.Structure):
@@ -88,19 +86,7 @@ class Vp8(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    path = tmp_path_factory.mktemp("units") / "units.so"
-    sources = [str(C / "formats" / f"{unit}.c") for unit in ("rtcp", "rtp", "stun", "vp8")]
-    command = [
-        os.environ.get("CC", "cc"),
-        "-std=gnu11",
-        "-O1",
-        "-shared",
-        "-fPIC",
-        INCLUDES,
-        *sources,
-    ]
-    subprocess.run([*command, "-o", str(path), "-lcrypto"], check=True)
-    units = ctypes.CDLL(str(path))
+    units = load_units(tmp_path_factory.mktemp("units"), "rtcp", "rtp", "stun", "vp8")
     size = c_size_t
     for name, result, arguments in (
         ("mt_rtp_parse_untrusted", c_bool, [c_char_p, size, c_void_p]),

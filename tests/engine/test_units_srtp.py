@@ -8,7 +8,6 @@ import ctypes
 import itertools
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from ctypes import byref, c_bool, c_char_p, c_size_t, c_uint, c_void_p, create_string_buffer
 from ctypes import c_uint32 as u32
@@ -17,7 +16,7 @@ from struct import pack
 
 import pylibsrtp
 import pytest
-from support.c_sources import INCLUDES, C
+from support.c_sources import load_units
 
 PROFILES = [
     (0x0001, pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
@@ -33,19 +32,7 @@ class Window(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    path = tmp_path_factory.mktemp("units") / "units.so"
-    sources = [str(C / "formats" / "srtp.c")]
-    command = [
-        os.environ.get("CC", "cc"),
-        "-std=gnu11",
-        "-O1",
-        "-shared",
-        "-fPIC",
-        INCLUDES,
-        *sources,
-    ]
-    subprocess.run([*command, "-o", str(path), "-lcrypto"], check=True)
-    units = ctypes.CDLL(str(path))
+    units = load_units(tmp_path_factory.mktemp("units"), "srtp")
     size = c_size_t
     for name, result, arguments in (
         ("mt_srtp_new", c_void_p, [c_uint, c_char_p, c_char_p]),

@@ -10,7 +10,6 @@ from typing import Any
 import attrs
 from support.engine_world import Camera, EngineClient, World
 from support.wire.rtp import RtpPacket
-from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import EngineSettings, ProducerSpec
 
@@ -65,17 +64,6 @@ class Pair:
             self.run(1 / 30)
             for camera in cameras:
                 self.send(client, *camera.frame(key=key and i == 0))
-
-
-def tags(packets: Sequence[RtpPacket]) -> list[bytes]:
-    """The layers' tags in order, without repetition."""
-    found: list[bytes] = []
-    for packet in packets:
-        data = parse_vp8_untrusted(packet.payload)[1]
-        tag = next(t for t in (b"r0", b"r1", b"r2") if t in data)
-        if not found or found[-1] != tag:
-            found.append(tag)
-    return found
 
 
 def assert_gapless(packets: Sequence[RtpPacket]) -> None:

@@ -9,20 +9,16 @@
 sockets. All other datagrams are in ``astray``.
 """
 
-from typing import TypeVar
-
 import attrs
-from support.engine_world import World
+from support.engine_world import FarSide, World
 from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
-
-T = TypeVar("T")
 
 LOOPBACK = ("127.0.0.0/8",)
 
 
 @attrs.define(eq=False)
-class PlainClient:
+class PlainClient(FarSide):
     world: World
     number: int
     ip: str = "127.0.0.1"
@@ -80,6 +76,3 @@ class PlainClient:
                 self._rtcp.extend(parse_rtcp_untrusted(data))
             else:
                 self._rtp.append(parse_rtp_untrusted(data))
-
-    def rtcp_of(self, kind: type[T]) -> list[T]:
-        return [p for p in self.rtcp if isinstance(p, kind)]

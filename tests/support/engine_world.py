@@ -27,7 +27,12 @@ from support.wire.demux import DatagramKind, classify
 from support.wire.rtcp import RtcpPacket, SenderReport, build_rtcp, parse_rtcp_untrusted
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 from support.wire.stun import binding_request, build_stun
-from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+from support.wire.vp8 import (
+    Vp8Descriptor,
+    build_vp8_descriptor,
+    key_frame_header,
+    parse_vp8_untrusted,
+)
 
 from meet_trio.engine import (
     ConsumerSpec,
@@ -139,8 +144,20 @@ def viewed(number: int, **changes: Any) -> ConsumerSpec:
     return attrs.evolve(spec, **changes)
 
 
+class FarSide(Protocol):
+    """A transport's far side, of either kind."""
+
+    number: int
+
+    @property
+    def rtcp(self) -> list[RtcpPacket]: ...
+
+    def rtcp_of(self, kind: type[T]) -> list[T]:
+        return [p for p in self.rtcp if isinstance(p, kind)]
+
+
 @attrs.define(eq=False)
-class EngineClient:
+class EngineClient(FarSide):
     """One transport's far side. ``rtp`` and ``rtcp`` have the decrypted packets that came."""
 
     world: "World"
@@ -227,15 +244,6 @@ class EngineClient:
                 assert self.rx is not None
                 self.rtcp.extend(parse_rtcp_untrusted(self.rx.unprotect_rtcp(data)))
 
-    def rtcp_of(self, kind: type[T]) -> list[T]:
-        return [p for p in self.rtcp if isinstance(p, kind)]
-
-
-class HasNumber(Protocol):
-    """A transport's far side, of either kind."""
-
-    number: int
-
 
 @attrs.define(eq=False)
 class World:
@@ -279,12 +287,12 @@ class World:
         self.clients.append(client)
         return client
 
-    def produce(self, client: HasNumber, spec: ProducerSpec) -> int:
+    def produce(self, client: FarSide, spec: ProducerSpec) -> int:
         number = next(self._numbers)
         self.core.add_producer(number, client.number, spec)
         return number
 
-    def consume(self, client: HasNumber, producer: int, **changes: Any) -> int:
+    def consume(self, client: FarSide, producer: int, **changes: Any) -> int:
         """Add a consumer; its SSRC is the id + 50000, RTX + 60000."""
         number = next(self._numbers)
         self.core.add_consumer(number, client.number, producer, viewed(number, **changes))
@@ -401,6 +409,17 @@ def layer_cameras(count: int = 3, *, mid: str = "v0") -> list[Camera]:
         )
         for i in range(count)
     ]
+
+
+def layers_of(packets: Iterable[RtpPacket]) -> list[bytes]:
+    """The tags of the layers, in order, without repetition."""
+    found: list[bytes] = []
+    for packet in packets:
+        data = parse_vp8_untrusted(packet.payload)[1]
+        tag = next(t for t in (b"r0", b"r1", b"r2") if t in data)
+        if not found or found[-1] != tag:
+            found.append(tag)
+    return found
 
 
 def changes_of_ssrc(camera: Camera, count: int) -> list[RtpPacket]:

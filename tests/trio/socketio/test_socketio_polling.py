@@ -20,6 +20,7 @@ from meet_trio.socketio import (
     Disconnected,
     EngineIOConnection,
     EngineIOServer,
+    Handler,
     Reason,
     Server,
     Settings,
@@ -45,6 +46,16 @@ def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineIO
                 ends.append(end.reason)
 
     return EngineIOServer(Settings(**settings), handler)  # type: ignore[arg-type]
+
+
+def staying(sockets: list[Socket]) -> Handler:
+    """Lists its sockets and leaves what they say unread."""
+
+    async def handler(socket: Socket) -> None:
+        sockets.append(socket)
+        await trio.sleep_forever()
+
+    return handler
 
 
 def said(answer: Answer) -> tuple[int, str | bytes]:
@@ -329,12 +340,7 @@ async def test_server_disconnects(
     autojump_clock: trio.testing.MockClock, polling_at_the_time: bool
 ) -> None:
     sockets: list[Socket] = []
-
-    async def handler(socket: Socket) -> None:
-        sockets.append(socket)
-        await trio.sleep_forever()
-
-    async with serve(handler) as service:
+    async with serve(staying(sockets)) as service:
         client = await connected(service.polling())
         async with trio.open_nursery() as nursery:
 
@@ -420,12 +426,7 @@ async def test_what_waits_in_an_upgrade_can_still_be_polled(
 
 async def test_server_disconnects_in_an_upgrade(autojump_clock: trio.testing.MockClock) -> None:
     sockets: list[Socket] = []
-
-    async def handler(socket: Socket) -> None:
-        sockets.append(socket)
-        await trio.sleep_forever()
-
-    async with serve(handler) as service:
+    async with serve(staying(sockets)) as service:
         client = await connected(service.polling())
         websocket = service.client(UPGRADE4 + client.query.rpartition("=")[2])
         await websocket.open()

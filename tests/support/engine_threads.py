@@ -1,0 +1,30 @@
+"""What tests of an engine's thread look at: its events, and what it holds of the process."""
+
+import os
+import select
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meet_trio.engine import Engine, EngineEvent
+
+UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"
+
+
+def resources() -> tuple[int, int]:
+    """Descriptors of this process, and its engines' threads; other threads do not count."""
+    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
+
+
+def wait_event(engine: Engine, kind: type[EngineEvent], within: float = 5.0) -> Any:
+    """The first event of ``kind``; events before it are dropped."""
+    deadline = time.monotonic() + within
+    while (left := deadline - time.monotonic()) > 0:
+        select.select([engine.event_fd], [], [], left)
+        for event in engine.read_events():
+            if isinstance(event, kind):
+                return event
+    pytest.fail(f"no {kind.__name__}")
