@@ -30,6 +30,14 @@ def test_the_same_bytes_another_ssrc_and_another_session_are_allowed() -> None:
     indices.rtp("session", rtp(1, b"one"))
     indices.rtp("session", rtp(1, b"two", ssrc=2))
     indices.rtp("another", rtp(1, b"two"))
+    # Each of the three is remembered with its own bytes.
+    for session, ssrc, other in (
+        ("session", 1, b"two"),
+        ("session", 2, b"one"),
+        ("another", 1, b"one"),
+    ):
+        with pytest.raises(AssertionError, match="index 1 "):
+            indices.rtp(session, rtp(1, other, ssrc))
 
 
 def test_a_number_after_a_roll_over_is_another_index_and_before_it_the_same() -> None:
