@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import trio
+from support.news import News
 
 FOLDER = Path(__file__).parent / "socketio_clients"
 NODE = str(Path(sys.executable).parent / "node")
@@ -37,7 +38,7 @@ class Client:
     process: trio.Process
     said: list[Line] = attrs.field(factory=list)
     ended: bool = False
-    _news: trio.Event = attrs.field(factory=trio.Event)
+    _news: News = attrs.field(factory=News)
 
     async def tell(self, **command: object) -> None:
         assert self.process.stdin is not None
@@ -75,13 +76,9 @@ class Client:
     async def read(self) -> None:
         async for line in Lines(self.process):
             self.said.append(json.loads(line))
-            self._tell()
+            self._news.tell()
         self.ended = True
-        self._tell()
-
-    def _tell(self) -> None:
-        news, self._news = self._news, trio.Event()
-        news.set()
+        self._news.tell()
 
 
 @attrs.define(eq=False)

@@ -23,6 +23,7 @@ import trio
 from support.dtls import Identity
 from support.media_sink import ReceiveStream
 from support.media_source import OpusSource, Source, Vp8Source
+from support.news import News
 from support.rtp_parameters import (
     TRANSPORT_CC,
     audio_parameters,
@@ -84,7 +85,7 @@ class Participant:
     """Media by ICE-TCP."""
     capabilities: dict[str, Any] | None = None
     _next_mid: int = 0
-    _news: trio.Event = attrs.field(factory=trio.Event)
+    _news: News = attrs.field(factory=News)
 
     def __attrs_post_init__(self) -> None:
         self.signaling.on_request = self._handle_request
@@ -115,7 +116,7 @@ class Participant:
         if receive:
             transport = await self.create_transport(producing=False)
             self.receive = ReceiveSession(transport)
-            self._tell()
+            self._news.tell()
             self.nursery.start_soon(self.receive.run_feedback)
 
     async def create_transport(self, *, producing: bool) -> ClientTransport:
@@ -220,21 +221,19 @@ class Participant:
         none.
         """
         while True:
-            news = self._news
             for consumer in self.consumers.values():
                 if not consumer.closed and all(
                     getattr(consumer, name) == value for name, value in fields.items()
                 ):
                     return consumer
-            await news.wait()
+            await self._news.wait()
 
     async def wait_consumers(self, kind: str, count: int) -> None:
         """Wait until ``count`` consumers of ``kind`` are open."""
         while True:
-            news = self._news
             if sum(c.kind == kind and not c.closed for c in self.consumers.values()) >= count:
                 return
-            await news.wait()
+            await self._news.wait()
 
     async def wait_frames(self, consumer: ClientConsumer, count: int = 1) -> None:
         """Wait until the consumer has got ``count`` more frames."""
@@ -267,10 +266,6 @@ class Participant:
     def _new_mid(self) -> str:
         self._next_mid += 1
         return str(self._next_mid - 1)
-
-    def _tell(self) -> None:
-        news, self._news = self._news, trio.Event()
-        news.set()
 
     async def _handle_request(self, method: str, data: Any) -> None:
         if method != "newConsumer" or not self.accept_consumers:
@@ -309,7 +304,7 @@ class Participant:
             stream=stream,
             paused=data["producerPaused"],
         )
-        self._tell()
+        self._news.tell()
 
     def _handle_notice(self, notice: Notice) -> None:
         data = notice.data
@@ -330,7 +325,7 @@ class Participant:
                 self.consumers[data["consumerId"]].layers = data.get("layers")
             case "consumerScoreChanged":
                 self.consumers[data["consumerId"]].score = data["score"]
-        self._tell()
+        self._news.tell()
 
 
 @contextlib.asynccontextmanager

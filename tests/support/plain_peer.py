@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 import trio
+from support.news import News
 from support.signaling import Signaling, open_signaling
 
 OPUS, VP8 = 111, 96
@@ -64,7 +65,7 @@ class PlainPeer:
 
     signaling: Signaling
     consumers: list[dict[str, Any]] = attrs.field(factory=list)
-    _news: trio.Event = attrs.field(factory=trio.Event)
+    _news: News = attrs.field(factory=News)
 
     def __attrs_post_init__(self) -> None:
         self.signaling.on_request = self._handle_request
@@ -116,17 +117,15 @@ class PlainPeer:
     async def wait_consumer(self, kind: str) -> dict[str, Any]:
         """The data of the first ``newConsumer`` of ``kind``."""
         while True:
-            news = self._news
             for consumer in self.consumers:
                 if consumer["kind"] == kind:
                     return consumer
-            await news.wait()
+            await self._news.wait()
 
     async def _handle_request(self, method: str, data: Any) -> None:
         assert method == "newConsumer", method
         self.consumers.append(data)
-        news, self._news = self._news, trio.Event()
-        news.set()
+        self._news.tell()
 
 
 @contextlib.asynccontextmanager

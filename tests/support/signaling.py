@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import attrs
 import trio
+from support.news import News
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 SIGNALING_PATH = "/meetmedia/signaling/"
@@ -73,7 +74,7 @@ class Signaling:
     """The server sent a Socket.IO disconnect."""
     _next_id: int = 0
     _pending: dict[int, trio.MemorySendChannel[list[Any]]] = attrs.field(factory=dict)
-    _news: trio.Event = attrs.field(factory=trio.Event)
+    _news: News = attrs.field(factory=News)
     _reading: trio.Event = attrs.field(factory=trio.Event)
 
     async def request(self, method: str, data: object = None) -> Any:
@@ -112,7 +113,6 @@ class Signaling:
         """
         seen = 0
         while True:
-            news = self._news
             for notice in self.notices[seen:]:
                 if notice.method == method and all(
                     notice.data.get(key) == value for key, value in fields.items()
@@ -121,7 +121,7 @@ class Signaling:
             seen = len(self.notices)
             if self.closed.is_set():
                 raise SignalingClosed(f"no {method} came")
-            await news.wait()
+            await self._news.wait()
 
     async def leave(self) -> None:
         """Disconnect on purpose and wait until the server has closed the connection."""
@@ -160,7 +160,7 @@ class Signaling:
             pass
         finally:
             self.closed.set()
-            self._news.set()
+            self._news.tell()
             for waiting in self._pending.values():
                 waiting.close()
 
@@ -188,8 +188,7 @@ class Signaling:
         if event == "notification":
             self.notices.append(notice)
             self.on_notice(notice)
-            news, self._news = self._news, trio.Event()
-            news.set()
+            self._news.tell()
             return
         self.requests.append(notice)
         try:
