@@ -4,6 +4,7 @@ A fake that keeps its arguments replaces the server; the end-to-end tests run th
 """
 
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -23,9 +24,11 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @pytest.fixture(autouse=True)
 def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    for entry in entries():
-        monkeypatch.delenv(entry.about.env, raising=False)
-    monkeypatch.delenv("MEET_TRIO_CONFIG", raising=False)
+    """The process's variables are read; an unknown one with our prefix is refused too."""
+    names = {entry.about.env for entry in entries()}
+    for name in list(os.environ):
+        if name in names or name.startswith("MEET_TRIO_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
