@@ -280,7 +280,8 @@ def test_a_secret_is_not_repeated() -> None:
 
 
 def test_names_that_a_cluster_sets_are_not_taken_for_settings() -> None:
-    loaded({**TOKEN, "MEET_TRIO_SERVICE_HOST": "10.0.0.1", "MEET_TRIO_PORT_80_TCP": "tcp://…"})
+    cluster = {"MEET_TRIO_SERVICE_HOST": "10.0.0.1", "MEET_TRIO_PORT_80_TCP": "tcp://…"}
+    assert loaded({**TOKEN, **cluster}) == loaded()
 
 
 def test_values_of_toml_keep_their_type(toml: Path) -> None:
