@@ -260,19 +260,31 @@ async def test_a_token_is_what_signaling_trusts(autojump_clock: trio.testing.Moc
                 await client.close()
 
 
-async def test_a_closed_socket_can_be_trusted(autojump_clock: trio.testing.MockClock) -> None:
-    late: list[Socket] = []
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_closed_socket_can_be_trusted(
+    autojump_clock: trio.testing.MockClock, late: bool
+) -> None:
+    """By its handler as it ends, or by another task later."""
+    sockets: list[Socket] = []
 
     async def handler(socket: Socket) -> None:
-        late.append(socket)
-        try:
+        with pytest.raises(Disconnected):
             await socket.receive()
-        except Disconnected:
+        if not late:
             socket.trust()
+        sockets.append(socket)
 
-    async with serve(handler) as service:
+    async with serve(handler, **STRANGERS) as service:
         client = await service.open()
         await client.connect()
         await client.stream.aclose()
         await trio.sleep(5)
-        late[0].trust()
+        (closed,) = sockets
+        assert not closed.connected
+        if late:
+            closed.trust()
+        assert closed._connection.allowance.max_payload == 1_000_000
+        # The server serves the next one.
+        client = await service.open()
+        await client.connect()
+        await client.close()
