@@ -33,6 +33,9 @@ TRIES = 3  # a full garbage collection, once a minute, is not caused by an attac
 LAG = 0.020  # seconds of CPU time that the loop may be held, at the 99th percentile
 MOST_MEMORY = 48 * 1024  # kB that one attack may leave behind in the allocator
 
+MAX_OUTBOX = 50  # messages
+ASKED = 140  # that nobody reads; more in one burst would close a connection too
+
 FLAGS = {
     "--http-head-timeout": "1",
     "--http-body-timeout": "1",
@@ -43,6 +46,8 @@ FLAGS = {
     "--signaling-connect-timeout": "1",
     "--signaling-max-unconnected-per-address": "40",
     "--signaling-reconnect-grace": "1",
+    "--signaling-max-outbox": f"{MAX_OUTBOX}",
+    "--signaling-send-timeout": "60",
     "--signaling-first-connection-timeout": "2",
     "--limits-requests-per-second": "50",
     "--limits-request-burst": "150",
@@ -234,15 +239,24 @@ async def broken_frames(target: Target) -> None:
 
 
 async def a_client_that_does_not_read(target: Target) -> None:
-    """It asks for much and reads nothing; its outbox is bounded."""
+    """It asks for much and reads nothing, until more waits for it than an outbox may hold."""
     query = urlsplit(await target.invite()).query
     ask = b'["request",{"method":"getRouterRtpCapabilities"}]'
-    async with target.websocket(query) as stream:
+    async with target.websocket(query, buffer=4096) as stream:
         await stream.send_all(frame(b"40"))
         with contextlib.suppress(trio.BrokenResourceError):
-            for index in range(90):
+            for index in range(ASKED):
                 await stream.send_all(frame(b"42%d" % index + ask))
-        await trio.sleep(1)
+        with trio.fail_after(CALM):  # less than the times after which a silent client is dropped
+            while await target.is_connected(query):
+                await trio.sleep(0.05)
+        said = b""
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for chunk in stream:
+                said += chunk
+    answers = said.count(b'[null,{"codecs"')
+    target.seen.append(f"closed; {answers} of {ASKED} answers had left")
+    assert 0 < answers < ASKED - MAX_OUTBOX
 
 
 async def pings(target: Target) -> None:

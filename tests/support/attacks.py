@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qsl
 
 import attrs
 import trio
@@ -30,8 +31,26 @@ class Target:
     def api(self) -> MeetApi:
         return MeetApi("127.0.0.1", self.port, self.token)
 
-    async def connect(self) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", self.port, local_address=self.source)
+    async def connect(self, *, buffer: int | None = None) -> trio.SocketStream:
+        """Connect; of what is not read, the kernels of both sides keep some multiple of
+        ``buffer``.
+        """
+        if buffer is None:
+            return await trio.open_tcp_stream("127.0.0.1", self.port, local_address=self.source)
+        sock = trio.socket.socket()
+        # Both options count only before the connection. The kernel makes the buffer of the server's
+        # side some ten segments large, and a segment of loopback has 64 kB.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        await sock.bind((self.source, 0))
+        await sock.connect(("127.0.0.1", self.port))
+        return trio.SocketStream(sock)
+
+    async def is_connected(self, query: str) -> bool:
+        """Whether the peer with this token has a connection."""
+        token = dict(parse_qsl(query))
+        stats = await self.api.call("GET", "/stats")
+        return token["peerId"] in stats[token["roomId"]]
 
     async def ask(self, request: bytes) -> int:
         """Send a request and read to the end; returns the status, 0 if there was none."""
@@ -77,10 +96,15 @@ class Target:
         return dict(sorted(statuses.items()))
 
     @contextlib.asynccontextmanager
-    async def websocket(self, query: str) -> AsyncIterator[trio.SocketStream]:
-        """A websocket after its handshake; the caller sends the frames."""
-        async with await self.connect() as stream:
+    async def websocket(
+        self, query: str, *, buffer: int | None = None
+    ) -> AsyncIterator[trio.SocketStream]:
+        """A websocket whose handshake is answered; the caller reads the answer and sends the
+        frames. Frames that come together with the handshake are not read (RFC 6455 §4.1).
+        """
+        async with await self.connect(buffer=buffer) as stream:
             await stream.send_all(upgrade(query))
+            await trio.lowlevel.wait_readable(stream.socket)
             yield stream
 
     def udp(self, datagrams: Callable[[int], bytes], count: int, sockets: int = 20) -> None:
