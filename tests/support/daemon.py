@@ -11,7 +11,7 @@ import time
 import attrs
 import pytest
 from support.api import MeetApi
-from support.machine import CpuTime
+from support.machine import Stopwatch
 
 START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
 STOP_DEADLINE = 2.0  # the daemon's own promise
@@ -37,7 +37,7 @@ class Daemon:
         Kills the daemon after ``deadline``, and fails.
         """
         pid = self.process.pid
-        start, before = time.monotonic(), CpuTime.of(pid)
+        start, watch = time.monotonic(), Stopwatch.start(pid)
         self.process.send_signal(signal.SIGTERM)
         while time.monotonic() < start + deadline + 5 and not _has_ended(pid):
             time.sleep(0.005)
@@ -45,7 +45,7 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             pytest.fail("the daemon does not end:\n" + "".join(self.log[-50:]))
-        seconds = time.monotonic() - start - (CpuTime.of(pid).waited - before.waited)
+        seconds = watch.seconds
         code = self.process.wait()
         self.clean_up()
         return code, seconds

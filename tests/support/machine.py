@@ -3,6 +3,8 @@ seconds.
 """
 
 import contextlib
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -41,3 +43,25 @@ class CpuTime:
         """The share of the CPU time wanted since then that it did not get."""
         used, waited = self.used - before.used, self.waited - before.waited
         return waited / (used + waited) if used + waited else 0.0
+
+
+@attrs.frozen
+class Stopwatch:
+    """Measures seconds without those in which one of the processes waited for a CPU."""
+
+    pids: tuple[int, ...]
+    _started: float
+    _waited: float
+
+    @classmethod
+    def start(cls, *pids: int) -> "Stopwatch":
+        return cls(pids, time.monotonic(), _waited(pids))
+
+    @property
+    def seconds(self) -> float:
+        """The seconds so far."""
+        return time.monotonic() - self._started - (_waited(self.pids) - self._waited)
+
+
+def _waited(pids: Iterable[int]) -> float:
+    return sum(CpuTime.of(pid).waited for pid in pids)
