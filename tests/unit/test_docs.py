@@ -3,7 +3,6 @@ says, and each page can be found.
 """
 
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,10 +23,9 @@ FILE = re.compile(r"[\w.-]+(?:/[\w.*-]+)+\.(?:py|pyx|pyi|pxi|c|h|md|toml|ts|tsx|
 
 @cache
 def pages() -> tuple[Path, ...]:
-    """Those that git knows or would add."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return tuple(ROOT / name for name in sorted(set(done.stdout.split())))
+    """The pages of the repository's top, ``docs``, ``conf`` and ``web``."""
+    found = {*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "conf").rglob("*.md")}
+    return tuple(sorted(found | set((ROOT / "web").glob("*.md"))))
 
 
 def name_of(page: Path) -> str:
