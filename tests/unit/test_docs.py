@@ -1,5 +1,5 @@
-"""The pages of documentation: links lead somewhere, paths exist, constants are defined where a page
-says, and each page can be found.
+"""The pages of documentation: links lead somewhere, paths and names exist, constants are defined
+where a page says, and each page can be found.
 """
 
 import re
@@ -19,6 +19,14 @@ CONSTANT = re.compile(r"^\| `(\w+)` \| [^|]+ \| `([^`]+)` \|", re.MULTILINE)
 PATH = re.compile(r"(?:src|tests|docs|tools|conf|web|engine/c)/[\w./*-]+|engine/c")
 # of projects that a page compares with, none has one of these
 FILE = re.compile(r"[\w.-]+(?:/[\w.*-]+)+\.(?:py|pyx|pyi|pxi|c|h|md|toml|ts|tsx|sh|service|build)")
+# ``take_…`` is only the beginning of a name
+WORD = re.compile(r"(?<![\w…])\w+(?![\w…*])")
+EXAMPLE = re.compile(r"^Example: .*", re.MULTILINE)
+FOREIGN = re.compile(
+    r"(?:worker|modules|rtc_base)/[\w/]+\.(?:cpp|cc)|kDefaultMinVideoBitrateBps|chrome://.*|curl"
+    r"|MAX_DROPOUT|MAX_MISORDER|localrtc?pport|funding|MEET_(?:SERVER|WEBHOOK)_\w+"
+)
+"""The code of others: libwebrtc, mediasoup, browsers, RFC 3550, ffmpeg, npm, Kolab."""
 
 
 @cache
@@ -67,6 +75,32 @@ def paths(page: Path) -> Iterator[str]:
         yield from (word.rstrip("/") for word in line.split() if PATH.fullmatch(word))
 
 
+@cache
+def known_words() -> frozenset[str]:
+    """The words of the sources and of their paths. What only this file has proves nothing."""
+    command = ["git", "ls-files"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = set(re.findall(r"\w+", done.stdout))
+    for path in map(ROOT.joinpath, done.stdout.split()):
+        is_source = path.suffix not in (".md", ".json", ".png") and "corpus" not in path.parts
+        if is_source and path.is_file() and path != Path(__file__):
+            found.update(re.findall(r"\w+", path.read_text()))
+    return frozenset(found)
+
+
+def words(page: Path) -> set[str]:
+    """The words of a page's code. Those of the example of a recipe are invented."""
+    text = without_blocks(page.read_text())
+    invented = {word.lower() for line in EXAMPLE.findall(text) for word in WORD.findall(line)}
+    return {
+        word
+        for code in CODE.findall(text)
+        if not FOREIGN.fullmatch(code)
+        for word in WORD.findall(code)
+        if word.lower() not in invented
+    }
+
+
 def test_pages_are_found() -> None:
     assert {"README.md", "CONTRIBUTING.md", "docs/index.md"} <= {name_of(p) for p in pages()}
 
@@ -87,6 +121,21 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 def test_paths_exist(page: Path) -> None:
     assert not {path for path in paths(page) if not exists(page, path)}
+
+
+# a changelog has names of earlier versions, and the page of settings is made from the code
+WRITTEN = [page for page in pages() if page.name not in ("CHANGELOG.md", "settings.md")]
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_names_exist(page: Path) -> None:
+    assert not {word for word in words(page) - known_words() if not word.isdigit()}
+
+
+def test_names_are_found() -> None:
+    found = words(DOCS / "recipes.md")
+    assert {"_UNPACED_METHODS", "_dispatch", "Mailbox", "mt_command_release", "GROWS"} <= found
+    assert "waveHand" not in found
 
 
 def test_constants_are_defined_where_a_page_says() -> None:
