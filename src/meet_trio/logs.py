@@ -43,7 +43,7 @@ class LogSettings:
         metadata=about(
             "process.debug",
             or_none(kinds.TEXT),
-            "patterns of loggers that are logged in full: kolabmeet-server*, or meet_trio.PART",
+            "patterns of loggers that are logged in full: kolabmeet-server*, or meet_trio.PART.*",
             env="DEBUG",
             operator=True,
         ),

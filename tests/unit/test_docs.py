@@ -75,16 +75,32 @@ def paths(page: Path) -> Iterator[str]:
         yield from (word.rstrip("/") for word in line.split() if PATH.fullmatch(word))
 
 
+NOT_SOURCES = {".git", ".hypothesis", ".venv", "artifacts", "build", "corpus", "dist"}
+
+
+def sources() -> Iterator[Path]:
+    """Files that people write: no pages, no data, nothing that is made."""
+    folders = [ROOT]
+    while folders:
+        for path in folders.pop().iterdir():
+            if path.is_dir():
+                made = path.name in NOT_SOURCES or path.name.endswith(
+                    ("cache", "cache__", "_modules")
+                )
+                if not made and path != PACKAGE / "web" and not path.is_symlink():
+                    folders.append(path)
+            elif path.suffix not in (".md", ".json", ".png", ".so", ".pyc"):
+                yield path
+
+
 @cache
 def known_words() -> frozenset[str]:
     """The words of the sources and of their paths. What only this file has proves nothing."""
-    command = ["git", "ls-files"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    found = set(re.findall(r"\w+", done.stdout))
-    for path in map(ROOT.joinpath, done.stdout.split()):
-        is_source = path.suffix not in (".md", ".json", ".png") and "corpus" not in path.parts
-        if is_source and path.is_file() and path != Path(__file__):
-            found.update(re.findall(r"\w+", path.read_text()))
+    found = {word for page in pages() for word in re.findall(r"\w+", name_of(page))}
+    for path in sources():
+        found.update(re.findall(r"\w+", str(path.relative_to(ROOT))))
+        if path != Path(__file__):
+            found.update(re.findall(r"\w+", path.read_text(errors="replace")))
     return frozenset(found)
 
 

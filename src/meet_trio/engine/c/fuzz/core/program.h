@@ -10,8 +10,8 @@
  *
  * REPEAT runs the instructions before it again and can add the round's number to any of their fields. Nothing else
  * jumps, and a repetition is not repeated. A program ends after MAX_STEPS instructions; instructions that create or remove
- * objects count as several (COSTS). A client that joins at an occupied place replaces the old one; the same holds for
- * producers and consumers.
+ * objects count as several (`cost` in fuzz_core.c). A client that joins at an occupied place replaces the old one. Producers and
+ * consumers replace each other likewise.
  *
  *   op          who       x                         y                          n, m, p, q
  *   TIME        -         shift of n                1: nothing crosses         n << x % 12 microseconds pass, both cores tick
