@@ -54,7 +54,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def join(browser: Browser) -> Iterator[Join]:
     """``join(url, name, **query)`` opens a page in a browser context of its own and joins the
-    meeting.
+    meeting. ``script`` runs in the page before its own.
     """
     contexts = []
 
@@ -65,6 +65,7 @@ def join(browser: Browser) -> Iterator[Join]:
         browser: Browser = browser,
         wait: bool = True,
         size: tuple[int, int] = (640, 400),  # drawing is done in software too
+        script: str | None = None,
         **query: str,
     ) -> MeetingPage:
         context = browser.new_context(
@@ -73,6 +74,8 @@ def join(browser: Browser) -> Iterator[Join]:
             ignore_https_errors=True,
         )
         contexts.append(context)
+        if script is not None:
+            context.add_init_script(script)
         page = context.new_page()
         options = {"autojoin": "1", "name": name, **query}
         page.goto(f"{url}?" + "&".join(f"{key}={value}" for key, value in options.items()))

@@ -128,12 +128,28 @@ def test_leave_and_rejoin(room: str, join: Join) -> None:
     bob.wait_for_media(videos=1, audios=1)
 
 
+KEEP_CONNECTIONS = """
+window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...options) { super(...options); (window.connections ??= []).push(this); }
+};
+"""
+# The server's ICE credentials in the pair of candidates that each connection uses.
+USED = """Promise.all(connections.filter(c => c.remoteDescription).map(async c => {
+    const stats = await c.getStats();
+    const transport = [...stats.values()].find(s => s.type === 'transport');
+    const pair = stats.get(transport.selectedCandidatePairId);
+    return stats.get(pair.remoteCandidateId).usernameFragment;
+}))"""
+
+
 def test_ice_restart_goes_on(daemon: Daemon, browser: Browser, room: str, join: Join) -> None:
-    """A second pair, which does not restart, meets beside the first: a freeze of both is caused by
-    the machine. The machine may freeze only one pair at times, but not the restarting one each
+    """Media moves to pairs of candidates with the new credentials, without a freeze.
+
+    A second pair of people, who do not restart, meets beside the first: a freeze of both is caused
+    by the machine. The machine may freeze only one pair at times, but not the restarting one each
     time.
     """
-    pair = [join(room, "Ada"), join(room, "Bob")]
+    pair = [join(room, name, script=KEEP_CONNECTIONS) for name in ("Ada", "Bob")]
     beside = [join(other := make_room(daemon, browser), "Cy"), join(other, "Dee")]
     for page in (*pair, *beside):
         page.wait_for_media(videos=1, audios=1)
@@ -141,7 +157,10 @@ def test_ice_restart_goes_on(daemon: Daemon, browser: Browser, room: str, join: 
     for _ in range(RESTARTS):
         before = [frozen(pair), frozen(beside)]
         for page in pair:
+            used = page.page.evaluate(USED)
+            assert len(set(used)) == 2  # a connection to send and one to receive
             page.page.evaluate("meetTest.restartIce()")
+            page.wait(f"{USED}.then(used => !used.some(one => {used!r}.includes(one)))")
         for page, old in [(page, frames(page)) for page in (*pair, *beside)]:
             page.wait(
                 f"""meetTest.stats().then(all => all.every(s => s.kind !== 'video' ||
