@@ -21,6 +21,7 @@ from meet_trio.media.engines import EngineHost
 
 COUNT = 20_000
 SOURCES = 20
+TRIES = 3
 MOST_EVENTS = 1000  # of 20,000 datagrams; the handshake of a transport may get 50 in a second
 
 
@@ -117,16 +118,21 @@ async def flood(scene: Scene, datagram: Callable[[int], bytes], *, own: bool = F
 async def run_flood(
     scene: Scene, counter: str, datagram: Callable[[int], bytes], *, own: bool = False
 ) -> None:
-    """The engine's ``counter`` must rise by a good part of the flood; the kernel may
-    drop the rest.
+    """The engine's ``counter`` must rise by a good part of the flood. The kernel may drop the rest,
+    and nearly all of it if the engine has no CPU at that moment: then the flood is repeated.
     """
-    before, counts = await scene.counters(), await scene.server.counts()
-    scene.heard.clear()
-    await flood(scene, datagram, own=own)
-    await scene.check()
-    after = await scene.counters()
-    assert after[counter] - before[counter] > COUNT / 10, (counter, before, after)
-    assert len(scene.heard) < MOST_EVENTS, len(scene.heard)
+    counts = await scene.server.counts()
+    for _ in range(TRIES):
+        before = await scene.counters()
+        scene.heard.clear()
+        await flood(scene, datagram, own=own)
+        await scene.check()
+        after = await scene.counters()
+        assert len(scene.heard) < MOST_EVENTS, len(scene.heard)
+        if after[counter] - before[counter] > COUNT / 10:
+            break
+    else:
+        pytest.fail(f"{counter}: {before}, {after}")
     # The counts before may include a call of the API that was just ending.
     with trio.fail_after(10):
         while not _within(await scene.server.counts(), counts):

@@ -120,9 +120,10 @@ async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
                 # only the lower layer, until everyone watches it
                 bad.send.set_paused(source.mid, False)
                 source.active_layers = 1
-                await trio.sleep(1.2)
+                async with trio.open_nursery() as nursery:
+                    for viewer in viewers:
+                        nursery.start_soon(_wait_layer, viewer, producer.id, 0)
                 bad.send.set_paused(source.mid, True)
-                await trio.sleep(0.15)
                 send(0, marker=False)
                 send(1, marker=True, key=True)
                 for number in range(10_000):
@@ -136,6 +137,12 @@ async def numbers_that_jump(field: Field) -> AsyncIterator[Press]:
             field.target.seen.append(f"{sent} packets")
 
         yield press
+
+
+async def _wait_layer(viewer: Participant, producer_id: str, layer: int) -> None:
+    consumer = await viewer.wait_consumer(producer_id=producer_id)
+    while (stamp := consumer.stream.last_stamp) is None or stamp.layer != layer:
+        await viewer.wait_frames(consumer)
 
 
 @attack
@@ -247,13 +254,22 @@ async def retransmissions_without_end(field: Field) -> AsyncIterator[Press]:
         yield press
 
 
+async def _are_known(field: Field, publisher: Participant) -> bool:
+    """Whether the server has had packets of each stream of the publisher."""
+    peer = (await field.api.call("GET", "/stats"))[field.room][publisher.id]
+    streams = [stream for producer in peer["producers"] for stream in producer["streams"]]
+    return len(streams) == 3 and all(stream["packetCount"] for stream in streams)
+
+
 @attack
 async def sender_reports_without_end(field: Field) -> AsyncIterator[Press]:
     """24 datagrams of 44 reports at once, repeated, for viewers on the other engine."""
     async with participant(field, receive=False) as bad:
         producer = await bad.produce_video(frame_sizes=(300, 600), fps=10)
         await bad.produce_audio(interval=0.1)
-        await trio.sleep(0.5)  # a few packets make the streams known
+        # Reports count only for streams that the server knows from their packets.
+        while not await _are_known(field, bad):
+            await trio.sleep(0.05)
         assert bad.send is not None
         transport = bad.send.transport
 
