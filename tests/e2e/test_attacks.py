@@ -418,7 +418,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # with em
 async def first_answer(port: int, said: bytes) -> bytes:
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(said)
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             return bytes(await stream.receive_some())
 
 

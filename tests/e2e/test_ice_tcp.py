@@ -28,14 +28,14 @@ async def enter(
 @contextlib.asynccontextmanager
 async def three_people() -> AsyncIterator[tuple[LocalServer, list[Participant]]]:
     """Two people on TCP, the last one on UDP."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_server(quick_settings()) as server:
             before = await server.counts()
             async with AsyncExitStack() as stack:
                 room_id = await server.api.create_room()
                 people = [await enter(server, room_id, stack, tcp=n < 2) for n in range(3)]
                 yield server, people
-            assert await server.settled(before, 10) == before
+            assert await server.settled(before, 30) == before
 
 
 async def protocols(server: LocalServer) -> list[object]:

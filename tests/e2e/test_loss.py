@@ -79,7 +79,7 @@ async def watching(share: float) -> AsyncIterator[Watching]:
 
 async def count_frames(share: float) -> tuple[int, Watching]:
     """The number of ``FRAMES`` frames that the viewer gets."""
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         async with watching(share) as meeting:
             arrived: set[int] = set()
             meeting.consumer.stream.on_frame = lambda stamp: arrived.add(stamp.frame)

@@ -67,7 +67,7 @@ async def recording(
             yield consumer
 
 
-async def until(condition: Callable[[], object], seconds: float = 30) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     with trio.fail_after(seconds):
         while not condition():
             await trio.sleep(0.02)
@@ -76,7 +76,7 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 @pytest.mark.parametrize("program", SENDERS)
 async def test_a_person_gets_what_a_program_sends(program: str, tmp_path: Path) -> None:
     """Each frame arrives, and sender reports arrive as the clock."""
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         async with open_server(quick_settings(plain_allowed=LOOPBACK)) as server:
             room = await server.api.create_room()
             async with (
@@ -116,7 +116,7 @@ async def test_a_program_records_what_another_sends(
 ) -> None:
     """Both programs on one engine, and each on its own."""
     settings = quick_settings(workers=engines, spread_size=1, plain_allowed=LOOPBACK)
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         async with open_server(settings) as server:
             room = await server.api.create_room()
             file = tmp_path / "recorded.mkv"
@@ -164,7 +164,7 @@ async def test_loopback_is_for_plain_rtp_if_it_is_allowed(
     settings: dict[str, Any], refused: bool
 ) -> None:
     """Also to clients that connect over loopback, as these do."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with open_server(quick_settings(**settings)) as server:
             room = await server.api.create_room()
             async with open_plain_peer(await server.api.create_peer(room, PARTICIPANT)) as eve:
@@ -174,7 +174,7 @@ async def test_loopback_is_for_plain_rtp_if_it_is_allowed(
 
 
 async def test_nothing_is_left_and_ports_are_free_again() -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         first = free_ports(8)
         settings = quick_settings(plain_ports=(first, first + 7), plain_allowed=LOOPBACK)
         async with open_server(settings) as server:
@@ -197,7 +197,7 @@ async def test_nothing_is_left_and_ports_are_free_again() -> None:
                         sock.setblocking(False)
                         await bob.connect(ends[3], sock.getsockname()[1])
                         await _talk_until_heard(sock, ends[0].port)
-                assert await server.settled(before, 10) == before
+                assert await server.settled(before, 30) == before
 
 
 async def _talk_until_heard(sock: socket.socket, port: int) -> None:
@@ -240,7 +240,7 @@ def in_thread(scenario: Callable[[], Any]) -> Iterator[None]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         assert not errors, errors
         yield
     finally:
@@ -256,7 +256,7 @@ def token_url(room: str) -> str:
     """The token URL of a new peer, for the URL of a room's page."""
     base, room_id = room.rsplit("/room/", 1)
     request = urllib.request.Request(f"{base}/demo/rooms/{room_id}/connection", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(json.load(answer)["token"])
 
 
@@ -271,7 +271,7 @@ def test_a_browser_shows_what_a_program_sends(
 ) -> None:
     ada = join(room, "Ada", video="0")
     with in_thread(lambda: sending(token_url(room), program)):
-        ada.wait_for_media(videos=1, audios=1, timeout=30)
+        ada.wait_for_media(videos=1, audios=1)
         ada.wait("meetTest.stats().then(all => all.some(s => s.framesDecoded > 30))")
         stats = [s for s in ada.stats() if s["kind"] == "video"]
         assert [(s["frameWidth"], s["packetsLost"]) for s in stats] == [(320, 0)]
@@ -288,7 +288,7 @@ def test_a_program_records_a_browser(
     ada.wait("meetTest.state().joined")
     file = tmp_path / "browser.mkv"
     with in_thread(lambda: recording(token_url(room), program, "video", file)):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not file.exists() or file.stat().st_size < RECORDED_BYTES:
             assert time.monotonic() < deadline, "nothing is recorded"
             ada.page.wait_for_timeout(50)

@@ -10,6 +10,7 @@ from support.server import LocalServer, open_server
 from support.wire_peer import SIGNALING_PATH, open_socket
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+DEADLINE = 60  # seconds for a test
 PATHS = (SIGNALING_PATH, "/meetmedia/signaling", "/socket.io/", "/socket.io")
 
 
@@ -30,7 +31,7 @@ async def room_ready(socket: WebSocketConnection, query: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_engine_io_4(path: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=4", path) as socket:
@@ -67,7 +68,7 @@ async def test_engine_io_4(path: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_engine_io_3(path: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=3", path) as socket:
@@ -84,7 +85,7 @@ async def test_engine_io_3(path: str) -> None:
     "change", [("authToken=", "authToken=0"), ("peerId=", "peerId=0"), ("roomId=", "x=")]
 )
 async def test_who_cannot_prove_it_is_shown_out(change: tuple[str, str]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = (await token_query(server)).replace(*change)
             async with open_socket(server, f"{query}&EIO=4") as socket:
@@ -111,7 +112,7 @@ async def test_who_cannot_prove_it_is_shown_out(change: tuple[str, str]) -> None
     ],
 )
 async def test_broken_frames_end_their_connection_alone(frame: str | bytes) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=4") as socket:
@@ -143,7 +144,7 @@ async def test_broken_frames_end_their_connection_alone(frame: str | bytes) -> N
     ],
 )
 async def test_what_ended_the_original_is_shrugged_off(request_frame: str) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=4") as socket:
@@ -157,7 +158,7 @@ async def test_what_ended_the_original_is_shrugged_off(request_frame: str) -> No
 
 
 async def test_a_request_before_room_ready_is_answered_after_it() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=4") as socket:
@@ -170,7 +171,7 @@ async def test_a_request_before_room_ready_is_answered_after_it() -> None:
 
 
 async def test_compression_is_not_agreed_upon() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             tcp = await trio.open_tcp_stream("127.0.0.1", server.running.port)
             async with tcp:
@@ -191,7 +192,7 @@ async def test_compression_is_not_agreed_upon() -> None:
 
 
 async def test_a_message_that_is_too_long_is_1009() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE):
         async with open_server() as server:
             query = await token_query(server)
             async with open_socket(server, f"{query}&EIO=4") as socket:

@@ -46,7 +46,7 @@ class MeetingPage:
         stats: list[dict[str, object]] = self.page.evaluate("meetTest.stats()")
         return stats
 
-    def wait(self, condition: str, timeout: float = 20.0) -> None:
+    def wait(self, condition: str, timeout: float = 60.0) -> None:
         """Wait until the JavaScript ``condition`` holds; it may await."""
         deadline = time.monotonic() + timeout
         while not self.page.evaluate(f"async () => Boolean(await ({condition}))"):
@@ -55,7 +55,7 @@ class MeetingPage:
                 pytest.fail(f"not within {timeout} s: {condition}\n{state}")
             self.page.wait_for_timeout(50)
 
-    def wait_for_media(self, videos: int, audios: int, timeout: float = 20.0) -> None:
+    def wait_for_media(self, videos: int, audios: int, timeout: float = 60.0) -> None:
         """Wait until ``videos`` videos show frames and ``audios`` sounds are heard."""
         self.wait(
             f"""meetTest.stats().then(all =>

@@ -66,7 +66,7 @@ def quick_settings(
     changed: Mapping[str, object] | None = None,
     /,
     *,
-    patience: float = 4.0,
+    patience: float = 8.0,
     spread_size: int = 16,
     **media: object,
 ) -> Settings:
