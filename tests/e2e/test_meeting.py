@@ -75,8 +75,10 @@ def test_three_meet_with_simulcast(room: str, join: Join) -> None:
             all.some(s => s.kind === 'video' && s.frameWidth === 1280))"""
         )
         # Other load on the machine can only take frames away: the best of a few stretches counts.
-        shares = [decoded_share(pages) for _ in range(STRETCHES)]
-        assert max(shares) >= 0.85, shares  # the rest is in the jitter buffer or on its way
+        shares = [decoded_share(pages)]
+        while shares[-1] < 0.85 and len(shares) < STRETCHES:
+            shares.append(decoded_share(pages))
+        assert shares[-1] >= 0.85, shares  # the rest is in the jitter buffer or on its way
     pages[0].screenshot("three-meet")
 
 
