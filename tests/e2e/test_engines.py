@@ -9,10 +9,9 @@ from typing import Any
 
 import attrs
 import trio
-from support.participant import ClientConsumer, ClientProducer, Participant, open_participant
+from support.meeting import enter
+from support.participant import ClientConsumer, ClientProducer, Participant
 from support.server import LocalServer, open_server, quick_settings
-
-from meet_trio.room import Role
 
 ENGINES = 3
 LAYERS = (300, 900, 2500)  # bytes of a frame
@@ -56,14 +55,6 @@ class Spread:
         return producer.source.frame, await self.crossed()
 
 
-async def enter(server: LocalServer, room_id: str, stack: AsyncExitStack) -> Participant:
-    url = await server.api.create_peer(room_id, Role.PUBLISHER)
-    participant = await stack.enter_async_context(open_participant(url))
-    await participant.join()
-    await participant.connect()
-    return participant
-
-
 @contextlib.asynccontextmanager
 async def spread_room() -> AsyncIterator[Spread]:
     """Four people on three engines: the last one shares the publisher's engine."""
@@ -73,7 +64,7 @@ async def spread_room() -> AsyncIterator[Spread]:
             before = await server.counts()
             async with AsyncExitStack() as stack:
                 room_id = await server.api.create_room()
-                people = [await enter(server, room_id, stack) for _ in range(ENGINES + 1)]
+                people = [await enter(stack, server.api, room_id) for _ in range(ENGINES + 1)]
                 assert len(server.running.registry.rooms[room_id].placement.used) == ENGINES
                 ports = [_port(person) for person in people]
                 assert len(set(ports[:ENGINES])) == ENGINES
@@ -134,7 +125,7 @@ async def test_a_stream_crosses_to_an_engine_once_and_to_none_that_has_no_viewer
         voice = await viewer.wait_consumer(kind="audio")
         await viewer.wait_frames(voice, 5)
         async with AsyncExitStack() as stack:
-            late = [await enter(room.server, room.room_id, stack) for _ in range(ENGINES)]
+            late = [await enter(stack, room.server.api, room.room_id) for _ in range(ENGINES)]
             for person in late:
                 await person.wait_frames(await person.wait_consumer(kind="audio"), 5)
             assert sorted(map(_port, late)) == sorted(map(_port, room.viewers))
@@ -208,7 +199,7 @@ async def test_a_late_joiner_on_another_engine_gets_a_key_frame() -> None:
         # A camera with a still picture sends key frames only on request.
         async with AsyncExitStack() as stack:
             asked = camera.source.key_frame_requests  # type: ignore[union-attr]
-            people = [await enter(room.server, room.room_id, stack) for _ in range(2)]
+            people = [await enter(stack, room.server.api, room.room_id) for _ in range(2)]
             for person in people:
                 video = await person.wait_consumer(kind="video")
                 await person.wait_frames(video, 5)

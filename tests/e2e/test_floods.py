@@ -11,10 +11,9 @@ import attrs
 import pytest
 import trio
 from support.attacks import dtls_hello, stun_request
-from support.dtls import Identity
-from support.participant import Participant, open_participant
-from support.peers import PARTICIPANT
-from support.server import Counts, LocalServer, open_server, quick_settings
+from support.meeting import open_meeting
+from support.participant import Participant
+from support.server import Counts, LocalServer, open_server
 
 from meet_trio.engine import EngineEvent
 from meet_trio.media.engines import EngineHost
@@ -67,22 +66,11 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
         real(host, event)
 
     monkeypatch.setattr(EngineHost, "_dispatch", dispatch)
-    identity = Identity.generate()
     with trio.fail_after(90):
-        async with contextlib.AsyncExitStack() as stack:
-            server = await stack.enter_async_context(open_server(quick_settings(patience=10)))
+        async with open_server() as server:
             room_id = await server.api.create_room()
-            people = []
-            for _ in range(2):
-                url = await server.api.create_peer(room_id, PARTICIPANT)
-                person = await stack.enter_async_context(open_participant(url, identity=identity))
-                await person.join()
-                await person.connect()
-                await person.produce_audio(interval=0.1)
-                people.append(person)
-            for person in people:
-                await person.wait_consumers("audio", 1)
-            yield Scene(server, people, heard)
+            async with open_meeting(server.api, room_id, interval=0.1, fps=5) as people:
+                yield Scene(server, people, heard)
 
 
 async def flood(scene: Scene, datagram: Callable[[int], bytes], *, own: bool = False) -> None:

@@ -5,24 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import trio
-from support.participant import Participant, open_participant
+from support.meeting import enter
+from support.participant import Participant
 from support.server import LocalServer, open_server, quick_settings
 from support.transport import ClientTransport
 
-from meet_trio.room import Role
-
 LAYERS = (300, 900, 2500)  # bytes of a frame
-
-
-async def enter(
-    server: LocalServer, room_id: str, stack: AsyncExitStack, *, tcp: bool
-) -> Participant:
-    url = await server.api.create_peer(room_id, Role.PUBLISHER)
-    participant = await stack.enter_async_context(open_participant(url))
-    participant.force_tcp = tcp
-    await participant.join()
-    await participant.connect()
-    return participant
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +21,7 @@ async def three_people() -> AsyncIterator[tuple[LocalServer, list[Participant]]]
             before = await server.counts()
             async with AsyncExitStack() as stack:
                 room_id = await server.api.create_room()
-                people = [await enter(server, room_id, stack, tcp=n < 2) for n in range(3)]
+                people = [await enter(stack, server.api, room_id, tcp=n < 2) for n in range(3)]
                 yield server, people
             assert await server.settled(before, 30) == before
 

@@ -12,10 +12,9 @@ import attrs
 import pytest
 import trio
 from support.machine import datagrams_dropped
-from support.participant import ClientConsumer, ClientProducer, Participant, open_participant
+from support.meeting import enter
+from support.participant import ClientConsumer, ClientProducer, Participant
 from support.server import open_server, quick_settings
-
-from meet_trio.room import Role
 
 FRAMES = 200  # ten seconds of video
 TRIES = 3
@@ -58,15 +57,7 @@ async def watching(share: float) -> AsyncIterator[Watching]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(open_server(settings))
         room = await server.api.create_room()
-        sender, viewer = [
-            await stack.enter_async_context(
-                open_participant(await server.api.create_peer(room, Role.PUBLISHER))
-            )
-            for _ in range(2)
-        ]
-        for participant in (sender, viewer):
-            await participant.join()
-            await participant.connect()
+        sender, viewer = [await enter(stack, server.api, room) for _ in range(2)]
         producer = await sender.produce_video()
         consumer = await viewer.wait_consumer(kind="video")
         await viewer.wait_frames(consumer, 10)

@@ -1,4 +1,4 @@
-"""Two people in a room who hear and see each other, for tests that disturb a running meeting."""
+"""People with real media in a room, and a running meeting for tests that disturb it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,6 +7,24 @@ from support.api import MeetApi
 from support.dtls import Identity
 from support.participant import Participant, open_participant
 from support.peers import PARTICIPANT
+
+
+async def enter(
+    stack: contextlib.AsyncExitStack,
+    api: MeetApi,
+    room_id: str,
+    name: str = "",
+    *,
+    tcp: bool = False,
+    identity: Identity | None = None,
+) -> Participant:
+    """A participant who has joined and whose transports are connected, until ``stack`` closes."""
+    url = await api.create_peer(room_id, PARTICIPANT)
+    person = await stack.enter_async_context(open_participant(url, identity=identity))
+    person.force_tcp = tcp
+    await person.join(name)
+    await person.connect()
+    return person
 
 
 @contextlib.asynccontextmanager
@@ -20,10 +38,7 @@ async def open_meeting(
     async with contextlib.AsyncExitStack() as stack:
         people = []
         for name in ("Ada", "Bob"):
-            url = await api.create_peer(room_id, PARTICIPANT)
-            person = await stack.enter_async_context(open_participant(url, identity=identity))
-            await person.join(name)
-            await person.connect()
+            person = await enter(stack, api, room_id, name, identity=identity)
             await person.produce_audio(interval=interval)
             await person.produce_video(frame_sizes=(300, 1500), fps=fps)
             people.append(person)
