@@ -6,7 +6,7 @@
 #include "egress/keyframes.h"
 #include "egress/relay.h"
 #include "egress/scores.h"
-#include "egress/send.h"
+#include "egress/resend.h"
 #include "formats/rtcp.h"
 #include "ingress/policing.h"
 #include "ingress/sources.h"

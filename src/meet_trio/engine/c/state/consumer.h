@@ -85,7 +85,7 @@ struct mt_consumer {
   uint16_t last_picture;   /* VP8 picture id, the consumer's own */
   uint8_t last_tl0;        /* VP8 TL0PICIDX, the consumer's own */
   mt_sent *sent;           /* MT_SENT_SLOTS, indexed by sequence number; NULL without NACK */
-  int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/send.h */
+  int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
 
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */
   struct {

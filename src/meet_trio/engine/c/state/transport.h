@@ -106,7 +106,7 @@ struct mt_transport {
   uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
   mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
   uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
-  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/send.h */
+  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
   uint32_t rtcp_ssrc;   /* sender SSRC of our feedback */
   uint64_t max_bitrate; /* bit/s, limit for the client's media; 0: none */
   mt_bucket media;      /* bytes that its client may send; see ingress/policing.c */

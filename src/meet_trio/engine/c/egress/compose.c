@@ -1,0 +1,59 @@
+/* See compose.h. */
+#include "egress/compose.h"
+
+#include "base/bytes.h"
+#include "formats/rtp.h"
+
+#include <string.h>
+
+enum {
+  RTX_PREFIX = 2,              /* bytes: the original sequence number (RFC 4588 section 4) */
+  MAX_PREFIX = RTX_PREFIX + 8, /* bytes: and the VP8 descriptor */
+  WRITTEN_EXTS = 3,            /* header extensions that write_header adds: MID, abs-send-time, transport-cc */
+  SEND_TIME_BITS = 18,         /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */
+  SEND_TIME_MASK = 0xffffff,
+};
+
+mt_stamps mt_new_stamps(mt_consumer *c, int64_t now) {
+  mt_stamps v = {.abs_send_time = (uint32_t)(((uint64_t)now << SEND_TIME_BITS) / MT_SECOND) & SEND_TIME_MASK};
+  if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) v.twcc = c->transport->twcc_next++;
+  return v;
+}
+
+static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *p, bool rtx, uint16_t sequence, uint32_t timestamp,
+                           const mt_stamps *v) {
+  const mt_consumer_spec *spec = &c->spec;
+  mt_rtp_ext_out ext[MT_EXT_COUNT + WRITTEN_EXTS];
+  uint8_t abs_send_time[3], twcc[2];
+  size_t n = 0;
+  mt_store24(abs_send_time, v->abs_send_time);
+  mt_store16(twcc, v->twcc);
+  if (spec->mid.len) ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_MID], spec->mid.len, (const uint8_t *)spec->mid.text};
+  ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_ABS_SEND_TIME], sizeof abs_send_time, abs_send_time};
+  ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_TRANSPORT_CC], sizeof twcc, twcc};
+  for (unsigned i = 0; i < p->ext_count; i++)
+    ext[n++] = (mt_rtp_ext_out){spec->ext_ids[p->ext[i].kind], p->ext[i].len, p->data + p->ext[i].offset};
+  return mt_rtp_write_header(out, MT_RTP_MAX_HEADER, rtx ? (uint8_t)spec->rtx_payload_type : spec->payload_type, p->marker,
+                             sequence, timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
+}
+
+size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const mt_numbers *n, uint64_t rtx_index,
+                  const mt_stamps *v) {
+  uint64_t index = rtx_index ? rtx_index : n->sequence;
+  size_t header = write_header(c, out, p, rtx_index != 0, (uint16_t)index, n->timestamp, v);
+  if (!header) return 0;
+  uint8_t *prefix = out + header;
+  size_t prefix_len = 0, taken = 0;
+  if (rtx_index) {
+    mt_store16(prefix, (uint16_t)n->sequence);
+    prefix_len = RTX_PREFIX;
+  }
+  if (p->has_vp8) {
+    taken = p->vp8.descriptor_len;
+    memcpy(prefix + prefix_len, p->data + p->payload, taken);
+    mt_vp8_rewrite(prefix + prefix_len, &p->vp8, n->picture_id, n->tl0picidx);
+    prefix_len += taken;
+  }
+  if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
+  return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
+}

@@ -1,0 +1,26 @@
+/* Writes one packet of a consumer: a new header, the VP8 descriptor with new numbers, and SRTP straight into the outgoing
+ * datagram. */
+#ifndef MT_EGRESS_COMPOSE_H
+#define MT_EGRESS_COMPOSE_H
+
+#include "state/core_state.h"
+
+typedef struct {       /* a packet's numbers as the consumer sends it */
+  uint64_t sequence;   /* extended */
+  uint32_t timestamp;  /* clock units */
+  uint16_t picture_id; /* VP8, 15 bits */
+  uint8_t tl0picidx;   /* VP8 */
+} mt_numbers;
+
+typedef struct {          /* the values of header extensions that change with each packet sent */
+  uint32_t abs_send_time; /* 24 bits, 1/2^18 s */
+  uint16_t twcc;          /* transport-wide sequence number */
+} mt_stamps;
+
+mt_stamps mt_new_stamps(mt_consumer *c, int64_t now); /* takes the transport's next number */
+/* Writes the datagram to `out` and returns its length in bytes; 0: it cannot be written. `rtx_index` is the SRTP index of a
+ * retransmission through RTX, 0 for the packet itself. */
+size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const mt_numbers *n, uint64_t rtx_index,
+                  const mt_stamps *v);
+
+#endif

@@ -1,0 +1,62 @@
+/* See resend.h. */
+#include "egress/resend.h"
+
+#include "base/sequence.h"
+#include "egress/compose.h"
+#include "paths/outlet.h"
+
+enum {
+  RESEND_BURST = 256 * 1024,              /* bytes for each consumer: more than a large key frame */
+  RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* bytes for all consumers of a transport */
+  RESEND_LEAST_US = 20 * MT_MS,           /* least time between two retransmissions of one packet */
+};
+
+void mt_consumer_earn_resends(mt_consumer *c, size_t len) {
+  mt_transport *t = c->transport;
+  c->resend_bytes += (int32_t)len;
+  if (c->resend_bytes > RESEND_BURST) c->resend_bytes = RESEND_BURST;
+  t->resend_bytes += (int32_t)len;
+  if (t->resend_bytes > RESEND_BURST_OF_ALL) t->resend_bytes = RESEND_BURST_OF_ALL;
+}
+
+static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t now) {
+  int64_t least = c->stats.rtt_us > RESEND_LEAST_US ? c->stats.rtt_us : RESEND_LEAST_US;
+  return sent->resent && now - sent->resent < least;
+}
+
+static const mt_packet *find_packet(const mt_consumer *c, const mt_sent *sent) {
+  if (!c->producer) return NULL;
+  const mt_stream *s = &c->producer->streams[sent->stream];
+  return s->generation == sent->generation ? mt_history_find(&s->history, sent->stream_sequence) : NULL;
+}
+
+void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
+  if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
+  uint64_t wanted = mt_sequence_extend(c->highest, sequence);
+  mt_sent *sent = &c->sent[wanted % MT_SENT_SLOTS];
+  const mt_packet *p = wanted <= c->highest && sent->sequence == wanted ? find_packet(c, sent) : NULL;
+  if (!p) {
+    core->counters.retransmissions_missed++;
+    return;
+  }
+  if (asked_too_soon(c, sent, now)) return;
+  if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0) {
+    core->counters.retransmissions_refused++;
+    return;
+  }
+  sent->resent = now;
+  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
+  mt_stamps v = {sent->abs_send_time, sent->twcc};
+  uint64_t rtx_index = 0;
+  if (c->rtx_sender) {
+    rtx_index = c->rtx_sender->next++;
+    v = mt_new_stamps(c, now);
+  }
+  size_t len = mt_compose(c, mt_reserve(core), p, &n, rtx_index, &v);
+  if (!len) return;
+  mt_send(core, c->transport, len);
+  c->resend_bytes -= (int32_t)len;
+  c->transport->resend_bytes -= (int32_t)len;
+  core->counters.retransmissions++;
+  c->stats.retransmissions++;
+}
