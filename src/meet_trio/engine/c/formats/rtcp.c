@@ -1,6 +1,6 @@
 /* See rtcp.h.
  *
- * Transport-cc feedback is read in two passes, because its deltas begin where its status chunks end. It is written from small
+ * Transport-cc feedback is checked in one pass and read in a second one, because its deltas begin where its status chunks end. It is written from small
  * arrays on the stack, and so it covers at most TWCC_MAX_PACKETS packets.
  */
 #include "formats/rtcp.h"
@@ -166,31 +166,72 @@ static unsigned chunk_symbol(uint16_t chunk, unsigned k) {
   return chunk & CHUNK_TWO_BITS ? chunk >> (12 - 2 * k) & 3 : chunk >> (13 - k) & 1;
 }
 
-bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
-                       void (*visit)(void *ctx, uint16_t sequence, bool received, int32_t delta_us), void *ctx) {
+/* The bytes of the deltas of a chunk's first `n` packets. False: a symbol is reserved. */
+static bool chunk_deltas(uint16_t chunk, unsigned n, size_t *bytes) {
+  if (!(chunk & CHUNK_VECTOR)) {
+    unsigned symbol = chunk_symbol(chunk, 0);
+    *bytes = (size_t)n * symbol;
+    return n == 0 || symbol <= SYMBOL_LARGE;
+  }
+  *bytes = 0;
+  for (unsigned k = 0; k < n; k++) {
+    unsigned symbol = chunk_symbol(chunk, k);
+    if (symbol > SYMBOL_LARGE) return false;
+    *bytes += symbol;
+  }
+  return true;
+}
+
+bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc *out) {
   const uint8_t *b = p->body;
-  size_t n = p->body_len, chunks = TWCC_HEADER, deltas = TWCC_HEADER;
+  size_t n = p->body_len, chunks = TWCC_HEADER, deltas = 0;
   if (p->type != MT_RTCP_RTPFB || p->count != MT_RTPFB_TRANSPORT_CC || n < TWCC_HEADER) return false;
-  info->base_sequence = mt_load16(b + 8);
-  info->packet_count = mt_load16(b + 10);
-  info->reference_time = mt_load24(b + 12);
-  info->feedback_count = b[15];
-  for (unsigned covered = 0; covered < info->packet_count; deltas += TWCC_CHUNK) {
-    if (n - deltas < TWCC_CHUNK) return false;
-    covered += chunk_length(mt_load16(b + deltas));
-  }
-  for (unsigned done = 0; done < info->packet_count; chunks += TWCC_CHUNK) {
+  *out = (mt_rtcp_twcc){
+      .base_sequence = mt_load16(b + 8),
+      .packet_count = mt_load16(b + 10),
+      .reference_time = mt_load24(b + 12),
+      .feedback_count = b[15],
+      .body = b,
+      .chunk = TWCC_HEADER,
+  };
+  for (unsigned left = out->packet_count; left > 0; chunks += TWCC_CHUNK) {
+    if (n - chunks < TWCC_CHUNK) return false;
     uint16_t chunk = mt_load16(b + chunks);
-    for (unsigned k = 0; k < chunk_length(chunk) && done < info->packet_count; k++, done++) {
-      unsigned symbol = chunk_symbol(chunk, k);
-      int32_t delta = 0;
-      if (symbol > SYMBOL_LARGE || n - deltas < symbol) return false;
-      if (symbol == SYMBOL_SMALL) delta = b[deltas];
-      if (symbol == SYMBOL_LARGE) delta = (int16_t)mt_load16(b + deltas);
-      deltas += symbol;
-      visit(ctx, (uint16_t)(info->base_sequence + done), symbol != SYMBOL_LOST, delta * TWCC_TICK_US);
-    }
+    unsigned covered = chunk_length(chunk) < left ? chunk_length(chunk) : left;
+    size_t bytes;
+    if (!chunk_deltas(chunk, covered, &bytes)) return false;
+    deltas += bytes;
+    left -= covered;
   }
+  if (n - chunks < deltas) return false;
+  out->delta = (uint16_t)chunks;
+  return true;
+}
+
+bool mt_rtcp_next_twcc(mt_rtcp_twcc *t, mt_rtcp_arrival *out) {
+  if (t->done == t->packet_count) return false;
+  uint16_t chunk = mt_load16(t->body + t->chunk);
+  while (t->in_chunk == chunk_length(chunk)) {
+    t->chunk += TWCC_CHUNK;
+    t->in_chunk = 0;
+    chunk = mt_load16(t->body + t->chunk);
+  }
+  unsigned symbol = chunk_symbol(chunk, t->in_chunk), count = 1;
+  if (symbol == SYMBOL_LOST && !(chunk & CHUNK_VECTOR)) {
+    unsigned left = (unsigned)t->packet_count - t->done;
+    count = chunk_length(chunk) < left ? chunk_length(chunk) : left;
+  }
+  if (symbol == SYMBOL_SMALL) t->ticks += t->body[t->delta];
+  if (symbol == SYMBOL_LARGE) t->ticks += (int16_t)mt_load16(t->body + t->delta);
+  *out = (mt_rtcp_arrival){
+      .sequence = (uint16_t)(t->base_sequence + t->done),
+      .count = (uint16_t)count,
+      .received = symbol != SYMBOL_LOST,
+      .arrival = symbol == SYMBOL_LOST ? 0 : (int64_t)t->ticks * TWCC_TICK_US,
+  };
+  t->delta = (uint16_t)(t->delta + symbol);
+  t->in_chunk = (uint16_t)(t->in_chunk + count);
+  t->done = (uint16_t)(t->done + count);
   return true;
 }
 

@@ -70,17 +70,31 @@ bool mt_rtcp_read_remb(const mt_rtcp_packet *p, uint64_t *bitrate);
 /* The `i`-th SSRC of a BYE (RFC 3550 section 6.6). False: there is none. */
 bool mt_rtcp_read_bye(const mt_rtcp_packet *p, unsigned i, uint32_t *ssrc);
 
-/* The head of a transport-cc feedback packet (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1) */
+/* A transport-cc feedback packet (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1) and a reader's place in it. It
+ * points into the packet, which must outlive it. */
 typedef struct {
   uint16_t base_sequence, packet_count;
   uint32_t reference_time; /* units of 64 ms, 24 bits that wrap */
   uint8_t feedback_count;
-} mt_rtcp_twcc_info;
-/* Reads a transport-cc feedback packet, and calls `visit` for each packet that it reports. `delta_us` is the time in microseconds
- * since the packet received before, for the first one since the reference time; it is 0 for a packet not received. False: the
- * packet is of another type or malformed; `visit` may have been called before the fault was found. */
-bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc_info *info,
-                       void (*visit)(void *ctx, uint16_t sequence, bool received, int32_t delta_us), void *ctx);
+  /* private to rtcp.c */
+  const uint8_t *body;
+  uint16_t chunk, delta; /* offsets in the body: of the current status chunk, of the next delta */
+  uint16_t in_chunk;     /* packets of the current chunk that are done */
+  uint16_t done;         /* packets that are done */
+  int32_t ticks;         /* arrival time of the last packet that was received */
+} mt_rtcp_twcc;
+typedef struct {
+  uint16_t sequence; /* of the first packet */
+  uint16_t count;    /* packets; above 1 only for a run of packets that were not received */
+  bool received;
+  int64_t arrival; /* microseconds since the reference time, and possibly before it; 0 if not received */
+} mt_rtcp_arrival;
+
+/* False: the packet is of another type or malformed. All of it is checked here, in time linear in its bytes. */
+bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc *out);
+/* The next packet that the feedback reports, or the next run of packets that were not received. A run of any length is one step,
+ * so that a few bytes cause little work. False: there are no more. */
+bool mt_rtcp_next_twcc(mt_rtcp_twcc *t, mt_rtcp_arrival *out);
 
 /* `count`: reports, at most 31. */
 size_t mt_rtcp_write_sr(uint8_t *out, size_t cap, const mt_rtcp_sender_info *info, const mt_rtcp_report *reports, unsigned count);

@@ -13,17 +13,18 @@ const char *const mt_fuzz_seeds[] = {
     NULL,
 };
 
-typedef struct {
-  unsigned count, received;
-} tally;
-
-static void count_packet(void *ctx, uint16_t sequence, bool received, int32_t delta_us) {
-  tally *t = ctx;
-  (void)sequence;
-  t->count++;
-  t->received += received;
-  MUST(received || delta_us == 0);
-  MUST(delta_us >= INT16_MIN * 250 && delta_us <= INT16_MAX * 250);
+/* Reads a feedback packet, in a number of steps that its bytes bound. Returns the number of packets received; -1: malformed. */
+static int read_feedback(const mt_rtcp_packet *p, mt_rtcp_twcc *t) {
+  mt_rtcp_arrival a;
+  unsigned count = 0, received = 0, steps = 0;
+  if (!mt_rtcp_read_twcc(p, t)) return -1;
+  for (; mt_rtcp_next_twcc(t, &a); count += a.count, received += a.received, steps++) {
+    MUST(a.count == 1 || (a.count > 1 && !a.received));
+    MUST(a.received || a.arrival == 0);
+    MUST(a.sequence == (uint16_t)(t->base_sequence + count));
+  }
+  MUST(count == t->packet_count && steps <= 7u * p->body_len);
+  return (int)received;
 }
 
 static void look(const uint8_t *p, size_t size) {
@@ -32,8 +33,7 @@ static void look(const uint8_t *p, size_t size) {
   while (mt_rtcp_next_untrusted(p, size, &offset, &packet)) {
     mt_rtcp_sender_info info;
     mt_rtcp_report report;
-    mt_rtcp_twcc_info twcc;
-    tally t = {0, 0};
+    mt_rtcp_twcc twcc;
     uint32_t a, b;
     uint16_t c, d;
     uint8_t e;
@@ -44,7 +44,7 @@ static void look(const uint8_t *p, size_t size) {
     (void)mt_rtcp_read_sender_info(&packet, &info);
     (void)mt_rtcp_read_feedback(&packet, &a, &b);
     (void)mt_rtcp_read_remb(&packet, &f);
-    if (mt_rtcp_read_twcc(&packet, &twcc, count_packet, &t)) MUST(t.count == twcc.packet_count);
+    (void)read_feedback(&packet, &twcc);
     while (mt_rtcp_read_report(&packet, i, &report)) i++;
     for (i = 0; mt_rtcp_read_nack(&packet, i, &c, &d);) i++;
     for (i = 0; mt_rtcp_read_fir(&packet, i, &a, &e);) i++;
@@ -57,8 +57,7 @@ static void write_and_read(const uint8_t *data, size_t size) {
   unsigned count = 0, consumed;
   uint8_t out[1200];
   mt_rtcp_packet packet;
-  mt_rtcp_twcc_info info;
-  tally t = {0, 0};
+  mt_rtcp_twcc t;
   if (size < 1) return;
   size_t cap = data[0] * 4u;
   for (size_t i = 1; i + 1 < size && count < 600; i += 2) {
@@ -71,7 +70,7 @@ static void write_and_read(const uint8_t *data, size_t size) {
   MUST(n <= cap && (n == 0) == (consumed == 0) && consumed <= count);
   if (n == 0) return;
   MUST(mt_rtcp_next_untrusted(out, n, &offset, &packet) && offset == n);
-  MUST(mt_rtcp_read_twcc(&packet, &info, count_packet, &t) && t.count == consumed && t.received);
+  MUST(read_feedback(&packet, &t) > 0 && t.packet_count == consumed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

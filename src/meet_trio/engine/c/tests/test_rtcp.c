@@ -166,12 +166,24 @@ typedef struct {
   bool received[TWCC_MAX_PACKETS];
 } seen;
 
-static void note(void *ctx, uint16_t sequence, bool received, int32_t delta_us) {
-  seen *s = ctx;
-  if (s->count == TWCC_MAX_PACKETS) abort();
-  s->sequence[s->count] = sequence;
-  s->received[s->count] = received;
-  s->delta[s->count++] = delta_us;
+/* Reads the whole feedback; a run of lost packets becomes single packets. `delta`: since the packet received before. */
+static bool read_feedback(const mt_rtcp_packet *p, mt_rtcp_twcc *t, seen *s) {
+  mt_rtcp_arrival a;
+  int64_t before = 0;
+  s->count = 0;
+  if (!mt_rtcp_read_twcc(p, t)) return false;
+  while (mt_rtcp_next_twcc(t, &a)) {
+    CHECK(a.count == 1 || (a.count > 1 && !a.received));
+    for (unsigned k = 0; k < a.count; k++) {
+      if (s->count == TWCC_MAX_PACKETS) abort();
+      s->sequence[s->count] = (uint16_t)(a.sequence + k);
+      s->received[s->count] = a.received;
+      s->delta[s->count++] = a.received ? (int32_t)(a.arrival - before) : 0;
+    }
+    if (a.received) before = a.arrival;
+  }
+  CHECK(!mt_rtcp_next_twcc(t, &a)); /* the end is the end */
+  return true;
 }
 
 static void test_twcc_read(void) {
@@ -182,8 +194,8 @@ static void test_twcc_read(void) {
   static const int ticks[13] = {4, 5, 0, -16, 6, 0, 7, 0, 0, 16, 8, 0, 9};
   seen s = {0};
   mt_rtcp_packet p;
-  mt_rtcp_twcc_info i;
-  CHECK(first(b.p, b.n, &p) && mt_rtcp_read_twcc(&p, &i, note, &s));
+  mt_rtcp_twcc i;
+  CHECK(first(b.p, b.n, &p) && read_feedback(&p, &i, &s));
   CHECK(i.base_sequence == 0xfffe && i.packet_count == 13 && i.reference_time == 10 && i.feedback_count == 7);
   CHECK(s.count == 13);
   for (unsigned k = 0; k < 13; k++)
@@ -192,9 +204,17 @@ static void test_twcc_read(void) {
 
   b = bytes_hex("8fcd0006 00000001 00000002 00050004 fffffe07 e400 80ff f0 000000"); /* L S - - */
   s.count = 0;
-  CHECK(first(b.p, b.n, &p) && mt_rtcp_read_twcc(&p, &i, note, &s) && s.count == 4);
+  CHECK(first(b.p, b.n, &p) && read_feedback(&p, &i, &s) && s.count == 4);
   CHECK(i.reference_time == 0xfffffe && s.delta[0] == (int16_t)0x80ff * 250 && s.delta[1] == 0xf0 * 250);
   CHECK(s.received[1] && !s.received[2] && !s.received[3]);
+  free(b.p);
+
+  b = bytes_hex("8fcd0009 00000001 00000002 0005ffff 00000007 1fff 1fff 1fff 1fff 1fff 1fff 1fff 1fff 1fff 0000");
+  mt_rtcp_arrival run;
+  unsigned runs = 0, packets = 0;
+  CHECK(first(b.p, b.n, &p) && mt_rtcp_read_twcc(&p, &i));
+  for (; mt_rtcp_next_twcc(&i, &run); runs++) packets += run.count;
+  CHECK(runs == 9 && packets == 0xffff); /* a step for each run, and not for each packet */
   free(b.p);
 
   static const char *const malformed[] = {
@@ -209,7 +229,7 @@ static void test_twcc_read(void) {
   for (unsigned k = 0; k < sizeof malformed / sizeof *malformed; k++) {
     b = bytes_hex(malformed[k]);
     s.count = 0;
-    CHECK(first(b.p, b.n, &p) && mt_rtcp_read_twcc(&p, &i, note, &s) == (k == 1));
+    CHECK(first(b.p, b.n, &p) && read_feedback(&p, &i, &s) == (k == 1));
     free(b.p);
   }
 }
@@ -220,7 +240,7 @@ static unsigned round_trip(const int64_t *arrivals, unsigned count, size_t cap) 
   unsigned consumed = 99;
   seen s = {0};
   mt_rtcp_packet p;
-  mt_rtcp_twcc_info i;
+  mt_rtcp_twcc i;
   size_t n = mt_rtcp_write_twcc(b.p, cap, 1, 2, 65530, arrivals, count, 200, &consumed);
   if (n == 0) {
     CHECK(consumed == 0);
@@ -228,7 +248,7 @@ static unsigned round_trip(const int64_t *arrivals, unsigned count, size_t cap) 
     return 0;
   }
   CHECK(n <= cap && n % 4 == 0 && consumed > 0 && consumed <= count);
-  CHECK(first(b.p, n, &p) && mt_rtcp_read_twcc(&p, &i, note, &s));
+  CHECK(first(b.p, n, &p) && read_feedback(&p, &i, &s));
   CHECK(i.base_sequence == 65530 && i.packet_count == consumed && i.feedback_count == 200 && s.count == consumed);
   int64_t now = -1;
   for (unsigned k = 0; k < consumed && k < s.count; k++) {
@@ -300,7 +320,7 @@ static unsigned read_all(const uint8_t *p, size_t n) {
   while (mt_rtcp_next_untrusted(p, n, &offset, &packet)) {
     mt_rtcp_sender_info sender_info;
     mt_rtcp_report report;
-    mt_rtcp_twcc_info twcc;
+    mt_rtcp_twcc twcc;
     seen s = {0};
     uint32_t a, b;
     uint16_t c, d;
@@ -310,7 +330,7 @@ static unsigned read_all(const uint8_t *p, size_t n) {
     (void)mt_rtcp_read_sender_info(&packet, &sender_info);
     (void)mt_rtcp_read_feedback(&packet, &a, &b);
     (void)mt_rtcp_read_remb(&packet, &f);
-    (void)mt_rtcp_read_twcc(&packet, &twcc, note, &s);
+    (void)read_feedback(&packet, &twcc, &s);
     for (unsigned i = 0; i < 40; i++) {
       (void)mt_rtcp_read_report(&packet, i, &report);
       (void)mt_rtcp_read_nack(&packet, i, &c, &d);
