@@ -11,7 +11,7 @@ import pytest
 from support.c_sources import C
 
 FOLDERS = (
-    *("base", "formats", "state", "links", "paths"),
+    *("base", "formats", "estimate", "state", "links", "paths"),
     *("egress", "ingress", "periodic", "core", "io"),
 )
 """From the bottom to the top; a folder uses those before it."""

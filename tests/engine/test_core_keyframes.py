@@ -54,7 +54,7 @@ def begin(world: World) -> tuple[EngineClient, EngineClient, list[Camera], int, 
     return alice, bob, cameras, producer, consumer
 
 
-@pytest.mark.parametrize("how", ["pli", "fir", "resume", "layers"])
+@pytest.mark.parametrize("how", ["pli", "fir", "request", "resume", "layers"])
 def test_who_asks_without_end_gets_few(world: World, how: str) -> None:
     alice, bob, cameras, producer, consumer = begin(world)
     cy = world.client()
@@ -67,6 +67,8 @@ def test_who_asks_without_end_gets_few(world: World, how: str) -> None:
                 bob.send_rtcp(Pli(1, consumer + 50_000))
             case "fir":
                 bob.send_rtcp(Fir(1, ((consumer + 50_000, 3),)))
+            case "request":
+                world.core.request_consumer_keyframe(consumer)
             case "resume":
                 world.core.set_consumer_paused(consumer, True)
                 world.core.set_consumer_paused(consumer, False)
@@ -119,6 +121,15 @@ def test_what_is_put_off_may_become_needless(world: World, what: str) -> None:
         case _:
             world.core.remove_producer(producer)
     assert follow(world, alice, cameras, 20) == 0
+
+
+def test_a_request_by_command_is_as_good_as_a_pli(world: World) -> None:
+    alice, _, cameras, _, consumer = begin(world)
+    world.core.request_consumer_keyframe(consumer)
+    assert follow(world, alice, cameras, 0.05) == 1
+    world.core.set_consumer_paused(consumer, True)
+    world.core.request_consumer_keyframe(consumer)
+    assert follow(world, alice, cameras, 0.2) == 0
 
 
 def test_what_is_asked_for_already_costs_nothing(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.engine_world import (
     PROFILES,
+    VIEWED_ADAPTED,
     Camera,
     EngineClient,
     World,
@@ -43,10 +44,10 @@ def begin() -> tuple[World, EngineClient, EngineClient, Camera, int, int]:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_everything_is_rewritten(profile: int) -> None:
-    world = World()
+    world = World(EngineSettings(initial_outgoing_bitrate=10**9))  # so that nothing waits
     alice, bob = world.client(profile), world.client(profile)
     producer = world.produce(alice, video())
-    consumer = world.consume(bob, producer)
+    consumer = world.consume(bob, producer, header_extensions=VIEWED_ADAPTED)
     camera = Camera(extensions={9: b"v0", 4: b"\x01", 3: b"\x12\x34", 2: b"abc", 14: b"?"})
     sent = [p for i in range(40) for p in camera.frame(key=i == 0)]  # the numbers wrap at 65536
     alice.send(*sent)

@@ -250,7 +250,7 @@ def test_layers_are_switched_where_the_viewer_is(pair: Pair) -> None:
     pair.send_frames(alice, cameras, 5, key=True)
     assert layers_of(bob.rtp)[-2:] == [b"r0", b"r2"]
     assert_gapless(bob.rtp)
-    assert pair.b.take_events(LayerChanged)[-1] == LayerChanged(consumer, 2)
+    assert pair.b.take_events(LayerChanged)[-1] == LayerChanged(consumer, 2, 0)
 
 
 def test_a_layer_that_falls_silent_is_replaced(pair: Pair) -> None:
@@ -357,7 +357,7 @@ def test_pause_and_resume_of_a_producer(pair: Pair, first: str) -> None:
     assert len(bob.rtp) == sent + 10
     assert layers_of(bob.rtp)[-1] == b"r2"
     assert_gapless(bob.rtp)
-    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, 2, 0)]
 
 
 # ---- loss ----

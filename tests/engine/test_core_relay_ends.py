@@ -23,7 +23,7 @@ def test_the_end_of_the_producer_is_the_end_of_its_relay(pair: Pair) -> None:
     pair.b.take_events(LayerChanged)
     pair.a.core.remove_producer(producer)
     pair.cross()
-    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None, None)]
     assert str(producer) in pair.b.stats()["mirrors"]
     pair.b.core.remove_producer(producer)
     assert pair.b.stats()["mirrors"] == {}
@@ -139,7 +139,7 @@ def test_the_end_of_either_engine(pair: Pair) -> None:
     with pytest.raises(ValueError, match="closed"):
         pair.a.core.tick()
     pair.b.core.now += 200_000
-    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert pair.b.take_events(LayerChanged) == [LayerChanged(consumer, None, None)]
     pair.b.core.cross()
     pair.b.core.remove_producer(producer)
     assert pair.b.stats()["engine"]["packet_buffers_used"] == 0

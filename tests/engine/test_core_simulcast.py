@@ -69,8 +69,8 @@ def test_the_highest_layer_is_forwarded_once_it_has_a_key_frame(world: World) ->
     assert layers_of(bob.rtp) == [b"r0", b"r2"]
     assert_seamless(bob.rtp)
     assert world.take_events(LayerChanged) == [
-        LayerChanged(consumer, 0),
-        LayerChanged(consumer, 2),
+        LayerChanged(consumer, 0, 0),
+        LayerChanged(consumer, 2, 0),
     ]
     assert sorted(e.encoding for e in world.take_events(StreamStarted)) == [0, 1, 2]
     assert world.stats()["producers"][str(producer)]["streams"][1]["rid"] == "r1"
@@ -119,6 +119,28 @@ def test_the_preferred_layer_is_the_highest_that_is_sent(world: World) -> None:
     send_frames(world, alice, cameras, 3, key=True)
     assert layers_of(bob.rtp)[-1] == b"r2"
     assert_seamless(bob.rtp)
+
+
+def test_what_a_viewer_wishes_is_within_bounds(world: World) -> None:
+    _, bob, _, consumer = publish(world)
+
+    def wishes() -> tuple[object, ...]:
+        figures = world.stats()["consumers"][str(consumer)]
+        return tuple(
+            figures[key] for key in ("preferredLayer", "preferredTemporalLayer", "priority")
+        )
+
+    assert wishes() == (3, 3, 1)
+    world.core.set_preferred_layers(consumer, 1, 0)
+    world.core.set_consumer_priority(consumer, 255)
+    assert wishes() == (1, 0, 255)
+    world.core.set_preferred_layers(consumer, 2**32 - 1, 2**32 - 1)
+    assert wishes() == (3, 3, 255)
+    for priority in (0, 256, -1):
+        with pytest.raises(ValueError, match="priority"):
+            world.core.set_consumer_priority(consumer, priority)
+    world.core.set_max_outgoing_bitrate(bob.number, 2**64 - 1)
+    assert world.stats()["transports"][str(bob.number)]["maxOutgoingBitrate"] == 2**64 - 1
 
 
 def test_a_switch_waits_for_the_end_of_the_frame(world: World) -> None:
@@ -317,17 +339,17 @@ def test_pause_and_silence_are_no_layer(world: World) -> None:
     send_frames(world, alice, cameras, 10, key=True)
     world.take_events(LayerChanged)
     world.core.set_consumer_paused(consumer, True)
-    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None, None)]
     world.core.set_consumer_paused(consumer, False)
     send_frames(world, alice, cameras, 5, key=True)
-    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2, 0)]
     world.core.set_producer_paused(producer, True)
-    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None, None)]
     world.core.set_producer_paused(producer, False)
     send_frames(world, alice, cameras, 5, key=True)
-    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2)]
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, 2, 0)]
     world.run(2)
-    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None)]
+    assert world.take_events(LayerChanged) == [LayerChanged(consumer, None, None)]
 
 
 # Limits of a publisher's effect on its viewers

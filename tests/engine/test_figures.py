@@ -37,8 +37,17 @@ SILENT_TRANSPORT: dict[str, Any] = {
     "recvBitrate": 0,
     "sendBitrate": 0,
     "maxIncomingBitrate": 0,
+    "maxOutgoingBitrate": 0,
     "remb": 0,
     "roundTripTime": 0.0,
+    "availableOutgoingBitrate": 0,
+    "estimateCause": None,
+    "wantedBitrate": 0,
+    "allocatedBitrate": 0,
+    "outgoingLoss": 0.0,
+    "queueDelay": 0.0,
+    "reordering": 0.0,
+    "pacerBytes": 0,
     "transportCcSent": 0,
     "transportCcReceived": 0,
 }
@@ -68,8 +77,13 @@ SILENT_CONSUMER: dict[str, Any] = {
     "ssrc": 0,
     "paused": False,
     "spatialLayer": None,
+    "temporalLayer": None,
     "targetLayer": None,
+    "allowedLayer": 3,
+    "allowedTemporalLayer": 3,
     "preferredLayer": 3,
+    "preferredTemporalLayer": 3,
+    "priority": 1,
     "packetCount": 0,
     "byteCount": 0,
     "bitrate": 0,
@@ -125,7 +139,9 @@ class Meeting:
         self.sound = pair.produce(self.alice, audio())
         self.viewed = pair.consume(self.bob, self.picture)
         self.viewed_there = pair.consume(self.carol, self.picture)
-        world.core.set_preferred_layers(self.viewed, 2)
+        world.core.set_preferred_layers(self.viewed, 2, 1)
+        world.core.set_consumer_priority(self.viewed, 200)
+        world.core.set_max_outgoing_bitrate(self.bob.number, 5_000_000)
         world.core.set_max_incoming_bitrate(self.alice.number, 1_500_000)
         self.publish()
         self.report()
@@ -208,10 +224,15 @@ def test_transports(meeting: Meeting) -> None:
         "packetsReceived": 1,
         "bytesReceived": 128,
         "packetsSent": 191,
-        "bytesSent": 106013,
-        "sendBitrate": 170461,
+        "bytesSent": 105253,
+        "sendBitrate": 169238,
+        "maxOutgoingBitrate": 5000000,
         "remb": 900000,
         "roundTripTime": 164.994,
+        "availableOutgoingBitrate": 900000,
+        "estimateCause": "remb",
+        "wantedBitrate": 117888,
+        "allocatedBitrate": 117888,
         "transportCcReceived": 1,
     }
     assert_told(list(transports.values()), [publisher, viewer])
@@ -295,8 +316,13 @@ def test_consumers(meeting: Meeting) -> None:
         "producer": meeting.picture,
         "ssrc": meeting.viewed + 50_000,
         "spatialLayer": 0,
+        "temporalLayer": 0,
         "targetLayer": 0,
+        "allowedLayer": 0,
+        "allowedTemporalLayer": 0,
         "preferredLayer": 2,
+        "preferredTemporalLayer": 1,
+        "priority": 200,
         "packetCount": 187,
         "byteCount": 96037,
         "bitrate": 157007,
@@ -314,6 +340,7 @@ def test_consumers(meeting: Meeting) -> None:
         "producer": meeting.picture,
         "ssrc": meeting.viewed_there + 50_000,
         "spatialLayer": 0,
+        "temporalLayer": 0,
         "targetLayer": 0,
         "packetCount": 187,
         "byteCount": 96037,

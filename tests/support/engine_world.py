@@ -64,13 +64,9 @@ PUBLISHED = {
     ORIENTATION_URI: 4,
 }
 """Ids on the publishers' side; the viewers' side has others."""
-VIEWED = {
-    MID_URI: 1,
-    ABS_SEND_TIME_URI: 4,
-    TRANSPORT_CC_URI: 5,
-    AUDIO_LEVEL_URI: 10,
-    ORIENTATION_URI: 11,
-}
+VIEWED = {MID_URI: 1, ABS_SEND_TIME_URI: 4, AUDIO_LEVEL_URI: 10, ORIENTATION_URI: 11}
+"""A viewer without transport-wide numbers: the engine does not adapt to its link."""
+VIEWED_ADAPTED = {**VIEWED, TRANSPORT_CC_URI: 5}
 
 PROFILES = {
     0x0001: (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
@@ -175,6 +171,8 @@ class EngineClient(FarSide):
     """Media datagrams as they came, encrypted."""
     drop: Callable[[bytes], bool] = lambda _: False
     """Called with each media datagram to the client; True drops it."""
+    receive_media: Callable[[bytes], None] | None = None
+    """Takes the media datagrams in place of ``rtp`` and ``raw``."""
     profile: int = PLAIN
     keyed: int = 0
     """The number of key pairs so far."""
@@ -221,9 +219,13 @@ class EngineClient(FarSide):
         for packet in packets:
             self.send_raw(self.protect(packet))
 
-    def send_rtcp(self, *packets: RtcpPacket) -> None:
+    def protect_rtcp(self, *packets: RtcpPacket) -> bytes:
         assert self.tx is not None
-        self.send_raw(self.tx.protect_rtcp(build_rtcp(packets)))
+        data: bytes = self.tx.protect_rtcp(build_rtcp(packets))
+        return data
+
+    def send_rtcp(self, *packets: RtcpPacket) -> None:
+        self.send_raw(self.protect_rtcp(*packets))
 
     def send_raw(self, data: bytes) -> None:
         self.world.core.datagram(*self.address, data)
@@ -235,6 +237,8 @@ class EngineClient(FarSide):
                 self.stun.append(data)
             case DatagramKind.DTLS:
                 self.dtls.append(data)
+            case DatagramKind.RTP if self.receive_media is not None:
+                self.receive_media(data)
             case DatagramKind.RTP:
                 self.raw.append(data)
                 if not self.drop(data):

@@ -368,7 +368,7 @@ async def test_advice_of_the_engine_reaches_the_viewer(autojump_clock: MockClock
         assert isinstance(score, dict)
         assert score["score"] == {"score": 7, "producerScore": 4, "producerScores": [4]}
         # A stream without simulcast has no layers to report.
-        world.hear(LayerChanged(consumer.number, 0))
+        world.hear(LayerChanged(consumer.number, 0, 0))
         await trio.testing.wait_all_tasks_blocked()
         assert bob.socket.notices("consumerLayersChanged") == []
 
@@ -387,17 +387,17 @@ async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) ->
         )
         assert answer[0] is None
         (consumer,) = room.consumers.values()
-        world.hear(LayerChanged(consumer.number, 0))
+        world.hear(LayerChanged(consumer.number, 0, 0))
         await trio.testing.wait_all_tasks_blocked()
         assert bob.socket.notices("consumerLayersChanged") == []
         bob.socket.lose()
         await bob.connect()
-        for spatial in (1, None):
-            world.hear(LayerChanged(consumer.number, spatial))
+        for layers in ((1, 2), (None, None)):
+            world.hear(LayerChanged(consumer.number, *layers))
             await trio.testing.wait_all_tasks_blocked()
         about = {"consumerId": consumer.state.id}
         assert bob.socket.notices("consumerLayersChanged") == [
-            {**about, "layers": {"spatialLayer": 1, "temporalLayer": 0}},
+            {**about, "layers": {"spatialLayer": 1, "temporalLayer": 2}},
             about,  # no layer is sent
         ]
 

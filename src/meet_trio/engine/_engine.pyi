@@ -39,6 +39,9 @@ class _Commands:
     def set_max_incoming_bitrate(self, transport: int, bps: int) -> None:
         """The bitrate that REMB grants, in bit/s."""
 
+    def set_max_outgoing_bitrate(self, transport: int, bps: int) -> None:
+        """The most that its consumers may send together, in bit/s; 0: no limit."""
+
     def remove_transport(self, transport: int) -> None:
         """Remove it with its producers and consumers."""
 
@@ -69,8 +72,18 @@ class _Commands:
         self, consumer: int, transport: int, producer: int, spec: ConsumerSpec
     ) -> None: ...
     def set_consumer_paused(self, consumer: int, paused: bool) -> None: ...
-    def set_preferred_layers(self, consumer: int, spatial: int) -> None:
-        """The highest encoding to forward."""
+    def set_preferred_layers(self, consumer: int, spatial: int, temporal: int = 7) -> None:
+        """The highest encoding to forward, and its highest temporal layer. 0 is the lowest of each;
+        a number above the highest means the highest.
+        """
+
+    def set_consumer_priority(self, consumer: int, priority: int) -> None:
+        """From 1, which is the default, to 255. Of the consumers of one transport, those with a
+        higher priority get bandwidth first.
+        """
+
+    def request_consumer_keyframe(self, consumer: int) -> None:
+        """As if its client had sent a PLI: it pays for it. Does nothing while it is paused."""
 
     def remove_consumer(self, consumer: int) -> None: ...
     def request_stats(self, token: int) -> None:

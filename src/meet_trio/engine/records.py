@@ -24,6 +24,8 @@ class EngineSettings:
     - ``nack_delay``: a missing packet may be late by this time before it is asked for. It is asked
       for ``nack_tries`` times, every ``nack_interval``.
     - ``layer_silence``: a simulcast layer without packets for this time is not arriving.
+    - ``initial_outgoing_bitrate``: bit/s, the estimate of a client's downlink before anything is
+      known about it.
     - ``incoming_excess``: a client may send its limit (``set_max_incoming_bitrate``) times this in
       the long run. Packets above that are dropped.
     - ``incoming_burst``: the client may send this many seconds of the limit at once, and always
@@ -48,6 +50,7 @@ class EngineSettings:
     nack_interval: float = 0.05
     nack_tries: int = 10
     layer_silence: float = 1.5
+    initial_outgoing_bitrate: int = 1_000_000
     incoming_excess: float = 2.0
     incoming_burst: float = 10.0
     relay_packets: int = 1024
@@ -164,10 +167,13 @@ class StreamStarted:
 
 @attrs.frozen
 class LayerChanged:
-    """``spatial`` is the encoding that the consumer sends now, None if it sends none."""
+    """``spatial`` is the encoding that the consumer sends now, and ``temporal`` the highest
+    temporal layer of it. Both are None if it sends none.
+    """
 
     consumer: int
     spatial: int | None
+    temporal: int | None
 
 
 @attrs.frozen

@@ -467,7 +467,7 @@ class LiveRoom:
             return
         data: dict[str, object] = {"consumerId": consumer.state.id}
         if event.spatial is not None:
-            data["layers"] = {"spatialLayer": event.spatial, "temporalLayer": 0}
+            data["layers"] = {"spatialLayer": event.spatial, "temporalLayer": event.temporal}
         self._notify(consumer.state.peer_id, "consumerLayersChanged", data)
 
     def _producer_score(self, event: ProducerScore) -> None:

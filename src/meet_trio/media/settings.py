@@ -74,6 +74,12 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         "media port of the first worker, others follow; 0 takes free ones",
         operator=True,
     ),
+    "initial_outgoing_bitrate": about(
+        "media.initial_outgoing_bitrate",
+        whole(10_000, 10**10, "bit/s"),
+        "first estimate of a client's downlink",
+        operator=True,
+    ),
     "consent_timeout": about(
         "media.consent_timeout",
         seconds(1, 600),
@@ -143,15 +149,6 @@ class TransportSettings:
             whole(10_000, 10**10, "bit/s"),
             "most that a client may send",
             operator=True,
-        ),
-    )
-    initial_outgoing_bitrate: int = attrs.field(
-        default=1_000_000,
-        metadata=about(
-            "media.initial_outgoing_bitrate",
-            whole(10_000, 10**10, "bit/s"),
-            "first estimate of a client's downlink",
-            planned=True,
         ),
     )
 

@@ -27,7 +27,7 @@ Metadata = Mapping[str, Any]
 class About:
     """``key`` is ``table.name`` as in TOML. ``default_text`` describes a default that depends on
     other settings. ``operator``: ``--help`` shows the setting. The others are bounds, which only
-    ``--help-all`` shows. ``planned``: the setting is accepted and has no effect yet.
+    ``--help-all`` shows.
     """
 
     key: str
@@ -37,7 +37,6 @@ class About:
     flag: str
     default_text: str | None
     operator: bool
-    planned: bool
 
 
 def about(
@@ -49,21 +48,18 @@ def about(
     flag: str | None = None,
     default: str | None = None,
     operator: bool = False,
-    planned: bool = False,
 ) -> Metadata:
     """The metadata of a field, see ``About``. Without ``env`` the variable is
-    ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``. If ``planned``, the
-    help says so.
+    ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``.
     """
     found = About(
         key=key,
         kind=kind,
-        help=f"{help} (no effect yet)" if planned else help,
+        help=help,
         env=env or "MEET_TRIO_" + key.replace(".", "_").upper(),
         flag=flag or "--" + key.replace(".", "-").replace("_", "-"),
         default_text=default,
         operator=operator,
-        planned=planned,
     )
     return {_METADATA: {"": found}}
 

@@ -28,6 +28,7 @@ cdef extern from "core/core.h":
     enum:
         MT_DATAGRAM_MAX
         MT_MAX_ENCODINGS
+        MT_MAX_TEMPORAL
         MT_MAX_TEXT
         MT_MAX_NETWORKS
         MT_EXT_COUNT
@@ -42,6 +43,7 @@ cdef extern from "core/core.h":
         uint32_t nack_interval_ms
         uint32_t nack_tries
         uint32_t layer_silence_ms
+        uint64_t start_bitrate
         uint32_t excess_percent
         uint32_t excess_ms
         uint64_t seed
@@ -100,6 +102,7 @@ cdef extern from "core/core.h":
         MT_SEND_DTLS
         MT_REMOVE_TRANSPORT
         MT_SET_MAX_BITRATE
+        MT_SET_TRANSPORT_MAX_OUTGOING
         MT_ADD_PRODUCER
         MT_PAUSE_PRODUCER
         MT_REMOVE_PRODUCER
@@ -109,12 +112,18 @@ cdef extern from "core/core.h":
         MT_STOP_RELAYING
         MT_ADD_CONSUMER
         MT_PAUSE_CONSUMER
-        MT_SET_LAYER
+        MT_SET_PREFERRED_LAYERS
+        MT_SET_CONSUMER_PRIORITY
+        MT_REQUEST_CONSUMER_KEYFRAME
         MT_REMOVE_CONSUMER
         MT_REQUEST_KEYFRAME
         MT_REQUEST_STATS
         MT_ADD_PLAIN_TRANSPORT
         MT_CONNECT_PLAIN
+
+    ctypedef struct mt_layers:
+        uint32_t spatial
+        uint32_t temporal
 
     ctypedef struct mt_ice_spec:
         mt_text ufrag
@@ -157,6 +166,7 @@ cdef extern from "core/core.h":
         mt_producer_spec producer_spec
         mt_consumer_spec consumer_spec
         mt_link *link
+        mt_layers layers
         uint64_t number
 
     ctypedef struct mt_command:

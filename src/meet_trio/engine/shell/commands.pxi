@@ -108,6 +108,9 @@ cdef class _Commands:
     def set_max_incoming_bitrate(self, uint32_t transport, uint64_t bps):
         self._simple(MT_SET_MAX_BITRATE, transport, bps)
 
+    def set_max_outgoing_bitrate(self, uint32_t transport, uint64_t bps):
+        self._simple(MT_SET_TRANSPORT_MAX_OUTGOING, transport, bps)
+
     def remove_transport(self, uint32_t transport):
         self._simple(MT_REMOVE_TRANSPORT, transport)
 
@@ -164,8 +167,22 @@ cdef class _Commands:
     def set_consumer_paused(self, uint32_t consumer, bint paused):
         self._simple(MT_PAUSE_CONSUMER, consumer, paused)
 
-    def set_preferred_layers(self, uint32_t consumer, uint32_t spatial):
-        self._simple(MT_SET_LAYER, consumer, spatial)
+    def set_preferred_layers(
+        self, uint32_t consumer, uint32_t spatial, uint32_t temporal=MT_MAX_TEMPORAL - 1
+    ):
+        cdef mt_command c
+        memset(&c, 0, sizeof(c))
+        c.type, c.id = MT_SET_PREFERRED_LAYERS, consumer
+        c.u.layers.spatial, c.u.layers.temporal = spatial, temporal
+        self._give(&c)
+
+    def set_consumer_priority(self, uint32_t consumer, int priority):
+        if not 1 <= priority <= 255:
+            raise ValueError(f"priority: {priority} is not from 1 to 255")
+        self._simple(MT_SET_CONSUMER_PRIORITY, consumer, priority)
+
+    def request_consumer_keyframe(self, uint32_t consumer):
+        self._simple(MT_REQUEST_CONSUMER_KEYFRAME, consumer)
 
     def remove_consumer(self, uint32_t consumer):
         self._simple(MT_REMOVE_CONSUMER, consumer)

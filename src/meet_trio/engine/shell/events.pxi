@@ -2,6 +2,12 @@
 # not compile (-Wswitch-enum, see meson.build). With a record without a type the import fails.
 
 
+cdef object _layers(const mt_event *e):
+    if e.value < 0:
+        return records.LayerChanged(e.id, None, None)
+    return records.LayerChanged(e.id, e.value, e.index)
+
+
 cdef object _record(const mt_event *e):
     kind = e.type
     if kind == MT_EVENT_ICE_CONNECTED:
@@ -17,7 +23,7 @@ cdef object _record(const mt_event *e):
     elif kind == MT_EVENT_STREAM_STARTED:
         return records.StreamStarted(e.id, e.index, e.number)
     elif kind == MT_EVENT_LAYER_CHANGED:
-        return records.LayerChanged(e.id, None if e.value < 0 else e.value)
+        return _layers(e)
     elif kind == MT_EVENT_AUDIO_LEVEL:
         return records.AudioLevel(e.id, e.value)
     elif kind == MT_EVENT_PRODUCER_SCORE:

@@ -14,13 +14,27 @@ cdef enum:
 cdef dict _ENDS = {
     MT_REMOVE_TRANSPORT: (
         (MT_ADD_TRANSPORT, MT_ADD_PLAIN_TRANSPORT),
-        (MT_RESTART_ICE, MT_SET_SRTP, MT_SET_MAX_BITRATE, MT_CONNECT_PLAIN),
+        (
+            MT_RESTART_ICE,
+            MT_SET_SRTP,
+            MT_SET_MAX_BITRATE,
+            MT_SET_TRANSPORT_MAX_OUTGOING,
+            MT_CONNECT_PLAIN,
+        ),
     ),
     MT_REMOVE_PRODUCER: (
         (MT_ADD_PRODUCER, MT_ADD_MIRROR),
         (MT_PAUSE_PRODUCER, MT_REQUEST_KEYFRAME),
     ),
-    MT_REMOVE_CONSUMER: ((MT_ADD_CONSUMER,), (MT_PAUSE_CONSUMER, MT_SET_LAYER)),
+    MT_REMOVE_CONSUMER: (
+        (MT_ADD_CONSUMER,),
+        (
+            MT_PAUSE_CONSUMER,
+            MT_SET_PREFERRED_LAYERS,
+            MT_SET_CONSUMER_PRIORITY,
+            MT_REQUEST_CONSUMER_KEYFRAME,
+        ),
+    ),
 }
 
 
@@ -92,6 +106,7 @@ cdef class _Queue:
             MT_RESTART_ICE,
             MT_SET_SRTP,
             MT_SET_MAX_BITRATE,
+            MT_SET_TRANSPORT_MAX_OUTGOING,
             MT_CONNECT_PLAIN,
             MT_REMOVE_TRANSPORT,
             MT_ADD_PRODUCER,
@@ -101,7 +116,9 @@ cdef class _Queue:
             MT_REMOVE_PRODUCER,
             MT_ADD_CONSUMER,
             MT_PAUSE_CONSUMER,
-            MT_SET_LAYER,
+            MT_SET_PREFERRED_LAYERS,
+            MT_SET_CONSUMER_PRIORITY,
+            MT_REQUEST_CONSUMER_KEYFRAME,
             MT_REMOVE_CONSUMER,
         ):
             return (kind, c.id)

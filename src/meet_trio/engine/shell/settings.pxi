@@ -23,6 +23,9 @@ cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
     out.nack_interval_ms = _ms(s.nack_interval, "nack_interval")
     out.nack_tries = s.nack_tries
     out.layer_silence_ms = _ms(s.layer_silence, "layer_silence")
+    if not 10**4 <= s.initial_outgoing_bitrate <= 10**10:
+        raise ValueError(f"initial_outgoing_bitrate: {s.initial_outgoing_bitrate} bit/s")
+    out.start_bitrate = s.initial_outgoing_bitrate
     if not 1 <= s.incoming_excess <= 1000:
         raise ValueError(f"incoming_excess: {s.incoming_excess} is not 1 to 1000")
     out.excess_percent = round(s.incoming_excess * 100)

@@ -4,6 +4,8 @@
 #include "core/plain.h"
 #include "core/transport.h"
 #include "egress/consumer.h"
+#include "egress/downlink.h"
+#include "egress/keyframes.h"
 #include "egress/layers.h"
 #include "egress/relay.h"
 #include "ingress/producer.h"
@@ -61,6 +63,9 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_SET_MAX_BITRATE:
     if (known(core, t)) t->max_bitrate = c->u.number;
     break;
+  case MT_SET_TRANSPORT_MAX_OUTGOING:
+    if (known(core, t)) mt_downlink_limit(core, t, c->u.number);
+    break;
   case MT_ADD_PLAIN_TRANSPORT: mt_plain_add(core, c->id, &c->u.plain, now); break;
   case MT_CONNECT_PLAIN:
     if (known_as(core, t, true)) mt_plain_connect(core, t, &c->u.remote, now);
@@ -87,8 +92,14 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_PAUSE_CONSUMER:
     if (known(core, consumer)) mt_consumer_pause(core, consumer, c->u.number != 0, now);
     break;
-  case MT_SET_LAYER:
-    if (known(core, consumer)) mt_consumer_prefer_layer(core, consumer, c->u.number, now);
+  case MT_SET_PREFERRED_LAYERS:
+    if (known(core, consumer)) mt_consumer_prefer_layers(core, consumer, &c->u.layers, now);
+    break;
+  case MT_SET_CONSUMER_PRIORITY:
+    if (known(core, consumer)) mt_consumer_prioritize(consumer, c->u.number);
+    break;
+  case MT_REQUEST_CONSUMER_KEYFRAME:
+    if (known(core, consumer)) mt_consumer_request_keyframe(core, consumer, now);
     break;
   case MT_REMOVE_CONSUMER:
     if (known(core, consumer)) mt_consumer_remove(core, consumer);

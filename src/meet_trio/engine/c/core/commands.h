@@ -19,17 +19,20 @@ typedef enum {
   MT_SET_SRTP,          /* srtp */
   MT_SEND_DTLS,         /* data */
   MT_REMOVE_TRANSPORT,
-  MT_SET_MAX_BITRATE, /* number: bit/s, 0 = no limit */
-  MT_ADD_PRODUCER,    /* producer_spec */
-  MT_PAUSE_PRODUCER,  /* number: bool */
+  MT_SET_MAX_BITRATE,            /* number: bit/s, 0 = no limit */
+  MT_SET_TRANSPORT_MAX_OUTGOING, /* number: bit/s, 0 = no limit */
+  MT_ADD_PRODUCER,               /* producer_spec */
+  MT_PAUSE_PRODUCER,             /* number: bool */
   MT_REMOVE_PRODUCER,
-  MT_ADD_MIRROR,     /* id: a producer of another engine; producer_spec */
-  MT_ADD_LINK,       /* link: this engine is its sink */
-  MT_RELAY_PRODUCER, /* link: this engine is its source */
-  MT_STOP_RELAYING,  /* link */
-  MT_ADD_CONSUMER,   /* consumer_spec */
-  MT_PAUSE_CONSUMER, /* number: bool */
-  MT_SET_LAYER,      /* number: highest spatial layer to forward */
+  MT_ADD_MIRROR,                /* id: a producer of another engine; producer_spec */
+  MT_ADD_LINK,                  /* link: this engine is its sink */
+  MT_RELAY_PRODUCER,            /* link: this engine is its source */
+  MT_STOP_RELAYING,             /* link */
+  MT_ADD_CONSUMER,              /* consumer_spec */
+  MT_PAUSE_CONSUMER,            /* number: bool */
+  MT_SET_PREFERRED_LAYERS,      /* layers: the highest to forward */
+  MT_SET_CONSUMER_PRIORITY,     /* number: 1-255 */
+  MT_REQUEST_CONSUMER_KEYFRAME, /* at its client's expense */
   MT_REMOVE_CONSUMER,
   MT_REQUEST_KEYFRAME,    /* id: a producer */
   MT_REQUEST_STATS,       /* id: a token that the answering event carries */
@@ -50,6 +53,7 @@ typedef struct {
     mt_producer_spec producer_spec;
     mt_consumer_spec consumer_spec;
     mt_link *link; /* with a reference of the command's own */
+    mt_layers layers;
     uint64_t number;
   } u;
 } mt_command;

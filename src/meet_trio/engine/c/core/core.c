@@ -5,7 +5,10 @@
 #include "core/exchange.h"
 #include "core/plain.h"
 #include "core/transport.h"
+#include "egress/downlink.h"
 #include "egress/keyframes.h"
+#include "egress/numbering.h"
+#include "egress/pacer.h"
 #include "egress/scores.h"
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
@@ -39,8 +42,10 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->random = settings->seed;
   mt_pool_init(&core->packets, sizeof(mt_packet));
   mt_pool_init(&core->records, MT_RECORD_BYTES);
-  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links, &core->changed, &core->nacking,
-                      &core->wanting,        &core->feeding, &core->owed,  &core->scored};
+  mt_pool_init(&core->numberings, sizeof(mt_numbering));
+  mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
+  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking, &core->wanting,
+                      &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
   bool ok = true;
@@ -59,6 +64,8 @@ void mt_core_free(mt_core *core) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->packets);
   mt_pool_free(&core->records);
+  mt_pool_free(&core->numberings);
+  mt_pool_free(&core->queues);
   free(core);
 }
 
@@ -97,6 +104,8 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_exchange_round(core);
   mt_pool_trim(&core->packets);
   mt_pool_trim(&core->records);
+  mt_pool_trim(&core->numberings);
+  mt_pool_trim(&core->queues);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
@@ -104,6 +113,7 @@ static void round_of_all(mt_core *core, int64_t now) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
     mt_transport_check_consent(core, t, now);
     MT_EACH (link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
+    mt_downlink_round(core, t, now);
     if (now >= t->next_report) mt_transport_report(core, t, now);
   }
 }
@@ -121,6 +131,8 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   next = earlier(next, mt_nack_tick(core, now));
   next = earlier(next, mt_keyframe_tick(core, now));
   next = earlier(next, mt_twcc_tick(core, now));
+  mt_allocations_tick(core, now);
+  next = earlier(next, mt_pacers_tick(core, now));
   mt_events_offer(core, now);
   if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
   core->next_tick = next;

@@ -45,7 +45,7 @@ static bool offer_producer(mt_core *core, mt_producer *p) {
 }
 
 static bool offer_consumer(mt_core *core, mt_consumer *c) {
-  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->announced_layer};
+  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->announced_layer, .index = c->announced_temporal};
   if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
   e.type = MT_EVENT_CONSUMER_SCORE;
   e.value = c->announced_score;

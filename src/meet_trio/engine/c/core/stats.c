@@ -1,13 +1,42 @@
 /* See stats.h. */
 #include "core/stats.h"
 
+#include "egress/temporal.h"
 #include "state/arriving.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { NO_LEVEL = 1 }; /* dBov: an audio level is 0 dBov at most */
+enum {
+  NO_LEVEL = 1,     /* dBov: an audio level is 0 dBov at most */
+  LOSS_UNITS = 256, /* of FRACTION */
+};
 
 static uint32_t to_us(double clock_units, uint32_t rate) { return rate ? (uint32_t)(clock_units * MT_SECOND / rate) : 0; }
+
+static const char *const causes[] = {
+    [MT_ESTIMATE_START] = "start",   [MT_ESTIMATE_DELAY] = "delay",     [MT_ESTIMATE_LOSS] = "loss",
+    [MT_ESTIMATE_GROWTH] = "growth", [MT_ESTIMATE_PROBE] = "probe",     [MT_ESTIMATE_REMB] = "remb",
+    [MT_ESTIMATE_LIMIT] = "limit",   [MT_ESTIMATE_SILENCE] = "silence", [MT_ESTIMATE_PATH] = "path",
+};
+
+static mt_text to_text(const char *from) {
+  mt_text text = {.len = (uint8_t)strlen(from)};
+  memcpy(text.text, from, text.len);
+  return text;
+}
+
+static void take_downlink(const mt_downlink *d, mt_transport_stats *out) {
+  const mt_estimate *e = mt_estimator_estimate(d->estimator);
+  out->estimate = e->bitrate;
+  out->estimate_cause = to_text(causes[e->cause]);
+  out->wanted_bitrate = d->wanted;
+  out->allocated_bitrate = d->allocated;
+  out->outgoing_loss = (uint8_t)(e->loss * LOSS_UNITS < UINT8_MAX ? e->loss * LOSS_UNITS : UINT8_MAX);
+  out->queue_us = e->queue_us;
+  out->reorder_us = e->reorder_us;
+  out->paced_bytes = (uint32_t)d->waiting;
+}
 
 static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   *out = t->stats;
@@ -15,8 +44,10 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   out->protocol = out->path.kind;
   out->has_srtp = t->srtp && !t->plain;
   out->max_bitrate = t->max_bitrate;
+  out->max_outgoing = t->max_outgoing;
   out->bitrate_in = t->rate_in.bitrate;
   out->bitrate_out = t->rate_out.bitrate;
+  if (t->downlink) take_downlink(t->downlink, out);
 }
 
 static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
@@ -42,8 +73,13 @@ static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
   out->ssrc = c->spec.ssrc;
   out->paused = c->paused;
   out->spatial = c->producer && c->epochs[0].open ? (int8_t)c->epochs[0].stream : -1;
+  out->temporal = out->spatial < 0 ? -1 : (int8_t)mt_consumer_temporal(c);
   out->target = c->target;
+  out->allowed = c->allowed;
+  out->allowed_temporal = (int8_t)c->allowed_temporal;
   out->preferred = (int8_t)c->preferred;
+  out->preferred_temporal = c->preferred_temporal;
+  out->priority = c->priority;
   out->packets = c->packets;
   out->bytes = c->octets;
   out->bitrate = c->rate.bitrate;

@@ -2,6 +2,7 @@
 #include "core/transport.h"
 
 #include "egress/consumer.h"
+#include "egress/downlink.h"
 #include "ingress/arrivals.h"
 #include "ingress/producer.h"
 #include "ingress/sources.h"
@@ -88,6 +89,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_credentials_drop(core, &t->credentials[0]);
   mt_credentials_drop(core, &t->credentials[1]);
   mt_twcc_free(t);
+  mt_downlink_end(core, t);
   mt_srtp_free(t->srtp);
   free(t->plain);
   mt_sources_free(t);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 enum {
+  PADDING_BIT = 0x20,          /* first byte of the header */
+  PADDING_LEN = 255,           /* bytes, the most that a packet can have; the last one says how many */
   RTX_PREFIX = 2,              /* bytes: the original sequence number (RFC 4588 section 4) */
   MAX_PREFIX = RTX_PREFIX + 8, /* bytes: and the VP8 descriptor */
   WRITTEN_EXTS = 3,            /* header extensions that write_header adds: MID, abs-send-time, transport-cc */
@@ -20,6 +22,7 @@ mt_stamps mt_new_stamps(mt_consumer *c, int64_t now) {
   return v;
 }
 
+/* `p`: NULL for padding */
 static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *p, bool rtx, uint16_t sequence, uint32_t timestamp,
                            const mt_stamps *v) {
   const mt_consumer_spec *spec = &c->spec;
@@ -31,9 +34,9 @@ static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *
   if (spec->mid.len) ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_MID], spec->mid.len, (const uint8_t *)spec->mid.text};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_ABS_SEND_TIME], sizeof abs_send_time, abs_send_time};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_TRANSPORT_CC], sizeof twcc, twcc};
-  for (unsigned i = 0; i < p->ext_count; i++)
+  for (unsigned i = 0; p && i < p->ext_count; i++)
     ext[n++] = (mt_rtp_ext_out){spec->ext_ids[p->ext[i].kind], p->ext[i].len, p->data + p->ext[i].offset};
-  return mt_rtp_write_header(out, MT_RTP_MAX_HEADER, rtx ? (uint8_t)spec->rtx_payload_type : spec->payload_type, p->marker,
+  return mt_rtp_write_header(out, MT_RTP_MAX_HEADER, rtx ? (uint8_t)spec->rtx_payload_type : spec->payload_type, p && p->marker,
                              sequence, timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
 }
 
@@ -56,4 +59,12 @@ size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const 
   }
   if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
   return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
+}
+
+size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index, uint32_t timestamp, const mt_stamps *v) {
+  uint8_t padding[PADDING_LEN] = {[PADDING_LEN - 1] = PADDING_LEN};
+  size_t header = write_header(c, out, NULL, true, (uint16_t)rtx_index, timestamp, v);
+  if (!header) return 0;
+  out[0] |= PADDING_BIT;
+  return mt_srtp_protect(c->transport->srtp, rtx_index, out, header, 0, padding, sizeof padding);
 }

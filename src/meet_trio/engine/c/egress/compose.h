@@ -22,5 +22,7 @@ mt_stamps mt_new_stamps(mt_consumer *c, int64_t now); /* takes the transport's n
  * retransmission through RTX, 0 for the packet itself. */
 size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const mt_numbers *n, uint64_t rtx_index,
                   const mt_stamps *v);
+/* The same for an RTX packet with nothing but padding. */
+size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index, uint32_t timestamp, const mt_stamps *v);
 
 #endif

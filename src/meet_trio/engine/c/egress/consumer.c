@@ -1,16 +1,23 @@
 /* See consumer.h. */
 #include "egress/consumer.h"
 
+#include "egress/allocation.h"
+#include "egress/downlink.h"
 #include "egress/forward.h"
 #include "egress/keyframes.h"
 #include "egress/layers.h"
+#include "egress/numbering.h"
+#include "egress/pacer.h"
 #include "egress/scores.h"
 #include "links/wish.h"
 #include "paths/senders.h"
 #include "state/find.h"
+#include "state/marks.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { LOWEST_PRIORITY = 1 };
 
 void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now) {
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_want_keyframe(core, c, now);
@@ -21,12 +28,18 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   c->paused = paused;
   if (paused) {
     mt_consumer_halt(core, c);
+    mt_mark_allocation(core, c->transport);
     return;
   }
+  mt_allocate(core, c->transport, now);
   mt_consumer_choose_layer(core, c, true, now);
   mt_wish_listen(core, c, now);
   if (!c->transport->srtp) return; /* mt_consumer_begin follows when there are keys */
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
+}
+
+void mt_consumer_prioritize(mt_consumer *c, uint64_t priority) {
+  c->priority = priority < LOWEST_PRIORITY ? LOWEST_PRIORITY : priority > UINT8_MAX ? UINT8_MAX : (uint8_t)priority;
 }
 
 /* All steps that can fail. `c` holds what was taken, also after a failure: `discard` gives it back. */
@@ -47,6 +60,7 @@ static void discard(mt_core *core, mt_consumer *c) {
   if (c->sender) mt_sender_leave(core, c->transport, c->sender);
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
   mt_pool_put(&core->records, c->sent);
+  for (unsigned i = 0; i < 2; i++) mt_epoch_free(core, &c->epochs[i]);
   free(c);
 }
 
@@ -70,7 +84,11 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->paused = c->spec.paused;
   c->changes.kind = MT_KIND_CONSUMER;
   c->preferred = c->followed = MT_MAX_ENCODINGS - 1;
+  c->preferred_temporal = MT_MAX_TEMPORAL - 1;
+  c->priority = LOWEST_PRIORITY;
   c->target = c->announced_layer = -1;
+  c->allowed = MT_MAX_ENCODINGS - 1;
+  c->allowed_temporal = c->temporal = MT_MAX_TEMPORAL - 1;
   c->highest = c->sender->next - 1;
   c->stats.score = MT_BEST_SCORE;
   mt_list_init(&c->in_transport);
@@ -84,6 +102,8 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->by_ssrc.consumer = c->by_rtx_ssrc.consumer = c;
   mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
+  if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_begin(core, t, now);
+  mt_allocate(core, t, now);
   mt_consumer_choose_layer(core, c, true, now);
   mt_wish_listen(core, c, now);
   if (!c->paused && t->srtp) mt_consumer_begin(core, c, now);
@@ -99,5 +119,7 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_list_remove(&c->changes.in_changed);
   mt_list_remove(&c->scored);
   mt_list_remove(&c->owed);
+  mt_pacer_forget(c);
+  mt_mark_allocation(core, t);
   discard(core, c);
 }

@@ -1,6 +1,7 @@
 /* See epoch.h. */
 #include "egress/epoch.h"
 
+#include "egress/numbering.h"
 #include "state/marks.h"
 
 enum {
@@ -52,8 +53,10 @@ void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, 
     e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - p->vp8.tl0picidx);
   }
   mt_consumer_close_epoch(c);
+  mt_epoch_free(core, &c->epochs[1]);
   c->epochs[1] = c->epochs[0];
   c->epochs[0] = e;
+  c->frame_known = false;
   c->started = true;
 }
 
@@ -61,7 +64,7 @@ void mt_consumer_close_epoch(mt_consumer *c) {
   mt_epoch *e = &c->epochs[0];
   if (!e->open) return;
   e->open = false;
-  e->last = c->highest - e->sequence_delta;
+  e->last = mt_epoch_newest(c, e);
 }
 
 void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset) {

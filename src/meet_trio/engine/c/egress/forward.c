@@ -3,7 +3,9 @@
 
 #include "egress/epoch.h"
 #include "egress/layers.h"
-#include "egress/send.h"
+#include "egress/numbering.h"
+#include "egress/temporal.h"
+#include "egress/pacer.h"
 #include "state/marks.h"
 
 enum {
@@ -20,13 +22,9 @@ static bool later_picture(uint16_t a, uint16_t b) {
   return ahead != 0 && ahead < PICTURE_ID_HALF;
 }
 
-static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, int64_t now) {
-  mt_numbers n = {
-      .sequence = p->sequence + e->sequence_delta,
-      .timestamp = p->timestamp + e->timestamp_delta,
-      .picture_id = (p->vp8.picture_id + e->picture_delta) & PICTURE_ID_MASK,
-      .tl0picidx = (uint8_t)(p->vp8.tl0picidx + e->tl0_delta),
-  };
+static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
+  mt_numbers n;
+  if (!mt_epoch_numbers(e, p, &n)) return;
   if (n.sequence > c->highest) {
     c->highest = n.sequence;
     c->sender->next = n.sequence + 1;
@@ -39,7 +37,14 @@ static void emit(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pack
       c->last_tl0 = n.tl0picidx;
     }
   }
-  mt_consumer_send(core, c, e, p, &n, now);
+  mt_pacer_send(core, c, e, p, &n, now);
+}
+
+/* A packet of the open epoch: it is sent, or left out with its frame. */
+static void pass(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
+  bool newer = p->sequence > mt_epoch_newest(c, e);
+  if (newer && mt_consumer_leaves_out(c, p) && mt_epoch_leave_out(core, c, e, p)) return;
+  emit(core, c, e, p, now);
 }
 
 typedef struct { /* the packets of a history from one packet on */
@@ -79,7 +84,7 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
   }
   mt_consumer_begin_epoch(core, c, s, p, now);
   for (uint64_t i = first; i < s->history.end; i++)
-    if ((p = mt_history_find(&s->history, i))) emit(core, c, &c->epochs[0], p, now);
+    if ((p = mt_history_find(&s->history, i))) pass(core, c, &c->epochs[0], p, now);
   mt_consumer_choose_layer(core, c, true, now); /* announces the layer */
 }
 
@@ -129,7 +134,7 @@ void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet 
   if (c->paused || !c->transport->srtp || !c->transport->selected) return;
   mt_epoch *e = &c->epochs[0];
   if (e->open && mt_epoch_of_stream(e, s) && p->sequence >= e->first) {
-    emit(core, c, e, p, now);
+    pass(core, c, e, p, now);
     if (c->switching && c->last_marker) finish_switch(core, c, now);
     return;
   }

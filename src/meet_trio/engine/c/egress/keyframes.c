@@ -39,6 +39,11 @@ void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64
   mt_list_append(&core->owed, &c->owed);
 }
 
+/* The stream that it decodes need not be the target: a switch may wait for a key frame. */
+void mt_consumer_request_keyframe(mt_core *core, mt_consumer *c, int64_t now) {
+  if (!c->paused) mt_consumer_ask_keyframe(core, c, mt_consumer_current_stream(c), now);
+}
+
 /* A key frame that has come since, or is already wanted, for another consumer serves this one too. */
 static bool still_owed(const mt_consumer *c, const mt_stream *s) {
   return !s->keyframe_wanted && s->stats.keyframes == c->owed_since[s->index] && mt_consumer_listens(c, s);

@@ -1,9 +1,9 @@
 /* Key frames that a consumer needs, and key frames that its client requests.
  *
  * A key frame is many times as large as another frame, for its publisher and for all clients that watch it. A client makes the
- * engine request one by PLI and FIR, by resuming and by choosing a layer. Each consumer has a budget for these: ten at once, then
- * one every three seconds. A request above the budget is put off, not refused, so that a client with a reason to ask gets its
- * picture later.
+ * engine request one by PLI and FIR, by signaling, by resuming and by choosing a layer. Each consumer has a budget for these: ten
+ * at once, then one every three seconds. A request above the budget is put off, not refused, so that a client with a reason to ask
+ * gets its picture later.
  *
  * A key frame that is already requested costs the client nothing. Nor do the engine's own requests: after losses that were given
  * up, and when layers come and go.
@@ -17,6 +17,8 @@
 void mt_consumer_want_keyframe(mt_core *core, mt_consumer *c, int64_t now);
 /* The client requests a key frame of `s`, or with `s` NULL of the target stream. The request is made now or put off. */
 void mt_consumer_ask_keyframe(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now);
+/* The client requests a key frame of the stream that it decodes now. While the consumer is paused there is none. */
+void mt_consumer_request_keyframe(mt_core *core, mt_consumer *c, int64_t now);
 /* Once a round: makes the requests that were put off and fit the budget now. */
 void mt_owed_round(mt_core *core, int64_t now);
 

@@ -3,6 +3,7 @@
 
 #include "egress/epoch.h"
 #include "egress/keyframes.h"
+#include "egress/temporal.h"
 #include "links/wish.h"
 #include "state/arriving.h"
 #include "state/listening.h"
@@ -16,11 +17,21 @@ static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
   bool layered = c->producer && c->producer->spec.encoding_count > 1;
   int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
-  if (layer == c->announced_layer || now < c->layer_announced + LAYER_EVENT_US) return;
+  uint8_t temporal = layer < 0 ? 0 : mt_consumer_temporal(c);
+  if (layer == c->announced_layer && temporal == c->announced_temporal) return;
+  if (now < c->layer_announced + LAYER_EVENT_US) return;
+  if (layer != c->announced_layer) c->stats.switches++;
   c->announced_layer = layer;
+  c->announced_temporal = temporal;
   c->layer_announced = now;
-  c->stats.switches++;
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
+}
+
+/* The link has no room for any layer. */
+static void withhold(mt_core *core, mt_consumer *c, int64_t now) {
+  c->target = -1;
+  mt_consumer_halt(core, c);
+  mt_wish_listen(core, c, now);
 }
 
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
@@ -28,13 +39,17 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
   if (!p) return;
   bool by_client = c->preferred != c->followed;
   c->followed = c->preferred;
-  int8_t target = -1;
+  int8_t target = -1, most = c->allowed < (int8_t)c->preferred ? c->allowed : (int8_t)c->preferred;
+  if (c->allowed < 0) {
+    if (c->target >= 0) withhold(core, c, now);
+    return;
+  }
   if (p->spec.encoding_count == 1) {
     target = 0;
   } else {
     for (int8_t i = 0; i < p->spec.encoding_count; i++) {
       if (!mt_stream_arriving(core, &p->streams[i], now)) continue;
-      if (target < 0 || i <= c->preferred) target = i; /* a layer above the preferred one is better than none */
+      if (target < 0 || i <= most) target = i; /* a layer above the wanted one is better than none */
     }
   }
   if (target >= 0 && target != c->target && (may_fall || target > c->target)) {
@@ -48,8 +63,10 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
   announce_layer(core, c, now);
 }
 
-void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now) {
-  c->preferred = layer < MT_MAX_ENCODINGS ? (uint8_t)layer : MT_MAX_ENCODINGS - 1;
+void mt_consumer_prefer_layers(mt_core *core, mt_consumer *c, const mt_layers *layers, int64_t now) {
+  c->preferred = layers->spatial < MT_MAX_ENCODINGS ? (uint8_t)layers->spatial : MT_MAX_ENCODINGS - 1;
+  c->preferred_temporal = layers->temporal < MT_MAX_TEMPORAL ? (uint8_t)layers->temporal : MT_MAX_TEMPORAL - 1;
+  mt_mark_allocation(core, c->transport);
   mt_consumer_choose_layer(core, c, true, now);
 }
 
@@ -58,6 +75,7 @@ void mt_consumer_halt(mt_core *core, mt_consumer *c) {
   c->switching = false;
   if (c->announced_layer >= 0) {
     c->announced_layer = -1;
+    c->announced_temporal = 0;
     mt_change(core, &c->changes, MT_CHANGED_LAYER);
   }
 }

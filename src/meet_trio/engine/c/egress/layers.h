@@ -10,8 +10,8 @@
 
 /* `may_fall`: the target may also become a lower layer. */
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now);
-/* The client asks for `layer`; 0 is the lowest. */
-void mt_consumer_prefer_layer(mt_core *core, mt_consumer *c, uint64_t layer, int64_t now);
+/* The client asks for no more than `layers`. Values above the highest mean the highest. */
+void mt_consumer_prefer_layers(mt_core *core, mt_consumer *c, const mt_layers *layers, int64_t now);
 void mt_consumer_halt(mt_core *core, mt_consumer *c); /* nothing is forwarded until a new epoch begins */
 
 #endif

@@ -99,6 +99,7 @@ static void send_packet(mt_core *core, mt_relay *r, const mt_stream *s, const mt
 
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived) {
   mt_producer *producer = s->producer;
+  s->frame_len += p->payload_len + MT_PACKET_OVERHEAD;
   MT_EACH (item, &producer->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (!producer->paused && r->listened >> s->index & 1) {
@@ -107,9 +108,12 @@ void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arriv
       mt_crossing *m = reserve(core, r, MT_CROSS_ALIVE, s->index, SPARE_SLOTS);
       if (!m) continue;
       m->arrived = true;
+      m->temporal = mt_packet_temporal(p);
+      m->frame_len = s->frame_len;
       commit(r, false);
     }
   }
+  if (p->marker) s->frame_len = 0;
 }
 
 static void end_relay(mt_relay *r) {

@@ -3,6 +3,7 @@
 
 #include "base/sequence.h"
 #include "egress/compose.h"
+#include "egress/outgoing.h"
 #include "paths/outlet.h"
 
 enum {
@@ -55,8 +56,25 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
   size_t len = mt_compose(c, mt_reserve(core), p, &n, rtx_index, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
+  if (rtx_index && c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, 0, now);
+  mt_downlink_repaired(c->transport, len);
   c->resend_bytes -= (int32_t)len;
   c->transport->resend_bytes -= (int32_t)len;
   core->counters.retransmissions++;
   c->stats.retransmissions++;
+}
+
+size_t mt_consumer_repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t cluster, int64_t now) {
+  if (!c->sent || !c->rtx_sender) return 0;
+  const mt_sent *sent = &c->sent[sequence % MT_SENT_SLOTS];
+  const mt_packet *p = sent->sequence == sequence ? find_packet(c, sent) : NULL;
+  if (!p) return 0;
+  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
+  mt_stamps v = mt_new_stamps(c, now);
+  size_t len = mt_compose(c, mt_reserve(core), p, &n, c->rtx_sender->next++, &v);
+  if (!len) return 0;
+  mt_send(core, c->transport, len);
+  mt_downlink_sent(c->transport, v.twcc, len, cluster, now);
+  core->counters.packets_repeated++;
+  return len;
 }

@@ -1,14 +1,16 @@
 /* See send.h. */
 #include "egress/send.h"
 
+#include "egress/outgoing.h"
 #include "egress/resend.h"
 #include "paths/outlet.h"
 
-void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
+void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_packet *p, const mt_numbers *n, int64_t now) {
   mt_stamps v = mt_new_stamps(c, now);
   size_t len = mt_compose(c, mt_reserve(core), p, n, 0, &v);
   if (!len) return;
   mt_send(core, c->transport, len);
+  if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, 0, now);
   core->counters.rtp_forwarded++;
   c->packets++;
   c->octets += p->payload_len;
@@ -22,7 +24,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt
       .picture_id = n->picture_id,
       .twcc = v.twcc,
       .tl0picidx = n->tl0picidx,
-      .stream = e->stream,
-      .generation = c->producer->streams[e->stream].generation,
+      .stream = stream,
+      .generation = c->producer->streams[stream].generation,
   };
 }

@@ -4,7 +4,7 @@
 
 #include "egress/compose.h"
 
-/* Sends packet `p` of epoch `e` with the numbers `n`. */
-void mt_consumer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
+/* Sends packet `p` of the producer's stream `stream` with the numbers `n`, at once. */
+void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_packet *p, const mt_numbers *n, int64_t now);
 
 #endif

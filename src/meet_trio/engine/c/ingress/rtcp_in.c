@@ -2,6 +2,7 @@
 #include "ingress/rtcp_in.h"
 
 #include "base/bytes.h"
+#include "egress/downlink.h"
 #include "egress/fanout.h"
 #include "egress/keyframes.h"
 #include "egress/relay.h"
@@ -90,9 +91,7 @@ static void keyframe_request(mt_core *core, mt_transport *t, uint32_t ssrc, int6
   mt_consumer *c = find_consumer(t, ssrc);
   if (!c || c->paused) return;
   c->stats.plis++;
-  /* The client asks for the stream that it decodes now, which need not be the target. */
-  bool open = c->producer && c->epochs[0].open;
-  mt_consumer_ask_keyframe(core, c, open ? &c->producer->streams[c->epochs[0].stream] : NULL, now);
+  mt_consumer_request_keyframe(core, c, now);
 }
 
 static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
@@ -103,7 +102,15 @@ static void payload_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packe
   if (p->count == MT_PSFB_PLI) keyframe_request(core, t, media, now);
   for (unsigned i = 0; p->count == MT_PSFB_FIR && mt_rtcp_read_fir(p, i, &ssrc, &sequence); i++)
     keyframe_request(core, t, ssrc, now);
-  if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) t->stats.remb = bitrate;
+  if (p->count == MT_PSFB_AFB && mt_rtcp_read_remb(p, &bitrate)) {
+    t->stats.remb = bitrate;
+    mt_downlink_remb(core, t, bitrate, now);
+  }
+}
+
+static void transport_cc(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, int64_t now) {
+  t->stats.transport_cc_received++;
+  mt_downlink_feedback(core, t, p, now);
 }
 
 /* The SSRC ends (RFC 3550 section 6.6). Another one may feed the stream after it. */
@@ -130,7 +137,7 @@ static void handle(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsi
   case MT_RTCP_BYE: bye(core, t, p, now); break;
   case MT_RTCP_RTPFB:
     if (p->count == MT_RTPFB_NACK) nack(core, t, p, nacks_left, now);
-    else if (p->count == MT_RTPFB_TRANSPORT_CC) t->stats.transport_cc_received++;
+    else if (p->count == MT_RTPFB_TRANSPORT_CC) transport_cc(core, t, p, now);
     break;
   case MT_RTCP_PSFB: payload_feedback(core, t, p, now); break;
   default: break; /* SDES and other packets carry nothing that the core uses */

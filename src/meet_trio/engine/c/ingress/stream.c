@@ -186,6 +186,12 @@ static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was
   mt_producer_forward(core, s, p, now);
 }
 
+/* Key frames do not count: they are rare, and one of them makes a second look many times as expensive as the next. */
+static void count_layers(mt_stream *s, const mt_packet *p) {
+  if (p->keyframe || (s->has_keyframe && p->timestamp == s->keyframe_timestamp)) return;
+  mt_layer_rates_count(&s->layers, 0, mt_packet_temporal(p), p->payload_len + (size_t)MT_PACKET_OVERHEAD);
+}
+
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
@@ -207,6 +213,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
     mt_pool_put(&core->packets, p);
     return;
   }
+  count_layers(s, p);
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
   if (level && level->len == 1 && !producer->paused) mt_level_heard(core, producer, from[level->offset], now);
@@ -238,6 +245,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
   p->arrived = now; /* the time here: the packet may have waited in the ring for longer than the history keeps packets */
+  count_layers(s, p);
   keep_and_forward(core, s, p, was_arriving, arrived, now);
 }
 

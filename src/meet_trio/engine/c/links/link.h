@@ -55,9 +55,11 @@ typedef struct { /* a message from source to sink */
   bool arrived;  /* the packet is new media, neither recovered nor padding: the encoding is alive */
   bool gap;      /* packets before this one found the ring full */
   bool has_sr;
-  bool ended;        /* the client sends nothing under this SSRC any more */
-  uint32_t producer; /* id */
-  uint32_t relay;    /* id: a producer's later relay has received no wishes yet */
+  bool ended;         /* the client sends nothing under this SSRC any more */
+  uint32_t producer;  /* id */
+  uint32_t relay;     /* id: a producer's later relay has received no wishes yet */
+  uint8_t temporal;   /* MT_CROSS_ALIVE: layer of the frame that has ended */
+  uint32_t frame_len; /* MT_CROSS_ALIVE: bytes on the network of the packets since the last frame ended */
   uint32_t ssrc, sr_timestamp;
   uint64_t generation; /* the stream's */
   uint64_t sr_ntp;     /* seconds, 32.32 fixed point */

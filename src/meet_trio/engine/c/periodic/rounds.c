@@ -10,6 +10,7 @@ void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
   if (p->spec.encoding_count > 1) mt_producer_choose_layers(core, p, true, now);
   mt_level_round(core, p, now);
   mt_relay_round(core, p, now);
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_layer_rates_round(&p->streams[i].layers);
   int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_history_expire(&p->streams[i].history, &core->packets, horizon);
 }

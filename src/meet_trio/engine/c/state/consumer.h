@@ -15,6 +15,7 @@
 #include "state/transport.h"
 
 typedef struct mt_consumer mt_consumer;
+typedef struct mt_numbering mt_numbering;
 typedef struct mt_producer mt_producer;
 
 /* A stretch of one stream that is forwarded with constant offsets. The consumer's number is the stream's plus the delta, modulo the
@@ -28,7 +29,26 @@ typedef struct {
   uint32_t timestamp_delta; /* clock units */
   uint16_t picture_delta;   /* VP8 picture id */
   uint8_t tl0_delta;        /* VP8 TL0PICIDX */
+  mt_numbering *numbering;  /* moves the numbers further; NULL: every packet was sent. See egress/numbering.h */
 } mt_epoch;
+
+/* A choice of layers that the publisher sends now. */
+typedef struct {
+  uint8_t stream, spatial, temporal; /* stream: index in mt_producer.streams; the highest layers that are forwarded */
+  uint64_t bitrate;                  /* bit/s on the network */
+} mt_layer_option;
+
+enum { MT_MAX_OPTIONS = 12 };
+
+typedef struct {                           /* see egress/allocation.h */
+  mt_layer_option options[MT_MAX_OPTIONS]; /* ascending bitrate */
+  uint8_t count;
+  int8_t held;         /* option in force at the beginning of this allocation; -1: none */
+  int8_t chosen;       /* option chosen by it; -1: none */
+  int64_t risen;       /* time of the last rise; 0: never */
+  int64_t may_rise;    /* no rise before this time */
+  uint32_t penalty_us; /* wait after the last rise that failed */
+} mt_ladder;
 
 /* A packet that was sent, as far as a retransmission needs it. */
 typedef struct {
@@ -65,15 +85,25 @@ struct mt_consumer {
   mt_sender *sender, *rtx_sender; /* in `senders`; NULL: none */
   mt_sender senders[2];
   bool paused;
-  uint8_t preferred;       /* highest layer that the client wants */
-  uint8_t followed;        /* value of `preferred` at the last choice of a target */
-  int8_t target;           /* index of the stream to forward; -1: none arrives */
-  int8_t announced_layer;  /* of the last event, also of one that the sink has not taken yet; -1: none */
-  int64_t layer_announced; /* time of that event */
-  mt_epoch epochs[2];      /* the current one, and the one before it */
-  bool switching;          /* a key frame of `target` waits for the end of the current frame */
-  uint64_t switch_first;   /* that key frame's first extended sequence number in its stream */
-  int64_t switch_since;    /* when it came */
+  uint8_t preferred;          /* highest layer that the client wants */
+  uint8_t preferred_temporal; /* highest temporal layer that the client wants */
+  uint8_t priority;           /* 1 and above: a higher one gets its layers before */
+  int8_t allowed;             /* highest layer that its transport has room for; -1: none; see egress/allocation.h */
+  uint8_t allowed_temporal;   /* highest temporal layer that its transport has room for */
+  mt_ladder ladder;           /* what its transport can choose from */
+  uint8_t temporal;           /* highest temporal layer that is forwarded; frames above it are left out */
+  bool frame_known;           /* the next two are set */
+  bool frame_left_out;        /* the newest frame of the open epoch is left out */
+  uint32_t frame_timestamp;   /* its timestamp, of the stream */
+  uint8_t followed;           /* value of `preferred` at the last choice of a target */
+  int8_t target;              /* index of the stream to forward; -1: none arrives */
+  uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
+  int8_t announced_layer;     /* of the last event, also of one that the sink has not taken yet; -1: none */
+  int64_t layer_announced;    /* time of that event */
+  mt_epoch epochs[2];         /* the current one, and the one before it */
+  bool switching;             /* a key frame of `target` waits for the end of the current frame */
+  uint64_t switch_first;      /* that key frame's first extended sequence number in its stream */
+  int64_t switch_since;       /* when it came */
 
   /* The newest packet sent. */
   bool started;            /* an epoch has begun */

@@ -50,10 +50,14 @@ struct mt_core {
   mt_list feeding;     /* mt_twcc with arrivals to report */
   mt_list owed;        /* consumers with a key frame request that is put off */
   mt_list scored;      /* consumers with a score event in the last second, the oldest event first */
+  mt_list allocating;  /* mt_downlink whose layers are to be allocated anew */
+  mt_list pacing;      /* mt_downlink with packets that wait, or with a probe */
   int64_t next_tick;   /* mt_core_tick does nothing before this time */
   int64_t next_round;  /* time of the next round, ten a second */
   mt_pool packets;     /* of mt_packet */
   mt_pool records;     /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers */
+  mt_pool numberings;  /* of mt_numbering */
+  mt_pool queues;      /* of MT_QUEUE_SLOTS mt_queued */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS]; /* tokens of requests for statistics, the oldest first */
   unsigned stats_count;                         /* requests in `stats_waiting` */

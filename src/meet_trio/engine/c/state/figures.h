@@ -64,6 +64,9 @@
   X(retransmissions) \
   X(retransmissions_missed) \
   X(retransmissions_refused) \
+  X(packets_repeated) \
+  X(padding_sent) \
+  X(dropped_queue_full) \
   X(commands) \
   X(commands_for_unknown_ids) \
   X(commands_refused)
@@ -119,8 +122,17 @@ typedef enum {
   X(U32, bitrate_in, "recvBitrate") \
   X(U32, bitrate_out, "sendBitrate") \
   X(U64, max_bitrate, "maxIncomingBitrate") /* bit/s; 0: no limit */ \
+  X(U64, max_outgoing, "maxOutgoingBitrate") /* bit/s; 0: no limit */ \
   X(U64, remb, "remb") /* bit/s that the client sent; 0: none */ \
   X(US, rtt_us, "roundTripTime") /* 0: not known */ \
+  X(U64, estimate, "availableOutgoingBitrate") /* bit/s that the link to the client can carry; 0: not estimated */ \
+  X(TEXT, estimate_cause, "estimateCause") /* of its last change */ \
+  X(U64, wanted_bitrate, "wantedBitrate") /* of the best layers that the client wants */ \
+  X(U64, allocated_bitrate, "allocatedBitrate") /* of the layers that it may get */ \
+  X(FRACTION, outgoing_loss, "outgoingLoss") \
+  X(US, queue_us, "queueDelay") /* on the link to the client */ \
+  X(US, reorder_us, "reordering") /* how late packets come that others have overtaken */ \
+  X(U32, paced_bytes, "pacerBytes") /* that wait for the pacer */ \
   X(U32, transport_cc_sent, "transportCcSent") \
   X(U32, transport_cc_received, "transportCcReceived")
 
@@ -159,8 +171,13 @@ typedef enum {
   X(U32, ssrc, "ssrc") \
   X(BOOL, paused, "paused") \
   X(LAYER, spatial, "spatialLayer") \
+  X(LAYER, temporal, "temporalLayer") \
   X(LAYER, target, "targetLayer") \
+  X(LAYER, allowed, "allowedLayer") /* that the link to the client has room for */ \
+  X(I8, allowed_temporal, "allowedTemporalLayer") \
   X(I8, preferred, "preferredLayer") \
+  X(U8, preferred_temporal, "preferredTemporalLayer") \
+  X(U8, priority, "priority") \
   X(U64, packets, "packetCount") \
   X(U64, bytes, "byteCount") \
   X(U32, bitrate, "bitrate") \

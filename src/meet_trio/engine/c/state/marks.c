@@ -27,3 +27,9 @@ void mt_keyframe_came(mt_stream *s) {
   s->keyframe_wanted = s->keyframe_demanded = false;
   mt_list_remove(&s->wanting);
 }
+
+void mt_mark_allocation(mt_core *core, mt_transport *t) {
+  if (!t->downlink) return;
+  mt_list_append(&core->allocating, &t->downlink->in_allocating);
+  core->next_tick = 0;
+}

@@ -34,6 +34,9 @@ typedef struct {
   uint8_t data[MT_PACKET_DATA];
 } mt_packet;
 
+/* The packet's temporal layer; 0 is the lowest. */
+static inline uint8_t mt_packet_temporal(const mt_packet *p) { return p->has_vp8 && p->vp8.has_tid ? p->vp8.tid : 0; }
+
 typedef struct {
   mt_packet **slots; /* by sequence & mask; NULL: no packet */
   uint32_t mask;     /* number of slots, less one */

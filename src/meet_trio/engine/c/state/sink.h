@@ -14,7 +14,7 @@ typedef enum {
   MT_EVENT_PLAIN_CONNECTED,   /* id: transport; path: where its RTP goes */
   MT_EVENT_DTLS,              /* id: transport; data, len: a datagram, valid during the call */
   MT_EVENT_STREAM_STARTED,    /* id: producer; index: encoding; number: SSRC */
-  MT_EVENT_LAYER_CHANGED,     /* id: consumer; value: spatial layer or -1 */
+  MT_EVENT_LAYER_CHANGED,     /* id: consumer; value: spatial layer or -1; index: temporal layer */
   MT_EVENT_AUDIO_LEVEL,       /* id: producer; value: dBov, 0 (loudest) to -127 */
   MT_EVENT_PRODUCER_SCORE,    /* id: producer; index: number of encodings; scores: 0-10 of each */
   MT_EVENT_CONSUMER_SCORE,    /* id: consumer; value: 0-10 */

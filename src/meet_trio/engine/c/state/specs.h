@@ -25,8 +25,13 @@ typedef struct {
   uint32_t layer_silence_ms; /* silence after which a stream is not active; see state/arriving.h */
   uint32_t excess_percent;   /* media accepted in the long run, in percent of the limit that the client is told */
   uint32_t excess_ms;        /* largest burst accepted: the bytes that the limit allows in this time */
+  uint64_t start_bitrate;    /* bit/s: estimate of a client's link before anything is known */
   uint64_t seed;             /* of random numbers and hashes */
 } mt_settings;
+
+typedef struct {
+  uint32_t spatial, temporal;
+} mt_layers; /* 0 is the lowest of each */
 
 typedef struct {
   uint8_t len; /* bytes; no 0 byte follows */

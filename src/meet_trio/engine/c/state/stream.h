@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/rate.h"
 #include "state/figures.h"
+#include "state/layer_rates.h"
 #include "state/packet.h"
 
 typedef struct mt_producer mt_producer;
@@ -61,6 +62,8 @@ struct mt_stream {
   uint64_t received;  /* packets without retransmissions, since the last reset */
   uint64_t reported_expected, reported_received; /* packets expected and received up to the last receiver report */
   mt_rate rate;
+  mt_layer_rates layers;
+  uint32_t frame_len; /* bytes on the network of the packets since the last frame ended */
   mt_stream_stats stats;
 };
 

@@ -14,6 +14,7 @@
 #include "formats/path.h"
 #include "formats/srtp.h"
 #include "state/changes.h"
+#include "state/downlink.h"
 #include "state/figures.h"
 #include "state/specs.h"
 
@@ -103,17 +104,19 @@ struct mt_transport {
   mt_ledger sent;        /* next indices of senders; see paths/senders.h */
   mt_ledger sent_before; /* when `sent` is full it replaces this one, whose entries are forgotten */
   mt_list producers, consumers;
-  uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
-  mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
-  uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
-  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
-  uint32_t rtcp_ssrc;   /* sender SSRC of our feedback */
-  uint64_t max_bitrate; /* bit/s, limit for the client's media; 0: none */
-  mt_bucket media;      /* bytes that its client may send; see ingress/policing.c */
-  uint64_t estimate;    /* bit/s: the REMB sent to a client without transport-cc; 0: none yet */
-  int64_t next_report;  /* time of the next RTCP reports */
-  int64_t reported;     /* time of the last ones */
-  mt_bucket dtls;       /* DTLS datagrams that may go up to the handshake */
+  uint8_t twcc_id;       /* header extension id of transport-wide sequence numbers from its client; 0: none */
+  mt_twcc *twcc;         /* allocated with the first producer that negotiated it; NULL: none yet */
+  uint16_t twcc_next;    /* transport-wide sequence number of the next packet that we send */
+  int32_t resend_bytes;  /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
+  mt_downlink *downlink; /* NULL: none; see state/downlink.h */
+  uint64_t max_outgoing; /* bit/s, limit for what is sent to the client; 0: none */
+  uint32_t rtcp_ssrc;    /* sender SSRC of our feedback */
+  uint64_t max_bitrate;  /* bit/s, limit for the client's media; 0: none */
+  mt_bucket media;       /* bytes that its client may send; see ingress/policing.c */
+  uint64_t estimate;     /* bit/s: the REMB sent to a client without transport-cc; 0: none yet */
+  int64_t next_report;   /* time of the next RTCP reports */
+  int64_t reported;      /* time of the last ones */
+  mt_bucket dtls;        /* DTLS datagrams that may go up to the handshake */
   mt_rate rate_in, rate_out;
   mt_transport_stats stats;
 };

@@ -45,6 +45,7 @@ static const mt_settings settings = {.history_packets = 64,
                                      .nack_interval_ms = 50,
                                      .nack_tries = 4,
                                      .layer_silence_ms = 1500,
+                                     .start_bitrate = 1000000,
                                      .excess_percent = 200,
                                      .excess_ms = 10000,
                                      .seed = 1};
@@ -300,6 +301,11 @@ static uint64_t taken_packets(const mt_core *core, uint32_t id) {
   return n;
 }
 
+/* RTP packets that the counters say were sent */
+static uint64_t sent_by(const mt_counters *n) {
+  return n->rtp_forwarded + n->retransmissions + n->packets_repeated + n->padding_sent;
+}
+
 static void settle(unsigned i) {
   const mt_counters *c = &cores[i]->counters;
   HOLDS(c->datagrams_out == out_count[i] && c->bytes_out == out_bytes[i],
@@ -308,7 +314,7 @@ static void settle(unsigned i) {
   HOLDS(c->commands == given[i], "%llu commands were given", (unsigned long long)given[i]);
   uint64_t sent = 0;
   for (unsigned k = 0; k < CORES; k++)
-    if (cores[k]) sent += cores[k]->counters.rtp_forwarded + cores[k]->counters.retransmissions;
+    if (cores[k]) sent += sent_by(&cores[k]->counters);
   HOLDS(sent == fuzz_protected, "%llu RTP packets were protected, %llu are counted as sent", (unsigned long long)fuzz_protected,
         (unsigned long long)sent);
   HOLDS(cores[i]->packets.used <= cores[i]->packets.count, "%llu buffers are used of %llu",
@@ -351,6 +357,11 @@ static void command(unsigned i, mt_command *c) {
 
 static void simple(unsigned home, mt_command_type type, uint32_t id, uint64_t number) {
   mt_command c = {.type = type, .id = id, .u.number = number};
+  command(home, &c);
+}
+
+static void prefer(unsigned home, uint32_t id, uint32_t spatial, uint32_t temporal) {
+  mt_command c = {.type = MT_SET_PREFERRED_LAYERS, .id = id, .u.layers = {spatial, temporal}};
   command(home, &c);
 }
 
@@ -561,10 +572,25 @@ static void consume(client *c, const instruction *i) {
 }
 
 static void consumed(const instruction *i) {
-  static const mt_command_type types[] = {MT_PAUSE_CONSUMER, MT_PAUSE_CONSUMER, MT_SET_LAYER, MT_REMOVE_CONSUMER};
-  unsigned place = i->who % VIEWS;
-  if (!consumers[place].id) return;
-  simple(consumers[place].home, types[i->x % 4], consumers[place].id, i->x % 4 == 2 ? i->n % 6 : i->x % 4 == 0);
+  unsigned place = i->who % VIEWS, home = consumers[place].home;
+  uint32_t id = consumers[place].id;
+  if (!id) return;
+  switch (i->x % 4) {
+  case 0: simple(home, MT_PAUSE_CONSUMER, id, true); break;
+  case 1: simple(home, MT_PAUSE_CONSUMER, id, false); break;
+  case 2: prefer(home, id, i->n % 6, MT_MAX_TEMPORAL - 1); break;
+  default: simple(home, MT_REMOVE_CONSUMER, id, 0); break;
+  }
+}
+
+static void wished(const client *c, const instruction *i) {
+  unsigned place = i->who % VIEWS, home = consumers[place].home;
+  uint32_t id = consumers[place].id;
+  if (i->x % 4 == 3) simple(c->home, MT_SET_TRANSPORT_MAX_OUTGOING, c->id, (uint64_t)i->n * 1000);
+  else if (!id) return;
+  else if (i->x % 4 == 0) prefer(home, id, i->n % 6, i->m % 10);
+  else if (i->x % 4 == 1) simple(home, MT_SET_CONSUMER_PRIORITY, id, i->n);
+  else simple(home, MT_REQUEST_CONSUMER_KEYFRAME, id, 0);
 }
 
 static void relay(const instruction *i) {
@@ -850,6 +876,7 @@ static void perform(const instruction *i) {
     if (!c->alive) break;
     mt_core_path_closed(cores[c->home], now, &c->at[i->x % ADDRESSES].path);
     break;
+  case OP_WISH: wished(c, i); break;
   case OP_REPEAT:
   case OP_COUNT: break;
   }

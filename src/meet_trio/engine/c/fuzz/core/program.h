@@ -36,6 +36,8 @@
  *   PYTHON      client    stats, deaf, hearing, limit                          n: the limit
  *   RAW         client    1 wrong SRTP, 2 stranger  first byte                 n: length; m: filling
  *   CLOSED      client    which address             -                          -
+ *   WISH        place,    layers, priority, key frame (of the consumer),       n: layer, priority, limit; m: temporal layer
+ *               client    limit (of the client)
  */
 #ifndef MT_FUZZ_PROGRAM_H
 #define MT_FUZZ_PROGRAM_H
@@ -66,7 +68,8 @@ enum { STEP_BYTES = 12, MAX_INSTRUCTIONS = 128, MAX_STEPS = 1500, MAX_TIMES = 60
   X(DTLS) \
   X(PYTHON) \
   X(RAW) \
-  X(CLOSED)
+  X(CLOSED) \
+  X(WISH)
 /* clang-format on */
 
 typedef enum {

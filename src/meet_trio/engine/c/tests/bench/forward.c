@@ -115,6 +115,7 @@ int main(int argc, char **argv) {
                           .nack_interval_ms = 60,
                           .nack_tries = 10,
                           .layer_silence_ms = 1500,
+                          .start_bitrate = 1000000,
                           .excess_percent = 200,
                           .excess_ms = 10000,
                           .seed = 1};

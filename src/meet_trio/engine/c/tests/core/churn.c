@@ -142,6 +142,11 @@ static void command(mt_command_type type, uint32_t id, uint64_t number) {
   for (unsigned i = 0; i < CORES; i++) mt_core_command(cores[i], now, &c); /* not all of them know the id */
 }
 
+static void prefer(uint32_t id, mt_layers layers) {
+  mt_command c = {.type = MT_SET_PREFERRED_LAYERS, .id = id, .u.layers = layers};
+  for (unsigned i = 0; i < CORES; i++) mt_core_command(cores[i], now, &c);
+}
+
 static void check(client *c) {
   uint8_t m[128], transaction[12];
   char ufrag[16];
@@ -404,13 +409,16 @@ static void step(void) {
   else if (what < 925) consume(c, producers[dice(IDS)].id);
   else if (what < 935) relay();
   else if (what < 945) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(2));
-  else if (what < 955) command(MT_SET_LAYER, consumers[dice(IDS)], dice(5));
+  else if (what < 951) prefer(consumers[dice(IDS)], (mt_layers){dice(5), dice(9)});
+  else if (what < 953) command(MT_SET_CONSUMER_PRIORITY, consumers[dice(IDS)], dice(300));
+  else if (what < 955) command(MT_REQUEST_CONSUMER_KEYFRAME, consumers[dice(IDS)], 0);
   else if (what < 965) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
   else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)].id, 0);
   else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)].id, dice(2));
   else if (what < 985) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
   else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
-  else if (what < 990) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
+  else if (what < 989) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
+  else if (what < 990) command(MT_SET_TRANSPORT_MAX_OUTGOING, c->id, dice(3) * 200000);
   else if (what < 992) leave(c);
   else if (what < 994) restart(c);
   else if (what < 996) now += (int64_t)dice(60) * 1000000;
@@ -429,6 +437,7 @@ int main(int argc, char **argv) {
                           .nack_interval_ms = 50,
                           .nack_tries = 4,
                           .layer_silence_ms = 1500,
+                          .start_bitrate = 1000000,
                           .seed = state};
   for (unsigned i = 0; i < CORES; i++) {
     mt_sink sink = {&cores[i], reserve, send_out, take_event};

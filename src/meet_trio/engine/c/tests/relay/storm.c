@@ -131,6 +131,7 @@ static void begin(slot *s) {
                                        .nack_interval_ms = 50,
                                        .nack_tries = 4,
                                        .layer_silence_ms = 1500,
+                                       .start_bitrate = 1000000,
                                        .seed = 1};
   uint8_t m[128], transaction[12] = {0};
   char ufrag[16];

@@ -236,6 +236,7 @@ static void set_up(void) {
                                 .nack_interval_ms = 50,
                                 .nack_tries = 4,
                                 .layer_silence_ms = 1500,
+                                .start_bitrate = 1000000,
                                 .seed = 1};
   const mt_tcp_settings tcp = {
       .max_connections = 8, .max_strangers = 6, .max_strangers_per_address = 5, .stranger_ms = 20, .send_buffer = 8192};

@@ -1,0 +1,176 @@
+/* See allocation.h. */
+#include "egress/allocation.h"
+
+#include "egress/layers.h"
+#include "state/arriving.h"
+
+enum {
+  RISE_PERCENT = 108,        /* room that a rise needs, in percent of what is allocated then */
+  STAY_PERCENT = 97,         /* what is in force stays if this much of it fits: measured bitrates vary */
+  LEAST_PERCENT = 65,        /* the lowest option stays if this much of it fits: a picture that stutters is better than none */
+  CALM_US = 10 * MT_SECOND,  /* without congestion for that long, an estimate is a lower bound only, and the lowest option fits */
+  RISE_US = 600 * MT_MS,     /* least time between two rises of one consumer */
+  FAILED_US = 4 * MT_SECOND, /* a fall this soon after a rise means that the rise has failed */
+  LEAST_PENALTY_US = 2 * MT_SECOND, /* wait after a rise that failed; doubles with each further one */
+  MOST_PENALTY_US = 16 * MT_SECOND,
+  TIERS = 8, /* of priorities: one for each bit */
+};
+
+/* ---- the options ---- */
+
+static void add_option(mt_ladder *l, const mt_stream *s, uint8_t spatial, uint8_t temporal) {
+  uint64_t bitrate = mt_layer_rate(&s->layers, spatial, temporal);
+  if (!bitrate) return;
+  /* An option that costs no less than a better one is of no use. */
+  while (l->count && l->options[l->count - 1].bitrate >= bitrate) l->count--;
+  if (l->count < MT_MAX_OPTIONS) l->options[l->count++] = (mt_layer_option){s->index, spatial, temporal, bitrate};
+}
+
+static uint8_t highest_temporal(const mt_stream *s, uint8_t most) {
+  for (uint8_t t = MT_MAX_TEMPORAL - 1; t > 0; t--)
+    if (t <= most && mt_layer_present(&s->layers, 0, t)) return t;
+  return 0;
+}
+
+/* Of a layer above the lowest one at least half of the frames are wanted: a larger picture is no gain at a quarter of them. */
+static void build_ladder(const mt_core *core, mt_consumer *c, int64_t now) {
+  mt_ladder *l = &c->ladder;
+  mt_producer *p = c->producer;
+  l->count = 0;
+  for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
+    const mt_stream *s = &p->streams[i];
+    if (p->spec.encoding_count > 1 && !mt_stream_arriving(core, s, now)) continue;
+    if (l->count && i > c->preferred) break;
+    uint8_t top = highest_temporal(s, c->preferred_temporal);
+    for (uint8_t t = l->count && top > 0 ? top - 1 : 0; t <= top; t++) add_option(l, s, 0, t);
+  }
+}
+
+/* The option in force: the best of those that are allowed now. */
+static int8_t find_held(const mt_consumer *c) {
+  const mt_ladder *l = &c->ladder;
+  int8_t held = -1;
+  for (uint8_t i = 0; i < l->count; i++) {
+    const mt_layer_option *o = &l->options[i];
+    if (o->stream < c->allowed || (o->stream == c->allowed && o->temporal <= c->allowed_temporal)) held = (int8_t)i;
+  }
+  return held;
+}
+
+static bool takes_part(const mt_consumer *c) {
+  return c->producer && c->producer->spec.video && !c->paused && !c->producer->paused && c->ladder.count;
+}
+
+static unsigned tier_of(const mt_consumer *c) {
+  unsigned tier = 0;
+  while (tier + 1 < TIERS && c->priority >> (tier + 1)) tier++;
+  return tier;
+}
+
+/* ---- the choice ---- */
+
+typedef struct {
+  uint64_t budget, total; /* bit/s */
+  uint64_t next;          /* bit/s: the least budget with which anybody would rise; 0: nobody would */
+  bool calm;              /* the link has not been congested for a while */
+  int64_t now;
+} round_of;
+
+static uint64_t bitrate_of(const mt_ladder *l, int8_t option) { return option < 0 ? 0 : l->options[option].bitrate; }
+
+/* The room that a total with this option needs, in percent of the total. */
+static unsigned percent_needed(const round_of *r, const mt_ladder *l, int8_t option) {
+  if (option == 0 && r->calm) return 0;
+  if (option > l->held) return RISE_PERCENT;
+  return option == 0 ? LEAST_PERCENT : STAY_PERCENT;
+}
+
+/* One step up. False: there is none, or no room for it. */
+static bool rise(round_of *r, mt_consumer *c) {
+  mt_ladder *l = &c->ladder;
+  if (l->chosen + 1 >= l->count) return false;
+  int8_t option = (int8_t)(l->chosen + 1);
+  uint64_t total = r->total - bitrate_of(l, l->chosen) + bitrate_of(l, option);
+  uint64_t needed = total / 100 * percent_needed(r, l, option);
+  if (needed > r->budget) {
+    if (!r->next || needed < r->next) r->next = needed;
+    return false;
+  }
+  if (option > l->held && r->now < l->may_rise) return false;
+  r->total = total;
+  l->chosen = option;
+  return true;
+}
+
+static void choose(mt_transport *t, round_of *r) {
+  for (unsigned pass = 0; pass < 2; pass++) {
+    for (unsigned tier = TIERS; tier-- > 0;) {
+      bool again = true;
+      while (again) {
+        again = false;
+        MT_EACH (item, &t->consumers) {
+          mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+          if (takes_part(c) && tier_of(c) == tier && rise(r, c)) again = pass > 0;
+        }
+      }
+    }
+  }
+}
+
+/* ---- what follows ---- */
+
+static void note_change(mt_ladder *l, int64_t now) {
+  if (l->chosen > l->held) {
+    l->risen = now;
+    l->may_rise = now + RISE_US;
+  } else if (l->chosen < l->held) {
+    bool failed = l->risen && now - l->risen < FAILED_US;
+    l->penalty_us = failed ? (l->penalty_us ? 2 * l->penalty_us : LEAST_PENALTY_US) : 0;
+    if (l->penalty_us > MOST_PENALTY_US) l->penalty_us = MOST_PENALTY_US;
+    l->may_rise = now + (l->penalty_us > RISE_US ? l->penalty_us : RISE_US);
+  }
+}
+
+static void apply(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_ladder *l = &c->ladder;
+  int8_t allowed = -1;
+  uint8_t temporal = 0;
+  if (l->chosen >= 0) {
+    allowed = (int8_t)l->options[l->chosen].stream;
+    temporal = l->options[l->chosen].temporal;
+  }
+  note_change(l, now);
+  if (allowed == c->allowed && temporal == c->allowed_temporal) return;
+  c->allowed = allowed;
+  c->allowed_temporal = temporal;
+  mt_consumer_choose_layer(core, c, true, now);
+}
+
+void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
+  mt_downlink *d = t->downlink;
+  if (!d) return;
+  mt_list_remove(&d->in_allocating);
+  const mt_estimate *e = mt_estimator_estimate(d->estimator);
+  if (e->cause == MT_ESTIMATE_DELAY || e->cause == MT_ESTIMATE_LOSS) d->congested = now;
+  uint64_t repair = (uint64_t)d->repair;
+  round_of r = {
+      .budget = e->bitrate > repair ? e->bitrate - repair : 0, .calm = !d->congested || now - d->congested > CALM_US, .now = now};
+  uint64_t wanted = 0;
+  MT_EACH (item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (!c->producer || !c->producer->spec.video) continue;
+    build_ladder(core, c, now);
+    if (!takes_part(c)) continue;
+    c->ladder.held = find_held(c);
+    c->ladder.chosen = -1;
+    wanted += c->ladder.options[c->ladder.count - 1].bitrate;
+  }
+  choose(t, &r);
+  MT_EACH (item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (takes_part(c)) apply(core, c, now);
+  }
+  d->allocated = r.total;
+  d->wanted = wanted;
+  mt_estimator_demand(d->estimator, wanted + repair, r.next ? r.next + repair : 0);
+}

@@ -1,0 +1,92 @@
+/* See numbering.h. */
+#include "egress/numbering.h"
+
+#include <string.h>
+
+enum {
+  PICTURE_MASK = 0x7fff, /* VP8 picture ids have 15 bits and wrap (RFC 7741 section 4.2) */
+  PICTURE_HALF = 0x4000, /* half of their range */
+};
+
+uint64_t mt_epoch_newest(const mt_consumer *c, const mt_epoch *e) {
+  return e->numbering ? e->numbering->highest : c->highest - e->sequence_delta;
+}
+
+static uint16_t *packet_slot(mt_numbering *n, uint64_t sequence) { return &n->packets_before[sequence % MT_NUMBERED_PACKETS]; }
+
+static uint16_t *picture_slot(mt_numbering *n, uint16_t picture) { return &n->pictures_before[picture % MT_NUMBERED_PICTURES]; }
+
+/* How far `a` is ahead of `b`; below 0: behind it. */
+static int ahead(uint16_t a, uint16_t b) {
+  int distance = (a - b) & PICTURE_MASK;
+  return distance < PICTURE_HALF ? distance : distance - PICTURE_MASK - 1;
+}
+
+/* `p` is newer than all packets before it. It and those that are missing before it get their places. */
+static void place(mt_numbering *n, const mt_packet *p) {
+  uint64_t oldest = p->sequence >= MT_NUMBERED_PACKETS ? p->sequence - MT_NUMBERED_PACKETS + 1 : 0;
+  for (uint64_t i = n->highest + 1 > oldest ? n->highest + 1 : oldest; i <= p->sequence; i++)
+    *packet_slot(n, i) = (uint16_t)n->packets;
+  n->highest = p->sequence;
+  if (!p->has_vp8 || !p->vp8.has_picture_id) return;
+  uint16_t picture = p->vp8.picture_id & PICTURE_MASK;
+  int steps = n->has_picture ? ahead(picture, n->picture) : 1;
+  if (steps <= 0) return;
+  if (steps > MT_NUMBERED_PICTURES) steps = MT_NUMBERED_PICTURES;
+  for (; steps > 0; steps--) *picture_slot(n, (uint16_t)(picture - steps + 1)) = n->pictures;
+  n->has_picture = true;
+  n->picture = picture;
+}
+
+bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p) {
+  mt_numbering *n = e->numbering;
+  if (!n) {
+    n = mt_pool_get(&core->numberings);
+    if (!n) return false;
+    memset(n, 0, sizeof *n);
+    n->highest = mt_epoch_newest(c, e);
+    n->has_picture = c->has_picture;
+    n->picture = (uint16_t)(c->last_picture - e->picture_delta) & PICTURE_MASK;
+    e->numbering = n;
+  }
+  uint16_t before = n->pictures;
+  bool known = n->has_picture;
+  uint16_t newest = n->picture;
+  place(n, p);
+  if (n->has_picture && (!known || n->picture != newest)) n->pictures = before + 1; /* once for all packets of a picture */
+  n->packets++;
+  /* The numbers of missing packets before `p` stay theirs, even if nothing was sent after them. */
+  uint64_t last = p->sequence + e->sequence_delta - n->packets;
+  if (last > c->highest) c->highest = last;
+  c->sender->next = c->highest + 1;
+  if (p->has_vp8 && n->has_picture) {
+    uint16_t picture = (uint16_t)(n->picture + e->picture_delta - n->pictures) & PICTURE_MASK;
+    if (!c->has_picture || ahead(picture, c->last_picture) > 0) c->last_picture = picture;
+  }
+  return true;
+}
+
+bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out) {
+  mt_numbering *n = e->numbering;
+  uint64_t packets = 0;
+  uint16_t pictures = 0;
+  if (n) {
+    if (p->sequence > n->highest) place(n, p);
+    if (n->highest - p->sequence >= MT_NUMBERED_PACKETS) return false;
+    packets = n->packets - (uint16_t)(n->packets - *packet_slot(n, p->sequence));
+    uint16_t picture = p->vp8.picture_id & PICTURE_MASK;
+    if (p->has_vp8 && n->has_picture && ahead(n->picture, picture) < MT_NUMBERED_PICTURES) pictures = *picture_slot(n, picture);
+  }
+  *out = (mt_numbers){
+      .sequence = p->sequence + e->sequence_delta - packets,
+      .timestamp = p->timestamp + e->timestamp_delta,
+      .picture_id = (uint16_t)(p->vp8.picture_id + e->picture_delta - pictures) & PICTURE_MASK,
+      .tl0picidx = (uint8_t)(p->vp8.tl0picidx + e->tl0_delta),
+  };
+  return true;
+}
+
+void mt_epoch_free(mt_core *core, mt_epoch *e) {
+  mt_pool_put(&core->numberings, e->numbering);
+  *e = (mt_epoch){0};
+}

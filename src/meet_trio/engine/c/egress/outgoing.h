@@ -1,0 +1,12 @@
+/* The downlink's account of what leaves: for the estimator, the pacer and the allocation. Nothing happens without a downlink. */
+#ifndef MT_EGRESS_OUTGOING_H
+#define MT_EGRESS_OUTGOING_H
+
+#include "state/core_state.h"
+
+/* A datagram of `len` bytes leaves with the transport-wide number `number`. `cluster`: of the probe that it belongs to; 0: none. */
+void mt_downlink_sent(mt_transport *t, uint16_t number, size_t len, uint8_t cluster, int64_t now);
+/* A retransmission of `len` bytes leaves, besides mt_downlink_sent: there is less room for layers. */
+void mt_downlink_repaired(mt_transport *t, size_t len);
+
+#endif

@@ -1,0 +1,120 @@
+/* See pacer.h. */
+#include "egress/pacer.h"
+
+#include "egress/probing.h"
+#include "egress/send.h"
+#include "state/marks.h"
+
+enum {
+  PACE_PERCENT = 150,       /* of the estimate */
+  BURST_US = 5 * MT_MS,     /* bytes of this time may leave at once */
+  LEAST_BURST = 3000,       /* bytes: and at least these */
+  QUEUE_US = 100 * MT_MS,   /* longest time that a packet waits */
+  STEP_US = 5 * MT_MS,      /* between two steps */
+  MAX_DEBT_US = 50 * MT_MS, /* audio and retransmissions delay video by no more */
+  BITS = 8,
+};
+
+/* Bytes a second */
+static double pace(const mt_downlink *d) {
+  double estimated = (double)mt_estimator_estimate(d->estimator)->bitrate / BITS * PACE_PERCENT / 100;
+  double draining = (double)d->waiting * MT_SECOND / QUEUE_US;
+  return estimated > draining ? estimated : draining;
+}
+
+static void fill(mt_downlink *d, int64_t now) {
+  double rate = pace(d), burst = rate * BURST_US / MT_SECOND, debt = rate * MAX_DEBT_US / MT_SECOND;
+  if (d->budget.level < -debt) d->budget.level = -debt;
+  mt_bucket_fill(&d->budget, rate, burst > LEAST_BURST ? burst : LEAST_BURST, now);
+}
+
+void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now) {
+  if (!mt_list_empty(&d->in_pacing)) return;
+  mt_list_append(&core->pacing, &d->in_pacing);
+  d->pace_due = d->probed = now;
+  mt_due(core, now);
+}
+
+/* ---- the queue ---- */
+
+static mt_queued *slot(const mt_downlink *d, uint32_t i) { return &d->queue[(d->head + i) % MT_QUEUE_SLOTS]; }
+
+/* False: there is no room. */
+static bool enqueue(mt_core *core, mt_downlink *d, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n,
+                    int64_t now) {
+  if (!d->queue && !(d->queue = mt_pool_get(&core->queues))) return false;
+  if (d->count == MT_QUEUE_SLOTS) return false;
+  *slot(d, d->count++) = (mt_queued){
+      .consumer = c,
+      .stream_sequence = p->sequence,
+      .generation = c->producer->streams[e->stream].generation,
+      .sequence = n->sequence,
+      .timestamp = n->timestamp,
+      .picture_id = n->picture_id,
+      .len = p->payload_len,
+      .tl0picidx = n->tl0picidx,
+      .stream = e->stream,
+  };
+  d->waiting += p->payload_len + (size_t)MT_PACKET_OVERHEAD;
+  mt_pacer_wake(core, d, now);
+  return true;
+}
+
+void mt_pacer_forget(mt_consumer *c) {
+  mt_downlink *d = c->transport->downlink;
+  for (uint32_t i = 0; d && i < d->count; i++)
+    if (slot(d, i)->consumer == c) slot(d, i)->consumer = NULL;
+}
+
+static void send_first(mt_core *core, mt_downlink *d, int64_t now) {
+  const mt_queued *q = slot(d, 0);
+  mt_consumer *c = q->consumer;
+  d->head = (d->head + 1) % MT_QUEUE_SLOTS;
+  d->count--;
+  d->waiting -= q->len + (size_t)MT_PACKET_OVERHEAD;
+  if (!c || !c->producer || !c->transport->srtp) return;
+  const mt_stream *s = &c->producer->streams[q->stream];
+  const mt_packet *p = s->generation == q->generation ? mt_history_find(&s->history, q->stream_sequence) : NULL;
+  mt_numbers n = {q->sequence, q->timestamp, q->picture_id, q->tl0picidx};
+  if (p) mt_consumer_send(core, c, q->stream, p, &n, now);
+}
+
+/* ---- sending ---- */
+
+void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
+  mt_downlink *d = c->transport->downlink;
+  if (d && c->producer->spec.video) {
+    if (!d->count) fill(d, now);
+    if (d->count || d->budget.level <= 0) {
+      if (enqueue(core, d, c, e, p, n, now)) return;
+      core->counters.dropped_queue_full++;
+      mt_want_keyframe(core, &c->producer->streams[e->stream], now);
+      return;
+    }
+  }
+  mt_consumer_send(core, c, e->stream, p, n, now);
+}
+
+/* Returns the time of the next step, or INT64_MAX if nothing waits. */
+static int64_t step(mt_core *core, mt_downlink *d, int64_t now) {
+  fill(d, now);
+  while (d->count && d->budget.level > 0) send_first(core, d, now);
+  bool probing = mt_probe_step(core, d, now - d->probed, now);
+  d->probed = now;
+  if (d->count || probing) return now + STEP_US;
+  mt_pool_put(&core->queues, d->queue);
+  d->queue = NULL;
+  d->head = 0;
+  mt_list_remove(&d->in_pacing);
+  return INT64_MAX;
+}
+
+int64_t mt_pacers_tick(mt_core *core, int64_t now) {
+  int64_t next = INT64_MAX;
+  MT_EACH (item, &core->pacing) {
+    mt_downlink *d = MT_OF(item, mt_downlink, in_pacing);
+    if (now >= d->pace_due) d->pace_due = step(core, d, now);
+    if (d->pace_due < next) next = d->pace_due;
+  }
+  return next;
+}

@@ -1,0 +1,33 @@
+/* See layer_rates.h. */
+#include "state/layer_rates.h"
+
+enum { ROUNDS_A_SECOND = 10, BITS = 8 };
+
+static uint8_t at_most(uint8_t value, uint8_t most) { return value < most ? value : most; }
+
+void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, size_t len) {
+  r->counted[at_most(spatial, MT_MAX_SPATIAL - 1)][at_most(temporal, MT_MAX_TEMPORAL - 1)] += (uint32_t)len;
+}
+
+void mt_layer_rates_round(mt_layer_rates *r) {
+  for (unsigned s = 0; s < MT_MAX_SPATIAL; s++) {
+    for (unsigned t = 0; t < MT_MAX_TEMPORAL; t++) {
+      r->sums[s][t] += r->counted[s][t] - r->rounds[r->next][s][t];
+      r->rounds[r->next][s][t] = r->counted[s][t];
+      r->counted[s][t] = 0;
+    }
+  }
+  r->next = (r->next + 1) % MT_RATE_ROUNDS;
+  if (r->kept < MT_RATE_ROUNDS) r->kept++;
+}
+
+uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal) {
+  uint64_t bytes = 0;
+  for (unsigned s = 0; s <= spatial && s < MT_MAX_SPATIAL; s++)
+    for (unsigned t = 0; t <= temporal && t < MT_MAX_TEMPORAL; t++) bytes += r->sums[s][t];
+  return r->kept ? bytes * BITS * ROUNDS_A_SECOND / r->kept : 0;
+}
+
+bool mt_layer_present(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal) {
+  return spatial < MT_MAX_SPATIAL && temporal < MT_MAX_TEMPORAL && r->sums[spatial][temporal] > 0;
+}

@@ -1,0 +1,200 @@
+"""The layers that a viewer gets follow what its link can carry, in virtual time."""
+
+import itertools
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from support.engine_link import LinkedViewer
+from support.engine_world import VIEWED_ADAPTED, World, simulcast
+from support.layered_camera import FPS, LayeredCamera
+from support.wire.rtcp import Remb
+from support.wire.rtp import RtpPacket
+from support.wire.vp8 import parse_vp8_untrusted
+
+from meet_trio.engine import EngineSettings
+
+
+class Call:
+    """Alice publishes three layers, Bob watches behind a link."""
+
+    def __init__(self, *, start: int = 1_000_000, **link: float | bool | None) -> None:
+        self.world = World(EngineSettings(initial_outgoing_bitrate=start))
+        alice, bob = self.world.client(), self.world.client()
+        self.producer = self.world.produce(alice, simulcast(3))
+        self.camera = LayeredCamera(alice)
+        self.bob = LinkedViewer.behind(bob, **link)
+        self.run(1)
+        self.consumer = self.world.consume(bob, self.producer, header_extensions=VIEWED_ADAPTED)
+
+    def run(self, seconds: float) -> float:
+        """Let time pass; returns the time at which that began."""
+        begun = self.world.now
+        self.bob.run(seconds, self.camera.step)
+        return begun
+
+    def frames(self, since: float) -> "Counter[tuple[int, int]]":
+        """Whole frames that arrived, by spatial and temporal layer."""
+        return frames_of(self.bob.media(since))
+
+    def figures(self) -> dict[str, Any]:
+        stats = self.world.stats()
+        consumer: dict[str, Any] = stats["consumers"][str(self.consumer)]
+        return consumer | stats["transports"][str(self.bob.client.number)]
+
+
+def frames_of(packets: list[RtpPacket]) -> "Counter[tuple[int, int]]":
+    found: Counter[tuple[int, int]] = Counter()
+    parts: Counter[int] = Counter()
+    for packet in packets:
+        parts[packet.timestamp] += 1
+    for packet in packets:
+        if packet.marker:
+            match = re.search(rb"r(\d) t(\d) \d+\.(\d+)", parse_vp8_untrusted(packet.payload)[1])
+            assert match
+            if parts[packet.timestamp] == int(match[3]) + 1:
+                found[int(match[1]), int(match[2])] += 1
+    return found
+
+
+def assert_continuous(packets: list[RtpPacket]) -> None:
+    """No number and no picture id is missing or used twice, whatever was left out."""
+    numbers = sorted({p.sequence_number for p in packets})
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    pictures: dict[int, set[int]] = {}
+    for packet in packets:
+        picture = parse_vp8_untrusted(packet.payload)[0].picture_id
+        assert picture is not None
+        pictures.setdefault(picture, set()).add(packet.timestamp)
+    assert all(len(timestamps) == 1 for timestamps in pictures.values())
+    ids = sorted(pictures)
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+def test_a_link_without_limit_gets_everything() -> None:
+    call = Call()
+    call.run(3)
+    since = call.run(10)
+    frames = call.frames(since)
+    assert frames[2, 0] + frames[2, 1] + frames[2, 2] == pytest.approx(10 * FPS, abs=2)
+    assert call.bob.dropped == 0
+    assert call.figures()["temporalLayer"] == 2
+    assert_continuous(call.bob.media())
+
+
+def test_a_slow_link_gets_a_layer_that_fits() -> None:
+    call = Call(rate=300_000, start=300_000)
+    call.run(8)
+    since, through = call.world.now, call.bob.bytes_through
+    call.run(20)
+    frames = call.frames(since)
+    print(frames, call.bob.worst_wait(since), call.figures())
+    assert frames[1, 0] + frames[1, 1] >= 0.9 * 20 * FPS / 2  # the half of the middle layer's
+    assert frames[2, 0] == 0
+    assert call.bob.worst_wait(since) < 0.2
+    assert (call.bob.bytes_through - through) * 8 / 20 > 0.6 * 300_000
+    assert call.figures()["estimateCause"] in ("delay", "growth", "probe")
+
+
+def test_frames_of_a_temporal_layer_are_left_out_without_a_gap() -> None:
+    call = Call(rate=None)
+    call.run(1)
+    call.world.core.set_preferred_layers(call.consumer, 2, 1)
+    since = call.run(3)
+    frames = call.frames(since + 0.2)
+    assert frames[2, 2] == 0
+    assert frames[2, 0] + frames[2, 1] == pytest.approx(2.8 * FPS / 2, abs=2)
+    assert call.figures()["temporalLayer"] == 1
+    call.world.core.set_preferred_layers(call.consumer, 2)
+    since = call.run(2)
+    assert call.frames(since)[2, 2] > 15
+    assert_continuous(call.bob.media())
+
+
+def test_lost_packets_find_their_place_when_frames_are_left_out() -> None:
+    """Loss before the server, and frames that the server leaves out, in the same stream."""
+    call = Call(rate=None, nack=False)
+    call.run(1)
+    call.world.core.set_preferred_layers(call.consumer, 2, 1)
+    alice = call.camera.client
+    held: list[bytes] = []
+    count = itertools.count()
+
+    def late(*packets: RtpPacket) -> None:
+        for packet in packets:
+            data = alice.protect(packet)
+            if next(count) % 7 == 0:
+                held.append(data)
+                continue
+            alice.send_raw(data)
+            if len(held) > 3:
+                alice.send_raw(held.pop(0))
+
+    alice.send = late  # type: ignore[method-assign]
+    call.run(5)
+    for data in held:
+        alice.send_raw(data)
+    call.bob.run(0.1)
+    packets = call.bob.media()
+    numbers = sorted({p.sequence_number for p in packets})
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert len(numbers) == len(packets)
+
+
+def test_a_fall_of_the_link_is_followed_within_seconds() -> None:
+    call = Call(rate=3_000_000)
+    call.run(10)
+    assert call.figures()["spatialLayer"] == 2
+    call.bob.rate = 500_000
+    call.run(2)
+    since = call.run(3)
+    assert call.bob.worst_wait(since) < 0.3
+    assert call.frames(since)[2, 2] == 0
+    call.bob.rate = 3_000_000
+    call.run(3)
+    since = call.run(1)
+    frames = call.frames(since)
+    assert frames[2, 0] + frames[2, 1] + frames[2, 2] > 0.8 * FPS
+
+
+def test_without_room_for_any_layer_video_pauses_and_comes_back() -> None:
+    call = Call(rate=30_000, start=100_000)
+    call.run(10)
+    assert call.figures()["allowedLayer"] is None
+    since = call.run(2)
+    assert not call.frames(since)
+    call.bob.rate = 2_000_000
+    call.run(8)
+    assert call.figures()["spatialLayer"] is not None
+
+
+def test_random_loss_is_no_congestion() -> None:
+    call = Call(rate=20_000_000, loss=0.1)
+    call.run(3)
+    call.run(10)
+    assert call.figures()["allowedLayer"] == 2
+    assert call.figures()["allowedTemporalLayer"] == 2
+    assert call.figures()["outgoingLoss"] == pytest.approx(0.1, abs=0.06)
+
+
+def test_remb_allocates_too() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, simulcast(3))
+    camera = LayeredCamera(alice)
+    consumer = world.consume(bob, producer)
+
+    def run(seconds: float) -> None:
+        for _ in range(int(seconds * 100)):
+            world.run(0.01)
+            camera.step(world.now)
+
+    run(2)
+    assert world.stats()["consumers"][str(consumer)]["spatialLayer"] == 2
+    bob.send_rtcp(Remb(1, 350_000, (consumer + 50_000,)))
+    run(1)
+    assert world.stats()["consumers"][str(consumer)]["spatialLayer"] == 1
+    bob.send_rtcp(Remb(1, 5_000_000, (consumer + 50_000,)))
+    run(2)
+    assert world.stats()["consumers"][str(consumer)]["spatialLayer"] == 2
