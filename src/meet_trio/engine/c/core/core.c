@@ -13,8 +13,10 @@
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
 #include "ingress/producer.h"
+#include "ingress/rebinding.h"
 #include "ingress/receive.h"
 #include "ingress/rtcp_in.h"
+#include "paths/claims.h"
 #include "paths/dtls.h"
 #include "paths/ice.h"
 #include "paths/routes.h"
@@ -45,9 +47,11 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking, &core->wanting,
-                      &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing};
+                      &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing,
+                      &core->claims};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
-  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
+                        &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
   bool ok = true;
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) ok = mt_table_init(tables[i], FIRST_SLOTS) && ok;
   if (ok) return core;
@@ -60,7 +64,8 @@ void mt_core_free(mt_core *core) {
   mt_exchange_leave(core);
   MT_EACH (item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   MT_EACH (item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
-  mt_table *tables[] = {&core->transports, &core->producers, &core->consumers, &core->ufrags, &core->routes};
+  mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
+                        &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->packets);
   mt_pool_free(&core->records);
@@ -70,6 +75,20 @@ void mt_core_free(mt_core *core) {
 }
 
 /* ---- datagrams ---- */
+
+static void media_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  mt_route *route = mt_route_find(core, from);
+  if (!route) route = mt_rebinding_try(core, from, data, len, now);
+  if (!route) {
+    core->counters.dropped_unknown_address++;
+    return;
+  }
+  mt_transport *t = route->transport;
+  uint32_t advances = t->advances;
+  if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, t, data, len);
+  else mt_rtp_datagram(core, now, t, data, len);
+  mt_claim_route_heard(core, route, t->advances != advances, now);
+}
 
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
   core->counters.datagrams_in++;
@@ -81,10 +100,7 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
   } else if (len > 0 && data[0] >= DTLS_FIRST && data[0] <= DTLS_LAST) {
     mt_dtls_datagram(core, now, from, data, len);
   } else if (mt_is_rtp_or_rtcp(data, len)) {
-    mt_route *route = mt_route_find(core, from);
-    if (!route) core->counters.dropped_unknown_address++;
-    else if (mt_is_rtcp(data, len)) mt_rtcp_datagram(core, now, route->transport, data, len);
-    else mt_rtp_datagram(core, now, route->transport, data, len);
+    media_datagram(core, now, from, data, len);
   } else {
     core->counters.dropped_unknown_kind++;
   }
@@ -133,6 +149,7 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   next = earlier(next, mt_twcc_tick(core, now));
   mt_allocations_tick(core, now);
   next = earlier(next, mt_pacers_tick(core, now));
+  next = earlier(next, mt_claims_tick(core, now));
   mt_events_offer(core, now);
   if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
   core->next_tick = next;

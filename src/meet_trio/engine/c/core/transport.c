@@ -48,6 +48,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_list_init(&t->producers);
   mt_list_init(&t->consumers);
   mt_list_init(&t->idle);
+  mt_list_init(&t->claim.in_claims);
   mt_list_append(&core->all_transports, &t->in_core);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
   return t;
@@ -92,7 +93,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_downlink_end(core, t);
   mt_srtp_free(t->srtp);
   free(t->plain);
-  mt_sources_free(t);
+  mt_sources_free(core, t);
   mt_ledger_free(&t->sent);
   mt_ledger_free(&t->sent_before);
   mt_table_free(&t->sources);

@@ -364,3 +364,14 @@ mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet
   *out_len = plain_len;
   return MT_SRTP_OK;
 }
+
+unsigned mt_srtcp_indices_untrusted(const uint8_t *packet, size_t len, uint32_t out[MT_SRTCP_LAYOUTS]) {
+  static const size_t tags[MT_SRTCP_LAYOUTS][2] = {{GCM_TAG, 0}, {0, CM_TAG}}; /* bytes of tag before and after the index word */
+  unsigned count = 0;
+  for (unsigned i = 0; i < MT_SRTCP_LAYOUTS; i++) {
+    if (len < RTCP_MIN_HEADER + tags[i][0] + RTCP_INDEX_WORD + tags[i][1]) continue;
+    const uint8_t *word = packet + len - tags[i][1] - RTCP_INDEX_WORD;
+    if (word[0] & E_BIT) out[count++] = mt_load32(word) & RTCP_INDEX_MASK;
+  }
+  return count;
+}

@@ -80,4 +80,9 @@ size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len,
  * changes only on success. */
 mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet, size_t len, size_t *out_len);
 
+enum { MT_SRTCP_LAYOUTS = 2 }; /* places of the index: those of the GCM profiles and of the CM profile */
+/* Writes the indices that an encrypted SRTCP packet would have in each layout, as far as its E bit is set there. Returns their
+ * number. Nothing is authenticated. */
+unsigned mt_srtcp_indices_untrusted(const uint8_t *packet, size_t len, uint32_t out[MT_SRTCP_LAYOUTS]);
+
 #endif

@@ -7,6 +7,7 @@
 #include "ingress/arrivals.h"
 #include "ingress/missing.h"
 #include "ingress/policing.h"
+#include "ingress/rebinding.h"
 #include "ingress/sources.h"
 #include "ingress/stream.h"
 #include "state/arriving.h"
@@ -188,6 +189,8 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     if (!source) return;
     source->rtp = recalled;
   }
+  if (index == source->rtp.highest) t->advances++;
+  mt_rebinding_note_rtp(core, source);
   if (t->twcc && t->twcc_id) {
     const mt_rtp_ext *number = mt_rtp_find_ext(&h, t->twcc_id);
     if (number && number->len == 2) mt_twcc_arrived(core, t, mt_load16(data + number->offset), h.ssrc, now);

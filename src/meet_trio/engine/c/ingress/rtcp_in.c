@@ -10,6 +10,7 @@
 #include "egress/resend.h"
 #include "formats/rtcp.h"
 #include "ingress/policing.h"
+#include "ingress/rebinding.h"
 #include "ingress/sources.h"
 #include "ingress/stream.h"
 
@@ -171,6 +172,7 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
     if (!source) return;
     source->rtcp = recalled;
   }
+  if (mt_rebinding_note_rtcp(core, source)) t->advances++;
   mt_rtcp_packet p;
   size_t offset = 0;
   unsigned nacks_left = MAX_NACKED;

@@ -1,6 +1,8 @@
 /* See sources.h. */
 #include "ingress/sources.h"
 
+#include "ingress/rebinding.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,7 @@ static bool end_oldest_idle(mt_core *core, mt_transport *t) {
   mt_ledger_entry e = {s->ssrc, (uint32_t)next_index(&s->rtcp), next_index(&s->rtp)};
   if (!t->plain && !mt_ledger_put(&t->ended, &e, core->settings.seed)) return false;
   mt_table_remove(&t->sources, &s->node);
+  mt_rebinding_forget(core, s);
   mt_list_remove(&s->idle);
   t->idle_count--;
   free(s);
@@ -72,10 +75,12 @@ void mt_source_detach(mt_source *source) {
   mt_list_append(&source->transport->idle, &source->idle);
 }
 
-void mt_sources_free(mt_transport *t) {
+void mt_sources_free(mt_core *core, mt_transport *t) {
   for (mt_node *n; (n = mt_table_any(&t->sources));) {
+    mt_source *s = MT_OF(n, mt_source, node);
     mt_table_remove(&t->sources, n);
-    free(MT_OF(n, mt_source, node));
+    mt_rebinding_forget(core, s);
+    free(s);
   }
   mt_ledger_free(&t->ended);
 }

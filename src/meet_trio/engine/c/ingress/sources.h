@@ -24,6 +24,6 @@ void mt_source_recall(const mt_core *core, const mt_transport *t, uint32_t ssrc,
 mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc);
 void mt_source_attach(mt_source *source, mt_stream *s); /* it feeds `s` */
 void mt_source_detach(mt_source *source);               /* it feeds no stream */
-void mt_sources_free(mt_transport *t);
+void mt_sources_free(mt_core *core, mt_transport *t);
 
 #endif

@@ -2,6 +2,7 @@
 #include "paths/ice.h"
 
 #include "formats/stun.h"
+#include "paths/claims.h"
 #include "paths/outlet.h"
 #include "paths/routes.h"
 
@@ -50,5 +51,6 @@ void mt_ice_datagram(mt_core *core, int64_t now, const mt_path *from, const uint
     t->silent = false;
     t->changes.flags &= ~(uint32_t)MT_CHANGED_SILENT;
   }
+  mt_claim_checked(core, r, now);
   mt_route_select(core, t, r, m.use_candidate, now);
 }

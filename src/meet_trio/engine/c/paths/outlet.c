@@ -1,6 +1,8 @@
 /* See outlet.h. */
 #include "paths/outlet.h"
 
+#include "paths/claims.h"
+
 uint8_t *mt_reserve(mt_core *core) { return core->sink.reserve(core->sink.context); }
 
 static void emit(mt_core *core, const mt_path *to, size_t len) {
@@ -18,6 +20,7 @@ static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t le
     core->counters.dropped_no_path++;
     return;
   }
+  if (t->claim.route && !mt_claim_allows(core, t, to, len)) return;
   t->stats.packets_out++;
   t->stats.bytes_out += len;
   emit(core, to, len);

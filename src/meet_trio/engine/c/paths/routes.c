@@ -39,6 +39,9 @@ mt_credentials *mt_credentials_find(mt_core *core, const uint8_t *ufrag, size_t 
 
 /* ---- routes ---- */
 
+/* A check came by the route after `time`. A claimed route has not had any. */
+static bool heard_since(const mt_route *r, int64_t time) { return r->seen && r->seen > time; }
+
 mt_route *mt_route_find(mt_core *core, const mt_path *path) {
   for (mt_node *n = mt_table_first(&core->routes, mt_path_hash(path, core->settings.seed)); n; n = mt_table_next(n)) {
     mt_route *r = MT_OF(n, mt_route, node);
@@ -50,7 +53,13 @@ mt_route *mt_route_find(mt_core *core, const mt_path *path) {
 void mt_route_drop(mt_core *core, mt_route *route) {
   if (!route->used) return;
   mt_table_remove(&core->routes, &route->node);
-  if (route->transport->selected == route) route->transport->selected = NULL;
+  mt_transport *t = route->transport;
+  if (t->selected == route) t->selected = NULL;
+  if (t->claim.before == route) t->claim.before = NULL;
+  if (t->claim.route == route) {
+    t->claim.route = NULL;
+    mt_list_remove(&t->claim.in_claims);
+  }
   route->used = false;
 }
 
@@ -66,26 +75,41 @@ static mt_route *route_place(mt_core *core, mt_transport *t) {
   return oldest;
 }
 
+static mt_route *put_route(mt_core *core, mt_transport *t, mt_route *place, const mt_path *path) {
+  *place = (mt_route){.transport = t, .path = *path, .used = true};
+  mt_table_insert(&core->routes, &place->node, mt_path_hash(path, core->settings.seed));
+  return place;
+}
+
+mt_route *mt_route_add_idle(mt_core *core, mt_transport *t, const mt_path *path, int64_t now) {
+  for (unsigned i = 0; i < MT_MAX_ROUTES; i++) {
+    mt_route *r = &t->routes[i];
+    if (r->used && (r == t->selected || heard_since(r, now - ROUTE_STALE_US))) continue;
+    mt_route_drop(core, r);
+    return put_route(core, t, r, path);
+  }
+  return NULL;
+}
+
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now) {
   mt_route *r = mt_route_find(core, path);
   if (r && r->transport != t) {
-    if (now - r->seen < ROUTE_STALE_US) return NULL;
-    mt_route_drop(core, r);
+    if (r != r->transport->claim.route && heard_since(r, now - ROUTE_STALE_US)) return NULL;
+    mt_route_lose(core, r, now);
     r = NULL;
   }
   if (!r) {
-    r = route_place(core, t);
-    *r = (mt_route){.transport = t, .path = *path, .used = true};
-    mt_table_insert(&core->routes, &r->node, mt_path_hash(path, core->settings.seed));
+    r = put_route(core, t, route_place(core, t), path);
   }
   r->seen = now;
   return r;
 }
 
 void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated, int64_t now) {
-  bool current_works = t->selected && now - t->selected->seen < ROUTE_STALE_US;
+  bool current_works = t->selected && heard_since(t->selected, now - ROUTE_STALE_US);
   if (t->selected == r || (current_works && !nominated)) return;
   t->selected = r;
+  if (t->was_connected) t->moved = now;
   mt_change(core, &t->changes, t->was_connected ? MT_CHANGED_MOVED : MT_CHANGED_CONNECTED);
   t->was_connected = true;
 }
@@ -97,7 +121,7 @@ void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
   mt_route *best = NULL;
   for (unsigned i = 0; was_selected && i < MT_MAX_ROUTES; i++) {
     mt_route *other = &t->routes[i];
-    if (other->used && now - other->seen < ROUTE_STALE_US && (!best || other->seen > best->seen)) best = other;
+    if (other->used && heard_since(other, now - ROUTE_STALE_US) && (!best || other->seen > best->seen)) best = other;
   }
   if (best) mt_route_select(core, t, best, true, now);
 }
@@ -109,7 +133,8 @@ void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
   int64_t consent = (int64_t)core->settings.consent_ms * MT_MS;
   if (!t->was_connected || t->silent) return;
-  if (t->selected && now - t->selected->seen >= consent) mt_route_lose(core, t->selected, now);
+  bool claimed = t->selected && t->selected == t->claim.route; /* bounded by paths/claims.h */
+  if (t->selected && !claimed && now - t->selected->seen >= consent) mt_route_lose(core, t->selected, now);
   if (now - t->heard < consent) return;
   t->silent = true;
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);

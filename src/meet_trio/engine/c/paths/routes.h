@@ -26,8 +26,10 @@ mt_credentials *mt_credentials_find(mt_core *core, const uint8_t *ufrag, size_t 
 /* Times are microseconds. */
 
 mt_route *mt_route_find(mt_core *core, const mt_path *path); /* NULL: the path is no route */
+/* Makes `path`, which is no route, a route that has proved nothing. NULL: the transport's other routes all work. */
+mt_route *mt_route_add_idle(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
 /* Notes that an authenticated request came by `path`, which becomes a route. NULL: the path is a route of another transport that
- * was heard there in the last 8 seconds. */
+ * was heard there in the last 3 seconds. */
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
 /* Selects the route, and notes the event for Python. It does nothing if the selected route works and the client has not `nominated`
  * `r`. */

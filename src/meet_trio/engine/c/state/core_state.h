@@ -8,8 +8,9 @@
  *            │              └─ sent         SSRCs that we sent: the next SRTP index
  *            ├─ producers ── consumers of each (which live in other transports)
  *            ├─ mirrors ───── streams, filled by other engines
+ *            ├─ sources      of all transports, by what a packet shows in clear
  *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
- *            └─ work lists: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc), owed, scored
+ *            └─ work lists: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc), claims, owed, scored
  *
  * An object that is removed takes itself out of every table and list, so no pointer outlives it.
  *
@@ -41,6 +42,7 @@ struct mt_core {
   mt_sink sink;
   uint64_t random; /* state of mt_random */
   mt_table transports, producers, consumers, ufrags, routes;
+  mt_table sources_by_ssrc, sources_by_index; /* sources of transports with keys; see ingress/rebinding.h */
   mt_list all_transports, mirrors, links;
   int64_t last_now;    /* time of the last tick or exchange, for mt_mirrors_lose, when a link ends */
   uint32_t last_relay; /* id that the newest relay got */
@@ -48,6 +50,8 @@ struct mt_core {
   mt_list nacking;     /* streams with missing packets */
   mt_list wanting;     /* streams that want a key frame */
   mt_list feeding;     /* mt_twcc with arrivals to report */
+  mt_list claims;      /* mt_claim: addresses that no check has confirmed yet */
+  mt_bucket tries;     /* authentications of datagrams from unknown addresses */
   mt_list owed;        /* consumers with a key frame request that is put off */
   mt_list scored;      /* consumers with a score event in the last second, the oldest event first */
   mt_list allocating;  /* mt_downlink whose layers are to be allocated anew */

@@ -25,6 +25,14 @@
   X(dropped_stun_no_request) \
   X(dropped_address_taken) \
   X(dropped_unknown_address) \
+  X(dropped_path_unconfirmed) \
+  X(rebindings_tried) \
+  X(rebindings_put_off) \
+  X(rebindings_claimed) \
+  X(rebindings_moved) \
+  X(rebindings_confirmed) \
+  X(rebindings_unconfirmed) \
+  X(rebindings_taken_back) \
   X(dropped_dtls_rate) \
   X(dropped_dtls_no_path) \
   X(dropped_dtls_events) \

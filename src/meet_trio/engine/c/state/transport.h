@@ -34,24 +34,38 @@ typedef struct { /* ICE credentials of this side (RFC 8445 section 5.3) */
   bool used; /* false: an empty slot */
 } mt_credentials;
 
-typedef struct { /* an address that proved the credentials; see paths/routes.h */
+typedef struct { /* an address that proved the credentials, or claims to be the client's; see paths/routes.h, paths/claims.h */
   mt_node node;  /* in mt_core.routes */
   mt_transport *transport;
   mt_path path;
-  int64_t seen; /* time of its last authenticated request */
-  bool used;    /* false: an empty slot */
+  int64_t seen;    /* time of its last authenticated request; 0: none yet */
+  int64_t arrived; /* time of its last datagram that looked like media; 0: none yet */
+  bool used;       /* false: an empty slot */
 } mt_route;
+
+typedef struct {      /* an address that media came from before any check did; see paths/claims.h */
+  mt_list in_claims;  /* in mt_core.claims while there is a route */
+  mt_route *route;    /* the claimed address, one of mt_transport.routes; NULL: none */
+  mt_route *before;   /* selected until media went to the claimed address; NULL: it is lost, or the claimed one is not selected */
+  int64_t made;       /* time */
+  int64_t not_before; /* time of the next claim at the earliest */
+  size_t bytes_left;  /* that may still be sent to the claimed address */
+  mt_bucket tries;    /* authentications of datagrams from unknown addresses */
+} mt_claim;
 
 typedef struct mt_source { /* an SSRC that the client sends */
   mt_node node;            /* in mt_transport.sources */
+  mt_node by_ssrc;         /* in mt_core.sources_by_ssrc if `findable_rtp` */
+  mt_node by_index;        /* in mt_core.sources_by_index if `findable_rtcp` */
   mt_transport *transport;
   uint32_t ssrc;
   mt_srtp_window rtp, rtcp; /* replay windows */
   mt_stream *stream;        /* NULL: it belongs to no stream (not yet, or not any more) */
   mt_list idle;             /* in mt_transport.idle while `stream` is NULL */
-  bool rtx;                 /* it carries the retransmissions of `stream` */
-  bool astray;              /* plain RTP: the last packet's number was out of range; see ingress/receive.c */
-  uint16_t next_astray;     /* the number that would follow it */
+  bool findable_rtp, findable_rtcp;
+  bool rtx;             /* it carries the retransmissions of `stream` */
+  bool astray;          /* plain RTP: the last packet's number was out of range; see ingress/receive.c */
+  uint16_t next_astray; /* the number that would follow it */
 } mt_source;
 
 typedef struct { /* an SSRC that we send */
@@ -90,10 +104,13 @@ struct mt_transport {
   mt_credentials credentials[2]; /* those in use, and those of before an ICE restart */
   mt_route routes[MT_MAX_ROUTES];
   mt_route *selected; /* the route that packets are sent by; NULL: none */
+  mt_claim claim;
   mt_plain *plain;    /* NULL: ICE and DTLS */
   bool was_connected; /* a route has been selected before */
   bool silent;        /* consent is lost */
   int64_t heard;      /* time of the last authenticated request on any route */
+  int64_t moved;      /* time at which another route was selected; what was measured before is of another path; 0: never */
+  uint32_t advances;  /* authentic packets with a higher index than any before of their SSRC; modulo 2^32 */
 
   mt_srtp *srtp;       /* NULL: there are no keys yet */
   uint32_t srtcp_next; /* SRTCP index of the next packet that we send */
