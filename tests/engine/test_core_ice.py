@@ -1,7 +1,7 @@
 """ICE-lite and DTLS through the core: answers to checks, the path of media, datagrams passed up."""
 
 import pytest
-from support.engine_world import EngineClient, World
+from support.engine_world import Camera, EngineClient, World
 from support.wire.stun import (
     BINDING_REQUEST,
     BINDING_SUCCESS,
@@ -159,18 +159,82 @@ def test_consent_of_one_address_keeps_nothing_going_to_another(
     assert sent_to(world, client) == [OTHER]
 
 
+def owner_of(world: World, address: tuple[str, int]) -> int:
+    """The number of the client whose transport has the address."""
+    world.core.datagram(*address, b"\x16whose?")
+    return world.take_events(DtlsDatagram)[-1].transport
+
+
 def test_an_address_in_use_cannot_be_taken() -> None:
     world = World()
     alice, mallory = world.client(), world.client()
     mallory.check(address=alice.address)
     assert world.counter("dropped_address_taken") == 1
-    alice.send_raw(b"\x16still hers")
-    assert world.take_events(DtlsDatagram)[-1].transport == alice.number
-    # After ten seconds the port may belong to another client on the same machine.
-    world.run(10)
+    assert owner_of(world, alice.address) == alice.number
+    # A check every 2.5 seconds is enough to keep it.
+    for _ in range(5):
+        world.run(2.4)
+        mallory.check(address=alice.address)
+        alice.check()
+    assert world.counter("dropped_address_taken") == 6
+    assert owner_of(world, alice.address) == alice.number
+
+
+def test_an_address_is_anothers_when_its_owner_has_missed_a_check() -> None:
+    """The port may belong to another client on the same machine, whose owner was killed."""
+    world = World()
+    alice, bob = world.client(), world.client()
+    world.run(2.9)
+    bob.check(address=alice.address)
+    assert owner_of(world, alice.address) == alice.number
+    world.run(0.2)
+    bob.check(address=alice.address)
+    assert owner_of(world, alice.address) == bob.number
+
+
+def test_media_keeps_an_address_when_a_check_was_lost() -> None:
+    world = World()
+    alice, mallory = world.client(), world.client()
+    replay = alice.protect(Camera().frame()[0])
+    for i in range(4):
+        world.run(1)
+        alice.send_raw(replay if i == 0 else alice.protect(Camera(sequence=i).frame()[0]))
+        mallory.check(address=alice.address)
+    assert world.counter("dropped_address_taken") == 4
+    # What anybody could send does not keep it.
+    for _ in range(3):
+        world.run(1)
+        alice.send_raw(replay)
     mallory.check(address=alice.address)
-    alice.send_raw(b"\x16now another's")
-    assert world.take_events(DtlsDatagram)[-1].transport == mallory.number
+    assert owner_of(world, alice.address) == mallory.number
+
+
+def test_an_owner_that_was_only_late_takes_its_address_back() -> None:
+    world = World()
+    alice, mallory = world.client(), world.client()
+    world.run(5)
+    mallory.check(address=alice.address)
+    assert owner_of(world, alice.address) == mallory.number
+    alice.stun.clear()
+    alice.check()
+    assert len(alice.stun) == 1
+    assert owner_of(world, alice.address) == alice.number
+    for _ in range(4):
+        mallory.check(address=alice.address)
+        assert owner_of(world, alice.address) == alice.number
+        world.run(2.5)
+        alice.check()
+
+
+def test_an_address_is_not_taken_back_after_the_time_of_consent() -> None:
+    world = World(EngineSettings(consent_timeout=10))
+    alice, bob = world.client(), world.client()
+    world.run(5)
+    for _ in range(6):
+        bob.check(address=alice.address)
+        world.run(2)
+    alice.check()
+    assert owner_of(world, alice.address) == bob.number
 
 
 def test_addresses_of_one_transport_are_bounded() -> None:

@@ -139,17 +139,17 @@ static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t mt_core_tick(mt_core *core, int64_t now) {
   if (now < core->next_tick) return core->next_tick;
   core->last_now = now;
+  int64_t next = mt_claims_tick(core, now); /* first: it decides where the round's reports go */
   if (now >= core->next_round) {
     core->next_round = now + ROUND_US;
     round_of_all(core, now);
   }
-  int64_t next = core->next_round;
+  next = earlier(next, core->next_round);
   next = earlier(next, mt_nack_tick(core, now));
   next = earlier(next, mt_keyframe_tick(core, now));
   next = earlier(next, mt_twcc_tick(core, now));
   mt_allocations_tick(core, now);
   next = earlier(next, mt_pacers_tick(core, now));
-  next = earlier(next, mt_claims_tick(core, now));
   mt_events_offer(core, now);
   if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
   core->next_tick = next;

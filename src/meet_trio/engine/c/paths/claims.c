@@ -50,6 +50,7 @@ void mt_claim_route_heard(mt_core *core, mt_route *r, bool advanced, int64_t now
   mt_transport *t = r->transport;
   r->arrived = now;
   if (!advanced) return;
+  r->advanced = now;
   if (!t->claim.route || r == t->claim.route || t->selected != t->claim.route) return;
   core->counters.rebindings_taken_back++;
   refuse(core, t, r, now);

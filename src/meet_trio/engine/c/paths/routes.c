@@ -6,7 +6,10 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-enum { ROUTE_STALE_US = 8 * MT_SECOND /* a route not heard for this long does not work; browsers check every 2.5 s */ };
+enum {
+  ROUTE_STALE_US = 8 * MT_SECOND,  /* a route not heard for this long does not work; browsers check every 2.5 s */
+  OWNER_SILENT_US = 3 * MT_SECOND, /* without a check or a newer packet for this long an address is another's for the asking */
+};
 
 /* ---- credentials ---- */
 
@@ -91,15 +94,26 @@ mt_route *mt_route_add_idle(mt_core *core, mt_transport *t, const mt_path *path,
   return NULL;
 }
 
+/* True: the route's transport was heard there lately. A claim that no check has confirmed does not count. */
+static bool in_use(const mt_route *r, int64_t now) {
+  int64_t lately = now - OWNER_SILENT_US;
+  return r != r->transport->claim.route && (heard_since(r, lately) || (r->advanced && r->advanced > lately));
+}
+
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now) {
   mt_route *r = mt_route_find(core, path);
+  uint32_t taken_from = 0;
   if (r && r->transport != t) {
-    if (r != r->transport->claim.route && heard_since(r, now - ROUTE_STALE_US)) return NULL;
+    bool taken_back = r->taken_from == t->id && now - r->taken < (int64_t)core->settings.consent_ms * MT_MS;
+    if (!taken_back && in_use(r, now)) return NULL;
+    if (!taken_back && r != r->transport->claim.route) taken_from = r->transport->id;
     mt_route_lose(core, r, now);
     r = NULL;
   }
   if (!r) {
     r = put_route(core, t, route_place(core, t), path);
+    r->taken_from = taken_from;
+    r->taken = now;
   }
   r->seen = now;
   return r;

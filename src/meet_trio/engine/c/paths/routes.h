@@ -2,10 +2,12 @@
  *
  * A route is a path that has brought a Binding request with the transport's password. The first route is selected at once, because
  * browsers nominate only after they have seen an answer. USE-CANDIDATE selects another route. All datagrams except STUN are
- * accepted from routes only, so nothing is stored or done for a path that has proved nothing.
+ * accepted from routes only. A path by which only media has come can be a route for a short time (paths/claims.h). Nothing is stored
+ * for any other path.
  *
  * A path is a route of one transport only. A client could try to take over another client's path by forging the source address of
- * its own valid requests. So a path changes to another transport only when its transport has not been heard there for 8 seconds.
+ * its own valid requests. So a path changes to another transport only when its transport has missed a check there: neither a check
+ * nor a newer packet came by it for 3 seconds. If the transport was alive after all, its next check takes the path back.
  *
  * The route of a TCP connection ends with the connection. Its transport goes on with its other routes, or waits for a new one until
  * consent is lost (RFC 7675). After an ICE restart both credentials are valid until the first request with the new ones.
@@ -29,7 +31,7 @@ mt_route *mt_route_find(mt_core *core, const mt_path *path); /* NULL: the path i
 /* Makes `path`, which is no route, a route that has proved nothing. NULL: the transport's other routes all work. */
 mt_route *mt_route_add_idle(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
 /* Notes that an authenticated request came by `path`, which becomes a route. NULL: the path is a route of another transport that
- * was heard there in the last 3 seconds. */
+ * keeps it. */
 mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, int64_t now);
 /* Selects the route, and notes the event for Python. It does nothing if the selected route works and the client has not `nominated`
  * `r`. */

@@ -38,9 +38,12 @@ typedef struct { /* an address that proved the credentials, or claims to be the 
   mt_node node;  /* in mt_core.routes */
   mt_transport *transport;
   mt_path path;
-  int64_t seen;    /* time of its last authenticated request; 0: none yet */
-  int64_t arrived; /* time of its last datagram that looked like media; 0: none yet */
-  bool used;       /* false: an empty slot */
+  int64_t seen;        /* time of its last authenticated request; 0: none yet */
+  int64_t arrived;     /* time of its last datagram that looked like media; 0: none yet */
+  int64_t advanced;    /* time of its last authentic packet with a higher index than any before; 0: none yet */
+  uint32_t taken_from; /* id of the transport that had this address before; 0: none */
+  int64_t taken;       /* time at which it was taken from that transport */
+  bool used;           /* false: an empty slot */
 } mt_route;
 
 typedef struct {      /* an address that media came from before any check did; see paths/claims.h */

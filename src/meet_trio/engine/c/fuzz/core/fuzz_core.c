@@ -5,7 +5,8 @@
  *    allow (oracles.h; the allowances are below, in edges of code).
  *  - Each datagram has one fate: exactly one of the counters of drops and answers rises, or it was taken (see `fate`). Sent
  *    datagrams are counted as they leave. A protected RTP packet is counted as forwarded or as a retransmission.
- *  - A datagram goes only to an address that proved this transport's credentials within the time of consent, or, from a plain
+ *  - A datagram goes only to an address that proved this transport's credentials within the time of consent, or that it claims
+ *    since at most CONFIRM_MS, or, from a plain
  *    transport, to one in its networks that it was connected to or (comedia) heard from. Nothing larger than a datagram is sent.
  *    RTP has only SSRCs of this client's consumers.
  *  - At the end, when everything was removed, nothing is left: objects, packet buffers, SRTP sessions, memory.
@@ -15,6 +16,7 @@
 #include "base/bytes.h"
 #include "core/exchange.h"
 #include "links/link.h"
+#include "paths/routes.h"
 #include "state/find.h"
 #include "../../tests/client.h"
 #include "oracles.h"
@@ -34,6 +36,7 @@ enum {
   FIRST_INDEX = 1000, /* of every SSRC: successive streams of one SSRC overlap */
   CONSENT_MS = 30000,
   ROUND_MS = 100,
+  CONFIRM_MS = 6000, /* a claimed address without a check */
 };
 
 static const mt_settings settings = {.history_packets = 64,
@@ -117,8 +120,9 @@ enum {
   W_RESEND = 17 * 40, /* seventeen packets asked for in one word, which are not sent */
   W_RESENDS = 300,    /* the retransmissions of one consumer at once */
   W_TRANSPORT = 4000,
-  W_ENTRY = 40,     /* moving one entry of a ledger */
-  W_MESSAGES = 256, /* messages taken from a link in one turn */
+  W_ENTRY = 40,       /* moving one entry of a ledger */
+  W_REBINDING = 6000, /* looking for the transport of a datagram from an unknown address; SRTP's window once more */
+  W_MESSAGES = 256,   /* messages taken from a link in one turn */
 };
 
 static uint64_t history_of(const mt_producer *p) { return p->spec.video ? settings.history_packets : 128; }
@@ -224,6 +228,11 @@ static void check_ssrc(const client *c, const mt_rtp *h) {
   HOLDS(t && mt_table_first(&t->consumers_by_ssrc, mt_hash64(h->ssrc)), "RTP under SSRC %u, which no consumer has", h->ssrc);
 }
 
+static bool is_claimed(const client *c, const mt_path *to) {
+  const mt_transport *t = mt_find_transport(cores[c->home], c->id);
+  return t && t->claim.route && mt_path_equal(&t->claim.route->path, to) && now - t->claim.made <= CONFIRM_MS * MT_MS;
+}
+
 static void send_out(void *context, const mt_path *to, size_t len) {
   unsigned core = core_of(context);
   uint64_t allowance = fuzz_allowance, work = fuzz_work;
@@ -240,8 +249,9 @@ static void send_out(void *context, const mt_path *to, size_t len) {
     if (c->alive && c->home == core) a = address_of(c, to, rtcp);
   }
   HOLDS(a, "to an address that nobody has");
-  HOLDS(a->proved, "to an address that has proved nothing");
-  HOLDS(c->plain || now - a->proved <= (CONSENT_MS + ROUND_MS) * MT_MS, "%lld ms after the last consent",
+  bool claimed = is_claimed(c, to);
+  HOLDS(a->proved || claimed, "to an address that has proved nothing");
+  HOLDS(c->plain || claimed || now - a->proved <= (CONSENT_MS + ROUND_MS) * MT_MS, "%lld ms after the last consent",
         (long long)(now - a->proved) / MT_MS);
   if (show) fprintf(stderr, "    out to client %u: %zu bytes%s\n", c->place, len, rtcp ? ", RTCP" : media ? ", RTP" : "");
   if (media && !rtcp) {
@@ -269,8 +279,9 @@ static bool take_event(void *context, const mt_event *event) {
 
 /* Counters of drops of other datagrams than the one that came, or of a part of its effects. */
 static bool is_of_others(const char *counter) {
-  static const char *const others[] = {"dropped_no_path",       "dropped_dtls_no_path", "dropped_relay_full",
-                                       "dropped_relay_unknown", "dropped_rtp_paused",   "dropped_no_memory"};
+  static const char *const others[] = {"dropped_no_path",         "dropped_dtls_no_path", "dropped_relay_full",
+                                       "dropped_relay_unknown",   "dropped_rtp_paused",   "dropped_no_memory",
+                                       "dropped_path_unconfirmed"};
   for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
     if (strcmp(counter, others[i]) == 0) return true;
   return false;
@@ -332,7 +343,7 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
   bool media = mt_is_rtp_or_rtcp(data, len), rtcp = media && mt_is_rtcp(data, len);
   uint64_t in = core->counters.datagrams_in, ended = ends(core), taken = taken_packets(core, c->id), out = out_count[c->home];
   unsigned dtls = dtls_events;
-  allow(rtcp ? w_rtcp(t, len) : w_rtp(t));
+  allow((rtcp ? w_rtcp(t, len) : w_rtp(t)) + (media && !mt_route_find(core, from) ? W_REBINDING : 0));
   mt_core_datagram(core, now, from, data, len);
   worked(rtcp ? "rtcp" : media ? "rtp" : "datagram");
   free(data);
@@ -493,6 +504,14 @@ static void join(client *c, unsigned kind, unsigned how) {
       .rtp_fd = -1, .rtcp_fd = -1, .comedia = c->comedia, .network_count = 1, .networks = {{.family = 4, .prefix = 8, .ip = {10}}}};
   command(c->home, &cmd);
   if (!(how & 1)) connect_plain(c, 0, false);
+}
+
+/* The client's NAT gives it another address. */
+static void move(client *c, unsigned which) {
+  if (!c->alive || c->plain) return;
+  address a = c->at[0];
+  c->at[0] = c->at[which % ADDRESSES];
+  c->at[which % ADDRESSES] = a;
 }
 
 static void restart(client *c) {
@@ -877,6 +896,7 @@ static void perform(const instruction *i) {
     mt_core_path_closed(cores[c->home], now, &c->at[i->x % ADDRESSES].path);
     break;
   case OP_WISH: wished(c, i); break;
+  case OP_MOVE: move(c, i->x); break;
   case OP_REPEAT:
   case OP_COUNT: break;
   }
@@ -935,8 +955,9 @@ static void everybody_leaves(void) {
     HOLDS(s->transport_count + s->producer_count + s->mirror_count + s->consumer_count == 0, "objects are left");
     HOLDS(s->buffers_used == 0 && cores[i]->packets.used == 0, "%llu packet buffers are left", (unsigned long long)s->buffers_used);
     HOLDS(cores[i]->ufrags.count == 0 && cores[i]->routes.count == 0, "names or routes are left");
+    HOLDS(cores[i]->sources_by_ssrc.count == 0 && cores[i]->sources_by_index.count == 0, "sources are left");
     HOLDS(mt_list_empty(&cores[i]->changed) && mt_list_empty(&cores[i]->nacking) && mt_list_empty(&cores[i]->wanting) &&
-              mt_list_empty(&cores[i]->feeding),
+              mt_list_empty(&cores[i]->feeding) && mt_list_empty(&cores[i]->claims),
           "something is left to do");
   }
   HOLDS(fuzz_sessions() == 0, "%u SRTP sessions are left", fuzz_sessions());

@@ -38,6 +38,7 @@
  *   CLOSED      client    which address             -                          -
  *   WISH        place,    layers, priority, key frame (of the consumer),       n: layer, priority, limit; m: temporal layer
  *               client    limit (of the client)
+ *   MOVE        client    which address             -                          -
  */
 #ifndef MT_FUZZ_PROGRAM_H
 #define MT_FUZZ_PROGRAM_H
@@ -69,7 +70,8 @@ enum { STEP_BYTES = 12, MAX_INSTRUCTIONS = 128, MAX_STEPS = 1500, MAX_TIMES = 60
   X(PYTHON) \
   X(RAW) \
   X(CLOSED) \
-  X(WISH)
+  X(WISH) \
+  X(MOVE)
 /* clang-format on */
 
 typedef enum {
