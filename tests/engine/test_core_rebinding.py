@@ -208,7 +208,12 @@ def test_a_late_packet_moves_nothing() -> None:
     late = report(call.bob)
     call.bob.send_raw(report(call.bob))
     copy(call, late)
+    first, second = map(call.alice.protect, call.camera.frame())
+    call.alice.send_raw(second)
+    copy(call, first)
     assert call.counters()["claimed"] == 0
+    call.alice.send_raw(first)  # the copy did not use it up
+    assert call.world.counter("dropped_rtp_replayed") == 0
 
 
 def test_a_forged_packet_moves_nothing() -> None:
