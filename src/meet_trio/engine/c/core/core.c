@@ -47,8 +47,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking, &core->wanting,
-                      &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing,
-                      &core->claims};
+                      &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing,  &core->claims};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
