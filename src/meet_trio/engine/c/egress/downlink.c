@@ -26,6 +26,7 @@ void mt_downlink_begin(mt_core *core, mt_transport *t, int64_t now) {
     return;
   }
   d->transport = t;
+  d->moved = t->moved;
   mt_list_init(&d->in_allocating);
   mt_list_init(&d->in_pacing);
   t->downlink = d;
@@ -81,15 +82,13 @@ void mt_downlink_limit(mt_core *core, mt_transport *t, uint64_t most) {
   mt_mark_allocation(core, t);
 }
 
-void mt_downlink_moved(mt_core *core, mt_transport *t, int64_t now) {
-  if (!t->downlink) return;
-  mt_estimator_moved(t->downlink->estimator, now);
-  mt_mark_allocation(core, t);
-}
-
 void mt_downlink_round(mt_core *core, mt_transport *t, int64_t now) {
   mt_downlink *d = t->downlink;
   if (!d) return;
+  if (t->moved > d->moved) {
+    d->moved = t->moved;
+    mt_estimator_moved(d->estimator, now);
+  }
   uint64_t before = mt_estimator_estimate(d->estimator)->bitrate;
   mt_estimator_tick(d->estimator, now);
   measure_repair(d);

@@ -12,8 +12,6 @@ void mt_downlink_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *
 void mt_downlink_remb(mt_core *core, mt_transport *t, uint64_t bitrate, int64_t now);            /* bit/s */
 /* The estimate is never above `most` bit/s; 0: no limit. */
 void mt_downlink_limit(mt_core *core, mt_transport *t, uint64_t most);
-/* The path has changed: what was learned about the old one is of no use. */
-void mt_downlink_moved(mt_core *core, mt_transport *t, int64_t now);
 void mt_downlink_round(mt_core *core, mt_transport *t, int64_t now); /* ten times a second: a new estimate, a new allocation */
 void mt_allocations_tick(mt_core *core, int64_t now);                /* the allocations that were marked */
 

@@ -29,6 +29,7 @@ typedef struct {            /* a packet that waits for the pacer; its payload is
 typedef struct {
   mt_transport *transport;
   mt_estimator *estimator;
+  int64_t moved;         /* mt_transport.moved that the estimator knows */
   mt_list in_allocating; /* in mt_core.allocating while a new allocation is due */
   mt_list in_pacing;     /* in mt_core.pacing while packets wait or a probe runs */
 
