@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.live_fakes import FakeSocket
+from support.live_fakes import Client, FakeSocket
 from support.live_scenes import join, open_world, pair, produce, transport
 from support.peers import EVERYTHING, PARTICIPANT
 from support.rtp_parameters import simulcast_encodings, video_parameters
@@ -399,6 +399,63 @@ async def test_a_viewer_hears_which_layers_it_gets(autojump_clock: MockClock) ->
         assert bob.socket.notices("consumerLayersChanged") == [
             {**about, "layers": {"spatialLayer": 1, "temporalLayer": 2}},
             about,  # no layer is sent
+        ]
+
+
+async def simulcast(client: Client, **extra: object) -> str:
+    """A new producer with three layers."""
+    answer = await client.socket.ask(
+        "produce",
+        transportId=await transport(client.socket, consuming=False),
+        kind="video",
+        rtpParameters=video_parameters(mid="1", encodings=simulcast_encodings(3), cname="c"),
+        appData={"source": "webcam"},
+        **extra,
+    )
+    assert answer[0] is None, answer
+    assert isinstance(answer[1], dict)
+    return str(answer[1]["id"])
+
+
+async def test_the_producers_score_is_that_of_the_layer_that_is_sent(
+    autojump_clock: MockClock,
+) -> None:
+    """The order and the numbers are those of ``cSim`` in mediasoup's recorded events."""
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        await simulcast(ada)
+        (consumer,), (producer,) = room.consumers.values(), room.producers.values()
+        number = consumer.number
+        for event in (
+            ProducerScore(producer.number, (10, 0, 0)),
+            LayerChanged(number, 0, 0),
+            ProducerScore(producer.number, (8, 10, 0)),
+            LayerChanged(number, 1, 2),
+            LayerChanged(number, None, None),
+            ProducerScore(producer.number, (6, 5, 0)),
+        ):
+            world.hear(event)
+            await trio.testing.wait_all_tasks_blocked()
+        heard = [(m, d) for m, d in bob.socket.notices() if m.startswith("consumer")]  # type: ignore[misc]
+        about = {"consumerId": consumer.state.id}
+
+        def score(current: int, *scores: int) -> tuple[str, object]:
+            data = {"score": 10, "producerScore": current, "producerScores": [*scores]}
+            return ("consumerScoreChanged", {**about, "score": data})
+
+        def layers(spatial: int, temporal: int) -> tuple[str, object]:
+            data = {"spatialLayer": spatial, "temporalLayer": temporal}
+            return ("consumerLayersChanged", {**about, "layers": data})
+
+        assert heard == [
+            score(0, 10, 0, 0),
+            layers(0, 0),
+            score(10, 10, 0, 0),
+            score(8, 8, 10, 0),
+            layers(1, 2),
+            score(10, 8, 10, 0),
+            ("consumerLayersChanged", about),
+            score(0, 6, 5, 0),
         ]
 
 

@@ -463,12 +463,17 @@ class LiveRoom:
 
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)
-        if consumer is None or consumer.rtp.type == "simple" or not consumer.accepted:
+        if consumer is None or consumer.rtp.type == "simple":
+            return
+        consumer.layer = event.spatial
+        if not consumer.accepted:
             return
         data: dict[str, object] = {"consumerId": consumer.state.id}
         if event.spatial is not None:
             data["layers"] = {"spatialLayer": event.spatial, "temporalLayer": event.temporal}
         self._notify(consumer.state.peer_id, "consumerLayersChanged", data)
+        if event.spatial is not None:
+            self._tell_score(consumer)  # ``producerScore`` is now another encoding's
 
     def _producer_score(self, event: ProducerScore) -> None:
         producer = self._producer_numbers.get(event.producer)
@@ -486,13 +491,7 @@ class LiveRoom:
     def _tell_score(self, consumer: LiveConsumer) -> None:
         if not consumer.accepted:
             return  # its client has not answered newConsumer yet
-        scores = consumer.producer.scores
-        score = {
-            "score": consumer.score,
-            "producerScore": max(scores, default=0),
-            "producerScores": scores,
-        }
-        data = {"consumerId": consumer.state.id, "score": score}
+        data = {"consumerId": consumer.state.id, "score": consumer.score_data()}
         self._notify(consumer.state.peer_id, "consumerScoreChanged", data)
 
     def _notify(self, peer_id: str, method: str, data: object) -> None:

@@ -102,6 +102,7 @@ class LiveConsumer:
     number: int
     accepted: bool = False
     score: int = 10  # 0-10; the first score of the engine replaces it
+    layer: int | None = None  # the encoding that the engine sends now
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     @classmethod
@@ -149,6 +150,15 @@ class LiveConsumer:
     @property
     def _held(self) -> bool:
         return self.state.paused or (self.rtp.kind == "video" and not self.accepted)
+
+    def score_data(self) -> dict[str, object]:
+        """The ``score`` of ``consumerScoreChanged``, as mediasoup has it: ``producerScore`` is that
+        of the encoding that is sent now, 0 if none is.
+        """
+        scores = self.producer.scores
+        layer = 0 if len(scores) == 1 else self.layer
+        current = 0 if layer is None else scores[layer]
+        return {"score": self.score, "producerScore": current, "producerScores": scores}
 
     def new_consumer_data(self) -> dict[str, object]:
         """The data of ``newConsumer``."""
