@@ -234,6 +234,21 @@ async def test_streams() -> None:
         for request in ("pauseConsumer", "resumeConsumer"):
             assert await bob.ask(request, consumerId=picture) == [[]]
             assert await bob.ask(request, consumerId=picture) == [[]]
+        wishes: tuple[tuple[str, dict[str, object]], ...] = (
+            ("setConsumerPreferredLayers", {"spatialLayer": 0, "temporalLayer": 1}),
+            ("setConsumerPriority", {"priority": 2}),
+            ("requestConsumerKeyFrame", {}),
+        )
+        for request, wish in wishes:
+            assert await bob.ask(request, consumerId=picture, **wish) == [[]]
+            for consumer in (picture, "nope"):
+                assert await ada.ask(request, consumerId=consumer, **wish) == [failed(request)]
+        assert await bob.ask("setTransportMaxBitrate", maxBitrate=500_000) == [[]]
+        for transport_id in (sending["id"], "nope"):
+            refused = await ada.ask(
+                "setTransportMaxBitrate", transportId=transport_id, maxBitrate=0
+            )
+            assert refused == [failed("setTransportMaxBitrate")]
         assert await ada.hear() == []
 
         # ids of another peer, and unknown ids

@@ -37,6 +37,10 @@ GROWS = {
     "createWebRtcTransport": "",
     "pauseConsumer": "",
     "resumeConsumer": "",
+    "setConsumerPreferredLayers": "",
+    "setConsumerPriority": "",
+    "requestConsumerKeyFrame": "",
+    "setTransportMaxBitrate": "",
     "moderator:joinRequestAccept": "",
     "raisedHand": "peers",
     "changeNickname": "peers",
@@ -166,6 +170,10 @@ async def costs(peers: int, producers: int) -> dict[str, int]:
         if own is not None:
             await ask("pauseConsumer", consumerId=own.id)
             await ask("resumeConsumer", consumerId=own.id)
+            await ask("setConsumerPreferredLayers", consumerId=own.id, spatialLayer=0)
+            await ask("setConsumerPriority", consumerId=own.id, priority=2)
+            await ask("requestConsumerKeyFrame", consumerId=own.id)
+            await ask("setTransportMaxBitrate", maxBitrate=500_000)
         await ask("raisedHand", raisedHand=True)
         await ask("changeNickname", nickname="Ada")
         await ask("chatMessage", message="hello")

@@ -20,6 +20,7 @@ COMMANDS = frozenset(
         "connect_plain_transport",
         "restart_ice",
         "set_max_incoming_bitrate",
+        "set_max_outgoing_bitrate",
         "set_srtp",
         "send_dtls",
         "remove_transport",
@@ -31,6 +32,9 @@ COMMANDS = frozenset(
         "remove_producer",
         "add_consumer",
         "set_consumer_paused",
+        "set_preferred_layers",
+        "set_consumer_priority",
+        "request_consumer_keyframe",
         "remove_consumer",
         "request_stats",
     }

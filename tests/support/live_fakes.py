@@ -6,6 +6,7 @@ They keep what they were asked, and refuse what the real ones refuse.
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -51,6 +52,10 @@ class FakeEngine:
         self.producer_paused: dict[int, bool] = {}
         self.consumers: dict[int, tuple[int, int]] = {}
         self.consumer_paused: dict[int, bool] = {}
+        self.preferred_layers: dict[int, tuple[int, int]] = {}
+        self.priorities: dict[int, int] = {}
+        self.keyframes: Counter[int] = Counter()  # requests of consumers
+        self.max_outgoing: dict[int, int] = {}
 
     def add_transport(self, transport: int, ufrag: str, password: str) -> None:
         assert transport not in self.transports
@@ -75,6 +80,10 @@ class FakeEngine:
     def set_max_incoming_bitrate(self, transport: int, bps: int) -> None:
         assert transport in self.transports
 
+    def set_max_outgoing_bitrate(self, transport: int, bps: int) -> None:
+        assert transport in self.transports
+        self.max_outgoing[transport] = bps
+
     def set_srtp(self, transport: int, profile: int, tx: bytes, rx: bytes) -> None:
         assert transport in self.transports
         self.srtp[transport] = profile
@@ -85,6 +94,7 @@ class FakeEngine:
     def remove_transport(self, transport: int) -> None:
         del self.transports[transport]
         self.srtp.pop(transport, None)
+        self.max_outgoing.pop(transport, None)
         self.plain_remotes.pop(transport, None)
         for fd in self.plain.pop(transport, ())[:2]:
             assert isinstance(fd, int)
@@ -137,8 +147,24 @@ class FakeEngine:
         if consumer in self.consumers:
             self.consumer_paused[consumer] = paused
 
+    def set_preferred_layers(self, consumer: int, spatial: int, temporal: int = 7) -> None:
+        if consumer in self.consumers:
+            self.preferred_layers[consumer] = (spatial, temporal)
+
+    def set_consumer_priority(self, consumer: int, priority: int) -> None:
+        assert 1 <= priority <= 255
+        if consumer in self.consumers:
+            self.priorities[consumer] = priority
+
+    def request_consumer_keyframe(self, consumer: int) -> None:
+        if consumer in self.consumers:
+            self.keyframes[consumer] += 1
+
     def remove_consumer(self, consumer: int) -> None:
         self.consumers.pop(consumer, None)
+        self.preferred_layers.pop(consumer, None)
+        self.priorities.pop(consumer, None)
+        del self.keyframes[consumer]
         self.consumer_paused.pop(consumer, None)
 
     def request_stats(self, token: int) -> None:

@@ -459,6 +459,123 @@ async def test_the_producers_score_is_that_of_the_layer_that_is_sent(
         ]
 
 
+async def test_wishes_reach_the_engine(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        await simulcast(ada)
+        (consumer,) = room.consumers.values()
+        engine, number = world.engine, consumer.number
+        about = {"consumerId": consumer.state.id}
+        ask = bob.socket.ask
+        assert await ask("setConsumerPreferredLayers", **about, spatialLayer=1) == []
+        assert engine.preferred_layers == {number: (1, 7)}
+        wish = {**about, "spatialLayer": 0, "temporalLayer": 1}
+        assert await ask("setConsumerPreferredLayers", **wish) == []
+        assert engine.preferred_layers == {number: (0, 1)}
+        assert engine.priorities == {}
+        assert await ask("setConsumerPriority", **about, priority=9) == []
+        assert engine.priorities == {number: 9}
+        for _ in range(2):
+            assert await ask("requestConsumerKeyFrame", **about) == []
+        assert engine.keyframes == {number: 2}
+        # what does not change costs the engine nothing
+        engine.preferred_layers.clear()
+        engine.priorities.clear()
+        await ask("setConsumerPreferredLayers", **wish)
+        await ask("setConsumerPriority", **about, priority=9)
+        assert (engine.preferred_layers, engine.priorities) == ({}, {})
+        for method, data in (
+            ("setConsumerPreferredLayers", {"spatialLayer": 2}),
+            ("setConsumerPriority", {"priority": 2}),
+            ("requestConsumerKeyFrame", {}),
+        ):
+            failed = [500, f"request {method} failed"]
+            assert await ada.socket.ask(method, **about, **data) == failed  # type: ignore[arg-type]
+        assert (engine.preferred_layers, engine.priorities) == ({}, {})
+        assert engine.keyframes == {number: 2}
+
+
+async def test_a_screen_comes_before_cameras(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, _ = await pair(world)
+        await produce(ada, "video")
+        answer = await ada.socket.ask(
+            "produce",
+            transportId=await transport(ada.socket, consuming=False),
+            kind="video",
+            rtpParameters=video_parameters(mid="1", encodings=[{"ssrc": 5000}], cname="c"),
+            appData={"source": "screen"},
+        )
+        assert answer[0] is None
+        await trio.testing.wait_all_tasks_blocked()
+        _, screen = room.consumers.values()
+        assert world.engine.priorities == {screen.number: 100}
+
+
+async def test_a_cap_on_what_a_client_is_sent(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        ask = bob.socket.ask
+        assert await ask("setTransportMaxBitrate", maxBitrate=500_000) == []
+        (receiving,) = room.peers[bob.id].transports.values()
+        assert world.engine.max_outgoing == {receiving.number: 500_000}
+        assert await ask("setTransportMaxBitrate", transportId=receiving.id, maxBitrate=0) == []
+        assert world.engine.max_outgoing == {receiving.number: 0}
+        failed = [500, "request setTransportMaxBitrate failed"]
+        assert await ada.socket.ask("setTransportMaxBitrate", maxBitrate=0) == failed
+        sending = await transport(bob.socket, consuming=False)
+        for transport_id in (sending, "nope"):
+            assert (
+                await ask("setTransportMaxBitrate", transportId=transport_id, maxBitrate=50_000)
+                == failed
+            )
+        assert world.engine.max_outgoing == {receiving.number: 0}
+
+
+async def test_publishers_who_ask_hear_which_layers_are_wanted(autojump_clock: MockClock) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        await simulcast(ada)
+        producer_id = await simulcast(ada, layersWanted=True)
+        consumer_id = bob.socket.calls[-1][1]["id"]
+
+        def heard() -> list[int | None]:
+            notices = ada.socket.notices("producerLayersWanted")
+            assert all(n["producerId"] == producer_id for n in notices)  # type: ignore[call-overload,index]
+            return [n["spatialLayer"] for n in notices]  # type: ignore[call-overload,index]
+
+        async def wish(layer: int) -> None:
+            answer = await bob.socket.ask(
+                "setConsumerPreferredLayers", consumerId=consumer_id, spatialLayer=layer
+            )
+            assert answer == []
+
+        await trio.sleep(10)
+        assert heard() == []  # all layers are wanted, as at first
+        await wish(0)
+        await trio.sleep(4.9)
+        assert heard() == []
+        await trio.sleep(0.2)
+        assert heard() == [0]
+        await wish(1)
+        await wish(2)
+        assert heard() == [0, 1, 2]
+        assert await bob.socket.ask("pauseConsumer", consumerId=consumer_id) == []
+        await trio.sleep(5.1)
+        assert heard() == [0, 1, 2, None]
+        # a new viewer wants all layers until it says something else
+        cy = await world.enter(room)
+        await transport(cy.socket, consuming=True)
+        await join(cy, "Cy")
+        assert heard() == [0, 1, 2, None, 2]
+        cy.socket.go()
+        await trio.sleep(5.1)
+        assert heard() == [0, 1, 2, None, 2, None]
+        assert await ada.socket.ask("closeProducer", producerId=producer_id) == []
+        await trio.sleep(10)
+        assert len(heard()) == 6
+
+
 async def test_limits(autojump_clock: MockClock) -> None:
     settings = PeerSettings(max_transports=2)
     async with open_world(RoomSettings(max_rooms=1), settings) as world:

@@ -158,6 +158,16 @@ async def consumers_are_paused_and_resumed(m: Meeting) -> None:
             await m.result_of(name, method, consumerId=consumer.state.id)
 
 
+async def wishes_of_viewers(m: Meeting) -> None:
+    for consumer in list(m.room.consumers.values()):
+        (name,) = (n for n, c in m.people.items() if c.id == consumer.state.peer_id)
+        about = {"consumerId": consumer.state.id}
+        await m.result_of(name, "setConsumerPreferredLayers", **about, spatialLayer=0)
+        await m.result_of(name, "setConsumerPriority", **about, priority=2)
+        await m.result_of(name, "requestConsumerKeyFrame", **about)
+    await m.result_of("Cy", "setTransportMaxBitrate", maxBitrate=500_000)
+
+
 async def a_consumer_is_refused(m: Meeting) -> None:
     m["Bob"].socket.answer_calls = [500, "no"]
     await somebody_produces(m)
@@ -231,6 +241,7 @@ SCENES: list[Scene] = [
     a_producer_is_paused_and_resumed,
     a_producer_is_closed,
     consumers_are_paused_and_resumed,
+    wishes_of_viewers,
     a_consumer_is_refused,
     somebody_leaves,
     somebody_is_kicked,

@@ -8,7 +8,8 @@ import pytest
 
 from meet_trio import ortc
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound
-from meet_trio.room import Notice, Outcome, Role, Room, RoomLimits, Webhook
+from meet_trio.room import Layers, Notice, Outcome, Role, Room, RoomLimits, Webhook
+from meet_trio.room.peer import Source
 from meet_trio.room.requests import Produce
 
 REFERENCE: dict[str, Any] = json.loads(
@@ -52,14 +53,16 @@ def join_both(room: Room) -> None:
     room.join("B", "Bob", CLIENT)
 
 
-def produce(room: Room, peer: str, producer: str, which: int = 3) -> None:
+def produce(
+    room: Room, peer: str, producer: str, which: int = 3, *, source: Source = "webcam"
+) -> None:
     recorded = REFERENCE["producers"][which]
     params = ortc.parse_rtp_parameters(recorded["rtpParameters"])
     ssrcs = iter(range(1, 100))
     rtp = ortc.negotiate_producer(
         recorded["kind"], params, ortc.router_capabilities(), lambda: next(ssrcs)
     )
-    request = Produce("transport", recorded["kind"], params, "webcam", {"source": "webcam"})
+    request = Produce("transport", recorded["kind"], params, source, {"source": source}, True)
     room.add_producer(peer, producer, request, rtp)
 
 
@@ -387,6 +390,41 @@ def test_pause_and_close_a_producer(room: Room) -> None:
     )
     with pytest.raises(NotFound):
         room.close_producer("A", "video")
+
+
+def test_wishes_of_viewers(room: Room) -> None:
+    join_both(room)
+    produce(room, "A", "cam")
+    produce(room, "A", "screen", which=0, source="screen")
+    cam, screen = room.producers.values()
+    assert (len(cam.wishes), len(screen.wishes)) == (2, 1)
+    assert cam.highest_wanted() is None
+    assert consume_all(room) == ["B-cam", "B-screen"]
+    consumer = room.own_consumer("B", "B-cam")
+    assert (consumer.priority, room.own_consumer("B", "B-screen").priority) == (1, 100)
+    assert cam.highest_wanted() == 1
+    assert screen.highest_wanted() == 0
+    assert room.wishes_changed == {"cam": cam, "screen": screen}
+    room.wishes_changed.clear()
+    for wish, wanted in ((0, 0), (1, 1), (255, 1)):
+        assert room.prefer_layers("B", "B-cam", Layers(wish)) == Outcome()
+        assert cam.highest_wanted() == wanted
+    assert room.wishes_changed == {"cam": cam}
+    room.pause_consumer("B", "B-cam", True)
+    room.prefer_layers("B", "B-cam", Layers(1))
+    assert cam.highest_wanted() is None
+    room.pause_consumer("B", "B-cam", False)
+    assert cam.highest_wanted() == 1
+    assert room.prioritize("B", "B-cam", 7) == Outcome()
+    assert consumer.priority == 7
+    for verb, wish in ((room.prefer_layers, Layers(0)), (room.prioritize, 9)):
+        with pytest.raises(NotFound):
+            verb("A", "B-cam", wish)  # type: ignore[operator]
+    assert (consumer.preferred, consumer.priority) == (Layers(1), 7)
+    room.remove_consumer("B-cam", refused=True)
+    assert cam.highest_wanted() is None
+    room.close_producer("A", "cam")
+    assert "cam" not in room.wishes_changed
 
 
 def test_who_loses_publisher_is_silent_until_getting_it_back(room: Room) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from meet_trio import ortc
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound, RequestError
-from meet_trio.room import Outcome, Role, Room, RoomLimits
+from meet_trio.room import Layers, Outcome, Role, Room, RoomLimits
 from meet_trio.room.requests import Produce
 
 REFERENCE: dict[str, Any] = json.loads(
@@ -103,7 +103,8 @@ class Meeting(RuleBasedStateMachine):
         return (
             [(p.info(), p.connected, p.joined) for p in room.peers.values()],
             [(p.id, p.paused) for p in room.producers.values()],
-            [(c.id, c.paused) for c in room.consumers.values()],
+            [(c.id, c.paused, c.preferred, c.priority) for c in room.consumers.values()],
+            [(p.id, list(p.wishes)) for p in room.producers.values()],
             room.closed,
         )
 
@@ -216,7 +217,7 @@ class Meeting(RuleBasedStateMachine):
     @rule(target=producers, peer=peers)
     def produce(self, peer: str) -> tuple[str, str]:
         producer = self.name("producer")
-        request = Produce("t", "video", PARAMS, "webcam", {"source": "webcam"})
+        request = Produce("t", "video", PARAMS, "webcam", {"source": "webcam"}, True)
         before = self.snapshot()
         try:
             self.room.add_producer(peer, producer, request, RTP)
@@ -227,6 +228,19 @@ class Meeting(RuleBasedStateMachine):
     @rule(owner=producers, paused=st.booleans())
     def pause(self, owner: tuple[str, str], paused: bool) -> None:
         self.attempt(self.room.pause_producer, *owner, paused)
+
+    @rule(which=st.integers(0, 9), by=st.none() | peers, wish=st.none() | st.integers(0, 3))
+    def wish(self, which: int, by: str | None, wish: int | None) -> None:
+        """A viewer pauses its consumer (``wish`` None), or resumes it and wants a layer."""
+        consumers = list(self.room.consumers.values())
+        if not consumers:
+            return
+        consumer = consumers[which % len(consumers)]
+        peer = by or consumer.peer_id
+        self.attempt(self.room.pause_consumer, peer, consumer.id, wish is None)
+        if wish is not None:
+            self.attempt(self.room.prefer_layers, peer, consumer.id, Layers(wish))
+            self.attempt(self.room.prioritize, peer, consumer.id, wish + 1)
 
     @rule(owner=consumes(producers))
     def close_producer(self, owner: tuple[str, str]) -> None:
@@ -315,6 +329,16 @@ class Meeting(RuleBasedStateMachine):
             assert producer.consumers == {
                 c.peer_id: c for c in room.consumers.values() if c.producer_id == producer.id
             }
+            wishes = [
+                len(producer.wishes) - 1
+                if c.preferred is None
+                else min(c.preferred.spatial, len(producer.wishes) - 1)
+                for c in producer.consumers.values()
+                if not c.paused
+            ]
+            assert producer.wishes == [wishes.count(n) for n in range(len(producer.wishes))]
+            assert producer.highest_wanted() == max(wishes, default=None)
+        assert room.wishes_changed.keys() <= room.producers.keys()
         lacking = {peer.id for peer in room.peers.values() if peer.lacking}
         assert {peer.id for peer, _ in room.missing_consumers()} == lacking
 

@@ -4,13 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.errors import BadRequest
 from meet_trio.ortc import DtlsFingerprint
-from meet_trio.room import Role, RoomLimits, UnknownMethod, parse_request, parse_role, requests
+from meet_trio.room import (
+    Layers,
+    Role,
+    RoomLimits,
+    UnknownMethod,
+    parse_request,
+    parse_role,
+    requests,
+)
 
 REFERENCE: dict[str, Any] = json.loads(
     Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
@@ -66,6 +75,36 @@ def without(data: dict[str, Any], key: str) -> dict[str, Any]:
         ("resumeProducer", {"producerId": "p"}, requests.ResumeProducer("p")),
         ("pauseConsumer", {"consumerId": "c"}, requests.PauseConsumer("c")),
         ("resumeConsumer", {"consumerId": "c"}, requests.ResumeConsumer("c")),
+        (
+            "setConsumerPreferredLayers",
+            {"consumerId": "c", "spatialLayer": 0},
+            requests.SetConsumerPreferredLayers("c", Layers(0)),
+        ),
+        (
+            "setConsumerPreferredLayers",
+            {"consumerId": "c", "spatialLayer": 2, "temporalLayer": 1},
+            requests.SetConsumerPreferredLayers("c", Layers(2, 1)),
+        ),
+        (
+            "setConsumerPriority",
+            {"consumerId": "c", "priority": 255},
+            requests.SetConsumerPriority("c", 255),
+        ),
+        (
+            "requestConsumerKeyFrame",
+            {"consumerId": "c"},
+            requests.RequestConsumerKeyFrame("c"),
+        ),
+        (
+            "setTransportMaxBitrate",
+            {"transportId": "t", "maxBitrate": 30_000},
+            requests.SetTransportMaxBitrate("t", 30_000),
+        ),
+        (
+            "setTransportMaxBitrate",
+            {"maxBitrate": 0},
+            requests.SetTransportMaxBitrate(None, 0),
+        ),
         ("changeNickname", {"nickname": ""}, requests.ChangeNickname("")),
         ("raisedHand", {"raisedHand": True}, requests.RaisedHand(True)),
         ("chatMessage", {"message": "ünïcødé 😀"}, requests.ChatMessage("ünïcødé 😀")),
@@ -115,6 +154,9 @@ def test_produce_keeps_unknown_app_data() -> None:
     assert isinstance(produce, requests.Produce)
     assert produce.source == "mic"
     assert produce.app_data == {"source": "mic", "extra": {"nested": [1, 2]}}
+    assert not produce.layers_wanted
+    asking = parse_request("produce", {**PRODUCE, "layersWanted": True})
+    assert asking == attrs.evolve(produce, layers_wanted=True)
     assert produce.rtp_parameters.to_json() == PRODUCE["rtpParameters"]
 
 
@@ -127,6 +169,43 @@ def test_produce_keeps_unknown_app_data() -> None:
         ("join", {"nickname": "x" * 257}, "nickname: expected 0 to 256 characters"),
         ("join", {"nickname": "\ud800"}, "nickname: contains half of a surrogate pair"),
         ("join", {"rtpCapabilities": {"codecs": "x"}}, "rtpCapabilities.codecs: expected a list"),
+        ("produce", {**PRODUCE, "layersWanted": 1}, "layersWanted: expected true or false"),
+        (
+            "setConsumerPreferredLayers",
+            {"consumerId": "c"},
+            "spatialLayer: is missing",
+        ),
+        (
+            "setConsumerPreferredLayers",
+            {"consumerId": "c", "spatialLayer": -1},
+            "spatialLayer: expected an integer from 0 to 255",
+        ),
+        (
+            "setConsumerPreferredLayers",
+            {"consumerId": "c", "spatialLayer": 0, "temporalLayer": 256},
+            "temporalLayer: expected an integer from 0 to 255",
+        ),
+        (
+            "setConsumerPriority",
+            {"consumerId": "c", "priority": 0},
+            "priority: expected an integer from 1 to 255",
+        ),
+        (
+            "setConsumerPriority",
+            {"consumerId": "c", "priority": 256},
+            "priority: expected an integer from 1 to 255",
+        ),
+        ("requestConsumerKeyFrame", {}, "consumerId: is missing"),
+        (
+            "setTransportMaxBitrate",
+            {"maxBitrate": 29_999},
+            "maxBitrate: expected 0 or at least 30000",
+        ),
+        (
+            "setTransportMaxBitrate",
+            {"maxBitrate": 10**10 + 1},
+            "maxBitrate: expected an integer from 0 to 10000000000",
+        ),
         ("createWebRtcTransport", {"forceTcp": "yes"}, "forceTcp: expected true or false"),
         ("connectWebRtcTransport", {"transportId": "t"}, "dtlsParameters: is missing"),
         (

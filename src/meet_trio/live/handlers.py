@@ -268,6 +268,19 @@ def _pause_consumer(room: LiveRoom, peer: LivePeer, consumer_id: str, paused: bo
     return outcome
 
 
+def _set_max_bitrate(room: LiveRoom, peer: LivePeer, request: r.SetTransportMaxBitrate) -> Outcome:
+    if request.transport_id is None:
+        transport = peer.receiving_transport()
+        if transport is None:
+            raise NotFound("this peer has no transport for consumers")
+    else:
+        transport = _transport(peer, request.transport_id)
+    if not transport.consuming:
+        raise BadRequest("transportId: this transport was not made for consuming")
+    transport.host.engine.set_max_outgoing_bitrate(transport.number, request.max_bitrate)
+    return Outcome()
+
+
 # Methods that are not paced: they make no work for other peers, or they end the room. These are
 # lists and not sets: a client may send any JSON value as the method, and not all are hashable.
 _UNPACED_METHODS = [
@@ -279,6 +292,10 @@ _UNPACED_METHODS = [
     "connectPlainTransport",
     "pauseConsumer",
     "resumeConsumer",
+    "setConsumerPreferredLayers",
+    "setConsumerPriority",
+    "requestConsumerKeyFrame",
+    "setTransportMaxBitrate",
     "moderator:closeRoom",
 ]
 _MODERATION = [
@@ -319,6 +336,19 @@ _register(r.PauseProducer, lambda room, p, q: _pause_producer(room, p, q.produce
 _register(r.ResumeProducer, lambda room, p, q: _pause_producer(room, p, q.producer_id, False))
 _register(r.PauseConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, True))
 _register(r.ResumeConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, False))
+_register(
+    r.SetConsumerPreferredLayers,
+    lambda room, p, q: room.prefer_layers(p.id, q.consumer_id, q.layers),
+)
+_register(
+    r.SetConsumerPriority,
+    lambda room, p, q: room.prioritize(p.id, q.consumer_id, q.priority),
+)
+_register(
+    r.RequestConsumerKeyFrame,
+    lambda room, p, q: room.request_keyframe(p.id, q.consumer_id),
+)
+_register(r.SetTransportMaxBitrate, _set_max_bitrate)
 _register(r.ChangeNickname, lambda room, p, q: room.state.change_nickname(p.id, q.nickname))
 _register(r.RaisedHand, lambda room, p, q: room.state.raise_hand(p.id, q.raised_hand))
 _register(r.ChatMessage, lambda room, p, q: room.state.chat(p.id, q.message))

@@ -30,6 +30,7 @@ import trio
 
 from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.live.layers_wanted import LayersWanted
 from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
 from meet_trio.live.placement import Placement
 from meet_trio.live.settings import PeerSettings, RoomSettings
@@ -44,6 +45,7 @@ from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
 from meet_trio.room import (
+    Layers,
     Notice,
     Outcome,
     Peer,
@@ -122,6 +124,8 @@ class LiveRoom:
     _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
     _advice: Mailbox = attrs.field(factory=Mailbox)
     _offers_due: trio.Event = attrs.field(factory=trio.Event)
+    _layers_wanted: LayersWanted = attrs.field(factory=LayersWanted)
+    _wishes_due: trio.Event = attrs.field(factory=trio.Event)
     # ``state.missing`` after the last request or batch of offers; a new request pays for any rise
     _missing_before: int = 0
     # by their numbers in the engines
@@ -140,6 +144,7 @@ class LiveRoom:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
                     self._nursery.start_soon(self._offer_consumers)
+                    self._nursery.start_soon(self._tell_layers_wanted)
                     try:
                         await self._take_advice()
                     finally:
@@ -249,6 +254,7 @@ class LiveRoom:
         for producer_id in outcome.closed_producers:
             if (producer := self.producers.pop(producer_id, None)) is not None:
                 self._producer_numbers.pop(producer.number)
+                self._layers_wanted.forget(producer_id)
                 with self.log_errors(f"closing producer {producer_id}"):
                     producer.close()
         for webhook in outcome.webhooks:
@@ -257,6 +263,7 @@ class LiveRoom:
         for peer_id in outcome.removed_peers:
             if (peer := self.peers.get(peer_id)) is not None:
                 peer.leave()
+        self._wishes_may_have_changed()
         if self.state.closed:
             self.close()
         return (
@@ -316,6 +323,24 @@ class LiveRoom:
             on_failure.callback(self._close_consumer, consumer)
             consumer.apply_pause()
             on_failure.pop_all()
+
+    def prefer_layers(self, peer_id: str, consumer_id: str, layers: Layers) -> Outcome:
+        """If the engine refuses, this raises, and neither state nor engine has changed."""
+        if self.state.own_consumer(peer_id, consumer_id).preferred != layers:
+            self.consumers[consumer_id].prefer_layers(layers)
+        return self.state.prefer_layers(peer_id, consumer_id, layers)
+
+    def prioritize(self, peer_id: str, consumer_id: str, priority: int) -> Outcome:
+        """If the engine refuses, this raises, and neither state nor engine has changed."""
+        if self.state.own_consumer(peer_id, consumer_id).priority != priority:
+            self.consumers[consumer_id].prioritize(priority)
+        return self.state.prioritize(peer_id, consumer_id, priority)
+
+    def request_keyframe(self, peer_id: str, consumer_id: str) -> Outcome:
+        """Request a key frame for a consumer, which pays for it from its budget in the engine."""
+        self.state.own_consumer(peer_id, consumer_id)
+        self.consumers[consumer_id].request_keyframe()
+        return Outcome()
 
     def _close_producer(self, producer: LiveProducer) -> None:
         self._perform(self.state.close_producer(producer.state.peer_id, producer.state.id))
@@ -429,6 +454,7 @@ class LiveRoom:
             undo.pop_all()
         self._ssrcs |= consumer.ssrcs()
         self.consumers[state.id] = self._consumer_numbers[consumer.number] = consumer
+        self._wishes_may_have_changed()
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
         with consumer.offering:  # cancelled when the consumer is closed
@@ -443,6 +469,29 @@ class LiveRoom:
             except Exception:
                 logger.exception("peer %s: consumer %s failed", peer.id, consumer.state.id)
                 self._close_consumer(consumer)
+
+    # Layers that publishers may stop
+
+    def _wishes_may_have_changed(self) -> None:
+        if self.state.wishes_changed:
+            self._wishes_due.set()
+
+    async def _tell_layers_wanted(self) -> None:
+        while True:
+            with trio.move_on_at(self._layers_wanted.deadline()):
+                await self._wishes_due.wait()
+            self._wishes_due = trio.Event()
+            now = trio.current_time()
+            changed = list(self.state.wishes_changed.values())
+            self.state.wishes_changed.clear()
+            for producer in (*changed, *self._layers_wanted.fallen(now)):
+                with self.log_errors(f"wishes for producer {producer.id}"):
+                    if self._layers_wanted.is_due(producer, now):
+                        data = {
+                            "producerId": producer.id,
+                            "spatialLayer": producer.highest_wanted(),
+                        }
+                        self._notify(producer.peer_id, "producerLayersWanted", data)
 
     # Advice of the engine
 

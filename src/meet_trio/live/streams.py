@@ -20,7 +20,7 @@ from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import ConsumerRtp
-from meet_trio.room import Consumer, Producer
+from meet_trio.room import Consumer, Layers, Producer
 
 
 @attrs.define(eq=False)
@@ -121,6 +121,9 @@ class LiveConsumer:
             producer.acquire_mirror(host)
             undo.callback(producer.release_mirror, host)
             host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
+            undo.callback(host.engine.remove_consumer, consumer.number)
+            if state.priority != 1:
+                host.engine.set_consumer_priority(consumer.number, state.priority)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
         return consumer
@@ -146,6 +149,19 @@ class LiveConsumer:
     def apply_pause(self) -> None:
         """Make the engine follow ``state.paused`` and ``accepted``."""
         self.transport.host.engine.set_consumer_paused(self.number, self._held)
+
+    def prefer_layers(self, layers: Layers) -> None:
+        engine = self.transport.host.engine
+        if layers.temporal is None:
+            engine.set_preferred_layers(self.number, layers.spatial)
+        else:
+            engine.set_preferred_layers(self.number, layers.spatial, layers.temporal)
+
+    def prioritize(self, priority: int) -> None:
+        self.transport.host.engine.set_consumer_priority(self.number, priority)
+
+    def request_keyframe(self) -> None:
+        self.transport.host.engine.request_consumer_keyframe(self.number)
 
     @property
     def _held(self) -> bool:

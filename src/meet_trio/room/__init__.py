@@ -2,7 +2,7 @@
 
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Notice, Outcome, Webhook
-from meet_trio.room.peer import Consumer, Peer, Producer
+from meet_trio.room.peer import Consumer, Layers, Peer, Producer
 from meet_trio.room.requests import Request, UnknownMethod, method_name, parse_request
 from meet_trio.room.roles import Role, parse_role
 from meet_trio.room.room import Room
@@ -10,6 +10,7 @@ from meet_trio.room.templates import fill_template
 
 __all__ = [
     "Consumer",
+    "Layers",
     "Notice",
     "Outcome",
     "Peer",

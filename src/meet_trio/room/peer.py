@@ -12,6 +12,17 @@ from meet_trio.room.templates import ConsumerTemplates
 
 Source = Literal["mic", "webcam", "screen"]
 
+# of consumers whose client asks for none; that of the others is 1, as in mediasoup
+PRIORITIES: Mapping[Source, int] = {"screen": 100}
+
+
+@attrs.frozen
+class Layers:
+    """The highest layers that a viewer wants; 0 is the lowest of each. ``temporal`` None: all."""
+
+    spatial: int
+    temporal: int | None = None
+
 
 @attrs.define(eq=False)
 class Peer:
@@ -78,6 +89,8 @@ class Producer:
     - ``paused``: nothing is forwarded. The peer has paused the producer (``paused_by_peer``), or it
       has lost the role PUBLISHER.
     - ``consumers``: by the id of the peer that receives them.
+    - ``layers_wanted``: its client is told which layers the viewers want.
+    - ``wishes``: for each spatial layer, the number of viewers that want it as their highest.
     """
 
     id: str
@@ -88,18 +101,41 @@ class Producer:
     order: int = 0
     paused: bool = False
     paused_by_peer: bool = False
+    layers_wanted: bool = False
     consumers: "dict[str, Consumer]" = attrs.field(factory=dict, init=False)
+    wishes: list[int] = attrs.field(init=False)
     templates: ConsumerTemplates = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.templates = ConsumerTemplates(self.rtp)
+        self.wishes = [0] * len(self.rtp.params.encodings)
+
+    def highest_wanted(self) -> int | None:
+        """The highest spatial layer that any viewer wants, None if nobody watches.
+
+        The layers below it count as wanted too: they are sent while a viewer's bandwidth falls.
+        """
+        return next((layer for layer, n in reversed([*enumerate(self.wishes)]) if n), None)
 
 
 @attrs.define(eq=False)
 class Consumer:
-    """A producer's stream as the peer ``peer_id`` receives it. ``paused``: by that peer."""
+    """A producer's stream as the peer ``peer_id`` receives it.
+
+    - ``paused``: by that peer.
+    - ``preferred``: what that peer wants; None: the highest layers.
+    - ``priority``: 1-255. Those with a higher one get that peer's bandwidth first.
+    """
 
     id: str
     peer_id: str
     producer_id: str
+    priority: int = 1
     paused: bool = False
+    preferred: Layers | None = None
+
+    def highest_wanted(self, layers: int) -> int | None:
+        """The highest spatial layer that it wants of a producer with so many ``layers``."""
+        if self.paused:
+            return None
+        return layers - 1 if self.preferred is None else min(self.preferred.spatial, layers - 1)

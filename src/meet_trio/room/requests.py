@@ -25,12 +25,16 @@ from meet_trio.ortc import (
 )
 from meet_trio.ortc.fields import Fields, Json
 from meet_trio.room.limits import RoomLimits
-from meet_trio.room.peer import Source
+from meet_trio.room.peer import Layers, Source
 from meet_trio.room.roles import Role, parse_role
 
 _DEFAULTS = RoomLimits()
 _MAX_ID = 128
 _MAX_METHOD = 100
+_MAX_LAYER = 255  # as in mediasoup; an engine has fewer
+_MAX_BITRATE = 10**10
+# The least that mediasoup accepts: below it the bandwidth could not be estimated
+_LEAST_BITRATE = 30_000
 _LANGUAGE = re.compile(r"[a-z]{2}\Z")
 _DIGEST_BYTES = {"sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64}
 
@@ -103,13 +107,16 @@ class ConnectPlainTransport:
 
 @attrs.frozen
 class Produce:
-    """``app_data`` is the client's whole ``appData``, including ``source``."""
+    """``app_data`` is the client's whole ``appData``, including ``source``. ``layers_wanted``: the
+    client gets ``producerLayersWanted``.
+    """
 
     transport_id: str
     kind: MediaKind
     rtp_parameters: RtpParameters
     source: Source
     app_data: Mapping[str, Json]
+    layers_wanted: bool = False
 
 
 @attrs.frozen
@@ -135,6 +142,33 @@ class PauseConsumer:
 @attrs.frozen
 class ResumeConsumer:
     consumer_id: str
+
+
+@attrs.frozen
+class SetConsumerPreferredLayers:
+    consumer_id: str
+    layers: Layers
+
+
+@attrs.frozen
+class SetConsumerPriority:
+    consumer_id: str
+    priority: int
+
+
+@attrs.frozen
+class RequestConsumerKeyFrame:
+    consumer_id: str
+
+
+@attrs.frozen
+class SetTransportMaxBitrate:
+    """``transport_id`` None: the transport that the peer's consumers are on. ``max_bitrate`` is in
+    bit/s; 0 is no limit.
+    """
+
+    transport_id: str | None
+    max_bitrate: int
 
 
 @attrs.frozen
@@ -208,6 +242,10 @@ Request: TypeAlias = (
     | ResumeProducer
     | PauseConsumer
     | ResumeConsumer
+    | SetConsumerPreferredLayers
+    | SetConsumerPriority
+    | RequestConsumerKeyFrame
+    | SetTransportMaxBitrate
     | ChangeNickname
     | RaisedHand
     | ChatMessage
@@ -310,7 +348,29 @@ def _produce(fields: Fields, limits: RoomLimits) -> Produce:
         rtp_parameters=parse_rtp_parameters(fields.data.get("rtpParameters")),
         source=cast(Source, app_data.choice("source", ("mic", "webcam", "screen"))),
         app_data=cast(Mapping[str, Json], app_data.data),
+        layers_wanted=fields.flag("layersWanted", False),
     )
+
+
+def _preferred_layers(fields: Fields, _: RoomLimits) -> SetConsumerPreferredLayers:
+    return SetConsumerPreferredLayers(
+        consumer_id=_id(fields, "consumerId"),
+        layers=Layers(
+            fields.integer("spatialLayer", 0, _MAX_LAYER),
+            fields.opt_integer("temporalLayer", 0, _MAX_LAYER),
+        ),
+    )
+
+
+def _consumer_priority(fields: Fields, _: RoomLimits) -> SetConsumerPriority:
+    return SetConsumerPriority(_id(fields, "consumerId"), fields.integer("priority", 1, 255))
+
+
+def _transport_max_bitrate(fields: Fields, _: RoomLimits) -> SetTransportMaxBitrate:
+    bitrate = fields.integer("maxBitrate", 0, _MAX_BITRATE)
+    if 0 < bitrate < _LEAST_BITRATE:
+        fields.fail("maxBitrate", f"expected 0 or at least {_LEAST_BITRATE}")
+    return SetTransportMaxBitrate(fields.opt_text("transportId", _MAX_ID, 1), bitrate)
 
 
 def _change_language(fields: Fields, _: RoomLimits) -> ChangeLanguage:
@@ -352,6 +412,10 @@ _PARSERS: Mapping[str, _Parser] = {
     "resumeProducer": lambda fields, _: ResumeProducer(_id(fields, "producerId")),
     "pauseConsumer": lambda fields, _: PauseConsumer(_id(fields, "consumerId")),
     "resumeConsumer": lambda fields, _: ResumeConsumer(_id(fields, "consumerId")),
+    "setConsumerPreferredLayers": _preferred_layers,
+    "setConsumerPriority": _consumer_priority,
+    "requestConsumerKeyFrame": lambda fields, _: RequestConsumerKeyFrame(_id(fields, "consumerId")),
+    "setTransportMaxBitrate": _transport_max_bitrate,
     "changeNickname": lambda fields, limits: ChangeNickname(
         fields.text("nickname", limits.nickname)
     ),

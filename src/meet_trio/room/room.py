@@ -23,7 +23,7 @@ from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
-from meet_trio.room.peer import Consumer, Peer, Producer
+from meet_trio.room.peer import PRIORITIES, Consumer, Layers, Peer, Producer
 from meet_trio.room.requests import Produce
 from meet_trio.room.roles import Role
 from meet_trio.room.templates import CapabilityPool
@@ -32,7 +32,8 @@ from meet_trio.room.templates import CapabilityPool
 @attrs.define(eq=False)
 class Room:
     """One meeting. ``created_at`` is in Unix seconds. ``missing`` is the number of consumers that
-    ``missing_consumers`` would list.
+    ``missing_consumers`` would list. ``wishes_changed`` has the producers with ``layers_wanted``
+    whose ``wishes`` have changed; the caller removes them.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Room:
     # the peers with ``missing`` above 0, by id
     _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
+    wishes_changed: dict[str, Producer] = attrs.field(factory=dict, init=False)
     _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
     _last_order: int = attrs.field(default=0, init=False)
 
@@ -171,6 +173,7 @@ class Room:
         )
         for things in (self.peers, self.producers, self.consumers, self._unserved):
             things.clear()
+        self.wishes_changed.clear()
         self._everyone = frozenset()
         self.missing = 0
         return outcome
@@ -262,9 +265,16 @@ class Room:
         self.check_may_produce(peer_id)
         self._last_order += 1
         producer = self.producers[producer_id] = Producer(
-            producer_id, peer_id, rtp, request.source, request.app_data, self._last_order
+            producer_id,
+            peer_id,
+            rtp,
+            request.source,
+            request.app_data,
+            self._last_order,
+            layers_wanted=request.layers_wanted,
         )
         self.peers[peer_id].producers[producer_id] = producer
+        self._wishes_change(producer)
         for viewer in self.peers.values():
             if viewer.wants(producer):
                 viewer.lacking[producer_id] = producer
@@ -320,8 +330,11 @@ class Room:
         peer, producer = self._present(peer_id), self.producers.get(producer_id)
         if producer is None:
             raise NotFound("the producer has gone")
-        consumer = self.consumers[consumer_id] = Consumer(consumer_id, peer_id, producer_id)
+        priority = PRIORITIES.get(producer.source, 1)
+        consumer = Consumer(consumer_id, peer_id, producer_id, priority)
+        self.consumers[consumer_id] = consumer
         peer.consumers[producer_id] = producer.consumers[peer_id] = consumer
+        self._count_wish(consumer, 1)
         peer.lacking.pop(producer_id, None)
         self._update_missing(peer)
         return consumer
@@ -334,7 +347,23 @@ class Room:
 
     def pause_consumer(self, peer_id: str, consumer_id: str, paused: bool) -> Outcome:
         """The receiving peer pauses or resumes its consumer. No other peer is told."""
-        self.own_consumer(peer_id, consumer_id).paused = paused
+        consumer = self.own_consumer(peer_id, consumer_id)
+        self._count_wish(consumer, -1)
+        consumer.paused = paused
+        self._count_wish(consumer, 1)
+        return Outcome()
+
+    def prefer_layers(self, peer_id: str, consumer_id: str, layers: Layers) -> Outcome:
+        """The receiving peer wants no more than these layers."""
+        consumer = self.own_consumer(peer_id, consumer_id)
+        self._count_wish(consumer, -1)
+        consumer.preferred = layers
+        self._count_wish(consumer, 1)
+        return Outcome()
+
+    def prioritize(self, peer_id: str, consumer_id: str, priority: int) -> Outcome:
+        """The receiving peer sets the priority among its own consumers."""
+        self.own_consumer(peer_id, consumer_id).priority = priority
         return Outcome()
 
     def remove_consumer(self, consumer_id: str, *, refused: bool = False) -> Outcome:
@@ -443,11 +472,26 @@ class Room:
         else:
             self._unserved.pop(peer.id, None)
 
+    def _count_wish(self, consumer: Consumer, number: int) -> None:
+        """Add ``number`` to the wishes that are like this consumer's."""
+        producer = self.producers.get(consumer.producer_id)
+        if producer is None:
+            return
+        layer = consumer.highest_wanted(len(producer.wishes))
+        if layer is not None:
+            producer.wishes[layer] += number
+            self._wishes_change(producer)
+
+    def _wishes_change(self, producer: Producer) -> None:
+        if producer.layers_wanted:
+            self.wishes_changed[producer.id] = producer
+
     def _forget_producer(self, producer: Producer) -> None:
         """Remove a producer. This comes before its consumers are removed: none of their peers then
         lacks it.
         """
         del self.producers[producer.id]
+        self.wishes_changed.pop(producer.id, None)
         del self.peers[producer.peer_id].producers[producer.id]
         for peer in self.peers.values():
             peer.refused.discard(producer.id)
@@ -456,6 +500,7 @@ class Room:
 
     def _forget_consumer(self, consumer: Consumer) -> None:
         """Remove a consumer. Its peer may have another one in its place, if it was at its limit."""
+        self._count_wish(consumer, -1)
         del self.consumers[consumer.id]
         peer, producer = self.peers[consumer.peer_id], self.producers.get(consumer.producer_id)
         del peer.consumers[consumer.producer_id]

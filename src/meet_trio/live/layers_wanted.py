@@ -1,0 +1,54 @@
+"""When a publisher is told which of its layers the viewers want.
+
+A layer that nobody wants costs its publisher bandwidth and computing time. The wish of a viewer is
+the highest layer that it has asked for. The bandwidth that viewers have plays no part: a layer that
+does not fit today has to be there as soon as it fits.
+
+A publisher is told at once that a higher layer is wanted than before, and ``FALL`` seconds later
+that only lower ones are. So a publisher gets two messages in ``FALL`` seconds at most for each of
+its producers, whatever its viewers ask for.
+"""
+
+import attrs
+
+from meet_trio.room import Producer
+
+FALL = 5.0  # seconds; after that a layer that nobody wants is given up
+
+
+@attrs.define(eq=False)
+class LayersWanted:
+    """What the publishers of a room know. The time is passed in, in seconds."""
+
+    # by producer id: the highest wanted layer, -1 if none is; without an entry, all layers
+    _told: dict[str, int] = attrs.field(factory=dict)
+    # producers of which less is wanted than was told, and the time to tell it; the first in front
+    _falling: dict[str, tuple[Producer, float]] = attrs.field(factory=dict)
+
+    def is_due(self, producer: Producer, now: float) -> bool:
+        """Whether the publisher is to be told now what is wanted of ``producer``. True is returned
+        once for each message.
+        """
+        wanted = producer.highest_wanted()
+        layer = -1 if wanted is None else wanted
+        told = self._told.get(producer.id, len(producer.wishes) - 1)
+        if layer < told:
+            _, at = self._falling.setdefault(producer.id, (producer, now + FALL))
+            if now < at:
+                return False
+        self._falling.pop(producer.id, None)
+        self._told[producer.id] = layer
+        return layer != told
+
+    def deadline(self) -> float:
+        """The time at which ``fallen`` is to be called; infinity: not at all."""
+        return next((at for _, at in self._falling.values()), float("inf"))
+
+    def fallen(self, now: float) -> list[Producer]:
+        """The producers whose publishers have waited long enough to be told of less."""
+        return [producer for producer, at in self._falling.values() if at <= now]
+
+    def forget(self, producer_id: str) -> None:
+        """The producer is closed."""
+        self._told.pop(producer_id, None)
+        self._falling.pop(producer_id, None)
