@@ -54,7 +54,8 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def join(browser: Browser) -> Iterator[Join]:
     """``join(url, name, **query)`` opens a page in a browser context of its own and joins the
-    meeting. ``script`` runs in the page before its own.
+    meeting. ``script`` runs in the page before its own. Small pages get the highest layers, unless
+    ``wishes`` is "1".
     """
     contexts = []
 
@@ -77,7 +78,7 @@ def join(browser: Browser) -> Iterator[Join]:
         if script is not None:
             context.add_init_script(script)
         page = context.new_page()
-        options = {"autojoin": "1", "name": name, **query}
+        options = {"autojoin": "1", "name": name, "wishes": "0", **query}
         page.goto(f"{url}?" + "&".join(f"{key}={value}" for key, value in options.items()))
         participant = MeetingPage(page)
         if wait:

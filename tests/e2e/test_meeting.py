@@ -103,6 +103,34 @@ def test_late_joiner_sees_everybody_within_a_second(room: str, join: Join) -> No
     pytest.fail(f"first frame after {best} ms")
 
 
+def test_small_tiles_get_small_layers_and_nobody_sends_the_others(room: str, join: Join) -> None:
+    ada = join(room, "Ada")
+    bob = join(room, "Bob", video="0", size=(400, 300), wishes="1")
+    bob.wait_for_media(videos=1, audios=1)
+
+    def wait_for_width(width: int) -> None:
+        bob.wait(f"meetTest.stats().then(all => all.some(s => s.frameWidth === {width}))")
+
+    def wait_for_layers(*active: bool) -> None:
+        """Until Ada sends these layers, the lowest first."""
+        ada.wait(
+            f"""meetTest.sendStats().then(all => all.filter(s => s.slot === 'webcam')
+            .sort((a, b) => a.rid < b.rid ? -1 : 1).map(s => s.active).join()
+            === {[*active]!r}.join())""".replace("True", "true").replace("False", "false")
+        )
+
+    wait_for_width(320)
+    wait_for_layers(True, False, False)
+    bob.page.set_viewport_size({"width": 640, "height": 400})
+    wait_for_layers(True, True, False)
+    wait_for_width(640)
+    bob.page.set_viewport_size({"width": 1280, "height": 800})
+    wait_for_layers(True, True, True)
+    wait_for_width(1280)
+    bob.click("leave-button")
+    wait_for_layers(True, False, False)
+
+
 def test_camera_off_and_on(room: str, join: Join) -> None:
     ada, bob = join(room, "Ada"), join(room, "Bob")
     bob.wait_for_media(videos=1, audios=1)

@@ -8,6 +8,7 @@ import { Device, type types as ms } from "mediasoup-client";
 import type { IcePath } from "./options.ts";
 import type { Kind, NewConsumer, Source, TransportReply } from "./protocol.ts";
 import { Refused, type Signaling } from "./signaling.ts";
+import { layerFor, layersOf, type Wish, Wishes } from "./wishes.ts";
 
 const RESTART_AFTER_MS = 2000; // "disconnected" often becomes "connected" again by itself
 const RESTART_AGAIN_MS = 6000;
@@ -22,6 +23,8 @@ export interface MediaOptions {
   /** simulcast layers of the camera, 1-3 */
   layers: number;
   ice: IcePath;
+  /** ask for layers that fit the tiles; otherwise for the highest */
+  wishes: boolean;
 }
 
 /** A track of another peer, as it is received. */
@@ -67,6 +70,10 @@ export class MediaSession {
   /** slots whose producer is paused on the server: it has acknowledged pauseProducer */
   readonly #pausedOnServer = new Set<Slot>();
   readonly #arriving = new Map<string, Arrival>();
+  readonly #wishes = new Wishes(
+    (id, wish) => this.#wish(id, wish),
+    (act, ms) => setTimeout(act, ms),
+  );
   /** timers of ICE restarts, by transport id */
   readonly #timers = new Map<string, number>();
   /** ids of transports that were not connected within FIRST_PATH_MS */
@@ -162,6 +169,7 @@ export class MediaSession {
     if (arrival) arrival.gone = true;
     this.consumers.get(id)?.consumer.close();
     this.consumers.delete(id);
+    this.#wishes.forget(id);
     if (!this.#streams.value.has(id)) return;
     const streams = new Map(this.#streams.value);
     streams.delete(id);
@@ -188,6 +196,29 @@ export class MediaSession {
   firstFrame(id: string): void {
     const receiving = this.consumers.get(id);
     if (receiving && receiving.firstFrame === null) receiving.firstFrame = performance.now();
+  }
+
+  /** The page shows a video `width` device pixels wide. */
+  show(id: string, width: number, priority: number): void {
+    const receiving = this.consumers.get(id);
+    if (!receiving || !this.#options.wishes || this.#closed) return;
+    const layers = layersOf(receiving.consumer.rtpParameters.encodings?.[0]?.scalabilityMode);
+    this.#wishes.want(id, { spatialLayer: layerFor(width, layers), priority });
+  }
+
+  async #wish(consumerId: string, { spatialLayer, priority }: Partial<Wish>): Promise<void> {
+    if (this.#closed) return;
+    try {
+      if (priority !== undefined) {
+        await this.#signaling.request("setConsumerPriority", { consumerId, priority });
+      }
+      if (spatialLayer !== undefined) {
+        await this.#signaling.request("setConsumerPreferredLayers", { consumerId, spatialLayer });
+      }
+    } catch (error) {
+      // refused: the consumer has gone, or the server does not know these requests
+      if (!(error instanceof Refused)) throw error;
+    }
   }
 
   /** The linear loudness (0-1) of an audio consumer at the last playout. */
@@ -243,6 +274,18 @@ export class MediaSession {
     if (!this.#pausedOnServer.has(slot)) {
       await this.#signaling.request("pauseProducer", { producerId: producer.id });
       this.#pausedOnServer.add(slot);
+    }
+  }
+
+  /**
+   * Stops the layers above `spatialLayer`. The lowest is sent even if nobody watches (null), so that
+   * the next viewer sees a picture at once.
+   */
+  async limitLayers(producerId: string, spatialLayer: number | null): Promise<void> {
+    for (const producer of this.producers.values()) {
+      if (producer.id === producerId && !producer.closed) {
+        await producer.setMaxSpatialLayer(spatialLayer ?? 0);
+      }
     }
   }
 
@@ -347,6 +390,7 @@ export class MediaSession {
           kind,
           rtpParameters,
           appData,
+          layersWanted: (rtpParameters.encodings?.length ?? 0) > 1,
         })
         .then(done, failed);
     });

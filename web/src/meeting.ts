@@ -275,6 +275,11 @@ export class Meeting {
       case "consumerResumed":
         session?.change(data.consumerId, { paused: method === "consumerPaused" });
         break;
+      case "producerLayersWanted":
+        session?.limitLayers(data.producerId, data.spatialLayer).catch((error: unknown) => {
+          console.warn("layers:", error);
+        });
+        break;
       case "consumerScoreChanged": {
         const score = typeof data.score === "number" ? data.score : data.score.score;
         session?.change(data.consumerId, { score });

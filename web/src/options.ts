@@ -1,5 +1,5 @@
 // Reads the address of the page. Its query has the options:
-// `?autojoin=1&name=X&video=0&audio=0&layers=N&ice=relay`. Its path or its fragment has the place;
+// `?autojoin=1&name=X&video=0&audio=0&layers=N&ice=relay&wishes=0`. Its path or its fragment has the place;
 // outside demo mode that is `#token=<url-encoded token URL>`. Pure.
 import { roomIdIn } from "./protocol.ts";
 
@@ -15,6 +15,8 @@ export interface PageOptions {
   audio: boolean;
   layers: number;
   ice: IcePath;
+  /** ask for layers that fit the tiles; otherwise for the highest */
+  wishes: boolean;
 }
 
 export type Place =
@@ -33,6 +35,7 @@ export function optionsOf(search: string): PageOptions {
     audio: query.get("audio") !== "0",
     layers: Number.isInteger(layers) && layers >= 1 && layers <= 3 ? layers : 3,
     ice: ice === "relay" || ice === "tcp" ? ice : "any",
+    wishes: query.get("wishes") !== "0",
   };
 }
 

@@ -51,6 +51,11 @@ export type Notice =
   | { method: "peerClosed"; data: { peerId: string } }
   | { method: "consumerClosed" | "consumerPaused" | "consumerResumed"; data: { consumerId: string } }
   | {
+      method: "producerLayersWanted";
+      /** the highest layer that anybody wants, null while nobody watches */
+      data: { producerId: string; spatialLayer: number | null };
+    }
+  | {
       method: "consumerScoreChanged";
       data: { consumerId: string; score: number | { score: number } };
     }

@@ -34,18 +34,19 @@ test("the place the address names", () => {
 });
 
 test("options in the query", () => {
-  assert.deepEqual(optionsOf("?autojoin=1&name=X&video=0&audio=0&layers=2&ice=relay"), {
+  assert.deepEqual(optionsOf("?autojoin=1&name=X&video=0&audio=0&layers=2&ice=relay&wishes=0"), {
     autojoin: true,
     name: "X",
     video: false,
     audio: false,
     layers: 2,
     ice: "relay",
+    wishes: false,
   });
   assert.equal(optionsOf("?ice=tcp").ice, "tcp");
   const plain = optionsOf("?layers=9&ice=smoke");
   assert.equal(plain.layers, 3);
-  assert.ok(plain.video && plain.audio && !plain.autojoin && plain.ice === "any");
+  assert.ok(plain.video && plain.audio && plain.wishes && !plain.autojoin && plain.ice === "any");
   assert.equal(plain.name, null);
 });
 

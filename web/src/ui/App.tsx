@@ -51,6 +51,7 @@ export class Page {
       local,
       layers: this.#options.layers,
       ice: this.#options.ice,
+      wishes: this.#options.wishes,
       connect: () => tokenFor(place),
       canRejoin: place.kind === "room",
     });

@@ -5,6 +5,7 @@ import { bestGrid } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RemoteStream } from "../media-session.ts";
 import { nameOf } from "../protocol.ts";
+import { Priority } from "../wishes.ts";
 import { Avatar, Video } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
@@ -136,6 +137,25 @@ function Tile({ tile, large, meeting, view }: TileProps) {
   const speaking = !tile.screen && meeting.speaking.value.has(tile.peerId) && !tile.muted;
   const active = !tile.screen && meeting.activeSpeaker.value === tile.peerId && !tile.self;
   const pinned = view.pinned.value === tile.key;
+  const ref = useRef<HTMLLIElement>(null);
+  const { streamId } = tile;
+  let priority: number = active ? Priority.speaker : Priority.other;
+  if (tile.screen) priority = Priority.screen;
+  if (large) priority = Priority.large;
+
+  useEffect(() => {
+    const item = ref.current;
+    if (!item || streamId === null) return undefined;
+    const show = (): void => {
+      // a video covers its tile
+      const width = Math.max(item.clientWidth, (item.clientHeight * 16) / 9);
+      meeting.session?.show(streamId, width * devicePixelRatio, priority);
+    };
+    const observer = new ResizeObserver(show); // calls at once, too
+    observer.observe(item);
+    return () => observer.disconnect();
+  }, [streamId, priority]);
+
   const who = tile.self ? "You" : tile.name;
   const label = tile.screen ? (tile.self ? "Your screen" : `${tile.name}’s screen`) : who;
   const state = [
@@ -154,6 +174,7 @@ function Tile({ tile, large, meeting, view }: TileProps) {
 
   return (
     <li
+      ref={ref}
       class={classes.join(" ")}
       data-testid={tile.key}
       data-speaking={speaking}
