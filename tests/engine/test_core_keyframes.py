@@ -124,9 +124,12 @@ def test_what_is_put_off_may_become_needless(world: World, what: str) -> None:
 
 
 def test_a_request_by_command_is_as_good_as_a_pli(world: World) -> None:
-    alice, _, cameras, _, consumer = begin(world)
+    alice, _, cameras, producer, consumer = begin(world)
+    world.consume(world.client(), producer)
+    follow(world, alice, cameras, 1)
     world.core.request_consumer_keyframe(consumer)
     assert follow(world, alice, cameras, 0.05) == 1
+    follow(world, alice, cameras, 1)
     world.core.set_consumer_paused(consumer, True)
     world.core.request_consumer_keyframe(consumer)
     assert follow(world, alice, cameras, 0.2) == 0

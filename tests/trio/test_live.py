@@ -535,7 +535,9 @@ async def test_a_cap_on_what_a_client_is_sent(autojump_clock: MockClock) -> None
 async def test_publishers_who_ask_hear_which_layers_are_wanted(autojump_clock: MockClock) -> None:
     async with open_world() as world:
         room, ada, bob = await pair(world)
-        await simulcast(ada)
+        await simulcast(ada)  # does not ask
+        unwatched = bob.socket.calls[-1][1]["id"]
+        assert await bob.socket.ask("pauseConsumer", consumerId=unwatched) == []
         producer_id = await simulcast(ada, layersWanted=True)
         consumer_id = bob.socket.calls[-1][1]["id"]
 
