@@ -1,4 +1,5 @@
-"""The engine's parsers and writers of STUN, RTP, RTCP and VP8 against aioice's and aiortc's.
+"""The engine's parsers and writers of STUN, RTP, RTCP and VP8 against aioice's and aiortc's, those
+of VP9 and the Dependency Descriptor against ``support.wire``.
 
 The units are compiled into one small shared library and called through ctypes.
 """
@@ -23,6 +24,7 @@ from ctypes import c_uint64 as u64
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import pack
 
+import attrs
 import pytest
 from aioice import stun
 from aiortc import rtp
@@ -30,6 +32,16 @@ from aiortc.codecs.vpx import VpxPayloadDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 from support.c_sources import load_units
+from support.wire.dependency import (
+    L1T3,
+    L3T3,
+    L3T3_KEY,
+    Descriptor,
+    Structure,
+    Template,
+    build_descriptor,
+)
+from support.wire.vp9 import Picture, Vp9Descriptor, Vp9Structure, build_vp9_descriptor
 
 
 class Extension(ctypes.Structure):
@@ -84,9 +96,43 @@ class Vp8(ctypes.Structure):
     )
 
 
+class Vp9(ctypes.Structure):
+    _fields_ = (
+        *(("descriptor_len", u16), ("begins", c_bool), ("ends", c_bool)),
+        *(("inter_picture", c_bool), ("inter_layer", c_bool), ("not_for_upper", c_bool)),
+        *(("flexible", c_bool), ("has_layers", c_bool), ("switch_up", c_bool)),
+        *(("spatial", u8), ("temporal", u8), ("has_picture_id", c_bool)),
+        *(("long_picture_id", c_bool), ("picture_id", u16), ("has_tl0picidx", c_bool)),
+        *(("tl0picidx", u8), ("keyframe", c_bool), ("has_structure", c_bool)),
+        *(("spatial_layers", u8), ("width", u16), ("height", u16)),
+    )
+
+
+class DdTemplate(ctypes.Structure):
+    _fields_ = (("spatial", u8), ("temporal", u8), ("reach", u8), ("dtis", u64))
+
+
+class DdStructure(ctypes.Structure):
+    _fields_ = (
+        *(("offset", u8), ("template_count", u8), ("target_count", u8), ("chain_count", u8)),
+        *(("target_for", ctypes.c_int8 * 12), ("width", u16), ("height", u16)),
+        ("templates", DdTemplate * 64),
+    )
+
+
+class Dd(ctypes.Structure):
+    _fields_ = (
+        *(("begins", c_bool), ("ends", c_bool), ("template_id", u8), ("frame", u16)),
+        *(("has_structure", c_bool), ("known", c_bool), ("spatial", u8), ("temporal", u8)),
+        *(("reach", u16), ("dtis", u64)),
+    )
+
+
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    units = load_units(tmp_path_factory.mktemp("units"), "rtcp", "rtp", "stun", "vp8")
+    units = load_units(
+        tmp_path_factory.mktemp("units"), "dependency", "rtcp", "rtp", "stun", "vp8", "vp9"
+    )
     size = c_size_t
     for name, result, arguments in (
         ("mt_rtp_parse_untrusted", c_bool, [c_char_p, size, c_void_p]),
@@ -114,6 +160,8 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         ("mt_rtcp_write_nack", size, [c_void_p, size, u32, u32, c_void_p, c_uint]),
         ("mt_rtcp_write_remb", size, [c_void_p, size, u32, u64, c_void_p, c_uint]),
         ("mt_vp8_parse_untrusted", c_bool, [c_char_p, size, c_void_p]),
+        ("mt_vp9_parse_untrusted", c_bool, [c_char_p, size, c_void_p]),
+        ("mt_dd_parse_untrusted", c_bool, [c_char_p, size, c_void_p, c_void_p, c_void_p]),
     ):
         function = getattr(units, name)
         function.restype, function.argtypes = result, arguments
@@ -396,3 +444,182 @@ def test_vp8_descriptor(
     assert ((ours.tid, int(ours.layer_sync)) if ours.has_tid else None) == tid
     assert (ours.keyidx if ours.has_keyidx else None) == keyidx
     assert ours.keyframe == (start == 1 and partition == 0 and frame[0] & 1 == 0)
+
+
+# ---- VP9 ----
+
+bytes_strategy = st.integers(0, 255)
+vp9_structures = st.builds(
+    Vp9Structure,
+    spatial_layers=st.integers(1, 8),
+    pictures=st.none()
+    | st.lists(
+        st.builds(
+            Picture,
+            temporal=st.integers(0, 7),
+            switch_up=st.booleans(),
+            references=st.lists(bytes_strategy, max_size=3),
+        ),
+        max_size=12,
+    ),
+)
+
+
+@given(
+    descriptor=st.builds(
+        Vp9Descriptor,
+        begins=st.booleans(),
+        ends=st.booleans(),
+        picture_id=st.integers(0, 0x7F),
+        long_picture_id=st.booleans(),
+        flexible=st.booleans(),
+        inter_picture=st.booleans(),
+        references=st.lists(st.integers(0, 127), min_size=1, max_size=3),
+        layers=st.none() | st.tuples(st.integers(0, 7), st.integers(0, 7)),
+        switch_up=st.booleans(),
+        inter_layer=st.booleans(),
+        not_for_upper=st.booleans(),
+        tl0_picture_index=bytes_strategy,
+        structure=st.none() | vp9_structures,
+    ),
+    has_picture_id=st.booleans(),
+    high_bits=st.integers(0, 0xFF),
+    with_sizes=st.booleans(),
+    frame=st.binary(min_size=1, max_size=12),
+)
+def test_vp9_descriptor(
+    lib: ctypes.CDLL,
+    descriptor: Vp9Descriptor,
+    has_picture_id: bool,
+    high_bits: int,
+    with_sizes: bool,
+    frame: bytes,
+) -> None:
+    picture_id = descriptor.picture_id or 0
+    if descriptor.long_picture_id:
+        picture_id |= high_bits << 7
+    numbered = has_picture_id or descriptor.flexible
+    descriptor = attrs.evolve(descriptor, picture_id=picture_id if numbered else None)
+    structure = descriptor.structure
+    if structure and with_sizes:
+        sizes = [(16 << i, 9 << i) for i in range(structure.spatial_layers)]
+        structure = attrs.evolve(structure, sizes=sizes)
+        descriptor = attrs.evolve(descriptor, structure=structure)
+    theirs, ours = build_vp9_descriptor(descriptor), Vp9()
+    assert lib.mt_vp9_parse_untrusted(theirs + frame, len(theirs) + len(frame), byref(ours))
+    assert not lib.mt_vp9_parse_untrusted(theirs, len(theirs), byref(Vp9()))
+    assert ours.descriptor_len == len(theirs)
+    for name in ("begins", "ends", "inter_picture", "not_for_upper", "flexible"):
+        assert getattr(ours, name) == getattr(descriptor, name)
+    assert (ours.picture_id if ours.has_picture_id else None) == descriptor.picture_id
+    assert ((ours.spatial, ours.temporal) if ours.has_layers else None) == descriptor.layers
+    layered = descriptor.layers is not None
+    assert ours.switch_up == (layered and descriptor.switch_up)
+    assert ours.inter_layer == (layered and descriptor.inter_layer)
+    assert ours.has_tl0picidx == (layered and not descriptor.flexible)
+    if ours.has_tl0picidx:
+        assert ours.tl0picidx == descriptor.tl0_picture_index
+    assert ours.spatial_layers == (structure.spatial_layers if structure else 0)
+    assert (ours.width, ours.height) == (
+        structure.sizes[-1] if structure and with_sizes else (0, 0)
+    )
+
+
+# ---- the Dependency Descriptor ----
+
+
+def _dtis(value: int, count: int) -> str:
+    return "".join("-DSR"[value >> 2 * i & 3] for i in range(count))
+
+
+@st.composite
+def structures(draw: st.DrawFn) -> Structure:
+    targets = draw(st.integers(1, 32))
+    chains = draw(st.integers(0, targets))
+    layers = sorted(
+        draw(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=20))
+    )
+    reached: list[tuple[int, int]] = []  # each step goes to the next layer or stays
+    for spatial, temporal in layers:
+        last = reached[-1] if reached else (0, 0)
+        if not reached or spatial > last[0] + 1:
+            reached.append((0, 0) if not reached else (last[0] + 1, 0))
+        elif spatial == last[0] + 1:
+            reached.append((spatial, 0))
+        else:
+            reached.append((last[0], min(temporal, last[1] + 1) if temporal > last[1] else last[1]))
+    return Structure(
+        templates=[
+            Template(
+                spatial,
+                temporal,
+                draw(st.text("-DSR", min_size=targets, max_size=targets)),
+                draw(st.lists(st.integers(1, 16), max_size=4)),
+                draw(st.lists(st.integers(0, 15), min_size=chains, max_size=chains)),
+            )
+            for spatial, temporal in reached
+        ],
+        protected_by=draw(st.lists(st.integers(0, chains - 1), min_size=targets, max_size=targets))
+        if chains
+        else (),
+        resolutions=draw(
+            st.just(()) | st.just([(320 << i, 180 << i) for i in range(reached[-1][0] + 1)])
+        ),
+        offset=draw(st.integers(0, 63)),
+    )
+
+
+def _read(lib: ctypes.CDLL, descriptor: Descriptor, kept: DdStructure) -> tuple[Dd, DdStructure]:
+    value, found, brought = build_descriptor(descriptor), Dd(), DdStructure()
+    assert lib.mt_dd_parse_untrusted(
+        value, len(value), byref(kept), byref(found), byref(brought)
+    ), value.hex()
+    assert (found.begins, found.ends) == (descriptor.begins, descriptor.ends)
+    assert (found.template_id, found.frame) == (descriptor.template, descriptor.frame)
+    assert found.has_structure == (descriptor.structure is not None)
+    return found, brought if found.has_structure else kept
+
+
+@given(structure=st.sampled_from((L1T3, L3T3, L3T3_KEY)) | structures(), data=st.data())
+def test_dependency_descriptor(lib: ctypes.CDLL, structure: Structure, data: st.DataObject) -> None:
+    templates, targets = structure.templates, structure.target_count
+    frames, kept = st.integers(0, 0xFFFF), DdStructure()
+    for i in range(3):
+        index = data.draw(st.integers(0, len(templates) - 1))
+        template = templates[index]
+        dtis = data.draw(st.none() | st.text("-DSR", min_size=targets, max_size=targets))
+        descriptor = Descriptor(
+            template=(index + structure.offset) % 64,
+            frame=data.draw(frames),
+            begins=data.draw(st.booleans()),
+            ends=data.draw(st.booleans()),
+            structure=structure if i == 0 else None,
+            active=(1 << targets) - 1 if i == 0 or dtis else None,
+            dtis=dtis,
+            differences=data.draw(st.none() | st.lists(st.integers(1, 4096), max_size=5)),
+            chains=data.draw(
+                st.none()
+                | st.lists(
+                    st.integers(0, 255),
+                    min_size=structure.chain_count,
+                    max_size=structure.chain_count,
+                )
+            ),
+        )
+        found, kept = _read(lib, descriptor, kept)
+        assert found.known
+        assert (found.spatial, found.temporal) == (template.spatial, template.temporal)
+        assert _dtis(found.dtis, targets) == (dtis or template.dtis)
+        own = descriptor.differences
+        assert found.reach == max(template.differences if own is None else own, default=0)
+    assert (kept.template_count, kept.target_count) == (len(templates), targets)
+    assert (kept.width, kept.height) == (structure.resolutions or [(0, 0)])[-1]
+    unknown = Descriptor(template=(structure.offset + len(templates)) % 64, frame=1)
+    assert len(templates) == 64 or not _read(lib, unknown, kept)[0].known
+
+
+def test_decode_targets_of_the_specification(lib: ctypes.CDLL) -> None:
+    descriptor = Descriptor(template=0, frame=1, structure=L3T3)
+    _, kept = _read(lib, descriptor, DdStructure())
+    # HD, VGA and QVGA with 30, 15 and 7.5 frames a second are the targets 0 to 8
+    assert list(kept.target_for) == [8, 7, 6, 6, 5, 4, 3, 3, 2, 1, 0, 0]

@@ -57,6 +57,7 @@ cdef extern from "core/core.h":
         MT_CODEC_VP8
         MT_CODEC_VP9
         MT_CODEC_H264
+        MT_CODEC_AV1
 
     const char *const mt_extension_uris[1]
 

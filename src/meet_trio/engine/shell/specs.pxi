@@ -7,6 +7,7 @@ cdef dict _CODECS = {
     "video/vp8": MT_CODEC_VP8,
     "video/vp9": MT_CODEC_VP9,
     "video/h264": MT_CODEC_H264,
+    "video/av1": MT_CODEC_AV1,
 }
 
 

@@ -27,16 +27,6 @@ enum {
   VP8_START_CODE = 0x9d012a,
 };
 
-/* First byte of VP9's payload descriptor, and the layer byte (RFC 9628 section 4.2) */
-enum {
-  VP9_I = 0x80,
-  VP9_P = 0x40,
-  VP9_L = 0x20,
-  VP9_B = 0x08,
-  VP9_M = 0x80, /* first byte of the picture id: it has 15 bits */
-  VP9_SID_D = 0x0f,
-};
-
 /* H.264's NAL unit types (RFC 6184 section 5.2) and the FU header */
 enum {
   NAL_TYPE = 0x1f,
@@ -108,16 +98,6 @@ void mt_vp8_rewrite(uint8_t *payload, const mt_vp8 *d, uint16_t picture_id, uint
     }
   }
   if (d->has_tl0picidx) *field = tl0picidx;
-}
-
-/* The first byte is I P L F B E V Z. A key frame starts at B with no prediction from other pictures (P = 0) or from a lower spatial
- * layer (SID = 0, D = 0). */
-bool mt_vp9_is_keyframe_untrusted(const uint8_t *payload, size_t n) {
-  if (n < 2 || payload[0] & VP9_P || !(payload[0] & VP9_B)) return false;
-  size_t at = 1;
-  if (payload[0] & VP9_I) at += payload[at] & VP9_M ? 2 : 1;
-  if (!(payload[0] & VP9_L)) return at < n;
-  return at < n && !(payload[at] & VP9_SID_D); /* the layer byte is TID U SID D */
 }
 
 static bool h264_opens_keyframe(uint8_t nal_header) {

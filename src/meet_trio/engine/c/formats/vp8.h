@@ -1,9 +1,9 @@
-/* Video payloads: VP8's payload descriptor (RFC 7741 section 4.2), and the first packets of key frames of VP8, VP9 and H.264.
+/* Video payloads: VP8's payload descriptor (RFC 7741 section 4.2), and the first packets of key frames of VP8 and H.264.
  *
  * The functions keep no state and allocate nothing. The VP8 descriptor is not end-to-end encrypted and keeps its layout from client
  * to client, so an SFU overwrites the fields that it renumbers after a layer switch (picture id, TL0PICIDX) in place. The
  * descriptor's fields have a fixed order: first byte, X byte, picture id, TL0PICIDX, TID/Y/KEYIDX. So mt_vp8 needs no offsets. Of
- * VP9 and H.264 only key frames are recognised.
+ * H.264 only key frames are recognised.
  */
 #ifndef MT_FORMATS_VP8_H
 #define MT_FORMATS_VP8_H
@@ -31,9 +31,8 @@ bool mt_vp8_parse_untrusted(const uint8_t *payload, size_t n, mt_vp8 *out);
  * modulo 128. */
 void mt_vp8_rewrite(uint8_t *payload, const mt_vp8 *d, uint16_t picture_id, uint8_t tl0picidx);
 
-/* True: this is the first packet of a key frame. False: it is another one or malformed. `n`: bytes of payload. */
-bool mt_vp9_is_keyframe_untrusted(const uint8_t *payload, size_t n); /* RFC 9628 section 4.2 */
-/* The same for H.264 (RFC 6184): an SPS or an IDR slice, alone, in a STAP-A, or at the start of an FU-A. */
+/* True: this is the first packet of a key frame: an SPS or an IDR slice, alone, in a STAP-A, or at the start of an FU-A (RFC 6184).
+ * False: it is another one or malformed. `n`: bytes of payload. */
 bool mt_h264_is_keyframe_untrusted(const uint8_t *payload, size_t n);
 
 #endif

@@ -7,7 +7,6 @@ const char *const mt_fuzz_seeds[] = {
     "90f0 9234 56 bf 500100 9d012a 8002 6801 ff",
     "9080 05 01",
     "10 500100 9d012a 8002 6801",
-    "a8 8005 00 07 00",
     "78 0002 09aa 0002 65bb",
     "7c 85 01",
     NULL,
@@ -16,7 +15,6 @@ const char *const mt_fuzz_seeds[] = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *p = fuzz_exact(data, size);
   mt_vp8 d, again;
-  (void)mt_vp9_is_keyframe_untrusted(p, size);
   (void)mt_h264_is_keyframe_untrusted(p, size);
   if (mt_vp8_parse_untrusted(p, size, &d)) {
     MUST(d.descriptor_len >= 1 && d.descriptor_len < size && d.picture_id <= 0x7fff && d.tid < 4 && d.keyidx < 32);

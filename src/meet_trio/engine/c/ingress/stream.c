@@ -52,6 +52,8 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->generation++;
   MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
   s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
+  s->has_picture = false;
+  s->structure.template_count = 0;
   s->jitter = 0;
   s->last_arrival = 0;
   s->base = s->highest = 0;
@@ -74,15 +76,79 @@ static void measure_jitter(mt_stream *s, uint32_t timestamp, int64_t now) {
   s->has_transit = true;
 }
 
-static bool is_keyframe(mt_packet *p, mt_codec codec) {
+/* ---- frames ---- */
+
+/* The packet is of the newest picture. True: no packet of that picture before this one has come. */
+static bool opens_picture(mt_stream *s, const mt_packet *p) {
+  bool same = s->has_picture && p->timestamp == s->picture_timestamp;
+  if (s->has_picture && (same ? p->sequence > s->picture_first : p->sequence < s->picture_first)) return false;
+  s->has_picture = true;
+  s->picture_first = p->sequence;
+  s->picture_timestamp = p->timestamp;
+  return true;
+}
+
+static void read_vp8(mt_packet *p, const uint8_t *payload) {
+  p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8);
+  if (!p->has_vp8) return;
+  p->keyframe = p->vp8.keyframe;
+  p->layering = mt_layering_of_vp8(&p->vp8, p->marker);
+}
+
+static void read_vp9(mt_stream *s, mt_packet *p, const uint8_t *payload) {
+  p->has_vp9 = mt_vp9_parse_untrusted(payload, p->payload_len, &p->vp9);
+  if (!p->has_vp9) return;
+  p->keyframe = p->vp9.keyframe;
+  p->layering = mt_layering_of_vp9(&p->vp9, p->marker, opens_picture(s, p));
+  if (p->vp9.width) {
+    s->stats.width = p->vp9.width;
+    s->stats.height = p->vp9.height;
+  }
+}
+
+static void keep_structure(mt_stream *s, const mt_packet *p, const mt_dd_structure *brought) {
+  if (s->structure.template_count && p->sequence < s->structure_sequence) return;
+  s->structure = *brought;
+  s->structure_sequence = p->sequence;
+  if (!brought->width) return;
+  s->stats.width = brought->width;
+  s->stats.height = brought->height;
+}
+
+/* Without a Dependency Descriptor that can be read only key frames are known. */
+static void read_av1(mt_stream *s, mt_packet *p, const uint8_t *payload) {
+  p->keyframe = mt_av1_is_keyframe_untrusted(payload, p->payload_len);
+  bool opens = opens_picture(s, p);
+  for (unsigned i = 0; i < p->ext_count; i++) {
+    const mt_packet_ext *e = &p->ext[i];
+    mt_dd_structure brought;
+    mt_dd d;
+    if (e->kind != MT_EXT_DEPENDENCY_DESCRIPTOR) continue;
+    if (!mt_dd_parse_untrusted(p->data + e->offset, e->len, &s->structure, &d, &brought)) return;
+    p->has_dd = true;
+    p->dd_frame = d.frame;
+    bool newest = p->timestamp == s->picture_timestamp;
+    if (opens) s->picture_frame = d.frame;
+    if (d.known) {
+      uint16_t before = newest ? (uint16_t)(d.frame - s->picture_frame) : 0;
+      p->keyframe = d.has_structure && d.begins && d.reach == 0;
+      p->layering = mt_layering_of_dd(&d, d.has_structure ? &brought : &s->structure, p->marker, before);
+    }
+    if (d.has_structure) keep_structure(s, p, &brought);
+    return;
+  }
+}
+
+/* Key frame, layers and numbers of the frame that the packet is part of. */
+static void read_frame(mt_stream *s, mt_packet *p) {
   const uint8_t *payload = p->data + p->payload;
-  switch (codec) {
-  case MT_CODEC_VP8: p->has_vp8 = mt_vp8_parse_untrusted(payload, p->payload_len, &p->vp8); return p->has_vp8 && p->vp8.keyframe;
-  case MT_CODEC_VP9: return mt_vp9_is_keyframe_untrusted(payload, p->payload_len);
-  case MT_CODEC_H264: return mt_h264_is_keyframe_untrusted(payload, p->payload_len);
+  switch (s->producer->spec.codec) {
+  case MT_CODEC_VP8: read_vp8(p, payload); break;
+  case MT_CODEC_VP9: read_vp9(s, p, payload); break;
+  case MT_CODEC_AV1: read_av1(s, p, payload); break;
+  case MT_CODEC_H264: p->keyframe = mt_h264_is_keyframe_untrusted(payload, p->payload_len); break;
   case MT_CODEC_OTHER: break;
   }
-  return false;
 }
 
 /* Copies the values of the header extensions that consumers may get, then the payload, one after the other. False: no room for
@@ -119,13 +185,13 @@ static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, cons
   p->arrived = now;
   p->timestamp = h->timestamp;
   p->marker = h->marker;
-  p->has_vp8 = false;
+  p->keyframe = p->has_vp8 = p->has_vp9 = p->has_dd = false;
+  p->layering = mt_layering_unknown();
   if (!copy_data(p, s->producer, h, from, payload, payload_len)) {
     core->counters.dropped_rtp_too_large++;
     mt_pool_put(&core->packets, p);
     return NULL;
   }
-  p->keyframe = is_keyframe(p, s->producer->spec.codec);
   return p;
 }
 
@@ -189,7 +255,7 @@ static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was
 /* Key frames do not count: they are rare, and one of them makes a second look many times as expensive as the next. */
 static void count_layers(mt_stream *s, const mt_packet *p) {
   if (p->keyframe || (s->has_keyframe && p->timestamp == s->keyframe_timestamp)) return;
-  mt_layer_rates_count(&s->layers, 0, mt_packet_temporal(p), p->payload_len + (size_t)MT_PACKET_OVERHEAD);
+  mt_layer_rates_count(&s->layers, p->layering.spatial, p->layering.temporal, p->payload_len + (size_t)MT_PACKET_OVERHEAD);
 }
 
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
@@ -213,6 +279,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
     mt_pool_put(&core->packets, p);
     return;
   }
+  read_frame(s, p);
   count_layers(s, p);
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;

@@ -9,7 +9,7 @@
 
 #include "state/specs.h"
 #include "base/pool.h"
-#include "formats/vp8.h"
+#include "formats/layering.h"
 
 enum { MT_PACKET_DATA = 1500 }; /* bytes: the values of a packet's header extensions, and its payload */
 
@@ -26,7 +26,14 @@ typedef struct {
   bool marker;        /* RTP: of video, it ends a frame */
   bool keyframe;      /* it begins a key frame */
   bool has_vp8;       /* `vp8` is set */
-  mt_vp8 vp8;
+  bool has_vp9;       /* `vp9` is set */
+  bool has_dd;        /* `dd_frame` is set */
+  union {
+    mt_vp8 vp8;
+    mt_vp9 vp9;
+    uint16_t dd_frame; /* frame number of the Dependency Descriptor */
+  };
+  mt_layering layering;
   uint8_t ext_count;
   mt_packet_ext ext[MT_EXT_COUNT];
   uint16_t payload;     /* offset in `data` */
@@ -35,7 +42,7 @@ typedef struct {
 } mt_packet;
 
 /* The packet's temporal layer; 0 is the lowest. */
-static inline uint8_t mt_packet_temporal(const mt_packet *p) { return p->has_vp8 && p->vp8.has_tid ? p->vp8.tid : 0; }
+static inline uint8_t mt_packet_temporal(const mt_packet *p) { return p->layering.temporal; }
 
 typedef struct {
   mt_packet **slots; /* by sequence & mask; NULL: no packet */

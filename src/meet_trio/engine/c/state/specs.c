@@ -14,4 +14,5 @@ const char *const mt_extension_uris[MT_EXT_COUNT] = {
     [MT_EXT_PLAYOUT_DELAY] = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
     [MT_EXT_FRAME_MARKING] = "urn:ietf:params:rtp-hdrext:framemarking",
     [MT_EXT_FRAME_MARKING_07] = "http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07",
+    [MT_EXT_DEPENDENCY_DESCRIPTOR] = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
 };

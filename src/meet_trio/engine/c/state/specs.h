@@ -43,6 +43,7 @@ typedef enum {
   MT_CODEC_VP8,
   MT_CODEC_VP9,
   MT_CODEC_H264,
+  MT_CODEC_AV1,
 } mt_codec;
 
 /* Header extensions that the core reads, writes or hands on. */
@@ -59,6 +60,7 @@ typedef enum {
   MT_EXT_PLAYOUT_DELAY,
   MT_EXT_FRAME_MARKING,
   MT_EXT_FRAME_MARKING_07,
+  MT_EXT_DEPENDENCY_DESCRIPTOR, /* of AV1 */
   MT_EXT_COUNT,
 } mt_ext_kind;
 

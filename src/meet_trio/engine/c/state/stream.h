@@ -50,6 +50,12 @@ struct mt_stream {
   bool keyframe_demanded;      /* wanted even if nobody listens to the stream */
   int64_t keyframe_asked;      /* time of the last request; 0: never */
   uint8_t fir_sequence;        /* number of the next FIR (RFC 5104 section 4.3.1) */
+  mt_dd_structure structure;   /* AV1: the newest one; template_count 0: none has come */
+  uint64_t structure_sequence; /* extended sequence number of the packet that brought it */
+  bool has_picture;            /* the next three are set */
+  uint64_t picture_first;      /* extended sequence number of the newest picture's first packet */
+  uint32_t picture_timestamp;  /* and its RTP timestamp */
+  uint16_t picture_frame;      /* AV1: frame number of the picture's first frame */
   uint32_t rtt_us;             /* average time from a NACK to its retransmission; 0: unknown */
 
   bool has_sr; /* the next three are the last sender report's */

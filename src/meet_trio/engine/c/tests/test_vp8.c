@@ -1,4 +1,4 @@
-/* VP8 descriptors in all 32 layouts, rewritten and cut short; key frame detection for VP8, VP9 and H.264. */
+/* VP8 descriptors in all 32 layouts, rewritten and cut short; key frame detection for VP8 and H.264. */
 #include "formats/vp8.c"
 
 #include "check.h"
@@ -79,18 +79,6 @@ static void check_keyframe(keyframe_fn *is_keyframe, const char *hex, bool want)
   free(b.p);
 }
 
-static void test_vp9(void) {
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "08 00", true);             /* B only */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "88 05 00", true);          /* short picture id */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "88 8005 00", true);        /* long one */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 00 07 00", true);  /* with layers: 0, 0 */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 02 07 00", false); /* spatial layer 1 */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 01 07 00", false); /* predicted from the layer below */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "a8 8005 e0 07 00", true);  /* temporal layer does not matter */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "c8 8005 00", false);       /* P */
-  check_keyframe(mt_vp9_is_keyframe_untrusted, "80 8005 00", false);       /* not the beginning of a frame */
-}
-
 static void test_h264(void) {
   check_keyframe(mt_h264_is_keyframe_untrusted, "65 88", true);
   check_keyframe(mt_h264_is_keyframe_untrusted, "67 42", true);
@@ -110,7 +98,6 @@ int main(void) {
   test_descriptor();
   test_keyframe();
   test_layouts();
-  test_vp9();
   test_h264();
   return check_result();
 }
