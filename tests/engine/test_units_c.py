@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.c_sources import INCLUDES, C
 
-UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "vp8", "vp9")
+UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "svc", "vp8", "vp9")
 COMPILE = [
     *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),

@@ -26,7 +26,7 @@ CORPUS = ROOT / "tests" / "engine" / "corpus"
 KEPT = ROOT / "artifacts" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
 
-UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "vp8", "vp9")
+UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "svc", "vp8", "vp9")
 TARGETS = ("core", *UNITS)
 TURN = 60.0
 """Seconds of a target's turn when all targets are fuzzed."""
