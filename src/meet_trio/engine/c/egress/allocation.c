@@ -32,6 +32,14 @@ static uint8_t highest_temporal(const mt_stream *s, uint8_t most) {
   return 0;
 }
 
+/* Of the spatial layers in one stream, where the stream is not one of several. */
+static uint8_t highest_spatial(const mt_consumer *c, const mt_stream *s) {
+  uint8_t spatial = 0, most = c->preferred < MT_MAX_SPATIAL ? c->preferred : MT_MAX_SPATIAL - 1;
+  if (c->producer->spec.encoding_count > 1) return 0;
+  while (spatial < most && mt_layer_present(&s->layers, spatial + 1, 0)) spatial++;
+  return spatial;
+}
+
 /* Of a layer above the lowest one at least half of the frames are wanted: a larger picture is no gain at a quarter of them. */
 static void build_ladder(const mt_core *core, mt_consumer *c, int64_t now) {
   mt_ladder *l = &c->ladder;
@@ -42,8 +50,14 @@ static void build_ladder(const mt_core *core, mt_consumer *c, int64_t now) {
     if (p->spec.encoding_count > 1 && !mt_stream_arriving(core, s, now)) continue;
     if (l->count && i > c->preferred) break;
     uint8_t top = highest_temporal(s, c->preferred_temporal);
-    for (uint8_t t = l->count && top > 0 ? top - 1 : 0; t <= top; t++) add_option(l, s, 0, t);
+    for (uint8_t spatial = 0; spatial <= highest_spatial(c, s); spatial++)
+      for (uint8_t t = l->count && top > 0 ? top - 1 : 0; t <= top; t++) add_option(l, s, spatial, t);
   }
+}
+
+/* The layer that the client may choose: a stream in simulcast, else a spatial layer of the one stream. */
+static int8_t layer_of(const mt_consumer *c, const mt_layer_option *o) {
+  return (int8_t)(c->producer->spec.encoding_count > 1 ? o->stream : o->spatial);
 }
 
 /* The option in force: the best of those that are allowed now. */
@@ -52,7 +66,8 @@ static int8_t find_held(const mt_consumer *c) {
   int8_t held = -1;
   for (uint8_t i = 0; i < l->count; i++) {
     const mt_layer_option *o = &l->options[i];
-    if (o->stream < c->allowed || (o->stream == c->allowed && o->temporal <= c->allowed_temporal)) held = (int8_t)i;
+    int8_t layer = layer_of(c, o);
+    if (layer < c->allowed || (layer == c->allowed && o->temporal <= c->allowed_temporal)) held = (int8_t)i;
   }
   return held;
 }
@@ -136,7 +151,7 @@ static void apply(mt_core *core, mt_consumer *c, int64_t now) {
   int8_t allowed = -1;
   uint8_t temporal = 0;
   if (l->chosen >= 0) {
-    allowed = (int8_t)l->options[l->chosen].stream;
+    allowed = layer_of(c, &l->options[l->chosen]);
     temporal = l->options[l->chosen].temporal;
   }
   note_change(l, now);

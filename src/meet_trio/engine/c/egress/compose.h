@@ -8,8 +8,9 @@
 typedef struct {       /* a packet's numbers as the consumer sends it */
   uint64_t sequence;   /* extended */
   uint32_t timestamp;  /* clock units */
-  uint16_t picture_id; /* VP8, 15 bits */
-  uint8_t tl0picidx;   /* VP8 */
+  uint16_t picture_id; /* VP8 and VP9, 15 bits; AV1's frame number, 16 bits */
+  uint8_t tl0picidx;   /* VP8 and VP9 */
+  bool marker;
 } mt_numbers;
 
 typedef struct {          /* the values of header extensions that change with each packet sent */

@@ -49,14 +49,15 @@ void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, 
   e.sequence_delta = c->highest + 1 - p->sequence;
   e.timestamp_delta = first_timestamp(core, c, s, p, now) - p->timestamp;
   if (c->has_picture) {
-    e.picture_delta = (uint16_t)(c->last_picture + 1 - p->vp8.picture_id);
-    e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - p->vp8.tl0picidx);
+    e.picture_delta = (uint16_t)(c->last_picture + 1 - mt_packet_picture(p));
+    e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - mt_packet_tl0picidx(p));
   }
   mt_consumer_close_epoch(c);
   mt_epoch_free(core, &c->epochs[1]);
   c->epochs[1] = c->epochs[0];
   c->epochs[0] = e;
   c->frame_known = false;
+  c->svc = (mt_svc){0};
   c->started = true;
 }
 

@@ -13,25 +13,24 @@ enum {
   SWITCH_WAIT_US = 50 * MT_MS, /* longest wait for the end of the current frame */
   CATCH_UP_BYTES = 256 * 1024, /* payload of the history that one consumer is sent at once */
   CATCH_UP_PACKETS = 256,      /* packets of it; each is encrypted for that consumer */
-  PICTURE_ID_MASK = 0x7fff,    /* VP8 picture ids have 15 bits and wrap (RFC 7741 section 4.2) */
-  PICTURE_ID_HALF = 0x4000,    /* half of their range */
 };
 
-static bool later_picture(uint16_t a, uint16_t b) {
-  unsigned ahead = (unsigned)(a - b) & PICTURE_ID_MASK;
-  return ahead != 0 && ahead < PICTURE_ID_HALF;
+static bool later_picture(uint16_t a, uint16_t b, unsigned mask) {
+  unsigned ahead = (unsigned)(a - b) & mask;
+  return ahead != 0 && ahead <= mask / 2;
 }
 
 static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n;
   if (!mt_epoch_numbers(e, p, &n)) return;
+  n.marker = p->marker || mt_consumer_ends_picture(c, p);
   if (n.sequence > c->highest) {
     c->highest = n.sequence;
     c->sender->next = n.sequence + 1;
-    c->last_marker = p->marker;
+    c->last_marker = n.marker;
     c->last_timestamp = n.timestamp;
     c->last_sent = now;
-    if (p->has_vp8 && (!c->has_picture || later_picture(n.picture_id, c->last_picture))) {
+    if (mt_packet_has_picture(p) && (!c->has_picture || later_picture(n.picture_id, c->last_picture, mt_packet_picture_mask(p)))) {
       c->has_picture = true;
       c->last_picture = n.picture_id;
       c->last_tl0 = n.tl0picidx;

@@ -3,20 +3,31 @@
 
 #include "egress/epoch.h"
 #include "egress/keyframes.h"
+#include "egress/svc.h"
 #include "egress/temporal.h"
 #include "links/wish.h"
 #include "state/arriving.h"
 #include "state/listening.h"
 #include "state/marks.h"
 
-enum { LAYER_EVENT_US = 100 * MT_MS /* least time between two events about one consumer's layer */ };
+enum {
+  LAYER_EVENT_US = 100 * MT_MS,    /* least time between two events about one consumer's layer */
+  SPATIAL_WISH_US = 2 * MT_SECOND, /* least time between two key frames that are wished for another spatial layer of a stream */
+};
 
-/* Only simulcast has layers. A publisher may end and begin its streams faster than one event in LAYER_EVENT_US: the next round
+/* The layer that the consumer forwards of `s`: in simulcast the stream, else the spatial layer of the one stream. -1: there is but
+ * one. */
+static int8_t forwarded_layer(const mt_consumer *c, const mt_stream *s) {
+  if (c->producer->spec.encoding_count > 1) return (int8_t)s->index;
+  bool layered = mt_layer_present(&s->layers, 1, 0) || mt_layer_present(&s->layers, 0, 1);
+  return c->svc.started && layered ? (int8_t)c->svc.spatial : -1;
+}
+
+/* A publisher may end and begin its streams faster than one event in LAYER_EVENT_US: the next round
  * announces the layer then. */
 static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
-  bool layered = c->producer && c->producer->spec.encoding_count > 1;
-  int8_t layer = layered && s && !c->paused && mt_stream_arriving(core, s, now) ? (int8_t)s->index : -1;
+  int8_t layer = s && !c->paused && mt_stream_arriving(core, s, now) ? forwarded_layer(c, s) : -1;
   uint8_t temporal = layer < 0 ? 0 : mt_consumer_temporal(c);
   if (layer == c->announced_layer && temporal == c->announced_temporal) return;
   if (now < c->layer_announced + LAYER_EVENT_US) return;
@@ -25,6 +36,19 @@ static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   c->announced_temporal = temporal;
   c->layer_announced = now;
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
+}
+
+/* Another spatial layer of the stream that is forwarded needs a key frame, if the publisher sends that layer. */
+static void wish_spatial(mt_core *core, mt_consumer *c, bool by_client, int64_t now) {
+  mt_stream *s = mt_consumer_current_stream(c);
+  if (!s || c->paused || c->producer->spec.encoding_count > 1) return;
+  uint8_t wanted = mt_consumer_wanted_spatial(c);
+  while (wanted > 0 && !mt_layer_present(&s->layers, wanted, 0)) wanted--;
+  if (!mt_svc_needs_keyframe(&c->svc, wanted)) return;
+  if (by_client) mt_consumer_ask_keyframe(core, c, s, now);
+  else if (now >= c->spatial_asked + SPATIAL_WISH_US) mt_want_keyframe(core, s, now);
+  else return;
+  c->spatial_asked = now;
 }
 
 /* The link has no room for any layer. */
@@ -60,6 +84,7 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
   }
+  wish_spatial(core, c, by_client, now);
   announce_layer(core, c, now);
 }
 

@@ -74,14 +74,14 @@ bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out) {
     if (p->sequence > n->highest) place(n, p);
     if (n->highest - p->sequence >= MT_NUMBERED_PACKETS) return false;
     packets = n->packets - (uint16_t)(n->packets - *packet_slot(n, p->sequence));
-    uint16_t picture = p->vp8.picture_id & PICTURE_MASK;
+    uint16_t picture = mt_packet_picture(p) & PICTURE_MASK;
     if (p->has_vp8 && n->has_picture && ahead(n->picture, picture) < MT_NUMBERED_PICTURES) pictures = *picture_slot(n, picture);
   }
   *out = (mt_numbers){
       .sequence = p->sequence + e->sequence_delta - packets,
       .timestamp = p->timestamp + e->timestamp_delta,
-      .picture_id = (uint16_t)(p->vp8.picture_id + e->picture_delta - pictures) & PICTURE_MASK,
-      .tl0picidx = (uint8_t)(p->vp8.tl0picidx + e->tl0_delta),
+      .picture_id = (uint16_t)(mt_packet_picture(p) + e->picture_delta - pictures) & mt_packet_picture_mask(p),
+      .tl0picidx = (uint8_t)(mt_packet_tl0picidx(p) + e->tl0_delta),
   };
   return true;
 }

@@ -4,6 +4,8 @@
  * waits for a missing picture. So each packet and each picture that is left out moves all later numbers down by one. The numbering
  * remembers the shift of each of the last packets and pictures, because packets come late and out of order.
  *
+ * VP9's picture ids and AV1's frame numbers keep their gaps, because frames refer to each other by differences of these numbers.
+ *
  * A packet that is missing when later ones come keeps its number. It is forwarded if it comes, whatever its layer, because
  * otherwise the client would wait for that number.
  *

@@ -53,6 +53,7 @@ static bool enqueue(mt_core *core, mt_downlink *d, mt_consumer *c, const mt_epoc
       .picture_id = n->picture_id,
       .len = p->payload_len,
       .tl0picidx = n->tl0picidx,
+      .marker = n->marker,
       .stream = e->stream,
   };
   d->waiting += p->payload_len + (size_t)MT_PACKET_OVERHEAD;
@@ -75,7 +76,7 @@ static void send_first(mt_core *core, mt_downlink *d, int64_t now) {
   if (!c || !c->producer || !c->transport->srtp) return;
   const mt_stream *s = &c->producer->streams[q->stream];
   const mt_packet *p = s->generation == q->generation ? mt_history_find(&s->history, q->stream_sequence) : NULL;
-  mt_numbers n = {q->sequence, q->timestamp, q->picture_id, q->tl0picidx};
+  mt_numbers n = {q->sequence, q->timestamp, q->picture_id, q->tl0picidx, q->marker};
   if (p) mt_consumer_send(core, c, q->stream, p, &n, now);
 }
 

@@ -46,7 +46,7 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
     return;
   }
   sent->resent = now;
-  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
+  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx, sent->marker};
   mt_stamps v = {sent->abs_send_time, sent->twcc};
   uint64_t rtx_index = 0;
   if (c->rtx_sender) {
@@ -69,7 +69,7 @@ size_t mt_consumer_repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint
   const mt_sent *sent = &c->sent[sequence % MT_SENT_SLOTS];
   const mt_packet *p = sent->sequence == sequence ? find_packet(c, sent) : NULL;
   if (!p) return 0;
-  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx};
+  mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx, sent->marker};
   mt_stamps v = mt_new_stamps(c, now);
   size_t len = mt_compose(c, mt_reserve(core), p, &n, c->rtx_sender->next++, &v);
   if (!len) return 0;

@@ -23,6 +23,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
       .abs_send_time = v.abs_send_time,
       .picture_id = n->picture_id,
       .twcc = v.twcc,
+      .marker = n->marker,
       .tl0picidx = n->tl0picidx,
       .stream = stream,
       .generation = c->producer->streams[stream].generation,

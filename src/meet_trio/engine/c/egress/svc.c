@@ -56,10 +56,11 @@ bool mt_svc_leaves_out(mt_svc *v, const mt_layering *l, uint32_t timestamp, uint
   return v->left_out & bit(l->spatial);
 }
 
-/* In a key picture the next layer may follow. If it does not, the publisher has set the marker on this packet. */
+/* In a key picture the next layer may follow. If it does not, the publisher has set the marker on this packet. A packet of an earlier
+ * picture comes late, and the layer of that picture is most likely the present one. */
 bool mt_svc_ends_picture(const mt_svc *v, const mt_layering *l, uint32_t timestamp, uint8_t spatial) {
-  if (!l->known || !l->ends || timestamp != v->timestamp || l->spatial != v->spatial) return false;
-  return !v->climbing || l->spatial >= spatial;
+  if (!l->known || !l->ends || !v->started || l->spatial != v->spatial) return false;
+  return timestamp != v->timestamp || !v->climbing || l->spatial >= spatial;
 }
 
 bool mt_svc_needs_keyframe(const mt_svc *v, uint8_t spatial) {

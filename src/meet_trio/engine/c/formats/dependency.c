@@ -1,6 +1,8 @@
 /* See dependency.h. */
 #include "formats/dependency.h"
 
+#include "base/bytes.h"
+
 #include <string.h>
 
 enum {
@@ -153,5 +155,7 @@ bool mt_dd_parse_untrusted(const uint8_t *p, size_t n, const mt_dd_structure *st
   }
   return !r.failed;
 }
+
+void mt_dd_rewrite(uint8_t *value, uint16_t frame) { mt_store16(value + 1, frame); }
 
 bool mt_av1_is_keyframe_untrusted(const uint8_t *payload, size_t n) { return n > 1 && payload[0] & AV1_N; }

@@ -64,6 +64,9 @@ typedef struct {
  * structure may have been lost. */
 bool mt_dd_parse_untrusted(const uint8_t *p, size_t n, const mt_dd_structure *structure, mt_dd *out, mt_dd_structure *brought);
 
+/* Overwrites the frame number in a value that mt_dd_parse_untrusted has accepted. */
+void mt_dd_rewrite(uint8_t *value, uint16_t frame);
+
 static inline mt_dti mt_dd_use(uint64_t dtis, unsigned target) { return (mt_dti)(dtis >> 2 * target & 3); }
 
 /* True: the packet begins a coded video sequence (N of the aggregation header): a key frame. `n`: bytes of payload. */

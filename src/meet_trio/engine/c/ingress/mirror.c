@@ -68,7 +68,7 @@ void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64
   switch ((mt_cross_type)m->type) {
   case MT_CROSS_STATE: take_state(core, s, m, now); break;
   case MT_CROSS_ALIVE:
-    mt_layer_rates_count(&s->layers, 0, m->temporal, m->frame_len);
+    mt_layer_rates_count(&s->layers, 0, m->temporal, false, m->frame_len);
     mt_stream_mirror_alive(core, s, true, now);
     break;
   case MT_CROSS_STOP: break; /* handled above */

@@ -255,7 +255,9 @@ static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was
 /* Key frames do not count: they are rare, and one of them makes a second look many times as expensive as the next. */
 static void count_layers(mt_stream *s, const mt_packet *p) {
   if (p->keyframe || (s->has_keyframe && p->timestamp == s->keyframe_timestamp)) return;
-  mt_layer_rates_count(&s->layers, p->layering.spatial, p->layering.temporal, p->payload_len + (size_t)MT_PACKET_OVERHEAD);
+  const mt_layering *l = &p->layering;
+  bool alone = l->known && !mt_layering_is_for(l, MT_MAX_SPATIAL - 1, MT_MAX_TEMPORAL - 1);
+  mt_layer_rates_count(&s->layers, l->spatial, l->temporal, alone, p->payload_len + (size_t)MT_PACKET_OVERHEAD);
 }
 
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,

@@ -6,8 +6,13 @@
 #include "ingress/level.h"
 #include "links/wish.h"
 
+/* There is a choice of streams, or of layers in the one stream. */
+static bool has_layers(const mt_producer *p) {
+  return p->spec.encoding_count > 1 || p->spec.codec == MT_CODEC_VP9 || p->spec.codec == MT_CODEC_AV1;
+}
+
 void mt_producer_round(mt_core *core, mt_producer *p, int64_t now) {
-  if (p->spec.encoding_count > 1) mt_producer_choose_layers(core, p, true, now);
+  if (has_layers(p)) mt_producer_choose_layers(core, p, true, now);
   mt_level_round(core, p, now);
   mt_relay_round(core, p, now);
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) mt_layer_rates_round(&p->streams[i].layers);

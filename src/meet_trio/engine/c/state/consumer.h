@@ -12,6 +12,7 @@
 #include "base/table.h"
 #include "state/changes.h"
 #include "state/figures.h"
+#include "state/svc.h"
 #include "state/transport.h"
 
 typedef struct mt_consumer mt_consumer;
@@ -59,6 +60,7 @@ typedef struct {
   uint32_t abs_send_time;    /* header extension as sent: 24 bits, 1/2^18 s */
   int64_t resent;            /* time of the last retransmission; 0: none */
   uint16_t picture_id, twcc; /* as sent; `twcc`: transport-wide sequence number */
+  bool marker;               /* as sent */
   uint8_t tl0picidx, stream; /* `stream`: index in mt_producer.streams */
 } mt_sent;
 
@@ -95,6 +97,8 @@ struct mt_consumer {
   bool frame_known;           /* the next two are set */
   bool frame_left_out;        /* the newest frame of the open epoch is left out */
   uint32_t frame_timestamp;   /* its timestamp, of the stream */
+  mt_svc svc;                 /* layers of VP9 and AV1; see egress/svc.h */
+  int64_t spatial_asked;      /* time of the last wish for a key frame that leads to another spatial layer; 0: never */
   uint8_t followed;           /* value of `preferred` at the last choice of a target */
   int8_t target;              /* index of the stream to forward; -1: none arrives */
   uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
@@ -111,9 +115,9 @@ struct mt_consumer {
   uint32_t last_timestamp; /* clock units, the consumer's own */
   int64_t last_sent;       /* when */
   bool last_marker;        /* it ended a frame */
-  bool has_picture;        /* a VP8 packet was sent: the next two are set */
-  uint16_t last_picture;   /* VP8 picture id, the consumer's own */
-  uint8_t last_tl0;        /* VP8 TL0PICIDX, the consumer's own */
+  bool has_picture;        /* a packet with a picture id was sent: the next two are set */
+  uint16_t last_picture;   /* picture id or AV1's frame number, the consumer's own */
+  uint8_t last_tl0;        /* TL0PICIDX, the consumer's own */
   mt_sent *sent;           /* MT_SENT_SLOTS, indexed by sequence number; NULL without NACK */
   int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
 

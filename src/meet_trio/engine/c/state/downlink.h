@@ -23,6 +23,7 @@ typedef struct {            /* a packet that waits for the pacer; its payload is
   uint64_t sequence;        /* the consumer's extended sequence number */
   uint32_t timestamp;       /* as it will be sent */
   uint16_t picture_id, len; /* `len`: bytes of payload */
+  bool marker;
   uint8_t tl0picidx, stream;
 } mt_queued;
 

@@ -5,8 +5,10 @@ enum { ROUNDS_A_SECOND = 10, BITS = 8 };
 
 static uint8_t at_most(uint8_t value, uint8_t most) { return value < most ? value : most; }
 
-void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, size_t len) {
-  r->counted[at_most(spatial, MT_MAX_SPATIAL - 1)][at_most(temporal, MT_MAX_TEMPORAL - 1)] += (uint32_t)len;
+void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, bool alone, size_t len) {
+  uint8_t layer = at_most(spatial, MT_MAX_SPATIAL - 1);
+  r->alone = (uint8_t)((r->alone & ~(1u << layer)) | (unsigned)alone << layer);
+  r->counted[layer][at_most(temporal, MT_MAX_TEMPORAL - 1)] += (uint32_t)len;
 }
 
 void mt_layer_rates_round(mt_layer_rates *r) {
@@ -23,8 +25,10 @@ void mt_layer_rates_round(mt_layer_rates *r) {
 
 uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal) {
   uint64_t bytes = 0;
-  for (unsigned s = 0; s <= spatial && s < MT_MAX_SPATIAL; s++)
+  for (unsigned s = 0; s <= spatial && s < MT_MAX_SPATIAL; s++) {
+    if (s < spatial && r->alone >> s & 1) continue;
     for (unsigned t = 0; t <= temporal && t < MT_MAX_TEMPORAL; t++) bytes += r->sums[s][t];
+  }
   return r->kept ? bytes * BITS * ROUNDS_A_SECOND / r->kept : 0;
 }
 

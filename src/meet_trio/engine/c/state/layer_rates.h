@@ -1,7 +1,10 @@
 /* What the layers of a stream cost, in bit/s on the network.
  *
  * Bytes are counted by spatial and temporal layer. A round ends ten times a second, and a rate is that of the last ten rounds, or of
- * those since the stream began. 
+ * those since the stream began.
+ *
+ * A target of layers costs its own spatial layer and those below it. In k-SVC it costs its own alone: the layers below are needed in
+ * key pictures only.
  */
 #ifndef MT_STATE_LAYER_RATES_H
 #define MT_STATE_LAYER_RATES_H
@@ -21,12 +24,14 @@ typedef struct {
   uint32_t counted[MT_MAX_SPATIAL][MT_MAX_TEMPORAL];                /* bytes, in this round */
   uint32_t rounds[MT_RATE_ROUNDS][MT_MAX_SPATIAL][MT_MAX_TEMPORAL]; /* bytes */
   uint32_t sums[MT_MAX_SPATIAL][MT_MAX_TEMPORAL];                   /* bytes of all rounds kept */
+  uint8_t alone;                                                    /* spatial layers, as bits, that those above do not need */
   uint8_t next, kept;                                               /* the round that is replaced next; rounds with a value */
 } mt_layer_rates;                                                   /* zeros: nothing yet */
 
-void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, size_t len); /* `len`: bytes on the network */
+void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, bool alone,
+                          size_t len); /* `len`: bytes on the network */
 void mt_layer_rates_round(mt_layer_rates *r);
-/* The rate of all layers up to and with these, in bit/s. */
+/* The rate of the target of these layers, in bit/s. */
 uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal);
 /* True: there is a frame of this layer in the rounds kept. */
 bool mt_layer_present(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal);

@@ -41,6 +41,16 @@ typedef struct {
   uint8_t data[MT_PACKET_DATA];
 } mt_packet;
 
+/* The packet's picture: VP8's and VP9's picture id, AV1's frame number. They wrap at this mask. */
+static inline bool mt_packet_has_picture(const mt_packet *p) { return p->has_vp8 || p->has_vp9 || p->has_dd; }
+static inline uint16_t mt_packet_picture(const mt_packet *p) {
+  return p->has_vp8 ? p->vp8.picture_id : p->has_vp9 ? p->vp9.picture_id : p->has_dd ? p->dd_frame : 0;
+}
+static inline uint16_t mt_packet_picture_mask(const mt_packet *p) { return p->has_dd ? 0xffff : 0x7fff; }
+static inline uint8_t mt_packet_tl0picidx(const mt_packet *p) {
+  return p->has_vp8 ? p->vp8.tl0picidx : p->has_vp9 ? p->vp9.tl0picidx : 0;
+}
+
 /* The packet's temporal layer; 0 is the lowest. */
 static inline uint8_t mt_packet_temporal(const mt_packet *p) { return p->layering.temporal; }
 
