@@ -122,6 +122,8 @@ async def test_before_joining() -> None:
             ("video/VP9", 90000, 2, 1000),
             ("video/H264", 90000, "4d0032", 1000),
             ("video/H264", 90000, "42e01f", 1000),
+            ("video/VP9", 90000, 0, 1000),
+            ("video/AV1", 90000, None, 1000),
         ]
         said = {"peerId": ada.id, "nickname": False, "message": "alone"}
         assert await ada.ask("chatMessage", message="alone") == [("chatMessage", said), []]

@@ -70,8 +70,8 @@ def changed(data: Any, path: str, value: object) -> Any:
             "rtpParameters.codecs[0].mimeType: audio/opus is not video",
         ),
         (
-            changed(RIDS, "codecs.0.mimeType", "video/AV1"),
-            "rtpParameters.codecs[0]: codec video/AV1 is not supported as it is described",
+            changed(RIDS, "codecs.0.mimeType", "video/H265"),
+            "rtpParameters.codecs[0]: codec video/H265 is not supported as it is described",
         ),
         (
             changed(RIDS, "codecs.0.payloadType", 128),
@@ -236,7 +236,7 @@ def test_types(codec: str, parameters: object, mode: str | None, type_: str) -> 
     assert apt == producer.consumable.media_codec().payload_type == producer.payload_types[96]
 
 
-@pytest.mark.parametrize("profile", ["1", 0])
+@pytest.mark.parametrize("profile", ["1", 3])
 def test_vp9_profiles_differ(profile: object) -> None:
     data = {
         "codecs": [
@@ -251,6 +251,50 @@ def test_vp9_profiles_differ(profile: object) -> None:
     }
     with pytest.raises(BadRequest):
         negotiate(data)
+
+
+def svc(mime_type: str, mode: str | None, **parameters: int) -> dict[str, Any]:
+    codec = {
+        "mimeType": mime_type,
+        "payloadType": 96,
+        "clockRate": 90000,
+        "parameters": parameters,
+    }
+    encoding = {"ssrc": 1} if mode is None else {"ssrc": 1, "scalabilityMode": mode}
+    return {
+        "codecs": [codec],
+        "encodings": [encoding],
+        "headerExtensions": [{"uri": ortc.Uri.DEPENDENCY_DESCRIPTOR, "id": 12}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "parameters", "payload_type"),
+    [
+        ("video/VP9", {"profile-id": 2}, 103),
+        ("video/VP9", {"profile-id": 0}, 109),
+        ("video/VP9", {}, 109),
+        ("video/AV1", {}, 111),
+        ("video/AV1", {"profile": 0, "level-idx": 5, "tier": 0}, 111),
+    ],
+)
+def test_svc(mime_type: str, parameters: dict[str, int], payload_type: int) -> None:
+    producer = negotiate(svc(mime_type, "L3T3_KEY", **parameters))
+    assert producer.type == "svc"
+    assert producer.payload_types == {96: payload_type}
+    consumer = ortc.negotiate_consumer(producer, ROUTER, "0", counter())
+    assert consumer is not None
+    assert consumer.type == "svc"
+    assert consumer.params.encodings[0].scalability_mode == "L3T3_KEY"
+    assert consumer.params.media_codec().payload_type == payload_type
+    has_descriptor = ortc.Uri.DEPENDENCY_DESCRIPTOR in consumer.params.extension_ids()
+    assert has_descriptor == (mime_type == "video/AV1")
+
+
+def test_av1_without_layers_is_simple_and_profiles_differ() -> None:
+    assert negotiate(svc("video/AV1", None)).type == "simple"
+    with pytest.raises(BadRequest):
+        negotiate(svc("video/AV1", None, profile=1))
 
 
 @pytest.mark.parametrize("mode", ["L1T2", "L2T2h", "L3T3_KEY", "L2T2_KEY_SHIFT", "S3T3h", "S2T1"])
@@ -339,7 +383,8 @@ def test_a_viewer_that_knows_another_codec_of_the_list_is_not_offered_it() -> No
             {"sprop-parameter-sets": "Z0==,aA=="},
         ),
         ("video/rtx", {"apt": 5.0, "rtx-time": 3}, {"apt": 5}),
-        ("video/AV1", {"profile": 0}, {}),
+        ("video/AV1", {"profile": 0, "level-idx": "5", "x": 1}, {"profile": 0, "level-idx": "5"}),
+        ("video/H265", {"profile-id": 0}, {}),
     ],
 )
 def test_parameters_that_matter_are_kept(codec: str, parameters: Any, kept: Any) -> None:
@@ -551,7 +596,7 @@ def test_whether_a_client_can_take_a_stream_costs_few_comparisons(
     for producer in producers_:
         compared = 0
         assert ortc.can_consume(producer, usable)
-        assert compared <= 6  # the router has opus, VP8, VP9, two of H264, RTX
+        assert compared <= 8  # the router has opus, VP8, two of VP9, two of H264, AV1, RTX
         compared = 0
         assert ortc.negotiate_consumer(producer, usable, "0", counter()) is not None
         assert compared <= 12

@@ -41,7 +41,31 @@ def negotiated(recorded: dict[str, Any]) -> ortc.ProducerRtp:
 
 
 def test_router_capabilities() -> None:
-    assert ROUTER.to_json() == REFERENCE["routerRtpCapabilities"]
+    """Those of the reference, with the same numbers. VP9 with profile 0, AV1 and their RTX follow.
+    The Dependency Descriptor has an id that was free.
+    """
+    ours, theirs = ROUTER.to_json(), REFERENCE["routerRtpCapabilities"]
+    assert ours["codecs"][: len(theirs["codecs"])] == theirs["codecs"]
+    added = ours["codecs"][len(theirs["codecs"]) :]
+    assert [
+        (codec["mimeType"], codec["preferredPayloadType"], codec["parameters"]) for codec in added
+    ] == [
+        ("video/VP9", 109, {"profile-id": 0, "x-google-start-bitrate": 1000}),
+        ("video/rtx", 110, {"apt": 109}),
+        ("video/AV1", 111, {"x-google-start-bitrate": 1000}),
+        ("video/rtx", 112, {"apt": 111}),
+    ]
+    descriptor = {
+        "kind": "video",
+        "uri": ortc.Uri.DEPENDENCY_DESCRIPTOR,
+        "preferredId": 8,
+        "preferredEncrypt": False,
+        "direction": "sendrecv",
+    }
+    assert descriptor in ours["headerExtensions"]
+    assert [ext for ext in ours["headerExtensions"] if ext != descriptor] == theirs[
+        "headerExtensions"
+    ]
 
 
 def test_capabilities_round_trip() -> None:

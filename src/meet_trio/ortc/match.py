@@ -5,8 +5,8 @@ from meet_trio.ortc.records import Codec, CodecCapability
 
 
 def same_codec(a: Codec | CodecCapability, b: Codec | CodecCapability) -> bool:
-    """Whether MIME type, clock rate and channels are equal. For H.264 and VP9 the parameters that
-    change the bitstream have to be equal too.
+    """Whether MIME type, clock rate and channels are equal. For H.264, VP9 and AV1 the parameters
+    that change the bitstream have to be equal too.
     """
     name = a.mime_type.lower()
     if name != b.mime_type.lower() or a.clock_rate != b.clock_rate or a.channels != b.channels:
@@ -21,9 +21,11 @@ def same_codec(a: Codec | CodecCapability, b: Codec | CodecCapability) -> bool:
         )
     if name == "video/vp9":
         return _number(a, "profile-id") == _number(b, "profile-id")
+    if name == "video/av1":
+        return _number(a, "profile") == _number(b, "profile")
     return True
 
 
 def _number(codec: Codec | CodecCapability, key: str) -> str:
-    # a client may write numbers as strings; both parameters read here default to 0
+    # a client may write numbers as strings; all parameters read here default to 0
     return str(codec.parameters.get(key, 0))

@@ -270,7 +270,7 @@ def _stream_type(params: RtpParameters) -> StreamType:
     if spatial == temporal == 1:
         return "simple"
     name = params.media_codec().mime_type.lower()
-    if name == "video/vp9":
+    if name in ("video/vp9", "video/av1"):
         return "svc"
     return "simulcast" if name in ("video/vp8", "video/h264") else "simple"
 
@@ -300,7 +300,9 @@ def _consumable(
         header_extensions=tuple(
             HeaderExtension(cap.uri, cap.preferred_id, cap.preferred_encrypt)
             for cap in router_caps.header_extensions
-            if cap.kind == kind and cap.direction in ("sendrecv", "sendonly")
+            if cap.kind == kind
+            and cap.direction in ("sendrecv", "sendonly")
+            and (cap.uri != Uri.DEPENDENCY_DESCRIPTOR or _has_descriptor(media))
         ),
         encodings=tuple(
             attrs.evolve(
@@ -310,6 +312,13 @@ def _consumable(
         ),
         rtcp=Rtcp(params.rtcp.cname, reduced_size=True),
     )
+
+
+def _has_descriptor(media: Codec) -> bool:
+    """Whether viewers get the Dependency Descriptor. For codecs other than AV1 the payload has what
+    a viewer needs, and the engine renumbers only that.
+    """
+    return media.mime_type.lower() == "video/av1"
 
 
 def _codec(cap: CodecCapability, parameters: Mapping[str, str | int | float]) -> Codec:

@@ -71,6 +71,8 @@ _PARAMETERS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
     # RFC 7741 section 6.1, RFC 9628 section 6
     "video/vp8": dict.fromkeys((*_FRAME_SIZES, *_BITRATES), _NUMBER),
     "video/vp9": dict.fromkeys(("profile-id", *_FRAME_SIZES, *_BITRATES), _NUMBER),
+    # RTP Payload Format For AV1, section 7.2
+    "video/av1": dict.fromkeys(("profile", "level-idx", "tier", *_BITRATES), _NUMBER),
     # RFC 6184 section 8.1
     "video/h264": {
         **dict.fromkeys(

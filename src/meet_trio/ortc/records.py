@@ -28,6 +28,9 @@ class Uri:
     ABS_SEND_TIME = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
     TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
     AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+    DEPENDENCY_DESCRIPTOR = (
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+    )
 
 
 @attrs.frozen

@@ -1,4 +1,5 @@
-"""The RTP capabilities of the router: Kolab's codecs, with the numbers that mediasoup 3 assigns.
+"""The RTP capabilities of the router: Kolab's codecs, with the numbers that mediasoup 3 assigns,
+and behind them VP9 with profile 0 and AV1.
 
 Clients take the payload types and header extension ids from here. So all consumers of a room use
 the same numbers. They equal mediasoup's for the same list of codecs, but nothing depends on that.
@@ -31,6 +32,9 @@ _VIDEO_CODECS: tuple[tuple[str, CodecParameters], ...] = (
     ("video/VP9", {"profile-id": 2, **_START_BITRATE}),
     ("video/H264", {"profile-level-id": "4d0032", **_H264}),
     ("video/H264", {"profile-level-id": "42e01f", **_H264}),
+    # not Kolab's: a client takes the first codec of the list unless it asks for another
+    ("video/VP9", {"profile-id": 0, **_START_BITRATE}),
+    ("video/AV1", _START_BITRATE),
 )
 # URI, id, direction for audio, direction for video; None: not for this kind
 _EXTENSIONS: tuple[tuple[str, int, Direction | None, Direction | None], ...] = (
@@ -41,6 +45,7 @@ _EXTENSIONS: tuple[tuple[str, int, Direction | None, Direction | None], ...] = (
     (Uri.TRANSPORT_CC, 5, "recvonly", "sendrecv"),
     ("http://tools.ietf.org/html/draft-ietf-avtext-framemarking-07", 6, None, "sendrecv"),
     ("urn:ietf:params:rtp-hdrext:framemarking", 7, None, "sendrecv"),
+    (Uri.DEPENDENCY_DESCRIPTOR, 8, None, "sendrecv"),  # not Kolab's
     (Uri.AUDIO_LEVEL, 10, "sendrecv", None),
     ("urn:3gpp:video-orientation", 11, None, "sendrecv"),
     ("urn:ietf:params:rtp-hdrext:toffset", 12, None, "sendrecv"),
