@@ -5,7 +5,7 @@
 // If the server no longer knows the transport, only a new join helps, and `onDead` is called.
 import { signal, type Signal } from "@preact/signals";
 import { Device, type types as ms } from "mediasoup-client";
-import type { IcePath } from "./options.ts";
+import type { IcePath, VideoCodec } from "./options.ts";
 import type { Kind, NewConsumer, Source, TransportReply } from "./protocol.ts";
 import { Refused, type Signaling } from "./signaling.ts";
 import { layerFor, layersOf, type Wish, Wishes } from "./wishes.ts";
@@ -22,6 +22,10 @@ export type Slot = "mic" | "webcam" | "screen" | "screen-audio";
 export interface MediaOptions {
   /** simulcast layers of the camera, 1-3 */
   layers: number;
+  /** of the camera; null: the server's first one */
+  codec: VideoCodec | null;
+  /** scalability mode of the camera with VP9 and AV1 */
+  mode: string;
   ice: IcePath;
   /** ask for layers that fit the tiles; otherwise for the highest */
   wishes: boolean;
@@ -303,7 +307,15 @@ export class MediaSession {
     }
   }
 
-  #coding(slot: Slot): Pick<ms.ProducerOptions, "encodings" | "codecOptions"> {
+  /** The first codec of that name, of VP9 with profile 0: software encodes no other well. */
+  #codec(name: VideoCodec | null): ms.RtpCodecCapability | undefined {
+    return this.#device.sendRtpCapabilities.codecs?.find(
+      ({ mimeType, parameters }) =>
+        mimeType.toLowerCase() === `video/${name}` && !Number(parameters?.["profile-id"] ?? 0),
+    );
+  }
+
+  #coding(slot: Slot): Pick<ms.ProducerOptions, "encodings" | "codecOptions" | "codec"> {
     switch (slot) {
       case "mic":
         return { codecOptions: { opusStereo: false, opusDtx: true, opusFec: true } };
@@ -320,8 +332,14 @@ export class MediaSession {
           { scaleResolutionDownBy: 2, maxBitrate: 300_000 },
           { scaleResolutionDownBy: 1, maxBitrate: 900_000 },
         ];
+        const { codec: name, mode } = this.#options;
+        const codec = this.#codec(name);
+        const inOneStream = codec && (name === "vp9" || name === "av1");
         return {
-          encodings: layers.slice(3 - this.#options.layers),
+          encodings: inOneStream
+            ? [{ scalabilityMode: mode, maxBitrate: 1_300_000 }]
+            : layers.slice(3 - this.#options.layers),
+          ...(codec ? { codec } : {}),
           codecOptions: { videoGoogleStartBitrate: 1000 },
         };
       }

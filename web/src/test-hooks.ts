@@ -46,6 +46,7 @@ export function testHooks(page: Page): MeetTest {
         const figures: Figures = {
           id,
           kind: receiving.consumer.kind,
+          mimeType: receiving.consumer.rtpParameters.codecs[0]?.mimeType ?? null,
           peerId: stream?.peerId ?? null,
           source: stream?.source ?? null,
           paused: stream?.paused ?? null,

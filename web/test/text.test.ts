@@ -34,17 +34,21 @@ test("the place the address names", () => {
 });
 
 test("options in the query", () => {
-  assert.deepEqual(optionsOf("?autojoin=1&name=X&video=0&audio=0&layers=2&ice=relay&wishes=0"), {
+  const query = "?autojoin=1&name=X&video=0&audio=0&layers=2&codec=av1&mode=L2T1&ice=relay&wishes=0";
+  assert.deepEqual(optionsOf(query), {
     autojoin: true,
     name: "X",
     video: false,
     audio: false,
     layers: 2,
+    codec: "av1",
+    mode: "L2T1",
     ice: "relay",
     wishes: false,
   });
   assert.equal(optionsOf("?ice=tcp").ice, "tcp");
-  const plain = optionsOf("?layers=9&ice=smoke");
+  const plain = optionsOf("?layers=9&ice=smoke&codec=x&mode=L1");
+  assert.ok(plain.codec === null && plain.mode === "L3T3_KEY");
   assert.equal(plain.layers, 3);
   assert.ok(plain.video && plain.audio && plain.wishes && !plain.autojoin && plain.ice === "any");
   assert.equal(plain.name, null);

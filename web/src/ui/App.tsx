@@ -50,6 +50,8 @@ export class Page {
       name: name || "Guest",
       local,
       layers: this.#options.layers,
+      codec: this.#options.codec,
+      mode: this.#options.mode,
       ice: this.#options.ice,
       wishes: this.#options.wishes,
       connect: () => tokenFor(place),
