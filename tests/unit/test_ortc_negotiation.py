@@ -523,7 +523,7 @@ def test_bandwidth_feedback_follows_the_header_extensions() -> None:
         assert {fb.type for fb in consumer.params.media_codec().rtcp_feedback} == left
 
 
-def test_lost_audio_is_not_asked_for_again() -> None:
+def test_lost_audio_is_asked_for_by_clients_that_offer_it() -> None:
     feedback = (Feedback("nack"), Feedback("nack", "other"))
     codecs = tuple(attrs.evolve(codec, rtcp_feedback=feedback) for codec in CLIENT.codecs)
     caps = attrs.evolve(CLIENT, codecs=codecs)
@@ -531,8 +531,14 @@ def test_lost_audio_is_not_asked_for_again() -> None:
     video = ortc.negotiate_consumer(negotiate(RIDS), caps, "0", counter())
     assert audio is not None
     assert video is not None
-    assert audio.params.media_codec().rtcp_feedback == (Feedback("nack", "other"),)
+    assert audio.params.media_codec().rtcp_feedback == feedback
+    assert [codec.mime_type for codec in audio.params.codecs] == ["audio/opus"]
     assert video.params.feedback("nack")
+    without = tuple(attrs.evolve(codec, rtcp_feedback=()) for codec in CLIENT.codecs)
+    caps = attrs.evolve(CLIENT, codecs=without)
+    silent = ortc.negotiate_consumer(negotiate(OPUS, "audio"), caps, "0", counter())
+    assert silent is not None
+    assert not silent.params.feedback("nack")
 
 
 def test_a_header_extension_under_another_id_is_left_out() -> None:

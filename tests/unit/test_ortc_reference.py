@@ -1,5 +1,6 @@
 """Negotiation has the same results as mediasoup 3.14 for the same input (see
-ortc_reference.json).
+ortc_reference.json). The recorded clients offer no NACK for audio: there the results would differ,
+because mediasoup takes it away.
 """
 
 import json
