@@ -14,7 +14,7 @@ from support.engine_world import (
     of,
     video,
 )
-from support.wire.rtcp import Nack
+from support.wire.rtcp import Nack, Pli
 from support.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
 from support.wire.vp8 import parse_vp8_untrusted
 
@@ -322,15 +322,77 @@ def test_without_rtx_the_very_same_datagram_is_sent_again() -> None:
     assert bob.raw[4:] == [sent[2]]
 
 
-def test_what_is_too_old_is_not_sent_again() -> None:
-    world, alice, bob, camera, _, consumer = begin()
-    old = bob.rtp[0].sequence_number
-    for _ in range(60):
+def outage(
+    world: World, alice: EngineClient, bob: EngineClient, camera: Camera, seconds: float
+) -> tuple[int, ...]:
+    """The numbers of the packets that are sent to ``bob`` in that time; none arrives."""
+    lost: list[int] = []
+    bob.drop = lambda data: lost.append(int.from_bytes(data[2:4], "big")) is None
+    for _ in range(round(seconds * 30)):
         world.run(1 / 30)
         alice.send(*camera.frame())
-    bob.send_rtcp(Nack(9, consumer + 50_000, (old,)))
-    assert of(bob.rtp, consumer + 60_000) == []
+    bob.drop = lambda _: False
+    alice.rtcp.clear()
+    return tuple(lost)
+
+
+def ask_again(
+    world: World, bob: EngineClient, consumer: int, lost: tuple[int, ...]
+) -> list[RtpPacket]:
+    before = len(bob.rtp)
+    for at in range(0, len(lost), 100):
+        bob.send_rtcp(Nack(9, consumer + 50_000, lost[at : at + 100]))
+    world.run(0.01)
+    return of(bob.rtp[before:], consumer + 60_000)
+
+
+def test_an_outage_of_two_seconds_is_sent_again_as_a_whole() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.parts, camera.tag = 8, b"x" * 1000  # 1.9 Mbit/s
+    lost = outage(world, alice, bob, camera, 2)
+    assert len(lost) == 480
+    assert len(ask_again(world, bob, consumer, lost)) == len(lost)
+    assert alice.rtcp_of(Pli) == []
+
+
+def test_what_is_too_old_to_be_sent_again_needs_a_key_frame() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    lost = outage(world, alice, bob, camera, 5)
+    again = ask_again(world, bob, consumer, lost)
+    assert 170 < len(again) < 190
+    assert world.counter("retransmissions_missed") == len(lost) - len(again)
+    (pli,) = alice.rtcp_of(Pli)
+    assert pli.media_ssrc == camera.ssrc
+    alice.send(*camera.frame(key=True))
+    alice.rtcp.clear()
+    # what is before that key frame is not needed any more
+    world.run(1.5)
+    ask_again(world, bob, consumer, lost[:50])
+    assert alice.rtcp_of(Pli) == []
+
+
+def test_the_numbers_that_a_viewer_remembers_are_bounded() -> None:
+    world, alice, bob, camera, _, consumer = begin()
+    camera.parts = 400
+    lost = outage(world, alice, bob, camera, 0.1)
+    assert len(lost) == 1200
+    assert len(ask_again(world, bob, consumer, lost)) == 768
+    assert len(alice.rtcp_of(Pli)) == 1
+
+
+def test_what_the_publisher_lost_needs_no_key_frame() -> None:
+    """It may still come: the engine asks the publisher for it."""
+    world, alice, bob, camera, _, consumer = begin()
+    first, second = camera.frame()
+    alice.send(second, *camera.frame())
+    alice.rtcp.clear()
+    number = (bob.rtp[1].sequence_number + 1) & 0xFFFF
+    assert ask_again(world, bob, consumer, (number,)) == []
     assert world.counter("retransmissions_missed") == 1
+    assert alice.rtcp_of(Pli) == []
+    assert alice.rtcp_of(Nack) != []
+    alice.send(first)
+    assert number in [p.sequence_number for p in bob.rtp]
 
 
 def nack_all(
@@ -373,10 +435,10 @@ def test_a_key_frame_that_is_lost_as_a_whole_is_sent_again_at_once() -> None:
 def test_what_may_be_sent_again_does_not_pile_up() -> None:
     world, alice, bob, camera, _, consumer = begin()
     camera.tag = b"x" * 1000
-    for _ in range(250):
+    for _ in range(350):
         alice.send(*camera.frame())
     resent = nack_all(world, bob, consumer, bob.rtp, 10)
-    assert 256 * 1024 <= sum(map(len, resent)) < 256 * 1024 + 1200
+    assert 512 * 1024 <= sum(map(len, resent)) < 512 * 1024 + 1200
 
 
 def test_all_streams_of_a_viewer_together_have_a_budget() -> None:

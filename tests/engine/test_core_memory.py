@@ -73,7 +73,7 @@ def test_buffers_of_a_burst_go_back() -> None:
     alice.send(*camera.frame(key=True))
     burst = world.stats()["engine"]
     assert burst["packet_buffers_used"] == 900
-    world.run(3, step=0.05)
+    world.run(5, step=0.05)
     rest = world.stats()["engine"]
     assert rest["packet_buffers_used"] == 1  # the newest packet always stays
     per_block = rest["packet_buffers"] // 3

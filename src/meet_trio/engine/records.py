@@ -18,7 +18,8 @@ class EngineSettings:
       all of them.
     - ``consent_timeout``: a client without a STUN check for this time is gone (RFC 7675 §5.1).
     - ``history``, ``history_packets``: the packets of a video stream that are kept to be sent
-      again, by age and by number. The number is a power of two.
+      again, by age and by number. The number is a power of two. Each takes 1.6 KB of memory: 1,024
+      are 3 seconds at 3.2 Mbit/s.
     - ``dtls_per_second``: the DTLS datagrams of one transport that Python gets.
     - ``keyframe_interval``: the least time between two requests for a key frame of one stream.
     - ``nack_delay``: a missing packet may be late by this time before it is asked for. It is asked
@@ -42,7 +43,7 @@ class EngineSettings:
     listen_ips: tuple[str, ...] = ("127.0.0.1",)
     port: int = 0
     consent_timeout: float = 30.0
-    history: float = 1.0
+    history: float = 3.0
     history_packets: int = 1024
     dtls_per_second: int = 50
     keyframe_interval: float = 0.3

@@ -46,6 +46,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->records, MT_RECORD_BYTES);
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
+  mt_pool_init(&core->sent, MT_SENT_SLOTS * sizeof(mt_sent));
   mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking, &core->wanting,
                       &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->pacing,  &core->claims};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
@@ -70,6 +71,7 @@ void mt_core_free(mt_core *core) {
   mt_pool_free(&core->records);
   mt_pool_free(&core->numberings);
   mt_pool_free(&core->queues);
+  mt_pool_free(&core->sent);
   free(core);
 }
 
@@ -121,6 +123,7 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_pool_trim(&core->records);
   mt_pool_trim(&core->numberings);
   mt_pool_trim(&core->queues);
+  mt_pool_trim(&core->sent);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);

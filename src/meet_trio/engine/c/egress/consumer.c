@@ -42,11 +42,17 @@ void mt_consumer_prioritize(mt_consumer *c, uint64_t priority) {
   c->priority = priority < LOWEST_PRIORITY ? LOWEST_PRIORITY : priority > UINT8_MAX ? UINT8_MAX : (uint8_t)priority;
 }
 
+static mt_pool *memory_of_sent(mt_core *core, const mt_consumer *c) {
+  return c->sent_slots == MT_SENT_SLOTS ? &core->sent : &core->records;
+}
+
 /* All steps that can fail. `c` holds what was taken, also after a failure: `discard` gives it back. */
 static bool prepare(mt_core *core, mt_consumer *c) {
   if (c->spec.nack) {
-    if (!(c->sent = mt_pool_get(&core->records))) return false;
-    memset(c->sent, 0, MT_SENT_BYTES);
+    bool is_audio = c->producer && !c->producer->spec.video;
+    c->sent_slots = is_audio ? MT_SENT_AUDIO_SLOTS : MT_SENT_SLOTS;
+    if (!(c->sent = mt_pool_get(memory_of_sent(core, c)))) return false;
+    memset(c->sent, 0, c->sent_slots * sizeof(mt_sent));
   }
   if (!mt_sender_take(core, c->transport, c->spec.ssrc, &c->senders[0])) return false;
   c->sender = &c->senders[0];
@@ -59,7 +65,7 @@ static bool prepare(mt_core *core, mt_consumer *c) {
 static void discard(mt_core *core, mt_consumer *c) {
   if (c->sender) mt_sender_leave(core, c->transport, c->sender);
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
-  mt_pool_put(&core->records, c->sent);
+  mt_pool_put(memory_of_sent(core, c), c->sent);
   for (unsigned i = 0; i < 2; i++) mt_epoch_free(core, &c->epochs[i]);
   free(c);
 }
@@ -72,6 +78,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
     return;
   }
   c->transport = t;
+  c->producer = p;
   c->spec = *spec;
   if (!prepare(core, c)) {
     core->counters.commands_refused++;
@@ -80,7 +87,6 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   }
   c->id = id;
   c->producer_id = producer;
-  c->producer = p;
   c->paused = c->spec.paused;
   c->changes.kind = MT_KIND_CONSUMER;
   c->preferred = c->followed = MT_MAX_ENCODINGS - 1;

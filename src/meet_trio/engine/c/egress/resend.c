@@ -3,12 +3,14 @@
 
 #include "base/sequence.h"
 #include "egress/compose.h"
+#include "egress/keyframes.h"
 #include "egress/outgoing.h"
 #include "paths/outlet.h"
+#include "state/listening.h"
 
 enum {
-  RESEND_BURST = 256 * 1024,              /* bytes for each consumer: more than a large key frame */
-  RESEND_BURST_OF_ALL = 4 * RESEND_BURST, /* bytes for all consumers of a transport */
+  RESEND_BURST = 512 * 1024,              /* bytes for each consumer: an outage of 2 s at 2 Mbit/s */
+  RESEND_BURST_OF_ALL = 2 * RESEND_BURST, /* bytes for all consumers of a transport */
   RESEND_LEAST_US = 20 * MT_MS,           /* least time between two retransmissions of one packet */
 };
 
@@ -31,13 +33,22 @@ static const mt_packet *find_packet(const mt_consumer *c, const mt_sent *sent) {
   return s->generation == sent->generation ? mt_history_find(&s->history, sent->stream_sequence) : NULL;
 }
 
+/* The packet cannot be sent again. If the client needs it, only a key frame helps, and the client would ask for one a second or
+ * more later. A number that was never sent is a packet that the publisher's stream misses itself: it may still come. What is
+ * before the last key frame is not needed. */
+static void miss(mt_core *core, mt_consumer *c, const mt_sent *slot, uint64_t wanted, int64_t now) {
+  core->counters.retransmissions_missed++;
+  bool was_sent = wanted <= c->highest && slot->sequence >= wanted;
+  if (was_sent && !c->paused && wanted >= c->last_keyframe) mt_consumer_ask_keyframe(core, c, mt_consumer_current_stream(c), now);
+}
+
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
   if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
   uint64_t wanted = mt_sequence_extend(c->highest, sequence);
-  mt_sent *sent = &c->sent[wanted % MT_SENT_SLOTS];
+  mt_sent *sent = &c->sent[wanted % c->sent_slots];
   const mt_packet *p = wanted <= c->highest && sent->sequence == wanted ? find_packet(c, sent) : NULL;
   if (!p) {
-    core->counters.retransmissions_missed++;
+    miss(core, c, sent, wanted, now);
     return;
   }
   if (asked_too_soon(c, sent, now)) return;
@@ -66,7 +77,7 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
 
 size_t mt_consumer_repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t cluster, int64_t now) {
   if (!c->sent || !c->rtx_sender) return 0;
-  const mt_sent *sent = &c->sent[sequence % MT_SENT_SLOTS];
+  const mt_sent *sent = &c->sent[sequence % c->sent_slots];
   const mt_packet *p = sent->sequence == sequence ? find_packet(c, sent) : NULL;
   if (!p) return 0;
   mt_numbers n = {sent->sequence, sent->timestamp, sent->picture_id, sent->tl0picidx, sent->marker};

@@ -5,6 +5,8 @@
  * for byte: under AES-GCM a second plaintext or header with the same index would give the key away. So the values of the header
  * extensions that change with each packet are remembered too, and a packet is sent again only while all of it is remembered.
  *
+ * A NACK for a packet that was sent, but is not remembered or not in the history any more, is a request for a key frame.
+ *
  * A NACK of 16 bytes asks for 17 packets. So retransmissions have a budget: each byte of media that is sent allows one byte of
  * retransmissions, of the consumer and of its transport, up to a burst. A client thus costs at most twice the media that it
  * watches. A client that loses a third of all packets needs half of that budget.

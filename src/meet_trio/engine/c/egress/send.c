@@ -16,7 +16,8 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
   c->octets += p->payload_len;
   if (!c->sent) return;
   mt_consumer_earn_resends(c, len);
-  c->sent[n->sequence % MT_SENT_SLOTS] = (mt_sent){
+  if (p->keyframe && n->sequence > c->last_keyframe) c->last_keyframe = n->sequence;
+  c->sent[n->sequence % c->sent_slots] = (mt_sent){
       .sequence = n->sequence,
       .stream_sequence = p->sequence,
       .timestamp = n->timestamp,

@@ -15,12 +15,12 @@
 #include "ingress/stream.h"
 
 enum {
-  MAX_NACKED = 2 * MT_SENT_SLOTS, /* packets that one datagram may ask for: twice as many as a consumer remembers */
-  LEAST_RTT_US = MT_MS,           /* clients' clocks are no finer */
-  MAX_RTT_US = 10 * MT_SECOND,    /* a longer round trip is not believed */
-  DELAY_SECOND = 65536,           /* units of "delay since last SR" in a second (RFC 3550 section 6.4.1) */
-  LEAST_RTCP = 8,                 /* bytes: the common header and the sender's SSRC */
-  SSRC_OFFSET = 4,                /* bytes: the sender's SSRC in the first packet, which SRTCP leaves in clear */
+  MAX_NACKED = 1024,           /* packets that one datagram may ask for: more than a consumer remembers */
+  LEAST_RTT_US = MT_MS,        /* clients' clocks are no finer */
+  MAX_RTT_US = 10 * MT_SECOND, /* a longer round trip is not believed */
+  DELAY_SECOND = 65536,        /* units of "delay since last SR" in a second (RFC 3550 section 6.4.1) */
+  LEAST_RTCP = 8,              /* bytes: the common header and the sender's SSRC */
+  SSRC_OFFSET = 4,             /* bytes: the sender's SSRC in the first packet, which SRTCP leaves in clear */
 };
 
 /* `ssrc`: a consumer's SSRC or RTX SSRC. NULL: this transport has no such consumer. */

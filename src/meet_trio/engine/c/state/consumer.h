@@ -65,8 +65,9 @@ typedef struct {
 } mt_sent;
 
 enum {
-  MT_SENT_SLOTS = 512, /* sent packets that a consumer remembers */
-  MT_SR_MEMORY = 4     /* sent sender reports that a consumer remembers */
+  MT_SENT_SLOTS = 768,       /* sent packets that a consumer of video remembers: 3 s at 2.4 Mbit/s */
+  MT_SENT_AUDIO_SLOTS = 256, /* and one of audio: 5 s at a packet each 20 ms */
+  MT_SR_MEMORY = 4           /* sent sender reports that a consumer remembers */
 };
 
 typedef struct { /* in mt_transport.consumers_by_ssrc */
@@ -118,7 +119,9 @@ struct mt_consumer {
   bool has_picture;        /* a packet with a picture id was sent: the next two are set */
   uint16_t last_picture;   /* picture id or AV1's frame number, the consumer's own */
   uint8_t last_tl0;        /* TL0PICIDX, the consumer's own */
-  mt_sent *sent;           /* MT_SENT_SLOTS, indexed by sequence number; NULL without NACK */
+  mt_sent *sent;           /* `sent_slots`, indexed by sequence number; NULL without NACK */
+  uint32_t sent_slots;     /* MT_SENT_SLOTS or MT_SENT_AUDIO_SLOTS */
+  uint64_t last_keyframe;  /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
   int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
 
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */

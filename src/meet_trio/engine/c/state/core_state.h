@@ -32,9 +32,9 @@ typedef struct mt_core mt_core;
 enum { MT_MAX_WAITING_STATS = 16 }; /* requests for statistics; further ones are refused */
 
 enum {
-  MT_SENT_BYTES = MT_SENT_SLOTS * sizeof(mt_sent),
+  MT_SENT_AUDIO_BYTES = MT_SENT_AUDIO_SLOTS * sizeof(mt_sent),
   MT_MISSING_BYTES = MT_MAX_MISSING * sizeof(mt_missing),
-  MT_RECORD_BYTES = MT_SENT_BYTES > MT_MISSING_BYTES ? MT_SENT_BYTES : MT_MISSING_BYTES, /* fits either */
+  MT_RECORD_BYTES = MT_SENT_AUDIO_BYTES > MT_MISSING_BYTES ? MT_SENT_AUDIO_BYTES : MT_MISSING_BYTES, /* fits either */
 };
 
 struct mt_core {
@@ -59,7 +59,8 @@ struct mt_core {
   int64_t next_tick;   /* mt_core_tick does nothing before this time */
   int64_t next_round;  /* time of the next round, ten a second */
   mt_pool packets;     /* of mt_packet */
-  mt_pool records;     /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers */
+  mt_pool records;     /* of MT_RECORD_BYTES: the missing packets of streams, the sent ones of consumers of audio */
+  mt_pool sent;        /* the sent packets of consumers of video */
   mt_pool numberings;  /* of mt_numbering */
   mt_pool queues;      /* of MT_QUEUE_SLOTS mt_queued */
   mt_counters counters;
