@@ -9,7 +9,9 @@
 #include "egress/keyframes.h"
 #include "egress/numbering.h"
 #include "egress/pacer.h"
+#include "egress/playout.h"
 #include "egress/scores.h"
+#include "egress/viewer.h"
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
 #include "ingress/producer.h"
@@ -130,6 +132,8 @@ static void round_of_all(mt_core *core, int64_t now) {
   MT_EACH (item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
     mt_transport_check_consent(core, t, now);
+    mt_viewer_round(t, now);
+    mt_playout_round(t, now);
     MT_EACH (link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
     mt_downlink_round(core, t, now);
     if (now >= t->next_report) mt_transport_report(core, t, now);

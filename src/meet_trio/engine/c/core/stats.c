@@ -65,6 +65,12 @@ static void take_producer(const mt_core *core, const mt_producer *p, mt_producer
   }
 }
 
+/* In 256ths, at most 255 */
+static uint8_t share(uint32_t part, uint32_t of) {
+  uint64_t units = of ? (uint64_t)part * 256 / of : 0;
+  return units > UINT8_MAX ? UINT8_MAX : (uint8_t)units;
+}
+
 static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
   *out = c->stats;
   out->id = c->id;
@@ -83,6 +89,7 @@ static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
   out->packets = c->packets;
   out->bytes = c->octets;
   out->bitrate = c->rate.bitrate;
+  out->redundancy = share(c->redundant_rate.bitrate, c->rate.bitrate);
 }
 
 mt_stats *mt_stats_take(mt_core *core, int64_t now) {

@@ -2,6 +2,7 @@
 #include "egress/compose.h"
 
 #include "base/bytes.h"
+#include "egress/playout.h"
 #include "formats/rtp.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ enum {
   PADDING_LEN = 255,           /* bytes, the most that a packet can have; the last one says how many */
   RTX_PREFIX = 2,              /* bytes: the original sequence number (RFC 4588 section 4) */
   MAX_PREFIX = RTX_PREFIX + 8, /* bytes: and the VP8 descriptor, or the beginning of VP9's */
-  WRITTEN_EXTS = 3,            /* header extensions that write_header adds: MID, abs-send-time, transport-cc */
+  WRITTEN_EXTS = 4,            /* header extensions that write_header adds: MID, abs-send-time, transport-cc, playout-delay */
   SEND_TIME_BITS = 18,         /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */
   SEND_TIME_MASK = 0xffffff,
 };
@@ -27,15 +28,21 @@ static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *
                            uint16_t sequence, const mt_stamps *v) {
   const mt_consumer_spec *spec = &c->spec;
   mt_rtp_ext_out ext[MT_EXT_COUNT + WRITTEN_EXTS];
-  uint8_t abs_send_time[3], twcc[2], descriptor[UINT8_MAX];
+  uint8_t abs_send_time[3], twcc[2], descriptor[UINT8_MAX], playout[MT_PLAYOUT_BYTES];
+  bool delayed = p && mt_playout_written(c);
   size_t n = 0;
   mt_store24(abs_send_time, v->abs_send_time);
   mt_store16(twcc, v->twcc);
   if (spec->mid.len) ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_MID], spec->mid.len, (const uint8_t *)spec->mid.text};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_ABS_SEND_TIME], sizeof abs_send_time, abs_send_time};
   ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_TRANSPORT_CC], sizeof twcc, twcc};
+  if (delayed) {
+    mt_playout_write(c, playout);
+    ext[n++] = (mt_rtp_ext_out){spec->ext_ids[MT_EXT_PLAYOUT_DELAY], sizeof playout, playout};
+  }
   for (unsigned i = 0; p && i < p->ext_count; i++) {
     const mt_packet_ext *e = &p->ext[i];
+    if (delayed && e->kind == MT_EXT_PLAYOUT_DELAY) continue;
     const uint8_t *value = p->data + e->offset;
     if (e->kind == MT_EXT_DEPENDENCY_DESCRIPTOR && p->has_dd) {
       memcpy(descriptor, value, e->len);

@@ -1,8 +1,8 @@
 /* See probing.h. */
 #include "egress/probing.h"
 
+#include "egress/again.h"
 #include "egress/padding.h"
-#include "egress/resend.h"
 
 enum {
   BITS = 8,
@@ -21,6 +21,15 @@ static mt_consumer *find_carrier(const mt_transport *t) {
   return NULL;
 }
 
+/* Returns the bytes of the datagram; 0: the packet is not kept any more. */
+static size_t repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t cluster, int64_t now) {
+  const mt_packet *p;
+  const mt_sent *sent = mt_again_find(c, sequence, &p);
+  size_t len = sent ? mt_again_send(core, c, sent, p, cluster, now) : 0;
+  if (len) core->counters.packets_repeated++;
+  return len;
+}
+
 bool mt_probe_step(mt_core *core, mt_downlink *d, int64_t elapsed, int64_t now) {
   mt_transport *t = d->transport;
   mt_probe probe;
@@ -33,7 +42,7 @@ bool mt_probe_step(mt_core *core, mt_downlink *d, int64_t elapsed, int64_t now) 
   if (due > probe.bytes) due = probe.bytes;
   for (unsigned i = 0; i < MOST_PACKETS && sent < due; i++) {
     uint64_t sequence = c->highest - (d->repeated++ % REPEATED_PACKETS);
-    size_t len = mt_consumer_repeat(core, c, sequence, probe.id, now);
+    size_t len = repeat(core, c, sequence, probe.id, now);
     if (!len) len = mt_consumer_pad(core, c, probe.id, now);
     if (!len) return false;
     sent += len;

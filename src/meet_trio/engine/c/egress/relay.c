@@ -53,6 +53,8 @@ static void send_state(mt_core *core, mt_relay *r, const mt_stream *s, int64_t n
   r->sent |= bit;
   m->ended = !s->main;
   m->arrived = !r->introduced && mt_stream_arriving(core, s, now);
+  m->loss_level = s->loss.level;
+  m->rtt_us = s->rtt_us;
   m->ssrc = s->stats.ssrc;
   m->has_sr = s->has_sr;
   m->sr_ntp = s->sr_ntp;

@@ -19,8 +19,5 @@
 void mt_consumer_earn_resends(mt_consumer *c, size_t len); /* `len` bytes of media were sent */
 /* A NACK asks for `sequence`, which is one of the consumer's own numbers. */
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now);
-/* Sends one of the consumer's last packets once more as RTX, though nobody has asked for it. `cluster`: of the probe that it belongs
- * to; 0: none. Returns the datagram's length in bytes; 0: the packet is not kept any more, or the consumer has no RTX. */
-size_t mt_consumer_repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t cluster, int64_t now);
 
 #endif

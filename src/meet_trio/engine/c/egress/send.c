@@ -2,6 +2,7 @@
 #include "egress/send.h"
 
 #include "egress/outgoing.h"
+#include "egress/redundancy.h"
 #include "egress/resend.h"
 #include "paths/outlet.h"
 
@@ -13,6 +14,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, 0, now);
   core->counters.rtp_forwarded++;
   c->packets++;
+  if (n->sequence > c->newest_sent) c->newest_sent = n->sequence;
   c->octets += p->payload_len;
   if (!c->sent) return;
   mt_consumer_earn_resends(c, len);
@@ -29,4 +31,5 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
       .stream = stream,
       .generation = c->producer->streams[stream].generation,
   };
+  mt_redundancy_sent(core, c, p, n->sequence, len, now);
 }

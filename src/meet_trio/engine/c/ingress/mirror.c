@@ -34,6 +34,8 @@ void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now) {
 
 static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_t now) {
   s->stats.ssrc = m->ssrc;
+  s->loss.level = m->loss_level;
+  s->rtt_us = m->rtt_us;
   s->has_sr = m->has_sr;
   s->sr_ntp = m->sr_ntp;
   s->sr_timestamp = m->sr_timestamp;

@@ -55,6 +55,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->has_picture = false;
   s->structure.template_count = 0;
   s->jitter = 0;
+  s->loss = (mt_loss){0};
   s->last_arrival = 0;
   s->base = s->highest = 0;
   s->received = s->reported_expected = s->reported_received = 0;

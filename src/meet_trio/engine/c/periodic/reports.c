@@ -14,6 +14,7 @@ enum {
   MTU = 1200,               /* bytes of a compound packet before it is protected */
   REPORTS_PER_PACKET = 31,  /* report blocks of a receiver report: the count has 5 bits (RFC 3550 section 6.4.2) */
   REPORT_PACKETS = 4,       /* receiver reports for one transport; further streams are not reported */
+  LOSS_UNITS = 256,         /* fraction_lost is in 1/256 (RFC 3550 section 6.4.1) */
   LEAST_ESTIMATE = 100000,  /* bit/s */
   MOST_ESTIMATE = 10000000, /* bit/s, where no limit is set */
   /* The bounds of libwebrtc's loss-based control, 10 % and 2 %, in 1/256. */
@@ -48,6 +49,8 @@ static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *
     mt_rate_update(&s->rate, s->stats.bytes, elapsed);
     if (s->started && s->main) {
       mt_stream_report(s, &r, now);
+      mt_loss_sample(&s->loss, (double)r.fraction_lost / LOSS_UNITS);
+      mt_loss_adapt(&s->loss, now);
       if (count < cap) reports[count++] = r;
     }
     uint8_t score = score_stream(s, &r, active);
@@ -153,6 +156,7 @@ void mt_transport_report(mt_core *core, mt_transport *t, int64_t now) {
   MT_EACH (item, &t->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     mt_rate_update(&c->rate, c->octets, elapsed);
+    mt_rate_update(&c->redundant_rate, c->redundant_bytes, elapsed);
   }
   report_to_publisher(core, t, now, elapsed);
   report_to_viewer(core, t, now);

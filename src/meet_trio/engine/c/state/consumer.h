@@ -124,6 +124,7 @@ struct mt_consumer {
   uint64_t last_keyframe;  /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
   int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
 
+  uint64_t newest_sent; /* extended sequence number, the highest that has left; packets up to `highest` may wait for the pacer */
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */
   struct {
     uint32_t ntp_middle;                 /* middle 32 bits of the report's NTP timestamp */
@@ -138,7 +139,13 @@ struct mt_consumer {
   uint32_t owed_since[MT_MAX_ENCODINGS]; /* the stream's count of key frames when its request was put off */
   int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
   int64_t score_announced;               /* time of the last score event */
-  mt_rate rate;
+
+  uint64_t packets_reported; /* `packets` at the last receiver report */
+  uint64_t redundant_bytes;  /* sent as redundancy; see egress/redundancy.h */
+  int64_t playout_moved;     /* time of the last change of the playout delay; 0: never; see egress/playout.h */
+  bool playout_written;      /* packets carry it */
+
+  mt_rate rate, redundant_rate;
   mt_consumer_stats stats;
 };
 

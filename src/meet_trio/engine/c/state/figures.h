@@ -75,6 +75,7 @@
   X(packets_repeated) \
   X(padding_sent) \
   X(dropped_queue_full) \
+  X(redundant_packets) \
   X(commands) \
   X(commands_for_unknown_ids) \
   X(commands_refused)
@@ -190,10 +191,13 @@ typedef enum {
   X(U64, bytes, "byteCount") \
   X(U32, bitrate, "bitrate") \
   X(U64, retransmissions, "packetsRetransmitted") \
+  X(U64, redundant, "packetsRedundant") /* sent twice at once, see redundancy */ \
+  X(FRACTION, redundancy, "redundancy") /* bytes of them by bytes of media, in the last second */ \
   X(I32, lost, "packetsLost") \
   X(FRACTION, fraction_lost, "fractionLost") \
   X(US, jitter_us, "jitter") \
   X(US, rtt_us, "roundTripTime") \
+  X(US, playout_us, "playoutDelay") /* that the client is asked for; 0: none */ \
   X(U32, nacks, "nackCount") \
   X(U32, plis, "pliCount") \
   X(U32, switches, "layerSwitches") \

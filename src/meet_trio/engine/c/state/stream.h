@@ -6,6 +6,7 @@
 #define MT_STATE_STREAM_H
 
 #include "base/list.h"
+#include "base/loss.h"
 #include "base/rate.h"
 #include "state/figures.h"
 #include "state/layer_rates.h"
@@ -57,6 +58,8 @@ struct mt_stream {
   uint32_t picture_timestamp;  /* and its RTP timestamp */
   uint16_t picture_frame;      /* AV1: frame number of the picture's first frame */
   uint32_t rtt_us;             /* average time from a NACK to its retransmission; 0: unknown */
+
+  mt_loss loss; /* of packets from the client, in its receiver reports */
 
   bool has_sr; /* the next three are the last sender report's */
   uint64_t sr_ntp;

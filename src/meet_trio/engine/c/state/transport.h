@@ -9,6 +9,7 @@
 #include "base/bucket.h"
 #include "base/ledger.h"
 #include "base/list.h"
+#include "base/loss.h"
 #include "base/rate.h"
 #include "base/table.h"
 #include "formats/path.h"
@@ -87,6 +88,12 @@ typedef struct { /* arrivals of packets with a transport-wide sequence number; s
   int64_t arrivals[MT_TWCC_WINDOW]; /* times, by number modulo the window; -1: not received */
 } mt_twcc;
 
+typedef struct {         /* receiver reports of the client since the last sample of its loss; see egress/viewer.c */
+  double expected, lost; /* packets */
+  int64_t since;         /* 0: there was no report yet */
+  int64_t with_rtx;      /* time of the last report about a consumer with RTX; 0: never */
+} mt_reported_loss;
+
 typedef struct {  /* one of the two sockets of a plain transport, seen from the core */
   mt_route route; /* never in mt_core.routes; kind MT_PATH_NONE: the far side's address is not known */
   bool fixed;     /* packets are taken from this address only */
@@ -124,10 +131,13 @@ struct mt_transport {
   mt_ledger sent;        /* next indices of senders; see paths/senders.h */
   mt_ledger sent_before; /* when `sent` is full it replaces this one, whose entries are forgotten */
   mt_list producers, consumers;
-  uint8_t twcc_id;       /* header extension id of transport-wide sequence numbers from its client; 0: none */
-  mt_twcc *twcc;         /* allocated with the first producer that negotiated it; NULL: none yet */
-  uint16_t twcc_next;    /* transport-wide sequence number of the next packet that we send */
-  int32_t resend_bytes;  /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
+  uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
+  mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
+  uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
+  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
+  mt_loss loss;         /* of packets to the client */
+  mt_reported_loss reported_loss;
+  int32_t spare;         /* budget for redundancy to all of its consumers, in bytes; see egress/redundancy.h */
   mt_downlink *downlink; /* NULL: none; see state/downlink.h */
   uint64_t max_outgoing; /* bit/s, limit for what is sent to the client; 0: none */
   uint32_t rtcp_ssrc;    /* sender SSRC of our feedback */

@@ -119,6 +119,7 @@ enum {
   W_WORD = 250,       /* four bytes of RTCP */
   W_RESEND = 17 * 40, /* seventeen packets asked for in one word, which are not sent */
   W_RESENDS = 300,    /* the retransmissions of one consumer at once */
+  W_REPEATS = 32,     /* packets of one frame that are sent twice */
   W_TRANSPORT = 4000,
   W_ENTRY = 40,       /* moving one entry of a ledger */
   W_REBINDING = 6000, /* looking for the transport of a datagram from an unknown address; SRTP's window once more */
@@ -127,10 +128,10 @@ enum {
 
 static uint64_t history_of(const mt_producer *p) { return p->spec.video ? settings.history_packets : 128; }
 
-/* The cost of all consumers of `p` if each starts with the whole history. */
+/* The cost of all consumers of `p` if each starts with the whole history. A packet may be sent twice, and another frame with it. */
 static uint64_t w_forward(const mt_producer *p) {
   uint64_t w = 0;
-  MT_EACH (item, &p->consumers) w += W_CONSUMER + history_of(p) * W_SEND;
+  MT_EACH (item, &p->consumers) w += W_CONSUMER + (2 * history_of(p) + W_REPEATS) * W_SEND;
   MT_EACH (item, &p->relays) w += W_SEND;
   return w;
 }
@@ -185,7 +186,7 @@ static uint64_t w_rtcp(const mt_transport *t, size_t len) {
   uint64_t w = 0, most = w_producers(&t->producers, w_reset, true);
   MT_EACH (item, &t->consumers) {
     const mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
-    if (c->producer) w += (uint64_t)W_RESENDS * W_SEND;
+    if (c->producer) w += 2 * (uint64_t)W_RESENDS * W_SEND; /* each may be sent twice */
   }
   return w + W_CALL + w_ledger(&t->ended) + len / 4 * (W_WORD + (w ? W_RESEND : 0) + most);
 }
@@ -314,7 +315,7 @@ static uint64_t taken_packets(const mt_core *core, uint32_t id) {
 
 /* RTP packets that the counters say were sent */
 static uint64_t sent_by(const mt_counters *n) {
-  return n->rtp_forwarded + n->retransmissions + n->packets_repeated + n->padding_sent;
+  return n->rtp_forwarded + n->retransmissions + n->packets_repeated + n->padding_sent + n->redundant_packets;
 }
 
 static void settle(unsigned i) {

@@ -1,0 +1,80 @@
+/* See redundancy.h. */
+#include "egress/redundancy.h"
+
+#include "egress/again.h"
+#include "egress/viewer.h"
+
+enum {
+  SPARE_PERCENT = 30,        /* of the bytes of video may be redundant */
+  SPARE_AUDIO_PERCENT = 100, /* of the bytes of audio */
+  SPARE_BURST = 16 * 1024,   /* bytes: a frame of 4 Mbit/s */
+  SMALL_FRAME = 3,           /* packets of a small frame at most */
+  LARGEST_FRAME = 32,        /* packets of a frame that is looked back at */
+  AUDIO_GAP_US = 60 * MT_MS, /* a packet that was sent longer ago comes too late to be played (DTX) */
+};
+
+enum { /* the levels of loss (base/loss.h) from which on these are sent twice */
+       LAST_PACKETS = MT_LOSS_SOME,
+       RETRANSMISSIONS = MT_LOSS_MUCH,
+       SMALL_FRAMES = MT_LOSS_MUCH,
+       AUDIO = MT_LOSS_MUCH,
+       LOWEST_LAYER = MT_LOSS_VERY_MUCH,
+};
+
+static void earn(mt_transport *t, size_t len, bool video) {
+  t->spare += (int32_t)(len * (video ? SPARE_PERCENT : SPARE_AUDIO_PERCENT) / 100);
+  if (t->spare > SPARE_BURST) t->spare = SPARE_BURST;
+}
+
+/* A packet that came longer ago than `most_age` is not repeated. False: the budget is used up. */
+static bool repeat(mt_core *core, mt_consumer *c, uint64_t sequence, int64_t most_age, int64_t now) {
+  if (c->transport->spare <= 0) return false;
+  const mt_packet *p;
+  const mt_sent *sent = mt_again_find(c, sequence, &p);
+  if (!sent || now - p->arrived > most_age) return true;
+  size_t len = mt_again_send(core, c, sent, p, 0, now);
+  c->transport->spare -= (int32_t)len;
+  if (len) {
+    core->counters.redundant_packets++;
+    c->stats.redundant++;
+    c->redundant_bytes += len;
+  }
+  return true;
+}
+
+/* The number of packets, up to `sequence`, that have the timestamp of `p`'s frame. */
+static unsigned frame_size(const mt_consumer *c, uint64_t sequence) {
+  uint32_t timestamp = c->sent[sequence % c->sent_slots].timestamp;
+  unsigned n = 1;
+  while (n < LARGEST_FRAME) {
+    const mt_sent *s = &c->sent[(sequence - n) % c->sent_slots];
+    if (s->sequence != sequence - n || s->timestamp != timestamp) break;
+    n++;
+  }
+  return n;
+}
+
+static bool is_lowest_layer(const mt_packet *p) { return p->has_vp8 && p->vp8.has_tid && p->vp8.tid == 0; }
+
+static void repeat_frame(mt_core *core, mt_consumer *c, const mt_packet *p, uint64_t sequence, int64_t now) {
+  uint8_t level = mt_viewer_loss_level(c->transport);
+  if (!repeat(core, c, sequence, INT64_MAX, now) || level < SMALL_FRAMES) return;
+  unsigned size = frame_size(c, sequence);
+  bool whole = size <= SMALL_FRAME || (level >= LOWEST_LAYER && is_lowest_layer(p));
+  for (unsigned i = 1; whole && i < size; i++)
+    if (!repeat(core, c, sequence - size + i, INT64_MAX, now)) return;
+}
+
+void mt_redundancy_sent(mt_core *core, mt_consumer *c, const mt_packet *p, uint64_t sequence, size_t len, int64_t now) {
+  bool video = c->producer->spec.video;
+  earn(c->transport, len, video);
+  uint8_t level = mt_viewer_loss_level(c->transport);
+  if (!c->sent || level < LAST_PACKETS || sequence != c->newest_sent)
+    return; /* a late packet was recovered, and is asked for if it is lost again */
+  if (video && p->marker && c->rtx_sender) repeat_frame(core, c, p, sequence, now);
+  if (!video && !c->rtx_sender && level >= AUDIO) repeat(core, c, sequence - 1, AUDIO_GAP_US, now);
+}
+
+void mt_redundancy_resent(mt_core *core, mt_consumer *c, uint64_t sequence, int64_t now) {
+  if (mt_viewer_loss_level(c->transport) >= RETRANSMISSIONS && c->rtx_sender) repeat(core, c, sequence, INT64_MAX, now);
+}
