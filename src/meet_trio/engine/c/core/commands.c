@@ -96,7 +96,7 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     if (known(core, consumer)) mt_consumer_prefer_layers(core, consumer, &c->u.layers, now);
     break;
   case MT_SET_CONSUMER_PRIORITY:
-    if (known(core, consumer)) mt_consumer_prioritize(consumer, c->u.number);
+    if (known(core, consumer)) mt_consumer_prioritize(core, consumer, c->u.number);
     break;
   case MT_REQUEST_CONSUMER_KEYFRAME:
     if (known(core, consumer)) mt_consumer_request_keyframe(core, consumer, now);

@@ -38,7 +38,8 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
 }
 
-void mt_consumer_prioritize(mt_consumer *c, uint64_t priority) {
+void mt_consumer_prioritize(mt_core *core, mt_consumer *c, uint64_t priority) {
+  mt_mark_allocation(core, c->transport);
   c->priority = priority < LOWEST_PRIORITY ? LOWEST_PRIORITY : priority > UINT8_MAX ? UINT8_MAX : (uint8_t)priority;
 }
 

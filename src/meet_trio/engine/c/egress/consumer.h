@@ -14,7 +14,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
 void mt_consumer_remove(mt_core *core, mt_consumer *c);
 void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now); /* `paused` false: resume */
 /* The client's priority among its consumers, 1-255. Values outside mean the nearest one. */
-void mt_consumer_prioritize(mt_consumer *c, uint64_t priority);
+void mt_consumer_prioritize(mt_core *core, mt_consumer *c, uint64_t priority);
 /* It can be sent to from now on. It begins with a key frame of the history, or wants one. */
 void mt_consumer_begin(mt_core *core, mt_consumer *c, int64_t now);
 
