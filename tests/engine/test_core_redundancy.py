@@ -43,6 +43,8 @@ class Call:
     lost: int = 0
     """Alice loses one packet of this number; 0: none."""
     heard_before: set[bytes] = attrs.field(factory=set)
+    reported: dict[int, float] = attrs.field(factory=dict)
+    counted: dict[int, int] = attrs.field(factory=dict)
     copies: int = 0
     """Copies of sound in the last ``run``."""
     alice: EngineClient = attrs.field(init=False)
@@ -60,14 +62,20 @@ class Call:
         self.alice.send(*self.camera.frame(key=True))
 
     def report(self) -> None:
-        blocks = [
-            ReportBlock(
-                ssrc=number + 50_000,
-                fraction_lost=round(self.loss * 256),
-                last_sr=self.last_sr,
+        """Like libwebrtc's: what the publisher lost is lost for Bob, too."""
+        blocks = []
+        for number in (self.picture, self.heard):
+            got = of(self.bob.rtp, number + 50_000)
+            self.reported[number] = self.reported.get(number, 0.0) + self.loss * (
+                len(got) - self.counted.get(number, 0)
             )
-            for number in (self.picture, self.heard)
-        ]
+            self.counted[number] = len(got)
+            numbers = [p.sequence_number for p in got]
+            holes = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
+            lost = round(self.reported[number]) + holes
+            blocks.append(
+                ReportBlock(ssrc=number + 50_000, cumulative_lost=lost, last_sr=self.last_sr)
+            )
         self.bob.send_rtcp(ReceiverReport(1, tuple(blocks)))
 
     def run(self, seconds: float) -> list[RtpPacket]:
@@ -287,7 +295,7 @@ def test_loss_on_the_publishers_way_counts_too() -> None:
     """Packets that the publisher sends again come late, too."""
     call = Call(lost=15)
     call.run(6)
-    assert call.figures()["playoutDelay"] == 50  # 40 ms to notice a loss, one more request
+    assert call.figures()["playoutDelay"] == 60  # 40 ms to notice a loss, two more requests
     assert call.world.counter("redundant_packets") == 0
 
 
@@ -304,11 +312,11 @@ def test_without_rtx_no_playout_delay_is_written() -> None:
         header_extensions={**VIEWED, PLAYOUT_URI: PLAYOUT_ID},
     )
     alice.send(*camera.frame(key=True))
-    for _ in range(10):
+    for second in range(10):
         for _ in range(30):
             world.run(1 / 30, step=1 / 30)
             alice.send(*camera.frame())
-        block = ReportBlock(ssrc=consumer + 50_000, fraction_lost=30)
+        block = ReportBlock(ssrc=consumer + 50_000, cumulative_lost=15 * second)
         bob.send_rtcp(ReceiverReport(1, (block,)))
     assert world.stats()["consumers"][str(consumer)]["playoutDelay"] == 0
     assert all(PLAYOUT_ID not in p.extensions for p in bob.rtp)

@@ -318,9 +318,9 @@ export class MediaSession {
   #coding(slot: Slot): Pick<ms.ProducerOptions, "encodings" | "codecOptions" | "codec"> {
     switch (slot) {
       case "mic":
-        return { codecOptions: { opusStereo: false, opusDtx: true, opusFec: true } };
+        return { codecOptions: { opusStereo: false, opusDtx: true, opusFec: true, opusNack: true } };
       case "screen-audio":
-        return { codecOptions: { opusStereo: true, opusDtx: true } };
+        return { codecOptions: { opusStereo: true, opusDtx: true, opusNack: true } };
       case "screen":
         return {
           encodings: [{ maxBitrate: 1_300_000 }],

@@ -23,7 +23,7 @@ class EngineSettings:
     - ``dtls_per_second``: the DTLS datagrams of one transport that Python gets.
     - ``keyframe_interval``: the least time between two requests for a key frame of one stream.
     - ``nack_delay``: a missing packet may be late by this time before it is asked for. It is asked
-      for ``nack_tries`` times, every ``nack_interval``.
+      for ``nack_tries`` times, a round trip apart, and at least ``nack_interval``.
     - ``layer_silence``: a simulcast layer without packets for this time is not arriving.
     - ``initial_outgoing_bitrate``: bit/s, the estimate of a client's downlink before anything is
       known about it.
@@ -48,7 +48,7 @@ class EngineSettings:
     dtls_per_second: int = 50
     keyframe_interval: float = 0.3
     nack_delay: float = 0.01
-    nack_interval: float = 0.05
+    nack_interval: float = 0.02
     nack_tries: int = 10
     layer_silence: float = 1.5
     initial_outgoing_bitrate: int = 1_000_000

@@ -96,7 +96,8 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->target = c->announced_layer = -1;
   c->allowed = MT_MAX_ENCODINGS - 1;
   c->allowed_temporal = c->temporal = MT_MAX_TEMPORAL - 1;
-  c->highest = c->sender->next - 1;
+  c->first = c->sender->next;
+  c->highest = c->first - 1;
   c->stats.score = MT_BEST_SCORE;
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);

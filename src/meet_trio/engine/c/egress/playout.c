@@ -30,7 +30,8 @@ static int64_t wanted_delay(const mt_consumer *c) {
   const mt_transport *t = c->transport;
   int64_t delay = recovery(mt_viewer_loss_level(t), mt_viewer_rtt_us(t), REPEAT_US);
   const mt_stream *s = mt_consumer_current_stream(c);
-  if (s) delay += recovery(s->loss.level, s->rtt_us, 0);
+  /* The engine repeats a NACK after the round trip, and has time for one more. */
+  if (s && s->loss.level) delay += recovery(s->loss.level + 1, s->rtt_us, 0);
   return delay < MAX_DELAY_US ? delay : MAX_DELAY_US;
 }
 

@@ -2,7 +2,6 @@
 #include "egress/viewer.h"
 
 enum {
-  LOSS_UNITS = 256,                 /* fraction_lost is in 1/256 */
   SAMPLE_US = 900 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
   SAMPLE_PACKETS = 25,              /* if they are about this many packets */
   REPORTS_LAST_US = 10 * MT_SECOND, /* reports of consumers without RTX are used if there were no others for this time */
@@ -12,18 +11,23 @@ uint8_t mt_viewer_loss_level(const mt_transport *t) { return t->loss.level; }
 
 int64_t mt_viewer_rtt_us(const mt_transport *t) { return t->stats.rtt_us; }
 
-void mt_viewer_reported(mt_consumer *c, uint8_t fraction_lost, int64_t now) {
+/* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. */
+static int64_t holes(const mt_consumer *c) { return (int64_t)(c->highest + 1 - c->first) - (int64_t)c->packets; }
+
+void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
   mt_transport *t = c->transport;
   mt_reported_loss *r = &t->reported_loss;
-  double expected = (double)(c->packets - c->packets_reported);
+  int64_t lost_by_now = total_lost - holes(c), lost = lost_by_now - c->lost_reported;
+  int64_t expected = (int64_t)(c->packets - c->packets_reported);
+  c->lost_reported = lost_by_now;
   c->packets_reported = c->packets;
   if (c->rtx_sender) r->with_rtx = now;
   else if (r->with_rtx && now - r->with_rtx < REPORTS_LAST_US) return;
   if (!r->since) r->since = now;
-  r->expected += expected;
-  r->lost += expected * fraction_lost / LOSS_UNITS;
+  r->expected += (double)expected;
+  r->lost += (double)(lost > expected ? expected : lost < -expected ? -expected : lost);
   if (now - r->since < SAMPLE_US || r->expected < SAMPLE_PACKETS) return;
-  mt_loss_sample(&t->loss, r->lost / r->expected);
+  mt_loss_sample(&t->loss, r->lost > 0 ? r->lost / r->expected : 0);
   r->expected = r->lost = 0;
   r->since = now;
 }

@@ -3,17 +3,17 @@
  * This is the one place where loss and round trip towards a client come from. All that adapts to them (egress/redundancy.h,
  * egress/playout.h) asks here.
  *
- * The loss comes from receiver reports of consumers with RTX: in these the client counts a packet as lost even if a
- * retransmission replaces it. Without RTX a retransmission counts as received, so these reports are too low. They are used only
- * if there are no others.
+ * The loss comes from receiver reports. What the publisher's stream lost is not the viewer's loss: those numbers were not sent,
+ * and are subtracted. Consumers with RTX count: for these the client reports a packet as lost even if a retransmission replaces
+ * it. Without RTX a retransmission counts as received, so these reports are too low. They are used only if there are no others.
  */
 #ifndef MT_EGRESS_VIEWER_H
 #define MT_EGRESS_VIEWER_H
 
 #include "state/core_state.h"
 
-/* A receiver report about `c` has come. `fraction_lost` is in 1/256 (RFC 3550 section 6.4.1). */
-void mt_viewer_reported(mt_consumer *c, uint8_t fraction_lost, int64_t now);
+/* A receiver report about `c` has come. `total_lost`: packets (RFC 3550 section 6.4.1). */
+void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now);
 uint8_t mt_viewer_loss_level(const mt_transport *t); /* see base/loss.h */
 int64_t mt_viewer_rtt_us(const mt_transport *t);     /* 0: unknown */
 void mt_viewer_round(mt_transport *t, int64_t now);  /* once a round: the level follows the loss */

@@ -125,7 +125,7 @@ static void receive_rtx(mt_core *core, mt_stream *s, const mt_rtp *h, const uint
   if (len > RTX_PREFIX && s->started) {
     uint64_t sequence = mt_sequence_extend(s->highest, mt_load16(payload));
     /* Most packets that browsers send through RTX are old ones, sent again to probe the bandwidth. They are not missing. */
-    if (mt_missing_has(s, sequence)) {
+    if (mt_missing_has(s, sequence) || mt_tail_is(s, sequence)) {
       mt_stream_receive(core, s, h, data, payload + RTX_PREFIX, len - RTX_PREFIX, sequence, true, now);
       return;
     }

@@ -28,6 +28,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   s->index = index;
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
+  mt_list_init(&s->tailing);
   s->stats.rid = p->spec.encodings[index].rid;
   if (!p->mirror) s->missing = mt_pool_get(&core->records); /* a mirror sends no NACKs */
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
@@ -39,6 +40,7 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   if (s->rtx) mt_source_detach(s->rtx);
   mt_list_remove(&s->nacking);
   mt_list_remove(&s->wanting);
+  mt_list_remove(&s->tailing);
   mt_history_free(&s->history, &core->packets);
   mt_pool_put(&core->records, s->missing);
 }
@@ -56,6 +58,9 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->structure.template_count = 0;
   s->jitter = 0;
   s->loss = (mt_loss){0};
+  s->reorder_us = 0;
+  s->tail_asked = 0;
+  mt_list_remove(&s->tailing);
   s->last_arrival = 0;
   s->base = s->highest = 0;
   s->received = s->reported_expected = s->reported_received = 0;
@@ -284,6 +289,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   }
   read_frame(s, p);
   count_layers(s, p);
+  if (sequence == s->highest) mt_tail_note(core, s, h->marker, now);
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
   if (level && level->len == 1 && !producer->paused) mt_level_heard(core, producer, from[level->offset], now);

@@ -3,6 +3,7 @@
 
 #include "egress/scores.h"
 #include "formats/rtcp.h"
+#include "ingress/missing.h"
 #include "ingress/stream.h"
 #include "paths/outlet.h"
 #include "state/arriving.h"
@@ -51,6 +52,7 @@ static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *
       mt_stream_report(s, &r, now);
       mt_loss_sample(&s->loss, (double)r.fraction_lost / LOSS_UNITS);
       mt_loss_adapt(&s->loss, now);
+      mt_missing_calm(s);
       if (count < cap) reports[count++] = r;
     }
     uint8_t score = score_stream(s, &r, active);

@@ -2,6 +2,7 @@
 #include "periodic/requests.h"
 
 #include "formats/rtcp.h"
+#include "ingress/missing.h"
 #include "links/wish.h"
 #include "paths/outlet.h"
 #include "state/arriving.h"
@@ -9,9 +10,7 @@
 #include "state/marks.h"
 
 enum {
-  RTT_MARGIN_US = 10 * MT_MS,           /* an answer may take this much longer than the average round trip */
-  MAX_NACK_INTERVAL_US = MT_SECOND / 3, /* between two NACKs for a packet, however long the round trip is */
-  SILENT_FACTOR = 4,                    /* key frames of a stream that is not active are requested this much less often */
+  SILENT_FACTOR = 4, /* key frames of a stream that is not active are requested this much less often */
 };
 
 /* ---- NACK ---- */
@@ -28,9 +27,7 @@ static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, un
 /* Sends one NACK for all packets of the stream that are due. Returns the time at which the next packet is due. */
 static int64_t nack_stream(mt_core *core, mt_stream *s, int64_t now) {
   const mt_settings *settings = &core->settings;
-  int64_t interval = (int64_t)settings->nack_interval_ms * MT_MS;
-  if (s->rtt_us + RTT_MARGIN_US > interval) interval = s->rtt_us + RTT_MARGIN_US;
-  if (interval > MAX_NACK_INTERVAL_US) interval = MAX_NACK_INTERVAL_US;
+  int64_t interval = mt_missing_interval(core, s);
   bool ask = s->producer->spec.nack && mt_stream_listened(s), gave_up = false;
   uint16_t sequences[MT_MAX_MISSING];
   unsigned count = 0;
@@ -65,6 +62,27 @@ int64_t mt_nack_tick(mt_core *core, int64_t now) {
   MT_EACH (item, &core->nacking) {
     int64_t due = nack_stream(core, MT_OF(item, mt_stream, nacking), now);
     if (due < next) next = due;
+  }
+  return next;
+}
+
+/* A frame has begun, and nothing has come for a while: the number after the newest packet exists. It is lost, unless the client has
+ * not sent it yet. */
+static void nack_tail(mt_core *core, mt_stream *s, int64_t now) {
+  uint16_t number = (uint16_t)(s->highest + 1);
+  mt_list_remove(&s->tailing);
+  if (s->tail_asked == s->highest + 1 || !s->producer->spec.nack || !mt_stream_listened(s)) return;
+  s->tail_asked = s->highest + 1;
+  s->tail_asked_at = now;
+  send_nack(core, s, &number, 1);
+}
+
+int64_t mt_tail_tick(mt_core *core, int64_t now) {
+  int64_t next = INT64_MAX;
+  MT_EACH (item, &core->tailing) {
+    mt_stream *s = MT_OF(item, mt_stream, tailing);
+    if (s->tail_due <= now) nack_tail(core, s, now);
+    else if (s->tail_due < next) next = s->tail_due;
   }
   return next;
 }

@@ -14,6 +14,7 @@
 
 /* Each sends the requests that are due, and returns the time of the next one; INT64_MAX: none. */
 int64_t mt_nack_tick(mt_core *core, int64_t now);
+int64_t mt_tail_tick(mt_core *core, int64_t now);
 int64_t mt_keyframe_tick(mt_core *core, int64_t now);
 
 #endif

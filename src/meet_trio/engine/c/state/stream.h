@@ -26,6 +26,7 @@ typedef struct { /* a packet that has not come while later ones have */
   int64_t due;      /* time of the next NACK */
   int64_t asked;    /* time of the first NACK; 0: none was sent */
   uint64_t noticed; /* the stream's `received` when the gap was noticed */
+  int64_t since;    /* time at which it was noticed */
   uint8_t tries;    /* NACKs that were due */
 } mt_missing;
 
@@ -59,7 +60,12 @@ struct mt_stream {
   uint16_t picture_frame;      /* AV1: frame number of the picture's first frame */
   uint32_t rtt_us;             /* average time from a NACK to its retransmission; 0: unknown */
 
-  mt_loss loss; /* of packets from the client, in its receiver reports */
+  mt_loss loss;        /* of packets from the client, in its receiver reports */
+  int64_t reorder_us;  /* by which packets have come late without having been sent again; falls slowly */
+  mt_list tailing;     /* in mt_core.tailing while the newest packet does not end its frame */
+  int64_t tail_due;    /* time at which the packet after it is asked for */
+  uint64_t tail_asked; /* extended number of the last packet that was asked for in this way; 0: none */
+  int64_t tail_asked_at;
 
   bool has_sr; /* the next three are the last sender report's */
   uint64_t sr_ntp;
