@@ -567,41 +567,73 @@ def test_no_remb_where_it_was_not_negotiated() -> None:
 # Levels
 
 
-def test_the_level_is_told_when_it_changes() -> None:
-    world = World()
-    alice = world.client()
-    producer = world.produce(alice, audio())
-    number = 0
+class Voice:
+    """A publisher's microphone that is as loud as ``speak`` says, in -dBov."""
 
-    def speak(level: int, seconds: float) -> None:
-        nonlocal number
+    def __init__(self, world: World, alice: EngineClient) -> None:
+        self.world, self.alice = world, alice
+        self.number = 0
+
+    def speak(self, level: int, seconds: float) -> None:
         for _ in range(round(seconds * 50)):
-            world.run(0.02)
-            number += 1
-            alice.send(
+            self.world.run(0.02)
+            self.number += 1
+            self.alice.send(
                 RtpPacket(
                     payload_type=111,
-                    sequence_number=number,
-                    timestamp=960 * number,
+                    sequence_number=self.number,
+                    timestamp=960 * self.number,
                     ssrc=2000,
                     payload=b"opus",
                     extensions={1: bytes([0x80 | level])},
                 )
             )
 
-    speak(127, 1)
+
+def test_the_level_is_told_when_it_changes() -> None:
+    world = World()
+    alice = world.client()
+    producer = world.produce(alice, audio())
+    world.core.watch_audio_level(producer)
+    voice = Voice(world, alice)
+    voice.speak(127, 1)
     assert world.take_events(AudioLevel) == []
-    speak(30, 1)
-    speak(32, 1)
+    voice.speak(30, 1)
+    voice.speak(32, 1)
     levels = [e.dbov for e in world.take_events(AudioLevel)]
     assert 1 <= len(levels) <= 2
     assert levels[-1] == pytest.approx(-30, abs=2)
-    speak(90, 1)
+    voice.speak(90, 1)
     assert world.take_events(AudioLevel)[-1] == AudioLevel(producer, -90)
-    speak(20, 1)
+    voice.speak(20, 1)
     world.take_events(AudioLevel)
     world.run(1)
     assert world.take_events(AudioLevel) == [AudioLevel(producer, -127)]
+
+
+def test_a_level_that_changes_all_the_time_is_told_ten_times_a_second() -> None:
+    world = World()
+    alice = world.client()
+    world.core.watch_audio_level(world.produce(alice, audio()))
+    voice = Voice(world, alice)
+    for i in range(100):
+        voice.speak(20 if i // 6 % 2 else 90, 0.02)
+    assert 15 <= len(world.take_events(AudioLevel)) <= 21
+
+
+def test_a_level_that_nobody_watches_makes_no_event() -> None:
+    world = World()
+    alice = world.client()
+    producer = world.produce(alice, audio())
+    voice = Voice(world, alice)
+    voice.speak(30, 1)
+    voice.speak(90, 1)
+    voice.speak(40, 1)
+    assert world.take_events(AudioLevel) == []
+    assert world.stats()["producers"][str(producer)]["audioLevel"] == -40
+    world.core.watch_audio_level(producer)
+    voice.speak(40, 0.2)
+    assert world.take_events(AudioLevel) == [AudioLevel(producer, -40)]
 
 
 def test_a_stream_without_announced_encoding_needs_a_mid() -> None:

@@ -569,9 +569,10 @@ def test_sender_reports_keep_the_publishers_clock(pair: Pair) -> None:
 def test_a_mirror_tells_python_and_the_publisher_nothing(pair: Pair) -> None:
     alice, bob = pair.a.client(), pair.b.client()
     camera = Camera()
-    consumers = [
-        pair.consume(bob, pair.produce(alice, spec), nack=False) for spec in (video(), audio())
-    ]
+    producers = [pair.produce(alice, spec) for spec in (video(), audio())]
+    consumers = [pair.consume(bob, producer, nack=False) for producer in producers]
+    for world in (pair.a, pair.b):
+        world.core.watch_audio_level(producers[1])
     for i in range(50):
         pair.send_frames(alice, [camera], 1, key=i == 0)
         pair.send(alice, opus(i))

@@ -64,6 +64,9 @@ class _Commands:
         """
 
     def set_producer_paused(self, producer: int, paused: bool) -> None: ...
+    def watch_audio_level(self, producer: int) -> None:
+        """Report the producer's audio level as ``AudioLevel`` from now on. A mirror has none."""
+
     def remove_producer(self, producer: int) -> None:
         """Remove the producer. Its consumers stay until they are removed, and are silent."""
 

@@ -180,7 +180,7 @@ class LayerChanged:
 @attrs.frozen
 class AudioLevel:
     """The audio level has changed by 5 dB or more. ``dbov`` is from 0 (loudest) to -127 (silence)
-    (RFC 6464). There is at most one event in 200 ms.
+    (RFC 6464). There is at most one event in 100 ms, after ``watch_audio_level`` only.
     """
 
     producer: int

@@ -121,6 +121,7 @@ cdef extern from "core/core.h":
         MT_REQUEST_STATS
         MT_ADD_PLAIN_TRANSPORT
         MT_CONNECT_PLAIN
+        MT_WATCH_LEVEL
 
     ctypedef struct mt_layers:
         uint32_t spatial

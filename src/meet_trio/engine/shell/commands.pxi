@@ -151,6 +151,9 @@ cdef class _Commands:
     def set_producer_paused(self, uint32_t producer, bint paused):
         self._simple(MT_PAUSE_PRODUCER, producer, paused)
 
+    def watch_audio_level(self, uint32_t producer):
+        self._simple(MT_WATCH_LEVEL, producer)
+
     def remove_producer(self, uint32_t producer):
         self._simple(MT_REMOVE_PRODUCER, producer)
 

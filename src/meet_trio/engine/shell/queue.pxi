@@ -24,7 +24,7 @@ cdef dict _ENDS = {
     ),
     MT_REMOVE_PRODUCER: (
         (MT_ADD_PRODUCER, MT_ADD_MIRROR),
-        (MT_PAUSE_PRODUCER, MT_REQUEST_KEYFRAME),
+        (MT_PAUSE_PRODUCER, MT_WATCH_LEVEL, MT_REQUEST_KEYFRAME),
     ),
     MT_REMOVE_CONSUMER: (
         (MT_ADD_CONSUMER,),
@@ -112,6 +112,7 @@ cdef class _Queue:
             MT_ADD_PRODUCER,
             MT_ADD_MIRROR,
             MT_PAUSE_PRODUCER,
+            MT_WATCH_LEVEL,
             MT_REQUEST_KEYFRAME,
             MT_REMOVE_PRODUCER,
             MT_ADD_CONSUMER,

@@ -8,6 +8,7 @@
 #include "egress/keyframes.h"
 #include "egress/layers.h"
 #include "egress/relay.h"
+#include "ingress/level.h"
 #include "ingress/producer.h"
 #include "links/ends.h"
 #include "links/link.h"
@@ -82,6 +83,9 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     break;
   case MT_REQUEST_KEYFRAME:
     if (known(core, producer)) mt_producer_want_keyframe(core, producer, now);
+    break;
+  case MT_WATCH_LEVEL:
+    if (known(core, producer)) mt_level_watch(core, producer);
     break;
   case MT_ADD_LINK: mt_link_join(core, c->u.link, MT_SINK); break;
   case MT_RELAY_PRODUCER: mt_relay_start(core, c->id, c->u.link, now); break;

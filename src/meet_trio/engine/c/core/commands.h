@@ -38,6 +38,7 @@ typedef enum {
   MT_REQUEST_STATS,       /* id: a token that the answering event carries */
   MT_ADD_PLAIN_TRANSPORT, /* plain */
   MT_CONNECT_PLAIN,       /* remote */
+  MT_WATCH_LEVEL,         /* id: a producer, whose audio level makes events from now on */
 } mt_command_type;
 
 typedef struct {

@@ -292,7 +292,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   if (sequence == s->highest) mt_tail_note(core, s, h->marker, now);
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
-  if (level && level->len == 1 && !producer->paused) mt_level_heard(core, producer, from[level->offset], now);
+  if (level && level->len == 1 && !producer->paused) mt_level_heard(producer, from[level->offset], now);
   keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
 }
 

@@ -35,9 +35,9 @@ struct mt_producer {
   bool paused;
   mt_list consumers;
   mt_stream streams[MT_MAX_ENCODINGS];
-  int64_t level_due;              /* time at which the next average audio level is taken */
   int32_t level_sum, level_count; /* levels in dBov since the last average, and their number */
-  int32_t announced_level;        /* dBov, of the last event, also of one that the sink has not taken yet */
+  int32_t announced_level;        /* dBov, of the last event, also of one that the sink has not taken yet, or that nobody watches */
+  bool level_watched;             /* a change of the level makes an event */
   int64_t level_heard;            /* time of the last audio level; 0: never */
   mt_list relays;
 

@@ -565,6 +565,7 @@ static void produced(const instruction *i) {
   static const mt_command_type types[] = {MT_PAUSE_PRODUCER, MT_PAUSE_PRODUCER, MT_REMOVE_PRODUCER, MT_REQUEST_KEYFRAME};
   unsigned place = i->who % PLACES;
   if (!producers[place].id) return;
+  if (i->y & 1) simple(producers[place].home, MT_WATCH_LEVEL, producers[place].id, 0);
   simple(producers[place].home, types[i->x % 4], producers[place].id, i->x % 4 == 0);
 }
 

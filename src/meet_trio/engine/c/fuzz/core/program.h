@@ -23,7 +23,8 @@
  *   RESTART     client    -                         -                          -
  *   CONNECT     client    which address (3)         1: in no network of its own
  *   PRODUCE     client    place                     codec, layers, paused      n: NAMES bits, FEATURES bits; m: first SSRC
- *   PRODUCER    place     pause, go on, remove, key frame
+ *   PRODUCER    place     pause, go on, remove, key 1: its level is watched
+ *                         frame
  *   CONSUME     client    producer's place          consumer's place           n: FEATURES bits; m: SSRC
  *   CONSUMER    place     pause, go on, layer, remove                          n: the layer
  *   RELAY       producer  mirror and relay, stop, remove the mirror

@@ -434,7 +434,8 @@ static void step(void) {
   else if (what < 965) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
   else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)].id, 0);
   else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)].id, dice(2));
-  else if (what < 985) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
+  else if (what < 983) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
+  else if (what < 985) command(MT_WATCH_LEVEL, producers[dice(IDS)].id, 0);
   else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
   else if (what < 989) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
   else if (what < 990) command(MT_SET_TRANSPORT_MAX_OUTGOING, c->id, dice(3) * 200000);
