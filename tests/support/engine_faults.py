@@ -29,6 +29,7 @@ COMMANDS = frozenset(
         "relay_producer",
         "stop_relaying",
         "set_producer_paused",
+        "watch_audio_level",
         "remove_producer",
         "add_consumer",
         "set_consumer_paused",

@@ -50,6 +50,7 @@ class FakeEngine:
         self.plain_remotes: dict[int, tuple[str, int, int]] = {}
         self.producers: dict[int, int] = {}
         self.producer_paused: dict[int, bool] = {}
+        self.levels_watched: set[int] = set()
         self.consumers: dict[int, tuple[int, int]] = {}
         self.consumer_paused: dict[int, bool] = {}
         self.preferred_layers: dict[int, tuple[int, int]] = {}
@@ -128,8 +129,13 @@ class FakeEngine:
         if producer in self.producers or producer in self.mirrors:
             self.producer_paused[producer] = paused
 
+    def watch_audio_level(self, producer: int) -> None:
+        if producer in self.producers:
+            self.levels_watched.add(producer)
+
     def remove_producer(self, producer: int) -> None:
         self.producers.pop(producer, None)
+        self.levels_watched.discard(producer)
         self.mirrors.discard(producer)
         self.producer_paused.pop(producer, None)
         self.relays = {relay for relay in self.relays if relay[0] != producer}
@@ -172,6 +178,7 @@ class FakeEngine:
 
     def is_empty(self) -> bool:
         producers = self.producers or self.mirrors or self.relays or self.producer_paused
+        producers = producers or self.levels_watched
         return not (self.transports or producers or self.consumers or self.srtp)
 
 

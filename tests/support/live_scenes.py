@@ -62,6 +62,7 @@ async def join(client: Client, name: str = "x") -> None:
 
 
 async def produce(client: Client, kind: str = "audio") -> str:
+    """Send a microphone (``audio``), a camera (``video``) or a ``screen``. Returns its id."""
     transport_id = await transport(client.socket, consuming=False)
     if kind == "audio":
         parameters = audio_parameters(mid="0", ssrc=1000, cname="c")
@@ -69,11 +70,11 @@ async def produce(client: Client, kind: str = "audio") -> str:
         parameters = video_parameters(
             mid="1", encodings=[{"ssrc": 2000, "rtx": {"ssrc": 2001}}], cname="c"
         )
-    source = "mic" if kind == "audio" else "webcam"
+    source = {"audio": "mic", "video": "webcam"}.get(kind, kind)
     answer = await client.socket.ask(
         "produce",
         transportId=transport_id,
-        kind=kind,
+        kind="audio" if kind == "audio" else "video",
         rtpParameters=parameters,
         appData={"source": source},
     )

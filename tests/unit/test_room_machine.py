@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from meet_trio import ortc
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound, RequestError
 from meet_trio.room import Layers, Outcome, Role, Room, RoomLimits
+from meet_trio.room.last_n import OVERLAP
 from meet_trio.room.requests import Produce
 
 REFERENCE: dict[str, Any] = json.loads(
@@ -78,6 +79,7 @@ class Meeting(RuleBasedStateMachine):
         self.room = Room("room", 0, LIMITS)
         self.pages: dict[str, Page] = {}
         self.names = 0
+        self.now = 0.0
         self.receivers: set[str] = set()
         self.refused: set[tuple[str, str]] = set()
 
@@ -103,8 +105,13 @@ class Meeting(RuleBasedStateMachine):
         return (
             [(p.info(), p.connected, p.joined) for p in room.peers.values()],
             [(p.id, p.paused) for p in room.producers.values()],
-            [(c.id, c.paused, c.preferred, c.priority) for c in room.consumers.values()],
+            [
+                (c.id, c.paused, c.preferred, c.priority, c.held_back)
+                for c in room.consumers.values()
+            ],
             [(p.id, list(p.wishes)) for p in room.producers.values()],
+            [p.pinned for p in room.peers.values()],
+            (room.last_n.n, room.speaker_listeners, room.level_listeners),
             room.closed,
         )
 
@@ -251,7 +258,8 @@ class Meeting(RuleBasedStateMachine):
         for peer, producer in self.room.missing_consumers():
             consumer = self.name("consumer")
             self.room.add_consumer(consumer, peer.id, producer.id)
-            self.pages[peer.id].consumers[consumer] = producer.paused
+            held_back = self.room.consumers[consumer].held_back
+            self.pages[peer.id].consumers[consumer] = producer.paused or held_back
         assert self.room.missing_consumers() == []
         wanted = {
             (viewer, producer.id)
@@ -282,6 +290,56 @@ class Meeting(RuleBasedStateMachine):
                 self.room.remove_consumer(consumer.id)
                 del self.pages[peer].consumers[consumer.id]
 
+    @rule(by=peers, n=st.none() | st.integers(0, 3))
+    def set_last_n(self, by: str, n: int | None) -> None:
+        self.attempt(self.room.set_last_n, by, n)
+
+    @rule(peer=peers, pinned=st.sets(peers, max_size=2))
+    def pin(self, peer: str, pinned: set[str]) -> None:
+        self.attempt(self.room.pin_peers, peer, pinned)
+
+    @rule(peer=peers, audio_levels=st.booleans())
+    def subscribe(self, peer: str, audio_levels: bool) -> None:
+        self.attempt(self.room.subscribe_speakers, peer, audio_levels)
+
+    @rule(peer=peers)
+    def unsubscribe(self, peer: str) -> None:
+        self.attempt(self.room.unsubscribe_speakers, peer)
+
+    @rule(latest=st.lists(peers, max_size=4, unique=True), passed=st.sampled_from([0, 0.4, 1.0]))
+    def somebody_speaks(self, latest: list[str], passed: float) -> None:
+        """Some of the cameras are settled, or all."""
+        self.now += passed
+        self.carry_out(self.room.update_front(latest, self.now))
+        self.settle(4)
+
+    def settle(self, most: int) -> None:
+        changed, outcome = self.room.settle(most)
+        assert len(changed) <= most
+        self.carry_out(outcome)
+
+    @rule()
+    def each_viewer_gets_the_latest_speakers(self) -> None:
+        """After the overlap, when all consumers are settled."""
+        room = self.room
+        for _ in range(2):
+            self.now += OVERLAP
+            self.carry_out(room.update_front(room.last_n.latest, self.now))
+            while room.unsettled:
+                self.settle(3)
+        n = room.last_n.n
+        cameras = list(dict.fromkeys(p.peer_id for p in room.producers.values() if not p.paused))
+        spoken = [peer for peer in room.last_n.latest if peer in cameras]
+        order = list(dict.fromkeys(spoken + cameras))
+        for viewer in room.peers.values():
+            others = [peer for peer in order if peer != viewer.id]
+            wanted = {*others[:n], *viewer.pinned}
+            for producer_id, consumer in viewer.consumers.items():
+                producer = room.producers[producer_id]
+                if not producer.paused:
+                    wants = n is None or producer.peer_id in wanted
+                    assert consumer.held_back is not wants
+
     @precondition(lambda self: self.names > 10)
     @rule(by=peers)
     def close_room(self, by: str) -> None:
@@ -300,7 +358,7 @@ class Meeting(RuleBasedStateMachine):
             }
             assert page.peers == known
             assert page.consumers == {
-                c.id: self.room.producers[c.producer_id].paused
+                c.id: self.room.producers[c.producer_id].paused or c.held_back
                 for c in self.room.consumers.values()
                 if c.peer_id == own
             }

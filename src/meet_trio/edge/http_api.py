@@ -24,7 +24,9 @@ from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import rooms_figures
 from meet_trio.live.registry import Registry
+from meet_trio.ortc.fields import Fields
 from meet_trio.room import Role, parse_role
+from meet_trio.room.last_n import MAX_LAST_N
 
 logger = logging.getLogger("meet_trio.edge.http_api")
 
@@ -90,8 +92,8 @@ class HttpApi:
         )
 
     async def _create_session(self, request: Request) -> Response:
-        await self._body(request)
-        room = await self.registry.create_room()
+        body = Fields(await self._body(request))
+        room = await self.registry.create_room(last_n=body.opt_integer("lastN", 0, MAX_LAST_N))
         return JSONResponse({"id": room.id})
 
     async def _session(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
+import attrs
 import trio
 
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
@@ -281,6 +282,22 @@ def _set_max_bitrate(room: LiveRoom, peer: LivePeer, request: r.SetTransportMaxB
     return Outcome()
 
 
+# Speakers
+
+
+def _subscribe_speakers(room: LiveRoom, peer: LivePeer, request: r.SubscribeSpeakers) -> Outcome:
+    outcome = room.state.subscribe_speakers(peer.id, request.audio_levels)
+    room.listen()
+    forwarded = room.state.forwarded()
+    return attrs.evolve(outcome, result={"activeSpeaker": room.speakers.dominant, **forwarded})
+
+
+def _set_last_n(room: LiveRoom, peer: LivePeer, request: r.SetLastN) -> Outcome:
+    outcome = room.state.set_last_n(peer.id, request.n)
+    room.listen()
+    return outcome
+
+
 # Methods that are not paced: they make no work for other peers, or they end the room. These are
 # lists and not sets: a client may send any JSON value as the method, and not all are hashable.
 _UNPACED_METHODS = [
@@ -297,6 +314,8 @@ _UNPACED_METHODS = [
     "requestConsumerKeyFrame",
     "setTransportMaxBitrate",
     "moderator:closeRoom",
+    "subscribeSpeakers",
+    "unsubscribeSpeakers",
 ]
 _MODERATION = [
     "moderator:addRole",
@@ -305,6 +324,7 @@ _MODERATION = [
     "moderator:joinRequestAccept",
     "moderator:joinRequestDeny",
     "moderator:kickPeer",
+    "moderator:setLastN",
 ]
 
 # Requests that everyone in the room is told about. Requests of moderators are not among them:
@@ -368,3 +388,7 @@ _register(
 )
 _register(r.KickPeer, lambda room, p, q: room.state.kick(p.id, q.peer_id))
 _register(r.CloseRoom, _close_room)
+_register(r.SubscribeSpeakers, _subscribe_speakers)
+_register(r.UnsubscribeSpeakers, lambda room, p, q: room.state.unsubscribe_speakers(p.id))
+_register(r.SetPinnedPeers, lambda room, p, q: room.state.pin_peers(p.id, q.peer_ids))
+_register(r.SetLastN, _set_last_n)

@@ -39,9 +39,9 @@ class Registry:
         finally:
             self._nursery = None
 
-    async def create_room(self, room_id: str | None = None) -> LiveRoom:
+    async def create_room(self, room_id: str | None = None, last_n: int | None = None) -> LiveRoom:
         """A new room with a new id, or with ``room_id``. If there is a room with ``room_id``
-        already, it is returned. Raises LimitExceeded.
+        already, it is returned. ``last_n`` None: as the settings say. Raises LimitExceeded.
         """
         room_id = room_id or str(uuid.uuid4())
         if (known := self.rooms.get(room_id)) is not None:
@@ -53,7 +53,7 @@ class Registry:
             raise LimitExceeded(f"there are {most} rooms already")
         if all(host.failed for host in self.context.hosts):
             raise LimitExceeded("no media engine is working")
-        room = LiveRoom(room_id, self.context)
+        room = LiveRoom(room_id, self.context, last_n=last_n)
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
         return room

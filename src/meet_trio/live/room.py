@@ -28,12 +28,13 @@ from functools import partial
 import attrs
 import trio
 
-from meet_trio.engine import ConsumerScore, LayerChanged, ProducerScore
+from meet_trio.engine import AudioLevel, ConsumerScore, LayerChanged, ProducerScore
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.live.layers_wanted import LayersWanted
 from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
 from meet_trio.live.placement import Placement
 from meet_trio.live.settings import PeerSettings, RoomSettings
+from meet_trio.live.speakers import LiveSpeakers
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
 from meet_trio.media.announced import AnnouncedAddresses
@@ -45,6 +46,7 @@ from meet_trio.ortc import ProducerRtp, RtpCapabilities, RtpParameters
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
 from meet_trio.room import (
+    Consumer,
     Layers,
     Notice,
     Outcome,
@@ -94,6 +96,12 @@ class RoomContext:
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
     totals: EngineTotals = attrs.field(factory=EngineTotals)
+    # of messages with audio levels
+    level_budget: Bucket = attrs.field(
+        default=attrs.Factory(
+            lambda self: Bucket(self.settings.audio_level_messages), takes_self=True
+        )
+    )
 
 
 @attrs.frozen
@@ -111,8 +119,10 @@ class LiveRoom:
     id: str
     context: RoomContext
     created_at: float = attrs.field(factory=time.time)
+    last_n: int | None = None  # at first; None: as the settings say
     state: Room = attrs.field(init=False)
     placement: Placement = attrs.field(init=False)
+    speakers: LiveSpeakers = attrs.field(init=False)
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
@@ -135,6 +145,12 @@ class LiveRoom:
     def __attrs_post_init__(self) -> None:
         self.state = Room(self.id, int(self.created_at), self.context.limits)
         self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
+        self.speakers = LiveSpeakers(
+            self.state, self._perform, self._apply_hold, self.context.level_budget
+        )
+        if self.last_n is None:
+            self.last_n = self.context.settings.last_n
+        self.state.last_n.set(self.last_n)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until closed or cancelled."""
@@ -145,6 +161,8 @@ class LiveRoom:
                     task_status.started()
                     self._nursery.start_soon(self._offer_consumers)
                     self._nursery.start_soon(self._tell_layers_wanted)
+                    if self.state.last_n.n is not None:
+                        self.listen()
                     try:
                         await self._take_advice()
                     finally:
@@ -255,8 +273,11 @@ class LiveRoom:
             if (producer := self.producers.pop(producer_id, None)) is not None:
                 self._producer_numbers.pop(producer.number)
                 self._layers_wanted.forget(producer_id)
+                self.speakers.forget_producer(producer.state.peer_id, producer_id)
                 with self.log_errors(f"closing producer {producer_id}"):
                     producer.close()
+        for peer_id in outcome.removed_peers:
+            self.speakers.forget_peer(peer_id)
         for webhook in outcome.webhooks:
             with self.log_errors(f"webhook {webhook.event}"):
                 self.context.webhook(webhook)
@@ -267,10 +288,34 @@ class LiveRoom:
         if self.state.closed:
             self.close()
         return (
-            sum(len(notice.to) for notice in (*outcome.before, *outcome.after))
+            self._follow_speakers()
+            + sum(len(notice.to) for notice in (*outcome.before, *outcome.after))
             + len(outcome.closed_consumers)
             + _WEBHOOK_WORK * len(outcome.webhooks)
         )
+
+    def _follow_speakers(self) -> int:
+        """Bring last-N up to date after a change. Returns the work that this causes: consumers may
+        be held back or let go, and their clients are told.
+        """
+        if not self.speakers.listening:
+            return 0
+        unsettled = self.state.unsettled
+        outcome = self.speakers.follow(trio.current_time())
+        self._tell(outcome.after)
+        return sum(len(notice.to) for notice in outcome.after) + max(
+            0, self.state.unsettled - unsettled
+        )
+
+    def listen(self) -> None:
+        """Have the engines tell the audio levels, from now on until the room ends."""
+        if self.speakers.listening or self._nursery is None:
+            return
+        self.speakers.listening = True
+        self._nursery.start_soon(self.speakers.run)
+        for producer in self.producers.values():
+            with self.log_errors(f"audio level of producer {producer.state.id}"):
+                producer.watch_level(self._advice)
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
@@ -300,6 +345,9 @@ class LiveRoom:
             producer = self.state.add_producer(peer_id, str(uuid.uuid4()), request, rtp)
             undo.callback(self.state.close_producer, peer_id, producer.id)
             live = LiveProducer.open(producer, transport, self._advice)
+            undo.callback(live.close)
+            if self.speakers.listening:
+                live.watch_level(self._advice)
             undo.pop_all()
         self.producers[producer.id] = self._producer_numbers[live.number] = live
         return producer
@@ -341,6 +389,11 @@ class LiveRoom:
         self.state.own_consumer(peer_id, consumer_id)
         self.consumers[consumer_id].request_keyframe()
         return Outcome()
+
+    def _apply_hold(self, consumer: Consumer) -> None:
+        """Make the engine follow ``held_back``. If it refuses, the consumer is closed."""
+        with self.log_errors(f"holding back consumer {consumer.id}"):
+            self.apply_consumer_pause(consumer.id)
 
     def _close_producer(self, producer: LiveProducer) -> None:
         self._perform(self.state.close_producer(producer.state.peer_id, producer.state.id))
@@ -509,6 +562,10 @@ class LiveRoom:
                 self._consumer_score(advice)
             case ProducerScore():
                 self._producer_score(advice)
+            case AudioLevel():
+                if (producer := self._producer_numbers.get(advice.producer)) is not None:
+                    state = producer.state
+                    self.speakers.hear(state.peer_id, state.id, advice.dbov)
 
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)

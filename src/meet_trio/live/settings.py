@@ -3,8 +3,9 @@
 import attrs
 
 from meet_trio.rates import Rate
+from meet_trio.room.last_n import MAX_LAST_N
 from meet_trio.settings.about import about, about_rate
-from meet_trio.settings.kinds import number, seconds, whole
+from meet_trio.settings.kinds import number, or_none, seconds, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +38,30 @@ class RoomSettings:
             "peers of a room on one media worker before it spreads to another",
             env="ROUTER_SCALE_SIZE",
             operator=True,
+        ),
+    )
+    last_n: int | None = attrs.field(
+        default=None,
+        metadata=about(
+            "rooms.last_n",
+            or_none(whole(1, MAX_LAST_N)),
+            "viewers are sent the cameras of as many latest speakers only; none: all cameras",
+            operator=True,
+        ),
+    )
+    audio_level_messages: Rate = attrs.field(
+        default=Rate(per_second=1000.0, burst=1000),
+        metadata=about_rate(
+            per_second=about(
+                "limits.audio_level_messages_per_second",
+                number(1, 10**6),
+                "messages with audio levels per second, to all clients that ask for them",
+            ),
+            burst=about(
+                "limits.audio_level_message_burst",
+                whole(1, 10**6),
+                "such messages at once",
+            ),
         ),
     )
     max_rooms: int = attrs.field(

@@ -53,6 +53,11 @@ class LiveProducer:
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
 
+    def watch_level(self, advice: Mailbox) -> None:
+        """Have the engine tell the audio level, if it is a microphone's."""
+        if self.state.is_voice:
+            self.transport.host.watch_level(self.number, advice)
+
     def apply_pause(self) -> None:
         """Make the engines follow ``state.paused``."""
         for host in (self.transport.host, *self._mirror_consumers):
@@ -90,9 +95,9 @@ class LiveProducer:
 class LiveConsumer:
     """A producer's stream as one other peer receives it.
 
-    It is paused in the engine (``_held``) while its client has paused it. A video consumer is also
-    paused until the client has answered ``newConsumer``. The pause of the producer is not part of
-    this: the engine has it with the producer.
+    It is paused in the engine (``_held``) for three reasons: its client has paused it, last-N holds
+    it back, or it is video and the client has not answered ``newConsumer`` yet. The pause of the
+    producer is not part of this: the engine has it with the producer.
     """
 
     state: Consumer
@@ -147,7 +152,7 @@ class LiveConsumer:
         self.apply_pause()
 
     def apply_pause(self) -> None:
-        """Make the engine follow ``state.paused`` and ``accepted``."""
+        """Make the engine follow the state and ``accepted``."""
         self.transport.host.engine.set_consumer_paused(self.number, self._held)
 
     def prefer_layers(self, layers: Layers) -> None:
@@ -165,7 +170,8 @@ class LiveConsumer:
 
     @property
     def _held(self) -> bool:
-        return self.state.paused or (self.rtp.kind == "video" and not self.accepted)
+        unanswered = self.rtp.kind == "video" and not self.accepted
+        return self.state.paused or self.state.held_back or unanswered
 
     def score_data(self) -> dict[str, object]:
         """The ``score`` of ``consumerScoreChanged``, as mediasoup has it: ``producerScore`` is that
@@ -187,5 +193,5 @@ class LiveConsumer:
             "rtpParameters": self.rtp.params.to_json(),
             "type": self.rtp.type,
             "appData": dict(producer.app_data),
-            "producerPaused": producer.paused,
+            "producerPaused": producer.paused or self.state.held_back,
         }

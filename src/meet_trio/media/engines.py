@@ -2,7 +2,8 @@
 
 An ``EngineHost`` holds one engine (one C thread, one UDP port). Its task waits for the engine's
 eventfd. It gives the events of a transport to that transport. Events of producers and consumers are
-advice (layers, scores), and go to the mailbox of their room. Only the newest advice of each kind
+advice (layers, scores, audio
+levels), and go to the mailbox of their room. Only the newest advice of each kind
 about an object matters, so a mailbox keeps only that. The number of objects bounds the mailbox.
 Statistics and failures are handled here.
 
@@ -48,7 +49,7 @@ COMMAND_DEADLINE = 10.0  # seconds
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
 
-Advice = LayerChanged | ConsumerScore | ProducerScore
+Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 
 
@@ -79,7 +80,7 @@ class Mailbox:
 
     def forget(self, number: int) -> None:
         """Drop the advice about the object ``number``: it is no longer watched."""
-        for kind in (LayerChanged, ConsumerScore, ProducerScore):
+        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel):
             self._waiting.pop((kind, number), None)
 
     async def take(self) -> Advice:
@@ -103,6 +104,7 @@ class EngineHost:
         self._transports: dict[int, TransportSink] = {}
         self._producers: dict[int, Mailbox] = {}
         self._consumers: dict[int, Mailbox] = {}
+        self._levels: dict[int, Mailbox] = {}  # by producer
         self._stats_waiting: dict[int, trio.MemorySendChannel[dict[str, object]]] = {}
 
     @property
@@ -125,7 +127,13 @@ class EngineHost:
     def watch_producer(self, number: int, mailbox: Mailbox) -> None:
         self._producers[number] = mailbox
 
+    def watch_level(self, number: int, mailbox: Mailbox) -> None:
+        """Put the producer's audio levels into ``mailbox`` too, until ``unwatch_producer``."""
+        self.engine.watch_audio_level(number)
+        self._levels[number] = mailbox
+
     def unwatch_producer(self, number: int) -> None:
+        self._levels.pop(number, None)
         if (mailbox := self._producers.pop(number, None)) is not None:
             mailbox.forget(number)
 
@@ -142,6 +150,7 @@ class EngineHost:
             "transports": len(self._transports),
             "producers": len(self._producers),
             "consumers": len(self._consumers),
+            "levels": len(self._levels),
             "stats": len(self._stats_waiting),
         }
 
@@ -201,12 +210,15 @@ class EngineHost:
             case ProducerScore(producer=number):
                 if (mailbox := self._producers.get(number)) is not None:
                     mailbox.put(number, event)
+            case AudioLevel(producer=number):
+                if (mailbox := self._levels.get(number)) is not None:
+                    mailbox.put(number, event)
             case StatsReady():
                 self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
-            case StreamStarted() | AudioLevel():
-                pass  # nothing needs these yet
+            case StreamStarted():
+                pass  # nothing needs it yet
             case _:
                 assert_never(event)
 

@@ -142,6 +142,16 @@ class Fields:
             parse(Fields.of(item, f"{self.path(key)}[{index}]")) for index, item in enumerate(value)
         )
 
+    def texts(self, key: str, most: int, longest: int) -> frozenset[str]:
+        """Up to ``most`` strings of 1 to ``longest`` characters. Repeated ones count once."""
+        value = self.required(key, self.data.get(key))
+        if not isinstance(value, list):
+            self.fail(key, "expected a list")
+        if len(value) > most:
+            self.fail(key, f"expected at most {most} entries")
+        entries = Fields({str(index): item for index, item in enumerate(value)}, self.path(key))
+        return frozenset(entries.text(str(index), longest, 1) for index in range(len(value)))
+
     def json(self, key: str, largest: int) -> Json:
         """Any JSON value of at most ``largest`` bytes, unchanged. It can be written as JSON again,
         so it can be sent to other clients.

@@ -30,6 +30,14 @@ class RoomLimits:
             "streams that a peer is sent; further ones come when others end",
         ),
     )
+    pinned_peers: int = attrs.field(
+        default=16,
+        metadata=about(
+            "limits.pinned_peers",
+            whole(1, 1000),
+            "peers that a viewer may pin, whose cameras it gets in spite of last-N",
+        ),
+    )
     nickname: int = attrs.field(
         default=256,
         metadata=about("limits.nickname", whole(1, 10**6, "characters"), "longest nickname"),

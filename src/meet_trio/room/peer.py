@@ -39,6 +39,7 @@ class Peer:
       until the peer joins again.
     - ``lacking``: all other producers that it should have a consumer of and has none yet.
     - ``missing``: how many of ``lacking`` it may have within ``consumers_per_peer``.
+    - ``pinned``: ids of the peers whose camera it gets in spite of last-N.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Peer:
     refused: set[str] = attrs.field(factory=set, init=False)
     lacking: "dict[str, Producer]" = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
+    pinned: frozenset[str] = attrs.field(default=frozenset(), init=False)
 
     def wants(self, producer: "Producer") -> bool:
         """Whether the peer should have a consumer of ``producer`` and has none."""
@@ -117,6 +119,16 @@ class Producer:
         """
         return next((layer for layer, n in reversed([*enumerate(self.wishes)]) if n), None)
 
+    @property
+    def is_voice(self) -> bool:
+        """Whether its audio level says that the peer speaks. The sound of a screen does not."""
+        return self.source == "mic" and self.rtp.kind == "audio"
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether last-N is about it. Screens are always forwarded."""
+        return self.source != "screen" and self.rtp.kind == "video"
+
 
 @attrs.define(eq=False)
 class Consumer:
@@ -125,6 +137,8 @@ class Consumer:
     - ``paused``: by that peer.
     - ``preferred``: what that peer wants; None: the highest layers.
     - ``priority``: 1-255. Those with a higher one get that peer's bandwidth first.
+    - ``held_back``: by last-N. Its client is told ``consumerPaused`` while it is held back or its
+      producer is paused.
     """
 
     id: str
@@ -133,6 +147,7 @@ class Consumer:
     priority: int = 1
     paused: bool = False
     preferred: Layers | None = None
+    held_back: bool = False
 
     def highest_wanted(self, layers: int) -> int | None:
         """The highest spatial layer that it wants of a producer with so many ``layers``."""

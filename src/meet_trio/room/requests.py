@@ -24,6 +24,7 @@ from meet_trio.ortc import (
     parse_rtp_parameters,
 )
 from meet_trio.ortc.fields import Fields, Json
+from meet_trio.room.last_n import MAX_LAST_N
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.peer import Layers, Source
 from meet_trio.room.roles import Role, parse_role
@@ -226,6 +227,30 @@ class CloseRoom:
     pass
 
 
+@attrs.frozen
+class SubscribeSpeakers:
+    """``audio_levels``: audio levels too, not only who speaks."""
+
+    audio_levels: bool
+
+
+@attrs.frozen
+class UnsubscribeSpeakers:
+    pass
+
+
+@attrs.frozen
+class SetPinnedPeers:
+    peer_ids: frozenset[str]
+
+
+@attrs.frozen
+class SetLastN:
+    """``n`` None: last-N is off."""
+
+    n: int | None
+
+
 Request: TypeAlias = (
     Ping
     | DumpStats
@@ -256,6 +281,10 @@ Request: TypeAlias = (
     | JoinRequestDeny
     | KickPeer
     | CloseRoom
+    | SubscribeSpeakers
+    | UnsubscribeSpeakers
+    | SetPinnedPeers
+    | SetLastN
 )
 _Parser: TypeAlias = Callable[[Fields, RoomLimits], Request]
 
@@ -389,6 +418,10 @@ def _role(fields: Fields) -> tuple[str, Role]:
     return _id(fields, "peerId"), parse_role(role)
 
 
+def _set_pinned_peers(fields: Fields, limits: RoomLimits) -> SetPinnedPeers:
+    return SetPinnedPeers(fields.texts("peerIds", limits.pinned_peers, _MAX_ID))
+
+
 def _id(fields: Fields, key: str) -> str:
     return fields.text(key, _MAX_ID, 1)
 
@@ -398,6 +431,7 @@ _WITHOUT_DATA: Mapping[str, Request] = {
     "dumpStats": DumpStats(),
     "getRouterRtpCapabilities": GetRouterRtpCapabilities(),
     "moderator:closeRoom": CloseRoom(),
+    "unsubscribeSpeakers": UnsubscribeSpeakers(),
 }
 _PARSERS: Mapping[str, _Parser] = {
     "join": _join,
@@ -427,4 +461,7 @@ _PARSERS: Mapping[str, _Parser] = {
     "moderator:joinRequestAccept": lambda fields, _: JoinRequestAccept(_id(fields, "requestId")),
     "moderator:joinRequestDeny": lambda fields, _: JoinRequestDeny(_id(fields, "requestId")),
     "moderator:kickPeer": lambda fields, _: KickPeer(_id(fields, "peerId")),
+    "subscribeSpeakers": lambda fields, _: SubscribeSpeakers(fields.flag("audioLevels", False)),
+    "setPinnedPeers": _set_pinned_peers,
+    "moderator:setLastN": lambda fields, _: SetLastN(fields.opt_integer("n", 0, MAX_LAST_N)),
 }

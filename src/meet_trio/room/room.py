@@ -13,7 +13,8 @@ consumers. So no verb searches the whole room for a few objects.
 """
 
 import hmac
-from collections.abc import Collection
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 import attrs
@@ -21,6 +22,7 @@ import attrs
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound
 from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
+from meet_trio.room.last_n import LastN
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
 from meet_trio.room.peer import PRIORITIES, Consumer, Layers, Peer, Producer
@@ -28,12 +30,15 @@ from meet_trio.room.requests import Produce
 from meet_trio.room.roles import Role
 from meet_trio.room.templates import CapabilityPool
 
+_LOOKS = 16  # consumers that ``settle`` looks at for each that it may change
+
 
 @attrs.define(eq=False)
 class Room:
     """One meeting. ``created_at`` is in Unix seconds. ``missing`` is the number of consumers that
     ``missing_consumers`` would list. ``wishes_changed`` has the producers with ``layers_wanted``
-    whose ``wishes`` have changed; the caller removes them.
+    whose ``wishes`` have changed; the caller removes them. ``unsettled`` is the number of consumers
+    that ``settle`` has to look at.
     """
 
     id: str
@@ -51,6 +56,12 @@ class Room:
     wishes_changed: dict[str, Producer] = attrs.field(factory=dict, init=False)
     _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
     _last_order: int = attrs.field(default=0, init=False)
+    last_n: LastN = attrs.field(factory=LastN, init=False)
+    # the peers that have asked who speaks, and those of them that get audio levels too
+    speaker_listeners: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    level_listeners: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    # consumers that last-N may hold back or let go, by id, in the order of their turns
+    _unsettled: OrderedDict[str, Consumer] = attrs.field(factory=OrderedDict, init=False)
 
     # Joining and leaving
 
@@ -124,6 +135,7 @@ class Room:
         peer = self._peer(peer_id)
         was_seen = peer.connected
         self._everyone -= {peer_id}
+        self.unsubscribe_speakers(peer_id)
         own_consumers = list(peer.consumers.values())
         for consumer in own_consumers:
             self._forget_consumer(consumer)
@@ -171,10 +183,16 @@ class Room:
             closed_producers=tuple(self.producers),
             closed_consumers=tuple(self.consumers),
         )
-        for things in (self.peers, self.producers, self.consumers, self._unserved):
+        for things in (
+            self.peers,
+            self.producers,
+            self.consumers,
+            self._unserved,
+            self._unsettled,
+        ):
             things.clear()
         self.wishes_changed.clear()
-        self._everyone = frozenset()
+        self._everyone = self.speaker_listeners = self.level_listeners = frozenset()
         self.missing = 0
         return outcome
 
@@ -275,6 +293,7 @@ class Room:
         )
         self.peers[peer_id].producers[producer_id] = producer
         self._wishes_change(producer)
+        self._cameras_changed(producer)
         for viewer in self.peers.values():
             if viewer.wants(producer):
                 viewer.lacking[producer_id] = producer
@@ -335,6 +354,8 @@ class Room:
         self.consumers[consumer_id] = consumer
         peer.consumers[producer_id] = producer.consumers[peer_id] = consumer
         self._count_wish(consumer, 1)
+        consumer.held_back = True  # until now it sees nothing
+        consumer.held_back = not self._forwards(consumer)
         peer.lacking.pop(producer_id, None)
         self._update_missing(peer)
         return consumer
@@ -393,6 +414,101 @@ class Room:
         producer = self.producers.get(producer_id)
         return [] if producer is None else list(producer.consumers.values())
 
+    # Speakers
+
+    def subscribe_speakers(self, peer_id: str, audio_levels: bool) -> Outcome:
+        """The peer is told who speaks from now on, and with ``audio_levels`` how loud."""
+        self._present(peer_id)
+        self.speaker_listeners |= {peer_id}
+        self.level_listeners -= {peer_id}
+        if audio_levels:
+            self.level_listeners |= {peer_id}
+        return Outcome()
+
+    def unsubscribe_speakers(self, peer_id: str) -> Outcome:
+        self.speaker_listeners -= {peer_id}
+        self.level_listeners -= {peer_id}
+        return Outcome()
+
+    def set_last_n(self, by: str, n: int | None) -> Outcome:
+        """A moderator sets N. ``update_front`` tells the peers."""
+        self._require(by, Role.MODERATOR)
+        self.last_n.set(n)
+        return Outcome()
+
+    def pin_peers(self, peer_id: str, pinned: Collection[str]) -> Outcome:
+        """The peer gets the cameras of these peers in spite of last-N, and no longer those of the
+        peers that it had pinned before.
+        """
+        peer = self._present(peer_id)
+        changed = peer.pinned ^ frozenset(pinned)
+        peer.pinned = frozenset(pinned)
+        for other in changed & self.peers.keys():
+            for producer in self.peers[other].producers.values():
+                if producer.is_camera and (consumer := peer.consumers.get(producer.id)):
+                    self._unsettled[consumer.id] = consumer
+        return Outcome()
+
+    def update_front(self, latest: Collection[str], now: float) -> Outcome:
+        """Work out whose cameras are forwarded. ``latest`` are the latest speakers, the newest
+        first. ``settle`` then has the consumers for which this may have changed.
+        """
+        self.last_n.rank(latest)
+        before = self.last_n.n, self.last_n.front
+        for peer_id in self.last_n.update(self._cameras(), now):
+            if (peer := self.peers.get(peer_id)) is None:
+                continue
+            for producer in peer.producers.values():
+                if producer.is_camera:
+                    for consumer in producer.consumers.values():
+                        self._unsettled[consumer.id] = consumer
+        if (self.last_n.n, self.last_n.front) == before:
+            return Outcome()
+        return Outcome(after=notices(self.speaker_listeners, "forwardedPeers", self.forwarded()))
+
+    @property
+    def unsettled(self) -> int:
+        return len(self._unsettled)
+
+    def settle(self, most: int) -> tuple[list[Consumer], Outcome]:
+        """Hold back or let go up to ``most`` consumers. Returns those that have changed. Others
+        cost little, so more of them are looked at.
+        """
+        changed: list[Consumer] = []
+        told: list[Notice] = []
+        for _ in range(_LOOKS * most):
+            if not self._unsettled or len(changed) == most:
+                break
+            consumer = self._unsettled.popitem(last=False)[1]
+            held_back = not self._forwards(consumer)
+            if held_back is not consumer.held_back:
+                consumer.held_back = held_back
+                changed.append(consumer)
+                if not self.producers[consumer.producer_id].paused:
+                    told.append(_pause_notice(consumer, held_back))
+        return changed, Outcome(after=tuple(told))
+
+    def _cameras(self) -> Iterator[str]:
+        """The peers with a camera that is on, the oldest camera first."""
+        return (p.peer_id for p in self.producers.values() if p.is_camera and not p.paused)
+
+    def _cameras_changed(self, producer: Producer) -> None:
+        if producer.is_camera:
+            self.last_n.stale = True
+
+    def _forwards(self, consumer: Consumer) -> bool:
+        producer = self.producers[consumer.producer_id]
+        viewer = self.peers[consumer.peer_id]
+        return (
+            not producer.is_camera
+            or producer.peer_id in viewer.pinned
+            or self.last_n.wants(viewer.id, producer.peer_id, sees=not consumer.held_back)
+        )
+
+    def forwarded(self) -> dict[str, Json]:
+        """The data of ``forwardedPeers``."""
+        return {"lastN": self.last_n.n, "peerIds": list(self.last_n.front)}
+
     # Helpers
 
     def _peer(self, peer_id: str) -> Peer:
@@ -444,10 +560,11 @@ class Room:
             if paused == producer.paused:
                 continue
             producer.paused = paused
-            method = "consumerPaused" if paused else "consumerResumed"
+            self._cameras_changed(producer)
             to_viewers.extend(
-                Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})
+                _pause_notice(consumer, paused)
                 for consumer in producer.consumers.values()
+                if not consumer.held_back
             )
         return tuple(to_viewers)
 
@@ -492,6 +609,7 @@ class Room:
         """
         del self.producers[producer.id]
         self.wishes_changed.pop(producer.id, None)
+        self._cameras_changed(producer)
         del self.peers[producer.peer_id].producers[producer.id]
         for peer in self.peers.values():
             peer.refused.discard(producer.id)
@@ -502,6 +620,7 @@ class Room:
         """Remove a consumer. Its peer may have another one in its place, if it was at its limit."""
         self._count_wish(consumer, -1)
         del self.consumers[consumer.id]
+        self._unsettled.pop(consumer.id, None)
         peer, producer = self.peers[consumer.peer_id], self.producers.get(consumer.producer_id)
         del peer.consumers[consumer.producer_id]
         if producer is not None:
@@ -516,3 +635,8 @@ class Room:
             Notice(frozenset({consumer.peer_id}), "consumerClosed", {"consumerId": consumer.id})
             for consumer in consumers
         )
+
+
+def _pause_notice(consumer: Consumer, paused: bool) -> Notice:
+    method = "consumerPaused" if paused else "consumerResumed"
+    return Notice(frozenset({consumer.peer_id}), method, {"consumerId": consumer.id})

@@ -55,9 +55,9 @@ _FRAMES_MASK = (1 << _FRAMES * _BLOCKS) - 1
 
 @attrs.define(eq=False)
 class _Voice:
-    """One peer. ``volume`` is its level above silence, in dB; ``frames`` the last frames as bits,
-    the newest lowest: 1 is an active one. ``floor`` is the background noise that it sends, ``lowest``
-    the lowest volume in the window that began at ``window``.
+    """One peer. ``volume`` is its level above silence, in dB. ``frames`` has the last frames as
+    bits, the newest lowest: 1 is an active one. ``floor`` is the background noise that it sends,
+    and ``lowest`` the lowest volume in the window that began at ``window``.
     """
 
     volume: int
