@@ -42,6 +42,10 @@ GROWS = {
     "requestConsumerKeyFrame": "",
     "setTransportMaxBitrate": "",
     "moderator:joinRequestAccept": "",
+    "subscribeSpeakers": "",
+    "unsubscribeSpeakers": "",
+    "setPinnedPeers": "",
+    "moderator:setLastN": "streams",
     "raisedHand": "peers",
     "changeNickname": "peers",
     "chatMessage": "peers",
@@ -174,6 +178,13 @@ async def costs(peers: int, producers: int) -> dict[str, int]:
             await ask("setConsumerPriority", consumerId=own.id, priority=2)
             await ask("requestConsumerKeyFrame", consumerId=own.id)
             await ask("setTransportMaxBitrate", maxBitrate=500_000)
+        # The first one makes the room listen, which costs a command for each microphone once.
+        await ada.socket.ask("subscribeSpeakers")
+        await ask("subscribeSpeakers", audioLevels=True)
+        await ask("unsubscribeSpeakers")
+        await ask("setPinnedPeers", peerIds=[ada.id])
+        await ask("moderator:setLastN", n=9)
+        await ada.socket.ask("moderator:setLastN", n=None)
         await ask("raisedHand", raisedHand=True)
         await ask("changeNickname", nickname="Ada")
         await ask("chatMessage", message="hello")

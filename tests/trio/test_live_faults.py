@@ -231,7 +231,30 @@ async def the_room_is_closed(m: Meeting) -> None:
     assert m.room.id not in m.world.registry.rooms
 
 
+async def speakers_are_asked_for(m: Meeting) -> None:
+    await m.result_of("Cy", "subscribeSpeakers", audioLevels=True)
+    made = await m.result_of("Cy", "createWebRtcTransport", producing=True)
+    await m.result_of(
+        "Cy",
+        "produce",
+        transportId=made.get("id", "none"),
+        kind="audio",
+        rtpParameters=audio_parameters(mid="0", ssrc=3000, cname="c"),
+        appData={"source": "mic"},
+    )
+
+
+async def cameras_are_held_back(m: Meeting) -> None:
+    await m.result_of("Ada", "moderator:setLastN", n=0)
+    await trio.sleep(2)
+    await m.result_of("Cy", "setPinnedPeers", peerIds=[m["Bob"].id])
+    await m.result_of("Ada", "moderator:setLastN", n=None)
+    await trio.sleep(2)
+
+
 SCENES: list[Scene] = [
+    speakers_are_asked_for,
+    cameras_are_held_back,
     somebody_comes,
     a_transport_is_connected,
     plain_transports,

@@ -97,7 +97,7 @@ class Meeting:
 
 
 @pytest.fixture
-async def world(autojump_clock: MockClock) -> AsyncIterator[World]:
+async def world() -> AsyncIterator[World]:
     async with open_world() as world:
         yield world
 
@@ -109,7 +109,7 @@ async def subscribe(client: Client, **data: object) -> dict[str, object]:
     return answer[1]
 
 
-async def test_nobody_has_asked(world: World) -> None:
+async def test_nobody_has_asked(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world)
     assert not world.engine.levels_watched
     await meeting.speak("bob")
@@ -121,7 +121,7 @@ async def test_nobody_has_asked(world: World) -> None:
     meeting.everybody_sees(ada="bcde", eve="abcd")
 
 
-async def test_who_asks_is_told_who_speaks(world: World) -> None:
+async def test_who_asks_is_told_who_speaks(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world)
     assert await subscribe(meeting["ada"]) == {
         "activeSpeaker": None,
@@ -146,7 +146,9 @@ async def test_who_asks_is_told_who_speaks(world: World) -> None:
     assert len(meeting["bob"].socket.notices("activeSpeaker")) == 2
 
 
-async def test_a_microphone_that_comes_later_is_heard(world: World) -> None:
+async def test_a_microphone_that_comes_later_is_heard(
+    world: World, autojump_clock: MockClock
+) -> None:
     meeting = await Meeting.open(world, NAMES[:2])
     await subscribe(meeting["ada"])
     late = meeting.people["late"] = await world.enter(meeting.room, EVERYTHING)
@@ -156,7 +158,9 @@ async def test_a_microphone_that_comes_later_is_heard(world: World) -> None:
     assert meeting["ada"].socket.notices("activeSpeaker") == [{"peerId": late.id}]
 
 
-async def test_a_peer_is_as_loud_as_its_loudest_microphone(world: World) -> None:
+async def test_a_peer_is_as_loud_as_its_loudest_microphone(
+    world: World, autojump_clock: MockClock
+) -> None:
     meeting = await Meeting.open(world, NAMES[:2])
     await subscribe(meeting["ada"], audioLevels=True)
     second = await produce(meeting["bob"])
@@ -173,12 +177,14 @@ async def test_a_peer_is_as_loud_as_its_loudest_microphone(world: World) -> None
     ]
 
 
-async def test_audio_levels_come_a_few_times_a_second(world: World) -> None:
+async def test_audio_levels_come_a_few_times_a_second(
+    world: World, autojump_clock: MockClock
+) -> None:
     meeting = await Meeting.open(world)
     await subscribe(meeting["ada"], audioLevels=True)
     await subscribe(meeting["bob"])
     for i in range(100):
-        meeting.level("eve", LOUD - 10 * (i % 2))
+        meeting.level("eve", LOUD - 5 * (i % 7))
         meeting.level("dan", -60)
         meeting.level("cyd", -81)
         await trio.sleep(0.1)
@@ -215,7 +221,7 @@ async def test_all_rooms_share_one_budget_of_audio_levels(autojump_clock: MockCl
         assert min(told) > 5, "nobody is left out"
 
 
-async def test_the_latest_speakers_are_seen(world: World) -> None:
+async def test_the_latest_speakers_are_seen(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=2)
     meeting.everybody_sees(ada="bc", bob="ac", cyd="ab", dan="ab", eve="ab")
     await meeting.speak("dan")
@@ -226,7 +232,9 @@ async def test_the_latest_speakers_are_seen(world: World) -> None:
     meeting.everybody_sees(ada="bd", bob="ad", cyd="ad", dan="ab", eve="ad")
 
 
-async def test_the_newcomer_is_seen_before_the_other_goes(world: World) -> None:
+async def test_the_newcomer_is_seen_before_the_other_goes(
+    world: World, autojump_clock: MockClock
+) -> None:
     meeting = await Meeting.open(world, last_n=2)
     await subscribe(meeting["eve"])
     meeting.level("dan", LOUD)
@@ -240,7 +248,7 @@ async def test_the_newcomer_is_seen_before_the_other_goes(world: World) -> None:
     assert meeting["eve"].socket.notices("forwardedPeers") == [{"lastN": 2, "peerIds": front}]
 
 
-async def test_a_cough_changes_nothing(world: World) -> None:
+async def test_a_cough_changes_nothing(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=2)
     before = len(meeting["eve"].socket.log)
     for _ in range(10):
@@ -249,7 +257,7 @@ async def test_a_cough_changes_nothing(world: World) -> None:
     assert len(meeting["eve"].socket.log) == before
 
 
-async def test_a_camera_that_is_off_takes_no_place(world: World) -> None:
+async def test_a_camera_that_is_off_takes_no_place(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=2)
     camera = next(
         p.state.id
@@ -273,7 +281,7 @@ async def test_a_camera_that_is_off_takes_no_place(world: World) -> None:
     meeting.everybody_sees(ada="bc", bob="cd", cyd="bd", dan="bc", eve="bc")
 
 
-async def test_three_reasons_to_be_paused(world: World) -> None:
+async def test_three_reasons_to_be_paused(world: World, autojump_clock: MockClock) -> None:
     """By the viewer, by the publisher, by last-N: in each order."""
     meeting = await Meeting.open(world, last_n=1)
     (consumer,) = [
@@ -307,7 +315,7 @@ async def test_three_reasons_to_be_paused(world: World) -> None:
     assert not disagreements(world)
 
 
-async def test_a_moderator_sets_it(world: World) -> None:
+async def test_a_moderator_sets_it(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world)
     await subscribe(meeting["bob"])
     guest = await world.enter(meeting.room)
@@ -336,7 +344,7 @@ async def test_a_setting_is_for_all_rooms(autojump_clock: MockClock) -> None:
         (await Meeting.open(world, NAMES[:3])).everybody_sees(ada="b", bob="a", cyd="a")
 
 
-async def test_pinned_peers_are_always_seen(world: World) -> None:
+async def test_pinned_peers_are_always_seen(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=1)
     pinned = [meeting[name].id for name in ("ada", "dan")]
     assert await meeting["eve"].socket.ask("setPinnedPeers", peerIds=pinned) == []
@@ -351,7 +359,7 @@ async def test_pinned_peers_are_always_seen(world: World) -> None:
     meeting.everybody_sees(eve="c")
 
 
-async def test_screens_are_always_seen(world: World) -> None:
+async def test_screens_are_always_seen(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=1)
     before = set(meeting.room.consumers)
     await produce(meeting["dan"], "screen")
@@ -361,7 +369,7 @@ async def test_screens_are_always_seen(world: World) -> None:
     assert not any(world.engine.consumer_paused[c.number] for c in new)
 
 
-async def test_a_newcomer_is_told_what_it_gets(world: World) -> None:
+async def test_a_newcomer_is_told_what_it_gets(world: World, autojump_clock: MockClock) -> None:
     meeting = await Meeting.open(world, last_n=2)
     await meeting.speak("dan")
     late = meeting.people["late"] = await world.enter(meeting.room, EVERYTHING)
@@ -372,15 +380,17 @@ async def test_a_newcomer_is_told_what_it_gets(world: World) -> None:
     assert late.socket.notices("consumerPaused") == []
 
 
-async def test_a_change_in_a_large_room_is_done_a_few_at_a_time(world: World) -> None:
-    names = [f"{letter}{number}" for letter in "ab" for number in range(25)]
+async def test_a_change_in_a_large_room_is_done_a_few_at_a_time(
+    world: World, autojump_clock: MockClock
+) -> None:
+    names = [f"{letter}{number}" for letter in "ab" for number in range(12)]
     meeting = await Meeting.open(world, names, last_n=3)
     counts = []
-    meeting.level("b24", LOUD)
+    meeting.level("b11", LOUD)
     for _ in range(3000):
         before = sum(world.engine.consumer_paused.values())
         await trio.sleep(0.001)
         counts.append(abs(sum(world.engine.consumer_paused.values()) - before))
-    assert sum(counts) >= 2 * 45
+    assert sum(counts) >= 2 * 20
     assert max(counts) <= 8
     assert len(meeting.seen("a0")) == 3

@@ -28,7 +28,7 @@ class Table:
                 name: level if isinstance(level, int) else level[at % len(level)]
                 for name, level in levels.items()
             }
-            for name in {*self.levels, *now}:
+            for name in sorted({*self.levels, *now}):
                 level = now.get(name, QUIET)
                 if self.levels.get(name) != level:
                     self.speakers.hear(name, level, self.frame / 10)

@@ -9,6 +9,19 @@ export interface Grid {
 }
 
 /**
+ * The tiles with those of `latest` first, the newest speaker foremost. The others keep their order,
+ * and so do the tiles of one peer.
+ */
+export function speakersFirst<T extends { peerId: string }>(
+  tiles: readonly T[],
+  latest: readonly string[],
+): T[] {
+  const rank = new Map(latest.map((peerId, index) => [peerId, index]));
+  const of = (tile: T): number => rank.get(tile.peerId) ?? latest.length;
+  return [...tiles].sort((a, b) => of(a) - of(b));
+}
+
+/**
  * The grid of `count` equal tiles, `gap` apart, that covers the most of a `width` x `height` box.
  * Tiles have one of the shapes in `aspects` (width / height), so a phone held upright can have
  * taller ones. Sizes are whole pixels and at least 1.

@@ -10,6 +10,7 @@ import { batch, effect, signal } from "@preact/signals";
 import type { LocalMedia } from "./local-media.ts";
 import { MediaSession, type MediaOptions, type RemoteStream } from "./media-session.ts";
 import {
+  type ForwardedPeers,
   has,
   type JoinReply,
   nameOf,
@@ -18,6 +19,7 @@ import {
   parseToken,
   type PeerInfo,
   Role,
+  type SpeakersReply,
 } from "./protocol.ts";
 import { Sending } from "./sending.ts";
 import { Signaling, TimedOut } from "./signaling.ts";
@@ -64,6 +66,10 @@ export class Meeting {
   readonly toasts = signal<readonly Toast[]>([]);
   readonly speaking = signal<ReadonlySet<string>>(new Set());
   readonly activeSpeaker = signal<string | null>(null);
+  /** peers that were the active speaker, the newest first */
+  readonly latestSpeakers = signal<readonly string[]>([]);
+  /** whose cameras the server sends; null: all, or the server does not say */
+  readonly forwarded = signal<ReadonlySet<string> | null>(null);
   readonly mediaTrouble = signal(false);
   readonly local: LocalMedia;
   readonly sending: Sending;
@@ -75,6 +81,8 @@ export class Meeting {
   #joinNumber = 0; // callbacks and results of an earlier join are ignored
   #speakers = new Speakers();
   #levelTimer = 0;
+  #serverSaysWhoSpeaks = false;
+  #pinned: readonly string[] = [];
   #lastId = 0; // of chat messages and toasts
   #rejoining = false;
   #endingForAll = false;
@@ -205,8 +213,34 @@ export class Meeting {
       this.peers.value = known;
       this.phase.value = "live";
     });
+    void this.#followSpeakers(signaling);
     this.#levelTimer = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
     await this.sending.sync();
+  }
+
+  /** Has the server say who speaks. The original server cannot: this page then measures it. */
+  async #followSpeakers(signaling: Signaling): Promise<void> {
+    try {
+      const reply = await signaling.request<SpeakersReply>("subscribeSpeakers", {});
+      if (signaling !== this.#signaling) return;
+      this.#serverSaysWhoSpeaks = true;
+      this.#spoke(reply.activeSpeaker);
+      this.#forward(reply);
+      if (this.#pinned.length > 0) await this.pin(this.#pinned);
+    } catch (error) {
+      console.info("the server does not say who speaks:", error);
+    }
+  }
+
+  #spoke(peerId: string | null): void {
+    this.activeSpeaker.value = peerId;
+    if (peerId === null || this.latestSpeakers.value[0] === peerId) return;
+    const others = this.latestSpeakers.value.filter((id) => id !== peerId);
+    this.latestSpeakers.value = [peerId, ...others];
+  }
+
+  #forward({ lastN, peerIds }: ForwardedPeers): void {
+    this.forwarded.value = lastN === null ? null : new Set(peerIds);
   }
 
   /** Joins as a new peer, after the server has removed this one. Tries several times. */
@@ -285,6 +319,12 @@ export class Meeting {
         session?.change(data.consumerId, { score });
         break;
       }
+      case "activeSpeaker":
+        this.#spoke(data.peerId);
+        break;
+      case "forwardedPeers":
+        this.#forward(data);
+        break;
       case "changeNickname":
         this.#patch(data.peerId, { nickname: data.nickname });
         break;
@@ -388,6 +428,13 @@ export class Meeting {
     this.#endingForAll = false;
   }
 
+  /** Asks for the cameras of these peers even where the server sends those of speakers only. */
+  async pin(peerIds: readonly string[]): Promise<void> {
+    this.#pinned = peerIds;
+    if (!this.#serverSaysWhoSpeaks) return;
+    await this.#ask("setPinnedPeers", { peerIds }, "Pinning did not work.");
+  }
+
   leave(): void {
     this.#end("left", "You can come back while the meeting goes on.");
   }
@@ -443,7 +490,7 @@ export class Meeting {
     if (speaking.size !== before.size || [...speaking].some((id) => !before.has(id))) {
       this.speaking.value = speaking;
     }
-    this.activeSpeaker.value = active;
+    if (!this.#serverSaysWhoSpeaks && active !== this.activeSpeaker.value) this.#spoke(active);
   }
 
   #teardown(): void {
@@ -455,12 +502,15 @@ export class Meeting {
     this.#signaling?.close();
     this.#signaling = null;
     this.#speakers = new Speakers();
+    this.#serverSaysWhoSpeaks = false;
     batch(() => {
       this.me.value = null;
       this.peers.value = new Map();
       this.streams.value = new Map();
       this.speaking.value = new Set();
       this.activeSpeaker.value = null;
+      this.latestSpeakers.value = [];
+      this.forwarded.value = null;
       this.mediaTrouble.value = false;
     });
   }

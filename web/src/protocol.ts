@@ -43,6 +43,16 @@ export interface NewConsumer {
   producerPaused: boolean;
 }
 
+/** The latest speakers with a camera, whose cameras are sent; `lastN` null: all cameras are. */
+export interface ForwardedPeers {
+  lastN: number | null;
+  peerIds: string[];
+}
+
+export interface SpeakersReply extends ForwardedPeers {
+  activeSpeaker: string | null;
+}
+
 /** The notifications of the server that this page handles. */
 export type Notice =
   | { method: "roomReady"; data: RoomReady }
@@ -59,6 +69,8 @@ export type Notice =
       method: "consumerScoreChanged";
       data: { consumerId: string; score: number | { score: number } };
     }
+  | { method: "activeSpeaker"; data: { peerId: string | null } }
+  | { method: "forwardedPeers"; data: ForwardedPeers }
   | { method: "changeNickname"; data: { peerId: string; nickname: string | false } }
   | { method: "changeLanguage"; data: { peerId: string; language: string | null } }
   | { method: "changeRaisedHand"; data: { peerId: string; raisedHand: boolean } }

@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bestGrid } from "../src/layout.ts";
+import { bestGrid, speakersFirst } from "../src/layout.ts";
+
+test("the latest speakers come first, and the others keep their order", () => {
+  const tiles = [..."abcde"].map((peerId) => ({ peerId }));
+  const order = (latest: string[]) =>
+    speakersFirst(tiles, latest)
+      .map((tile) => tile.peerId)
+      .join("");
+  assert.equal(order([]), "abcde");
+  assert.equal(order(["d", "x", "b"]), "dbace");
+});
 
 test("one tile fills the box as far as its shape allows", () => {
   assert.deepEqual(bestGrid(1, 1600, 900, 10), { columns: 1, rows: 1, width: 1600, height: 900 });

@@ -1,7 +1,7 @@
 // The tiles of all peers. They form a grid with the largest tiles that fit. If a peer shares a
 // screen or a tile is pinned, that tile is large and the others are in a strip.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bestGrid } from "../layout.ts";
+import { bestGrid, speakersFirst } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RemoteStream } from "../media-session.ts";
 import { nameOf } from "../protocol.ts";
@@ -85,10 +85,16 @@ export function tiles(meeting: Meeting): TileModel[] {
 }
 
 export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
-  const all = tiles(meeting);
+  const unordered = tiles(meeting);
   const large =
-    all.find((tile) => tile.key === view.pinned.value) ??
-    all.find((tile) => tile.screen && !tile.self);
+    unordered.find((tile) => tile.key === view.pinned.value) ??
+    unordered.find((tile) => tile.screen && !tile.self);
+  // A strip, and a meeting in which only speakers are seen, have no room for everybody. A grid of
+  // all peers keeps its order: tiles that change places are hard to follow.
+  const all =
+    large || meeting.forwarded.value
+      ? speakersFirst(unordered, meeting.latestSpeakers.value)
+      : unordered;
   const alone = meeting.peers.value.size === 0;
   const ref = useRef<HTMLUListElement>(null);
   const [box, setBox] = useState({ width: 0, height: 0 });
@@ -223,6 +229,7 @@ function Tile({ tile, large, meeting, view }: TileProps) {
         title={pinned ? "Unpin" : "Show large"}
         onClick={() => {
           view.pinned.value = pinned ? null : tile.key;
+          void meeting.pin(pinned || tile.self || tile.screen ? [] : [tile.peerId]);
         }}
       >
         <Icon name="pin" />
