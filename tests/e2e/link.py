@@ -15,6 +15,7 @@ outlives the processes in it, however they end. The methods block for some micro
 any kind of test.
 """
 
+import collections
 import contextlib
 import ctypes
 import os
@@ -45,6 +46,10 @@ class Weather:
     delay: float = 0.0
     jitter: float = 0.0
     """At most this much is added to the delay, evenly spread; the order is kept."""
+    scatter: float = 0.0
+    """At most this much is added to each packet's delay on its own, so that packets overtake each
+    other; ``jitter`` is ignored then.
+    """
     reorder: float = 0.0
     """Share of packets that wait ``reorder_delay`` longer, so that others overtake them."""
     reorder_delay: float = 0.01
@@ -56,11 +61,15 @@ class Weather:
     down: bool = False
     """Nothing gets through."""
 
+    def capped(self, rate: float, seconds: float) -> "Weather":
+        """The same with a bottleneck of this bit rate and a queue of this length."""
+        return attrs.evolve(self, rate=rate, queue=int(rate * seconds / 8))
+
     def __attrs_post_init__(self) -> None:
         for name in ("loss", "reorder", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: not a probability")
-        if self.burst < 1 or min(self.delay, self.jitter, self.reorder_delay) < 0:
+        if self.burst < 1 or min(self.delay, self.jitter, self.scatter, self.reorder_delay) < 0:
             raise ValueError("burst below 1, or a negative time")
 
 
@@ -81,6 +90,11 @@ class Counters:
     """Lost because the emulator or the receiving device had no room: a sign of an overloaded
     machine.
     """
+    nat_dropped: int
+    """To a port that the NAT has forgotten."""
+    received_bytes: int
+    """IP headers included."""
+    delivered_bytes: int
 
 
 @attrs.define(eq=False)
@@ -119,6 +133,20 @@ class Link:
         numbers = [int(word) for word in self._ask("stats").split()]
         half = len(attrs.fields(Counters))
         return Counters(*numbers[:half]), Counters(*numbers[half:])
+
+    def waits(self, direction: str) -> collections.Counter[int]:
+        """The packets so far that have passed the bottleneck of ``up`` or ``down``, by the whole
+        milliseconds that they waited before it.
+        """
+        _, *words = self._ask(f"waits {direction}").split()
+        pairs = (word.split(":") for word in words)
+        return collections.Counter({int(ms): int(count) for ms, count in pairs})
+
+    def rebind(self) -> None:
+        """The client's UDP ports change, as the server sees them; datagrams to the old ones get
+        lost. A NAT does this when it restarts or has forgotten the client.
+        """
+        self._ask("rebind", "ok")
 
     def command(self, *argv: str) -> list[str]:
         """``argv`` as a command that runs in the client's namespace."""
@@ -202,6 +230,7 @@ def _format(weather: Weather) -> str:
             weather.burst,
             weather.delay * 1e6,
             weather.jitter * 1e6,
+            weather.scatter * 1e6,
             weather.reorder,
             weather.reorder_delay * 1e6,
             weather.duplicate,

@@ -6,8 +6,11 @@
  * The emulator reads each packet that the kernel sends to one device, decides its fate, and writes it to the other
  * device at its time. Fates follow from the seed and the packet's place in its direction, not from the clock. The stages
  * of a packet, in this order: an outage; a rate limit with a drop-tail queue before it; loss (Gilbert-Elliott: losses
- * come in bursts of a mean length); delay with jitter that keeps the order; for some packets an extra delay, so that
- * later ones overtake them; a duplicate.
+ * come in bursts of a mean length); delay with jitter that keeps the order, or with a scatter of each packet's own that
+ * does not; for some packets an extra delay, so that later ones overtake them; a duplicate.
+ *
+ * The link can be a NAT for UDP: after `rebind` the near end sees all ports of the client changed. Ports from before
+ * the last `rebind` lead nowhere.
  *
  * However the emulator ends, nothing is left behind: the devices belong to its file descriptors and the namespace to the
  * processes in it. It ends when standard input ends.
@@ -16,9 +19,11 @@
  * make fates depend on other traffic of the kernel.
  *
  * Control, one line each, answered by one line:
- *     set DIRECTION loss burst delay_us jitter_us reorder reorder_delay_us duplicate rate_bps queue_bytes down
+ *     set DIRECTION loss burst delay_us jitter_us scatter_us reorder reorder_delay_us duplicate rate_bps queue_bytes down
  *     seed NUMBER       start the sequence of fates again
  *     stats             up's counters, then down's, in the order of struct counters
+ *     waits DIRECTION   how long packets have waited before the bottleneck, as MILLISECONDS:PACKETS of all that occurred
+ *     rebind            the NAT forgets its ports and takes others
  * First line out: N, then the two addresses. On failure: "error: why".
  */
 #define _GNU_SOURCE
@@ -41,11 +46,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_PACKET = 2048, MAX_WAITING = 16384, BATCH = 64, MTU = 1500 };
+enum { MAX_PACKET = 2048, MAX_WAITING = 16384, BATCH = 64, MTU = 1500, MAX_WAIT_MS = 4096 };
+enum { UDP = 17, FIRST_PORT = 1024, PORTS = 65536 - FIRST_PORT, PORT_STEP = 7919 };
 
 struct weather {
   double loss, burst;
-  int64_t delay_ns, jitter_ns;
+  int64_t delay_ns, jitter_ns, scatter_ns;
   double reorder;
   int64_t reorder_delay_ns;
   double duplicate, rate_bps, queue_bytes;
@@ -54,6 +60,7 @@ struct weather {
 
 struct counters {
   uint64_t received, delivered, lost, queue_dropped, outage_dropped, reordered, duplicated, overflowed;
+  uint64_t nat_dropped, received_bytes, delivered_bytes;
 };
 
 struct packet {
@@ -71,11 +78,17 @@ struct direction {
   bool in_burst;
   int64_t busy_until_ns, last_due_ns;
   uint64_t next_order;
+  uint32_t waits[MAX_WAIT_MS];      /* packets, by their milliseconds before the bottleneck */
   struct packet *heap[MAX_WAITING]; /* earliest first */
   size_t waiting;
 };
 
 static struct direction directions[2]; /* up, down */
+
+static struct {
+  uint32_t shift;      /* of all ports of the client; 0: none */
+  bool known[1 << 16]; /* ports that the client has sent from since the last change, as the near end sees them */
+} nat;
 
 static void fail(const char *format, ...) {
   va_list arguments;
@@ -151,6 +164,7 @@ static bool is_lost(struct direction *d) {
 static void decide(struct direction *d, const uint8_t *data, size_t size, int64_t now) {
   const struct weather *w = &d->weather;
   d->counters.received++;
+  d->counters.received_bytes += size;
   bool lost = is_lost(d);
   double jitter = draw(d), reorder = draw(d), duplicate = draw(d);
   if (w->down) {
@@ -165,6 +179,8 @@ static void decide(struct direction *d, const uint8_t *data, size_t size, int64_
       d->counters.queue_dropped++;
       return;
     }
+    int64_t wait_ms = (start - now) / 1000000;
+    d->waits[wait_ms < MAX_WAIT_MS ? wait_ms : MAX_WAIT_MS - 1]++;
     leaves = d->busy_until_ns = start + (int64_t)((double)size * 8e9 / w->rate_bps);
   }
   if (lost) {
@@ -175,6 +191,10 @@ static void decide(struct direction *d, const uint8_t *data, size_t size, int64_
   if (reorder < w->reorder) {
     d->counters.reordered++;
     due += w->reorder_delay_ns;
+  } else if (w->scatter_ns > 0) {
+    due += (int64_t)(jitter * (double)w->scatter_ns);
+    if (due < d->last_due_ns) d->counters.reordered++;
+    else d->last_due_ns = due;
   } else {
     if (due < d->last_due_ns) due = d->last_due_ns;
     d->last_due_ns = due;
@@ -186,6 +206,38 @@ static void decide(struct direction *d, const uint8_t *data, size_t size, int64_
   }
 }
 
+/* Gives a UDP port of the packet another value. The checksum follows (RFC 1624). */
+static void rewrite_port(uint8_t *port, uint8_t *checksum, uint32_t value) {
+  uint32_t old = (uint32_t)port[0] << 8 | port[1], sum = (uint32_t)checksum[0] << 8 | checksum[1];
+  port[0] = (uint8_t)(value >> 8);
+  port[1] = (uint8_t)value;
+  if (!sum) return; /* the sender has left it out */
+  sum = (~sum & 0xffff) + (~old & 0xffff) + value;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = ~((sum & 0xffff) + (sum >> 16)) & 0xffff;
+  sum = sum ? sum : 0xffff;
+  checksum[0] = (uint8_t)(sum >> 8);
+  checksum[1] = (uint8_t)sum;
+}
+
+/* False if the packet leads nowhere. */
+static bool translate(const struct direction *d, uint8_t *data, size_t size) {
+  size_t header = (size_t)(data[0] & 15) * 4;
+  bool is_fragment = (data[6] & 0x3f) || data[7];
+  if (data[9] != UDP || is_fragment || size < header + 8) return true;
+  bool is_up = d == &directions[0];
+  uint8_t *udp = data + header, *port = is_up ? udp : udp + 2;
+  uint32_t value = (uint32_t)port[0] << 8 | port[1];
+  if (value < FIRST_PORT) return true;
+  if (!is_up && nat.shift && !nat.known[value]) return false;
+  if (nat.shift) {
+    uint32_t shift = is_up ? nat.shift : PORTS - nat.shift;
+    rewrite_port(port, udp + 6, value = FIRST_PORT + (value - FIRST_PORT + shift) % PORTS);
+  }
+  if (is_up) nat.known[value] = true;
+  return true;
+}
+
 static void take_in(struct direction *d) {
   uint8_t data[MAX_PACKET];
   for (int i = 0; i < BATCH; i++) {
@@ -194,7 +246,13 @@ static void take_in(struct direction *d) {
       if (errno == EAGAIN || errno == EINTR) return;
       fail("reading a TUN device");
     }
-    if (size >= 20 && data[0] >> 4 == 4 && data[16] < 224) decide(d, data, (size_t)size, now_ns());
+    if (size < 20 || data[0] >> 4 != 4 || data[16] >= 224) continue;
+    if (translate(d, data, (size_t)size)) {
+      decide(d, data, (size_t)size, now_ns());
+    } else {
+      d->counters.received++;
+      d->counters.nat_dropped++;
+    }
   }
 }
 
@@ -202,8 +260,12 @@ static void deliver(struct direction *d) {
   while (d->waiting && d->heap[0]->due_ns <= now_ns()) {
     struct packet *packet = pop(d);
     /* a full or absent receiver loses it, like a network */
-    if (write(d->to, packet->data, packet->size) == packet->size) d->counters.delivered++;
-    else d->counters.overflowed++;
+    if (write(d->to, packet->data, packet->size) == packet->size) {
+      d->counters.delivered++;
+      d->counters.delivered_bytes += packet->size;
+    } else {
+      d->counters.overflowed++;
+    }
     free(packet);
   }
 }
@@ -211,12 +273,13 @@ static void deliver(struct direction *d) {
 static void answer_command(char *line) {
   char name[8];
   struct weather w;
-  double delay, jitter, reorder_delay;
+  double delay, jitter, scatter, reorder_delay;
   unsigned long long seed;
-  if (sscanf(line, "set %7s %lf %lf %lf %lf %lf %lf %lf %lf %lf %d", name, &w.loss, &w.burst, &delay, &jitter, &w.reorder,
-             &reorder_delay, &w.duplicate, &w.rate_bps, &w.queue_bytes, &w.down) == 11) {
+  if (sscanf(line, "set %7s %lf %lf %lf %lf %lf %lf %lf %lf %lf %lf %d", name, &w.loss, &w.burst, &delay, &jitter, &scatter,
+             &w.reorder, &reorder_delay, &w.duplicate, &w.rate_bps, &w.queue_bytes, &w.down) == 12) {
     w.delay_ns = (int64_t)(delay * 1000);
     w.jitter_ns = (int64_t)(jitter * 1000);
+    w.scatter_ns = (int64_t)(scatter * 1000);
     w.reorder_delay_ns = (int64_t)(reorder_delay * 1000);
     directions[strcmp(name, "up") != 0].weather = w;
     printf("ok\n");
@@ -229,11 +292,22 @@ static void answer_command(char *line) {
   } else if (!strcmp(line, "stats")) {
     for (int i = 0; i < 2; i++) {
       const struct counters *c = &directions[i].counters;
-      printf("%llu %llu %llu %llu %llu %llu %llu %llu%c", (unsigned long long)c->received, (unsigned long long)c->delivered,
-             (unsigned long long)c->lost, (unsigned long long)c->queue_dropped, (unsigned long long)c->outage_dropped,
-             (unsigned long long)c->reordered, (unsigned long long)c->duplicated, (unsigned long long)c->overflowed,
-             i ? '\n' : ' ');
+      const uint64_t values[] = {c->received,   c->delivered,  c->lost,        c->queue_dropped,  c->outage_dropped, c->reordered,
+                                 c->duplicated, c->overflowed, c->nat_dropped, c->received_bytes, c->delivered_bytes};
+      for (size_t j = 0; j < sizeof values / sizeof *values; j++)
+        printf("%s%llu", i || j ? " " : "", (unsigned long long)values[j]);
     }
+    printf("\n");
+  } else if (sscanf(line, "waits %7s", name) == 1) {
+    const struct direction *d = &directions[strcmp(name, "up") != 0];
+    printf("waits");
+    for (int ms = 0; ms < MAX_WAIT_MS; ms++)
+      if (d->waits[ms]) printf(" %d:%u", ms, d->waits[ms]);
+    printf("\n");
+  } else if (!strcmp(line, "rebind")) {
+    nat.shift = (nat.shift + PORT_STEP) % PORTS;
+    memset(nat.known, 0, sizeof nat.known);
+    printf("ok\n");
   } else {
     printf("error: unknown command\n");
   }

@@ -66,7 +66,7 @@ class Ends:
                 arrived.append(int.from_bytes(self.server.recv(2048)[:4], "big"))
                 continue
             c = self.link.counters()[0]
-            gone = c.lost + c.queue_dropped + c.outage_dropped + c.overflowed
+            gone = c.lost + c.queue_dropped + c.outage_dropped + c.overflowed + c.nat_dropped
             if c.received >= received and c.delivered == c.received - gone + c.duplicated:
                 break
         return arrived
@@ -172,6 +172,56 @@ def test_rate_limit_spreads_and_its_queue_drops(link_emulator: Path) -> None:
     # The bottleneck let some go while they were sent, which made room for others.
     assert len(arrived) * (size + overhead) * 8 <= rate * took + (size + overhead) * 8
     assert dropped > 0
+
+
+def test_waits_before_the_bottleneck_are_counted(link_emulator: Path) -> None:
+    slow = Weather().capped(400_000, 0.2)  # a datagram of 1000 bytes takes 20 ms
+    with ends(link_emulator, slow) as both:
+        arrived = both.carry(CHUNK, size=972)
+        waits = both.link.waits("up")
+        up, _ = both.link.counters()
+        assert both.link.waits("down") == {}
+    assert waits.total() == len(arrived) == up.delivered
+    assert up.received_bytes == 1000 * CHUNK
+    assert up.delivered_bytes == 1000 * len(arrived)
+    # The sender is faster than the link: the queue fills, and the next to fit waits long.
+    assert min(waits) < 20
+    assert 150 < max(waits) <= 200
+
+
+def test_scatter_mixes_the_order(link_emulator: Path) -> None:
+    with ends(link_emulator, Weather(scatter=0.03)) as both:
+        arrived = both.carry(300)
+        reordered = both.link.counters()[0].reordered
+    assert sorted(arrived) == list(range(300))
+    assert arrived != sorted(arrived)
+    assert reordered > 100
+
+
+def test_rebinding_changes_the_ports_and_forgets_the_old_ones(link_emulator: Path) -> None:
+    with open_link(link_emulator) as link:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind((link.server_ip, 0))
+            server.settimeout(5)
+            with link.inside():
+                client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with client:
+                client.settimeout(5)
+                client.bind((link.client_ip, 0))
+                seen = []
+                for number in range(3):
+                    client.sendto(b"up %d" % number, server.getsockname())
+                    data, address = server.recvfrom(100)
+                    assert data == b"up %d" % number
+                    server.sendto(b"down %d" % number, address)
+                    assert client.recvfrom(100) == (b"down %d" % number, server.getsockname())
+                    for old in seen:
+                        server.sendto(b"lost", old)
+                    seen.append(address)
+                    link.rebind()
+                wait_until(lambda: link.counters()[1].nat_dropped == 3)
+    assert {ip for ip, _ in seen} == {link.client_ip}
+    assert len(set(seen)) == 3
 
 
 def test_outage(link_emulator: Path) -> None:
