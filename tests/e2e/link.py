@@ -172,6 +172,11 @@ class Link:
                 _enter(home.fileno())
 
     @property
+    def network_namespace(self) -> str:
+        """What ``/proc/PID/ns/net`` of a process in the client's namespace reads as."""
+        return os.readlink(self._namespace)
+
+    @property
     def _namespace(self) -> str:
         return f"/proc/{self._process.pid}/ns/net"
 

@@ -1,0 +1,34 @@
+"""People without browsers who join a room at nearly the same moment, and watch."""
+
+import math
+
+import trio
+from support.api import MeetApi
+from support.daemon import Daemon, token_of
+from support.dtls import Identity
+from support.participant import open_participant
+from support.peers import PARTICIPANT
+
+
+async def join_within(
+    daemon: Daemon, room_id: str, count: int, seconds: float, stay: float
+) -> None:
+    """``count`` people join, spread over ``seconds``. Each gets video before ``stay`` is over."""
+    host, _, port = daemon.url.split("/")[2].partition(":")
+    api = MeetApi(host, int(port), token_of(daemon))
+    identity = Identity.generate()
+
+    async def watch(number: int) -> None:
+        url = await api.create_peer(room_id, PARTICIPANT)
+        await trio.sleep(seconds * number / count)
+        async with open_participant(url, identity=identity) as person:
+            await person.join(f"watcher {number}")
+            await person.connect(send=False)
+            await person.wait_frames(await person.wait_consumer(kind="video"))
+            await trio.sleep_until(end)
+
+    end = trio.current_time() + stay
+    with trio.fail_after(math.ceil(2 * stay)):
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(watch, number)
