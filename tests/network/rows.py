@@ -9,9 +9,6 @@ from e2e.link import Weather
 from network.crowd import join_within
 from network.stage import FAIR, Far, Scene
 
-SETTLE = 5.0
-SECONDS = 25.0
-
 Values = Mapping[str, float | None]
 """By the key of the measure; None: it never happened."""
 
@@ -67,9 +64,9 @@ def most(key: str, label: str, wanted: float, unit: str = "s") -> Measure:
     return Measure(key, label, wanted, unit)
 
 
-def settle(scene: Scene, weather: Weather, seconds: float = SETTLE) -> None:
+def settle(scene: Scene, weather: Weather) -> None:
     scene.weather(weather)
-    scene.viewer.page.wait_for_timeout(1000 * seconds)
+    scene.viewer.page.wait_for_timeout(1000 * scene.settling)
 
 
 # -- caps ---------------------------------------------------------------------------------------
@@ -80,7 +77,7 @@ def _cap(kbits: int, queue: float) -> Callable[[Scene], Values]:
 
     def play(scene: Scene) -> Values:
         settle(scene, FAIR.capped(cap, queue))
-        trace = scene.play(SECONDS)
+        trace = scene.play(scene.seconds)
         spatial, temporal = trace.right_layer(cap)
         widths = sorted({frame.width for frame in trace.frames_within})
         rates = ", ".join(f"{rate / 1000:.0f}" for rate in trace.bitrates())
@@ -140,7 +137,7 @@ def _step(scene: Scene) -> Values:
 def _loss(weather: Weather) -> Callable[[Scene], Values]:
     def play(scene: Scene) -> Values:
         settle(scene, weather)
-        trace = scene.play(SECONDS)
+        trace = scene.play(scene.seconds)
         return {
             "frames": trace.frames_share,
             "top": trace.top_share,
@@ -187,7 +184,8 @@ def _outage(seconds: float, wanted: float) -> Row:
 
         settle(scene, FAIR)
         trace = scene.play(
-            seconds + 12, [(2.0, lambda: link.set(gone, gone)), (2.0 + seconds, end)]
+            2.0 + seconds + min(10.0, scene.seconds),
+            [(2.0, lambda: link.set(gone, gone)), (2.0 + seconds, end)],
         )
         return {"resumed": trace.resumed("back")}
 
@@ -206,7 +204,7 @@ def _rebinding(of: Far) -> Row:
             scene.mark("rebound")
 
         settle(scene, FAIR)
-        trace = scene.play(12.0, [(2.0, rebind)])
+        trace = scene.play(2.0 + min(10.0, scene.seconds), [(2.0, rebind)])
         return {"resumed": trace.resumed("rebound")}
 
     return Row(
@@ -220,7 +218,7 @@ def _rebinding(of: Far) -> Row:
 
 def _jitter(scene: Scene) -> Values:
     settle(scene, attrs.evolve(FAIR, scatter=0.03))
-    trace = scene.play(SECONDS)
+    trace = scene.play(scene.seconds)
     video, audio = (trace.got("retransmittedPacketsReceived", k) for k in ("video", "audio"))
     scene.notes.append(
         f"received again: video {video:.0f}, audio {audio:.0f}; frames {trace.frames_share:.1%}"
@@ -238,8 +236,8 @@ def _uplink(scene: Scene) -> Values:
     stage.join("capped", far=True, sends=True)
     scene.viewer.wait_for_media(videos=2, audios=2)
     stage.link.set(up=FAIR.capped(500_000, 0.2))
-    scene.viewer.page.wait_for_timeout(1000 * SETTLE)
-    trace = scene.play(SECONDS)
+    scene.viewer.page.wait_for_timeout(1000 * scene.settling)
+    trace = scene.play(scene.seconds)
     trace.frames = [frame for frame in trace.frames if frame.track in shown]
     return {"top": trace.top_share, "frozen": trace.frozen()}
 

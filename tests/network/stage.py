@@ -132,7 +132,8 @@ def open_stage(props: Props, playwright: Playwright, folder: Path) -> Iterator[S
             )
             stack.callback(browser.close)
             browsers.append(browser)
-        yield Stage(props, link, daemon, *browsers, room=make_room(daemon, browsers[0]))
+        near, far = browsers
+        yield Stage(props, link, daemon, near, far, make_room(daemon, near))
 
 
 _BROWSERS: dict[Far, tuple[str, str]] = {
@@ -152,6 +153,10 @@ class Scene:
     publisher: MeetingPage
     viewer: MeetingPage
     far: Far
+    seconds: float = 25.0
+    """How long most rows measure."""
+    settling: float = 5.0
+    """How long the weather has been there before."""
     load: Load | None = None
     notes: list[str] = attrs.field(factory=list)
 
