@@ -2,10 +2,12 @@
 
 import argparse
 import datetime
+import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from network import report
@@ -17,6 +19,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "network"
 PAGE = ROOT / "docs" / "network.md"
+PICTURES = ROOT / "docs" / "network"
 
 
 def main() -> int:
@@ -54,8 +57,11 @@ def main() -> int:
     print(f"\nTraces: {folder.relative_to(ROOT)}")
     if options.keep:
         good = {name: result for name, result in results.items() if not _failed(result)}
-        report.write(kept | good)
-        PAGE.write_text(report.page(kept | good))
+        kept |= good
+        report.write(kept)
+        if options.pictures:
+            _keep_pictures(good, folder)
+        PAGE.write_text(report.page(kept, PICTURES))
         print(f"Kept {', '.join(good)} in {PAGE.relative_to(ROOT)}")
     return int(any(map(_failed, results.values())))
 
@@ -68,6 +74,16 @@ def _run(stage: Stage, row: Row, number: int, folder: Path) -> report.Run:
         path.with_suffix(".svg").write_text(plot(scene.trace))
         assert scene.load is not None
         return report.Run(dict(values), scene.load.saturated, str(scene.load), scene.notes)
+
+
+def _keep_pictures(results: Mapping[str, report.Result], folder: Path) -> None:
+    """For each row that is not met, the picture of one of its runs; none for the others."""
+    PICTURES.mkdir(exist_ok=True)
+    for name, result in results.items():
+        path = PICTURES / f"{name}.svg"
+        path.unlink(missing_ok=True)
+        if (number := report.typical_miss(result)) is not None:
+            shutil.copyfile(folder / f"{name}-{number}.svg", path)
 
 
 def _failed(result: report.Result) -> bool:
@@ -90,6 +106,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--keep", action="store_true", help="keep the results: tests/network/kept.json, docs/"
+    )
+    parser.add_argument(
+        "--pictures", action="store_true", help="with --keep: keep pictures of missed rows in docs/"
     )
     return parser.parse_args()
 

@@ -6,8 +6,24 @@ import trio
 from support.api import MeetApi
 from support.daemon import Daemon, token_of
 from support.dtls import Identity
+from support.media_sink import ReceiveStream
 from support.participant import open_participant
 from support.peers import PARTICIPANT
+from support.wire.rtp import RtpPacket
+from support.wire.vp8 import is_key_frame, parse_vp8_untrusted
+
+
+async def _wait_key_frame(stream: ReceiveStream) -> None:
+    """Wait for a picture of a browser. If packets get lost, the stream asks for a key frame."""
+    arrived = trio.Event()
+
+    def see(packet: RtpPacket) -> None:
+        if is_key_frame(*parse_vp8_untrusted(packet.payload)):
+            stream.key_frame_wanted = False
+            arrived.set()
+
+    stream.on_packet = see
+    await arrived.wait()
 
 
 async def join_within(
@@ -24,7 +40,7 @@ async def join_within(
         async with open_participant(url, identity=identity) as person:
             await person.join(f"watcher {number}")
             await person.connect(send=False)
-            await person.wait_frames(await person.wait_consumer(kind="video"))
+            await _wait_key_frame((await person.wait_consumer(kind="video")).stream)
             await trio.sleep_until(end)
 
     end = trio.current_time() + stay

@@ -61,19 +61,21 @@ def write(results: Mapping[str, Result], path: Path = KEPT) -> None:
     path.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
 
-def table(results: Mapping[str, Result], kept: Mapping[str, Result]) -> list[str]:
-    """The table as lines of Markdown."""
-    lines = [
-        "| link | measure | wanted | median | all runs | kept before | met |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def table(
+    results: Mapping[str, Result], kept: Mapping[str, Result], *, brief: bool = False
+) -> list[str]:
+    """The table as lines of Markdown; a brief one is without the results that were kept before."""
+    heads = ["link", "measure", "wanted", "median", "all runs", "met", "kept before"]
+    heads = heads[: len(heads) - brief]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in ROWS:
         if (result := results.get(row.name)) is None:
             continue
         for number, measure in enumerate(row.measures):
             head = f"{row.link} (`{row.name}`)" if number == 0 else "…"
             before = kept.get(row.name)
-            lines.append("| " + " | ".join([head, *_cells(measure, result, before)]) + " |")
+            cells = [head, *_cells(measure, result, before)][: len(heads)]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -92,8 +94,8 @@ def _cells(measure: Measure, result: Result, before: Result | None) -> list[str]
         measure.bar,
         show(result),
         " / ".join(every),
-        NONE if before is None else show(before),
         met,
+        NONE if before is None else show(before),
     ]
 
 
@@ -111,12 +113,35 @@ def remarks(results: Mapping[str, Result]) -> list[str]:
     return lines
 
 
-def page(results: Mapping[str, Result]) -> str:
+def typical_miss(result: Result) -> int | None:
+    """The number of the run that is nearest to the median of a measure that is not met; None if
+    all are met.
+    """
+    (row,) = by_name(result.row)
+    for measure in row.measures:
+        values = result.values(measure.key)
+        middle = median(values)
+        if values and not measure.met(middle):
+            finite = [1e9 if value is None else value for value in values]
+            wanted = 1e9 if middle is None else middle
+            return 1 + min(range(len(finite)), key=lambda i: abs(finite[i] - wanted))
+    return None
+
+
+def page(results: Mapping[str, Result], pictures: Path) -> str:
     """``docs/network.md``."""
     template = Path(__file__).with_name("page.md").read_text()
     stamps = sorted({(r.date, r.commit) for r in results.values()})
-    told = ", ".join(f"{date} at `{commit}`" for date, commit in stamps)
-    return template.replace("{table}", "\n".join(table(results, {}))).replace("{when}", told)
+    told = ", ".join(f"{date} at {commit}" for date, commit in stamps)
+    shown = [row for row in ROWS if (pictures / f"{row.name}.svg").exists()]
+    misses = "".join(f"- {row.link}: [trace](network/{row.name}.svg)\n" for row in shown)
+    for name, text in (
+        ("{table}", "\n".join(table(results, {}, brief=True))),
+        ("{when}", told),
+        ("{misses}", f"Runs of rows that are not met:\n\n{misses}\n" if misses else ""),
+    ):
+        template = template.replace(name, text)
+    return template
 
 
 def by_name(names: str) -> list[Row]:

@@ -55,7 +55,7 @@ class Trace:
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(attrs.asdict(self, recurse=True), indent=0) + "\n")
+        path.write_text(json.dumps(attrs.asdict(self), separators=(",", ":")))
 
     @classmethod
     def read(cls, path: Path) -> "Trace":

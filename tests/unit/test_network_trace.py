@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from network.load import Load, Use
 from network.plot import plot
-from network.report import Result, Run, median, table
+from network.report import Result, Run, median, table, typical_miss
 from network.rows import ROWS
 from network.trace import Frame, Trace, freezes, quantile
 
@@ -212,11 +212,13 @@ def test_table_has_runs_and_what_was_kept() -> None:
         " ≤ 2 ",
         " 2 ",
         " 1 / 4! / 2 ",
-        " 6 ",
         " yes ",
+        " 6 ",
     ]
+    assert typical_miss(results["ten"]) is None
     results["ten"].runs[0].values["keys"] = 5.0
     assert "**no**" in table(results, kept)[-1]
+    assert typical_miss(results["ten"]) == 2
 
 
 def test_rows_have_names_of_their_own() -> None:
