@@ -1,5 +1,6 @@
 """People without browsers who join a room at nearly the same moment, and watch."""
 
+import functools
 import math
 
 import trio
@@ -39,8 +40,10 @@ async def join_within(
         await trio.sleep(seconds * number / count)
         async with open_participant(url, identity=identity) as person:
             await person.join(f"watcher {number}")
-            await person.connect(send=False)
-            await _wait_key_frame((await person.wait_consumer(kind="video")).stream)
+            async with trio.open_nursery() as nursery:
+                # Both at a time: the key frame may be the first packet of the connected transport.
+                nursery.start_soon(functools.partial(person.connect, send=False))
+                await _wait_key_frame((await person.wait_consumer(kind="video")).stream)
             await trio.sleep_until(end)
 
     end = trio.current_time() + stay

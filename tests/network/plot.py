@@ -53,6 +53,10 @@ def _charts(trace: Trace) -> list[Chart]:
                 for name in ("received", "delivered")
             },
         ),
+        Chart(
+            "longest wait before the bottleneck, ms",
+            {"": [(s["time"], s.get("longest wait", 0)) for s in trace.samples]},
+        ),
         Chart("frames decoded, width", {"": [(f.time, f.width) for f in trace.frames]}, dots=True),
         Chart(
             "packets of the link",
@@ -138,7 +142,8 @@ def _rate(points: Iterable[tuple[float, float]]) -> Points:
 
 
 def _draw(chart: Chart, top: float, start: float, end: float, marks: dict[str, float]) -> list[str]:
-    top_value = max((v for line in chart.lines.values() for _, v in line), default=1.0) or 1.0
+    highest = max((v for line in chart.lines.values() for _, v in line), default=1.0) or 1.0
+    top_value = 1.05 * highest  # a line at the top is seen
 
     def x(time: float) -> float:
         return _LEFT + _WIDTH * (time - start) / max(1e-9, end - start)

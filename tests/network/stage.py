@@ -7,13 +7,14 @@ import socket
 import subprocess
 import time
 import wave
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from math import pi, sin
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-from e2e.link import Counters, Link, Weather, compile_emulator, open_link
+from e2e.link import Link, Weather, compile_emulator, open_link
 from network.load import Load, LoadMeter
 from network.trace import Frame, Trace
 from playwright.sync_api import Browser, Playwright
@@ -159,13 +160,16 @@ class Scene:
     """How long the weather has been there before."""
     load: Load | None = None
     notes: list[str] = attrs.field(factory=list)
+    _waits: Counter[int] = attrs.field(factory=Counter)
+
+    @property
+    def _direction(self) -> str:
+        """The way of the media through the link."""
+        return "up" if self.far == "publisher" else "down"
 
     def weather(self, weather: Weather) -> None:
         """The weather of the media: towards the far viewer, or from the far publisher."""
-        if self.far == "publisher":
-            self.stage.link.set(up=weather)
-        else:
-            self.stage.link.set(down=weather)
+        self.stage.link.set(**{self._direction: weather})
 
     def mark(self, name: str) -> None:
         self.trace.marks[name] = time.time()
@@ -177,8 +181,7 @@ class Scene:
         link, trace = self.stage.link, self.trace
         names = _BROWSERS[self.far]
         meter = LoadMeter(self.stage.daemon.process.pid, link.network_namespace, names)
-        direction = "up" if self.far == "publisher" else "down"
-        waits = link.waits(direction)
+        waits = self._waits = link.waits(self._direction)
         waiting = sorted(events, key=lambda event: event[0])
         self._sample()
         self.mark("start")
@@ -194,7 +197,7 @@ class Scene:
         self.mark("end")
         self.load = meter.stop(time.monotonic())
         self._sample()
-        trace.waits = link.waits(direction) - waits
+        trace.waits = link.waits(self._direction) - waits
         trace.load = str(self.load)
         self.viewer.page.wait_for_timeout(200)  # one more sample after the end
         trace.publisher = self.publisher.page.evaluate("networkTest.take()")["samples"]
@@ -205,18 +208,20 @@ class Scene:
 
     def _sample(self) -> None:
         at = time.time()
-        up, down = self.stage.link.counters()
-        sample: dict[str, Any] = {"time": at, "link": {"up": _plain(up), "down": _plain(down)}}
+        link = self.stage.link
+        up, down = link.counters()
+        before, self._waits = self._waits, link.waits(self._direction)
+        sample: dict[str, Any] = {
+            "time": at,
+            "link": {"up": attrs.asdict(up), "down": attrs.asdict(down)},
+            "longest wait": max(self._waits - before, default=0),
+        }
         with contextlib.suppress(OSError, http.client.HTTPException):
             figures = self.stage.figures()
             for role in ("publisher", "viewer"):
                 sample[role] = figures.get(role, {})
         sample.setdefault("viewer", {})
         self.trace.samples.append(sample)
-
-
-def _plain(counters: Counters) -> dict[str, int]:
-    return attrs.asdict(counters)
 
 
 @contextlib.contextmanager
