@@ -269,7 +269,7 @@ ROWS = (
         "cap-1500",
         "viewer's cap 1500 kbit/s",
         (
-            least("top", "frames of the top layer", 1.0),
+            least("top", "frames of the top layer", 0.995),
             most("wait", "queueing delay p95", 0.06, "ms"),
         ),
         _cap(1500, 0.2),
