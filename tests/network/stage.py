@@ -234,7 +234,7 @@ def open_scene(stage: Stage, row: str, run: int, far: Far) -> Iterator[Scene]:
         viewer = stage.join("viewer", far=far == "viewer", sends=False)
         viewer.wait(
             f"networkTest.frames.at(-1)?.[1] === {WIDTH} && "
-            "networkTest.last().inbound.some(s => s.kind === 'audio' && s.totalSamplesReceived)",
+            "networkTest.last()?.inbound.some(s => s.kind === 'audio' && s.totalSamplesReceived)",
             STARTED,
         )
         yield Scene(stage, Trace(row, run), publisher, viewer, far)
