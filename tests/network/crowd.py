@@ -15,13 +15,17 @@ from support.wire.vp8 import is_key_frame, parse_vp8_untrusted
 
 
 async def _wait_key_frame(stream: ReceiveStream) -> None:
-    """Wait for a picture of a browser. If packets get lost, the stream asks for a key frame."""
+    """Wait for a picture of a browser. As in a browser, a picture without its beginning makes the
+    stream ask for a key frame: the server may be connected a moment before its client.
+    """
     arrived = trio.Event()
 
     def see(packet: RtpPacket) -> None:
         if is_key_frame(*parse_vp8_untrusted(packet.payload)):
             stream.key_frame_wanted = False
             arrived.set()
+        elif not arrived.is_set():
+            stream.key_frame_wanted = True
 
     stream.on_packet = see
     await arrived.wait()
