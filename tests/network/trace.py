@@ -6,6 +6,7 @@ Times are seconds of the system's clock, which all parts of a run share.
 import bisect
 import itertools
 import json
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,10 @@ TEMPORAL_BITS = (0.4, 0.6, 1.0)
 TEMPORAL_FRAMES = (0.25, 0.5, 1.0)
 PACKET_OVERHEAD = 20 + 8 + 16
 """Bytes of a packet that the browser does not count: IP, UDP, and at most SRTP's tag."""
-PAYLOAD = 1100
-"""Bytes of a packet of video, about."""
+NOMINAL = (105_000.0, 310_000.0, 910_000.0)
+"""Bit rates of the layers on the wire, if a trace does not show them."""
+FULL = 18
+"""Frames within a second from which on a layer counts as sent."""
 
 
 @attrs.frozen
@@ -102,8 +105,19 @@ class Trace:
 
     @property
     def frames_encoded(self) -> float:
-        """Frames that the publisher has encoded of one layer: of the one with most."""
-        return max((self.sent("framesEncoded", rid) for rid in self.rids), default=0.0)
+        """Frames that the publisher has encoded: of the layer with most, or, if it stops layers
+        that nobody wants, of the layer with most in each second.
+        """
+        whole = max((self.sent("framesEncoded", rid) for rid in self.rids), default=0.0)
+        pieces = sum(
+            max(self._second("framesEncoded", rid, at, self.marks["end"]) for rid in self.rids)
+            for at in _seconds(*self._bounds)
+        )
+        return pieces if pieces > 1.05 * whole else whole
+
+    def _second(self, name: str, rid: str, start: float, limit: float) -> float:
+        bounds = (start, min(start + 1, limit))
+        return _rise(self.publisher, bounds, "outbound", name, kind="video", rid=rid)
 
     @property
     def frames_within(self) -> list[Frame]:
@@ -163,12 +177,25 @@ class Trace:
         return 8 * (_at(values, finish) - _at(values, begin)) / (finish - begin)
 
     def bitrates(self) -> list[float]:
-        """The bit rate of each spatial layer on the wire."""
+        """The bit rate of each spatial layer on the wire, while the publisher sends it. A layer
+        that it hardly sends has its nominal rate.
+        """
         found = []
-        for rid in self.rids:
-            count = self.sent("packetsSent", rid)
-            size = self.sent("bytesSent", rid) + self.sent("headerBytesSent", rid)
-            found.append(8 * (size + count * PACKET_OVERHEAD) / self.seconds)
+        first, last = self.publisher[0]["time"], self.marks["end"]
+        for rid, nominal in zip(self.rids, NOMINAL, strict=False):
+            rates = []
+            for at in _seconds(first, last - 1):
+                if self._second("framesEncoded", rid, at, last) >= FULL:
+                    size = sum(
+                        self._second(name, rid, at, last) * times
+                        for name, times in (
+                            ("bytesSent", 1),
+                            ("headerBytesSent", 1),
+                            ("packetsSent", PACKET_OVERHEAD),
+                        )
+                    )
+                    rates.append(8 * size)
+            found.append(statistics.median(rates) if len(rates) >= 5 else nominal)
         return found
 
     def right_layer(self, cap: float) -> tuple[int, int]:
@@ -263,6 +290,10 @@ def freezes(times: Sequence[float], until: float) -> Iterator[tuple[float, float
         if gap > max(3 * mean, mean + 0.15):
             yield before, after
         gaps.append(gap)
+
+
+def _seconds(start: float, end: float) -> list[float]:
+    return [start + n for n in range(math.ceil(end - start))]
 
 
 def quantile(share: float, counts: Counter[int]) -> float:

@@ -127,6 +127,19 @@ def test_right_layer_fits_below_the_cap_beside_audio(cap: int, layer: tuple[int,
     assert made().right_layer(1000.0 * cap) == layer
 
 
+def test_layers_that_the_publisher_stops_keep_their_rates() -> None:
+    trace = made(steady(0, 25))
+    for sample in trace.publisher:
+        for entry in sample["outbound"]:
+            if entry.get("rid") == "r2":  # sent until 10 s
+                for name in ("framesEncoded", "packetsSent", "bytesSent"):
+                    entry[name] = min(sample["time"], 10) / (sample["time"] or 1) * entry[name]
+            elif entry.get("rid"):  # sent from then on
+                entry["framesEncoded"] = 20 * max(0, sample["time"] - 10)
+    assert trace.bitrates()[2] == pytest.approx(900_000 + 20 * 44 * 8, rel=0.01)
+    assert trace.frames_encoded == pytest.approx(500)
+
+
 def test_right_share_counts_frames_of_the_right_layer() -> None:
     trace = made(steady(0, 20, width=480, fps=10) + steady(20, 25, width=240))
     assert trace.right_share(300_000) == pytest.approx(0.8)
