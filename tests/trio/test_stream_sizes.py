@@ -108,5 +108,9 @@ async def test_what_the_room_keeps_of_a_viewer_is_bounded(autojump_clock: MockCl
         assert await ada.socket.ask("join", rtpCapabilities=capabilities)
         kept = room.state.peers[ada.id].rtp_capabilities
         assert kept is not None
-        assert [codec.mime_type for codec in kept.codecs] == ["video/VP8", "audio/opus"]
+        assert [codec.mime_type for codec in kept.codecs] == [
+            "video/VP8",
+            "audio/opus",
+            "video/AV1",
+        ]
         assert len(json.dumps(kept.to_json())) < 500
