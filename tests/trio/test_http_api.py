@@ -125,6 +125,30 @@ async def test_sessions() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "last_n"),
+    [
+        ({"json": {}}, None),
+        ({"json": {"lastN": None}}, None),
+        ({"json": {"lastN": 9}}, 9),
+        ({"data": {"lastN": "9"}}, 9),
+    ],
+)
+async def test_a_room_has_its_last_n(body: dict[str, object], last_n: int | None) -> None:
+    async with open_site() as site:
+        room_id = (await site.call("POST", "/sessions", **body)).json()["id"]
+        assert site.world.registry.rooms[room_id].state.last_n.n == last_n
+
+
+@pytest.mark.parametrize("last_n", [-1, 1001, "x", "9" * 5000, [9], True])
+async def test_a_room_without_a_sensible_last_n_is_not_made(last_n: object) -> None:
+    async with open_site() as site:
+        answer = await site.call("POST", "/sessions", json={"lastN": last_n})
+        assert answer.status_code == 400
+        assert answer.json() == {"error": "lastN: expected an integer from 0 to 1000"}
+        assert not site.world.registry.rooms
+
+
+@pytest.mark.parametrize(
     ("body", "role"),
     [
         ({}, 0),

@@ -201,6 +201,19 @@ async def test_audio_levels_come_a_few_times_a_second(
     assert meeting["ada"].socket.notices("audioLevels")[-1] == {"volumes": []}
 
 
+async def test_who_asks_late_is_told_the_present_levels(
+    world: World, autojump_clock: MockClock
+) -> None:
+    meeting = await Meeting.open(world, NAMES[:3])
+    await subscribe(meeting["ada"], audioLevels=True)
+    meeting.level("bob", LOUD)
+    await trio.sleep(30)
+    await subscribe(meeting["cyd"], audioLevels=True)
+    await trio.sleep(1)
+    levels = {"volumes": [{"peerId": meeting["bob"].id, "volume": LOUD}]}
+    assert meeting["cyd"].socket.notices("audioLevels") == [levels]
+
+
 async def test_all_rooms_share_one_budget_of_audio_levels(autojump_clock: MockClock) -> None:
     rate = Rate(per_second=4, burst=4)
     async with open_world(RoomSettings(audio_level_messages=rate)) as world:

@@ -92,8 +92,8 @@ class HttpApi:
         )
 
     async def _create_session(self, request: Request) -> Response:
-        body = Fields(await self._body(request))
-        room = await self.registry.create_room(last_n=body.opt_integer("lastN", 0, MAX_LAST_N))
+        body = await self._body(request)
+        room = await self.registry.create_room(last_n=_last_n(body))
         return JSONResponse({"id": room.id})
 
     async def _session(self, request: Request) -> Response:
@@ -133,6 +133,13 @@ class HttpApi:
 
 async def _ping(request: Request) -> Response:
     return PlainTextResponse("PONG")
+
+
+def _last_n(body: JsonObject) -> int | None:
+    value = body.get("lastN")
+    if isinstance(value, str) and value.isdecimal():  # of a form
+        value = int(value[:9])
+    return Fields({"lastN": value}).opt_integer("lastN", 0, MAX_LAST_N)
 
 
 def _role(body: JsonObject) -> Role | None:

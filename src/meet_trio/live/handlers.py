@@ -288,6 +288,8 @@ def _set_max_bitrate(room: LiveRoom, peer: LivePeer, request: r.SetTransportMaxB
 def _subscribe_speakers(room: LiveRoom, peer: LivePeer, request: r.SubscribeSpeakers) -> Outcome:
     outcome = room.state.subscribe_speakers(peer.id, request.audio_levels)
     room.listen()
+    if request.audio_levels:
+        room.speakers.tell_levels()
     forwarded = room.state.forwarded()
     return attrs.evolve(outcome, result={"activeSpeaker": room.speakers.dominant, **forwarded})
 

@@ -77,6 +77,12 @@ class LiveSpeakers:
         self._volumes_due = True
         self._due.set()
 
+    def tell_levels(self) -> None:
+        """Tell the audio levels soon, although they may not have changed: a peer has asked."""
+        self._volumes = []
+        self._volumes_due = True
+        self._due.set()
+
     @property
     def dominant(self) -> str | None:
         return self.speakers.dominant
