@@ -106,6 +106,15 @@ def test_short_answers_do_not_take_over(table: Table) -> None:
     assert table.order == ["ada"]
 
 
+def test_a_word_thrown_in_during_a_breath_does_not_take_over(table: Table) -> None:
+    """The long interval decides: the other one spoke more in the last two seconds."""
+    table.go_on(3, ada=SPEECH)
+    table.go_on(0.4, ada=SPEECH, bob=SPEECH)
+    table.go_on(0.7, bob=SPEECH)
+    table.go_on(3, ada=SPEECH)
+    assert table.order == ["ada"]
+
+
 def test_two_at_once_do_not_make_it_jump(table: Table) -> None:
     table.go_on(3, ada=WORDS)
     table.go_on(30, ada=WORDS, bob=WORDS[3:] + WORDS[:3], eve=WORDS[6:] + WORDS[:6])
