@@ -69,7 +69,7 @@ def test_requests_of_many_viewers_become_few() -> None:
 
 
 def test_fir_where_the_publisher_does_not_know_pli() -> None:
-    world = World()
+    world = World(EngineSettings(keyframe_interval=0.3))
     alice, _, camera, _ = meet(world, pli=False)
     alice.send(*camera.frame())
     send_for(world, alice, camera, 0.5)
@@ -82,13 +82,13 @@ def test_resuming_asks_and_so_does_python() -> None:
     alice, _, camera, consumer = meet(world)
     alice.send(*camera.frame(key=True))
     world.core.set_consumer_paused(consumer, True)
-    send_for(world, alice, camera, 1)
+    send_for(world, alice, camera, 1.2)
     assert alice.rtcp_of(Pli) == []
     world.core.set_consumer_paused(consumer, False)
     world.run(0.01)
     assert len(alice.rtcp_of(Pli)) == 1
     alice.send(*camera.frame(key=True))
-    send_for(world, alice, camera, 1)
+    send_for(world, alice, camera, 1.2)
     producer = int(next(iter(world.stats()["producers"])))
     world.core.request_keyframe(producer)
     world.run(0.01)
@@ -101,7 +101,7 @@ def test_a_viewer_that_connects_later_gets_its_key_frame() -> None:
     world.consume(bob, world.produce(alice, video()))
     camera = Camera()
     alice.send(*camera.frame(key=True))
-    send_for(world, alice, camera, 1)
+    send_for(world, alice, camera, 1.2)
     assert (bob.rtp, alice.rtcp_of(Pli)) == ([], [])
     bob.set_keys()
     world.run(0.01)
@@ -146,7 +146,7 @@ def test_otherwise_a_key_frame_is_asked_for(why: str) -> None:
     alice.send(*camera.frame(key=True))
     match why:
         case "too long ago":
-            send_for(world, alice, camera, 0.4)
+            send_for(world, alice, camera, 1.2)
         case "too much":
             camera.tag = b"x" * 1100
             for _ in range(130):

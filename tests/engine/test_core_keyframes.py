@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
@@ -146,8 +147,51 @@ def test_what_is_asked_for_already_costs_nothing(world: World) -> None:
     assert world.counter("keyframe_requests_put_off") == 0
     alice.send(*camera.frame(key=True))
     for _ in range(BURST - 1):
+        world.run(0.12)
         bob.send_rtcp(Pli(1, consumer + 50_000))
         assert follow(world, alice, [camera], 0.15) == 1
+
+
+def test_a_request_that_a_key_frame_has_just_answered_is_not_made(world: World) -> None:
+    """It left before the key frame came. A client without one repeats it."""
+    alice, bob, cameras, _, consumer = begin(world)
+    for camera in cameras:
+        alice.send(*camera.frame(key=True))
+    world.run(0.09)
+    bob.send_rtcp(Pli(1, consumer + 50_000))
+    assert follow(world, alice, cameras, 0.5) == 0
+    bob.send_rtcp(Pli(1, consumer + 50_000))
+    assert follow(world, alice, cameras, 0.5) == 1
+
+
+def test_ten_that_join_within_a_second_cost_one_key_frame() -> None:
+    world = World(EngineSettings(consent_timeout=600))
+    alice = world.client()
+    producer = world.produce(alice, video())
+    camera = Camera()
+    asked, viewers = 0, []
+    for frame in range(150):
+        if frame % 3 == 0 and frame < 30:
+            viewers.append(world.client())
+            consumer = world.consume(viewers[-1], producer)
+            world.run(0.02)
+            viewers[-1].send_rtcp(Pli(1, consumer + 50_000))
+        world.run(1 / 30)
+        requests = len(alice.rtcp_of(Pli))
+        asked += requests
+        alice.rtcp.clear()
+        alice.send(*camera.frame(key=requests > 0 or frame == 0))
+    assert asked <= 1
+    for joined, viewer in enumerate(viewers):
+        first, *others = [p for p in viewer.rtp if p.ssrc > 50_000]
+        assert first.payload[6:9] != b"\x01\0\0"  # a key frame
+        assert len(others) + 1 == 300  # all since the key frame
+        # What is past is shown at once: only the present has its true time.
+        past = (others[2 * 3 * joined].timestamp - first.timestamp) % 2**32
+        assert 0 <= past <= 100 * 90
+        assert all(
+            0 <= (b.timestamp - a.timestamp) % 2**32 <= 3000 for a, b in pairwise(viewer.rtp)
+        )
 
 
 def test_losses_that_the_engine_gives_up_are_not_the_viewers(world: World) -> None:

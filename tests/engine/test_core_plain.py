@@ -230,7 +230,7 @@ def test_losses_and_key_frames_are_asked_for() -> None:
     alice.send_rtcp(sender_report(1000, 1 << 32, 0))
     camera = Camera(sequence=10)
     alice.send(*camera.frame(key=True))
-    world.run(0.5)
+    world.run(1.2)
     world.consume(carol, producer, rtx_ssrc=None, rtx_payload_type=None)
     world.run(0.01)
     assert alice.rtcp_of(Pli)[0].media_ssrc == 1000
@@ -252,7 +252,7 @@ def test_who_is_connected_gets_a_key_frame_soon() -> None:
     carol = PlainClient.open(world)
     world.consume(carol, world.produce(alice, video()))
     alice.send(*Camera().frame(key=True))
-    world.run(1)
+    world.run(1.2)
     before = len(alice.rtcp_of(Pli))
     carol.connect()
     world.run(0.01)

@@ -22,6 +22,7 @@ class EngineSettings:
       are 3 seconds at 3.2 Mbit/s.
     - ``dtls_per_second``: the DTLS datagrams of one transport that Python gets.
     - ``keyframe_interval``: the least time between two requests for a key frame of one stream.
+      Viewers that begin within this time of a key frame get it from the history.
     - ``nack_delay``: a missing packet may be late by this time before it is asked for. It is asked
       for ``nack_tries`` times, a round trip apart, and at least ``nack_interval``.
     - ``layer_silence``: a simulcast layer without packets for this time is not arriving.
@@ -46,7 +47,7 @@ class EngineSettings:
     history: float = 3.0
     history_packets: int = 1024
     dtls_per_second: int = 50
-    keyframe_interval: float = 0.3
+    keyframe_interval: float = 1.0
     nack_delay: float = 0.01
     nack_interval: float = 0.02
     nack_tries: int = 10

@@ -88,7 +88,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   }
   c->id = id;
   c->producer_id = producer;
-  c->paused = c->spec.paused;
+  c->paused = true; /* until it has a target: it may catch up with that, and need no key frame */
   c->changes.kind = MT_KIND_CONSUMER;
   c->preferred = c->followed = MT_MAX_ENCODINGS - 1;
   c->preferred_temporal = MT_MAX_TEMPORAL - 1;
@@ -113,6 +113,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_begin(core, t, now);
   mt_allocate(core, t, now);
   mt_consumer_choose_layer(core, c, true, now);
+  c->paused = c->spec.paused;
   mt_wish_listen(core, c, now);
   if (!c->paused && t->srtp) mt_consumer_begin(core, c, now);
 }

@@ -5,8 +5,10 @@
 #include "state/marks.h"
 
 enum {
-  MAX_CLOCK_ERROR_S = 5,     /* sender reports that disagree with the time passed by more are not used */
-  MAX_REPORTS_APART_S = 3600 /* sender reports of two streams that lie further apart are not used */
+  MAX_CLOCK_ERROR_S = 5,      /* sender reports that disagree with the time passed by more are not used */
+  MAX_REPORTS_APART_S = 3600, /* sender reports of two streams that lie further apart are not used */
+  HURRY = 64,                 /* the past is compressed to a part of its time: frames stay apart by some clock units */
+  LEAST_PAST_MS = 100,        /* a shorter past is not compressed */
 };
 
 static const double NTP_SECOND = 4294967296.0; /* NTP timestamps are in 1/2^32 s */
@@ -44,10 +46,22 @@ static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_st
   return timestamp;
 }
 
-void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now) {
-  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence};
+uint32_t mt_epoch_timestamp(const mt_epoch *e, uint32_t timestamp) {
+  int32_t past = (int32_t)(e->present - timestamp);
+  if (!e->hurried || past <= 0) return timestamp + e->timestamp_delta;
+  return e->present + e->timestamp_delta - (uint32_t)past / HURRY;
+}
+
+void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, const mt_packet *newest,
+                             int64_t now) {
+  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence, .present = newest->timestamp};
+  int32_t past = (int32_t)(newest->timestamp - p->timestamp);
+  e.hurried = past > (int32_t)(s->producer->spec.clock_rate / 1000 * LEAST_PAST_MS);
+  if (!e.hurried) newest = p;
   e.sequence_delta = c->highest + 1 - p->sequence;
-  e.timestamp_delta = first_timestamp(core, c, s, p, now) - p->timestamp;
+  e.timestamp_delta = first_timestamp(core, c, s, newest, now) - newest->timestamp;
+  int32_t ahead = (int32_t)(mt_epoch_timestamp(&e, p->timestamp) - c->last_timestamp);
+  if (c->started && ahead <= 0) e.timestamp_delta += (uint32_t)(1 - ahead);
   if (c->has_picture) {
     e.picture_delta = (uint16_t)(c->last_picture + 1 - mt_packet_picture(p));
     e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - mt_packet_tl0picidx(p));

@@ -4,6 +4,10 @@
  * on the clock that the producer's streams share. Sender reports of both streams give that clock. Without them the time that has
  * passed since the last packet gives the timestamp.
  *
+ * An epoch may begin in the past, with a key frame of the history. A client shows frames as far apart as their timestamps are, so it
+ * would stay behind by the age of the key frame. Therefore the timestamps before the epoch's present are compressed: the client
+ * decodes the past at once, and only the present has its true time.
+ *
  * A consumer keeps its current epoch and the one before, for packets that come late.
  */
 #ifndef MT_EGRESS_EPOCH_H
@@ -11,8 +15,10 @@
 
 #include "state/core_state.h"
 
-/* A new epoch begins with packet `p` of `s`; the current one is closed. */
-void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, int64_t now);
+/* A new epoch begins with packet `p` of `s`; the current one is closed. `newest`: of the stream's history. */
+void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, const mt_packet *newest,
+                             int64_t now);
+uint32_t mt_epoch_timestamp(const mt_epoch *e, uint32_t timestamp); /* the consumer's, for a timestamp of the stream */
 /* No newer packet belongs to the current epoch; late packets of it still get their numbers. */
 void mt_consumer_close_epoch(mt_consumer *c);
 /* The packets of `s` do not continue the earlier ones. `reset`: its numbers begin anew too, and late packets of the old

@@ -23,6 +23,7 @@ static bool later_picture(uint16_t a, uint16_t b, unsigned mask) {
 static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n;
   if (!mt_epoch_numbers(e, p, &n)) return;
+  n.timestamp = mt_epoch_timestamp(e, p->timestamp);
   n.marker = p->marker || mt_consumer_ends_picture(c, p);
   if (n.sequence > c->highest) {
     c->highest = n.sequence;
@@ -81,7 +82,7 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
     mt_want_keyframe(core, s, now);
     return;
   }
-  mt_consumer_begin_epoch(core, c, s, p, now);
+  mt_consumer_begin_epoch(core, c, s, p, mt_history_find(&s->history, s->history.end - 1), now);
   for (uint64_t i = first; i < s->history.end; i++)
     if ((p = mt_history_find(&s->history, i))) pass(core, c, &c->epochs[0], p, now);
   mt_consumer_choose_layer(core, c, true, now); /* announces the layer */
@@ -92,16 +93,19 @@ static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
 }
 
 /* A key frame that has just come need not be requested again. Consumers that begin together then cost one key frame, and none
- * of them has to wait until the next may be requested (`pli_interval_ms`). An older key frame is not used, because a client
- * shows packets that are sent late with a delay for a while. The packets since the key frame must be complete. */
+ * of them has to wait until the next may be requested (`pli_interval_ms`). An older key frame is not used, because it costs more
+ * bytes than a new one. The packets since the key frame must be complete. In a mirror they are, if the encoding was listened to
+ * all the time. */
 bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_producer *producer = c->producer;
-  if (c->started || c->paused || !c->transport->srtp || !c->transport->selected) return false;
-  if (!producer || producer->paused || producer->mirror || c->target < 0) return false;
+  if (c->epochs[0].open || c->paused || !c->transport->srtp || !c->transport->selected) return false;
+  if (!producer || producer->paused || c->target < 0) return false;
   mt_stream *s = &c->producer->streams[c->target];
   if (!s->has_keyframe) return false;
   const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
   if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
+  if (c->started && p->arrived <= c->last_sent) return false; /* it has had this one: otherwise each resuming would cost as much */
+  if (producer->mirror && p->arrived <= s->listened_since) return false;
   backlog since = backlog_from(s, s->keyframe_first);
   if (!since.complete || !affordable(&since)) return false;
   start_with(core, c, s, s->keyframe_first, now);

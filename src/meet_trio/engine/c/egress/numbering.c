@@ -79,7 +79,6 @@ bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out) {
   }
   *out = (mt_numbers){
       .sequence = p->sequence + e->sequence_delta - packets,
-      .timestamp = p->timestamp + e->timestamp_delta,
       .picture_id = (uint16_t)(mt_packet_picture(p) + e->picture_delta - pictures) & mt_packet_picture_mask(p),
       .tl0picidx = (uint8_t)(mt_packet_tl0picidx(p) + e->tl0_delta),
   };

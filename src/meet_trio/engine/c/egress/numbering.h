@@ -35,7 +35,7 @@ struct mt_numbering {
 uint64_t mt_epoch_newest(const mt_consumer *c, const mt_epoch *e);
 /* Leaves out `p`, which is newer than all packets of the open epoch. False: no memory; it must be sent. */
 bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p);
-/* The numbers of `p` as the consumer sends it. False: it comes so late that its number is not known any more. */
+/* The numbers of `p` as the consumer sends it, without the timestamp. False: it comes so late that its number is not known any more. */
 bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out);
 void mt_epoch_free(mt_core *core, mt_epoch *e); /* leaves an unused epoch */
 

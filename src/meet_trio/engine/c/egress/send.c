@@ -18,7 +18,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
   c->octets += p->payload_len;
   if (!c->sent) return;
   mt_consumer_earn_resends(c, len);
-  if (p->keyframe && n->sequence > c->last_keyframe) c->last_keyframe = n->sequence;
+  if (p->keyframe && n->sequence > c->last_keyframe) c->last_keyframe = n->sequence, c->keyframe_sent = now;
   c->sent[n->sequence % c->sent_slots] = (mt_sent){
       .sequence = n->sequence,
       .stream_sequence = p->sequence,

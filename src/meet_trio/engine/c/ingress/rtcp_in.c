@@ -19,6 +19,7 @@ enum {
   MAX_NACKED = 1024,           /* packets that one datagram may ask for: more than a consumer remembers */
   LEAST_RTT_US = MT_MS,        /* clients' clocks are no finer */
   MAX_RTT_US = 10 * MT_SECOND, /* a longer round trip is not believed */
+  ANSWERED_US = 100 * MT_MS,   /* and a round trip: a key frame that was sent so recently answers a request */
   DELAY_SECOND = 65536,        /* units of "delay since last SR" in a second (RFC 3550 section 6.4.1) */
   LEAST_RTCP = 8,              /* bytes: the common header and the sender's SSRC */
   SSRC_OFFSET = 4,             /* bytes: the sender's SSRC in the first packet, which SRTCP leaves in clear */
@@ -94,6 +95,8 @@ static void keyframe_request(mt_core *core, mt_transport *t, uint32_t ssrc, int6
   mt_consumer *c = find_consumer(t, ssrc);
   if (!c || c->paused) return;
   c->stats.plis++;
+  /* It was sent before the key frame can have arrived. A client that still has none repeats its request. */
+  if (c->keyframe_sent && now - c->keyframe_sent < mt_viewer_rtt_us(c->transport) + ANSWERED_US) return;
   mt_consumer_request_keyframe(core, c, now);
 }
 

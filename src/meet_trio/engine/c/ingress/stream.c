@@ -252,7 +252,8 @@ static void arrives_again(mt_core *core, mt_stream *s, int64_t now) {
 /* The packet enters the history and is forwarded. Other engines get it first, because they can work on it at the same time. */
 static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
   if (!was_arriving) arrives_again(core, s, now);
-  if (p->keyframe) note_keyframe(s, p); /* after the choice of layers, which may want a key frame */
+  if (p->keyframe) note_keyframe(s, p);             /* after the choice of layers, which may want a key frame */
+  if (s->producer->paused) s->has_keyframe = false; /* viewers do not get what comes during a pause by catching up later */
   if (!mt_history_add(&s->history, &core->packets, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   mt_relay_packet(core, s, p, arrived);
   mt_producer_forward(core, s, p, now);

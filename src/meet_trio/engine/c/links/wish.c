@@ -14,8 +14,11 @@ static bool send_wish(mt_producer *m, mt_wish_type type, uint8_t index, uint8_t 
 }
 
 /* `listened`: encodings as bits. If the ring is full, the wish is tried again ten times a second. */
-static void wish_listened(mt_producer *m, uint8_t listened) {
-  if (listened != m->wished && send_wish(m, MT_WISH_LISTEN, 0, listened)) m->wished = listened;
+static void wish_listened(mt_producer *m, uint8_t listened, int64_t now) {
+  if (listened == m->wished || !send_wish(m, MT_WISH_LISTEN, 0, listened)) return;
+  for (uint8_t i = 0; i < m->spec.encoding_count; i++)
+    if (listened >> i & ~m->wished >> i & 1) m->streams[i].listened_since = now;
+  m->wished = listened;
 }
 
 /* The consumer would use the encoding if it arrived. Asking for an encoding that does not arrive costs nothing, and its first
@@ -39,12 +42,12 @@ void mt_wish_listen_all(const mt_core *core, mt_producer *m, int64_t now) {
     if (bits == all) break; /* in a large room the first few consumers listen to all encodings */
     bits |= listened_by(core, MT_OF(item, mt_consumer, in_producer), now);
   }
-  wish_listened(m, bits);
+  wish_listened(m, bits, now);
 }
 
 void mt_wish_listen(const mt_core *core, const mt_consumer *c, int64_t now) {
   mt_producer *m = c->producer;
-  if (m && m->mirror) wish_listened(m, m->wished | listened_by(core, c, now));
+  if (m && m->mirror) wish_listened(m, m->wished | listened_by(core, c, now), now);
 }
 
 bool mt_wish_keyframe(mt_producer *m, const mt_stream *s, bool listened) {

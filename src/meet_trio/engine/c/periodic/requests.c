@@ -10,7 +10,7 @@
 #include "state/marks.h"
 
 enum {
-  SILENT_FACTOR = 4, /* key frames of a stream that is not active are requested this much less often */
+  SILENT_FACTOR = 2, /* key frames of a stream that is not active are requested this much less often */
 };
 
 /* ---- NACK ---- */

@@ -31,6 +31,8 @@ typedef struct {
   uint16_t picture_delta;   /* VP8 picture id */
   uint8_t tl0_delta;        /* VP8 TL0PICIDX */
   mt_numbering *numbering;  /* moves the numbers further; NULL: every packet was sent. See egress/numbering.h */
+  bool hurried;             /* timestamps before `present` are compressed; see egress/epoch.h */
+  uint32_t present;         /* timestamp of the stream's newest packet when the epoch began */
 } mt_epoch;
 
 /* A choice of layers that the publisher sends now. */
@@ -140,6 +142,7 @@ struct mt_consumer {
   int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
   int64_t score_announced;               /* time of the last score event */
 
+  int64_t keyframe_sent;     /* when the packet `last_keyframe` was sent */
   uint64_t first;            /* extended sequence number of the first packet, its own */
   uint64_t packets_reported; /* `packets` at the last receiver report */
   int64_t lost_reported;     /* packets that the client had lost up to then */

@@ -48,6 +48,7 @@ struct mt_stream {
   bool has_keyframe;           /* a key frame has come since the last reset */
   uint64_t keyframe_first;     /* extended sequence number of the newest key frame's first packet */
   uint32_t keyframe_timestamp; /* and its RTP timestamp */
+  int64_t listened_since;      /* of a mirror: since then all packets cross */
   bool keyframe_wanted;        /* requests are sent until one comes */
   bool keyframe_demanded;      /* wanted even if nobody listens to the stream */
   int64_t keyframe_asked;      /* time of the last request; 0: never */
