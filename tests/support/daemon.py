@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import attrs
 import pytest
@@ -62,16 +63,28 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
+_DEFAULTS = {
+    "--http-port": "0",
+    "--media-listen-ip": "127.0.0.1",
+    "--media-port": "0",
+    "--media-workers": "1",
+}
+
+
 def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
     """Start in demo mode on free ports of loopback; flags may change that."""
-    command = [sys.executable, "-m", "meet_trio", "serve", "--demo"]
-    defaults = {"--http-port": "0", "--media-port": "0", "--media-workers": "1"}
-    for flag, value in defaults.items():
+    for flag, value in _DEFAULTS.items():
         if flag not in flags:
-            command += [flag, value]
+            flags += (flag, value)
+    return run_command("--demo", *flags, wrapper=wrapper, **environ)
+
+
+def run_command(*flags: str, wrapper: Sequence[str] = (), **environ: str) -> Daemon:
+    """Run the command ``serve`` with nothing but ``flags``."""
+    command = [sys.executable, "-m", "meet_trio", "serve", *flags]
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
-        [*wrapper, *command, *flags],
+        [*wrapper, *command],
         env=keep | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -134,7 +134,9 @@ def test_no_settings_at_all_is_a_demo_on_loopback() -> None:
         assert settings.site.demo
         assert settings.site.serves_page
         assert (settings.listener.host, settings.listener.port) == ("127.0.0.1", 12443)
-        assert settings.engine.listen_ips == settings.media.announced_address == ("127.0.0.1",)
+        # Firefox does not reach media on loopback.
+        assert settings.engine.listen_ips == ("127.0.0.1", "10.1.2.3")
+        assert settings.media.announced_address == settings.engine.listen_ips
         assert settings.turn.server is None
     assert len(first.api.auth_token) >= 32
     assert first.api.auth_token != second.api.auth_token
@@ -154,17 +156,36 @@ def test_a_file_without_a_token_is_refused(toml: Path) -> None:
         loaded({}, {}, toml)
 
 
-@pytest.mark.parametrize("name", ["http.host", "media.listen_ip"])
-def test_demo_beyond_loopback_wants_to_be_told(name: str) -> None:
-    flags = {"demo.enabled": True, name: "192.0.2.1"}
-    if name == "media.listen_ip":
-        flags[name] = "127.0.0.1, 192.0.2.1"
-    with pytest.raises(ConfigError, match=rf"{name}: .*--demo-allow-remote"):
+def test_demo_beyond_loopback_wants_to_be_told() -> None:
+    flags = {"demo.enabled": True, "http.host": "192.0.2.1"}
+    with pytest.raises(ConfigError, match=r"http.host: .*--demo-allow-remote"):
         loaded({}, flags)
     allowed = loaded({}, {**flags, "demo.allow_remote": True})
-    assert "192.0.2.1" in (allowed.listener.host, *allowed.engine.listen_ips)
+    assert allowed.listener.host == "192.0.2.1"
     for host in ("127.0.0.9", "::1", "[::1]", "localhost"):
         assert loaded({}, {"demo.enabled": True, "http.host": host}).site.demo
+
+
+def test_demo_receives_media_where_it_is_told() -> None:
+    for address in ("127.0.0.1", "192.0.2.1"):
+        settings = loaded({}, {"demo.enabled": True, "media.listen_ip": address})
+        assert settings.engine.listen_ips == settings.media.announced_address == (address,)
+
+
+def test_media_on_loopback_alone_is_warned_about() -> None:
+    def warned(environ: Mapping[str, str], address: str = "127.0.0.1") -> bool:
+        settings = load({}, environ, primary_address=lambda: address)
+        return any("loopback alone" in text for text in warnings_about(settings))
+
+    assert warned({})
+    assert load({}, {}, primary_address=lambda: "127.0.0.1").engine.listen_ips == ("127.0.0.1",)
+    assert warned({"MEET_TRIO_DEMO_ENABLED": "on", "WEBRTC_LISTEN_IP": "127.0.0.1,::1"}, "10.1.2.3")
+    assert warned(TOKEN)
+    assert not warned({}, "10.1.2.3")
+    assert not warned({}, "2001:db8::7")
+    loopback = {**TOKEN, "WEBRTC_LISTEN_IP": "127.0.0.1"}
+    assert not warned({**loopback, "WEBRTC_ANNOUNCED_ADDRESS": "192.0.2.1"})
+    assert not warned({**loopback, "TURN_STATIC_SECRET": "north"})
 
 
 def test_demo_keeps_a_token_that_is_given() -> None:

@@ -62,6 +62,12 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         )
     if settings.site.demo and not is_loopback(listener.host):
         yield "demo mode beyond loopback: everybody who reaches this server may open rooms"
+    if settings.turn.server is None and all(map(is_loopback, settings.media.announced_address)):
+        yield (
+            "media is on loopback alone (no other address of this machine was found or set): no "
+            "browser on another machine reaches it, nor does Firefox on this one, nor any browser "
+            "while this machine has no network"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -73,15 +79,21 @@ def is_loopback(host: str) -> bool:
 
 
 def address_of_default_route() -> str:
-    """The address that this machine sends from; loopback without a network. Sends no packet."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    """The address that this machine sends from, of IPv6 if it has no other; loopback without a
+    network. Sends no packet.
+    """
+    # These networks (RFC 5737, RFC 3849) are routed like any other and belong to nobody.
+    for family, anywhere in ((socket.AF_INET, "203.0.113.1"), (socket.AF_INET6, "2001:db8::1")):
         try:
-            # TEST-NET-3 (RFC 5737) is routed like any other address and belongs to nobody.
-            probe.connect(("203.0.113.1", 9))
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((anywhere, 9))
+                address: str = probe.getsockname()[0]
         except OSError:
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-        return address
+            continue
+        # A link-local address is of no use without the name of its interface.
+        if not ipaddress.ip_address(address).is_link_local:
+            return address
+    return "127.0.0.1"
 
 
 def _read(entry: Entry, raw: object, source: str) -> object:
@@ -146,25 +158,21 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _refuse_beyond_loopback(key: str, hosts: Iterable[str]) -> None:
-    for host in hosts:
-        if not is_loopback(host):
-            raise ConfigError(
-                f"{key}: demo mode listens on loopback only, not on {host}: it lets everybody open "
-                "rooms. If that is meant: --demo-allow-remote"
-            )
-
-
 def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], str]) -> None:
     """Fill in defaults that depend on other settings. Refuse settings that contradict others."""
     demo = given.setdefault("demo.enabled", bare)
     if demo:
         given.setdefault("http.host", "127.0.0.1")
-        given.setdefault("media.listen_ip", ("127.0.0.1",))
         given.setdefault("http.auth_token", secrets.token_urlsafe(24))
-        if not given.get("demo.allow_remote"):
-            _refuse_beyond_loopback("http.host", [given["http.host"]])
-            _refuse_beyond_loopback("media.listen_ip", given["media.listen_ip"])
+        # Firefox gathers no candidates on loopback, so it needs another address. Media takes
+        # credentials, which only the page and the API give out, so it may leave loopback.
+        both = dict.fromkeys(("127.0.0.1", primary_address()))
+        given.setdefault("media.listen_ip", tuple(both))
+        if not (is_loopback(given["http.host"]) or given.get("demo.allow_remote")):
+            raise ConfigError(
+                f"http.host: demo mode listens on loopback only, not on {given['http.host']}: it "
+                "lets everybody open rooms. If that is meant: --demo-allow-remote"
+            )
     elif "http.auth_token" not in given:
         raise ConfigError(
             "http.auth_token: the API would be open to all; set AUTH_TOKEN. To try the server on "

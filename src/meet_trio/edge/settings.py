@@ -142,7 +142,7 @@ class SiteSettings:
         metadata=about(
             "demo.enabled",
             kinds.SWITCH,
-            "demo mode: a page at /, rooms for everybody, loopback only",
+            "demo mode: a page at /, rooms for everybody, page and API on loopback only",
             flag="--demo",
             default="off (on if there are no settings at all)",
             operator=True,
@@ -153,7 +153,7 @@ class SiteSettings:
         metadata=about(
             "demo.allow_remote",
             kinds.SWITCH,
-            "let demo mode listen beyond loopback",
+            "let page and API of demo mode listen beyond loopback",
             operator=True,
         ),
     )

@@ -65,7 +65,7 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         addresses.ADDRESSES,
         "addresses that media is received on",
         env="WEBRTC_LISTEN_IP",
-        default="this machine's address (demo: 127.0.0.1)",
+        default="this machine's address (demo: 127.0.0.1 too)",
         operator=True,
     ),
     "port": about(
