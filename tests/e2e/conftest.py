@@ -1,6 +1,7 @@
 """Fixtures with a real daemon and real browsers, for tests that a user could make by hand."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def join(browser: Browser) -> Iterator[Join]:
+    with open_join(browser) as enter:
+        yield enter
+
+
+@contextlib.contextmanager
+def open_join(browser: Browser) -> Iterator[Join]:
     """``join(url, name, **query)`` opens a page in a browser context of its own and joins the
     meeting. ``script`` runs in the page before its own. Small pages get the highest layers, unless
     ``wishes`` is "1".

@@ -1,9 +1,11 @@
 """Real browsers with the meeting page in them. Screenshots go to ``artifacts/``."""
 
+import abc
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -31,29 +33,44 @@ CHROMIUM_FLAGS = (
 )
 
 
-@attrs.define(eq=False)
-class MeetingPage:
-    """A page that has opened the URL of a room."""
+class RoomPage(abc.ABC):
+    """A page that has opened the URL of a room, in any browser."""
 
-    page: Page
+    @abc.abstractmethod
+    def evaluate(self, script: str) -> Any:
+        """The value of the JavaScript ``script`` in the page, awaited. If it is a function, it is
+        called.
+        """
+
+    @abc.abstractmethod
+    def click(self, test_id: str) -> None:
+        """Click the first element with this ``data-testid``, once there is one."""
+
+    @abc.abstractmethod
+    def pause(self, seconds: float) -> None:
+        """Let the browser run for a moment."""
+
+    @abc.abstractmethod
+    def screenshot(self, name: str) -> None:
+        """Write a picture of the page to ``artifacts/``."""
 
     @property
     def state(self) -> dict[str, object]:
-        state: dict[str, object] = self.page.evaluate("meetTest.state()")
+        state: dict[str, object] = self.evaluate("meetTest.state()")
         return state
 
     def stats(self) -> list[dict[str, object]]:
-        stats: list[dict[str, object]] = self.page.evaluate("meetTest.stats()")
+        stats: list[dict[str, object]] = self.evaluate("meetTest.stats()")
         return stats
 
     def wait(self, condition: str, timeout: float = 60.0) -> None:
         """Wait until the JavaScript ``condition`` holds; it may await."""
         deadline = time.monotonic() + timeout
-        while not self.page.evaluate(f"async () => Boolean(await ({condition}))"):
+        while not self.evaluate(f"async () => Boolean(await ({condition}))"):
             if time.monotonic() > deadline:
-                state = self.page.evaluate("window.meetTest && meetTest.state()")
+                state = self.evaluate("window.meetTest && meetTest.state()")
                 pytest.fail(f"not within {timeout} s: {condition}\n{state}")
-            self.page.wait_for_timeout(50)
+            self.pause(0.05)
 
     def wait_for_media(self, videos: int, audios: int, timeout: float = 60.0) -> None:
         """Wait until ``videos`` videos show frames and ``audios`` sounds are heard."""
@@ -63,6 +80,19 @@ class MeetingPage:
             all.filter(s => s.kind === 'audio' && s.totalAudioEnergy > 0).length >= {audios})""",
             timeout,
         )
+
+
+@attrs.define(eq=False)
+class MeetingPage(RoomPage):
+    """A page of Chromium, driven by Playwright."""
+
+    page: Page
+
+    def evaluate(self, script: str) -> Any:
+        return self.page.evaluate(script)
+
+    def pause(self, seconds: float) -> None:
+        self.page.wait_for_timeout(1000 * seconds)
 
     def click(self, test_id: str) -> None:
         self.page.get_by_test_id(test_id).first.click()
@@ -85,14 +115,14 @@ def make_room(daemon: Daemon, browser: Browser) -> str:
 Join = Callable[..., MeetingPage]
 
 
-def sent_frames(page: MeetingPage) -> int:
+def sent_frames(page: RoomPage) -> int:
     """Frames sent of the camera, on the layer that has sent most."""
-    stats = page.page.evaluate("meetTest.sendStats()")
+    stats = page.evaluate("meetTest.sendStats()")
     return max(int(s["framesSent"]) for s in stats if s["slot"] == "webcam" and "framesSent" in s)
 
 
 @contextlib.contextmanager
-def nothing_lost(pages: list[MeetingPage]) -> Iterator[None]:
+def nothing_lost(pages: Sequence[RoomPage]) -> Iterator[None]:
     """Assert that no page misses packets except those that the kernel dropped. The kernel drops
     packets if the machine does not run their reader in time. Drops are counted on the whole machine
     within the ``with``. Pages may join the list within it.
