@@ -62,7 +62,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 
 # test_packages: prints the missing ones among the packages for tests:
-#   chromium, fonts             meetings of browsers
+#   chromium, firefox, fonts    meetings of browsers
 #   iproute2, iputils-ping      networks made for tests
 #   coturn                      a TURN relay between browsers and server
 #   nginx                       a proxy in front of the server
@@ -70,6 +70,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 #   clang with libFuzzer        fuzzing the engine
 test_packages() {
   command -v chromium >/dev/null || echo chromium
+  command -v firefox-esr >/dev/null || echo firefox-esr
   [[ -n $(find /usr/share/fonts -name '*.ttf' -print -quit 2>/dev/null) ]] || echo fonts-dejavu-core
   PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || echo iproute2
   command -v ping >/dev/null || echo iputils-ping
