@@ -17,16 +17,13 @@ any kind of test.
 
 import collections
 import contextlib
-import ctypes
 import os
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-
-_CLONE_NEWNET = 0x40000000
+from support.namespace import Namespace
 
 
 class LinkUnavailable(Exception):
@@ -150,35 +147,29 @@ class Link:
 
     def command(self, *argv: str) -> list[str]:
         """``argv`` as a command that runs in the client's namespace."""
-        return ["nsenter", f"--net={self._namespace}", "--", *argv]
+        return self.namespace.command(*argv)
 
     def write_wrapper(self, path: Path, executable: str) -> Path:
         """An executable file that runs ``executable`` in the client's namespace with the same
         arguments.
         """
-        command = shlex.join(self.command(executable))
-        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        path.chmod(0o755)
-        return path
+        return self.namespace.write_wrapper(path, executable)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Sockets that are made within belong to the client's namespace. Do not wait in here."""
-        with open("/proc/thread-self/ns/net") as home, open(self._namespace) as far:
-            _enter(far.fileno())
-            try:
-                yield
-            finally:
-                _enter(home.fileno())
+        with self.namespace.inside():
+            yield
 
     @property
     def network_namespace(self) -> str:
         """What ``/proc/PID/ns/net`` of a process in the client's namespace reads as."""
-        return os.readlink(self._namespace)
+        return os.readlink(f"/proc/{self._process.pid}/ns/net")
 
     @property
-    def _namespace(self) -> str:
-        return f"/proc/{self._process.pid}/ns/net"
+    def namespace(self) -> Namespace:
+        """The client's."""
+        return Namespace(self._process.pid)
 
     def _ask(self, line: str, expected: str | None = None) -> str:
         assert self._process.stdin is not None
@@ -244,9 +235,3 @@ def _format(weather: Weather) -> str:
             int(weather.down),
         )
     )
-
-
-def _enter(namespace: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
