@@ -115,7 +115,7 @@ def open_enter(firefox: Firefox) -> Iterator[Enter]:
     pages = []
 
     def enter(url: str, name: str, **query: str) -> FirefoxPage:
-        options = {"autojoin": "1", "name": name, **query}
+        options = {"autojoin": "1", "wishes": "0", "name": name, **query}
         where = f"{url}?" + "&".join(f"{key}={value}" for key, value in options.items())
         page = firefox.open_page(where, (640, 400), PREPARE + CANVAS_AS_SCREEN)
         pages.append(page)
