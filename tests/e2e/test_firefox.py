@@ -426,3 +426,14 @@ def test_firefox_adapts_to_a_narrow_uplink(far_pair: Pair, link: Link) -> None:
     wait_for_frames(ada, 20)
     link.set(up=FAIR)
     wait_for_width(ada, TOP)
+
+
+def test_firefox_gets_what_a_narrow_downlink_takes(far_pair: Pair, link: Link) -> None:
+    """The server forwards a lower layer, and the highest again when there is room."""
+    _, fox = far_pair
+    wait_for_width(fox, TOP)
+    link.set(down=NARROW)
+    wait_for_width(fox, MIDDLE)
+    wait_for_frames(fox, 20)
+    link.set(down=FAIR)
+    wait_for_width(fox, TOP)
