@@ -174,7 +174,7 @@ def test_ten_that_join_within_a_second_cost_one_key_frame() -> None:
         if frame % 3 == 0 and frame < 30:
             viewers.append(world.client())
             consumer = world.consume(viewers[-1], producer)
-            world.run(0.02)
+            world.run(0.01)
             viewers[-1].send_rtcp(Pli(1, consumer + 50_000))
         world.run(1 / 30)
         requests = len(alice.rtcp_of(Pli))

@@ -1,4 +1,5 @@
-/* The CPU time of the core for each forwarded packet, without sockets: one publisher, some viewers, SRTP on both sides.
+/* The CPU time of the core for each forwarded packet, without sockets: one publisher, some viewers, SRTP on both sides. The viewers
+ * send transport-cc feedback ten times a second, whose work is part of the time.
  *
  *   forward VIEWERS PACKETS ROUNDS
  *
@@ -6,13 +7,27 @@
  */
 #include "../client.h"
 
+#include "formats/rtcp.h"
+#include "formats/rtp.h"
+
 #include <stdlib.h>
 #include <time.h>
 
-enum { PAYLOAD = 1200, FRAME = 8 /* packets */, PUBLISHER = 1, SSRC = 1000, PAYLOAD_TYPE = 96 };
+enum { MAX_VIEWERS = 512, REPORTED = 256 /* packets */, FEEDBACK = 100 /* ms */ };
+enum { PAYLOAD = 1200, FRAME = 8 /* packets */, PUBLISHER = 1, SSRC = 1000, PAYLOAD_TYPE = 96, VIEWED_TYPE = 101 };
+
+typedef struct { /* a viewer's transport-wide numbers */
+  int64_t sent[REPORTED];
+  uint64_t count, reported;
+  uint32_t srtcp;
+  uint8_t feedbacks;
+  mt_srtp *srtp; /* the viewer's side */
+} viewer;
 
 static uint8_t out[MT_DATAGRAM_MAX];
 static unsigned long forwarded;
+static viewer viewers_by_id[MAX_VIEWERS + 2];
+static int64_t clock_us;
 
 static uint8_t *reserve(void *context) {
   (void)context;
@@ -20,8 +35,10 @@ static uint8_t *reserve(void *context) {
 }
 
 static void count_datagram(void *context, const mt_path *to, size_t len) {
-  (void)context, (void)to;
-  forwarded += len > PAYLOAD;
+  (void)context;
+  if (len > PAYLOAD && (out[1] & 0x7f) == VIEWED_TYPE) forwarded++;
+  viewer *v = &viewers_by_id[to->port];
+  if (mt_is_rtp_or_rtcp(out, len) && !mt_is_rtcp(out, len)) v->sent[v->count++ % REPORTED] = clock_us;
 }
 
 static bool ignore_event(void *context, const mt_event *event) {
@@ -73,13 +90,31 @@ static void produce(mt_core *core, int64_t now) {
 static void consume(mt_core *core, uint32_t viewer, int64_t now) {
   mt_command add = {.type = MT_ADD_CONSUMER, .id = viewer, .transport = viewer, .producer = 1};
   mt_consumer_spec *spec = &add.u.consumer_spec;
-  *spec = (mt_consumer_spec){
-      .ssrc = 2 * viewer, .rtx_ssrc = 2 * viewer + 1, .payload_type = 101, .rtx_payload_type = 102, .nack = true, .pli = true};
+  *spec = (mt_consumer_spec){.ssrc = 2 * viewer,
+                             .rtx_ssrc = 2 * viewer + 1,
+                             .payload_type = VIEWED_TYPE,
+                             .rtx_payload_type = 102,
+                             .nack = true,
+                             .pli = true};
   put_text(&spec->mid, "7");
   spec->ext_ids[MT_EXT_MID] = 4;
   spec->ext_ids[MT_EXT_ABS_SEND_TIME] = 2;
   spec->ext_ids[MT_EXT_TRANSPORT_CC] = 5;
   mt_core_command(core, now, &add);
+}
+
+static void give_feedback(mt_core *core, uint32_t id, int64_t now) {
+  viewer *v = &viewers_by_id[id];
+  int64_t arrivals[REPORTED];
+  uint8_t packet[MT_DATAGRAM_MAX];
+  mt_path from = path_of(id);
+  unsigned count = 0, consumed = 0;
+  for (uint64_t i = v->reported; i < v->count && count < REPORTED; i++) arrivals[count++] = v->sent[i % REPORTED];
+  if (!count) return;
+  size_t n = mt_rtcp_write_twcc(packet, sizeof packet, 1, 1, (uint16_t)v->reported, arrivals, count, v->feedbacks++, &consumed);
+  v->reported += consumed;
+  n = mt_srtcp_protect(v->srtp, v->srtcp++, packet, n, sizeof packet);
+  mt_core_datagram(core, now, &from, packet, n);
 }
 
 /* A VP8 packet of a frame of FRAME packets; the first frame is a key frame. */
@@ -106,6 +141,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   unsigned viewers = (unsigned)atoi(argv[1]), packets = (unsigned)atoi(argv[2]), rounds = (unsigned)atoi(argv[3]);
+  if (viewers > MAX_VIEWERS) return 2;
   mt_settings settings = {.history_packets = 1024,
                           .history_ms = 1000,
                           .dtls_per_second = 50,
@@ -115,7 +151,9 @@ int main(int argc, char **argv) {
                           .nack_interval_ms = 60,
                           .nack_tries = 10,
                           .layer_silence_ms = 1500,
-                          .start_bitrate = 1000000,
+#if __has_include("state/downlink.h") /* earlier versions do not adapt */
+                          .start_bitrate = 50000000,
+#endif
                           .excess_percent = 200,
                           .excess_ms = 10000,
                           .seed = 1};
@@ -129,6 +167,8 @@ int main(int argc, char **argv) {
   for (unsigned i = 0; i < viewers; i++) {
     join(core, PUBLISHER + 1 + i, now);
     consume(core, PUBLISHER + 1 + i, now);
+    keys_of(PUBLISHER + 1 + i, &keys);
+    viewers_by_id[PUBLISHER + 1 + i].srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx);
   }
   keys_of(PUBLISHER, &keys);
   mt_srtp *srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx); /* the publisher's side */
@@ -139,10 +179,11 @@ int main(int argc, char **argv) {
     for (unsigned i = 0; i < packets; i++) {
       uint8_t packet[MT_DATAGRAM_MAX];
       size_t len = write_packet(srtp, number++, packet);
-      now += 1000;
+      clock_us = now += 1000;
       int64_t begun = cpu_ns();
       mt_core_datagram(core, now, &from, packet, len);
       mt_core_tick(core, now);
+      for (unsigned v = i % FEEDBACK; v < viewers; v += FEEDBACK) give_feedback(core, PUBLISHER + 1 + v, now);
       spent += cpu_ns() - begun;
     }
     if (forwarded && spent / (int64_t)forwarded < best) best = spent / (int64_t)forwarded;
