@@ -17,6 +17,7 @@ from ctypes import (
     create_string_buffer,
 )
 from ctypes import c_int32 as i32
+from ctypes import c_int64 as i64
 from ctypes import c_uint8 as u8
 from ctypes import c_uint16 as u16
 from ctypes import c_uint32 as u32
@@ -32,6 +33,7 @@ from aiortc.codecs.vpx import VpxPayloadDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 from support.c_sources import load_units
+from support.wire import WireError
 from support.wire.dependency import (
     L1T3,
     L3T3,
@@ -41,6 +43,8 @@ from support.wire.dependency import (
     Template,
     build_descriptor,
 )
+from support.wire.rtcp import build_rtcp, parse_rtcp_untrusted
+from support.wire.transport_cc import TransportFeedback
 from support.wire.vp9 import Picture, Vp9Descriptor, Vp9Structure, build_vp9_descriptor
 
 
@@ -78,6 +82,18 @@ class Report(ctypes.Structure):
         *(("ssrc", u32), ("fraction_lost", u8), ("total_lost", i32), ("highest_sequence", u32)),
         *(("jitter", u32), ("last_sr", u32), ("delay_since_last_sr", u32)),
     )
+
+
+class Twcc(ctypes.Structure):
+    _fields_ = (
+        *(("base_sequence", u16), ("packet_count", u16), ("reference_time", u32)),
+        *(("feedback_count", u8), ("body", c_void_p), ("chunk", u16), ("delta", u16)),
+        *(("in_chunk", u16), ("done", u16), ("ticks", i32)),
+    )
+
+
+class Arrival(ctypes.Structure):
+    _fields_ = (("sequence", u16), ("count", u16), ("received", c_bool), ("arrival", i64))
 
 
 class SenderInfo(ctypes.Structure):
@@ -151,6 +167,8 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         ("mt_rtcp_read_report", c_bool, [c_void_p, c_uint, c_void_p]),
         ("mt_rtcp_read_nack", c_bool, [c_void_p, c_uint, POINTER(u16), POINTER(u16)]),
         ("mt_rtcp_read_remb", c_bool, [c_void_p, POINTER(u64)]),
+        ("mt_rtcp_read_twcc", c_bool, [c_void_p, c_void_p]),
+        ("mt_rtcp_next_twcc", c_bool, [c_void_p, c_void_p]),
         ("mt_rtcp_write_sr", size, [c_void_p, size, c_void_p, c_void_p, c_uint]),
         ("mt_rtcp_write_rr", size, [c_void_p, size, u32, c_void_p, c_uint]),
         ("mt_rtcp_write_sdes_cname", size, [c_void_p, size, u32, c_char_p, size]),
@@ -376,6 +394,64 @@ def test_rtcp_written_by_us(lib: ctypes.CDLL) -> None:
     assert isinstance(remb, rtp.RtcpPsfbPacket)
     assert rtp.unpack_remb_fci(remb.fci) == (1500000, [12, 13])
     assert bye == rtp.RtcpByePacket([14])
+
+
+def _read_twcc(lib: ctypes.CDLL, packet: RtcpPacket) -> list[int | None] | None:
+    """Ticks of 250 µs since the reference time, or None for a lost packet. None: malformed."""
+    feedback, arrival, found = Twcc(), Arrival(), []
+    if not lib.mt_rtcp_read_twcc(byref(packet), byref(feedback)):
+        return None
+    while lib.mt_rtcp_next_twcc(byref(feedback), byref(arrival)):
+        assert arrival.sequence == (feedback.base_sequence + len(found)) & 0xFFFF
+        found += [arrival.arrival // 250 if arrival.received else None] * arrival.count
+    assert len(found) == feedback.packet_count
+    return found
+
+
+def _ticks(feedback: TransportFeedback) -> list[int | None]:
+    at = itertools.accumulate(delta or 0 for delta in feedback.deltas)
+    return [
+        None if delta is None else tick for delta, tick in zip(feedback.deltas, at, strict=True)
+    ]
+
+
+DELTAS = st.none() | st.integers(0, 255) | st.integers(-0x8000, 0x7FFF)
+FEEDBACK = st.builds(
+    TransportFeedback,
+    sender_ssrc=st.just(1),
+    media_ssrc=st.just(2),
+    base_sequence=st.integers(0, 0xFFFF),
+    reference_time=st.integers(-0x800000, 0x7FFFFF),
+    feedback_count=st.integers(0, 255),
+    deltas=st.lists(DELTAS | st.just(4), min_size=1, max_size=80).map(tuple)
+    | st.lists(st.none() | st.just(3), min_size=1, max_size=300).map(tuple),
+)
+
+
+@given(FEEDBACK)
+def test_transport_cc_written_by_them(lib: ctypes.CDLL, feedback: TransportFeedback) -> None:
+    raw = build_rtcp([feedback])  # the packet points into it
+    (packet,) = _walk(lib, raw)
+    assert _read_twcc(lib, packet) == _ticks(feedback)
+
+
+@given(FEEDBACK, st.data())
+def test_broken_transport_cc(
+    lib: ctypes.CDLL, feedback: TransportFeedback, data: st.DataObject
+) -> None:
+    """Both accept the same bytes, and read the same in them."""
+    broken = bytearray(build_rtcp([feedback]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        broken[data.draw(st.integers(12, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    raw = bytes(broken)
+    (packet,) = _walk(lib, raw)
+    try:
+        (theirs,) = parse_rtcp_untrusted(raw)
+    except WireError:
+        assert _read_twcc(lib, packet) is None
+        return
+    assert isinstance(theirs, TransportFeedback)
+    assert _read_twcc(lib, packet) == _ticks(theirs)
 
 
 def test_rtcp_written_by_them(lib: ctypes.CDLL) -> None:

@@ -199,7 +199,7 @@ bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc *out) {
     uint16_t chunk = mt_load16(b + chunks);
     unsigned covered = chunk_length(chunk) < left ? chunk_length(chunk) : left;
     size_t bytes;
-    if (!chunk_deltas(chunk, covered, &bytes)) return false;
+    if (!covered || !chunk_deltas(chunk, covered, &bytes)) return false;
     deltas += bytes;
     left -= covered;
   }
@@ -211,7 +211,7 @@ bool mt_rtcp_read_twcc(const mt_rtcp_packet *p, mt_rtcp_twcc *out) {
 bool mt_rtcp_next_twcc(mt_rtcp_twcc *t, mt_rtcp_arrival *out) {
   if (t->done == t->packet_count) return false;
   uint16_t chunk = mt_load16(t->body + t->chunk);
-  while (t->in_chunk == chunk_length(chunk)) {
+  if (t->in_chunk == chunk_length(chunk)) {
     t->chunk += TWCC_CHUNK;
     t->in_chunk = 0;
     chunk = mt_load16(t->body + t->chunk);
