@@ -11,9 +11,10 @@ enum {
   AIMD_DETECTION_US = 100 * MT_MS,   /* that the detector of overuse takes */
   AIMD_LEAST_WAIT_US = 50 * MT_MS,   /* of the round trip, between two falls */
   AIMD_MOST_WAIT_US = 300 * MT_MS,
+  AIMD_STANDS_US = 200 * MT_MS,        /* a queue that is still there so long after it could fall is no rest of it */
   AIMD_LONG_QUEUE_US = 80 * MT_MS,     /* a longer queue makes the fall deeper */
   AIMD_LONGEST_QUEUE_US = 480 * MT_MS, /* and this one makes it deepest */
-  AIMD_STUCK = 3,                      /* falls in turn that do not help: the queue is not this stream's */
+  AIMD_STUCK = 6,                      /* falls in turn that do not help: the queue is not this stream's */
   AIMD_PACKET_BITS = 9600,
   AIMD_LEAST_STEP = 4000, /* bit/s in a second */
   AIMD_ROOM = 10000,      /* bit/s that a low rate may grow above what arrives */
@@ -61,7 +62,7 @@ static mt_aimd_change fall(mt_aimd *a, const mt_aimd_input *in, int64_t now) {
   a->resume = AIMD_BACKOFF * capacity;
   if (target < a->rate) a->rate = target;
   else a->rate *= AIMD_FUTILE;
-  if (a->stuck < AIMD_STUCK) return MT_AIMD_FELL;
+  if (a->stuck < (in->competing ? 1 : AIMD_STUCK)) return MT_AIMD_FELL;
   a->stuck = 0;
   a->queue_before = 0;
   return MT_AIMD_STUCK;
@@ -81,7 +82,8 @@ mt_aimd_change mt_aimd_update(mt_aimd *a, const mt_aimd_input *in, int64_t now) 
   int64_t elapsed = now - a->updated;
   a->updated = now;
   if (in->overused) return fall(a, in, now);
-  if (a->held && in->queue > in->empty) return MT_AIMD_NOTHING;
+  /* A queue that neither grows nor empties: the fall was too small. */
+  if (a->held && in->queue > in->empty) return now > a->decrease_at + AIMD_STANDS_US ? fall(a, in, now) : MT_AIMD_NOTHING;
   double before = a->rate;
   if (a->held && a->resume > a->rate) a->rate = a->resume;
   a->held = false;

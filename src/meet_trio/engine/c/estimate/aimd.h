@@ -24,6 +24,7 @@ typedef struct {
 
 typedef struct {
   bool overused;
+  bool competing;       /* others were found to fill the queue */
   int64_t queue, empty; /* microseconds: the queue, and up to which length it counts as gone */
   double arriving;      /* bit/s that arrive on average; 0: not known */
   double capacity;      /* bit/s that arrive while the link is busy; 0: not known */

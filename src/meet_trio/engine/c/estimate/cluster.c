@@ -10,9 +10,10 @@ enum {
   CLUSTER_LEAST_US = 3 * MT_MS, /* from the first departure to the last */
 };
 static const double CLUSTER_SATURATED = 0.1; /* slope: the link carries less than 0.91 of the rate */
-static const double CLUSTER_ERRORS = 2;      /* errors that a slope has to be above 0 to count */
+static const double CLUSTER_ERRORS = 3;      /* errors that a slope has to be above 0 to count */
 static const double CLUSTER_UNSURE = 0.15;   /* error of the slope above which it says nothing */
-static const double CLUSTER_LOSS = 0.15;     /* share above the usual that is lost only where the queue is full */
+static const double CLUSTER_LOSS = 0.08;     /* share above the usual that is lost only where the queue is full, */
+static const double CLUSTER_SPREADS = 2.5;   /* if it is also that many times what chance makes */
 
 void mt_cluster_sent(mt_cluster *c, uint64_t number, size_t bytes, int64_t now) {
   if (!c->sent++) c->first_sent = now;
@@ -62,9 +63,10 @@ mt_cluster_verdict mt_cluster_judge(const mt_cluster *c, double loss, double *ra
   double sent = (double)(c->sent_bytes - c->last_bytes) * 8 * MT_SECOND / departed;
   double arrived = (double)(c->last_arrival - c->first_arrival);
   double came = arrived > 0 ? (double)(c->received_bytes - c->first_bytes) * 8 * MT_SECOND / arrived : sent;
-  double excess = (double)c->lost / (c->received + c->lost) - loss;
+  double n = c->received + c->lost, usual = n * loss, spread = sqrt(usual * (1 - loss));
   bool rises = slope > CLUSTER_SATURATED && slope > CLUSTER_ERRORS * error;
-  if (excess > CLUSTER_LOSS + loss || (rises && error < CLUSTER_UNSURE + slope / 2)) {
+  bool drops = c->lost > usual + CLUSTER_SPREADS * spread + 1 && c->lost > usual + CLUSTER_LOSS * n;
+  if (drops || (rises && error < CLUSTER_UNSURE + slope / 2)) {
     *rate = came < sent ? came : sent;
     return MT_CLUSTER_SATURATED;
   }

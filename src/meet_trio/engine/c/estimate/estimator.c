@@ -31,9 +31,11 @@ enum {
   ESTIMATE_RTT_SHARE = 16,             /* a longer round trip changes the figure by one of that many parts */
   ESTIMATE_REORDER_US = 5 * MT_SECOND, /* in which the figure of reordering falls to about a third */
   ESTIMATE_REORDER_MOST_US = MT_SECOND,
-  ESTIMATE_PEAK_US = 60 * MT_SECOND, /* that the highest proven rate is remembered */
-  ESTIMATE_PATH_US = 100 * MT_MS,    /* from a new path to its first probe */
-  TICK_64_MS = 64 * MT_MS,           /* the unit of reference times */
+  ESTIMATE_PEAK_US = 60 * MT_SECOND,     /* that the highest proven rate is remembered */
+  ESTIMATE_PATH_US = 100 * MT_MS,        /* from a new path to its first probe */
+  ESTIMATE_TOLERATED_US = 8 * MT_SECOND, /* for that long the queue of others is no reason to fall */
+  ESTIMATE_IDLE_US = 2 * MT_SECOND,      /* without feedback: what was known of the queue is old */
+  TICK_64_MS = 64 * MT_MS,               /* the unit of reference times */
   REFERENCE_BITS = 24,
 };
 static const double ESTIMATE_PACKETS_WAIT = 1.5; /* large packets whose time is no queue */
@@ -41,6 +43,8 @@ static const double ESTIMATE_SILENT_FALL = 0.5;
 static const double ESTIMATE_RETURN = 0.85;     /* of the rate before the silence */
 static const double ESTIMATE_TARGET = 0.92;     /* of the capacity that a probe has found */
 static const double ESTIMATE_BELOW_NEXT = 0.99; /* of the next layer's need: growth ends there */
+static const double ESTIMATE_DOUBTED = 1.05;    /* of the known capacity: a probe that fits above it is repeated */
+static const double ESTIMATE_TOLERANCE = 1.2;   /* of the queue that others make */
 static const double ESTIMATE_UNBOUNDED = 1e12;  /* bit/s: above every rate */
 /* Unwrapped reference times stay in this range; a client that leaves it begins anew. No sum of a datagram's deltas reaches out. */
 static const int64_t REFERENCE_FIRST = INT64_C(1) << 26, REFERENCE_LEAST = INT64_C(1) << 25, REFERENCE_MOST = INT64_C(1) << 40;
@@ -56,16 +60,18 @@ struct mt_estimator {
   mt_estimate figures;
   uint64_t start, least, most, limit, wanted, next; /* bit/s; most, limit: UINT64_MAX is no bound */
   bool demanded;
-  uint64_t reported;      /* extended number after the newest one that feedback told of */
-  uint64_t received;      /* extended number of the newest packet that came */
-  int64_t latest_arrival; /* microseconds of the client's clock */
-  int64_t reference;      /* units of 64 ms, unwrapped; 0: none yet */
-  int64_t last_sent;      /* microseconds; 0: never */
-  int64_t last_feedback;  /* microseconds; 0: never */
-  int64_t unanswered;     /* microseconds: the first packet that left since feedback came; 0: none */
-  int64_t silent_at;      /* microseconds: the last fall for silence; 0: no silence */
-  double before_silence;  /* bit/s */
-  double peak;            /* bit/s: the highest rate that was proven */
+  int64_t tolerated, tolerated_until; /* microseconds: a queue that others make, and until when it counts as none */
+  bool doubted;                       /* a probe fitted, and the next one has to confirm it */
+  uint64_t reported;                  /* extended number after the newest one that feedback told of */
+  uint64_t received;                  /* extended number of the newest packet that came */
+  int64_t latest_arrival;             /* microseconds of the client's clock */
+  int64_t reference;                  /* units of 64 ms, unwrapped; 0: none yet */
+  int64_t last_sent;                  /* microseconds; 0: never */
+  int64_t last_feedback;              /* microseconds; 0: never */
+  int64_t unanswered;                 /* microseconds: the first packet that left since feedback came; 0: none */
+  int64_t silent_at;                  /* microseconds: the last fall for silence; 0: no silence */
+  double before_silence;              /* bit/s */
+  double peak;                        /* bit/s: the highest rate that was proven */
   int64_t peak_at;
   int64_t reorder_at; /* microseconds: when the figure of reordering was decayed last */
 };
@@ -95,6 +101,7 @@ static void reset_path(mt_estimator *e) {
   e->aimd.held = false;
   e->aimd.resume = 0;
   e->aimd.queue_before = 0;
+  e->tolerated_until = 0;
   e->reference = 0;
   e->latest_arrival = 0;
 }
@@ -221,14 +228,19 @@ static int64_t reference_time(mt_estimator *e, uint32_t reference) {
 }
 
 static void probe_result(mt_estimator *e, int64_t now) {
-  double rate, share = mt_loss_share(&e->loss);
+  double rate;
   bool known = e->peak > (double)e->next && now - e->peak_at < ESTIMATE_PEAK_US;
   bool waits = e->prober.state == MT_PROBER_WAITING && e->reported > e->prober.cluster.last_number;
-  mt_cluster_verdict verdict = mt_prober_result(&e->prober, e->reported, share, known, &rate, now);
+  mt_cluster_verdict verdict = mt_prober_result(&e->prober, e->reported, e->loss.own, known, &rate, now);
   if (!waits) return;
   /* The cluster has made a queue of its own, or could have: the trend begins anew behind it. */
   mt_trend_forget(&e->trend);
-  if (verdict == MT_CLUSTER_FITS && rate > e->aimd.rate) {
+  /* One lucky cluster does not outweigh what a queue or a probe has shown lately. */
+  bool doubtful = verdict == MT_CLUSTER_FITS && !e->doubted && e->aimd.capacity && rate > ESTIMATE_DOUBTED * e->aimd.capacity;
+  e->doubted = doubtful;
+  if (doubtful) {
+    e->prober.follow = false;
+  } else if (verdict == MT_CLUSTER_FITS && rate > e->aimd.rate) {
     e->aimd.rate = rate;
     if (rate > e->aimd.capacity) e->aimd.capacity = 0;
     if (rate > e->peak || now - e->peak_at > ESTIMATE_PEAK_US) {
@@ -249,7 +261,7 @@ static void probe_result(mt_estimator *e, int64_t now) {
 
 static void loss_verdict(mt_estimator *e, int64_t now) {
   double bound;
-  mt_loss_verdict verdict = mt_loss_judge(&e->loss, e->aimd.rate, &bound);
+  mt_loss_verdict verdict = mt_loss_judge(&e->loss, e->aimd.rate, mt_throughput_rate(&e->throughput), now, &bound);
   if (e->loss.recent_packets > 0) e->figures.loss = (float)mt_loss_share(&e->loss);
   if (verdict == MT_LOSS_NOTHING) return;
   if (verdict == MT_LOSS_BOUND && bound < e->aimd.rate) {
@@ -277,19 +289,26 @@ static int64_t long_queue(const mt_estimator *e, double arriving) {
 static void delay_verdict(mt_estimator *e, int64_t now) {
   double arriving = mt_throughput_rate(&e->throughput), busy = mt_throughput_busy(&e->throughput);
   int64_t queue = e->queue.queue, empty = ESTIMATE_LEAST_QUEUE_US + e->queue.jitter / 2;
+  int64_t tolerated = now < e->tolerated_until ? e->tolerated : 0;
+  bool grows = e->trend.state == MT_TREND_OVERUSE && queue > empty, is_long = queue > long_queue(e, arriving);
   mt_aimd_input in = {
-      .overused = (e->trend.state == MT_TREND_OVERUSE && queue > empty) || queue > long_queue(e, arriving),
+      .overused = (grows || is_long) && queue > tolerated,
+      .competing = tolerated > 0,
       .queue = queue,
-      .empty = 2 * empty,
+      .empty = tolerated > 2 * empty ? tolerated : 2 * empty,
       .arriving = arriving,
       .capacity = busy,
       .most = ESTIMATE_UNBOUNDED,
       .rtt = e->figures.rtt_us,
   };
-  if (e->demanded && e->next) in.most = ESTIMATE_BELOW_NEXT * (double)e->next;
+  /* Beside other traffic a probe shows little, so growth itself has to find the room for the next layer. */
+  if (e->demanded && e->next && !in.competing) in.most = ESTIMATE_BELOW_NEXT * (double)e->next;
   /* While a cluster runs, the queue is its own; its result comes soon. */
   if (e->prober.state == MT_PROBER_IDLE) switch (mt_aimd_update(&e->aimd, &in, now)) {
-    case MT_AIMD_STUCK: mt_queue_accept(&e->queue); /* fall through */
+    case MT_AIMD_STUCK: /* others fill the queue; who always yields to them gets nothing */
+      e->tolerated = (int64_t)(ESTIMATE_TOLERANCE * (double)queue);
+      e->tolerated_until = now + ESTIMATE_TOLERATED_US;
+      /* fall through */
     case MT_AIMD_FELL:
       mt_prober_overused(&e->prober, now);
       publish(e, MT_ESTIMATE_DELAY);
@@ -384,12 +403,14 @@ static void be_silent(mt_estimator *e, int64_t now) {
 }
 
 static void begin_probe(mt_estimator *e, int64_t now) {
-  mt_prober_input in = {e->aimd.rate, (double)e->next, (double)e->wanted, most_of(e)};
+  mt_prober_input in = {e->aimd.rate, (double)e->next, (double)e->wanted, most_of(e), (double)e->queue.jitter};
   if (!e->demanded) in.next = in.wanted = 4 * e->aimd.rate;
   if (e->silent_at) {
     if (now - e->last_sent >= ESTIMATE_KNOCK_US) mt_prober_knock(&e->prober, e->aimd.rate, ESTIMATE_KNOCK_BYTES, now);
     return;
   }
+  /* Without packets there is no feedback, and without feedback the rate would be held for ever. */
+  if (e->aimd.held && now - e->last_feedback > ESTIMATE_IDLE_US) e->aimd.held = false;
   if (e->aimd.held || (e->prober.begun && !e->last_feedback)) return;
   mt_prober_begin(&e->prober, &in, now);
 }

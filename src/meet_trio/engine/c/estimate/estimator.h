@@ -62,7 +62,7 @@ void mt_estimator_free(mt_estimator *e);                                    /* N
 /* A packet with transport-wide number `number` leaves. `bytes`: with all headers. `cluster`: of the probe that runs, 0: none. A
  * packet that leaves while a probe runs belongs to it, also one of media. Numbers rise. */
 void mt_estimator_sent(mt_estimator *e, uint16_t number, size_t bytes, uint8_t cluster, int64_t now);
-/* Transport-cc feedback, which mt_rtcp_read_twcc has read. It is read to its end. */
+/* Transport-cc feedback, which mt_rtcp_read_twcc has checked. Its packets are read here. */
 void mt_estimator_feedback(mt_estimator *e, mt_rtcp_twcc *feedback, int64_t now);
 /* For a client that negotiated REMB alone: `bitrate` is the estimate. It is ignored once there was feedback. */
 void mt_estimator_remb(mt_estimator *e, uint64_t bitrate, int64_t now);

@@ -18,7 +18,8 @@ enum { MT_LOSS_OBSERVATIONS = 24 };
 
 typedef struct {
   double packets, lost;
-  double rate; /* bit/s, as it left */
+  double rate;  /* bit/s, as it left */
+  int64_t last; /* microseconds: the last departure */
 } mt_loss_observation;
 
 typedef struct {
@@ -35,9 +36,12 @@ typedef struct {
     uint64_t bytes;
   } missing;
   double recent_packets, recent_lost; /* decaying */
+  double own;                         /* share that the path loses at any rate, as far as is known */
   double trial;                       /* share that was lost when the trial began; 0: no trial */
-  double trial_rate;                  /* bit/s before the trial */
-  unsigned trial_wait;                /* observations of packets that left before the trial */
+  double trial_rate;                  /* bit/s: the estimate before the trial */
+  double trial_sent;                  /* bit/s that left before the trial */
+  int64_t trial_from;                 /* packets that left before are not of the trial; microseconds */
+  unsigned sudden;                    /* observations in turn of which suddenly much was lost */
   unsigned calm;                      /* observations until the next trial may begin */
 } mt_loss;
 
@@ -46,9 +50,9 @@ typedef enum { MT_LOSS_NOTHING, MT_LOSS_BOUND, MT_LOSS_TAKEN_BACK } mt_loss_verd
 void mt_loss_lost(mt_loss *l, int64_t sent, size_t bytes);
 void mt_loss_received(mt_loss *l, int64_t sent, size_t bytes);
 void mt_loss_late(mt_loss *l); /* a packet that was reported lost came after all */
-/* Ends an observation if it is large enough. `rate`: the estimate in bit/s. `*bound`: the highest rate that loss allows, or the
+/* Ends an observation if it is large enough. `rate`: the estimate, `arriving`: what arrives, both in bit/s. `*bound`: the highest rate that loss allows, or the
  * rate before the trial that failed. */
-mt_loss_verdict mt_loss_judge(mt_loss *l, double rate, double *bound);
+mt_loss_verdict mt_loss_judge(mt_loss *l, double rate, double arriving, int64_t now, double *bound);
 double mt_loss_share(const mt_loss *l); /* of the last seconds: 0 to 1 */
 
 #endif

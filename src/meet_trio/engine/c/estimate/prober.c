@@ -17,9 +17,10 @@ enum {
   PROBE_INTERVAL_US = MT_SECOND, /* after the first one that did not fit, and that much more after each other */
   PROBE_KNOWN_US = 1500 * MT_MS, /* longest interval if the rate was reached lately */
   PROBE_INTERVAL_MOST_US = 5 * MT_SECOND,
-  PROBE_BLAME_US = 3 * MT_SECOND,   /* a queue that grows so soon after a raise was made by the raise */
-  PROBE_PENALTY_US = 2 * MT_SECOND, /* doubled with each wrong result */
-  PROBE_MAX_WRONG = 3,
+  PROBE_BLAME_US = 5 * MT_SECOND,    /* a queue that grows so soon after a raise was made by the raise */
+  PROBE_FORGIVE_US = 20 * MT_SECOND, /* a raise that lasts so long makes up for wrong ones */
+  PROBE_PENALTY_US = 1500 * MT_MS,   /* doubled with each wrong result */
+  PROBE_MAX_WRONG = 2,
   PROBE_RECOVERY_US = 600 * MT_MS, /* after a queue grew */
 };
 static const double PROBE_FIRST = 3;    /* of the start */
@@ -27,6 +28,7 @@ static const double PROBE_FOLLOW = 2;   /* of the rate that fitted */
 static const double PROBE_STEP = 3;     /* of the rate at most */
 static const double PROBE_MARGIN = 1.1; /* of what the next layer needs */
 static const double PROBE_ROOM = 1.3;   /* of what all streams want */
+static const double PROBE_JITTER = 10;  /* times the jitter, at least: a shorter cluster shows nothing else */
 static const double PROBE_LONGER_MOST = 8;
 
 void mt_prober_init(mt_prober *p, int64_t now) { *p = (mt_prober){.id = p->id, .due = now, .longer = 1}; }
@@ -61,6 +63,7 @@ void mt_prober_begin(mt_prober *p, const mt_prober_input *in, int64_t now) {
   double us = at_most(PROBE_QUEUE_US * in->rate / (bitrate - in->rate), PROBE_MOST_US);
   if (us < PROBE_LEAST_US) us = PROBE_LEAST_US;
   if (!p->begun) us = PROBE_FIRST_US;
+  if (us < PROBE_JITTER * in->jitter) us = PROBE_JITTER * in->jitter;
   us = at_most(us * p->longer, PROBE_LONGEST_US);
   double bytes = bitrate * us / MT_SECOND / 8;
   if (bytes < PROBE_LEAST_BYTES * p->longer) bytes = PROBE_LEAST_BYTES * p->longer;
@@ -132,7 +135,7 @@ void mt_prober_overused(mt_prober *p, int64_t now) {
     due = now + ((int64_t)PROBE_PENALTY_US << p->wrong);
     if (p->wrong < PROBE_MAX_WRONG) p->wrong++;
     p->raised_at = 0;
-  } else if (p->raised_at) {
+  } else if (p->raised_at && now - p->raised_at > PROBE_FORGIVE_US) {
     p->wrong = 0;
   }
   p->follow = false;

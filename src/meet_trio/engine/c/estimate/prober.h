@@ -28,6 +28,7 @@ typedef struct {
   double rate;         /* bit/s: the estimate */
   double next, wanted; /* bit/s; next 0: no probe is needed */
   double most;         /* bit/s */
+  double jitter;       /* microseconds */
 } mt_prober_input;
 
 /* The first cluster is due at `now`. A cluster that runs is forgotten; the numbers of clusters go on. */

@@ -51,8 +51,3 @@ void mt_queue_group(mt_queue *q, int64_t arrival, int64_t delay) {
   if (q->count < MT_QUEUE_GROUPS) q->count++;
   q->queue = q->count < QUEUE_LEAST_GROUPS ? 0 : mt_queue_of(q, recent_least(q));
 }
-
-void mt_queue_accept(mt_queue *q) {
-  if (q->count) q->base = q->base_before = recent_least(q);
-  q->queue = 0;
-}

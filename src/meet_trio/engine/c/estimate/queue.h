@@ -25,7 +25,5 @@ typedef struct {
 void mt_queue_group(mt_queue *q, int64_t arrival, int64_t delay);
 /* The delay of a packet above the base, in microseconds, at least 0. */
 int64_t mt_queue_of(const mt_queue *q, int64_t delay);
-/* The queue that stands is the path's own from now on: a smaller rate has not made it shorter. */
-void mt_queue_accept(mt_queue *q);
 
 #endif
