@@ -11,7 +11,19 @@ from pathlib import Path
 import pytest
 from support.c_sources import INCLUDES, C
 
-UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "svc", "vp8", "vp9")
+UNITS = (
+    "dependency",
+    "estimate",
+    "layering",
+    "rfc4571",
+    "rtcp",
+    "rtp",
+    "srtp",
+    "stun",
+    "svc",
+    "vp8",
+    "vp9",
+)
 COMPILE = [
     *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),
@@ -21,7 +33,7 @@ FUZZ_SEED = 1
 
 
 def _build(program: Path, *sources: Path) -> Path:
-    command = [*COMPILE, *map(str, sources), "-o", str(program), "-lcrypto"]
+    command = [*COMPILE, *map(str, sources), "-o", str(program), "-lcrypto", "-lm"]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     return program

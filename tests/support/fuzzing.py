@@ -26,7 +26,19 @@ CORPUS = ROOT / "tests" / "engine" / "corpus"
 KEPT = ROOT / "artifacts" / "fuzz"
 BUILD = ROOT / "build" / "fuzz"
 
-UNITS = ("dependency", "layering", "rfc4571", "rtcp", "rtp", "srtp", "stun", "svc", "vp8", "vp9")
+UNITS = (
+    "dependency",
+    "estimate",
+    "layering",
+    "rfc4571",
+    "rtcp",
+    "rtp",
+    "srtp",
+    "stun",
+    "svc",
+    "vp8",
+    "vp9",
+)
 TARGETS = ("core", *UNITS)
 TURN = 60.0
 """Seconds of a target's turn when all targets are fuzzed."""
@@ -72,10 +84,18 @@ def _core_commands(folder: Path) -> list[list[str]]:
 
 def _unit_commands(target: str, folder: Path) -> list[list[str]]:
     source = C / "fuzz" / f"fuzz_{target}.c"
-    fuzz = [*COMPILE, "-fsanitize=fuzzer", str(source), "-o", str(folder / "fuzz"), "-lcrypto"]
+    fuzz = [
+        *COMPILE,
+        "-fsanitize=fuzzer",
+        str(source),
+        "-o",
+        str(folder / "fuzz"),
+        "-lcrypto",
+        "-lm",
+    ]
     plain = [*COMPILE, str(source), str(C / "fuzz" / "plain_main.c"), "-o", str(folder / "plain")]
     seeds = [str(folder / "plain"), "-w", str(folder / "seeds")]
-    return [fuzz, [*plain, "-lcrypto"], seeds]
+    return [fuzz, [*plain, "-lcrypto", "-lm"], seeds]
 
 
 def build(target: str) -> Path:
