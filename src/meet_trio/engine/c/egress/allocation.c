@@ -5,12 +5,15 @@
 #include "state/arriving.h"
 
 enum {
-  RISE_PERCENT = 108,        /* room that a rise needs, in percent of what is allocated then */
-  STAY_PERCENT = 97,         /* what is in force stays if this much of it fits: measured bitrates vary */
-  LEAST_PERCENT = 65,        /* the lowest option stays if this much of it fits: a picture that stutters is better than none */
-  CALM_US = 10 * MT_SECOND,  /* without congestion for that long, an estimate is a lower bound only, and the lowest option fits */
-  RISE_US = 600 * MT_MS,     /* least time between two rises of one consumer */
-  FAILED_US = 4 * MT_SECOND, /* a fall this soon after a rise means that the rise has failed */
+  RISE_PERCENT = 106,         /* room that a rise needs, in percent of what is allocated then */
+  STAY_PERCENT = 97,          /* what is in force stays if this much of it fits: measured bitrates vary */
+  SETTLING_PERCENT = 80,      /* the same just after a rise: the key frame of a new layer is a burst */
+  SETTLING_US = 1500 * MT_MS, /* how long that is */
+  LEAST_PERCENT = 90,         /* the lowest option stays if this much of it fits */
+  CALM_US = 10 * MT_SECOND,   /* without congestion for that long, an estimate is a lower bound only, and the lowest option fits */
+  REPAIR_PERCENT = 40,        /* of the estimate at most are set aside for retransmissions */
+  RISE_US = 600 * MT_MS,      /* least time between two rises of one consumer */
+  FAILED_US = 4 * MT_SECOND,  /* a fall this soon after a rise means that the rise has failed */
   LEAST_PENALTY_US = 2 * MT_SECOND, /* wait after a rise that failed; doubles with each further one */
   MOST_PENALTY_US = 16 * MT_SECOND,
   TIERS = 8, /* of priorities: one for each bit */
@@ -97,7 +100,8 @@ static uint64_t bitrate_of(const mt_ladder *l, int8_t option) { return option < 
 static unsigned percent_needed(const round_of *r, const mt_ladder *l, int8_t option) {
   if (option == 0 && r->calm) return 0;
   if (option > l->held) return RISE_PERCENT;
-  return option == 0 ? LEAST_PERCENT : STAY_PERCENT;
+  if (option == 0) return LEAST_PERCENT;
+  return l->risen && r->now - l->risen < SETTLING_US ? SETTLING_PERCENT : STAY_PERCENT;
 }
 
 /* One step up. False: there is none, or no room for it. */
@@ -167,9 +171,9 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
   mt_list_remove(&d->in_allocating);
   const mt_estimate *e = mt_estimator_estimate(d->estimator);
   if (e->cause == MT_ESTIMATE_DELAY || e->cause == MT_ESTIMATE_LOSS) d->congested = now;
-  uint64_t repair = (uint64_t)d->repair;
-  round_of r = {
-      .budget = e->bitrate > repair ? e->bitrate - repair : 0, .calm = !d->congested || now - d->congested > CALM_US, .now = now};
+  uint64_t repair = (uint64_t)d->repair, most = e->bitrate / 100 * REPAIR_PERCENT;
+  if (repair > most) repair = most;
+  round_of r = {.budget = e->bitrate - repair, .calm = !d->congested || now - d->congested > CALM_US, .now = now};
   uint64_t wanted = 0;
   MT_EACH (item, &t->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);

@@ -6,13 +6,16 @@
 #include "egress/numbering.h"
 #include "egress/temporal.h"
 #include "egress/pacer.h"
+#include "state/arriving.h"
 #include "state/marks.h"
 
 enum {
   FRAME_END_US = 30 * MT_MS,   /* without a packet for that long, the packet that ends the frame was lost */
   SWITCH_WAIT_US = 50 * MT_MS, /* longest wait for the end of the current frame */
   CATCH_UP_BYTES = 256 * 1024, /* payload of the history that one consumer is sent at once */
-  CATCH_UP_PACKETS = 256,      /* packets of it; each is encrypted for that consumer */
+  CATCH_UP_US = 250 * MT_MS,   /* time in which a client's link must be able to take it */
+  BITS = 8,
+  CATCH_UP_PACKETS = 256, /* packets of it; each is encrypted for that consumer */
 };
 
 static bool later_picture(uint16_t a, uint16_t b, unsigned mask) {
@@ -70,6 +73,13 @@ static backlog backlog_from(const mt_stream *s, uint64_t first) {
 
 static bool affordable(const backlog *b) { return b->packets <= CATCH_UP_PACKETS && b->bytes <= CATCH_UP_BYTES; }
 
+/* The client's link takes the past within CATCH_UP_US. */
+static bool bearable(const mt_consumer *c, const backlog *b) {
+  const mt_downlink *d = c->transport->downlink;
+  if (!d) return true;
+  return b->bytes * BITS <= mt_estimator_estimate(d->estimator)->bitrate * CATCH_UP_US / MT_SECOND;
+}
+
 /* Begin an epoch with packet `first` of `s`, and send every packet of the history from there on. */
 static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t first, int64_t now) {
   const mt_packet *p = mt_history_find(&s->history, first);
@@ -96,20 +106,32 @@ static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
  * of them has to wait until the next may be requested (`pli_interval_ms`). An older key frame is not used, because it costs more
  * bytes than a new one. The packets since the key frame must be complete. In a mirror they are, if the encoding was listened to
  * all the time. */
-bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
+static bool catch_up_with(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now) {
   const mt_producer *producer = c->producer;
-  if (c->epochs[0].open || c->paused || !c->transport->srtp || !c->transport->selected) return false;
-  if (!producer || producer->paused || c->target < 0) return false;
-  mt_stream *s = &c->producer->streams[c->target];
   if (!s->has_keyframe) return false;
   const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
   if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
   if (c->started && p->arrived <= c->last_sent) return false; /* it has had this one: otherwise each resuming would cost as much */
   if (producer->mirror && p->arrived <= s->listened_since) return false;
   backlog since = backlog_from(s, s->keyframe_first);
-  if (!since.complete || !affordable(&since)) return false;
+  if (!since.complete || !affordable(&since) || !bearable(c, &since)) return false;
   start_with(core, c, s, s->keyframe_first, now);
   return true;
+}
+
+/* If the past of the target is too much for the link, the consumer begins with a lower layer, and a key frame of the target is
+ * wanted. */
+bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_producer *producer = c->producer;
+  if (c->epochs[0].open || c->paused || !c->transport->srtp || !c->transport->selected) return false;
+  if (!producer || producer->paused || c->target < 0) return false;
+  for (int8_t i = c->target; i >= 0; i--) {
+    mt_stream *s = &producer->streams[i];
+    if (!mt_stream_arriving(core, s, now) || !catch_up_with(core, c, s, now)) continue;
+    if (i < c->target) mt_want_keyframe(core, &producer->streams[c->target], now);
+    return true;
+  }
+  return false;
 }
 
 /* ---- each packet ---- */

@@ -46,7 +46,7 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
     return;
   }
   if (asked_too_soon(c, sent, now)) return;
-  if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0) {
+  if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0 || !mt_downlink_may_repair(c->transport, now)) {
     core->counters.retransmissions_refused++;
     return;
   }

@@ -46,6 +46,7 @@ typedef struct {
   /* The allocation; see egress/allocation.h. */
   int64_t congested;        /* time of the last estimate that fell; 0: never */
   uint64_t allocated;       /* bit/s of the layers that are allowed */
+  mt_bucket repairs;        /* bytes of retransmissions that may leave now */
   uint64_t repaired;        /* bytes of retransmissions so far */
   uint64_t repaired_before; /* the same at the last round */
   double repair;            /* bit/s of retransmissions, smoothed */
