@@ -280,9 +280,9 @@ static bool take_event(void *context, const mt_event *event) {
 
 /* Counters of drops of other datagrams than the one that came, or of a part of its effects. */
 static bool is_of_others(const char *counter) {
-  static const char *const others[] = {"dropped_no_path",         "dropped_dtls_no_path", "dropped_relay_full",
-                                       "dropped_relay_unknown",   "dropped_rtp_paused",   "dropped_no_memory",
-                                       "dropped_path_unconfirmed"};
+  static const char *const others[] = {"dropped_no_path",          "dropped_dtls_no_path", "dropped_relay_full",
+                                       "dropped_relay_unknown",    "dropped_rtp_paused",   "dropped_no_memory",
+                                       "dropped_path_unconfirmed", "dropped_queue_full"};
   for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
     if (strcmp(counter, others[i]) == 0) return true;
   return false;
@@ -531,6 +531,7 @@ static void produce(client *c, const instruction *i) {
   mt_producer_spec *s = &cmd.u.producer_spec;
   if (!c->alive) return;
   s->codec = codecs[i->y & CODEC];
+  if (s->codec == MT_CODEC_VP9 && i->n & HAS_AV1) s->codec = MT_CODEC_AV1;
   s->video = s->codec != MT_CODEC_OTHER;
   s->encoding_count = (uint8_t)(1 + ((i->y & LAYERS) >> 2));
   s->paused = i->y & PAUSED;
@@ -551,6 +552,7 @@ static void produce(client *c, const instruction *i) {
   if (i->n & HAS_TWCC) s->ext_ids[MT_EXT_TRANSPORT_CC] = 4;
   s->ext_ids[MT_EXT_AUDIO_LEVEL] = 5;
   if (i->n & HAS_EXTENSIONS) s->ext_ids[MT_EXT_VIDEO_ORIENTATION] = 6;
+  if (i->n & HAS_EXTENSIONS) s->ext_ids[MT_EXT_DEPENDENCY_DESCRIPTOR] = 7;
   s->nack = i->n & HAS_NACK, s->pli = i->n & HAS_PLI, s->fir = i->n & HAS_FIR;
   s->transport_cc = i->n & HAS_TWCC, s->remb = i->n & HAS_REMB;
   if (producers[i->x % PLACES].id) simple(producers[i->x % PLACES].home, MT_REMOVE_PRODUCER, producers[i->x % PLACES].id, 0);
@@ -583,6 +585,7 @@ static void consume(client *c, const instruction *i) {
   s->ext_ids[MT_EXT_MID] = i->n & 32 ? 20 : 1;
   if (i->n & 4) s->ext_ids[MT_EXT_ABS_SEND_TIME] = 2;
   if (i->n & 8) s->ext_ids[MT_EXT_TRANSPORT_CC] = 3;
+  s->ext_ids[MT_EXT_DEPENDENCY_DESCRIPTOR] = 7;
   s->ext_ids[MT_EXT_AUDIO_LEVEL] = 5;
   s->pli = s->fir = true;
   s->paused = i->n & 16;
@@ -658,11 +661,40 @@ static size_t write_descriptor(client *c, const instruction *i, mt_codec codec, 
     out[n] = key ? 0 : 1;
     return n + sizeof head;
   }
-  case MT_CODEC_VP9: out[0] = (uint8_t)(start ? 0x08 : 0x00) | (key ? 0 : 0x40); return 1;
+  case MT_CODEC_VP9: { /* RFC 9628 section 4.2; with picture id and layers if `m` wants them */
+    out[0] = (uint8_t)((start ? 0x08 : 0x00) | (key ? 0 : 0x40));
+    if (!(i->m & 3)) return 1;
+    out[0] |= (uint8_t)(0xa0 | (i->m & 4) | (i->m >> 3 & 1)); /* I and L; E, Z */
+    if (start) c->picture++;
+    mt_store16(out + 1, c->picture | 0x8000);
+    out[3] = (uint8_t)(i->m >> 4);
+    out[4] = (uint8_t)c->picture;
+    return 5;
+  }
+  case MT_CODEC_AV1:
+    if (start) c->picture++;
+    out[0] = key ? 0x18 : 0x10;
+    return 1;
   case MT_CODEC_H264: out[0] = key ? 0x67 : 0x41; return 1;
   case MT_CODEC_OTHER: break;
   }
   return 0;
+}
+
+/* A Dependency Descriptor of the structure L3T3_KEY, which comes with key frames; `m` chooses the template. */
+static size_t write_dependency(const client *c, const instruction *i, uint8_t *out) {
+  static const uint8_t structure[] = {0xfc, 0x00, 0x64, 0x87, 0x88, 0x16, 0x16, 0x17, 0xaa, 0xaa, 0x80, 0x02, 0xa0,
+                                      0x00, 0x90, 0x00, 0x10, 0xaa, 0xa0, 0x00, 0xa8, 0x00, 0x24, 0x00, 0x04, 0x00,
+                                      0xa8, 0x00, 0x2a, 0x00, 0x09, 0x00, 0x01, 0x00, 0x00, 0x6d, 0x54, 0x90, 0x6d,
+                                      0x54, 0x90, 0x6d, 0x54, 0x8f, 0xfa, 0x80, 0x00, 0x64, 0x0b, 0x13, 0x9a, 0xa0,
+                                      0x88, 0xa6, 0x2d, 0x35, 0x89, 0x91, 0x08, 0xdb, 0xe2, 0x8b, 0x12, 0x18};
+  size_t n = i->y & RTP_KEY ? sizeof structure : 3;
+  memcpy(out, structure, n);
+  if (n == 3 || i->m & 3) out[0] = (uint8_t)(i->m >> 4 & 0x3f);
+  else out[0] &= 0x3f;
+  out[0] |= (uint8_t)((i->y & RTP_START ? 0x80 : 0) | (i->m & 4 ? 0x40 : 0));
+  mt_store16(out + 1, c->picture);
+  return n;
 }
 
 /* The codec of this client's first producer: its packets are meant for that one. */
@@ -709,11 +741,14 @@ static void send_rtp(client *c, const instruction *i) {
   char rid[2] = {'r', (char)('0' + layer)};
   mt_store16(number, next_twcc(c, i));
   const char *mid = mid_of(c, i->m >> 12 & 3);
+  uint8_t dependency[UINT8_MAX];
+  uint8_t dependency_len = codec == MT_CODEC_AV1 ? (uint8_t)write_dependency(c, i, dependency) : 0;
   mt_rtp_ext_out ext[] = {{i->y & RTP_MID ? 1 : 0, 2, (const uint8_t *)mid},
                           {i->y & RTP_RID ? (rtx ? 3 : 2) : 0, 2, (const uint8_t *)rid},
                           {4, 2, number},
                           {i->n & RTP_LEVEL ? 5 : 0, 1, &level},
-                          {i->n & RTP_LEVEL ? 6 : 0, 1, &level}};
+                          {i->n & RTP_LEVEL ? 6 : 0, 1, &level},
+                          {dependency_len ? 7 : 0, dependency_len, dependency}};
   uint8_t pt = rtx ? 97 : codec == MT_CODEC_OTHER ? 98 : 96;
   size_t header = mt_rtp_write_header(p, sizeof p, pt, i->y & RTP_MARKER, (uint16_t)index, c->timestamp, FIRST_SSRC + which, ext,
                                       sizeof ext / sizeof *ext, NULL);

@@ -112,7 +112,8 @@ enum {
   HAS_FIR = 64,
   HAS_TWCC = 128,
   HAS_REMB = 256,
-  HAS_EXTENSIONS = 512
+  HAS_EXTENSIONS = 512,
+  HAS_AV1 = 1024 /* in place of VP9 */
 };
 /* `y` of PRODUCE */
 enum { CODEC = 3, LAYERS = 12, PAUSED = 16 };
