@@ -6,7 +6,7 @@
 
 enum {
   RISE_PERCENT = 106,         /* room that a rise needs, in percent of what is allocated then */
-  STAY_PERCENT = 97,          /* what is in force stays if this much of it fits: measured bitrates vary */
+  STAY_PERCENT = 92,          /* what is in force stays if this much of it fits: measured bitrates vary */
   SETTLING_PERCENT = 80,      /* the same just after a rise: the key frame of a new layer is a burst */
   SETTLING_US = 1500 * MT_MS, /* how long that is */
   LEAST_PERCENT = 90,         /* the lowest option stays if this much of it fits */

@@ -13,6 +13,7 @@ void mt_downlink_sent(mt_transport *t, uint16_t number, size_t len, uint8_t clus
   mt_downlink *d = t->downlink;
   if (!d) return;
   d->budget.level -= (double)(len + UDP_OVERHEAD);
+  if (!cluster) cluster = d->probe;
   mt_estimator_sent(d->estimator, number, len + UDP_OVERHEAD, cluster, now);
 }
 

@@ -31,7 +31,7 @@ static void fill(mt_downlink *d, int64_t now) {
 void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now) {
   if (!mt_list_empty(&d->in_pacing)) return;
   mt_list_append(&core->pacing, &d->in_pacing);
-  d->pace_due = d->probed = now;
+  d->pace_due = now;
   mt_due(core, now);
 }
 
@@ -100,8 +100,7 @@ void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pa
 static int64_t step(mt_core *core, mt_downlink *d, int64_t now) {
   fill(d, now);
   while (d->count && d->budget.level > 0) send_first(core, d, now);
-  bool probing = mt_probe_step(core, d, now - d->probed, now);
-  d->probed = now;
+  bool probing = mt_probe_step(core, d, now);
   if (d->count || probing) return now + STEP_US;
   mt_pool_put(&core->queues, d->queue);
   d->queue = NULL;

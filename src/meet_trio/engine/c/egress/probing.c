@@ -8,8 +8,7 @@ enum {
   BITS = 8,
   MOST_PACKETS = 64,     /* in one step */
   REPEATED_PACKETS = 64, /* of a consumer, from its newest one backwards */
-  FIRST_STEP_US = MT_MS, /* the first step sends the bytes of this time */
-  MOST_STEP_US = 20 * MT_MS,
+  STEP_US = 5 * MT_MS,   /* of the pacer */
 };
 
 /* A video consumer whose client takes RTX with transport-wide numbers. NULL: there is none. */
@@ -30,22 +29,38 @@ static size_t repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t c
   return len;
 }
 
-bool mt_probe_step(mt_core *core, mt_downlink *d, int64_t elapsed, int64_t now) {
+/* Bytes that are due now: media that has left meanwhile counts, so that all of it together has the probe's bitrate. */
+static size_t bytes_due(mt_downlink *d, const mt_probe *probe, int64_t now) {
+  if (d->probe != probe->id) {
+    d->probe = probe->id;
+    d->probe_begun = now;
+    d->probe_bytes = probe->bytes;
+  }
+  size_t sent = d->probe_bytes - probe->bytes;
+  int64_t elapsed = now - d->probe_begun + STEP_US;
+  size_t until_now = (size_t)(probe->bitrate / BITS * (uint64_t)elapsed / MT_SECOND);
+  if (until_now > d->probe_bytes) until_now = d->probe_bytes;
+  return until_now > sent ? until_now - sent : 0;
+}
+
+bool mt_probe_step(mt_core *core, mt_downlink *d, int64_t now) {
   mt_transport *t = d->transport;
   mt_probe probe;
-  if (!mt_estimator_probe(d->estimator, &probe, now)) return false;
-  mt_consumer *c = find_carrier(t);
-  if (!c || !t->srtp || !t->selected) return false;
-  if (elapsed < FIRST_STEP_US) elapsed = FIRST_STEP_US;
-  if (elapsed > MOST_STEP_US) elapsed = MOST_STEP_US;
-  size_t due = (size_t)(probe.bitrate / BITS * (uint64_t)elapsed / MT_SECOND) + 1, sent = 0;
-  if (due > probe.bytes) due = probe.bytes;
+  bool running = mt_estimator_probe(d->estimator, &probe, now);
+  mt_consumer *c = running ? find_carrier(t) : NULL;
+  if (!c || !t->srtp || !t->selected) {
+    d->probe = 0;
+    return false;
+  }
+  size_t due = bytes_due(d, &probe, now), sent = 0;
   for (unsigned i = 0; i < MOST_PACKETS && sent < due; i++) {
-    uint64_t sequence = c->highest - (d->repeated++ % REPEATED_PACKETS);
+    uint64_t sequence = c->newest_sent - (d->repeated++ % REPEATED_PACKETS);
     size_t len = repeat(core, c, sequence, probe.id, now);
     if (!len) len = mt_consumer_pad(core, c, probe.id, now);
     if (!len) return false;
     sent += len;
   }
-  return mt_estimator_probe(d->estimator, &probe, now);
+  running = mt_estimator_probe(d->estimator, &probe, now);
+  if (!running) d->probe = 0;
+  return running;
 }

@@ -40,7 +40,9 @@ typedef struct {
   uint32_t head, count; /* of the packets that wait */
   size_t waiting;       /* bytes of them */
   int64_t pace_due;     /* time of the next step */
-  int64_t probed;       /* time of the last step of a probe */
+  uint8_t probe;        /* number of the probe that runs; 0: none */
+  int64_t probe_begun;  /* when */
+  size_t probe_bytes;   /* bytes of all of it */
   uint32_t repeated;    /* packets that probes have repeated; chooses the next one */
 
   /* The allocation; see egress/allocation.h. */
