@@ -32,6 +32,7 @@ enum {
   ESTIMATE_REORDER_US = 5 * MT_SECOND, /* in which the figure of reordering falls to about a third */
   ESTIMATE_REORDER_MOST_US = MT_SECOND,
   ESTIMATE_PEAK_US = 60 * MT_SECOND,     /* that the highest proven rate is remembered */
+  ESTIMATE_LATE_US = 120 * MT_MS,        /* from one feedback to the next */
   ESTIMATE_PATH_US = 100 * MT_MS,        /* from a new path to its first probe */
   ESTIMATE_TOLERATED_US = 8 * MT_SECOND, /* for that long the queue of others is no reason to fall */
   ESTIMATE_IDLE_US = 2 * MT_SECOND,      /* without feedback: what was known of the queue is old */
@@ -212,6 +213,7 @@ static int64_t packet_received(mt_estimator *e, uint64_t number, int64_t arrival
   if (late) mt_loss_late(&e->loss);
   else mt_loss_received(&e->loss, sent, p->bytes);
   if (mt_trend_packet(&e->trend, sent, arrival, &ended)) mt_queue_group(&e->queue, ended.last_arrival, ended.delay);
+  if (probes(e, p) && late && e->prober.cluster.lost) e->prober.cluster.lost--;
   if (probes(e, p)) mt_cluster_received(&e->prober.cluster, sent, arrival, p->bytes);
   return sent;
 }
@@ -230,7 +232,11 @@ static int64_t reference_time(mt_estimator *e, uint32_t reference) {
 static void probe_result(mt_estimator *e, int64_t now) {
   double rate;
   bool known = e->peak > (double)e->next && now - e->peak_at < ESTIMATE_PEAK_US;
-  bool waits = e->prober.state == MT_PROBER_WAITING && e->reported > e->prober.cluster.last_number;
+  const mt_cluster *c = &e->prober.cluster;
+  bool waits = e->prober.state == MT_PROBER_WAITING && e->reported > c->last_number;
+  /* Where the order changes, what seems to be lost may come with the next feedback. */
+  int64_t late = c->last_sent + (int64_t)e->figures.rtt_us + (int64_t)e->figures.reorder_us + ESTIMATE_LATE_US;
+  if (waits && c->lost && e->figures.reorder_us && now < late) return;
   mt_cluster_verdict verdict = mt_prober_result(&e->prober, e->reported, e->loss.own, known, &rate, now);
   if (!waits) return;
   /* The cluster has made a queue of its own, or could have: the trend begins anew behind it. */

@@ -11,7 +11,7 @@ enum {
   LOSS_LEAST_US = 250 * MT_MS,  /* of departures, of an observation */
   LOSS_MOST_US = 3 * MT_SECOND, /* a longer observation is dropped: the stream paused */
   LOSS_OLD_US = 10 * MT_SECOND, /* older observations tell nothing of the link as it is */
-  LOSS_SUDDEN_TIMES = 2,        /* observations in turn */
+  LOSS_SUDDEN_RUNS = 40,        /* runs of packets in observations in turn, until a trial begins */
   LOSS_CALM = 20,               /* observations after a failed trial until the next one */
   LOSS_CANDIDATES = 5,          /* bounds that are compared, by the rate that left and by the rate that came */
   LOSS_SHARES = 10,             /* probabilities that are compared for each */
@@ -19,9 +19,9 @@ enum {
 static const double LOSS_IGNORED = 0.02; /* average share that is never a bound */
 static const double LOSS_TRIAL = 0.9;    /* of what arrived: the bound of a trial */
 static const double LOSS_LESS = 0.8;     /* of what left before: the sender follows the trial */
-static const double LOSS_SUDDEN = 0.25;  /* share of the newest observation above the path's own: a trial */
-static const double LOSS_EVIDENCE = 8;   /* least difference of the logarithms of the two likelihoods */
-static const double LOSS_WEIGHT = 0.5;   /* of a packet: losses come in runs, so packets are not independent */
+static const double LOSS_SUDDEN = 0.3;   /* share of the newest observation above the path's own: a trial */
+static const double LOSS_EVIDENCE = 10;  /* least difference of the logarithms of the two likelihoods */
+static const double LOSS_WEIGHT = 0.7;   /* of a run of packets */
 static const double LOSS_DECAY = 0.92;   /* weight of an observation beside the next newer one */
 static const double LOSS_RECENT = 0.7;   /* weight of an observation in the recent share beside the next newer one */
 static const double LOSS_HOPELESS = 0.4; /* share that always begins a trial, and is never taken back */
@@ -43,6 +43,8 @@ static void count_packets(mt_loss *l, int64_t first, int64_t last, unsigned pack
 }
 
 void mt_loss_lost(mt_loss *l, int64_t sent, size_t bytes) {
+  l->losses++;
+  if (!l->missing.packets) l->runs++;
   if (!l->missing.packets++) l->missing.first = sent;
   l->missing.bytes += bytes;
 }
@@ -72,9 +74,12 @@ static const mt_loss_observation *newest(const mt_loss *l, unsigned i) {
   return &l->seen[(l->at + MT_LOSS_OBSERVATIONS - i) % MT_LOSS_OBSERVATIONS];
 }
 
+/* Losses come in runs, so packets are not independent: of so many packets each counts as one. */
+static double run_length(const mt_loss *l) { return l->runs >= 1 && l->losses > l->runs ? l->losses / l->runs : 1; }
+
 /* The logarithm of the likelihood of all observations if `share` is lost below `bound`, and all that is above it. */
 static double likelihood(const mt_loss *l, double share, double bound) {
-  double sum = 0, weight = LOSS_WEIGHT;
+  double sum = 0, weight = LOSS_WEIGHT / run_length(l);
   for (unsigned i = 1; i <= l->count; i++, weight *= LOSS_DECAY) {
     const mt_loss_observation *o = newest(l, i);
     double p = share;
@@ -171,15 +176,17 @@ mt_loss_verdict mt_loss_judge(mt_loss *l, double rate, double arriving, int64_t 
   while (newest(l, l->count)->last < o->last - LOSS_OLD_US) l->count--;
   l->recent_packets = l->recent_packets * LOSS_RECENT + o->packets;
   l->recent_lost = l->recent_lost * LOSS_RECENT + o->lost;
+  l->losses *= LOSS_DECAY;
+  l->runs *= LOSS_DECAY;
   if (l->calm) l->calm--;
   if (l->trial > 0) return old ? MT_LOSS_NOTHING : end_trial(l, o, bound);
   double sudden = l->own + LOSS_SUDDEN < LOSS_HOPELESS ? l->own + LOSS_SUDDEN : LOSS_HOPELESS;
   /* One observation may be one long run of losses; the link's capacity stays what it is. */
-  l->sudden = o->lost / o->packets > sudden ? l->sudden + 1 : 0;
-  if (!l->calm && l->sudden >= LOSS_SUDDEN_TIMES) return begin_trial(l, o, rate, arriving, now, bound);
+  l->sudden = o->lost / o->packets > sudden ? l->sudden + o->packets : 0;
+  if (!l->calm && l->sudden >= LOSS_SUDDEN_RUNS * run_length(l)) return begin_trial(l, o, rate, arriving, now, bound);
   double own = l->own;
   *bound = congestion_bound(l);
   if (l->own > LOSS_OWN_MOST) l->own = LOSS_OWN_MOST;
-  if (l->sudden) l->own = own; /* it is not known yet what this is */
+  if (l->sudden > 0) l->own = own; /* it is not known yet what this is */
   return *bound > 0 && *bound < rate ? MT_LOSS_BOUND : MT_LOSS_NOTHING;
 }

@@ -36,12 +36,13 @@ typedef struct {
     uint64_t bytes;
   } missing;
   double recent_packets, recent_lost; /* decaying */
+  double losses, runs;                /* packets lost, and runs of such packets; decaying */
   double own;                         /* share that the path loses at any rate, as far as is known */
   double trial;                       /* share that was lost when the trial began; 0: no trial */
   double trial_rate;                  /* bit/s: the estimate before the trial */
   double trial_sent;                  /* bit/s that left before the trial */
   int64_t trial_from;                 /* packets that left before are not of the trial; microseconds */
-  unsigned sudden;                    /* observations in turn of which suddenly much was lost */
+  double sudden;                      /* packets of the observations in turn of which suddenly much was lost */
   unsigned calm;                      /* observations until the next trial may begin */
 } mt_loss;
 
