@@ -28,7 +28,8 @@ TWCC = VIEWED_ADAPTED["http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-
 @attrs.define(eq=False)
 class LinkedViewer:
     """``rate`` in bit/s (None: unlimited), ``delay`` in s each way, ``queue`` in s of the rate,
-    ``loss`` from 0 to 1.
+    ``loss`` from 0 to 1. ``scatter``: each packet takes up to so many seconds longer, so packets
+    overtake each other.
     """
 
     world: World
@@ -37,6 +38,7 @@ class LinkedViewer:
     delay: float = 0.01
     queue: float = 0.3
     loss: float = 0.0
+    scatter: float = 0.0
     down: bool = False
     nack: bool = True
     received: list[tuple[float, RtpPacket]] = attrs.field(factory=list)
@@ -77,6 +79,7 @@ class LinkedViewer:
             self.waits.append((now, wait))
             leaves = self._busy_until = now + wait + size * 8 / self.rate
         self.bytes_through += size
+        leaves += self._random.random() * self.scatter
         heapq.heappush(self._on_the_way, (leaves + self.delay, next(self._order), data))
 
     def step(self) -> None:
@@ -110,6 +113,11 @@ class LinkedViewer:
     def media(self, since: float = 0.0) -> list[RtpPacket]:
         """The packets of the media's own SSRCs that arrived from ``since`` on."""
         return [p for at, p in self.received if at >= since and p.ssrc < 60_000]
+
+    @property
+    def unanswered(self) -> int:
+        """The number of packets that are missing."""
+        return len(self._missing)
 
     def worst_wait(self, since: float, share: float = 0.95) -> float:
         """The wait before the bottleneck, in s, that ``share`` of the packets do not exceed."""

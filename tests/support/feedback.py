@@ -7,6 +7,7 @@ from support.wire.transport_cc import TransportFeedback
 
 _TICK = 0.00025
 _REFERENCE = 0.064
+_LATE = 500  # numbers after which a packet is too late to be reported
 
 
 @attrs.define(eq=False)
@@ -14,6 +15,7 @@ class ArrivalRecorder:
     """Collects the transport-wide numbers of a session; call ``build`` every 100 ms."""
 
     _arrivals: dict[int, float] = attrs.field(factory=dict)
+    _fresh: bool = False
     _last: int = -1
     _base: int = -1
     _count: int = 0
@@ -24,15 +26,20 @@ class ArrivalRecorder:
             self._last = self._base = 0x10000 + number
         distance = (number - self._last) & 0xFFFF
         index = self._last + distance - (0x10000 if distance >= 0x8000 else 0)
-        if index >= self._base:  # a packet reported as lost stays lost
-            self._arrivals.setdefault(index, now)
-            self._last = max(self._last, index)
+        if index <= self._last - _LATE or index in self._arrivals:
+            return
+        # A late packet was reported as lost: as in libwebrtc the next report begins with it.
+        self._base = min(self._base, index)
+        self._arrivals[index] = now
+        self._last = max(self._last, index)
+        self._fresh = True
 
     def build(self, sender_ssrc: int, media_ssrc: int) -> TransportFeedback | None:
         """Feedback on packets since the last call, None if there were none."""
-        if not self._arrivals:
+        if not self._fresh:
             return None
-        first = min(self._arrivals.values())
+        self._fresh = False
+        first = min(at for index, at in self._arrivals.items() if index >= self._base)
         reference = int(first / _REFERENCE)
         before = reference * (_REFERENCE / _TICK)
         deltas: list[int | None] = []
@@ -54,5 +61,6 @@ class ArrivalRecorder:
         )
         self._count += 1
         self._base = self._last + 1
-        self._arrivals.clear()
+        for index in [i for i in self._arrivals if i <= self._last - _LATE]:
+            del self._arrivals[index]
         return feedback

@@ -10,6 +10,7 @@
 #include "egress/numbering.h"
 #include "egress/pacer.h"
 #include "egress/playout.h"
+#include "egress/resend.h"
 #include "egress/scores.h"
 #include "egress/viewer.h"
 #include "formats/rtp.h"
@@ -49,9 +50,9 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_pool_init(&core->sent, MT_SENT_SLOTS * sizeof(mt_sent));
-  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,  &core->changed, &core->nacking,
-                      &core->wanting,        &core->feeding, &core->owed,   &core->scored,  &core->allocating,
-                      &core->pacing,         &core->claims,  &core->tailing};
+  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,   &core->changed, &core->nacking,
+                      &core->wanting,        &core->feeding, &core->owed,    &core->scored,  &core->allocating,
+                      &core->pacing,         &core->claims,  &core->tailing, &core->holding};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
@@ -154,6 +155,7 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   next = earlier(next, core->next_round);
   next = earlier(next, mt_nack_tick(core, now));
   next = earlier(next, mt_tail_tick(core, now));
+  next = earlier(next, mt_resend_tick(core, now));
   next = earlier(next, mt_keyframe_tick(core, now));
   next = earlier(next, mt_twcc_tick(core, now));
   mt_allocations_tick(core, now);

@@ -6,12 +6,18 @@
 #include "egress/keyframes.h"
 #include "egress/outgoing.h"
 #include "egress/redundancy.h"
+#include "egress/viewer.h"
 #include "state/listening.h"
+#include "state/marks.h"
 
 enum {
   RESEND_BURST = 512 * 1024,              /* bytes for each consumer: an outage of 2 s at 2 Mbit/s */
   RESEND_BURST_OF_ALL = 2 * RESEND_BURST, /* bytes for all consumers of a transport */
   RESEND_LEAST_US = 20 * MT_MS,           /* least time between two retransmissions of one packet */
+  LEAST_REORDER_US = 5 * MT_MS,           /* reordering by less is answered at once */
+  FEEDBACK_US = 60 * MT_MS,               /* between two feedback packets of a client, about */
+  SEND_TIME_BITS = 18,                    /* abs-send-time: fraction bits of a second; 24 bits in all */
+  SEND_TIME_MASK = 0xffffff,
 };
 
 void mt_consumer_earn_resends(mt_consumer *c, size_t len) {
@@ -36,16 +42,7 @@ static void miss(mt_core *core, mt_consumer *c, uint64_t wanted, int64_t now) {
   if (was_sent && !c->paused && wanted >= c->last_keyframe) mt_consumer_ask_keyframe(core, c, mt_consumer_current_stream(c), now);
 }
 
-void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
-  if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
-  uint64_t wanted = mt_sequence_extend(c->highest, sequence);
-  const mt_packet *p;
-  mt_sent *sent = mt_again_find(c, wanted, &p);
-  if (!sent) {
-    miss(core, c, wanted, now);
-    return;
-  }
-  if (asked_too_soon(c, sent, now)) return;
+static void answer(mt_core *core, mt_consumer *c, mt_sent *sent, const mt_packet *p, int64_t now) {
   if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0 || !mt_downlink_may_repair(c->transport, now)) {
     core->counters.retransmissions_refused++;
     return;
@@ -58,5 +55,69 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
   c->transport->resend_bytes -= (int32_t)len;
   core->counters.retransmissions++;
   c->stats.retransmissions++;
-  mt_redundancy_resent(core, c, wanted, now);
+  mt_redundancy_resent(core, c, sent->sequence, now);
+}
+
+/* ---- NACKs that wait ---- */
+
+static int64_t age_of(const mt_sent *sent, int64_t now) {
+  uint32_t stamp = (uint32_t)(((uint64_t)now << SEND_TIME_BITS) / MT_SECOND) & SEND_TIME_MASK;
+  return (int64_t)((uint64_t)((stamp - sent->abs_send_time) & SEND_TIME_MASK) * MT_SECOND >> SEND_TIME_BITS);
+}
+
+/* The time for which a NACK for this packet still waits; 0: it is answered now. */
+static int64_t wait_for(const mt_consumer *c, const mt_sent *sent, int64_t now) {
+  int64_t reorder = mt_viewer_reorder_us(c->transport);
+  if (reorder < LEAST_REORDER_US) return 0;
+  /* Feedback that says "lost" may have been sent before the packet came late: the next one has to say so, too. */
+  int64_t late = mt_viewer_rtt_us(c->transport) + reorder + FEEDBACK_US - age_of(sent, now);
+  if (mt_viewer_fate(c, sent) == MT_FATE_UNKNOWN) late += FEEDBACK_US;
+  return late > 0 ? late : 0;
+}
+
+static bool is_held(const mt_consumer *c, uint64_t sequence) {
+  for (unsigned i = 0; i < c->held_count; i++)
+    if (c->held[i] == sequence) return true;
+  return false;
+}
+
+/* True: the NACK needs no answer now. A packet without a number of the transport, or one that was sent again before, does not
+ * wait. */
+static bool hold(mt_core *core, mt_consumer *c, const mt_sent *sent, int64_t now) {
+  if (sent->resent || !c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) return false;
+  int64_t wait = wait_for(c, sent, now);
+  if (!wait) return false;
+  if (mt_viewer_fate(c, sent) == MT_FATE_RECEIVED || is_held(c, sent->sequence)) return true;
+  if (c->held_count == MT_MAX_HELD) return false;
+  c->held[c->held_count++] = sent->sequence;
+  mt_list_append(&core->holding, &c->holding);
+  mt_due(core, now + LEAST_REORDER_US);
+  return true;
+}
+
+static void answer_held(mt_core *core, mt_consumer *c, int64_t now) {
+  unsigned kept = 0;
+  for (unsigned i = 0; i < c->held_count; i++) {
+    const mt_packet *p;
+    mt_sent *sent = mt_again_find(c, c->held[i], &p);
+    if (!sent || mt_viewer_fate(c, sent) == MT_FATE_RECEIVED) continue;
+    if (wait_for(c, sent, now)) c->held[kept++] = c->held[i];
+    else if (!sent->resent) answer(core, c, sent, p, now);
+  }
+  c->held_count = (uint8_t)kept;
+  if (!kept) mt_list_remove(&c->holding);
+}
+
+int64_t mt_resend_tick(mt_core *core, int64_t now) {
+  MT_EACH (item, &core->holding) answer_held(core, MT_OF(item, mt_consumer, holding), now);
+  return mt_list_empty(&core->holding) ? INT64_MAX : now + LEAST_REORDER_US;
+}
+
+void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
+  if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
+  uint64_t wanted = mt_sequence_extend(c->highest, sequence);
+  const mt_packet *p;
+  mt_sent *sent = mt_again_find(c, wanted, &p);
+  if (!sent) miss(core, c, wanted, now);
+  else if (!asked_too_soon(c, sent, now) && !hold(core, c, sent, now)) answer(core, c, sent, p, now);
 }

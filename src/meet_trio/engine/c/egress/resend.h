@@ -7,6 +7,10 @@
  *
  * A NACK for a packet that was sent, but is not remembered or not in the history any more, is a request for a key frame.
  *
+ * Where the client's transport-wide feedback shows that the network reorders packets, a NACK may come before the packet that it asks
+ * for. Such a NACK waits until the packet would have come late, and until feedback has told of it. If it has arrived, the NACK
+ * needs no answer.
+ *
  * A NACK of 16 bytes asks for 17 packets. So retransmissions have a budget: each byte of media that is sent allows one byte of
  * retransmissions, of the consumer and of its transport, up to a burst. A client thus costs at most twice the media that it
  * watches. A client that loses a third of all packets needs half of that budget.
@@ -17,6 +21,7 @@
 #include "state/core_state.h"
 
 void mt_consumer_earn_resends(mt_consumer *c, size_t len); /* `len` bytes of media were sent */
+int64_t mt_resend_tick(mt_core *core, int64_t now);        /* answers the NACKs that have waited; returns when it is due again */
 /* A NACK asks for `sequence`, which is one of the consumer's own numbers. */
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now);
 

@@ -9,7 +9,20 @@ enum {
 
 uint8_t mt_viewer_loss_level(const mt_transport *t) { return t->loss.level; }
 
-int64_t mt_viewer_rtt_us(const mt_transport *t) { return t->stats.rtt_us; }
+int64_t mt_viewer_rtt_us(const mt_transport *t) {
+  if (t->stats.rtt_us || !t->downlink) return t->stats.rtt_us;
+  return mt_estimator_estimate(t->downlink->estimator)->rtt_us; /* too long by the client's wait for feedback */
+}
+
+int64_t mt_viewer_reorder_us(const mt_transport *t) {
+  return t->downlink ? mt_estimator_estimate(t->downlink->estimator)->reorder_us : 0;
+}
+
+mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent) {
+  const mt_transport *t = c->transport;
+  if (!t->downlink || !c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) return MT_FATE_UNKNOWN;
+  return mt_estimator_packet_fate(t->downlink->estimator, sent->twcc);
+}
 
 /* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. */
 static int64_t holes(const mt_consumer *c) { return (int64_t)(c->highest + 1 - c->first) - (int64_t)c->packets; }

@@ -10,12 +10,15 @@
 #ifndef MT_EGRESS_VIEWER_H
 #define MT_EGRESS_VIEWER_H
 
+#include "estimate/estimator.h"
 #include "state/core_state.h"
 
 /* A receiver report about `c` has come. `total_lost`: packets (RFC 3550 section 6.4.1). */
 void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now);
 uint8_t mt_viewer_loss_level(const mt_transport *t); /* see base/loss.h */
 int64_t mt_viewer_rtt_us(const mt_transport *t);     /* 0: unknown */
-void mt_viewer_round(mt_transport *t, int64_t now);  /* once a round: the level follows the loss */
+int64_t mt_viewer_reorder_us(const mt_transport *t); /* how late reordered packets come; 0: order is kept, or it is not known */
+mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent); /* what feedback has said of the packet so far */
+void mt_viewer_round(mt_transport *t, int64_t now);                /* once a round: the level follows the loss */
 
 #endif

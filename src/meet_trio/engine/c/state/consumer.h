@@ -67,6 +67,7 @@ typedef struct {
 } mt_sent;
 
 enum {
+  MT_MAX_HELD = 64,          /* NACKs that a consumer answers later */
   MT_SENT_SLOTS = 768,       /* sent packets that a consumer of video remembers: 3 s at 2.4 Mbit/s */
   MT_SENT_AUDIO_SLOTS = 256, /* and one of audio: 5 s at a packet each 20 ms */
   MT_SR_MEMORY = 4           /* sent sender reports that a consumer remembers */
@@ -142,6 +143,9 @@ struct mt_consumer {
   int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
   int64_t score_announced;               /* time of the last score event */
 
+  mt_list holding;            /* in mt_core.holding while NACKs wait; see egress/resend.h */
+  uint64_t held[MT_MAX_HELD]; /* numbers that they ask for, extended, its own */
+  uint8_t held_count;
   int64_t keyframe_sent;     /* when the packet `last_keyframe` was sent */
   uint64_t first;            /* extended sequence number of the first packet, its own */
   uint64_t packets_reported; /* `packets` at the last receiver report */

@@ -48,6 +48,7 @@ struct mt_core {
   uint32_t last_relay; /* id that the newest relay got */
   mt_list changed;     /* mt_changes: events to offer */
   mt_list nacking;     /* streams with missing packets */
+  mt_list holding;     /* consumers with NACKs that wait */
   mt_list tailing;     /* streams of lossy clients in the middle of a frame */
   mt_list wanting;     /* streams that want a key frame */
   mt_list feeding;     /* mt_twcc with arrivals to report */
