@@ -79,7 +79,7 @@ class LinkedViewer:
             self.waits.append((now, wait))
             leaves = self._busy_until = now + wait + size * 8 / self.rate
         self.bytes_through += size
-        leaves += self._random.random() * self.scatter
+        leaves += self._random.random() * self.scatter if self.scatter else 0
         heapq.heappush(self._on_the_way, (leaves + self.delay, next(self._order), data))
 
     def step(self) -> None:
