@@ -2,16 +2,18 @@
 #include "egress/allocation.h"
 
 #include "egress/layers.h"
+#include "egress/viewer.h"
 #include "state/arriving.h"
 
 enum {
   RISE_PERCENT = 106,         /* room that a rise needs, in percent of what is allocated then */
-  STAY_PERCENT = 92,          /* what is in force stays if this much of it fits: measured bitrates vary */
-  SETTLING_PERCENT = 80,      /* the same just after a rise: the key frame of a new layer is a burst */
+  STAY_PERCENT = 85,          /* what is in force stays if this much of it fits: measured bitrates vary */
+  SETTLING_PERCENT = 75,      /* the same just after a rise: the key frame of a new layer is a burst */
   SETTLING_US = 1500 * MT_MS, /* how long that is */
   LEAST_PERCENT = 90,         /* the lowest option stays if this much of it fits */
   CALM_US = 10 * MT_SECOND,   /* without congestion for that long, an estimate is a lower bound only, and the lowest option fits */
   REPAIR_PERCENT = 40,        /* of the estimate at most are set aside for retransmissions */
+  REDUNDANT_PERCENT = 30,     /* of what is allocated are wanted beside it for a viewer with losses; see egress/redundancy.h */
   RISE_US = 600 * MT_MS,      /* least time between two rises of one consumer */
   FAILED_US = 4 * MT_SECOND,  /* a fall this soon after a rise means that the rise has failed */
   LEAST_PENALTY_US = 2 * MT_SECOND, /* wait after a rise that failed; doubles with each further one */
@@ -190,6 +192,9 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
     if (takes_part(c)) apply(core, c, now);
   }
   d->allocated = r.total;
+  d->spare_percent = r.budget > r.total && r.total ? (unsigned)((r.budget - r.total) * 100 / r.total) : 0;
   d->wanted = wanted;
-  mt_estimator_demand(d->estimator, wanted + repair, r.next ? r.next + repair : 0);
+  uint64_t redundant = mt_viewer_loss_level(t) ? r.total / 100 * REDUNDANT_PERCENT : 0;
+  uint64_t next = r.next ? r.next : redundant && r.total + redundant > r.budget ? r.total + redundant : 0;
+  mt_estimator_demand(d->estimator, wanted + repair + redundant, next ? next + repair : 0);
 }

@@ -1,7 +1,7 @@
 /* Playout delay: the time by which a viewer shows pictures later, so that retransmissions come in time.
  *
  * A decoder drops a frame if the next one can be decoded before the frame's retransmission comes. The header extension
- * playout-delay asks the client to wait. Its value follows from the levels of loss (base/loss.h) and the round trips of the two
+ * playout-delay asks the client to wait. Its value follows from the levels of loss (base/loss_level.h) and the round trips of the two
  * ways: from the publisher, whose retransmissions also come late, and to the viewer. On clean ways it is 0, and nothing is
  * written.
  *

@@ -13,7 +13,7 @@ enum {
   AUDIO_GAP_US = 60 * MT_MS, /* a packet that was sent longer ago comes too late to be played (DTX) */
 };
 
-enum { /* the levels of loss (base/loss.h) from which on these are sent twice */
+enum { /* the levels of loss (base/loss_level.h) from which on these are sent twice */
        LAST_PACKETS = MT_LOSS_SOME,
        RETRANSMISSIONS = MT_LOSS_MUCH,
        SMALL_FRAMES = MT_LOSS_MUCH,
@@ -21,8 +21,14 @@ enum { /* the levels of loss (base/loss.h) from which on these are sent twice */
        LOWEST_LAYER = MT_LOSS_VERY_MUCH,
 };
 
+/* The allocation leaves room on the link, or none. */
+static unsigned percent_of(const mt_transport *t, bool video) {
+  unsigned most = video ? SPARE_PERCENT : SPARE_AUDIO_PERCENT;
+  return t->downlink && video && t->downlink->spare_percent < most ? t->downlink->spare_percent : most;
+}
+
 static void earn(mt_transport *t, size_t len, bool video) {
-  t->spare += (int32_t)(len * (video ? SPARE_PERCENT : SPARE_AUDIO_PERCENT) / 100);
+  t->spare += (int32_t)(len * percent_of(t, video) / 100);
   if (t->spare > SPARE_BURST) t->spare = SPARE_BURST;
 }
 

@@ -3,6 +3,7 @@
 
 enum {
   SAMPLE_US = 900 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
+  CONGESTED_US = 3 * MT_SECOND,     /* after a fall of the estimate the loss is not believed */
   SAMPLE_PACKETS = 25,              /* if they are about this many packets */
   REPORTS_LAST_US = 10 * MT_SECOND, /* reports of consumers without RTX are used if there were no others for this time */
 };
@@ -40,9 +41,12 @@ void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
   r->expected += (double)expected;
   r->lost += (double)(lost > expected ? expected : lost < -expected ? -expected : lost);
   if (now - r->since < SAMPLE_US || r->expected < SAMPLE_PACKETS) return;
-  mt_loss_sample(&t->loss, r->lost > 0 ? r->lost / r->expected : 0);
+  /* What a full queue loses says nothing about the path: redundancy would make it worse. */
+  const mt_downlink *d = t->downlink;
+  bool congested = d && d->congested && now - d->congested < CONGESTED_US;
+  if (!congested) mt_loss_level_sample(&t->loss, r->lost > 0 ? r->lost / r->expected : 0);
   r->expected = r->lost = 0;
   r->since = now;
 }
 
-void mt_viewer_round(mt_transport *t, int64_t now) { mt_loss_adapt(&t->loss, now); }
+void mt_viewer_round(mt_transport *t, int64_t now) { mt_loss_level_adapt(&t->loss, now); }

@@ -310,7 +310,7 @@ static void delay_verdict(mt_estimator *e, int64_t now) {
   /* Beside other traffic a probe shows little, so growth itself has to find the room for the next layer. */
   if (e->demanded && e->next && !in.competing) in.most = ESTIMATE_BELOW_NEXT * (double)e->next;
   /* While a cluster runs, the queue is its own; its result comes soon. */
-  if (e->prober.state == MT_PROBER_IDLE) switch (mt_aimd_update(&e->aimd, &in, now)) {
+  if (e->prober.state == MT_PROBER_IDLE && now >= e->prober.drained) switch (mt_aimd_update(&e->aimd, &in, now)) {
     case MT_AIMD_STUCK: /* others fill the queue; who always yields to them gets nothing */
       e->tolerated = (int64_t)(ESTIMATE_TOLERANCE * (double)queue);
       e->tolerated_until = now + ESTIMATE_TOLERATED_US;

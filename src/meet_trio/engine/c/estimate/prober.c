@@ -4,19 +4,21 @@
 #include "base/limits.h"
 
 enum {
-  PROBE_QUEUE_US = 80 * MT_MS, /* that a cluster makes at most on a link that carries the estimate */
-  PROBE_FIRST_US = 20 * MT_MS, /* length of the first clusters */
-  PROBE_LEAST_US = 20 * MT_MS, /* and of the others */
+  PROBE_QUEUE_US = 60 * MT_MS,      /* that a cluster makes at most on a link that carries the estimate */
+  PROBE_QUEUE_MOST_US = 90 * MT_MS, /* the same of a cluster that is longer because of jitter */
+  PROBE_FIRST_US = 20 * MT_MS,      /* length of the first clusters */
+  PROBE_LEAST_US = 20 * MT_MS,      /* and of the others */
   PROBE_MOST_US = 150 * MT_MS,
   PROBE_LONGEST_US = 300 * MT_MS, /* with the factor */
   PROBE_LEAST_BYTES = 1500,
-  PROBE_LATE_US = 100 * MT_MS,   /* a cluster that takes that long more than its length ends */
-  PROBE_RESULT_US = MT_SECOND,   /* feedback that comes later is not waited for */
-  PROBE_AGAIN_US = 20 * MT_MS,   /* after a cluster that fitted */
-  PROBE_RETRY_US = 300 * MT_MS,  /* after a cluster that showed nothing */
-  PROBE_INTERVAL_US = MT_SECOND, /* after the first one that did not fit, and that much more after each other */
-  PROBE_KNOWN_US = 1500 * MT_MS, /* longest interval if the rate was reached lately */
-  PROBE_INTERVAL_MOST_US = 5 * MT_SECOND,
+  PROBE_LATE_US = 100 * MT_MS,       /* a cluster that takes that long more than its length ends */
+  PROBE_RESULT_US = MT_SECOND,       /* feedback that comes later is not waited for */
+  PROBE_AGAIN_US = 20 * MT_MS,       /* after a cluster that fitted */
+  PROBE_RETRY_US = 300 * MT_MS,      /* after a cluster that showed nothing */
+  PROBE_INTERVAL_US = MT_SECOND,     /* after the first one that did not fit, doubled with each other */
+  PROBE_KNOWN_US = 1500 * MT_MS,     /* longest interval if the rate was reached lately */
+  PROBE_MAX_DOUBLED = 4,             /* so the interval grows to 16 s */
+  PROBE_DRAIN_US = 250 * MT_MS,      /* after a cluster that did not fit the queue is its own for that long */
   PROBE_BLAME_US = 5 * MT_SECOND,    /* a queue that grows so soon after a raise was made by the raise */
   PROBE_FORGIVE_US = 20 * MT_SECOND, /* a raise that lasts so long makes up for wrong ones */
   PROBE_PENALTY_US = 1500 * MT_MS,   /* doubled with each wrong result */
@@ -65,6 +67,8 @@ void mt_prober_begin(mt_prober *p, const mt_prober_input *in, int64_t now) {
   if (!p->begun) us = PROBE_FIRST_US;
   if (us < PROBE_JITTER * in->jitter) us = PROBE_JITTER * in->jitter;
   us = at_most(us * p->longer, PROBE_LONGEST_US);
+  double most = PROBE_QUEUE_MOST_US * in->rate / (bitrate - in->rate);
+  if (us > most && most > PROBE_LEAST_US) us = most;
   double bytes = bitrate * us / MT_SECOND / 8;
   if (bytes < PROBE_LEAST_BYTES * p->longer) bytes = PROBE_LEAST_BYTES * p->longer;
   start(p, bitrate, bytes, bytes * 8 * MT_SECOND / bitrate, now);
@@ -97,11 +101,12 @@ void mt_prober_expire(mt_prober *p, int64_t now) {
 }
 
 static void fails(mt_prober *p, bool known, int64_t now) {
-  int64_t interval = PROBE_INTERVAL_US * (int64_t)(1 + p->failures), most = known ? PROBE_KNOWN_US : PROBE_INTERVAL_MOST_US;
-  if (p->failures < PROBE_INTERVAL_MOST_US / PROBE_INTERVAL_US) p->failures++;
+  int64_t interval = (int64_t)PROBE_INTERVAL_US << p->failures;
+  if (p->failures < PROBE_MAX_DOUBLED) p->failures++;
+  if (known && interval > PROBE_KNOWN_US) interval = PROBE_KNOWN_US;
   p->follow = false;
   p->longer = 1;
-  p->due = now + (interval < most ? interval : most);
+  p->due = now + interval;
 }
 
 mt_cluster_verdict mt_prober_result(mt_prober *p, uint64_t reported, double loss, bool known, double *rate, int64_t now) {
@@ -116,7 +121,10 @@ mt_cluster_verdict mt_prober_result(mt_prober *p, uint64_t reported, double loss
     p->due = now + PROBE_AGAIN_US;
     p->raised_at = now;
     break;
-  case MT_CLUSTER_SATURATED: fails(p, known, now); break;
+  case MT_CLUSTER_SATURATED:
+    fails(p, known, now);
+    p->drained = now + PROBE_DRAIN_US;
+    break;
   case MT_CLUSTER_NOTHING:
   case MT_CLUSTER_UNSURE:
     if (p->longer >= PROBE_LONGER_MOST) fails(p, known, now);

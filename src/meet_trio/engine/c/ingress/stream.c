@@ -57,7 +57,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->has_picture = false;
   s->structure.template_count = 0;
   s->jitter = 0;
-  s->loss = (mt_loss){0};
+  s->loss = (mt_loss_level){0};
   s->reorder_us = 0;
   s->tail_asked = 0;
   mt_list_remove(&s->tailing);

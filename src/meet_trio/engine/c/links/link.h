@@ -60,7 +60,7 @@ typedef struct { /* a message from source to sink */
   uint32_t relay;     /* id: a producer's later relay has received no wishes yet */
   uint8_t temporal;   /* MT_CROSS_ALIVE: layer of the frame that has ended */
   uint32_t frame_len; /* MT_CROSS_ALIVE: bytes on the network of the packets since the last frame ended */
-  uint8_t loss_level; /* of the stream, see base/loss.h */
+  uint8_t loss_level; /* of the stream, see base/loss_level.h */
   uint32_t rtt_us;    /* of the stream */
   uint32_t ssrc, sr_timestamp;
   uint64_t generation; /* the stream's */

@@ -52,6 +52,7 @@ typedef struct {
   uint64_t repaired;        /* bytes of retransmissions so far */
   uint64_t repaired_before; /* the same at the last round */
   double repair;            /* bit/s of retransmissions, smoothed */
+  unsigned spare_percent;   /* room beside what is allocated, in percent of that */
   uint64_t wanted;          /* bit/s of the best layers that clients want */
 } mt_downlink;
 

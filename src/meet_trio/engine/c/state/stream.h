@@ -6,7 +6,7 @@
 #define MT_STATE_STREAM_H
 
 #include "base/list.h"
-#include "base/loss.h"
+#include "base/loss_level.h"
 #include "base/rate.h"
 #include "state/figures.h"
 #include "state/layer_rates.h"
@@ -61,7 +61,7 @@ struct mt_stream {
   uint16_t picture_frame;      /* AV1: frame number of the picture's first frame */
   uint32_t rtt_us;             /* average time from a NACK to its retransmission; 0: unknown */
 
-  mt_loss loss;        /* of packets from the client, in its receiver reports */
+  mt_loss_level loss;  /* of packets from the client, in its receiver reports */
   int64_t reorder_us;  /* by which packets have come late without having been sent again; falls slowly */
   mt_list tailing;     /* in mt_core.tailing while the newest packet does not end its frame */
   int64_t tail_due;    /* time at which the packet after it is asked for */

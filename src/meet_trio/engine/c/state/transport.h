@@ -9,7 +9,7 @@
 #include "base/bucket.h"
 #include "base/ledger.h"
 #include "base/list.h"
-#include "base/loss.h"
+#include "base/loss_level.h"
 #include "base/rate.h"
 #include "base/table.h"
 #include "formats/path.h"
@@ -135,7 +135,7 @@ struct mt_transport {
   mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
   uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
   int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
-  mt_loss loss;         /* of packets to the client */
+  mt_loss_level loss;   /* of packets to the client */
   mt_reported_loss reported_loss;
   int32_t spare;         /* budget for redundancy to all of its consumers, in bytes; see egress/redundancy.h */
   mt_downlink *downlink; /* NULL: none; see state/downlink.h */

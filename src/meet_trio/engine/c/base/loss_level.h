@@ -3,8 +3,8 @@
  * The owner adds samples about once a second and asks for the level more often. A loss of zeros is valid. There is no clock here:
  * the caller passes the time.
  */
-#ifndef MT_BASE_LOSS_H
-#define MT_BASE_LOSS_H
+#ifndef MT_BASE_LOSS_LEVEL_H
+#define MT_BASE_LOSS_LEVEL_H
 
 #include <stdint.h>
 
@@ -20,9 +20,9 @@ typedef struct {
   double share;  /* of the packets, 0 to 1, smoothed */
   uint8_t level; /* below MT_LOSS_LEVELS */
   int64_t since; /* microseconds: when the level changed last; 0: never */
-} mt_loss;
+} mt_loss_level;
 
-void mt_loss_sample(mt_loss *l, double share); /* `share` of the packets of a stretch of time was lost */
-void mt_loss_adapt(mt_loss *l, int64_t now);   /* the level follows the share */
+void mt_loss_level_sample(mt_loss_level *l, double share); /* `share` of the packets of a stretch of time was lost */
+void mt_loss_level_adapt(mt_loss_level *l, int64_t now);   /* the level follows the share */
 
 #endif
