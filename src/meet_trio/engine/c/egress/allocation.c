@@ -194,7 +194,7 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
   d->allocated = r.total;
   d->spare_percent = r.budget > r.total && r.total ? (unsigned)((r.budget - r.total) * 100 / r.total) : 0;
   d->wanted = wanted;
-  uint64_t redundant = mt_viewer_loss_level(t) ? r.total / 100 * REDUNDANT_PERCENT : 0;
+  uint64_t redundant = mt_viewer_loss_level(t) && !mt_viewer_congested(t, now) ? r.total / 100 * REDUNDANT_PERCENT : 0;
   uint64_t next = r.next ? r.next : redundant && r.total + redundant > r.budget ? r.total + redundant : 0;
   mt_estimator_demand(d->estimator, wanted + repair + redundant, next ? next + repair : 0);
 }

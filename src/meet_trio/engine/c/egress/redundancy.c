@@ -32,6 +32,11 @@ static void earn(mt_transport *t, size_t len, bool video) {
   if (t->spare > SPARE_BURST) t->spare = SPARE_BURST;
 }
 
+/* On a congested link more bytes would only lose others. */
+static uint8_t level_of(const mt_transport *t, int64_t now) {
+  return mt_viewer_congested(t, now) ? MT_LOSS_NONE : mt_viewer_loss_level(t);
+}
+
 /* A packet that came longer ago than `most_age` is not repeated. False: the budget is used up. */
 static bool repeat(mt_core *core, mt_consumer *c, uint64_t sequence, int64_t most_age, int64_t now) {
   if (c->transport->spare <= 0) return false;
@@ -63,7 +68,7 @@ static unsigned frame_size(const mt_consumer *c, uint64_t sequence) {
 static bool is_lowest_layer(const mt_packet *p) { return p->has_vp8 && p->vp8.has_tid && p->vp8.tid == 0; }
 
 static void repeat_frame(mt_core *core, mt_consumer *c, const mt_packet *p, uint64_t sequence, int64_t now) {
-  uint8_t level = mt_viewer_loss_level(c->transport);
+  uint8_t level = level_of(c->transport, now);
   if (!repeat(core, c, sequence, INT64_MAX, now) || level < SMALL_FRAMES) return;
   unsigned size = frame_size(c, sequence);
   bool whole = size <= SMALL_FRAME || (level >= LOWEST_LAYER && is_lowest_layer(p));
@@ -74,7 +79,7 @@ static void repeat_frame(mt_core *core, mt_consumer *c, const mt_packet *p, uint
 void mt_redundancy_sent(mt_core *core, mt_consumer *c, const mt_packet *p, uint64_t sequence, size_t len, int64_t now) {
   bool video = c->producer->spec.video;
   earn(c->transport, len, video);
-  uint8_t level = mt_viewer_loss_level(c->transport);
+  uint8_t level = level_of(c->transport, now);
   if (!c->sent || level < LAST_PACKETS || sequence != c->newest_sent)
     return; /* a late packet was recovered, and is asked for if it is lost again */
   if (video && p->marker && c->rtx_sender) repeat_frame(core, c, p, sequence, now);
@@ -82,5 +87,5 @@ void mt_redundancy_sent(mt_core *core, mt_consumer *c, const mt_packet *p, uint6
 }
 
 void mt_redundancy_resent(mt_core *core, mt_consumer *c, uint64_t sequence, int64_t now) {
-  if (mt_viewer_loss_level(c->transport) >= RETRANSMISSIONS && c->rtx_sender) repeat(core, c, sequence, INT64_MAX, now);
+  if (level_of(c->transport, now) >= RETRANSMISSIONS && c->rtx_sender) repeat(core, c, sequence, INT64_MAX, now);
 }

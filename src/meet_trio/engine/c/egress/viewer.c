@@ -3,7 +3,7 @@
 
 enum {
   SAMPLE_US = 900 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
-  CONGESTED_US = 3 * MT_SECOND,     /* after a fall of the estimate the loss is not believed */
+  CONGESTED_US = 4 * MT_SECOND,     /* after a fall of the estimate */
   SAMPLE_PACKETS = 25,              /* if they are about this many packets */
   REPORTS_LAST_US = 10 * MT_SECOND, /* reports of consumers without RTX are used if there were no others for this time */
 };
@@ -25,6 +25,11 @@ mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent) {
   return mt_estimator_packet_fate(t->downlink->estimator, sent->twcc);
 }
 
+bool mt_viewer_congested(const mt_transport *t, int64_t now) {
+  const mt_downlink *d = t->downlink;
+  return d && d->congested && now - d->congested < CONGESTED_US;
+}
+
 /* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. */
 static int64_t holes(const mt_consumer *c) { return (int64_t)(c->highest + 1 - c->first) - (int64_t)c->packets; }
 
@@ -41,10 +46,9 @@ void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
   r->expected += (double)expected;
   r->lost += (double)(lost > expected ? expected : lost < -expected ? -expected : lost);
   if (now - r->since < SAMPLE_US || r->expected < SAMPLE_PACKETS) return;
-  /* What a full queue loses says nothing about the path: redundancy would make it worse. */
-  const mt_downlink *d = t->downlink;
-  bool congested = d && d->congested && now - d->congested < CONGESTED_US;
-  if (!congested) mt_loss_level_sample(&t->loss, r->lost > 0 ? r->lost / r->expected : 0);
+  double share = r->lost > 0 ? r->lost / r->expected : 0;
+  /* What a full queue loses says nothing about the path. */
+  if (!mt_viewer_congested(t, now) || share < t->loss.share) mt_loss_level_sample(&t->loss, share);
   r->expected = r->lost = 0;
   r->since = now;
 }

@@ -20,5 +20,7 @@ int64_t mt_viewer_rtt_us(const mt_transport *t);     /* 0: unknown */
 int64_t mt_viewer_reorder_us(const mt_transport *t); /* how late reordered packets come; 0: order is kept, or it is not known */
 mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent); /* what feedback has said of the packet so far */
 void mt_viewer_round(mt_transport *t, int64_t now);                /* once a round: the level follows the loss */
+/* The estimate of the link has fallen lately: losses may be those of a full queue. */
+bool mt_viewer_congested(const mt_transport *t, int64_t now);
 
 #endif

@@ -42,6 +42,7 @@ enum {
 static const double ESTIMATE_PACKETS_WAIT = 1.5; /* large packets whose time is no queue */
 static const double ESTIMATE_SILENT_FALL = 0.5;
 static const double ESTIMATE_RETURN = 0.85;     /* of the rate before the silence */
+static const double ESTIMATE_NEAR_PEAK = 0.9;   /* of the next layer's need: a proven rate this near to it is tried again soon */
 static const double ESTIMATE_TARGET = 0.92;     /* of the capacity that a probe has found */
 static const double ESTIMATE_BELOW_NEXT = 0.99; /* of the next layer's need: growth ends there */
 static const double ESTIMATE_DOUBTED = 1.05;    /* of the known capacity: a probe that fits above it is repeated */
@@ -229,9 +230,16 @@ static int64_t reference_time(mt_estimator *e, uint32_t reference) {
   return e->reference * TICK_64_MS;
 }
 
+/* A rate that the path has carried. */
+static void note_proof(mt_estimator *e, double rate, int64_t now) {
+  if (rate < e->peak && now - e->peak_at < ESTIMATE_PEAK_US) return;
+  e->peak = rate;
+  e->peak_at = now;
+}
+
 static void probe_result(mt_estimator *e, int64_t now) {
   double rate;
-  bool known = e->peak > (double)e->next && now - e->peak_at < ESTIMATE_PEAK_US;
+  bool known = e->peak > ESTIMATE_NEAR_PEAK * (double)e->next && now - e->peak_at < ESTIMATE_PEAK_US;
   const mt_cluster *c = &e->prober.cluster;
   bool waits = e->prober.state == MT_PROBER_WAITING && e->reported > c->last_number;
   /* Where the order changes, what seems to be lost may come with the next feedback. */
@@ -249,10 +257,7 @@ static void probe_result(mt_estimator *e, int64_t now) {
   } else if (verdict == MT_CLUSTER_FITS && rate > e->aimd.rate) {
     e->aimd.rate = rate;
     if (rate > e->aimd.capacity) e->aimd.capacity = 0;
-    if (rate > e->peak || now - e->peak_at > ESTIMATE_PEAK_US) {
-      e->peak = rate;
-      e->peak_at = now;
-    }
+    note_proof(e, rate, now);
   } else if (verdict == MT_CLUSTER_SATURATED) {
     double arriving = mt_throughput_rate(&e->throughput);
     mt_aimd_learn(&e->aimd, rate, now);
@@ -322,6 +327,7 @@ static void delay_verdict(mt_estimator *e, int64_t now) {
     case MT_AIMD_GREW: publish(e, MT_ESTIMATE_GROWTH); break;
     case MT_AIMD_NOTHING: break;
     }
+  if (!e->figures.overused) note_proof(e, arriving, now);
   e->figures.acknowledged = (uint64_t)arriving;
   e->figures.queue_us = (uint32_t)queue;
   e->figures.overused = e->aimd.held;
