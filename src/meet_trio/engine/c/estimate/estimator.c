@@ -26,6 +26,8 @@ enum {
   ESTIMATE_LONG_QUEUE_US = 50 * MT_MS, /* a standing queue counts from there */
   ESTIMATE_PACKET_BITS = 12000,        /* of a large packet, whose own time on a slow link is no queue */
   ESTIMATE_WAITED_US = 10 * MT_MS,     /* a packet with that delay waited in a queue */
+  ESTIMATE_FLOOD_US = 500 * MT_MS,     /* a stretch in which it is counted what is lost */
+  ESTIMATE_FLOOD_STRETCHES = 3,        /* in turn in which most is lost: the link is flooded */
   ESTIMATE_TICK_US = MT_SECOND,        /* longest time to the next tick */
   ESTIMATE_LEAST_TICK_US = 5 * MT_MS,
   ESTIMATE_RTT_SHARE = 16,             /* a longer round trip changes the figure by one of that many parts */
@@ -39,6 +41,7 @@ enum {
   TICK_64_MS = 64 * MT_MS,               /* the unit of reference times */
   REFERENCE_BITS = 24,
 };
+static const double ESTIMATE_FLOOD_SHARE = 0.6;  /* more than random losses */
 static const double ESTIMATE_PACKETS_WAIT = 1.5; /* large packets whose time is no queue */
 static const double ESTIMATE_SILENT_FALL = 0.5;
 static const double ESTIMATE_RETURN = 0.85;     /* of the rate before the silence */
@@ -51,7 +54,14 @@ static const double ESTIMATE_UNBOUNDED = 1e12;  /* bit/s: above every rate */
 /* Unwrapped reference times stay in this range; a client that leaves it begins anew. No sum of a datagram's deltas reaches out. */
 static const int64_t REFERENCE_FIRST = INT64_C(1) << 26, REFERENCE_LEAST = INT64_C(1) << 25, REFERENCE_MOST = INT64_C(1) << 40;
 
+typedef struct {         /* see is_flooded */
+  int64_t since;         /* microseconds: when the present stretch began; 0: never */
+  double lost, received; /* packets in it */
+  unsigned stretches;    /* in turn, in which most was lost */
+} mt_flood;
+
 struct mt_estimator {
+  mt_flood flood;
   mt_departures departures;
   mt_trend trend;
   mt_queue queue;
@@ -184,6 +194,7 @@ static void packets_lost(mt_estimator *e, uint64_t from, uint64_t to, int64_t no
     if (!p || p->fate != MT_FATE_UNKNOWN) continue;
     p->fate = MT_FATE_LOST;
     mt_loss_lost(&e->loss, mt_departure_time(p, now), p->bytes);
+    e->flood.lost++;
     if (probes(e, p)) mt_cluster_lost(&e->prober.cluster);
   }
   if (to > e->reported) e->reported = to;
@@ -211,6 +222,7 @@ static int64_t packet_received(mt_estimator *e, uint64_t number, int64_t arrival
   if (number >= e->reported) e->reported = number + 1;
   note_reordering(e, number, arrival, delay, late);
   mt_throughput_packet(&e->throughput, arrival, p->bytes, mt_queue_of(&e->queue, delay) > ESTIMATE_WAITED_US + e->queue.jitter);
+  e->flood.received++;
   if (late) mt_loss_late(&e->loss);
   else mt_loss_received(&e->loss, sent, p->bytes);
   if (mt_trend_packet(&e->trend, sent, arrival, &ended)) mt_queue_group(&e->queue, ended.last_arrival, ended.delay);
@@ -270,8 +282,29 @@ static void probe_result(mt_estimator *e, int64_t now) {
   publish(e, MT_ESTIMATE_PROBE);
 }
 
+/* Most packets are lost, and some come all the time: the link carries a small part of what is sent. Runs of losses are then as long
+ * as outages, of which mt_loss makes no observations. */
+static bool is_flooded(mt_estimator *e, int64_t now) {
+  mt_flood *f = &e->flood;
+  if (!f->since) f->since = now;
+  if (now - f->since < ESTIMATE_FLOOD_US) return false;
+  bool much = f->received && f->lost > ESTIMATE_FLOOD_SHARE * (f->lost + f->received);
+  f->stretches = much ? f->stretches + 1 : 0;
+  f->since = now;
+  f->lost = f->received = 0;
+  return f->stretches >= ESTIMATE_FLOOD_STRETCHES;
+}
+
 static void loss_verdict(mt_estimator *e, int64_t now) {
   double bound;
+  if (is_flooded(e, now)) {
+    double arriving = mt_throughput_rate(&e->throughput);
+    if (arriving < e->aimd.rate) e->aimd.rate = arriving;
+    mt_aimd_learn(&e->aimd, arriving, now);
+    mt_prober_overused(&e->prober, now);
+    publish(e, MT_ESTIMATE_LOSS);
+    return;
+  }
   mt_loss_verdict verdict = mt_loss_judge(&e->loss, e->aimd.rate, mt_throughput_rate(&e->throughput), now, &bound);
   if (e->loss.recent_packets > 0) e->figures.loss = (float)mt_loss_share(&e->loss);
   if (verdict == MT_LOSS_NOTHING) return;
