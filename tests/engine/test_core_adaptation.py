@@ -9,7 +9,7 @@ import pytest
 from support.engine_link import LinkedViewer
 from support.engine_world import VIEWED_ADAPTED, World, simulcast
 from support.layered_camera import FPS, LayeredCamera
-from support.wire.rtcp import Remb
+from support.wire.rtcp import Pli, Remb
 from support.wire.rtp import RtpPacket
 from support.wire.vp8 import parse_vp8_untrusted
 
@@ -198,3 +198,30 @@ def test_remb_allocates_too() -> None:
     bob.send_rtcp(Remb(1, 5_000_000, (consumer + 50_000,)))
     run(2)
     assert world.stats()["consumers"][str(consumer)]["spatialLayer"] == 2
+
+
+def test_who_makes_its_estimate_swing_pays_for_the_key_frames() -> None:
+    world = World(EngineSettings(consent_timeout=600))
+    alice, bob = world.client(), world.client()
+    camera = LayeredCamera(alice)
+    consumer = world.consume(bob, world.produce(alice, simulcast(3)))
+    asked = 0
+    for turn in range(300):
+        bitrate = 200_000 if turn % 2 else 5_000_000
+        bob.send_rtcp(Remb(1, bitrate, (consumer + 50_000,)))
+        for _ in range(20):
+            world.run(0.01)
+            asked += len(alice.rtcp_of(Pli))
+            camera.step(world.now)
+            alice.rtcp.clear()
+            camera.forget_rtcp()
+    # Ten at once and one every three seconds, in a minute; and what a new stream costs.
+    assert 10 < asked <= 10 + 60 / 3 + 3
+
+
+def test_a_publisher_that_reports_bandwidth_has_no_downlink() -> None:
+    world = World()
+    alice = world.client()
+    world.produce(alice, simulcast(3))
+    alice.send_rtcp(Remb(1, 350_000, (1,)))
+    assert world.stats()["transports"][str(alice.number)]["availableOutgoingBitrate"] == 0

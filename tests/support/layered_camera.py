@@ -34,8 +34,6 @@ class LayeredCamera:
     _tl0: int = 0
     _heard: int = 0
     _wanted: set[int] = attrs.field(init=False)
-    _asked: dict[int, float] = attrs.field(factory=dict)
-    waits_for_key: list[float] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._sequence = [1000 * (i + 1) for i in range(len(self.rates))]
@@ -59,6 +57,10 @@ class LayeredCamera:
                 self._send(i, layer, int(size), key)
             self._wanted.clear()
             self._count += 1
+
+    def forget_rtcp(self) -> None:
+        """The client's ``rtcp`` was cleared."""
+        self._heard = 0
 
     def _hear(self) -> None:
         for packet in self.client.rtcp[self._heard :]:

@@ -94,7 +94,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->preferred_temporal = MT_MAX_TEMPORAL - 1;
   c->priority = LOWEST_PRIORITY;
   c->target = c->announced_layer = -1;
-  c->allowed = MT_MAX_ENCODINGS - 1;
+  c->allowed = c->followed_allowed = MT_MAX_ENCODINGS - 1;
   c->allowed_temporal = c->temporal = MT_MAX_TEMPORAL - 1;
   c->first = c->sender->next;
   c->highest = c->first - 1;

@@ -67,6 +67,7 @@ void mt_downlink_feedback(mt_core *core, mt_transport *t, const mt_rtcp_packet *
 }
 
 void mt_downlink_remb(mt_core *core, mt_transport *t, uint64_t bitrate, int64_t now) {
+  if (mt_list_empty(&t->consumers)) return; /* it gets nothing, so no memory is taken for it */
   mt_downlink_begin(core, t, now);
   mt_downlink *d = t->downlink;
   if (!d) return;

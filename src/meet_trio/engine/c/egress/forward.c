@@ -2,6 +2,7 @@
 #include "egress/forward.h"
 
 #include "egress/epoch.h"
+#include "egress/keyframes.h"
 #include "egress/layers.h"
 #include "egress/numbering.h"
 #include "egress/temporal.h"
@@ -128,7 +129,7 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   for (int8_t i = c->target; i >= 0; i--) {
     mt_stream *s = &producer->streams[i];
     if (!mt_stream_arriving(core, s, now) || !catch_up_with(core, c, s, now)) continue;
-    if (i < c->target) mt_want_keyframe(core, &producer->streams[c->target], now);
+    if (i < c->target) mt_consumer_ask_keyframe(core, c, &producer->streams[c->target], now);
     return true;
   }
   return false;

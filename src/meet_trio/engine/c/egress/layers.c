@@ -61,8 +61,9 @@ static void withhold(mt_core *core, mt_consumer *c, int64_t now) {
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
   mt_producer *p = c->producer;
   if (!p) return;
-  bool by_client = c->preferred != c->followed;
+  bool by_client = c->preferred != c->followed || c->allowed != c->followed_allowed; /* its feedback makes the allocation */
   c->followed = c->preferred;
+  c->followed_allowed = c->allowed;
   int8_t target = -1, most = c->allowed < (int8_t)c->preferred ? c->allowed : (int8_t)c->preferred;
   if (c->allowed < 0) {
     if (c->target >= 0) withhold(core, c, now);

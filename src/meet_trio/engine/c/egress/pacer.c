@@ -1,6 +1,7 @@
 /* See pacer.h. */
 #include "egress/pacer.h"
 
+#include "egress/keyframes.h"
 #include "egress/probing.h"
 #include "egress/send.h"
 #include "state/marks.h"
@@ -89,7 +90,7 @@ void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pa
     if (d->count || d->budget.level <= 0) {
       if (enqueue(core, d, c, e, p, n, now)) return;
       core->counters.dropped_queue_full++;
-      mt_want_keyframe(core, &c->producer->streams[e->stream], now);
+      mt_consumer_ask_keyframe(core, c, &c->producer->streams[e->stream], now);
       return;
     }
   }

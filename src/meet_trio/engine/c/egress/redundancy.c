@@ -17,7 +17,7 @@ enum { /* the levels of loss (base/loss_level.h) from which on these are sent tw
        LAST_PACKETS = MT_LOSS_SOME,
        RETRANSMISSIONS = MT_LOSS_MUCH,
        SMALL_FRAMES = MT_LOSS_MUCH,
-       AUDIO = MT_LOSS_MUCH,
+       AUDIO = MT_LOSS_SOME,
        LOWEST_LAYER = MT_LOSS_VERY_MUCH,
 };
 

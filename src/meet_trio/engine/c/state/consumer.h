@@ -104,6 +104,7 @@ struct mt_consumer {
   mt_svc svc;                 /* layers of VP9 and AV1; see egress/svc.h */
   int64_t spatial_asked;      /* time of the last wish for a key frame that leads to another spatial layer; 0: never */
   uint8_t followed;           /* value of `preferred` at the last choice of a target */
+  int8_t followed_allowed;    /* value of `allowed` then */
   int8_t target;              /* index of the stream to forward; -1: none arrives */
   uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
   int8_t announced_layer;     /* of the last event, also of one that the sink has not taken yet; -1: none */
