@@ -26,5 +26,6 @@ size_t mt_again_send(mt_core *core, mt_consumer *c, const mt_sent *sent, const m
   if (!len) return 0;
   mt_send(core, c->transport, len);
   if (rtx_index && c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, cluster, now);
+  else mt_downlink_spent(c->transport, len);
   return len;
 }

@@ -146,6 +146,7 @@ static void note_change(mt_ladder *l, int64_t now) {
     l->may_rise = now + RISE_US;
   } else if (l->chosen < l->held) {
     bool failed = l->risen && now - l->risen < FAILED_US;
+    l->risen = 0;
     l->penalty_us = failed ? (l->penalty_us ? 2 * l->penalty_us : LEAST_PENALTY_US) : 0;
     if (l->penalty_us > MOST_PENALTY_US) l->penalty_us = MOST_PENALTY_US;
     l->may_rise = now + (l->penalty_us > RISE_US ? l->penalty_us : RISE_US);
@@ -172,10 +173,13 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
   if (!d) return;
   mt_list_remove(&d->in_allocating);
   const mt_estimate *e = mt_estimator_estimate(d->estimator);
-  if (e->cause == MT_ESTIMATE_DELAY || e->cause == MT_ESTIMATE_LOSS) d->congested = now;
+  bool by_queue = e->cause == MT_ESTIMATE_DELAY || e->cause == MT_ESTIMATE_LOSS;
+  bool is_limit = e->cause == MT_ESTIMATE_LIMIT || e->cause == MT_ESTIMATE_REMB;
+  if (by_queue && e->bitrate < d->bitrate) d->congested = now;
+  d->bitrate = e->bitrate;
   uint64_t repair = (uint64_t)d->repair, most = e->bitrate / 100 * REPAIR_PERCENT;
   if (repair > most) repair = most;
-  round_of r = {.budget = e->bitrate - repair, .calm = !d->congested || now - d->congested > CALM_US, .now = now};
+  round_of r = {.budget = e->bitrate - repair, .calm = !is_limit && (!d->congested || now - d->congested > CALM_US), .now = now};
   uint64_t wanted = 0;
   MT_EACH (item, &t->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);

@@ -17,6 +17,10 @@ void mt_downlink_sent(mt_transport *t, uint16_t number, size_t len, uint8_t clus
   mt_estimator_sent(d->estimator, number, len + UDP_OVERHEAD, cluster, now);
 }
 
+void mt_downlink_spent(mt_transport *t, size_t len) {
+  if (t->downlink) t->downlink->budget.level -= (double)(len + UDP_OVERHEAD);
+}
+
 bool mt_downlink_may_repair(mt_transport *t, int64_t now) {
   mt_downlink *d = t->downlink;
   if (!d) return true;

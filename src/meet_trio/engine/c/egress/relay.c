@@ -101,7 +101,8 @@ static void send_packet(mt_core *core, mt_relay *r, const mt_stream *s, const mt
 
 void mt_relay_packet(mt_core *core, mt_stream *s, const mt_packet *p, bool arrived) {
   mt_producer *producer = s->producer;
-  s->frame_len += p->payload_len + MT_PACKET_OVERHEAD;
+  /* Key frames do not count, see ingress/stream.c. */
+  if (!s->has_keyframe || p->timestamp != s->keyframe_timestamp) s->frame_len += p->payload_len + MT_PACKET_OVERHEAD;
   MT_EACH (item, &producer->relays) {
     mt_relay *r = MT_OF(item, mt_relay, in_producer);
     if (!producer->paused && r->listened >> s->index & 1) {

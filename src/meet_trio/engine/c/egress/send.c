@@ -12,6 +12,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
   if (!len) return;
   mt_send(core, c->transport, len);
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, 0, now);
+  else mt_downlink_spent(c->transport, len);
   core->counters.rtp_forwarded++;
   c->packets++;
   if (n->sequence > c->newest_sent) c->newest_sent = n->sequence;

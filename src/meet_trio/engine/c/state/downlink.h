@@ -46,6 +46,7 @@ typedef struct {
   uint32_t repeated;    /* packets that probes have repeated; chooses the next one */
 
   /* The allocation; see egress/allocation.h. */
+  uint64_t bitrate;         /* the estimate at the last allocation */
   int64_t congested;        /* time of the last estimate that fell; 0: never */
   uint64_t allocated;       /* bit/s of the layers that are allowed */
   mt_bucket repairs;        /* bytes of retransmissions that may leave now */
