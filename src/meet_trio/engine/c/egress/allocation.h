@@ -3,17 +3,20 @@
  * The publisher's layers, with the bitrates that are measured, make a ladder of options for each video consumer. First every
  * consumer gets its lowest option, then the options rise, in both cases the consumers of higher priority first. Priorities that
  * share their highest bit are equal, and equal consumers rise in turns, one step at a time. A consumer whose lowest option does not
- * fit gets no video, and its audio lives on.
+ * fit gets no video, and its audio lives on. On a link that was not congested for a while the lowest option always fits, because
+ * the estimate is only a lower bound there.
  *
- * An option that is in force stays while it fits. A higher one needs some room more. After a rise that the link did not bear, the
- * next one waits, each time longer.
+ * An option that is in force stays while most of it fits. A higher one needs some room more. After a rise that the link did not
+ * bear, the next one waits, each time longer.
+ *
+ * A part of the estimate is set aside for retransmissions. Audio has no transport-wide numbers, so the estimate is without it.
  */
 #ifndef MT_EGRESS_ALLOCATION_H
 #define MT_EGRESS_ALLOCATION_H
 
 #include "state/core_state.h"
 
-/* Nothing happens without a downlink. */
+/* Allocates the layers of the transport's consumers anew. Nothing happens without a downlink. */
 void mt_allocate(mt_core *core, mt_transport *t, int64_t now);
 
 #endif

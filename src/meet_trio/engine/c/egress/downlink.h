@@ -1,4 +1,4 @@
-/* The life of a transport's downlink, and the client's feedback about it. */
+/* The life of a transport's downlink (state/downlink.h), and the client's feedback about it. */
 #ifndef MT_EGRESS_DOWNLINK_H
 #define MT_EGRESS_DOWNLINK_H
 

@@ -1,6 +1,7 @@
 /* Which stream a consumer forwards, and what its client is told about that.
  *
- * A consumer has a target: the highest stream that arrives and is not above the preferred layer; else the lowest that arrives. The
+ * A consumer has a target: the highest stream that arrives and is above neither the preferred layer nor the one that the client's
+ * link has room for (egress/allocation.h); else the lowest that arrives. Without room for any layer there is no target. The
  * consumer goes on forwarding its old stream until a key frame of the target comes.
  */
 #ifndef MT_EGRESS_LAYERS_H

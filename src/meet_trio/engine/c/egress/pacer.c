@@ -10,9 +10,9 @@ enum {
   PACE_PERCENT = 150,       /* of the estimate */
   BURST_US = 5 * MT_MS,     /* bytes of this time may leave at once */
   LEAST_BURST = 3000,       /* bytes: and at least these */
-  QUEUE_US = 100 * MT_MS,   /* longest time that a packet waits */
+  QUEUE_US = 100 * MT_MS,   /* the pace is never below what would empty the queue in this time */
   STEP_US = 5 * MT_MS,      /* between two steps */
-  MAX_DEBT_US = 50 * MT_MS, /* audio and retransmissions delay video by no more */
+  MAX_DEBT_US = 50 * MT_MS, /* what leaves at once delays video by no more */
   BITS = 8,
 };
 

@@ -1,13 +1,15 @@
-/* The pacer: a burst for one client leaves no faster than its link can take.
+/* The pacer spreads a burst of video over time, so that it does not fill the queue of a client's slow link.
  *
- * Bytes leave at PACE_PERCENT of the estimate. Audio and retransmissions leave at once, on credit that video pays back. Video waits
- * in order; the estimate's room for a burst lets most packets pass without waiting. What waits leaves within QUEUE_US: for a longer
- * queue the pace rises. Packets that find the queue full are lost, and a key frame is wanted.
+ * Bytes leave at PACE_PERCENT of the estimate. Video waits in order; the room for a burst lets most packets pass without waiting.
+ * Audio, retransmissions, redundancy and probes leave at once. If they have transport-wide numbers, video pays for their bytes. A
+ * queue that would need more than QUEUE_US raises the pace. Packets that find the queue full are lost, and a key frame is wanted.
+ *
+ * With REMB alone no packet has a transport-wide number, so no bytes are counted and nothing waits.
  *
  * A packet that waits is only its numbers. Its payload stays in the stream's history, and transport-wide number and send time are
  * written when it leaves.
  *
- * Probes leave through the pacer too: packets that were sent before, once more as RTX, or padding if there are none.
+ * The pacer's steps also send probes (egress/probing.h).
  */
 #ifndef MT_EGRESS_PACER_H
 #define MT_EGRESS_PACER_H
@@ -16,7 +18,7 @@
 
 /* Sends `p` of epoch `e` with the numbers `n`, now or when the pace allows. */
 void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
-void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now); /* a probe is to be sent */
+void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now); /* packets wait, or a probe is to be sent */
 void mt_pacer_forget(mt_consumer *c);                           /* the consumer is removed: its packets that wait are not sent */
 /* Sends what is due. Returns the time of the next step. */
 int64_t mt_pacers_tick(mt_core *core, int64_t now);

@@ -1,7 +1,7 @@
 /* Probes: bytes that are sent faster than the media, so that the estimator learns what the link can carry.
  *
- * A probe repeats packets that were sent lately, as RTX: a client that has missed one can use it, another one drops it. Without such
- * packets a probe is padding. Media that leaves during a probe is a part of it.
+ * A probe repeats packets that were sent lately, as RTX: a client that has missed one can use it, another one drops it. Where a
+ * packet is not kept any more, padding takes its place. Media that leaves during a probe is a part of it.
  */
 #ifndef MT_EGRESS_PROBING_H
 #define MT_EGRESS_PROBING_H

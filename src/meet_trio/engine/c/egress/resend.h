@@ -13,7 +13,8 @@
  *
  * A NACK of 16 bytes asks for 17 packets. So retransmissions have a budget: each byte of media that is sent allows one byte of
  * retransmissions, of the consumer and of its transport, up to a burst. A client thus costs at most twice the media that it
- * watches. A client that loses a third of all packets needs half of that budget.
+ * watches. A client that loses a third of all packets needs half of that budget. Where a bandwidth is estimated, retransmissions
+ * also get no more than a share of it (egress/outgoing.h).
  */
 #ifndef MT_EGRESS_RESEND_H
 #define MT_EGRESS_RESEND_H

@@ -10,7 +10,8 @@
  *            ├─ mirrors ───── streams, filled by other engines
  *            ├─ sources      of all transports, by what a packet shows in clear
  *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
- *            └─ work lists: changed (events to offer), nacking, wanting (key frames), feeding (transport-cc), claims, owed, scored
+ *            └─ work lists: changed (events to offer), nacking, tailing, holding (NACKs), wanting (key frames), feeding (transport-cc),
+ *                           claims, owed, scored, allocating (layers), pacing
  *
  * An object that is removed takes itself out of every table and list, so no pointer outlives it.
  *

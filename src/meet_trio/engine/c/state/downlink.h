@@ -52,7 +52,7 @@ typedef struct {
   mt_bucket repairs;        /* bytes of retransmissions that may leave now */
   uint64_t repaired;        /* bytes of retransmissions so far */
   uint64_t repaired_before; /* the same at the last round */
-  double repair;            /* bit/s of retransmissions, smoothed */
+  double repair;            /* bit/s of retransmissions that clients asked for, smoothed */
   unsigned spare_percent;   /* room beside what is allocated, in percent of that */
   uint64_t wanted;          /* bit/s of the best layers that clients want */
 } mt_downlink;
