@@ -132,7 +132,7 @@ def test_the_end_of_each_frame_is_sent_twice_to_who_loses_some() -> None:
     ends = [p for p in of(packets, call.picture + 50_000) if p.marker]
     assert [p.sequence_number for p in call.twice(packets)] == [p.sequence_number for p in ends]
     assert [p.payload for p in call.twice(packets)] == [p.payload for p in ends]
-    assert call.copies == 0
+    assert call.copies >= 100  # sound costs little
     assert call.figures()["redundancy"] == pytest.approx(0.25, abs=0.03)
 
 
