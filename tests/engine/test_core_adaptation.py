@@ -225,3 +225,35 @@ def test_a_publisher_that_reports_bandwidth_has_no_downlink() -> None:
     world.produce(alice, simulcast(3))
     alice.send_rtcp(Remb(1, 350_000, (1,)))
     assert world.stats()["transports"][str(alice.number)]["availableOutgoingBitrate"] == 0
+
+
+def test_a_large_stream_does_not_take_the_room_of_small_ones() -> None:
+    world = World()
+    bob = world.client()
+    cameras, consumers = [], []
+    for rate in (900_000, 100_000, 100_000):
+        publisher = world.client()
+        cameras.append(LayeredCamera(publisher, rates=(rate,)))
+        producer = world.produce(publisher, simulcast(1))
+        consumers.append(world.consume(bob, producer))
+
+    def run(seconds: float) -> None:
+        for _ in range(int(seconds * 100)):
+            world.run(0.01)
+            for camera in cameras:
+                camera.step(world.now)
+
+    def allowed() -> list[bool]:
+        figures = world.stats()["consumers"]
+        return [figures[str(c)]["allowedLayer"] is not None for c in consumers]
+
+    run(2)
+    assert allowed() == [True, True, True]
+    bob.send_rtcp(Remb(1, 350_000, (consumers[0] + 50_000,)))
+    run(1)
+    assert allowed() == [False, True, True]
+    world.core.set_consumer_priority(consumers[0], 128)
+    bob.send_rtcp(Remb(1, 418_000, (consumers[0] + 50_000,)))
+    run(5)
+    assert allowed() == [True, True, False]
+    assert world.stats()["consumers"][str(consumers[0])]["allowedTemporalLayer"] < 2

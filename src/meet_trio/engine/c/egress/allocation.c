@@ -123,19 +123,47 @@ static bool rise(round_of *r, mt_consumer *c) {
   return true;
 }
 
-static void choose(mt_transport *t, round_of *r) {
-  for (unsigned pass = 0; pass < 2; pass++) {
-    for (unsigned tier = TIERS; tier-- > 0;) {
-      bool again = true;
-      while (again) {
-        again = false;
-        MT_EACH (item, &t->consumers) {
-          mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
-          if (takes_part(c) && tier_of(c) == tier && rise(r, c)) again = pass > 0;
-        }
-      }
+/* The consumer of the tier whose lowest option costs least, of those that were not asked yet. NULL: there is none. */
+static mt_consumer *cheapest(mt_transport *t, unsigned tier) {
+  mt_consumer *found = NULL;
+  MT_EACH (item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (!takes_part(c) || tier_of(c) != tier || c->ladder.asked) continue;
+    if (!found || c->ladder.options[0].bitrate < found->ladder.options[0].bitrate) found = c;
+  }
+  return found;
+}
+
+/* The lowest options of a tier. If not all fit, the cheap ones come first: one publisher's large stream does not take the room of
+ * all others. */
+static void give_lowest(mt_transport *t, round_of *r, unsigned tier) {
+  uint64_t sum = r->total;
+  MT_EACH (item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (takes_part(c) && tier_of(c) == tier) sum += c->ladder.options[0].bitrate;
+  }
+  bool all_fit = r->calm || sum / 100 * RISE_PERCENT <= r->budget;
+  MT_EACH (item, &t->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+    if (all_fit && takes_part(c) && tier_of(c) == tier) rise(r, c);
+  }
+  for (mt_consumer *c; !all_fit && (c = cheapest(t, tier)); c->ladder.asked = true) rise(r, c);
+}
+
+/* One step after the other, in turns. */
+static void give_more(mt_transport *t, round_of *r, unsigned tier) {
+  for (bool again = true; again;) {
+    again = false;
+    MT_EACH (item, &t->consumers) {
+      mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
+      if (takes_part(c) && c->ladder.chosen >= 0 && tier_of(c) == tier && rise(r, c)) again = true;
     }
   }
+}
+
+static void choose(mt_transport *t, round_of *r) {
+  for (unsigned tier = TIERS; tier-- > 0;) give_lowest(t, r, tier);
+  for (unsigned tier = TIERS; tier-- > 0;) give_more(t, r, tier);
 }
 
 /* ---- what follows ---- */
@@ -188,6 +216,7 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
     if (!takes_part(c)) continue;
     c->ladder.held = find_held(c);
     c->ladder.chosen = -1;
+    c->ladder.asked = false;
     wanted += c->ladder.options[c->ladder.count - 1].bitrate;
   }
   choose(t, &r);

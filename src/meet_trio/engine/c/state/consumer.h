@@ -48,6 +48,7 @@ typedef struct {                           /* see egress/allocation.h */
   uint8_t count;
   int8_t held;         /* option in force at the beginning of this allocation; -1: none */
   int8_t chosen;       /* option chosen by it; -1: none */
+  bool asked;          /* its lowest option was tried in this allocation */
   int64_t risen;       /* time of the last rise; 0: never */
   int64_t may_rise;    /* no rise before this time */
   uint32_t penalty_us; /* wait after the last rise that failed */
