@@ -147,7 +147,13 @@ def test_a_fall_of_the_link_is_followed_within_seconds() -> None:
     call.run(10)
     assert call.figures()["spatialLayer"] == 2
     call.bob.rate = 500_000
-    call.run(2)
+    fallen = call.run(2)
+    lower = next((at, p) for at, p in call.bob.received if at > fallen and b"r1" in p.payload)
+    assert not [
+        number
+        for at, number in call.bob.sent_again(since=lower[0])
+        if (number - lower[1].sequence_number) & 0x8000
+    ]
     since = call.run(3)
     assert call.bob.worst_wait(since) < 0.3
     assert call.frames(since)[2, 2] == 0

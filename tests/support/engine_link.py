@@ -119,6 +119,14 @@ class LinkedViewer:
         """The number of packets that are missing."""
         return len(self._missing)
 
+    def sent_again(self, since: float = 0.0) -> list[tuple[float, int]]:
+        """Arrival times of retransmissions, and the numbers of the packets in them."""
+        return [
+            (at, int.from_bytes(p.payload[:2], "big"))
+            for at, p in self.received
+            if at >= since and p.ssrc >= 60_000 and len(p.payload) >= 2
+        ]
+
     def worst_wait(self, since: float, share: float = 0.95) -> float:
         """The wait before the bottleneck, in s, that ``share`` of the packets do not exceed."""
         waits = sorted(wait for at, wait in self.waits if at >= since)

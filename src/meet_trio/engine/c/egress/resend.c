@@ -119,5 +119,6 @@ void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_
   const mt_packet *p;
   mt_sent *sent = mt_again_find(c, wanted, &p);
   if (!sent) miss(core, c, wanted, now);
+  else if (wanted < c->last_keyframe && mt_viewer_congested(c->transport, now)) return; /* the key frame needs the room */
   else if (!asked_too_soon(c, sent, now) && !hold(core, c, sent, now)) answer(core, c, sent, p, now);
 }

@@ -11,6 +11,8 @@
  * for. Such a NACK waits until the packet would have come late, and until feedback has told of it. If it has arrived, the NACK
  * needs no answer.
  *
+ * On a congested link nothing before the last key frame is sent again: the client goes on with the key frame.
+ *
  * A NACK of 16 bytes asks for 17 packets. So retransmissions have a budget: each byte of media that is sent allows one byte of
  * retransmissions, of the consumer and of its transport, up to a burst. A client thus costs at most twice the media that it
  * watches. A client that loses a third of all packets needs half of that budget. Where a bandwidth is estimated, retransmissions
