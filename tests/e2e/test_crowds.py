@@ -32,7 +32,8 @@ def daemon() -> Iterator[Daemon]:
 
 def stop(daemon: Daemon) -> None:
     code, _ = daemon.stop(deadline=10)  # a thousand goodbyes take their time on a busy machine
-    log = "".join(daemon.log)
+    # Tests receive media on loopback alone, which a server warns about.
+    log = "".join(line for line in daemon.log if "media is on loopback alone" not in line)
     assert code == 0, log[-5000:]
     for word in ("Traceback", "WARNING", "ERROR", "too many"):
         assert word not in log, log[-5000:]
