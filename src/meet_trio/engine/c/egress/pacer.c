@@ -7,7 +7,7 @@
 #include "state/marks.h"
 
 enum {
-  PACE_PERCENT = 150,       /* of the estimate */
+  PACE_PERCENT = 130,       /* of the estimate */
   BURST_US = 5 * MT_MS,     /* bytes of this time may leave at once */
   LEAST_BURST = 3000,       /* bytes: and at least these */
   QUEUE_US = 100 * MT_MS,   /* the pace is never below what would empty the queue in this time */

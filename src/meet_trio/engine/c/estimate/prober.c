@@ -4,8 +4,8 @@
 #include "base/limits.h"
 
 enum {
-  PROBE_QUEUE_US = 60 * MT_MS,      /* that a cluster makes at most on a link that carries the estimate */
-  PROBE_QUEUE_MOST_US = 90 * MT_MS, /* the same of a cluster that is longer because of jitter */
+  PROBE_QUEUE_US = 50 * MT_MS,      /* that a cluster makes at most on a link that carries the estimate */
+  PROBE_QUEUE_MOST_US = 75 * MT_MS, /* the same of a cluster that is longer because of jitter */
   PROBE_FIRST_US = 20 * MT_MS,      /* length of the first clusters */
   PROBE_LEAST_US = 20 * MT_MS,      /* and of the others */
   PROBE_MOST_US = 150 * MT_MS,
