@@ -10,20 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.c_sources import INCLUDES, C
+from support.fuzzing import UNITS
 
-UNITS = (
-    "dependency",
-    "estimate",
-    "layering",
-    "rfc4571",
-    "rtcp",
-    "rtp",
-    "srtp",
-    "stun",
-    "svc",
-    "vp8",
-    "vp9",
-)
 COMPILE = [
     *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),

@@ -52,7 +52,7 @@ class ReceiveStream:
     recovered: int = 0
     """Missing packets that came by retransmission."""
     probes: int = 0
-    """RTX packets that repeat nothing: padding."""
+    """RTX packets that repair nothing: padding, and packets that are there already."""
     lost: int = 0
     """Packets given up on."""
     frames: int = 0
@@ -98,7 +98,10 @@ class ReceiveStream:
             return
         index = self._extend(packet.sequence_number)
         if index < self._next or index in self._waiting:
-            self.duplicates += 1
+            if repaired:
+                self.probes += 1
+            else:
+                self.duplicates += 1
             return
         if abs(index - self._highest) > _MAX_GAP:
             self._fault(f"sequence number jumps by {index - self._highest}")

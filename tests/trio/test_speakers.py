@@ -231,7 +231,7 @@ async def test_all_rooms_share_one_budget_of_audio_levels(autojump_clock: MockCl
             for client in meeting.people.values()
         ]
         assert 40 <= sum(told) <= 90
-        assert min(told) > 1, f"nobody is left out: {told}"
+        assert min(told) >= 3, f"nobody is left out: {told}"
 
 
 async def test_the_latest_speakers_are_seen(world: World, autojump_clock: MockClock) -> None:

@@ -13,12 +13,10 @@ enum {
   RTX_PREFIX = 2,              /* bytes: the original sequence number (RFC 4588 section 4) */
   MAX_PREFIX = RTX_PREFIX + 8, /* bytes: and the VP8 descriptor, or the beginning of VP9's */
   WRITTEN_EXTS = 4,            /* header extensions that write_header adds: MID, abs-send-time, transport-cc, playout-delay */
-  SEND_TIME_BITS = 18,         /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */
-  SEND_TIME_MASK = 0xffffff,
 };
 
 mt_stamps mt_new_stamps(mt_consumer *c, int64_t now) {
-  mt_stamps v = {.abs_send_time = (uint32_t)(((uint64_t)now << SEND_TIME_BITS) / MT_SECOND) & SEND_TIME_MASK};
+  mt_stamps v = {.abs_send_time = mt_abs_send_time(now)};
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) v.twcc = c->transport->twcc_next++;
   return v;
 }

@@ -18,6 +18,15 @@ typedef struct {          /* the values of header extensions that change with ea
   uint16_t twcc;          /* transport-wide sequence number */
 } mt_stamps;
 
+enum {
+  MT_SEND_TIME_BITS = 18, /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */
+  MT_SEND_TIME_MASK = 0xffffff,
+};
+
+static inline uint32_t mt_abs_send_time(int64_t now) {
+  return (uint32_t)(((uint64_t)now << MT_SEND_TIME_BITS) / MT_SECOND) & MT_SEND_TIME_MASK;
+}
+
 mt_stamps mt_new_stamps(mt_consumer *c, int64_t now); /* takes the transport's next number */
 /* Writes the datagram to `out` and returns its length in bytes; 0: it cannot be written. `rtx_index` is the SRTP index of a
  * retransmission through RTX, 0 for the packet itself. */

@@ -19,11 +19,6 @@ enum {
   CATCH_UP_PACKETS = 256, /* packets of it; each is encrypted for that consumer */
 };
 
-static bool later_picture(uint16_t a, uint16_t b, unsigned mask) {
-  unsigned ahead = (unsigned)(a - b) & mask;
-  return ahead != 0 && ahead <= mask / 2;
-}
-
 static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n;
   if (!mt_epoch_numbers(e, p, &n)) return;
@@ -35,7 +30,8 @@ static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p,
     c->last_marker = n.marker;
     c->last_timestamp = n.timestamp;
     c->last_sent = now;
-    if (mt_packet_has_picture(p) && (!c->has_picture || later_picture(n.picture_id, c->last_picture, mt_packet_picture_mask(p)))) {
+    if (mt_packet_has_picture(p) &&
+        (!c->has_picture || mt_picture_ahead(n.picture_id, c->last_picture, mt_packet_picture_mask(p)) > 0)) {
       c->has_picture = true;
       c->last_picture = n.picture_id;
       c->last_tl0 = n.tl0picidx;

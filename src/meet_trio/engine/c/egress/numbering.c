@@ -5,7 +5,6 @@
 
 enum {
   PICTURE_MASK = 0x7fff, /* VP8 picture ids have 15 bits and wrap (RFC 7741 section 4.2) */
-  PICTURE_HALF = 0x4000, /* half of their range */
 };
 
 uint64_t mt_epoch_newest(const mt_consumer *c, const mt_epoch *e) {
@@ -16,12 +15,6 @@ static uint16_t *packet_slot(mt_numbering *n, uint64_t sequence) { return &n->pa
 
 static uint16_t *picture_slot(mt_numbering *n, uint16_t picture) { return &n->pictures_before[picture % MT_NUMBERED_PICTURES]; }
 
-/* How far `a` is ahead of `b`; below 0: behind it. */
-static int ahead(uint16_t a, uint16_t b) {
-  int distance = (a - b) & PICTURE_MASK;
-  return distance < PICTURE_HALF ? distance : distance - PICTURE_MASK - 1;
-}
-
 /* `p` is newer than all packets before it. It and those that are missing before it get their places. */
 static void place(mt_numbering *n, const mt_packet *p) {
   uint64_t oldest = p->sequence >= MT_NUMBERED_PACKETS ? p->sequence - MT_NUMBERED_PACKETS + 1 : 0;
@@ -30,7 +23,7 @@ static void place(mt_numbering *n, const mt_packet *p) {
   n->highest = p->sequence;
   if (!p->has_vp8 || !p->vp8.has_picture_id) return;
   uint16_t picture = p->vp8.picture_id & PICTURE_MASK;
-  int steps = n->has_picture ? ahead(picture, n->picture) : 1;
+  int steps = n->has_picture ? mt_picture_ahead(picture, n->picture, PICTURE_MASK) : 1;
   if (steps <= 0) return;
   if (steps > MT_NUMBERED_PICTURES) steps = MT_NUMBERED_PICTURES;
   for (; steps > 0; steps--) *picture_slot(n, (uint16_t)(picture - steps + 1)) = n->pictures;
@@ -61,7 +54,7 @@ bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_pac
   c->sender->next = c->highest + 1;
   if (p->has_vp8 && n->has_picture) {
     uint16_t picture = (uint16_t)(n->picture + e->picture_delta - n->pictures) & PICTURE_MASK;
-    if (!c->has_picture || ahead(picture, c->last_picture) > 0) c->last_picture = picture;
+    if (!c->has_picture || mt_picture_ahead(picture, c->last_picture, PICTURE_MASK) > 0) c->last_picture = picture;
   }
   return true;
 }
@@ -75,7 +68,8 @@ bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out) {
     if (n->highest - p->sequence >= MT_NUMBERED_PACKETS) return false;
     packets = n->packets - (uint16_t)(n->packets - *packet_slot(n, p->sequence));
     uint16_t picture = mt_packet_picture(p) & PICTURE_MASK;
-    if (p->has_vp8 && n->has_picture && ahead(n->picture, picture) < MT_NUMBERED_PICTURES) pictures = *picture_slot(n, picture);
+    if (p->has_vp8 && n->has_picture && mt_picture_ahead(n->picture, picture, PICTURE_MASK) < MT_NUMBERED_PICTURES)
+      pictures = *picture_slot(n, picture);
   }
   *out = (mt_numbers){
       .sequence = p->sequence + e->sequence_delta - packets,

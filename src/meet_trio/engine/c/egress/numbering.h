@@ -31,6 +31,12 @@ struct mt_numbering {
   uint16_t pictures_before[MT_NUMBERED_PICTURES]; /* left out before this picture */
 };
 
+/* How far picture `a` is ahead of `b`, ids modulo `mask` + 1; below 0: behind it. */
+static inline int mt_picture_ahead(uint16_t a, uint16_t b, unsigned mask) {
+  int distance = (int)((unsigned)(a - b) & mask);
+  return distance <= (int)(mask / 2) ? distance : distance - (int)mask - 1;
+}
+
 /* The newest packet of the open epoch's stream, sent or left out, as an extended sequence number of the stream. */
 uint64_t mt_epoch_newest(const mt_consumer *c, const mt_epoch *e);
 /* Leaves out `p`, which is newer than all packets of the open epoch. False: no memory; it must be sent. */

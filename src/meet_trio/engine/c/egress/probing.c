@@ -57,7 +57,10 @@ bool mt_probe_step(mt_core *core, mt_downlink *d, int64_t now) {
     uint64_t sequence = c->newest_sent - (d->repeated++ % REPEATED_PACKETS);
     size_t len = repeat(core, c, sequence, probe.id, now);
     if (!len) len = mt_consumer_pad(core, c, probe.id, now);
-    if (!len) return false;
+    if (!len) {
+      d->probe = 0;
+      return false;
+    }
     sent += len;
   }
   running = mt_estimator_probe(d->estimator, &probe, now);

@@ -3,6 +3,7 @@
 
 #include "base/sequence.h"
 #include "egress/again.h"
+#include "egress/compose.h"
 #include "egress/keyframes.h"
 #include "egress/outgoing.h"
 #include "egress/redundancy.h"
@@ -16,8 +17,6 @@ enum {
   RESEND_LEAST_US = 20 * MT_MS,           /* least time between two retransmissions of one packet */
   LEAST_REORDER_US = 5 * MT_MS,           /* reordering by less is answered at once */
   FEEDBACK_US = 60 * MT_MS,               /* between two feedback packets of a client, about */
-  SEND_TIME_BITS = 18,                    /* abs-send-time: fraction bits of a second; 24 bits in all */
-  SEND_TIME_MASK = 0xffffff,
 };
 
 void mt_consumer_earn_resends(mt_consumer *c, size_t len) {
@@ -61,8 +60,8 @@ static void answer(mt_core *core, mt_consumer *c, mt_sent *sent, const mt_packet
 /* ---- NACKs that wait ---- */
 
 static int64_t age_of(const mt_sent *sent, int64_t now) {
-  uint32_t stamp = (uint32_t)(((uint64_t)now << SEND_TIME_BITS) / MT_SECOND) & SEND_TIME_MASK;
-  return (int64_t)((uint64_t)((stamp - sent->abs_send_time) & SEND_TIME_MASK) * MT_SECOND >> SEND_TIME_BITS);
+  uint32_t elapsed = (mt_abs_send_time(now) - sent->abs_send_time) & MT_SEND_TIME_MASK;
+  return (int64_t)((uint64_t)elapsed * MT_SECOND >> MT_SEND_TIME_BITS);
 }
 
 /* The time for which a NACK for this packet still waits; 0: it is answered now. */

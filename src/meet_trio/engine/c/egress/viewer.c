@@ -49,6 +49,8 @@ void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
   double share = r->lost > 0 ? r->lost / r->expected : 0;
   /* What a full queue loses says nothing about the path. */
   if (!mt_viewer_congested(t, now) || share < t->loss.share) mt_loss_level_sample(&t->loss, share);
+  if (t->downlink && !t->stats.transport_cc_received)
+    mt_estimator_loss_report(t->downlink->estimator, (float)share, t->stats.rtt_us);
   r->expected = r->lost = 0;
   r->since = now;
 }
