@@ -30,8 +30,11 @@ bool mt_viewer_congested(const mt_transport *t, int64_t now) {
   return d && d->congested && now - d->congested < CONGESTED_US;
 }
 
-/* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. */
-static int64_t holes(const mt_consumer *c) { return (int64_t)(c->highest + 1 - c->first) - (int64_t)c->packets; }
+/* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. What
+ * waits for the pacer is none of them. */
+static int64_t holes(const mt_consumer *c) {
+  return c->newest_sent < c->first ? 0 : (int64_t)(c->newest_sent + 1 - c->first) - (int64_t)c->packets;
+}
 
 void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
   mt_transport *t = c->transport;
