@@ -288,6 +288,7 @@ class ClientTransport:
             case DatagramKind.DTLS:
                 self._dtls.receive(datagram)
                 self._flush_dtls()
+                self._use_keys()
                 self._dtls_moved.set()
                 if self._dtls.closed_by_peer:
                     self.closed_by_peer.set()
@@ -348,9 +349,15 @@ class ClientTransport:
             if scope.cancelled_caught:
                 self._dtls.handle_timeout()
                 self._flush_dtls()
+        self.connected.set()
+
+    def _use_keys(self) -> None:
+        """At once: the next datagram may be media, and a browser handles them in order."""
+        keys = self._dtls.keys
+        if keys is None or self._tx is not None:
+            return
         if self._dtls.peer_fingerprint not in self.remote.fingerprints:
             raise TransportError("the server's certificate has another fingerprint")
-        keys = self._dtls.keys
         self._tx = pylibsrtp.Session(
             pylibsrtp.Policy(
                 key=keys.tx,
@@ -365,7 +372,6 @@ class ClientTransport:
                 srtp_profile=SRTP_POLICIES[keys.profile.name],
             )
         )
-        self.connected.set()
 
     def _flush_dtls(self) -> None:
         for datagram in self._dtls.outgoing():
