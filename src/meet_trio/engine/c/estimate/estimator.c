@@ -24,6 +24,8 @@ enum {
   ESTIMATE_SILENT_LEAST = 50000,       /* bit/s: silence does not push the rate below that */
   ESTIMATE_LEAST_QUEUE_US = 8 * MT_MS, /* a growing queue counts from there */
   ESTIMATE_LONG_QUEUE_US = 50 * MT_MS, /* a standing queue counts from there */
+  ESTIMATE_STEEP_US = 80 * MT_MS,      /* a queue that the newest groups see as this long counts at once, */
+  ESTIMATE_STEEP_JITTER = 3,           /* and so many times the jitter on top of it */
   ESTIMATE_PACKET_BITS = 12000,        /* of a large packet, whose own time on a slow link is no queue */
   ESTIMATE_WAITED_US = 10 * MT_MS,     /* a packet with that delay waited in a queue */
   ESTIMATE_FLOOD_US = 500 * MT_MS,     /* a stretch in which it is counted what is lost */
@@ -46,6 +48,7 @@ static const double ESTIMATE_PACKETS_WAIT = 1.5; /* large packets whose time is 
 static const double ESTIMATE_SILENT_FALL = 0.5;
 static const double ESTIMATE_RETURN = 0.85;     /* of the rate before the silence */
 static const double ESTIMATE_NEAR_PEAK = 0.9;   /* of the next layer's need: a proven rate this near to it is tried again soon */
+static const double ESTIMATE_FAR_LESS = 0.7;    /* of the estimate: what a busy link carries then shows that it has become slower */
 static const double ESTIMATE_TARGET = 0.92;     /* of the capacity that a probe has found */
 static const double ESTIMATE_BELOW_NEXT = 0.99; /* of the next layer's need: growth ends there */
 static const double ESTIMATE_DOUBTED = 1.05;    /* of the known capacity: a probe that fits above it is repeated */
@@ -335,6 +338,12 @@ static void delay_verdict(mt_estimator *e, int64_t now) {
   int64_t queue = e->queue.queue, empty = ESTIMATE_LEAST_QUEUE_US + e->queue.jitter / 2;
   int64_t tolerated = now < e->tolerated_until ? e->tolerated : 0;
   bool grows = e->trend.state == MT_TREND_OVERUSE && queue > empty, is_long = queue > long_queue(e, arriving);
+  int64_t newest = mt_queue_newest(&e->queue, e->trend.current.delay);
+  bool less = busy > 0 && busy < ESTIMATE_FAR_LESS * e->aimd.rate;
+  if (less && !e->aimd.held && newest > ESTIMATE_STEEP_US + ESTIMATE_STEEP_JITTER * e->queue.jitter) {
+    grows = true;
+    if (newest > queue) queue = newest;
+  }
   mt_aimd_input in = {
       .overused = (grows || is_long) && queue > tolerated,
       .competing = tolerated > 0,

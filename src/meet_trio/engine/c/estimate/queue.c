@@ -29,6 +29,12 @@ static int64_t recent_least(const mt_queue *q) {
   return least;
 }
 
+int64_t mt_queue_newest(const mt_queue *q, int64_t delay) {
+  if (!q->count) return 0;
+  int64_t before = q->groups[(q->at + MT_QUEUE_GROUPS - 1) % MT_QUEUE_GROUPS].delay;
+  return mt_queue_of(q, delay < before ? delay : before);
+}
+
 void mt_queue_group(mt_queue *q, int64_t arrival, int64_t delay) {
   if (!q->stretch_began) {
     q->base = q->base_before = delay;

@@ -25,5 +25,7 @@ typedef struct {
 void mt_queue_group(mt_queue *q, int64_t arrival, int64_t delay);
 /* The delay of a packet above the base, in microseconds, at least 0. */
 int64_t mt_queue_of(const mt_queue *q, int64_t delay);
+/* The queue as the last group alone and the one that has not ended yet, with this delay, see it: a steep growth is seen sooner. */
+int64_t mt_queue_newest(const mt_queue *q, int64_t delay);
 
 #endif
