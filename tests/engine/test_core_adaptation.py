@@ -9,7 +9,7 @@ import pytest
 from support.engine_link import LinkedViewer
 from support.engine_world import VIEWED_ADAPTED, World, simulcast
 from support.layered_camera import FPS, LayeredCamera
-from support.wire.rtcp import Pli, Remb
+from support.wire.rtcp import Pli, ReceiverReport, Remb, ReportBlock
 from support.wire.rtp import RtpPacket
 from support.wire.vp8 import parse_vp8_untrusted
 
@@ -38,10 +38,36 @@ class Call:
         """Whole frames that arrived, by spatial and temporal layer."""
         return frames_of(self.bob.media(since))
 
+    def completed(self, since: float) -> list[float]:
+        """Times at which the last packet of a frame arrived, not counting retransmissions."""
+        wanted: dict[int, int] = {}
+        parts: Counter[int] = Counter()
+        done = []
+        for at, packet in self.bob.received:
+            if at < since or packet.ssrc >= RTX:
+                continue
+            parts[packet.timestamp] += 1
+            if packet.marker:
+                wanted[packet.timestamp] = int(picture_of(packet)[3]) + 1
+            if parts[packet.timestamp] == wanted.get(packet.timestamp):
+                done.append(at)
+        return done
+
     def figures(self) -> dict[str, Any]:
         stats = self.world.stats()
         consumer: dict[str, Any] = stats["consumers"][str(self.consumer)]
         return consumer | stats["transports"][str(self.bob.client.number)]
+
+
+PICTURE = re.compile(rb"r(\d) t(\d) \d+\.(\d+)")
+RTX = 60_000  # the first SSRC of retransmissions
+
+
+def picture_of(packet: RtpPacket) -> "re.Match[bytes]":
+    """The layer, the temporal layer and the number of the packet in its frame."""
+    found = PICTURE.search(parse_vp8_untrusted(packet.payload)[1])
+    assert found
+    return found
 
 
 def frames_of(packets: list[RtpPacket]) -> "Counter[tuple[int, int]]":
@@ -51,10 +77,9 @@ def frames_of(packets: list[RtpPacket]) -> "Counter[tuple[int, int]]":
         parts[packet.timestamp] += 1
     for packet in packets:
         if packet.marker:
-            match = re.search(rb"r(\d) t(\d) \d+\.(\d+)", parse_vp8_untrusted(packet.payload)[1])
-            assert match
-            if parts[packet.timestamp] == int(match[3]) + 1:
-                found[int(match[1]), int(match[2])] += 1
+            layer, temporal, part = map(int, picture_of(packet).groups())
+            if parts[packet.timestamp] == part + 1:
+                found[layer, temporal] += 1
     return found
 
 
@@ -164,9 +189,33 @@ def test_a_fall_of_the_link_is_followed_within_seconds() -> None:
     assert frames[2, 0] + frames[2, 1] + frames[2, 2] > 0.8 * FPS
 
 
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.07, 0.11])
+def test_a_fall_of_the_link_leaves_no_long_gap(after: float) -> None:
+    """The publisher is at another place of its cycle of frames each time."""
+    call = Call(rate=3_000_000)
+    call.run(10 + after)
+    call.bob.rate, call.bob.queue = 500_000, 0.2
+    fallen = call.run(3)
+    gaps = [b - a for a, b in itertools.pairwise(call.completed(fallen - 0.2))]
+    print(max(gaps), call.bob.dropped)
+    assert max(gaps) < 0.42
+    assert call.bob.dropped <= 12
+
+
+@pytest.mark.parametrize("congested", [True, False])
+def test_nobody_waits_for_a_smaller_picture_on_a_congested_link(congested: bool) -> None:
+    call = Call(rate=3_000_000)
+    call.run(10)
+    call.bob.rate = 500_000 if congested else 2_500_000
+    call.run(2)
+    call.world.core.set_preferred_layers(call.consumer, 0)
+    call.run(0.4)
+    assert (call.figures()["spatialLayer"] == 0) == congested
+
+
 def test_without_room_for_any_layer_video_pauses_and_comes_back() -> None:
     call = Call(rate=30_000, start=100_000)
-    call.run(10)
+    call.run(5)  # after ten it tries again
     assert call.figures()["allowedLayer"] is None
     since = call.run(2)
     assert not call.frames(since)
@@ -182,6 +231,22 @@ def test_random_loss_is_no_congestion() -> None:
     assert call.figures()["allowedLayer"] == 2
     assert call.figures()["allowedTemporalLayer"] == 2
     assert call.figures()["outgoingLoss"] == pytest.approx(0.1, abs=0.06)
+
+
+def test_packets_that_wait_for_the_pacer_are_no_losses() -> None:
+    """Every second report comes while packets wait."""
+    call = Call(rate=None)
+    call.run(3)
+    for turn in range(10):
+        call.run(1)
+        if turn % 2:
+            call.world.core.request_keyframe(call.producer)
+            while call.figures()["pacerBytes"] < 5000:
+                call.run(0.005)
+        report = ReportBlock(ssrc=call.consumer + 50_000, cumulative_lost=0)
+        call.bob.client.send_rtcp(ReceiverReport(1, (report,)))
+    figures = call.figures()
+    assert (figures["packetsRedundant"], figures["redundancy"]) == (0, 0)
 
 
 def test_remb_allocates_too() -> None:

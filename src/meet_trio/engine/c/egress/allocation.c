@@ -8,6 +8,7 @@
 enum {
   RISE_PERCENT = 106,         /* room that a rise needs, in percent of what is allocated then */
   STAY_PERCENT = 85,          /* what is in force stays if this much of it fits: measured bitrates vary */
+  FALL_PERCENT = 110,         /* room that an option needs which replaces a better one, in percent */
   SETTLING_PERCENT = 75,      /* the same just after a rise: the key frame of a new layer is a burst */
   SETTLING_US = 1500 * MT_MS, /* how long that is */
   LEAST_PERCENT = 90,         /* the lowest option stays if this much of it fits */
@@ -98,11 +99,12 @@ typedef struct {
 
 static uint64_t bitrate_of(const mt_ladder *l, int8_t option) { return option < 0 ? 0 : l->options[option].bitrate; }
 
-/* The room that a total with this option needs, in percent of the total. */
+/* The room that a total with this option needs, in percent of the total. After a fall the queue of the link has to empty. */
 static unsigned percent_needed(const round_of *r, const mt_ladder *l, int8_t option) {
   if (option == 0 && r->calm) return 0;
   if (option > l->held) return RISE_PERCENT;
   if (option == 0) return LEAST_PERCENT;
+  if (option < l->held) return FALL_PERCENT;
   return l->risen && r->now - l->risen < SETTLING_US ? SETTLING_PERCENT : STAY_PERCENT;
 }
 

@@ -6,8 +6,8 @@
  * fit gets no video, and its audio lives on. On a link that was not congested for a while the lowest option always fits, because
  * the estimate is only a lower bound there.
  *
- * An option that is in force stays while most of it fits. A higher one needs some room more. After a rise that the link did not
- * bear, the next one waits, each time longer.
+ * An option that is in force stays while most of it fits. What replaces it has to leave room for a queue to empty. A higher one
+ * needs some room more. After a rise that the link did not bear, the next one waits, each time longer.
  *
  * A part of the estimate is set aside for retransmissions. Audio has no transport-wide numbers, so the estimate is without it.
  */

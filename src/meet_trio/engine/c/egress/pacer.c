@@ -7,19 +7,21 @@
 #include "state/marks.h"
 
 enum {
-  PACE_PERCENT = 130,       /* of the estimate */
-  BURST_US = 5 * MT_MS,     /* bytes of this time may leave at once */
-  LEAST_BURST = 3000,       /* bytes: and at least these */
-  QUEUE_US = 100 * MT_MS,   /* the pace is never below what would empty the queue in this time */
-  STEP_US = 5 * MT_MS,      /* between two steps */
-  MAX_DEBT_US = 50 * MT_MS, /* what leaves at once delays video by no more */
+  PACE_PERCENT = 130,          /* of the estimate */
+  BURST_US = 5 * MT_MS,        /* bytes of this time may leave at once */
+  LEAST_BURST = 3000,          /* bytes: and at least these */
+  QUEUE_US = 100 * MT_MS,      /* the pace is never below what would empty the queue in this time, */
+  LONG_QUEUE_US = 300 * MT_MS, /* or in this time while the link has a queue of its own */
+  STEP_US = 5 * MT_MS,         /* between two steps */
+  MAX_DEBT_US = 50 * MT_MS,    /* what leaves at once delays video by no more */
   BITS = 8,
 };
 
-/* Bytes a second */
+/* Bytes a second. What waits here instead of in the queue of a congested link arrives as early, and is not dropped there. */
 static double pace(const mt_downlink *d) {
-  double estimated = (double)mt_estimator_estimate(d->estimator)->bitrate / BITS * PACE_PERCENT / 100;
-  double draining = (double)d->waiting * MT_SECOND / QUEUE_US;
+  const mt_estimate *e = mt_estimator_estimate(d->estimator);
+  double estimated = (double)e->bitrate / BITS * (e->overused ? 100 : PACE_PERCENT) / 100;
+  double draining = (double)d->waiting * MT_SECOND / (e->overused ? LONG_QUEUE_US : QUEUE_US);
   return estimated > draining ? estimated : draining;
 }
 

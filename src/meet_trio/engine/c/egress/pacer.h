@@ -2,7 +2,8 @@
  *
  * Bytes leave at PACE_PERCENT of the estimate. Video waits in order; the room for a burst lets most packets pass without waiting.
  * Audio, retransmissions, redundancy and probes leave at once. If they have transport-wide numbers, video pays for their bytes. A
- * queue that would need more than QUEUE_US raises the pace. Packets that find the queue full are lost, and a key frame is wanted.
+ * queue that would need more than QUEUE_US raises the pace. While the link has a queue of its own, the pace is that of the estimate,
+ * and LONG_QUEUE_US holds. Packets that find the queue full are lost, and a key frame is wanted.
  *
  * With REMB alone no packet has a transport-wide number, so no bytes are counted and nothing waits.
  *
