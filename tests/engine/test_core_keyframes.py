@@ -12,6 +12,8 @@ from meet_trio.engine import EngineSettings
 
 BURST, EVERY = 10, 3.0
 """Key frames that one viewer may request at once, and seconds until it may request another."""
+PATIENCE = 1.5
+"""Seconds that a viewer with a larger picture than it wants waits for a smaller one."""
 
 
 @pytest.fixture
@@ -192,6 +194,29 @@ def test_ten_that_join_within_a_second_cost_one_key_frame() -> None:
         assert all(
             0 <= (b.timestamp - a.timestamp) % 2**32 <= 3000 for a, b in pairwise(viewer.rtp)
         )
+
+
+def watch(world: World, consumer: int) -> int | None:
+    layer: int | None = world.stats()["consumers"][str(consumer)]["spatialLayer"]
+    return layer
+
+
+@pytest.mark.parametrize("other", [True, False], ids=["another's", "its own"])
+def test_a_smaller_picture_waits_for_a_key_frame(world: World, other: bool) -> None:
+    """A larger picture does not wait."""
+    alice, _, cameras, producer, consumer = begin(world)
+    assert watch(world, consumer) == 1
+    world.core.set_preferred_layers(consumer, 0)
+    assert follow(world, alice, cameras, PATIENCE - 0.3) == 0
+    if other:
+        world.core.request_keyframe(producer)
+    asked = follow(world, alice, cameras, 0.7)
+    assert watch(world, consumer) == 0
+    assert asked == (2 if other else 1)  # one for each encoding of another's
+    assert follow(world, alice, cameras, 3) == 0
+    world.core.set_preferred_layers(consumer, 1)
+    assert follow(world, alice, cameras, 0.2) == 1
+    assert watch(world, consumer) == 1
 
 
 def test_losses_that_the_engine_gives_up_are_not_the_viewers(world: World) -> None:

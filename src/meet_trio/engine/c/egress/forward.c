@@ -125,7 +125,8 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   for (int8_t i = c->target; i >= 0; i--) {
     mt_stream *s = &producer->streams[i];
     if (!mt_stream_arriving(core, s, now) || !catch_up_with(core, c, s, now)) continue;
-    if (i < c->target) mt_consumer_ask_keyframe(core, c, &producer->streams[c->target], now);
+    const mt_packet *keyframe = mt_history_find(&s->history, s->keyframe_first);
+    if (i < c->target) mt_consumer_await_keyframe(core, c, &producer->streams[c->target], keyframe ? keyframe->arrived : now);
     return true;
   }
   return false;

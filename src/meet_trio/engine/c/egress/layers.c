@@ -58,6 +58,11 @@ static void withhold(mt_core *core, mt_consumer *c, int64_t now) {
   mt_wish_listen(core, c, now);
 }
 
+/* The client has a larger picture than it wants. */
+static bool too_large(const mt_consumer *c, const mt_stream *current) {
+  return current && current->index > c->preferred && (int8_t)c->preferred <= c->allowed;
+}
+
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
   mt_producer *p = c->producer;
   if (!p) return;
@@ -81,8 +86,10 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     c->target = target;
     c->switching = false;
     mt_wish_listen(core, c, now);
-    bool begins = !c->paused && mt_consumer_current_stream(c) != &p->streams[target];
-    if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
+    const mt_stream *current = mt_consumer_current_stream(c);
+    bool begins = !c->paused && current != &p->streams[target];
+    if (begins && too_large(c, current)) mt_consumer_await_keyframe(core, c, &p->streams[target], now);
+    else if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
   }
   wish_spatial(core, c, by_client, now);

@@ -142,6 +142,7 @@ struct mt_consumer {
   mt_list owed;                          /* in mt_core.owed while a key frame request is put off */
   uint8_t owed_streams;                  /* streams with a key frame request that is put off, as bits */
   uint32_t owed_since[MT_MAX_ENCODINGS]; /* the stream's count of key frames when its request was put off */
+  int64_t owed_until[MT_MAX_ENCODINGS];  /* the request is not made before */
   int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
   int64_t score_announced;               /* time of the last score event */
 
