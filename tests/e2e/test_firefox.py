@@ -354,6 +354,8 @@ def test_they_meet_over_tcp(browser: Browser, firefox: Firefox, daemon: Daemon) 
 FAIR = Weather(delay=0.02)
 LOSSY = attrs.evolve(FAIR, loss=0.03)
 NARROW = attrs.evolve(FAIR, rate=700_000, queue=26_000)  # room for two layers of the camera
+# Room for the middle layer. The top one of this quiet picture needs about 350 kbit/s.
+TIGHT = Weather(delay=0.02, rate=220_000, queue=8_000)
 # Without TLS only pages of the same machine get camera and microphone otherwise.
 CAMERA_WITHOUT_TLS = {
     "media.devices.insecure.enabled": True,
@@ -426,3 +428,15 @@ def test_firefox_adapts_to_a_narrow_uplink(far_pair: Pair, link: Link) -> None:
     wait_for_frames(ada, 20)
     link.set(up=FAIR)
     wait_for_width(ada, TOP)
+
+
+def test_firefox_gets_what_its_downlink_carries(far_pair: Pair, link: Link) -> None:
+    """The server sends it a smaller layer, and the large one again when there is room."""
+    _, fox = far_pair
+    wait_for_width(fox, TOP)
+    link.set(down=TIGHT)
+    wait_for_width(fox, MIDDLE)
+    wait_for_frames(fox, 20)
+    link.set(down=FAIR)
+    wait_for_width(fox, TOP)
+    wait_for_frames(fox, 10)
