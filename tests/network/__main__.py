@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def _run(stage: Stage, row: Row, number: int, folder: Path) -> report.Run:
-    with open_scene(stage, row.name, number, row.far) as scene:
+    with open_scene(stage, row.name, number, row.far, row.publishes) as scene:
         values = row.play(scene)
         path = folder / f"{row.name}-{number}.json"
         scene.trace.write(path)

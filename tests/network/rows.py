@@ -54,6 +54,8 @@ class Row:
     measures: tuple[Measure, ...]
     play: Callable[[Scene], Values]
     far: Far = "viewer"
+    publishes: str = "codec=vp8"
+    """How, for the publisher's page."""
 
 
 def least(key: str, label: str, wanted: float, unit: str = "%") -> Measure:
@@ -78,20 +80,17 @@ def _cap(kbits: int, queue: float) -> Callable[[Scene], Values]:
     def play(scene: Scene) -> Values:
         settle(scene, FAIR.capped(cap, queue))
         trace = scene.play(scene.seconds)
-        spatial, temporal = trace.right_layer(cap)
         widths = sorted({frame.width for frame in trace.frames_within})
+        decoded = f"decoded: {len(trace.frames_within)} frames, {widths} wide"
+        values = {"frozen": trace.frozen(), "used": trace.used(cap), "wait": trace.wait_p95}
+        if not trace.rids:  # layers in one stream
+            scene.notes.append(decoded)
+            return values
+        spatial, temporal = trace.right_layer(cap)
         rates = ", ".join(f"{rate / 1000:.0f}" for rate in trace.bitrates())
-        scene.notes.append(
-            f"layers of {rates} kbit/s; right: {trace.width(spatial)} wide, "
-            f"temporal {temporal}; decoded: {len(trace.frames_within)} frames, {widths} wide"
-        )
-        return {
-            "right": trace.right_share(cap),
-            "top": trace.top_share,
-            "frozen": trace.frozen(),
-            "used": trace.used(cap),
-            "wait": trace.wait_p95,
-        }
+        right = f"{trace.width(spatial)} wide, temporal {temporal}"
+        scene.notes.append(f"layers of {rates} kbit/s; right: {right}; {decoded}")
+        return values | {"right": trace.right_share(cap), "top": trace.top_share}
 
     return play
 
@@ -107,6 +106,21 @@ def _low_cap(kbits: int) -> Row:
             most("wait", "queueing delay p95", 0.15, "ms"),
         ),
         _cap(kbits, 0.3),
+    )
+
+
+def _codec(name: str, link: str, publishes: str) -> Row:
+    """A codec of which the table of layers and their bit rates is not known."""
+    return Row(
+        f"codec-{name}",
+        f"{link}, viewer's cap 450 kbit/s, queue 300 ms",
+        (
+            most("frozen", "frozen", 0.3),
+            least("used", "of the cap used", 0.5),
+            most("wait", "queueing delay p95", 0.15, "ms"),
+        ),
+        _cap(450, 0.3),
+        publishes=publishes,
     )
 
 
@@ -233,7 +247,7 @@ def _uplink(scene: Scene) -> Values:
     """A second publisher is behind the link, the first one and the viewer are not."""
     stage = scene.stage
     shown = {frame[2] for frame in scene.viewer.page.evaluate("networkTest.frames")}
-    stage.join("capped", far=True, sends=True)
+    stage.join("capped", far=True, publishes="codec=vp8")
     scene.viewer.wait_for_media(videos=2, audios=2)
     stage.link.set(up=FAIR.capped(500_000, 0.2))
     scene.viewer.page.wait_for_timeout(1000 * scene.settling)
@@ -274,6 +288,9 @@ ROWS = (
         ),
         _cap(1500, 0.2),
     ),
+    _codec("vp9", "VP9, one stream of three spatial layers", "codec=vp9&mode=L3T3_KEY"),
+    _codec("av1", "AV1, one stream of two spatial layers", "codec=av1&mode=L2T2_KEY"),
+    _codec("h264", "H.264, three streams without temporal layers", "codec=h264"),
     Row(
         "step",
         "3 Mbit/s → 500 kbit/s → 3 Mbit/s",

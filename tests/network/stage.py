@@ -70,18 +70,20 @@ class Stage:
     """The URL of the room's page."""
     _contexts: list[Any] = attrs.field(factory=list)
 
-    def join(self, name: str, *, far: bool, sends: bool) -> MeetingPage:
-        """A page in the meeting. A viewer's has room for a picture of the top layer."""
+    def join(self, name: str, *, far: bool, publishes: str | None) -> MeetingPage:
+        """A page in the meeting. ``publishes``: the page's options for that; None: it only watches,
+        and has room for a picture of the top layer.
+        """
         browser = self.far if far else self.near
         context = browser.new_context(
             permissions=["camera", "microphone"],
-            viewport={"width": 320, "height": 240} if sends else {"width": 1280, "height": 720},
+            viewport={"width": 320, "height": 240} if publishes else {"width": 1280, "height": 720},
         )
         self._contexts.append(context)
         context.add_init_script(path=SCRIPT)
         page = context.new_page()
-        devices = "" if sends else "&video=0&audio=0"
-        page.goto(f"{self.room}?autojoin=1&name={name}{devices}")
+        options = publishes or "video=0&audio=0"
+        page.goto(f"{self.room}?autojoin=1&name={name}&{options}")
         meeting = MeetingPage(page)
         meeting.wait("window.meetTest && meetTest.state().joined")
         return meeting
@@ -225,13 +227,15 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(stage: Stage, row: str, run: int, far: Far) -> Iterator[Scene]:
+def open_scene(
+    stage: Stage, row: str, run: int, far: Far, publishes: str = "codec=vp8"
+) -> Iterator[Scene]:
     """A publisher and a viewer, once the viewer gets the publisher's top layer over a fair link."""
     stage.link.set(up=FAIR, down=FAIR)
     stage.link.seed(run)
     try:
-        publisher = stage.join("publisher", far=far == "publisher", sends=True)
-        viewer = stage.join("viewer", far=far == "viewer", sends=False)
+        publisher = stage.join("publisher", far=far == "publisher", publishes=publishes)
+        viewer = stage.join("viewer", far=far == "viewer", publishes=None)
         viewer.wait(
             f"networkTest.frames.at(-1)?.[1] === {WIDTH} && "
             "networkTest.last()?.inbound.some(s => s.kind === 'audio' && s.totalSamplesReceived)",
