@@ -1,29 +1,36 @@
 """Measures the cost of one forwarded packet:
-``python tests/engine/bench_forwarding.py [VIEWERS] [SECONDS] [--engines N]``.
+``python tests/engine/bench_forwarding.py [VIEWERS] [SECONDS] [--engines N] [--adapted]``.
 
 A real engine runs on loopback. One publisher (a process of its own) sends packets of 1200 bytes in
 frames of eight to some viewers. The program prints the CPU time of the engine's thread divided by
 the packets forwarded. The CPU time comes from ``/proc/self/task/*/schedstat``, so it includes all
 of the kernel's work for the sends, on loopback also the receivers' half.
 
+With ``--adapted`` the packets have transport-wide numbers, and a further process answers as
+browsers do, with feedback of each viewer 20 times a second: the engine estimates and paces.
+
 With several engines the viewers are spread over them. Turns of this alternate with turns of one
 engine that has all viewers: ``SECONDS`` for each, and the ratio of both at the end.
 """
 
 import argparse
+import contextlib
 import itertools
 import multiprocessing
 import secrets
 import select
 import socket
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pylibsrtp
-from support.engine_world import PROFILES, Camera, video, viewed
-from support.wire.rtp import build_rtp
+from support.engine_world import PROFILES, VIEWED, Camera, video, viewed
+from support.feedback import ArrivalRecorder
+from support.wire.rtcp import build_rtcp
+from support.wire.rtp import build_rtp, parse_rtp_untrusted
 from support.wire.stun import binding_request, build_stun
 
 from meet_trio.engine import Engine, EngineSettings, StatsReady
@@ -33,6 +40,8 @@ FRAME = 8  # packets
 SIZE = 1200
 TURN = 1.0  # seconds
 KEY_FRAMES = 0.1  # seconds between key frames, where turns begin with one
+FEEDBACK = 0.05  # seconds between two reports of a viewer
+TRANSPORT_CC = {"http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": 5}
 
 
 def publish(
@@ -42,13 +51,7 @@ def publish(
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect(("127.0.0.1", port))
     sock.send(stun)
-    session = pylibsrtp.Session(
-        pylibsrtp.Policy(
-            key=key,
-            ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND,
-            srtp_profile=PROFILES[PROFILE][0],
-        )
-    )
+    session = session_of(key)
     camera = Camera(parts=FRAME, tag=b"x" * (SIZE - 60))
     packets: list[bytes] = []
     next_key = 0.0
@@ -63,6 +66,40 @@ def publish(
         time.sleep(max(0.0, start + at / rate - time.monotonic()))
         for packet in packets[at : at + FRAME]:
             sock.send(packet)
+
+
+def session_of(key: bytes) -> pylibsrtp.Session:
+    """For packets to the engine."""
+    policy = pylibsrtp.Policy(
+        key=key,
+        ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND,
+        srtp_profile=PROFILES[PROFILE][0],
+    )
+    return pylibsrtp.Session(policy)
+
+
+def answer(port: int, key: bytes, checks: list[bytes], stop: Event) -> None:
+    """Be the viewers: take the packets, and report when they arrived."""
+    viewers = []
+    for check in checks:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        sock.send(check)
+        viewers.append((sock, ArrivalRecorder(), session_of(key)))
+    begun = time.monotonic()
+    while not stop.is_set():
+        for i, (sock, recorder, session) in enumerate(viewers):
+            time.sleep(max(0.0, begun + i * FEEDBACK / len(viewers) - time.monotonic()))
+            with contextlib.suppress(BlockingIOError):
+                while packet := sock.recv(2048):
+                    if packet[0] >> 6 == 2 and not 64 <= packet[1] & 0x7F < 96:
+                        (number,) = TRANSPORT_CC.values()
+                        extension = parse_rtp_untrusted(packet).extensions[number]
+                        recorder.record(int.from_bytes(extension, "big"), time.monotonic())
+            if (report := recorder.build(1, 1)) is not None:
+                sock.send(session.protect_rtcp(build_rtcp([report])))
+        begun += FEEDBACK
 
 
 def stats(engine: Engine) -> dict[str, Any]:
@@ -93,6 +130,8 @@ class Host:
     thread: set[str]
     viewers: list[int] = attrs.field(factory=list)
     sockets: list[socket.socket] = attrs.field(factory=list)
+    checks: list[bytes] = attrs.field(factory=list)
+    """The connectivity checks of viewers in another process."""
 
     @classmethod
     def open(cls) -> "Host":
@@ -108,13 +147,18 @@ class Host:
         )
         return build_stun(request, "password-of-it")
 
-    def add_viewer(self, number: int, keys: list[bytes], *, paused: bool) -> None:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.connect(("127.0.0.1", self.engine.port))
-        self.sockets.append(sock)
-        sock.send(self.add_transport(number))
+    def add_viewer(self, number: int, keys: list[bytes], *, paused: bool, adapted: bool) -> None:
+        check = self.add_transport(number)
+        if adapted:
+            self.checks.append(check)
+        else:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.connect(("127.0.0.1", self.engine.port))
+            self.sockets.append(sock)
+            sock.send(check)
         self.engine.set_srtp(number, PROFILE, *keys)
-        spec = viewed(number, paused=paused)
+        extensions = {**VIEWED, **TRANSPORT_CC} if adapted else VIEWED
+        spec = viewed(number, paused=paused, header_extensions=extensions)
         self.engine.add_consumer(number, number, 1, spec)
         self.viewers.append(number)
 
@@ -145,7 +189,7 @@ def report(what: str, viewers: int, packets: int, used: float) -> float:
     return cost
 
 
-def main(viewers: int, seconds: float, count: int) -> None:
+def main(viewers: int, seconds: float, count: int, adapted: bool) -> None:
     hosts = [Host.open() for _ in range(count)]
     keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
     numbers = itertools.count(2)
@@ -158,12 +202,21 @@ def main(viewers: int, seconds: float, count: int) -> None:
             host.engine.add_mirror(1, video())
             first.engine.relay_producer(1, host.engine)
         for _ in range(viewers if host is first else viewers // count):
-            host.add_viewer(next(numbers), keys, paused=host is not first)
+            host.add_viewer(next(numbers), keys, paused=host is not first, adapted=adapted)
     turns = round(seconds / TURN) if count > 1 else 0
     rate = min(20_000 / viewers, 4_000)
     running = seconds if count == 1 else 2 * turns * (TURN + 3 * KEY_FRAMES) + 1
     key_frames = seconds if count == 1 else KEY_FRAMES
-    sender = multiprocessing.get_context("spawn").Process(
+    spawning = multiprocessing.get_context("spawn")
+    stop = spawning.Event()
+    answering = [
+        spawning.Process(target=answer, args=(host.engine.port, keys[1], host.checks, stop))
+        for host in hosts
+        if host.checks
+    ]
+    for process in answering:
+        process.start()
+    sender = spawning.Process(
         target=publish, args=(first.engine.port, keys[1], stun, running, rate, key_frames)
     )
     sender.start()
@@ -176,6 +229,9 @@ def main(viewers: int, seconds: float, count: int) -> None:
     else:
         compare(hosts, viewers, turns)
         sender.join()
+    stop.set()
+    for process in answering:
+        process.join()
     for host in hosts:
         host.engine.close()
 
@@ -203,5 +259,6 @@ if __name__ == "__main__":
     parser.add_argument("viewers", type=int, nargs="?", default=10)
     parser.add_argument("seconds", type=float, nargs="?", default=5)
     parser.add_argument("--engines", type=int, default=1)
+    parser.add_argument("--adapted", action="store_true")
     arguments = parser.parse_args()
-    main(arguments.viewers, arguments.seconds, arguments.engines)
+    main(arguments.viewers, arguments.seconds, arguments.engines, arguments.adapted)
