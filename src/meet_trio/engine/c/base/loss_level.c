@@ -9,8 +9,8 @@ enum { HOLD_US = 5 * MT_SECOND /* a level holds at least so long before it falls
 static const double RISE = 0.5, FALL = 0.3;
 
 /* The shares at which each level begins, and below which it ends */
-static const double BEGINS[MT_LOSS_LEVELS] = {0, 0.005, 0.03, 0.12};
-static const double ENDS[MT_LOSS_LEVELS] = {0, 0.002, 0.018, 0.08};
+static const double BEGINS[MT_LOSS_LEVELS] = {0, 0.005, 0.03, 0.14};
+static const double ENDS[MT_LOSS_LEVELS] = {0, 0.002, 0.018, 0.09};
 
 void mt_loss_level_sample(mt_loss_level *l, double share) { l->share += (share - l->share) * (share > l->share ? RISE : FALL); }
 

@@ -10,12 +10,14 @@ enum {
   /* Until a NACK is repeated. Chromium takes 100 ms for the round trip if it sends no media by the same connection. */
   REPEAT_US = 100 * MT_MS,
   MARGIN_US = 10 * MT_MS,
-  MAX_DELAY_US = 400 * MT_MS, /* a longer delay disturbs a conversation more than missing frames do */
-  STEP_US = 10 * MT_MS,       /* the unit of the extension */
-  RISE_US = 200 * MT_MS,      /* time for each step up: a picture slows down by 5 % */
-  FALL_US = MT_SECOND,        /* and down */
-  LAST_US = 10 * MT_SECOND,   /* the delay 0 is written for so long, so that the client gets it */
-  LONGEST = 0xfff,            /* the greatest value of 12 bits: no upper bound */
+  MAX_DELAY_US = 400 * MT_MS,   /* a longer delay disturbs a conversation more than missing frames do */
+  STEP_US = 10 * MT_MS,         /* the unit of the extension */
+  RISE_US = 200 * MT_MS,        /* time for each step up: a picture slows down by 5 % */
+  NEAR_US = 100 * MT_MS,        /* up to this delay a picture is at most 50 ms behind sound, which clients buffer too */
+  FAR_RISE_US = 10 * MT_SECOND, /* time for each step above: clients delay sound slowly */
+  FALL_US = 3 * MT_SECOND,      /* time for each step down */
+  LAST_US = 10 * MT_SECOND,     /* the delay 0 is written for so long, so that the client gets it */
+  LONGEST = 0xfff,              /* the greatest value of 12 bits: no upper bound */
   DELAY_BITS = 12,
 };
 
@@ -37,7 +39,7 @@ static int64_t wanted_delay(const mt_consumer *c) {
 
 static void move(mt_consumer *c, int64_t now) {
   int64_t wanted = wanted_delay(c), at = c->stats.playout_us, since = now - c->playout_moved;
-  if (wanted >= at + STEP_US && since >= RISE_US) at += STEP_US;
+  if (wanted >= at + STEP_US && since >= (at < NEAR_US ? RISE_US : FAR_RISE_US)) at += STEP_US;
   else if (wanted < at && since >= FALL_US) at -= STEP_US;
   else return;
   c->stats.playout_us = (uint32_t)at;

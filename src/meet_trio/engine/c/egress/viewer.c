@@ -2,7 +2,7 @@
 #include "egress/viewer.h"
 
 enum {
-  SAMPLE_US = 900 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
+  SAMPLE_US = 400 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
   CONGESTED_US = 4 * MT_SECOND,     /* after a fall of the estimate */
   SAMPLE_PACKETS = 25,              /* if they are about this many packets */
   REPORTS_LAST_US = 10 * MT_SECOND, /* reports of consumers without RTX are used if there were no others for this time */
