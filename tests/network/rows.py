@@ -71,6 +71,9 @@ def settle(scene: Scene, weather: Weather) -> None:
     scene.viewer.page.wait_for_timeout(1000 * scene.settling)
 
 
+APART = most("apart", "picture and sound apart", 0.05, "ms")
+
+
 # -- caps ---------------------------------------------------------------------------------------
 
 
@@ -141,6 +144,7 @@ def _step(scene: Scene) -> Values:
     return {
         "under": trace.under(low, "drop", "rise"),
         "frozen": trace.frozen("drop", "end"),
+        "apart": trace.apart,
         "back": trace.top_back("rise", "before the rise", "end"),
     }
 
@@ -157,6 +161,7 @@ def _loss(weather: Weather) -> Callable[[Scene], Values]:
             "top": trace.top_share,
             "audio": trace.concealed,
             "frozen": trace.frozen(),
+            "apart": trace.apart,
         }
 
     return play
@@ -169,6 +174,7 @@ def _viewer_loss(percent: int, frames: float, audio: float) -> Row:
         (
             least("frames", "frames decoded", frames),
             most("audio", "audio invented", audio, "%"),
+            APART,
         ),
         _loss(attrs.evolve(FAIR, loss=percent / 100)),
     )
@@ -298,6 +304,7 @@ ROWS = (
             most("under", "under the cap after", 2.0),
             most("frozen", "frozen", 0.5),
             most("back", "top layer back after", 3.0),
+            APART,
         ),
         _step,
     ),
@@ -310,7 +317,7 @@ ROWS = (
     Row(
         "bursts",
         "loss to the viewer 3 % in runs of 4",
-        (least("frames", "frames decoded", 0.98), most("frozen", "frozen", 0.3)),
+        (least("frames", "frames decoded", 0.98), most("frozen", "frozen", 0.3), APART),
         _loss(attrs.evolve(FAIR, loss=0.03, burst=4)),
     ),
     _outage(2.0, 0.2),

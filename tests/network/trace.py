@@ -162,6 +162,23 @@ class Trace:
         return invented / max(1.0, self.got("totalSamplesReceived", "audio"))
 
     @property
+    def apart(self) -> float:
+        """Seconds by which picture and sound are apart, the median of both ways."""
+        start, end = self._bounds
+        found = []
+        for sample in self.viewer:
+            if not start <= sample["time"] < end:
+                continue
+            shown = {
+                entry["kind"]: entry["estimatedPlayoutTimestamp"]
+                for entry in sample["inbound"]
+                if entry.get("estimatedPlayoutTimestamp")
+            }
+            if len(shown) == 2:
+                found.append(abs(shown["video"] - shown["audio"]) / 1000)
+        return statistics.median(found) if found else math.inf
+
+    @property
     def wait_p95(self) -> float:
         """The 95th percentile of the seconds that packets waited before the bottleneck."""
         return quantile(0.95, self.waits) / 1000
