@@ -6,8 +6,8 @@
  * decides how much of it. Audio has no RTX: its packets are sent again one packet later, byte for byte, and the client drops the
  * copies as replays.
  *
- * Each transport has a budget of bytes for it, `mt_transport.spare`. Media that is sent fills it with a share of its bytes; video
- * with no more than the room that the link has beside the layers. On a congested link nothing is sent twice.
+ * Each transport has a budget of bytes for copies of video, `mt_transport.spare`. Video that is sent fills it with a share of its
+ * bytes, but with no more than the room that the link has beside the layers. On a congested link nothing is sent twice.
  */
 #ifndef MT_EGRESS_REDUNDANCY_H
 #define MT_EGRESS_REDUNDANCY_H
