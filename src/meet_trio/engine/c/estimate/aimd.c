@@ -16,6 +16,7 @@ enum {
   AIMD_LONGEST_QUEUE_US = 480 * MT_MS, /* and this one makes it deepest */
   AIMD_STUCK = 6,                      /* falls in turn that do not help: the queue is not this stream's */
   AIMD_PACKET_BITS = 9600,
+  BITS = 8,
   AIMD_LEAST_STEP = 4000, /* bit/s in a second */
   AIMD_ROOM = 10000,      /* bit/s that a low rate may grow above what arrives */
 };
@@ -30,12 +31,19 @@ static const double AIMD_LIMITED = 0.7;       /* of the rate: if less arrives, t
 static const double AIMD_OTHER_LINK = 0.25;   /* difference from the known capacity that replaces it */
 static const double AIMD_CAPACITY_STEP = 0.3; /* weight of a new capacity */
 static const double AIMD_SHORTER = 0.8;       /* of the queue before: it became shorter */
+static const double AIMD_OVERSHOT = 1.1;      /* of the rate: who sends more fills the queue itself */
 static const double AIMD_FUTILE = 0.95;       /* fall if the rate is already below what the link carries */
 
 void mt_aimd_learn(mt_aimd *a, double rate, int64_t now) {
   if (!a->capacity || fabs(rate - a->capacity) > AIMD_OTHER_LINK * a->capacity) a->capacity = rate;
   else a->capacity += AIMD_CAPACITY_STEP * (rate - a->capacity);
   a->capacity_at = now;
+}
+
+/* More has left since the last fall than the rate allows, as bursts and retransmissions do: the queue may be this stream's. */
+static bool overshot(const mt_aimd *a, const mt_aimd_input *in, int64_t now) {
+  double sent = (double)(in->sent - a->sent_before) * BITS * MT_SECOND;
+  return sent > AIMD_OVERSHOT * a->rate * (double)(now - a->fell_at);
 }
 
 static mt_aimd_change fall(mt_aimd *a, const mt_aimd_input *in, int64_t now) {
@@ -56,7 +64,9 @@ static mt_aimd_change fall(mt_aimd *a, const mt_aimd_input *in, int64_t now) {
   double target = (AIMD_BACKOFF - deeper) * capacity;
   int64_t wait = in->rtt < AIMD_LEAST_WAIT_US ? AIMD_LEAST_WAIT_US : in->rtt > AIMD_MOST_WAIT_US ? AIMD_MOST_WAIT_US : in->rtt;
   a->decrease_at = now + wait + AIMD_DETECTION_US;
-  a->stuck = again ? a->stuck + 1 : 0;
+  a->stuck = !again ? 0 : overshot(a, in, now) ? a->stuck : a->stuck + 1;
+  a->fell_at = now;
+  a->sent_before = in->sent;
   a->queue_before = in->queue > 0 ? in->queue : 1;
   mt_aimd_learn(a, capacity, now);
   a->resume = AIMD_BACKOFF * capacity;

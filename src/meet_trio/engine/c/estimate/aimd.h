@@ -17,6 +17,8 @@ typedef struct {
   int64_t updated;      /* microseconds */
   int64_t decrease_at;  /* microseconds: the next fall is not before that */
   int64_t queue_before; /* microseconds: the queue at the last fall */
+  int64_t fell_at;      /* microseconds: the last fall */
+  uint64_t sent_before; /* mt_aimd_input.sent then */
   double resume;        /* bit/s: the rate when the queue is gone; 0: none */
   unsigned stuck;       /* falls in turn that did not make the queue shorter */
   bool held;
@@ -30,6 +32,7 @@ typedef struct {
   double capacity;      /* bit/s that arrive while the link is busy; 0: not known */
   double most;          /* bit/s that growth may reach */
   uint32_t rtt;         /* microseconds */
+  uint64_t sent;        /* bytes that have left in all */
 } mt_aimd_input;
 
 typedef enum { MT_AIMD_NOTHING, MT_AIMD_FELL, MT_AIMD_GREW, MT_AIMD_STUCK /* fell often, and the queue stays */ } mt_aimd_change;

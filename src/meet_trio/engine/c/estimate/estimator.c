@@ -82,6 +82,7 @@ struct mt_estimator {
   int64_t latest_arrival;             /* microseconds of the client's clock */
   int64_t reference;                  /* units of 64 ms, unwrapped; 0: none yet */
   int64_t last_sent;                  /* microseconds; 0: never */
+  uint64_t sent;                      /* bytes in all */
   int64_t last_feedback;              /* microseconds; 0: never */
   int64_t unanswered;                 /* microseconds: the first packet that left since feedback came; 0: none */
   int64_t silent_at;                  /* microseconds: the last fall for silence; 0: no silence */
@@ -170,6 +171,7 @@ void mt_estimator_sent(mt_estimator *e, uint16_t number, size_t bytes, uint8_t c
   uint64_t extended = mt_departures_add(&e->departures, number, bytes, cluster, now);
   if (!extended) return;
   e->last_sent = now;
+  e->sent += bytes;
   if (!e->unanswered) e->unanswered = now;
   if (cluster && cluster == e->prober.id) mt_prober_sent(&e->prober, extended, bytes, now);
 }
@@ -338,7 +340,7 @@ static void delay_verdict(mt_estimator *e, int64_t now) {
   int64_t queue = e->queue.queue, empty = ESTIMATE_LEAST_QUEUE_US + e->queue.jitter / 2;
   int64_t tolerated = now < e->tolerated_until ? e->tolerated : 0;
   bool grows = e->trend.state == MT_TREND_OVERUSE && queue > empty, is_long = queue > long_queue(e, arriving);
-  int64_t newest = mt_queue_newest(&e->queue, e->trend.current.delay);
+  int64_t newest = e->trend.has_current ? mt_queue_newest(&e->queue, e->trend.current.delay) : 0;
   bool less = busy > 0 && busy < ESTIMATE_FAR_LESS * e->aimd.rate;
   if (less && !e->aimd.held && newest > ESTIMATE_STEEP_US + ESTIMATE_STEEP_JITTER * e->queue.jitter) {
     grows = true;
@@ -353,6 +355,7 @@ static void delay_verdict(mt_estimator *e, int64_t now) {
       .capacity = busy,
       .most = ESTIMATE_UNBOUNDED,
       .rtt = e->figures.rtt_us,
+      .sent = e->sent,
   };
   /* Beside other traffic a probe shows little, so growth itself has to find the room for the next layer. */
   if (e->demanded && e->next && !in.competing) in.most = ESTIMATE_BELOW_NEXT * (double)e->next;
