@@ -16,7 +16,7 @@ enum {
   PROBE_AGAIN_US = 20 * MT_MS,       /* after a cluster that fitted */
   PROBE_RETRY_US = 300 * MT_MS,      /* after a cluster that showed nothing */
   PROBE_INTERVAL_US = MT_SECOND,     /* after the first one that did not fit, doubled with each other */
-  PROBE_KNOWN_US = 1500 * MT_MS,     /* longest interval if the rate was reached lately */
+  PROBE_KNOWN_US = 2 * MT_SECOND,    /* longest interval if the rate was reached lately */
   PROBE_MAX_DOUBLED = 4,             /* so the interval grows to 16 s */
   PROBE_DRAIN_US = 250 * MT_MS,      /* after a cluster that did not fit the queue is its own for that long */
   PROBE_BLAME_US = 5 * MT_SECOND,    /* a queue that grows so soon after a raise was made by the raise */

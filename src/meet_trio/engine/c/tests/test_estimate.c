@@ -15,6 +15,25 @@
 
 static bool near(double value, double wanted, double by) { return fabs(value - wanted) <= by; }
 
+/* ---- the rate ---- */
+
+/* The number of falls after which a queue that stays is taken for somebody else's; 20: never. `share`: what leaves, of the rate. */
+static unsigned falls_until_stuck(double share) {
+  mt_aimd a = {.rate = 1e6};
+  mt_aimd_input in = {.overused = true, .queue = 200 * MT_MS, .empty = 20 * MT_MS, .arriving = 500e3, .rtt = 100 * MT_MS};
+  int64_t now = MT_SECOND, step = 300 * MT_MS;
+  for (unsigned i = 1; i < 20; i++, now += step) {
+    if (mt_aimd_update(&a, &in, now) == MT_AIMD_STUCK) return i;
+    in.sent += (uint64_t)(share * a.rate / 8 * (double)step / MT_SECOND);
+  }
+  return 20;
+}
+
+static void test_stuck(void) {
+  CHECK(falls_until_stuck(1) == 1 + AIMD_STUCK);
+  CHECK(falls_until_stuck(1.3) == 20);
+}
+
 /* ---- departures ---- */
 
 static void test_departures(void) {
@@ -340,6 +359,7 @@ static void test_fate(void) {
 static void test_size(void) { CHECK(sizeof(struct mt_estimator) <= 48 * 1024); }
 
 int main(void) {
+  test_stuck();
   test_departures();
   test_trend();
   test_groups();
