@@ -13,7 +13,7 @@ enum {
   MAX_DELAY_US = 400 * MT_MS,   /* a longer delay disturbs a conversation more than missing frames do */
   STEP_US = 10 * MT_MS,         /* the unit of the extension */
   RISE_US = 200 * MT_MS,        /* time for each step up: a picture slows down by 5 % */
-  NEAR_US = 100 * MT_MS,        /* up to this delay a picture is at most 50 ms behind sound, which clients buffer too */
+  NEAR_US = 80 * MT_MS,         /* up to this delay a picture is at most 50 ms behind sound, which clients buffer too */
   FAR_RISE_US = 10 * MT_SECOND, /* time for each step above: clients delay sound slowly */
   FALL_US = 3 * MT_SECOND,      /* time for each step down */
   LAST_US = 10 * MT_SECOND,     /* the delay 0 is written for so long, so that the client gets it */
