@@ -33,7 +33,7 @@ from support.participant import Participant
 SECONDS = 2.0  # of an attack
 TRIES = 6
 TOLERANCE = 3.0  # times the figure of the second server at the same time
-STARVED = 0.5  # of the CPU time that the second server wants: above this, times say nothing
+STARVED = 0.6  # of the CPU time that the second server wants: above this, times say nothing
 CHAT, PING, LAG = 0.020, 0.050, 0.020  # seconds, at the 99th percentile
 FRAME = 0.5  # seconds that a frame of the meeting may take, at most
 FRAMES = 0.9  # share of the sent frames that arrive while the server is attacked

@@ -27,7 +27,15 @@ from typing import Any
 
 import attrs
 import pylibsrtp
-from support.engine_world import PROFILES, VIEWED, Camera, video, viewed
+from support.engine_world import (
+    PROFILES,
+    TRANSPORT_CC_URI,
+    VIEWED,
+    VIEWED_ADAPTED,
+    Camera,
+    video,
+    viewed,
+)
 from support.feedback import ArrivalRecorder
 from support.wire.rtcp import build_rtcp
 from support.wire.rtp import build_rtp, parse_rtp_untrusted
@@ -41,7 +49,6 @@ SIZE = 1200
 TURN = 1.0  # seconds
 KEY_FRAMES = 0.1  # seconds between key frames, where turns begin with one
 FEEDBACK = 0.05  # seconds between two reports of a viewer
-TRANSPORT_CC = {"http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": 5}
 
 
 def publish(
@@ -94,9 +101,9 @@ def answer(port: int, key: bytes, checks: list[bytes], stop: Event) -> None:
             with contextlib.suppress(BlockingIOError):
                 while packet := sock.recv(2048):
                     if packet[0] >> 6 == 2 and not 64 <= packet[1] & 0x7F < 96:
-                        (number,) = TRANSPORT_CC.values()
-                        extension = parse_rtp_untrusted(packet).extensions[number]
-                        recorder.record(int.from_bytes(extension, "big"), time.monotonic())
+                        extensions = parse_rtp_untrusted(packet).extensions
+                        number = extensions[VIEWED_ADAPTED[TRANSPORT_CC_URI]]
+                        recorder.record(int.from_bytes(number, "big"), time.monotonic())
             if (report := recorder.build(1, 1)) is not None:
                 sock.send(session.protect_rtcp(build_rtcp([report])))
         begun += FEEDBACK
@@ -157,7 +164,7 @@ class Host:
             self.sockets.append(sock)
             sock.send(check)
         self.engine.set_srtp(number, PROFILE, *keys)
-        extensions = {**VIEWED, **TRANSPORT_CC} if adapted else VIEWED
+        extensions = VIEWED_ADAPTED if adapted else VIEWED
         spec = viewed(number, paused=paused, header_extensions=extensions)
         self.engine.add_consumer(number, number, 1, spec)
         self.viewers.append(number)
@@ -210,7 +217,9 @@ def main(viewers: int, seconds: float, count: int, adapted: bool) -> None:
     spawning = multiprocessing.get_context("spawn")
     stop = spawning.Event()
     answering = [
-        spawning.Process(target=answer, args=(host.engine.port, keys[1], host.checks, stop))
+        spawning.Process(
+            target=answer, args=(host.engine.port, keys[1], host.checks, stop), daemon=True
+        )
         for host in hosts
         if host.checks
     ]

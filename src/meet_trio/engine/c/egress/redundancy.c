@@ -58,7 +58,7 @@ static bool repeat_video(mt_core *core, mt_consumer *c, uint64_t sequence, int32
   return true;
 }
 
-/* One packet later, so that one burst of losses does not take both. There is no more of it than of the sound itself. */
+/* One packet later, so that one burst of losses does not take both. There is at most twice as much of it as of the sound itself. */
 static void repeat_audio(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t level, int64_t now) {
   if (level >= AUDIO) repeat(core, c, sequence - 1, AUDIO_GAP_US, now);
   if (level >= AUDIO_TWICE) repeat(core, c, sequence - 2, AUDIO_GAP_US, now);
