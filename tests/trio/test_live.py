@@ -1,6 +1,7 @@
 """Rooms and peers as tasks, with a clock that jumps: peers come and go, and nothing is left."""
 
 import itertools
+import json
 
 import attrs
 import pytest
@@ -21,7 +22,7 @@ from meet_trio.engine import (
     StreamStarted,
 )
 from meet_trio.errors import LimitExceeded, NotFound
-from meet_trio.live.figures import rooms_figures
+from meet_trio.live.figures import RoomsFigures
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.room import Role
 
@@ -683,7 +684,7 @@ async def test_figures_while_peers_are_kicked_and_rooms_close(
         figures: dict[str, object] = {}
 
         async def ask() -> None:  # this takes two seconds, because the fake engine does not answer
-            figures.update(await rooms_figures(world.registry.rooms.values()))
+            figures.update(json.loads(await RoomsFigures().collect(world.registry.rooms.values())))
 
         world.nursery.start_soon(ask)
         await trio.sleep(1.9)

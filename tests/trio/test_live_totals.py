@@ -1,7 +1,10 @@
-"""The figures of its room that any peer may have the server log; with a clock that jumps."""
+"""The figures of its room that any peer may have the server log, and those of all rooms; with a
+clock that jumps.
+"""
 
 import ast
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +16,7 @@ from support.live_scenes import open_world, pair, produce, say
 from trio.testing import MockClock
 
 from meet_trio.engine import StatsReady
+from meet_trio.live.figures import RoomsFigures
 from meet_trio.live.totals import INTERVAL
 from meet_trio.media.engines import STATS_DEADLINE
 
@@ -124,3 +128,65 @@ async def test_an_engine_that_does_not_answer_is_not_waited_for_by_each(
         assert [event.answer for event in events] == [[None]] * len(pairs)
         assert trio.current_time() - begin < STATS_DEADLINE + 1
         assert [of["transports"] for of in figures(caplog)] == [1] * len(pairs)
+
+
+async def test_calls_at_once_share_an_answer(autojump_clock: MockClock) -> None:
+    async with open_counted() as (world, engine):
+        room, ada, bob = await pair(world)
+        rooms, answers = RoomsFigures(), []
+
+        async def call() -> None:
+            answers.append(json.loads(await rooms.collect(world.registry.rooms.values())))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(call)
+        assert len(answers) == 10
+        assert all(answer[room.id].keys() == room.peers.keys() for answer in answers)
+        assert engine.walks == 1
+        room.perform(room.state.kick(ada.id, bob.id))
+        await call()
+        assert set(answers[-1][room.id]) == {ada.id}
+        assert engine.walks == 2
+
+
+async def test_no_answer_is_older_than_its_call(autojump_clock: MockClock) -> None:
+    """Calls that come while an answer is made share the next one."""
+    async with open_world() as world:  # its engine does not answer: a call takes two seconds
+        await pair(world)
+        rooms, answered = RoomsFigures(), []
+        began = trio.current_time()
+
+        async def call(after: float) -> None:
+            await trio.sleep(after)
+            await rooms.collect(world.registry.rooms.values())
+            answered.append(round(trio.current_time() - began))
+
+        async with trio.open_nursery() as nursery:
+            for after in (0, 1, 1.5, 3):
+                nursery.start_soon(call, after)
+        assert answered == [2, 4, 4, 6]
+
+
+async def test_a_call_that_is_cancelled_leaves_the_others_theirs(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:  # its engine does not answer: a call takes two seconds
+        room, _, _ = await pair(world)
+        rooms, answers = RoomsFigures(), []
+
+        async def call(scope: trio.CancelScope) -> None:
+            with scope:
+                answers.append(json.loads(await rooms.collect(world.registry.rooms.values())))
+
+        scopes = [trio.CancelScope() for _ in range(4)]
+        async with trio.open_nursery() as nursery:
+            for scope in scopes:
+                nursery.start_soon(call, scope)
+            await trio.sleep(1)
+            scopes[0].cancel()  # while it asks the engine
+            await trio.sleep(1)
+            scopes[1].cancel()  # likewise
+        assert len(answers) == 2
+        assert all(answer.keys() == {room.id} for answer in answers)
+        assert trio.current_time() < 60

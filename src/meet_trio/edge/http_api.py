@@ -22,7 +22,7 @@ from meet_trio.edge.bodies import JsonObject, read_object, text_field
 from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
-from meet_trio.live.figures import rooms_figures
+from meet_trio.live.figures import RoomsFigures
 from meet_trio.live.registry import Registry
 from meet_trio.ortc.fields import Fields
 from meet_trio.room import Role, parse_role
@@ -42,6 +42,7 @@ class HttpApi:
     settings: HttpApiSettings
     token_base: str
     max_json_depth: int
+    _figures: RoomsFigures = attrs.field(init=False, factory=RoomsFigures)
 
     @property
     def path(self) -> str:
@@ -125,7 +126,8 @@ class HttpApi:
         return JSONResponse({})
 
     async def _stats(self, request: Request) -> Response:
-        return JSONResponse(await rooms_figures(self.registry.rooms.values()))
+        text = await self._figures.collect(self.registry.rooms.values())
+        return Response(text, media_type="application/json")
 
     async def _lag(self, request: Request) -> Response:
         return JSONResponse(self.lag.to_json())

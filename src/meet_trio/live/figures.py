@@ -3,9 +3,11 @@
 Any peer may send ``dumpStats``, so its sums come from ``EngineTotals``, which bounds their cost.
 """
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 
+import attrs
 import trio
 
 from meet_trio.live.peer import LivePeer
@@ -14,31 +16,71 @@ from meet_trio.media.engines import EngineError, EngineHost
 
 logger = logging.getLogger("meet_trio.live.figures")
 
-_PEERS_PER_TURN = 16  # peers whose figures are collected in one turn of the loop
+_OBJECTS_PER_TURN = 64  # objects whose figures are encoded in one turn of the loop
 
 EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 
 
-async def rooms_figures(rooms: Iterable[LiveRoom]) -> dict[str, object]:
-    """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``.
+@attrs.define(eq=False)
+class RoomsFigures:
+    """The answer to ``GET stats``, as JSON text.
 
-    Each engine is asked once. The figures of an engine that does not answer are left out. Rooms may
-    close and peers may leave while the engines are asked; only those that are still there are in
-    the answer. A kicked peer is left out, although its task lives a moment longer.
+    One answer is made at a time. The calls that come meanwhile share the next one, so many calls at
+    once cost as much as two.
+    """
+
+    _one_at_a_time: trio.Lock = attrs.field(factory=trio.Lock)
+    _begun: int = 0
+    _made: tuple[int, bytes] = (0, b"")
+    """The number and the text of the last answer. Without text if nobody waits for it."""
+
+    async def collect(self, rooms: Iterable[LiveRoom]) -> bytes:
+        """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``, not older than
+        the call.
+        """
+        wanted = self._begun + 1
+        async with self._one_at_a_time:
+            number, text = self._made
+            if number < wanted:
+                self._begun += 1
+                number = self._begun
+                text = await _rooms_figures(rooms)
+            shared = self._one_at_a_time.statistics().tasks_waiting > 0
+            self._made = (number, text if shared else b"")
+            return text
+
+
+async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
+    """Each engine is asked once. The figures of an engine that does not answer are left out. Rooms
+    may close and peers may leave while the engines are asked; only those that are still there are
+    in the answer. A kicked peer is left out, although its task lives a moment longer.
     """
     rooms = list(rooms)
     engines = await _ask_engines({host for room in rooms for host in room.placement.used})
-    found: dict[str, object] = {}
+    found: dict[str, bytes] = {}
+    turn = 0
     for room in rooms:
-        peers: dict[str, object] = {}
-        for number, peer in enumerate(list(room.peers.values())):
-            if number % _PEERS_PER_TURN == 0:
+        peers: dict[str, bytes] = {}
+        for peer in list(room.peers.values()):
+            if turn >= _OBJECTS_PER_TURN:
+                turn = 0
                 await trio.lowlevel.checkpoint()  # lets other tasks run
             if peer.id in room.state.peers:
-                peers[peer.id] = _peer_figures(room, peer, engines)
+                figures = _peer_figures(room, peer, engines)
+                peers[peer.id] = _json(figures)
+                turn += 1 + sum(len(each) for each in figures.values() if isinstance(each, list))
         if not room.state.closed:
-            found[room.id] = peers
-    return found
+            found[room.id] = _json_object(peers)
+    return _json_object(found)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _json_object(members: Mapping[str, bytes]) -> bytes:
+    """A JSON object of members whose values are JSON text already."""
+    return b"{" + b",".join(_json(key) + b":" + text for key, text in members.items()) + b"}"
 
 
 async def room_totals(room: LiveRoom) -> dict[str, int]:
