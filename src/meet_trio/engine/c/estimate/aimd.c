@@ -21,6 +21,7 @@ enum {
   AIMD_ROOM = 10000,      /* bit/s that a low rate may grow above what arrives */
 };
 static const double AIMD_BACKOFF = 0.85;      /* of what arrives */
+static const double AIMD_GENTLE = 0.92;       /* of what the link carries, if the queue is short */
 static const double AIMD_DEEPER = 0.15;       /* less than that for the longest queue */
 static const double AIMD_GROWTH = 1.08;       /* in a second */
 static const double AIMD_NEAR_GROWTH = 0.015; /* of the rate in a second, near the capacity, at least */
@@ -58,10 +59,11 @@ static mt_aimd_change fall(mt_aimd *a, const mt_aimd_input *in, int64_t now) {
     return MT_AIMD_NOTHING;
   }
   double capacity = in->arriving > in->capacity ? in->arriving : in->capacity;
-  if (capacity <= 0) capacity = a->rate;
+  if (capacity <= 0 || (in->is_short && in->capacity <= 0 && capacity < a->rate)) capacity = a->rate;
   double length = (double)(in->queue - AIMD_LONG_QUEUE_US) / (AIMD_LONGEST_QUEUE_US - AIMD_LONG_QUEUE_US);
   double deeper = length < 0 ? 0 : length > 1 ? AIMD_DEEPER : length * AIMD_DEEPER;
-  double target = (AIMD_BACKOFF - deeper) * capacity;
+  double backoff = in->is_short ? AIMD_GENTLE : AIMD_BACKOFF;
+  double target = (backoff - deeper) * capacity;
   int64_t wait = in->rtt < AIMD_LEAST_WAIT_US ? AIMD_LEAST_WAIT_US : in->rtt > AIMD_MOST_WAIT_US ? AIMD_MOST_WAIT_US : in->rtt;
   a->decrease_at = now + wait + AIMD_DETECTION_US;
   a->stuck = !again ? 0 : overshot(a, in, now) ? a->stuck : a->stuck + 1;
@@ -69,7 +71,7 @@ static mt_aimd_change fall(mt_aimd *a, const mt_aimd_input *in, int64_t now) {
   a->sent_before = in->sent;
   a->queue_before = in->queue > 0 ? in->queue : 1;
   mt_aimd_learn(a, capacity, now);
-  a->resume = AIMD_BACKOFF * capacity;
+  a->resume = backoff * capacity;
   if (target < a->rate) a->rate = target;
   else a->rate *= AIMD_FUTILE;
   if (a->stuck < (in->competing ? 1 : AIMD_STUCK)) return MT_AIMD_FELL;

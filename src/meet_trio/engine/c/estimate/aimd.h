@@ -26,6 +26,7 @@ typedef struct {
 
 typedef struct {
   bool overused;
+  bool is_short;        /* the queue may be that of one frame */
   bool competing;       /* others were found to fill the queue */
   int64_t queue, empty; /* microseconds: the queue, and up to which length it counts as gone */
   double arriving;      /* bit/s that arrive on average; 0: not known */

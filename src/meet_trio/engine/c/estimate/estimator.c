@@ -24,7 +24,9 @@ enum {
   ESTIMATE_SILENT_LEAST = 50000,       /* bit/s: silence does not push the rate below that */
   ESTIMATE_LEAST_QUEUE_US = 8 * MT_MS, /* a growing queue counts from there */
   ESTIMATE_LONG_QUEUE_US = 50 * MT_MS, /* a standing queue counts from there */
-  ESTIMATE_STEEP_US = 80 * MT_MS,      /* a queue that the newest groups see as this long counts at once, */
+  ESTIMATE_STEEP_US = 60 * MT_MS,      /* a queue that the newest groups see as this long counts at once, */
+  ESTIMATE_BUSY_US = 120 * MT_MS,      /* what a busy link carries is known after that time, */
+  ESTIMATE_STEEP_BUSY_US = 80 * MT_MS, /* and roughly after this */
   ESTIMATE_STEEP_JITTER = 3,           /* and so many times the jitter on top of it */
   ESTIMATE_PACKET_BITS = 12000,        /* of a large packet, whose own time on a slow link is no queue */
   ESTIMATE_WAITED_US = 10 * MT_MS,     /* a packet with that delay waited in a queue */
@@ -35,12 +37,15 @@ enum {
   ESTIMATE_RTT_SHARE = 16,             /* a longer round trip changes the figure by one of that many parts */
   ESTIMATE_REORDER_US = 5 * MT_SECOND, /* in which the figure of reordering falls to about a third */
   ESTIMATE_REORDER_MOST_US = MT_SECOND,
-  ESTIMATE_PEAK_US = 60 * MT_SECOND,     /* that the highest proven rate is remembered */
-  ESTIMATE_LATE_US = 120 * MT_MS,        /* from one feedback to the next */
-  ESTIMATE_PATH_US = 100 * MT_MS,        /* from a new path to its first probe */
-  ESTIMATE_TOLERATED_US = 8 * MT_SECOND, /* for that long the queue of others is no reason to fall */
-  ESTIMATE_IDLE_US = 2 * MT_SECOND,      /* without feedback: what was known of the queue is old */
-  TICK_64_MS = 64 * MT_MS,               /* the unit of reference times */
+  ESTIMATE_PEAK_US = 60 * MT_SECOND,      /* that the highest proven rate is remembered */
+  ESTIMATE_LATE_US = 120 * MT_MS,         /* from one feedback to the next */
+  ESTIMATE_PATH_US = 100 * MT_MS,         /* from a new path to its first probe */
+  ESTIMATE_TOLERATED_US = 8 * MT_SECOND,  /* for that long the queue of others is no reason to fall */
+  ESTIMATE_IDLE_US = 2 * MT_SECOND,       /* without feedback: what was known of the queue is old */
+  ESTIMATE_FULL_US = 450 * MT_MS,         /* since a frame filled the link: it counts as full */
+  ESTIMATE_FAST_US = 2 * MT_SECOND,       /* since it was faster: it does not */
+  ESTIMATE_FULL_MOST_US = 10 * MT_SECOND, /* after a probe that did not fit, a full link is probed again */
+  TICK_64_MS = 64 * MT_MS,                /* the unit of reference times */
   REFERENCE_BITS = 24,
 };
 static const double ESTIMATE_FLOOD_SHARE = 0.6;  /* more than random losses */
@@ -52,6 +57,7 @@ static const double ESTIMATE_FAR_LESS = 0.7;    /* of the estimate: what a busy 
 static const double ESTIMATE_TARGET = 0.92;     /* of the capacity that a probe has found */
 static const double ESTIMATE_BELOW_NEXT = 0.99; /* of the next layer's need: growth ends there */
 static const double ESTIMATE_DOUBTED = 1.05;    /* of the known capacity: a probe that fits above it is repeated */
+static const double ESTIMATE_ABOVE_LINK = 1.05; /* of what a full link carries: growth ends there */
 static const double ESTIMATE_TOLERANCE = 1.2;   /* of the queue that others make */
 static const double ESTIMATE_UNBOUNDED = 1e12;  /* bit/s: above every rate */
 /* Unwrapped reference times stay in this range; a client that leaves it begins anew. No sum of a datagram's deltas reaches out. */
@@ -90,6 +96,8 @@ struct mt_estimator {
   double peak;                        /* bit/s: the highest rate that was proven */
   int64_t peak_at;
   int64_t reorder_at; /* microseconds: when the figure of reordering was decayed last */
+  int64_t full_at;    /* microseconds: when a packet last waited on a link too slow for the next layer, */
+  int64_t fast_at;    /* and when two last came as fast as the next layer needs */
 };
 
 /* ---- the estimate ---- */
@@ -226,7 +234,10 @@ static int64_t packet_received(mt_estimator *e, uint64_t number, int64_t arrival
   p->fate = MT_FATE_RECEIVED;
   if (number >= e->reported) e->reported = number + 1;
   note_reordering(e, number, arrival, delay, late);
-  mt_throughput_packet(&e->throughput, arrival, p->bytes, mt_queue_of(&e->queue, delay) > ESTIMATE_WAITED_US + e->queue.jitter);
+  int64_t above = mt_queue_of(&e->queue, delay);
+  mt_throughput_packet(&e->throughput, arrival, p->bytes, above, above > ESTIMATE_WAITED_US + e->queue.jitter);
+  if (e->throughput.pair.rate >= (double)e->next) e->fast_at = now;
+  else if (e->throughput.pair.waited) e->full_at = now;
   e->flood.received++;
   if (late) mt_loss_late(&e->loss);
   else mt_loss_received(&e->loss, sent, p->bytes);
@@ -324,6 +335,11 @@ static void loss_verdict(mt_estimator *e, int64_t now) {
   publish(e, MT_ESTIMATE_LOSS);
 }
 
+/* Packets wait for each other on a link that is too slow for the next layer. A probe would only say so again. */
+static bool is_full(const mt_estimator *e, int64_t now) {
+  return now - e->full_at < ESTIMATE_FULL_US && now - e->fast_at > ESTIMATE_FAST_US;
+}
+
 /* From which length a queue counts that does not grow. */
 static int64_t long_queue(const mt_estimator *e, double arriving) {
   int64_t length = ESTIMATE_LONG_QUEUE_US;
@@ -335,30 +351,39 @@ static int64_t long_queue(const mt_estimator *e, double arriving) {
   return length + e->queue.jitter;
 }
 
+/* Where growth ends, and only probes lead beyond. Beside other traffic a probe shows little, so there it has no bound. */
+static double growth_bound(const mt_estimator *e, int64_t now) {
+  double most = ESTIMATE_UNBOUNDED, link = ESTIMATE_ABOVE_LINK * mt_throughput_link(&e->throughput);
+  if (e->demanded && e->next) most = ESTIMATE_BELOW_NEXT * (double)e->next;
+  return is_full(e, now) && link > 0 && link < most ? link : most;
+}
+
 static void delay_verdict(mt_estimator *e, int64_t now) {
-  double arriving = mt_throughput_rate(&e->throughput), busy = mt_throughput_busy(&e->throughput);
+  double arriving = mt_throughput_rate(&e->throughput), busy = mt_throughput_busy(&e->throughput, ESTIMATE_BUSY_US);
   int64_t queue = e->queue.queue, empty = ESTIMATE_LEAST_QUEUE_US + e->queue.jitter / 2;
   int64_t tolerated = now < e->tolerated_until ? e->tolerated : 0;
   bool grows = e->trend.state == MT_TREND_OVERUSE && queue > empty, is_long = queue > long_queue(e, arriving);
   int64_t newest = e->trend.has_current ? mt_queue_newest(&e->queue, e->trend.current.delay) : 0;
-  bool less = busy > 0 && busy < ESTIMATE_FAR_LESS * e->aimd.rate;
+  double fresh = mt_throughput_busy(&e->throughput, ESTIMATE_STEEP_BUSY_US);
+  bool less = fresh > 0 && fresh < ESTIMATE_FAR_LESS * e->aimd.rate;
   if (less && !e->aimd.held && newest > ESTIMATE_STEEP_US + ESTIMATE_STEEP_JITTER * e->queue.jitter) {
     grows = true;
+    if (busy <= 0) busy = fresh;
     if (newest > queue) queue = newest;
   }
+  bool is_short = !is_long && busy <= 0; /* it may be one frame's own: the link carries what it has carried all the time */
   mt_aimd_input in = {
       .overused = (grows || is_long) && queue > tolerated,
       .competing = tolerated > 0,
       .queue = queue,
       .empty = tolerated > 2 * empty ? tolerated : 2 * empty,
       .arriving = arriving,
-      .capacity = busy,
-      .most = ESTIMATE_UNBOUNDED,
+      .capacity = is_short ? mt_throughput_link(&e->throughput) : busy,
+      .is_short = is_short,
+      .most = tolerated ? ESTIMATE_UNBOUNDED : growth_bound(e, now),
       .rtt = e->figures.rtt_us,
       .sent = e->sent,
   };
-  /* Beside other traffic a probe shows little, so growth itself has to find the room for the next layer. */
-  if (e->demanded && e->next && !in.competing) in.most = ESTIMATE_BELOW_NEXT * (double)e->next;
   /* While a cluster runs, the queue is its own; its result comes soon. */
   if (e->prober.state == MT_PROBER_IDLE && now >= e->prober.drained) switch (mt_aimd_update(&e->aimd, &in, now)) {
     case MT_AIMD_STUCK: /* others fill the queue; who always yields to them gets nothing */
@@ -469,6 +494,7 @@ static void begin_probe(mt_estimator *e, int64_t now) {
   /* Without packets there is no feedback, and without feedback the rate would be held for ever. */
   if (e->aimd.held && now - e->last_feedback > ESTIMATE_IDLE_US) e->aimd.held = false;
   if (e->aimd.held || (e->prober.begun && !e->last_feedback)) return;
+  if (e->prober.failures && is_full(e, now) && now - e->prober.failed_at < ESTIMATE_FULL_MOST_US) return;
   mt_prober_begin(&e->prober, &in, now);
 }
 

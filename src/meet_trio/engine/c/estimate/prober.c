@@ -106,6 +106,7 @@ static void fails(mt_prober *p, bool known, int64_t now) {
   if (known && interval > PROBE_KNOWN_US) interval = PROBE_KNOWN_US;
   p->follow = false;
   p->longer = 1;
+  p->failed_at = now;
   p->due = now + interval;
 }
 

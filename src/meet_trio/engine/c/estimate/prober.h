@@ -18,6 +18,7 @@ typedef struct {
   int64_t until;            /* microseconds: the state ends then at the latest */
   int64_t due;              /* microseconds: the next cluster is not before that */
   unsigned failures, wrong; /* results in turn: the rate does not fit; it was said to fit and a queue grew */
+  int64_t failed_at;        /* microseconds: the last result that the rate does not fit */
   int64_t drained;          /* microseconds: until then the queue may be that of the last cluster */
   int64_t raised_at;        /* microseconds: when a result raised the rate last; 0: never */
   double longer;            /* factor of the length, because the last result was unsure */

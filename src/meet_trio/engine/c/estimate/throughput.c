@@ -7,8 +7,10 @@ enum {
   THROUGHPUT_SLOT_US = 20 * MT_MS,
   THROUGHPUT_SLOTS_USED = 25,               /* 500 ms */
   THROUGHPUT_LEAST_US = 150 * MT_MS,        /* before that no rate is known */
-  THROUGHPUT_BUSY_US = 120 * MT_MS,         /* before that no busy rate is known */
   THROUGHPUT_LONGEST_BUSY_US = 400 * MT_MS, /* then the later measurement takes over */
+  THROUGHPUT_LINK_US = 150 * MT_MS,         /* before that much of busy time the link's rate is not known, */
+  THROUGHPUT_LINK_MOST_US = MT_SECOND,      /* and what is older than that much of it hardly counts */
+  THROUGHPUT_LINK_OLD_US = 10 * MT_SECOND,  /* so long after it was busy last, the link's rate is not known any more */
 };
 
 static void note_busy(mt_throughput *t, int64_t arrival, size_t bytes, bool waited) {
@@ -31,15 +33,28 @@ static void note_busy(mt_throughput *t, int64_t arrival, size_t bytes, bool wait
   }
 }
 
-void mt_throughput_packet(mt_throughput *t, int64_t arrival, size_t bytes, bool waited) {
+static void note_link(mt_throughput *t, int64_t arrival, size_t bytes, int64_t gap) {
+  if (arrival - t->link.at > THROUGHPUT_LINK_OLD_US) t->link.us = t->link.bytes = 0;
+  double kept = t->link.us + (double)gap > THROUGHPUT_LINK_MOST_US ? 1 - (double)gap / THROUGHPUT_LINK_MOST_US : 1;
+  if (kept < 0) kept = 0;
+  t->link.us = t->link.us * kept + (double)gap;
+  t->link.bytes = t->link.bytes * kept + (double)bytes;
+  t->link.at = arrival;
+}
+
+void mt_throughput_packet(mt_throughput *t, int64_t arrival, size_t bytes, int64_t delay, bool waited) {
   int64_t slot = arrival / THROUGHPUT_SLOT_US;
   if (!t->started || slot - t->newest >= MT_THROUGHPUT_SLOTS || t->newest - slot >= MT_THROUGHPUT_SLOTS) {
-    *t = (mt_throughput){.newest = slot, .first = arrival, .last = arrival, .started = true};
+    *t = (mt_throughput){.newest = slot, .first = arrival, .last = INT64_MAX, .started = true};
   }
   for (; t->newest < slot; t->newest++) t->bytes[(t->newest + 1) % MT_THROUGHPUT_SLOTS] = 0;
   t->bytes[slot % MT_THROUGHPUT_SLOTS] += bytes;
-  if (arrival > t->last) t->last = arrival;
-  note_busy(t, arrival, bytes, waited);
+  int64_t gap = arrival - t->last;
+  t->pair.rate = gap >= 0 ? (double)bytes * 8 * MT_SECOND / (double)(gap ? gap : 1) : 0;
+  t->pair.waited = gap >= 0 && gap <= delay;
+  if (t->pair.waited) note_link(t, arrival, bytes, gap);
+  note_busy(t, arrival, bytes, t->pair.waited && waited);
+  if (arrival > t->last || t->last == INT64_MAX) t->last = arrival;
 }
 
 double mt_throughput_rate(const mt_throughput *t) {
@@ -54,8 +69,13 @@ double mt_throughput_rate(const mt_throughput *t) {
   return (double)bytes * 8 * MT_SECOND / (double)elapsed;
 }
 
-double mt_throughput_busy(const mt_throughput *t) {
+double mt_throughput_busy(const mt_throughput *t, int64_t least) {
   int64_t elapsed = t->last - t->busy[0].began;
-  if (!t->busy[0].began || elapsed < THROUGHPUT_BUSY_US) return 0;
+  if (!t->busy[0].began || elapsed < least) return 0;
   return (double)t->busy[0].bytes * 8 * MT_SECOND / (double)elapsed;
+}
+
+double mt_throughput_link(const mt_throughput *t) {
+  if (t->link.us < THROUGHPUT_LINK_US || t->last - t->link.at > THROUGHPUT_LINK_OLD_US) return 0;
+  return t->link.bytes * 8 * MT_SECOND / t->link.us;
 }

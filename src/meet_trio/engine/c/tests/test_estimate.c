@@ -34,6 +34,22 @@ static void test_stuck(void) {
   CHECK(falls_until_stuck(1.3) == 20);
 }
 
+/* The rate after one fall from 600 kbit/s, with a short queue while 400 kbit/s arrive. */
+static double fallen(bool is_short, double capacity) {
+  mt_aimd a = {.rate = 600e3};
+  mt_aimd_input in = {.overused = true, .queue = 20 * MT_MS, .empty = 20 * MT_MS, .arriving = 400e3, .rtt = 50 * MT_MS};
+  in.is_short = is_short;
+  in.capacity = capacity;
+  CHECK(mt_aimd_update(&a, &in, MT_SECOND) == MT_AIMD_FELL);
+  return a.rate;
+}
+
+static void test_short_queues(void) {
+  CHECK(near(fallen(false, 0), AIMD_BACKOFF * 400e3, 1)); /* a queue that stands: the link carries what arrives */
+  CHECK(near(fallen(true, 640e3), AIMD_GENTLE * 640e3, 1));
+  CHECK(near(fallen(true, 0), AIMD_GENTLE * 600e3, 1)); /* nothing is known of the link, and the application sends less */
+}
+
 /* ---- departures ---- */
 
 static void test_departures(void) {
@@ -122,17 +138,44 @@ static void test_queue(void) {
 static void test_throughput(void) {
   mt_throughput x = {0};
   int64_t t = 2000000;
-  CHECK(mt_throughput_rate(&x) == 0 && mt_throughput_busy(&x) == 0);
-  for (unsigned i = 0; i < 100; i++, t += 10000) mt_throughput_packet(&x, t, 1250, i >= 50);
+  CHECK(mt_throughput_rate(&x) == 0 && mt_throughput_busy(&x, 120000) == 0);
+  for (unsigned i = 0; i < 100; i++, t += 10000) mt_throughput_packet(&x, t, 1250, 50000, i >= 50);
   CHECK(near(mt_throughput_rate(&x), 1e6, 30e3)); /* 1,250 bytes in 10 ms */
-  CHECK(near(mt_throughput_busy(&x), 1e6, 1));
+  CHECK(near(mt_throughput_busy(&x, 120000), 1e6, 1));
   t += 20000; /* idle, and then a burst behind a queue that drains at 4 Mbit/s */
-  mt_throughput_packet(&x, t, 1250, false);
-  CHECK(mt_throughput_busy(&x) == 0);
-  for (unsigned i = 0; i < 60; i++, t += 2500) mt_throughput_packet(&x, t, 1250, true);
-  CHECK(near(mt_throughput_busy(&x), 4e6, 1e3));
-  mt_throughput_packet(&x, t + (INT64_C(1) << 40), 1250, true); /* a clock that jumps */
+  mt_throughput_packet(&x, t, 1250, 0, false);
+  CHECK(mt_throughput_busy(&x, 120000) == 0);
+  for (unsigned i = 0; i < 60; i++, t += 2500) mt_throughput_packet(&x, t, 1250, 50000, true);
+  CHECK(near(mt_throughput_busy(&x, 120000), 4e6, 1e3));
+  mt_throughput_packet(&x, t + (INT64_C(1) << 40), 1250, 0, true); /* a clock that jumps */
   CHECK(mt_throughput_rate(&x) == 0);
+}
+
+/* For a second, frames of four packets of 1,000 bytes every 100 ms over a link of `capacity` bit/s. They leave at `paced` bit/s. */
+static void send_frames(mt_throughput *x, int64_t *t, double paced, double capacity) {
+  for (unsigned frame = 0; frame < 10; frame++, *t += 100000) {
+    double sent = 0, arrived = 0;
+    for (unsigned i = 0; i < 4; i++, sent += 8e9 / paced) {
+      arrived = (arrived > sent ? arrived : sent) + 8e9 / capacity;
+      mt_throughput_packet(x, *t + (int64_t)arrived, 1000, (int64_t)(arrived - sent), false);
+    }
+  }
+}
+
+static void test_link(void) {
+  mt_throughput x = {0};
+  int64_t t = 2000000;
+  send_frames(&x, &t, 640e3, 800e3); /* they do not wait for each other */
+  CHECK(mt_throughput_link(&x) == 0 && !x.pair.waited && near(x.pair.rate, 640e3, 1e3));
+  send_frames(&x, &t, 900e3, 640e3);
+  CHECK(near(mt_throughput_rate(&x), 320e3, 70e3) && mt_throughput_busy(&x, 120000) == 0);
+  CHECK(near(mt_throughput_link(&x), 640e3, 1e3) && x.pair.waited && near(x.pair.rate, 640e3, 1e3));
+  for (unsigned i = 0; i < 8; i++) send_frames(&x, &t, 900e3, 400e3);
+  CHECK(near(mt_throughput_link(&x), 400e3, 20e3)); /* what is old hardly counts */
+  for (unsigned i = 0; i < 9; i++) send_frames(&x, &t, 900e3, 3e6);
+  CHECK(near(mt_throughput_link(&x), 400e3, 20e3) && !x.pair.waited);
+  for (unsigned i = 0; i < 3; i++) send_frames(&x, &t, 900e3, 3e6);
+  CHECK(mt_throughput_link(&x) == 0);
 }
 
 /* ---- loss ---- */
@@ -360,11 +403,13 @@ static void test_size(void) { CHECK(sizeof(struct mt_estimator) <= 48 * 1024); }
 
 int main(void) {
   test_stuck();
+  test_short_queues();
   test_departures();
   test_trend();
   test_groups();
   test_queue();
   test_throughput();
+  test_link();
   test_loss();
   test_loss_trial();
   test_loss_outage();

@@ -19,8 +19,9 @@ enum {
   AUDIO_US = 20 * MT_MS,
   SEGMENT = 1500,
 };
-static const double PACING = 2.5;
-static const double KEY_FRAME = 4; /* times a usual frame */
+static const double PACING = 2.5, SLOW_PACING = 1.3;
+static const double LARGE_FRAME = 1.6, SMALL_FRAME = 0.8; /* of the mean of four */
+static const double KEY_FRAME = 4;                        /* times a usual frame */
 
 typedef struct {
   int64_t at;
@@ -46,6 +47,7 @@ typedef struct {
   unsigned first, count; /* of the pacer */
   int64_t next_frame, next_audio, next_tick, next_feedback;
   double layer;
+  unsigned made; /* frames */
   /* the client */
   int64_t arrivals[IN_FLIGHT]; /* by number; 0: lost */
   uint64_t sent_numbers, reported;
@@ -172,10 +174,12 @@ static void queue_bytes(viewer *v, double bytes) {
 static void make_frame(network *n, viewer *v) {
   double next, wanted;
   if (n->now < v->next_frame) return;
-  v->next_frame = n->now + FRAME_US;
+  int64_t interval = v->spec.uneven ? 2 * FRAME_US : FRAME_US;
+  v->next_frame = n->now + interval;
   double layer = chosen_layer(v, &next, &wanted);
   mt_estimator_demand(v->e, (uint64_t)wanted, (uint64_t)next);
-  double bytes = layer / 8 * FRAME_US / MT_SECOND * (0.8 + 0.4 * random_unit(n));
+  double bytes = layer / 8 * (double)interval / MT_SECOND * (0.8 + 0.4 * random_unit(n));
+  if (v->spec.uneven) bytes *= v->made++ % 4 ? SMALL_FRAME : LARGE_FRAME;
   if (layer > v->layer && v->layer > 0) bytes *= KEY_FRAME;
   if (layer != v->layer && layer < v->layer) v->count = 0; /* what waits of the higher layer is not sent */
   v->layer = layer;
@@ -188,7 +192,7 @@ static void make_frame(network *n, viewer *v) {
 static void send_video(network *n, viewer *v) {
   const mt_estimate *est = mt_estimator_estimate(v->e);
   mt_probe probe;
-  double rate = (v->spec.greedy ? 1.0 : PACING) * (double)est->bitrate;
+  double rate = (v->spec.greedy ? 1.0 : v->spec.uneven ? SLOW_PACING : PACING) * (double)est->bitrate;
   bool probing = mt_estimator_probe(v->e, &probe, n->now);
   if (probing) rate = (double)probe.bitrate;
   if (v->spec.greedy) {

@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
   uint64_t start, least, most;
   bool greedy;          /* sends what the estimate allows; otherwise layers */
+  bool uneven;          /* ten frames a second, each fourth one is large, and paced slowly */
   double audio;         /* bit/s */
   double from, until;   /* seconds; until 0: to the end */
   const double *ladder; /* bit/s, ended by 0 */

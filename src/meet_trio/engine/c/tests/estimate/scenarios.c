@@ -47,6 +47,18 @@ static void cap_700(void) {
   end(n);
 }
 
+/* A link that each large frame fills for a moment, though the stream fits. */
+static void uneven_frames(void) {
+  viewer_spec spec = SFU;
+  spec.uneven = true;
+  network *n = one(&(link_spec){.steps = {{0, 700e3}}, .delay_ms = 10, .queue_ms = 300}, &spec, 60);
+  CHECK(layer_share(n, 0, 5, 60, 540e3) >= 0.95);
+  CHECK(queue_share(n, 0, 5, 60, 0.95) < 150);
+  CHECK(estimate_least(n, 0, 5, 60) > 0.7 * 660e3); /* the sound takes 40 kbit/s */
+  CHECK(estimate_most(n, 0, 5, 60) < 1.15 * 660e3);
+  end(n);
+}
+
 static void cap_1500(void) {
   network *n = one(&(link_spec){.steps = {{0, 1500e3}}, .delay_ms = 10, .queue_ms = 300}, &SFU, 25);
   CHECK(first_layer(n, 0, 0, 900e3) < 1.5);
@@ -237,6 +249,7 @@ static const struct {
 } all[] = {
     {"cap_300", cap_300},
     {"cap_700", cap_700},
+    {"uneven_frames", uneven_frames},
     {"cap_1500", cap_1500},
     {"fast_link", fast_link},
     {"steps", steps},
