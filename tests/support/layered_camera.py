@@ -26,6 +26,8 @@ class LayeredCamera:
     mid: str = "v0"
     first_ssrc: int = 3000
     key_frames: int = 0
+    answers_after: float = 0.0
+    """Seconds from a request for a key frame to the key frame, at least."""
     frames: list[int] = attrs.field(init=False)
     """Frames sent, by layer."""
     _next: float = 0.0
@@ -34,6 +36,7 @@ class LayeredCamera:
     _tl0: int = 0
     _heard: int = 0
     _wanted: set[int] = attrs.field(init=False)
+    _asked: list[tuple[float, int]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._sequence = [1000 * (i + 1) for i in range(len(self.rates))]
@@ -42,7 +45,7 @@ class LayeredCamera:
 
     def step(self, now: float) -> None:
         """Send the frames that are due."""
-        self._hear()
+        self._hear(now)
         while self._next <= now:
             self._next = max(self._next + 1 / FPS, now - 1 / FPS)
             layer, share = PATTERN[self._count % 4]
@@ -62,13 +65,16 @@ class LayeredCamera:
         """The client's ``rtcp`` was cleared."""
         self._heard = 0
 
-    def _hear(self) -> None:
+    def _hear(self, now: float) -> None:
+        due = now + self.answers_after
         for packet in self.client.rtcp[self._heard :]:
             if isinstance(packet, Pli):
-                self._wanted.add(packet.media_ssrc - self.first_ssrc)
+                self._asked.append((due, packet.media_ssrc - self.first_ssrc))
             elif isinstance(packet, Fir):
-                self._wanted |= {ssrc - self.first_ssrc for ssrc, _ in packet.requests}
+                self._asked += [(due, ssrc - self.first_ssrc) for ssrc, _ in packet.requests]
         self._heard = len(self.client.rtcp)
+        self._wanted |= {layer for at, layer in self._asked if at <= now}
+        self._asked = [(at, layer) for at, layer in self._asked if at > now]
 
     def _send(self, i: int, layer: int, size: int, key: bool) -> None:
         self.frames[i] += 1

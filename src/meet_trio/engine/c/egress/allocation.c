@@ -8,7 +8,7 @@
 enum {
   RISE_PERCENT = 106,         /* room that a rise needs, in percent of what is allocated then */
   STAY_PERCENT = 85,          /* what is in force stays if this much of it fits: measured bitrates vary */
-  FALL_PERCENT = 110,         /* room that an option needs which replaces a better one, in percent */
+  FALL_PERCENT = 120,         /* room that an option needs which replaces a better one, in percent */
   SETTLING_PERCENT = 75,      /* the same just after a rise: the key frame of a new layer is a burst */
   SETTLING_US = 1500 * MT_MS, /* how long that is */
   LEAST_PERCENT = 90,         /* the lowest option stays if this much of it fits */

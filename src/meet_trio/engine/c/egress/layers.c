@@ -5,6 +5,7 @@
 #include "egress/keyframes.h"
 #include "egress/svc.h"
 #include "egress/temporal.h"
+#include "egress/viewer.h"
 #include "links/wish.h"
 #include "state/arriving.h"
 #include "state/listening.h"
@@ -12,6 +13,8 @@
 
 enum {
   LAYER_EVENT_US = 100 * MT_MS,    /* least time between two events about one consumer's layer */
+  CUT_RTT_US = 150 * MT_MS,        /* of the publisher, at most: its key frame comes soon */
+  CUT_US = 500 * MT_MS,            /* for that long after a cut no event says that nothing is forwarded */
   SPATIAL_WISH_US = 2 * MT_SECOND, /* least time between two key frames that are wished for another spatial layer of a stream */
 };
 
@@ -27,6 +30,7 @@ static int8_t forwarded_layer(const mt_consumer *c, const mt_stream *s) {
  * announces the layer then. */
 static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
+  if (!s && c->target >= 0 && c->cut_at && now - c->cut_at < CUT_US) return;
   int8_t layer = s && !c->paused && mt_stream_arriving(core, s, now) ? forwarded_layer(c, s) : -1;
   uint8_t temporal = layer < 0 ? 0 : mt_consumer_temporal(c);
   if (layer == c->announced_layer && temporal == c->announced_temporal) return;
@@ -63,6 +67,18 @@ static bool too_large(const mt_consumer *c, const mt_stream *current) {
   return current && current->index > c->preferred && (int8_t)c->preferred <= c->allowed;
 }
 
+/* A key frame is wanted, it is asked for at once, and the publisher is near. */
+static bool keyframe_is_near(const mt_core *core, const mt_stream *s, int64_t now) {
+  bool at_once = !s->keyframe_asked || now - s->keyframe_asked >= (int64_t)core->settings.pli_interval_ms * MT_MS;
+  return s->keyframe_wanted && at_once && s->rtt_us < CUT_RTT_US;
+}
+
+/* What is sent now waits in a long queue. So nothing is, until the key frame of the lower layer comes: it then arrives sooner. */
+static void cut(mt_consumer *c, int64_t now) {
+  mt_consumer_close_epoch(c);
+  c->cut_at = now;
+}
+
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
   mt_producer *p = c->producer;
   if (!p) return;
@@ -91,6 +107,8 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     if (begins && too_large(c, current)) mt_consumer_await_keyframe(core, c, &p->streams[target], now);
     else if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
+    bool falls = begins && current && target < (int8_t)current->index;
+    if (falls && mt_viewer_queue_is_long(c->transport) && keyframe_is_near(core, &p->streams[target], now)) cut(c, now);
   }
   wish_spatial(core, c, by_client, now);
   announce_layer(core, c, now);

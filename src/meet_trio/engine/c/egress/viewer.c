@@ -2,6 +2,7 @@
 #include "egress/viewer.h"
 
 enum {
+  LONG_QUEUE_US = 60 * MT_MS,       /* longer than what one frame makes */
   SAMPLE_US = 400 * MT_MS,          /* reports of this time make a sample; clients report about once a second */
   CONGESTED_US = 4 * MT_SECOND,     /* after a fall of the estimate */
   SAMPLE_PACKETS = 25,              /* if they are about this many packets */
@@ -28,6 +29,12 @@ mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent) {
 bool mt_viewer_congested(const mt_transport *t, int64_t now) {
   const mt_downlink *d = t->downlink;
   return d && d->congested && now - d->congested < CONGESTED_US;
+}
+
+bool mt_viewer_queue_is_long(const mt_transport *t) {
+  if (!t->downlink) return false;
+  const mt_estimate *e = mt_estimator_estimate(t->downlink->estimator);
+  return e->overused && e->queue_us > LONG_QUEUE_US;
 }
 
 /* The numbers that the consumer has passed over: packets that were lost on the way from the publisher and have not come yet. What
