@@ -30,7 +30,7 @@ static int8_t forwarded_layer(const mt_consumer *c, const mt_stream *s) {
  * announces the layer then. */
 static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
-  if (!s && c->target >= 0 && c->cut_at && now - c->cut_at < CUT_US) return;
+  if (!s && !c->paused && c->target >= 0 && c->cut_at && now - c->cut_at < CUT_US) return;
   int8_t layer = s && !c->paused && mt_stream_arriving(core, s, now) ? forwarded_layer(c, s) : -1;
   uint8_t temporal = layer < 0 ? 0 : mt_consumer_temporal(c);
   if (layer == c->announced_layer && temporal == c->announced_temporal) return;

@@ -22,7 +22,7 @@ mt_fate mt_viewer_fate(const mt_consumer *c, const mt_sent *sent); /* what feedb
 void mt_viewer_round(mt_transport *t, int64_t now);                /* once a round: the level follows the loss */
 /* The estimate of the link has fallen lately: losses may be those of a full queue. */
 bool mt_viewer_congested(const mt_transport *t, int64_t now);
-/* What is sent now waits in front of the link for longer than a few frames. */
+/* What is sent now waits in front of the link, for longer than one frame makes. */
 bool mt_viewer_queue_is_long(const mt_transport *t);
 
 #endif

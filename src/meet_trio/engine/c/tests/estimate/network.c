@@ -47,7 +47,8 @@ typedef struct {
   unsigned first, count; /* of the pacer */
   int64_t next_frame, next_audio, next_tick, next_feedback;
   double layer;
-  unsigned made; /* frames */
+  unsigned made, probes; /* frames; clusters of packets */
+  uint8_t probe;         /* the newest cluster */
   /* the client */
   int64_t arrivals[IN_FLIGHT]; /* by number; 0: lost */
   uint64_t sent_numbers, reported;
@@ -215,6 +216,10 @@ static void send_video(network *n, viewer *v) {
       break;
     }
     v->budget -= (double)bytes;
+    if (probing && probe.id != v->probe) {
+      v->probe = probe.id;
+      v->probes++;
+    }
     send_packet(n, v, bytes, probing ? probe.id : 0);
   }
   if (!v->spec.greedy && !v->count && v->budget > 0 && !probing) v->budget = 0;
@@ -362,6 +367,8 @@ void network_free(network *n) {
 void network_set_loss(network *n, double loss) { n->link.loss = loss; }
 
 mt_estimator *network_estimator(network *n, unsigned i) { return n->viewers[i]->e; }
+
+unsigned network_probes(const network *n, unsigned i) { return n->viewers[i]->probes; }
 
 void network_run(network *n, double until) {
   for (; (double)n->now < until * MT_SECOND; n->now += STEP_US) {

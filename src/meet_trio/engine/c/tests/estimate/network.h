@@ -49,6 +49,7 @@ void network_competitor(network *n, double from, double until);
 void network_run(network *n, double until); /* seconds */
 void network_set_loss(network *n, double loss);
 mt_estimator *network_estimator(network *n, unsigned viewer);
+unsigned network_probes(const network *n, unsigned viewer); /* that were sent so far */
 
 /* Of a viewer from `from` to `to` seconds. */
 double arrived_rate(const network *n, unsigned viewer, double from, double to); /* bit/s, audio too */
