@@ -183,7 +183,8 @@ async def test_a_call_that_is_cancelled_leaves_the_others_theirs(
         async with trio.open_nursery() as nursery:
             for scope in scopes:
                 nursery.start_soon(call, scope)
-            await trio.sleep(1)
+                await trio.sleep(0.1)  # the calls come in this order
+            await trio.sleep(0.5)
             scopes[0].cancel()  # while it asks the engine
             await trio.sleep(1)
             scopes[1].cancel()  # likewise
