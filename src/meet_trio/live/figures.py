@@ -32,7 +32,7 @@ class RoomsFigures:
     _one_at_a_time: trio.Lock = attrs.field(factory=trio.Lock)
     _begun: int = 0
     _made: tuple[int, bytes] = (0, b"")
-    """The number and the text of the last answer. Without text if nobody waits for it."""
+    """The number and the text of the last answer, while somebody waits who may share it."""
 
     async def collect(self, rooms: Iterable[LiveRoom]) -> bytes:
         """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``, not older than
@@ -40,13 +40,13 @@ class RoomsFigures:
         """
         wanted = self._begun + 1
         async with self._one_at_a_time:
-            number, text = self._made
-            if number < wanted:
+            if self._made[0] < wanted:
+                self._made = (0, b"")  # it is too old for those who wait, too
                 self._begun += 1
-                number = self._begun
-                text = await _rooms_figures(rooms)
-            shared = self._one_at_a_time.statistics().tasks_waiting > 0
-            self._made = (number, text if shared else b"")
+                self._made = (self._begun, await _rooms_figures(rooms))
+            _, text = self._made
+            if not self._one_at_a_time.statistics().tasks_waiting:
+                self._made = (0, b"")
             return text
 
 

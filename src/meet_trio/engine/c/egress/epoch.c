@@ -71,7 +71,7 @@ void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, 
   c->epochs[1] = c->epochs[0];
   c->epochs[0] = e;
   c->frame_known = false;
-  c->cut_at = 0;
+  c->skipping_since = 0;
   c->svc = (mt_svc){0};
   c->started = true;
 }

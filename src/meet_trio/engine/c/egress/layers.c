@@ -13,8 +13,8 @@
 
 enum {
   LAYER_EVENT_US = 100 * MT_MS,    /* least time between two events about one consumer's layer */
-  CUT_RTT_US = 150 * MT_MS,        /* of the publisher, at most: its key frame comes soon */
-  CUT_US = 500 * MT_MS,            /* for that long after a cut no event says that nothing is forwarded */
+  SKIP_RTT_US = 150 * MT_MS,       /* of the publisher, at most: its key frame comes soon */
+  SKIP_US = 500 * MT_MS,           /* for that long no event says that a consumer which skips to a key frame forwards nothing */
   SPATIAL_WISH_US = 2 * MT_SECOND, /* least time between two key frames that are wished for another spatial layer of a stream */
 };
 
@@ -30,7 +30,7 @@ static int8_t forwarded_layer(const mt_consumer *c, const mt_stream *s) {
  * announces the layer then. */
 static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = mt_consumer_current_stream(c);
-  if (!s && !c->paused && c->target >= 0 && c->cut_at && now - c->cut_at < CUT_US) return;
+  if (c->skipping_since && now - c->skipping_since < SKIP_US) return;
   int8_t layer = s && !c->paused && mt_stream_arriving(core, s, now) ? forwarded_layer(c, s) : -1;
   uint8_t temporal = layer < 0 ? 0 : mt_consumer_temporal(c);
   if (layer == c->announced_layer && temporal == c->announced_temporal) return;
@@ -69,14 +69,13 @@ static bool too_large(const mt_consumer *c, const mt_stream *current) {
 
 /* A key frame is wanted, it is asked for at once, and the publisher is near. */
 static bool keyframe_is_near(const mt_core *core, const mt_stream *s, int64_t now) {
-  bool at_once = !s->keyframe_asked || now - s->keyframe_asked >= (int64_t)core->settings.pli_interval_ms * MT_MS;
-  return s->keyframe_wanted && at_once && s->rtt_us < CUT_RTT_US;
+  return s->keyframe_wanted && now >= mt_keyframe_due(core, s, now) && s->rtt_us < SKIP_RTT_US;
 }
 
 /* What is sent now waits in a long queue. So nothing is, until the key frame of the lower layer comes: it then arrives sooner. */
-static void cut(mt_consumer *c, int64_t now) {
+static void skip_to_keyframe(mt_consumer *c, int64_t now) {
   mt_consumer_close_epoch(c);
-  c->cut_at = now;
+  c->skipping_since = now;
 }
 
 void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int64_t now) {
@@ -108,7 +107,8 @@ void mt_consumer_choose_layer(mt_core *core, mt_consumer *c, bool may_fall, int6
     else if (begins && by_client) mt_consumer_ask_keyframe(core, c, &p->streams[target], now);
     else if (begins) mt_want_keyframe(core, &p->streams[target], now);
     bool falls = begins && current && target < (int8_t)current->index;
-    if (falls && mt_viewer_queue_is_long(c->transport) && keyframe_is_near(core, &p->streams[target], now)) cut(c, now);
+    if (falls && mt_viewer_queue_is_long(c->transport) && keyframe_is_near(core, &p->streams[target], now))
+      skip_to_keyframe(c, now);
   }
   wish_spatial(core, c, by_client, now);
   announce_layer(core, c, now);
@@ -123,6 +123,7 @@ void mt_consumer_prefer_layers(mt_core *core, mt_consumer *c, const mt_layers *l
 
 void mt_consumer_halt(mt_core *core, mt_consumer *c) {
   mt_consumer_close_epoch(c);
+  c->skipping_since = 0;
   c->switching = false;
   if (c->announced_layer >= 0) {
     c->announced_layer = -1;

@@ -44,17 +44,16 @@ static void note_link(mt_throughput *t, int64_t arrival, size_t bytes, int64_t g
 
 void mt_throughput_packet(mt_throughput *t, int64_t arrival, size_t bytes, int64_t delay, bool waited) {
   int64_t slot = arrival / THROUGHPUT_SLOT_US;
-  if (!t->started || slot - t->newest >= MT_THROUGHPUT_SLOTS || t->newest - slot >= MT_THROUGHPUT_SLOTS) {
-    *t = (mt_throughput){.newest = slot, .first = arrival, .last = INT64_MAX, .started = true};
-  }
+  bool begins = !t->started || slot - t->newest >= MT_THROUGHPUT_SLOTS || t->newest - slot >= MT_THROUGHPUT_SLOTS;
+  if (begins) *t = (mt_throughput){.newest = slot, .first = arrival, .last = arrival, .started = true};
   for (; t->newest < slot; t->newest++) t->bytes[(t->newest + 1) % MT_THROUGHPUT_SLOTS] = 0;
   t->bytes[slot % MT_THROUGHPUT_SLOTS] += bytes;
-  int64_t gap = arrival - t->last;
+  int64_t gap = begins ? -1 : arrival - t->last;
   t->pair.rate = gap >= 0 ? (double)bytes * 8 * MT_SECOND / (double)(gap ? gap : 1) : 0;
   t->pair.waited = gap >= 0 && gap <= delay;
   if (t->pair.waited) note_link(t, arrival, bytes, gap);
   note_busy(t, arrival, bytes, t->pair.waited && waited);
-  if (arrival > t->last || t->last == INT64_MAX) t->last = arrival;
+  if (arrival > t->last) t->last = arrival;
 }
 
 double mt_throughput_rate(const mt_throughput *t) {

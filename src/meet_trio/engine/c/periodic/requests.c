@@ -5,13 +5,8 @@
 #include "ingress/missing.h"
 #include "links/wish.h"
 #include "paths/outlet.h"
-#include "state/arriving.h"
 #include "state/listening.h"
 #include "state/marks.h"
-
-enum {
-  SILENT_FACTOR = 2, /* key frames of a stream that is not active are requested this much less often */
-};
 
 /* ---- NACK ---- */
 
@@ -89,18 +84,10 @@ int64_t mt_tail_tick(mt_core *core, int64_t now) {
 
 /* ---- key frames ---- */
 
-static int64_t keyframe_interval(const mt_core *core, const mt_stream *s, int64_t now) {
-  int64_t interval = (int64_t)core->settings.pli_interval_ms * MT_MS;
-  /* Such a stream may be a picture that does not change, or a camera that is off. */
-  if (!mt_stream_active(core, s, now)) interval *= SILENT_FACTOR;
-  int64_t rtt = (int64_t)s->rtt_us * 2;
-  return rtt > interval ? rtt : interval;
-}
-
 static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   const mt_producer *p = s->producer;
   mt_transport *t = p->transport;
-  if (s->keyframe_asked && now < s->keyframe_asked + keyframe_interval(core, s, now)) return;
+  if (now < mt_keyframe_due(core, s, now)) return;
   if (p->mirror) {
     bool listened = mt_stream_listened(s);
     if (!mt_wish_keyframe(s->producer, s, listened)) return;
@@ -129,7 +116,7 @@ int64_t mt_keyframe_tick(mt_core *core, int64_t now) {
       continue;
     }
     ask_for_keyframe(core, s, now);
-    int64_t due = s->keyframe_asked + keyframe_interval(core, s, now);
+    int64_t due = mt_keyframe_due(core, s, now);
     if (s->keyframe_wanted && due < next) next = due;
   }
   return next;

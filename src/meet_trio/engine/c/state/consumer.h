@@ -99,7 +99,7 @@ struct mt_consumer {
   uint8_t allowed_temporal;   /* highest temporal layer that its transport has room for */
   mt_ladder ladder;           /* what its transport can choose from */
   uint8_t temporal;           /* highest temporal layer that is forwarded; frames above it are left out */
-  int64_t cut_at;             /* microseconds: nothing is forwarded since then, until a key frame comes; 0: not so */
+  int64_t skipping_since;     /* microseconds: nothing is forwarded since then, until a key frame comes; 0: not so */
   bool frame_known;           /* the next two are set */
   bool frame_left_out;        /* the newest frame of the open epoch is left out */
   uint32_t frame_timestamp;   /* its timestamp, of the stream */

@@ -1,6 +1,12 @@
 /* See marks.h. */
 #include "state/marks.h"
 
+#include "state/arriving.h"
+
+enum {
+  SILENT_FACTOR = 2, /* key frames of a stream that is not active are requested this much less often */
+};
+
 uint64_t mt_random(mt_core *core) {
   core->random += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
   return mt_hash64(core->random);
@@ -21,6 +27,14 @@ void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   s->keyframe_wanted = true;
   mt_list_append(&core->wanting, &s->wanting);
   mt_due(core, now);
+}
+
+int64_t mt_keyframe_due(const mt_core *core, const mt_stream *s, int64_t now) {
+  int64_t interval = (int64_t)core->settings.pli_interval_ms * MT_MS, rtt = (int64_t)s->rtt_us * 2;
+  if (!s->keyframe_asked) return 0;
+  /* Such a stream may be a picture that does not change, or a camera that is off. */
+  if (!mt_stream_active(core, s, now)) interval *= SILENT_FACTOR;
+  return s->keyframe_asked + (rtt > interval ? rtt : interval);
 }
 
 void mt_keyframe_came(mt_stream *s) {
