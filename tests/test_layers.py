@@ -34,7 +34,9 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "errors", "logs", "rates"},
+    "cli": {"", "app", "config", "doctor", "errors", "logs", "rates"},
+    # it needs nothing of a running server but its settings and the recipe of TURN credentials
+    "doctor": {"config", "errors", "media"},
     "app": {
         "",
         "collector",

@@ -14,12 +14,14 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meet_trio import __version__
 from meet_trio.config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
+from meet_trio.doctor import command as doctor
 from meet_trio.errors import ConfigError
 from meet_trio.logs import LineFormatter, LogSettings, RepeatFilter
 from meet_trio.rates import Rate
@@ -40,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     parser = _parser()
     arguments = vars(parser.parse_args(argv))
-    if arguments.pop("command") is None:
+    command = arguments.pop("command")
+    if command is None:
         parser.print_help(sys.stderr)
         return 2
+    if command == "doctor":
+        return doctor.run(arguments)
     config_path: Path | None = arguments.pop("config")
     flags = {key: value for key, value in arguments.items() if value is not None}
     try:
@@ -134,15 +139,21 @@ def _parser(*, bounds: bool = False) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="show the bounds too, which stand far above what people do, and exit",
     )
-    serve.add_argument(
+    _add_settings(serve, lambda entry: bounds or entry.about.operator)
+    doctor.add_parser(commands, partial(_add_settings, shown=lambda entry: False))
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, shown: Callable[[Entry], bool]) -> None:
+    """The file and all settings; ``shown``: those that the help tells of."""
+    parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"TOML file of settings (env {CONFIG_VARIABLE})"
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for entry in entries():
         if entry.table not in groups:
-            groups[entry.table] = serve.add_argument_group(f"[{entry.table}]")
-        _add_flag(groups[entry.table], entry, shown=bounds or entry.about.operator)
-    return parser
+            groups[entry.table] = parser.add_argument_group(f"[{entry.table}]")
+        _add_flag(groups[entry.table], entry, shown=shown(entry))
 
 
 def _add_flag(group: argparse._ArgumentGroup, entry: Entry, *, shown: bool) -> None:

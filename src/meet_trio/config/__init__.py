@@ -9,7 +9,7 @@ Only ``app`` and ``cli`` import this package. ``app`` passes each record to the 
 it.
 """
 
-from meet_trio.config.load import CONFIG_VARIABLE, load, warnings_about
+from meet_trio.config.load import CONFIG_VARIABLE, is_loopback, load, warnings_about
 from meet_trio.config.settings import ProcessSettings, Settings
 from meet_trio.config.table import TABLES, Entry, build, entries
 
@@ -21,6 +21,7 @@ __all__ = [
     "Settings",
     "build",
     "entries",
+    "is_loopback",
     "load",
     "warnings_about",
 ]

@@ -61,6 +61,7 @@ class HttpApi:
                 Route("/signal", self._signal, methods=["POST"]),
                 Route("/stats", self._stats),
                 Route("/lag", self._lag),
+                Route("/trials", self._open_trial, methods=["POST"]),
             ],
             exception_handlers=EXCEPTION_HANDLERS,
         )
@@ -131,6 +132,9 @@ class HttpApi:
 
     async def _lag(self, request: Request) -> Response:
         return JSONResponse(self.lag.to_json())
+
+    async def _open_trial(self, request: Request) -> Response:
+        return JSONResponse(await self.registry.try_media())
 
 
 async def _ping(request: Request) -> Response:

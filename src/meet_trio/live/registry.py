@@ -15,7 +15,9 @@ import trio
 
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.room import LiveRoom, RoomContext
+from meet_trio.live.trials import Trials
 from meet_trio.media.engines import EngineHost
+from meet_trio.ortc.fields import Json
 
 logger = logging.getLogger("meet_trio.live.registry")
 
@@ -27,17 +29,19 @@ class Registry:
     context: RoomContext
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
+    _trials: Trials | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the rooms until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self._trials = Trials(self.context.hosts, self._nursery)
                 for host in self.context.hosts:
                     self._nursery.start_soon(self._close_rooms_with, host)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
-            self._nursery = None
+            self._nursery = self._trials = None
 
     async def create_room(self, room_id: str | None = None, last_n: int | None = None) -> LiveRoom:
         """A new room with a new id, or with ``room_id``. If there is a room with ``room_id``
@@ -57,6 +61,12 @@ class Registry:
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
         return room
+
+    async def try_media(self) -> list[dict[str, Json]]:
+        """Begin a trial of media, see ``Trials``. Raises LimitExceeded."""
+        if self._trials is None:
+            raise LimitExceeded("the server is shutting down")
+        return await self._trials.open()
 
     async def _close_rooms_with(self, host: EngineHost) -> None:
         await host.failure.wait()

@@ -1,0 +1,54 @@
+"""Trials: ICE credentials at each engine, for seconds, without a room and without a peer.
+
+``meet-trio doctor`` asks for them, and sends STUN requests to the announced addresses. The answers
+show that the path to each engine's port is open. A trial takes no DTLS and forwards nothing. One
+more than ``MOST_TRIALS`` calls at once is refused.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+import trio
+
+from meet_trio.errors import LimitExceeded
+from meet_trio.media.engines import EngineHost
+from meet_trio.media.transport import IceParameters
+from meet_trio.ortc.fields import Json
+
+LIFETIME = 15.0  # seconds; longer than the doctor takes
+MOST_TRIALS = 4
+
+
+@attrs.define(eq=False)
+class Trials:
+    """``open`` begins trials, which end in ``nursery``."""
+
+    hosts: Sequence[EngineHost]
+    nursery: trio.Nursery
+    _open: int = 0
+
+    async def open(self) -> list[dict[str, Json]]:
+        """The port and the credentials at each engine that works. Raises LimitExceeded."""
+        if self._open >= MOST_TRIALS:
+            raise LimitExceeded(f"{MOST_TRIALS} trials of media are open already")
+        given: list[dict[str, Json]] = await self.nursery.start(self._run)
+        return given
+
+    async def _run(self, *, task_status: trio.TaskStatus[list[dict[str, Json]]]) -> None:
+        self._open += 1
+        added: list[tuple[EngineHost, int]] = []
+        given: list[dict[str, Json]] = []
+        try:
+            for host in self.hosts:
+                if host.failed:
+                    continue
+                ice, number = IceParameters.generate(), host.new_number()
+                host.engine.add_transport(number, ice.username_fragment, ice.password)
+                added.append((host, number))
+                given.append({"port": host.engine.port} | ice.to_json())
+            task_status.started(given)
+            await trio.sleep(LIFETIME)
+        finally:
+            self._open -= 1
+            for host, number in added:
+                host.engine.remove_transport(number)
