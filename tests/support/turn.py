@@ -47,12 +47,14 @@ class Turn:
 
 
 @contextlib.contextmanager
-def open_turn(secret: str, directory: Path) -> Iterator[Turn]:
-    """A relay with ``secret`` as ``static-auth-secret``; its files are in ``directory``."""
+def open_turn(secret: str, directory: Path, more: str = "") -> Iterator[Turn]:
+    """A relay with ``secret`` as ``static-auth-secret``; its files are in ``directory``. ``more``
+    are further lines of its configuration.
+    """
     for left in reversed(range(STARTS)):
         port = _free_port()
         config = directory / "turnserver.conf"
-        config.write_text(_config(secret, port, directory))
+        config.write_text(_config(secret, port, directory) + more)
         process = subprocess.Popen(
             [TURN_SERVER, "-c", str(config)],
             cwd=directory,

@@ -92,6 +92,7 @@ async def test_health_tells_of_a_dead_engine() -> None:
         ("POST", "/signal"),
         ("GET", "/stats"),
         ("GET", "/lag"),
+        ("POST", "/trials"),
         ("GET", "/nothing"),
     ],
 )
