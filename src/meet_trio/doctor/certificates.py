@@ -22,6 +22,7 @@ from meet_trio.doctor.inspection import Inspection, as_address
 
 SOON = 14  # days before its end from which a certificate is a warning
 _HANDSHAKE_DEADLINE = 2.0  # seconds
+_DEBIANS_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 _RENEW = "renew it (certbot renew, or your authority), then restart or reload the server"
 
 
@@ -163,7 +164,7 @@ def _chain(chain: Sequence[x509.Certificate]) -> list[Finding]:
                 "get a certificate of an authority that browsers know",
             )
         ]
-    if last.issuer == last.subject or last.issuer in _authorities():
+    if last.issuer == last.subject or _is_known(last.issuer):
         return [ok(f"the chain is complete: {len(chain)} certificates")]
     return [
         warning(
@@ -175,13 +176,17 @@ def _chain(chain: Sequence[x509.Certificate]) -> list[Finding]:
     ]
 
 
-def _authorities() -> set[x509.Name]:
-    path = ssl.get_default_verify_paths().cafile
+def _is_known(issuer: x509.Name) -> bool:
+    """Whether an authority of this machine has this name. The bytes are compared, because some
+    authorities' certificates break rules that a parser insists on.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        with open(path or "/etc/ssl/certs/ca-certificates.crt", "rb") as file:
-            return {authority.subject for authority in x509.load_pem_x509_certificates(file.read())}
-    except (OSError, ValueError):
-        return set()
+        context.load_verify_locations(ssl.get_default_verify_paths().cafile or _DEBIANS_AUTHORITIES)
+    except (OSError, ssl.SSLError):
+        return False
+    name = issuer.public_bytes()
+    return any(name in authority for authority in context.get_ca_certs(binary_form=True))
 
 
 def _title(certificate: x509.Certificate) -> str:

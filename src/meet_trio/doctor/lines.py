@@ -8,14 +8,15 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import attrs
 import trio
 
 from meet_trio.doctor import stun
 
+OPEN_DEADLINE = 1.5  # seconds for a connection, and for a handshake of TLS
 _REPEAT = 0.3  # seconds
 _MAX_DATAGRAM = 65535
 
@@ -57,9 +58,18 @@ class Line:
                 return message
 
 
-def reason_of(error: Exception) -> str:
-    """A short text for an operator. Trio puts the address into the error's own text."""
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+def first_cause(error: BaseException) -> BaseException:
+    """Libraries wrap the errors of the system, sometimes without a text."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def reason_of(error: BaseException) -> str:
+    """A short text for an operator."""
+    cause = first_cause(error)
+    if isinstance(cause, ssl.SSLError):
+        return getattr(cause, "verify_message", "") or cause.reason or str(cause)
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno)
     return str(error) or "no answer"
@@ -68,6 +78,16 @@ def reason_of(error: Exception) -> str:
 def family_of(address: str) -> socket.AddressFamily:
     is_v6 = ipaddress.ip_address(address).version == 6
     return socket.AF_INET6 if is_v6 else socket.AF_INET
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    """Raises NoAnswer after it."""
+    try:
+        with trio.fail_after(OPEN_DEADLINE):
+            yield
+    except trio.TooSlowError:
+        raise NoAnswer("no answer") from None
 
 
 @asynccontextmanager
@@ -87,7 +107,8 @@ async def open_tcp(
         stream: trio.abc.Stream = tcp
         if tls is not None:
             secure = trio.SSLStream(tcp, tls, server_hostname=name, https_compatible=True)
-            await secure.do_handshake()
+            with _deadline():
+                await secure.do_handshake()
             stream = secure
 
         async def receive() -> bytes:
@@ -115,7 +136,8 @@ async def open_ice_tcp(address: str, port: int) -> AsyncIterator[Line]:
 @asynccontextmanager
 async def _open_stream(address: str, port: int) -> AsyncIterator[trio.SocketStream]:
     with trio.socket.socket(family_of(address), socket.SOCK_STREAM) as tcp:
-        await tcp.connect((address, port))
+        with _deadline():
+            await tcp.connect((address, port))
         yield trio.SocketStream(tcp)
 
 

@@ -152,9 +152,9 @@ async def check_http(seen: Inspection) -> Sequence[Finding]:
 
 
 def _no_http(seen: Inspection, base: str, error: httpx.HTTPError) -> Finding:
-    text = str(error) or type(error).__name__
-    tls = "wrong version number" in text.lower() or "record layer" in text.lower()
-    if tls:
+    text = reason_of(error)
+    # OpenSSL's name for an answer that is no TLS depends on its version.
+    if text in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
         return problem(
             f"{base} does not speak TLS",
             "token URLs begin with wss://, and browsers cannot connect",
@@ -214,7 +214,7 @@ async def _try_websocket(seen: Inspection, base: str) -> Finding:
             status = answer.status_code
     except httpx.HTTPError as error:
         return problem(
-            f"a websocket through {base} fails: {str(error) or type(error).__name__}",
+            f"a websocket through {base} fails: {reason_of(error)}",
             "signaling needs websockets",
             _PROXY,
         )

@@ -77,7 +77,7 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
     except (ssl.SSLError, trio.BrokenResourceError) as error:
         return [
             problem(
-                f"{where}: TLS fails: {error.__cause__ or error}",
+                f"{where}: TLS fails: {reason_of(error)}",
                 "browsers refuse the relay too",
                 f"openssl s_client -connect {url.host}:{url.port}; correct coturn's cert and pkey",
             )

@@ -12,6 +12,7 @@ import trio
 
 from meet_trio.doctor.findings import Finding, ok, problem, warning
 from meet_trio.doctor.inspection import Inspection, as_address
+from meet_trio.doctor.lines import first_cause, reason_of
 
 ANSWER_DEADLINE = 3.0  # seconds
 PROBE = {"event": "doctor", "roomId": ""}
@@ -59,10 +60,10 @@ async def check_webhook(seen: Inspection) -> Sequence[Finding]:
 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> Finding:
-    text = str(error) or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    text = reason_of(error)
+    if isinstance(first_cause(error), ssl.SSLCertVerificationError):
         return problem(
-            f"the certificate of {url} is not trusted: {text.rpartition(': ')[2]}",
+            f"the certificate of {url} is not trusted: {text}",
             _WHY,
             "install the authority's certificate (update-ca-certificates), or correct the "
             "receiver's chain",
