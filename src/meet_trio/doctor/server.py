@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -64,9 +64,8 @@ async def open_inspection(
             return
         seen = attrs.evolve(seen, trials=_stand_in_trials(ports))
         async with trio.open_nursery() as nursery:
-            for port in ports:
-                if port.socket is not None:
-                    nursery.start_soon(_stand_in, port, seen)
+            for port in _listening(ports):
+                nursery.start_soon(_stand_in, port, seen)
             yield seen
             nursery.cancel_scope.cancel()
 
@@ -198,20 +197,29 @@ def _stand_in_trials(ports: list[ServerPort]) -> list[MediaTrial]:
     return [MediaTrial(port) for port in sorted(free)]
 
 
+def _listening(ports: Sequence[ServerPort]) -> Iterator[ServerPort]:
+    """Those that the doctor has. From now on connections to them wait to be accepted."""
+    for port in ports:
+        if port.socket is None:
+            continue
+        # A port that another program takes in this moment is a finding of the check that asks it.
+        with suppress(OSError):
+            if port.protocol == TCP:
+                port.socket.listen(_MOST_CONNECTIONS)
+            yield port
+
+
 async def _stand_in(port: ServerPort, seen: Inspection) -> None:
     assert port.socket is not None
-    # A port that another program takes in this moment is a finding of the check that asks it.
-    with suppress(OSError):
-        if port.protocol == UDP:
-            await _answer_datagrams(trio.socket.from_stdlib_socket(port.socket))
-            return
-        port.socket.listen(_MOST_CONNECTIONS)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(port.socket))
-        if port.setting == "http.port":
-            tls = await trio.to_thread.run_sync(_tls, seen.settings)
-            await _serve_bounded(listener, partial(_answer_http, tls=tls, nonce=seen.nonce))
-        else:
-            await _serve_bounded(listener, _answer_ice_tcp)
+    bound = trio.socket.from_stdlib_socket(port.socket)
+    if port.protocol == UDP:
+        await _answer_datagrams(bound)
+    elif port.setting == "http.port":
+        tls = await trio.to_thread.run_sync(_tls, seen.settings)
+        answer = partial(_answer_http, tls=tls, nonce=seen.nonce)
+        await _serve_bounded(trio.SocketListener(bound), answer)
+    else:
+        await _serve_bounded(trio.SocketListener(bound), _answer_ice_tcp)
 
 
 async def _serve_bounded(
@@ -239,8 +247,8 @@ async def _answer_datagrams(udp: trio.socket.SocketType) -> None:
             data, (host, port, *_) = await udp.recvfrom(2048)
             if (answer := _stun_answer(data, host, port)) is not None:
                 await udp.sendto(answer, (host, port))
-        except ConnectionError:
-            continue  # an earlier answer was refused
+        except OSError:
+            continue  # an earlier answer was refused, or there is no way back
 
 
 def _stun_answer(data: bytes, host: str, port: int) -> bytes | None:
