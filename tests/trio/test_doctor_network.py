@@ -91,6 +91,16 @@ async def test_while_the_server_does_not_run_stand_ins_answer() -> None:
         assert grades(await check_http(seen)) == ["ok", "ok"]
 
 
+async def test_a_stand_in_answers_the_doctor_only() -> None:
+    async with examined() as seen:
+        assert seen.trials is not None
+        strangers = [MediaTrial(trial.port, "somebody") for trial in seen.trials]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reach, "TRY_DEADLINE", 0.4)
+            found = await check_media(attrs.evolve(seen, trials=strangers))
+    assert grades(found) == ["problem", "problem"]
+
+
 async def test_stand_ins_with_tls(tmp_path: Path) -> None:
     cert, key = Identity.make("own", hosts=["localhost"]).write(tmp_path)
     settings = local_settings({"http.tls_cert": cert, "http.tls_key": key})
@@ -364,7 +374,17 @@ async def test_something_else_at_the_relays_port() -> None:
 async def test_a_relay_without_tls(turn: Turn) -> None:
     (finding,) = await examine_turn(f"turns:127.0.0.1:{turn.port}")
     assert finding.grade is Grade.PROBLEM
-    assert "openssl s_client" in finding.do
+    # coturn is silent, or closes the connection
+    assert f"openssl s_client -connect 127.0.0.1:{turn.port}" in finding.do
+
+
+async def test_a_relay_whose_certificate_is_not_trusted(tmp_path: Path) -> None:
+    cert, key = Identity.make("own", hosts=["localhost"]).write(tmp_path)
+    settings = local_settings({"http.tls_cert": cert, "http.tls_key": key})
+    async with examined(settings):  # its stand-in speaks TLS
+        (finding,) = await examine_turn(f"turns:localhost:{settings.listener.port}")
+    assert finding.grade is Grade.PROBLEM
+    assert "TLS fails: self-signed certificate" in finding.found
 
 
 async def test_a_relay_on_loopback_and_one_of_no_name(turn: Turn) -> None:

@@ -26,7 +26,7 @@ def test_what_is_built_is_read(
 
 
 def test_integrity_is_that_of_the_second_opinion() -> None:
-    data = stun.build(stun.binding_request("ufrag", "password"), b"password")
+    data = stun.build(stun.binding_request("ufrag"), b"password")
     assert wire.has_integrity_untrusted(data, "password")
     assert not wire.has_integrity_untrusted(data, "another")
 

@@ -42,8 +42,8 @@ class ServerPort:
 
 @attrs.frozen
 class MediaTrial:
-    """A port of media that answers a STUN request: an engine's, with credentials, or a stand-in's,
-    which wants none.
+    """A port of media that answers STUN requests with this username: an engine's, which checks the
+    password too, or a stand-in's.
     """
 
     port: int

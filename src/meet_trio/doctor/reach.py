@@ -80,7 +80,7 @@ async def _try(address: str, trial: MediaTrial, protocol: str) -> str:
     try:
         with trio.fail_after(TRY_DEADLINE):
             async with opener(address, trial.port) as line:
-                request = stun.binding_request(trial.username, trial.password)
+                request = stun.binding_request(trial.username)
                 answer = await line.exchange(request, key, TRY_DEADLINE)
     except (OSError, trio.TooSlowError) as error:
         return reason_of(error)

@@ -194,7 +194,8 @@ def _bind(stack: AsyncExitStack, wanted: ServerPort) -> ServerPort:
 
 def _stand_in_trials(ports: list[ServerPort]) -> list[MediaTrial]:
     free = {p.port for p in ports if p.setting == "media.port" and p.socket is not None}
-    return [MediaTrial(port) for port in sorted(free)]
+    username = secrets.token_hex(16)
+    return [MediaTrial(port, username) for port in sorted(free)]
 
 
 def _listening(ports: Sequence[ServerPort]) -> Iterator[ServerPort]:
@@ -202,24 +203,28 @@ def _listening(ports: Sequence[ServerPort]) -> Iterator[ServerPort]:
     for port in ports:
         if port.socket is None:
             continue
-        # A port that another program takes in this moment is a finding of the check that asks it.
-        with suppress(OSError):
-            if port.protocol == TCP:
+        if port.protocol == TCP:
+            try:
                 port.socket.listen(_MOST_CONNECTIONS)
-            yield port
+            except OSError:
+                continue  # another program was faster; the check that asks this port says so
+        yield port
 
 
 async def _stand_in(port: ServerPort, seen: Inspection) -> None:
     assert port.socket is not None
     bound = trio.socket.from_stdlib_socket(port.socket)
+    username = seen.trials[0].username if seen.trials else ""
     if port.protocol == UDP:
-        await _answer_datagrams(bound)
+        await _answer_datagrams(bound, username)
     elif port.setting == "http.port":
         tls = await trio.to_thread.run_sync(_tls, seen.settings)
         answer = partial(_answer_http, tls=tls, nonce=seen.nonce)
         await _serve_bounded(trio.SocketListener(bound), answer)
     else:
-        await _serve_bounded(trio.SocketListener(bound), _answer_ice_tcp)
+        await _serve_bounded(
+            trio.SocketListener(bound), partial(_answer_ice_tcp, username=username)
+        )
 
 
 async def _serve_bounded(
@@ -241,30 +246,33 @@ async def _serve_bounded(
             nursery.start_soon(handle, stream)
 
 
-async def _answer_datagrams(udp: trio.socket.SocketType) -> None:
+async def _answer_datagrams(udp: trio.socket.SocketType, username: str) -> None:
     while True:
         try:
             data, (host, port, *_) = await udp.recvfrom(2048)
-            if (answer := _stun_answer(data, host, port)) is not None:
+        except ConnectionError:
+            continue  # an earlier answer was refused
+        if (answer := _stun_answer(data, host, port, username)) is not None:
+            with suppress(OSError):
                 await udp.sendto(answer, (host, port))
-        except OSError:
-            continue  # an earlier answer was refused, or there is no way back
 
 
-def _stun_answer(data: bytes, host: str, port: int) -> bytes | None:
+def _stun_answer(data: bytes, host: str, port: int, username: str) -> bytes | None:
+    """None for what is not the doctor's: a stand-in answers no stranger."""
     try:
         request = stun.parse_untrusted(data)
     except stun.StunError:
         return None
-    if request.kind != stun.BINDING | stun.REQUEST:
+    wanted = stun.binding_request(username).get(stun.USERNAME)
+    if request.kind != stun.BINDING | stun.REQUEST or request.get(stun.USERNAME) != wanted:
         return None
     return stun.binding_answer(request, host.partition("%")[0], port)
 
 
-async def _answer_ice_tcp(stream: trio.SocketStream) -> None:
+async def _answer_ice_tcp(stream: trio.SocketStream, *, username: str) -> None:
     data = bytes(await stream.receive_some(2048))
     host, port, *_ = stream.socket.getpeername()
-    if (answer := _stun_answer(data[2:], host, port)) is not None:
+    if (answer := _stun_answer(data[2:], host, port, username)) is not None:
         await stream.send_all(len(answer).to_bytes(2, "big") + answer)
 
 

@@ -140,10 +140,8 @@ def long_term_key(username: str, realm: str, password: str) -> bytes:
     return hashlib.md5(text, usedforsecurity=False).digest()
 
 
-def binding_request(username: str, password: str) -> StunMessage:
-    """A connectivity check of an ICE client, or a plain Binding request without a username."""
-    if not username:
-        return StunMessage(BINDING | REQUEST)
+def binding_request(username: str) -> StunMessage:
+    """A connectivity check of an ICE client (RFC 8445 §7.2.2)."""
     return StunMessage(
         BINDING | REQUEST,
         (

@@ -79,7 +79,7 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
             problem(
                 f"{where}: TLS fails: {reason_of(error)}",
                 "browsers refuse the relay too",
-                f"openssl s_client -connect {url.host}:{url.port}; correct coturn's cert and pkey",
+                f"{_show_tls(url)}; correct coturn's cert and pkey",
             )
         ]
     except OSError as error:
@@ -88,9 +88,14 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
                 f"{where} does not answer: {reason_of(error)}",
                 _WHO,
                 f"systemctl status coturn; check {_URL_SETTING}, and the firewall for port "
-                f"{url.port}/{url.transport}",
+                f"{url.port}/{url.transport}"
+                + (f"; {_show_tls(url)} shows whether it speaks TLS" if url.secure else ""),
             )
         ]
+
+
+def _show_tls(url: TurnUrl) -> str:
+    return f"openssl s_client -connect {host_port(url.host, url.port)}"
 
 
 def _credentials(seen: Inspection, later: int) -> tuple[str, str]:
@@ -159,7 +164,7 @@ async def _through(seen: Inspection, allocation: Allocation) -> list[Finding]:
             )
         ]
     key = trial.password.encode() or None
-    request = stun.build(stun.binding_request(trial.username, trial.password), key)
+    request = stun.build(stun.binding_request(trial.username), key)
     try:
         await allocation.ask_peer(address, trial.port, request)
     except OSError:
