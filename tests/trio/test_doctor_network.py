@@ -12,6 +12,8 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from support import nginx
+from support import turn as turn_support
 from support.nginx import open_nginx
 from support.patient import (
     TOKEN,
@@ -233,8 +235,6 @@ async def test_a_proxy(
     passes_upgrades: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not passes_upgrades:
-        from support import nginx
-
         config = nginx._config
         monkeypatch.setattr(nginx, "_config", lambda *args: config(*args).replace(*PLAIN_PROXY))
     settings = local_settings()
@@ -329,6 +329,19 @@ async def test_a_clock_that_is_late(turn: Turn) -> None:
     assert finding.grade is Grade.PROBLEM
     assert "takes our secret, but our credentials have expired" in finding.found
     assert "timedatectl" in finding.do
+
+
+async def test_a_relay_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = turn_support._config
+    monkeypatch.setattr(
+        turn_support,
+        "_config",
+        lambda *args: "\n".join(x for x in config(*args).split("\n") if "auth-secret" not in x),
+    )
+    with open_turn(SECRET, tmp_path, "no-auth\n") as running:
+        found = await examine_turn(running.url("udp"))
+    assert grades(found) == ["problem", "ok"]
+    assert "relays for everybody" in found[0].found
 
 
 async def test_a_relay_that_may_not_send_to_us(tmp_path: Path) -> None:
@@ -462,6 +475,13 @@ async def test_webhooks(head: int, post: int, grade: str, found: str) -> None:
     assert found in finding.found
     assert all(f"x-auth-token: {TOKEN[::-1]}".encode() in r.lower() for r in requests)
     assert (b"doctor" in b"".join(requests)) is (post != 0)
+
+
+async def test_secrets_in_a_url_are_not_shown() -> None:
+    async with answering(403) as port:
+        finding = await examine_webhook(f"http://me:hush@localhost:{port}/hook?token=hush")
+    assert f"http://localhost:{port}/hook answers 403" in finding.found
+    assert "hush" not in str(finding)
 
 
 async def test_no_webhook_receiver() -> None:

@@ -58,10 +58,6 @@ class Holder:
     pid: int
     command: str
 
-    @property
-    def is_ours(self) -> bool:
-        return "meet-trio" in self.command or "meet_trio" in self.command
-
     def __str__(self) -> str:
         return f"{self.command.split(' ')[0].rpartition('/')[2] or '?'} (pid {self.pid})"
 

@@ -5,8 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
-from meet_trio.doctor.inspection import Inspection, ServerPort, ServerState
-from meet_trio.doctor.server import sockets_of, taken_inodes
+from meet_trio.doctor.inspection import UDP, Inspection, ServerPort, ServerState
+from meet_trio.doctor.machine import Holder
+from meet_trio.doctor.server import holders_of, sockets_of
 
 _ADDRESS_SETTING = {"http.port": "http.host", "media.port": "media.listen_ip"}
 _VARIABLE = {"http.port": "LISTENING_PORT", "media.port": "MEET_TRIO_MEDIA_PORT"}
@@ -17,7 +18,11 @@ async def check_ports(seen: Inspection) -> Sequence[Finding]:
     """Each port is free, or our own running server has it."""
     failed = [port for port in seen.ports if port.error is not None]
     own = [port for port in failed if seen.is_running and _is_taken(port)]
-    found = [_finding(seen, port) for port in failed if port not in own]
+    others = [port for port in failed if port not in own]
+    holders = await holders_of(seen.machine, [port for port in others if _is_taken(port)])
+    found = [
+        _finding(port, _by(seen, holders.get((port.protocol, port.port), ()))) for port in others
+    ]
     found += _clashes(seen)
     if own:
         names = ", ".join(map(str, own))
@@ -49,14 +54,14 @@ def _not_listening(missing: Sequence[ServerPort]) -> Finding:
     )
 
 
-def _finding(seen: Inspection, port: ServerPort) -> Finding:
+def _finding(port: ServerPort, by: str) -> Finding:
     assert port.error is not None
     where, setting, variable = str(port), port.setting, _VARIABLE[port.setting]
     address = _ADDRESS_SETTING[setting]
     match port.error.errno:
         case errno.EADDRINUSE:
             return problem(
-                f"{where} is taken{_by(seen, port)}",
+                f"{where} is taken{by}",
                 "the server does not start",
                 f"end that program, or set {setting} ({variable}) to another port",
             )
@@ -82,11 +87,9 @@ def _finding(seen: Inspection, port: ServerPort) -> Finding:
     return problem(f"{where}: {port.error}", "the server does not start", f"change {setting}")
 
 
-def _by(seen: Inspection, port: ServerPort) -> str:
-    inodes = set(taken_inodes(seen.machine, port))
-    holders = sorted({str(h) for h in seen.machine.holders(inodes).values()})
+def _by(seen: Inspection, holders: Sequence[Holder]) -> str:
     if holders:
-        return " by " + ", ".join(holders)
+        return " by " + ", ".join(sorted(set(map(str, holders))))
     if seen.server is ServerState.OTHER_TOKEN:
         return " by a meet-trio with other settings"
     return ", by a process that this user may not see (try as root)"
@@ -113,12 +116,7 @@ async def check_plain_ports(seen: Inspection) -> Sequence[Finding]:
     if not plain.enabled:
         return [ok("plain RTP is off")]
     first, last = plain.ports
-    taken = {
-        port
-        for name in ("udp", "udp6")
-        for port, _ in sockets_of(seen.machine, name)
-        if first <= port <= last
-    }
+    taken = {port for port, _ in sockets_of(seen.machine, UDP) if first <= port <= last}
     found = []
     media = {p.port for p in seen.ports if p.setting == "media.port" and first <= p.port <= last}
     # The engines' own ports count as taken only once.

@@ -65,12 +65,15 @@ async def open_line(url: TurnUrl, address: str) -> AsyncIterator[Line]:
 
 @attrs.define(eq=False)
 class Allocation:
-    """A relayed address. The allocation ends with ``close``, or with its lifetime."""
+    """A relayed address. The allocation ends with ``close``, or with its lifetime.
+    ``is_for_all``: the server wanted no credentials.
+    """
 
     line: Line
     username: str
     password: str = attrs.field(repr=False)
     relayed: tuple[str, int] = ("", 0)
+    is_for_all: bool = False
     _realm: bytes = b""
     _nonce: bytes = b""
 
@@ -83,6 +86,8 @@ class Allocation:
         if answer.kind == stun.ALLOCATE | stun.FAILURE and answer.error[0] == 401:
             self._remember(answer)
             answer = await self._request(stun.ALLOCATE, wanted)
+        else:
+            self.is_for_all = answer.kind == stun.ALLOCATE | stun.SUCCESS
         self._raise(answer)
         value = answer.get(stun.XOR_RELAYED_ADDRESS)
         if value is not None:
@@ -117,7 +122,7 @@ class Allocation:
 
     async def close(self) -> None:
         """End the allocation, if the server takes part in it."""
-        with trio.move_on_after(ANSWER_DEADLINE / 4):
+        with trio.move_on_after(ANSWER_DEADLINE / 4, shield=True):
             await self._request(stun.REFRESH, ((stun.LIFETIME, bytes(4)),))
 
     async def _request(

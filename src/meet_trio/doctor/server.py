@@ -32,7 +32,7 @@ from meet_trio.doctor.inspection import (
     ServerState,
 )
 from meet_trio.doctor.lines import family_of
-from meet_trio.doctor.machine import Machine
+from meet_trio.doctor.machine import Holder, Machine
 
 ASK_DEADLINE = 2.0  # seconds for the server's answers on this machine
 _MOST_HEAD = 16384  # bytes of a request to the HTTP stand-in
@@ -323,15 +323,38 @@ async def _answer_http(
     await carrier.send_all(answer.encode())
 
 
-def taken_inodes(machine: Machine, port: ServerPort) -> Iterator[int]:
-    """The sockets of this machine that have a port (proc(5), /proc/net/tcp)."""
-    for name in (port.protocol.lower(), port.protocol.lower() + "6"):
-        yield from (inode for number, inode in sockets_of(machine, name) if number == port.port)
+# Who holds a port
 
 
-def sockets_of(machine: Machine, name: str) -> Iterator[tuple[int, int]]:
-    """(local port, inode) of the sockets in a table of ``/proc/net``; of TCP those that listen."""
-    for line in (machine.read(f"/proc/net/{name}") or "").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 9 and (name.startswith("udp") or fields[3] == "0A"):
-            yield int(fields[1].rpartition(":")[2], 16), int(fields[9])
+async def holders_of(
+    machine: Machine, ports: Sequence[ServerPort]
+) -> Mapping[tuple[str, int], Sequence[Holder]]:
+    """The processes that have these ports, by protocol and number, as far as this user may see
+    them. In a thread: a machine may have many sockets.
+    """
+
+    def look() -> Mapping[tuple[str, int], Sequence[Holder]]:
+        wanted = {(port.protocol, port.port) for port in ports}
+        inodes: dict[tuple[str, int], set[int]] = {key: set() for key in wanted}
+        for protocol in {protocol for protocol, _ in wanted}:
+            for number, inode in sockets_of(machine, protocol):
+                if (protocol, number) in wanted:
+                    inodes[protocol, number].add(inode)
+        found = machine.holders(set().union(*inodes.values()))
+        return {
+            key: [found[inode] for inode in sorted(own) if inode in found]
+            for key, own in inodes.items()
+        }
+
+    return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+
+
+def sockets_of(machine: Machine, protocol: str) -> Iterator[tuple[int, int]]:
+    """The port and the inode of the sockets of this machine (proc(5), /proc/net/tcp); of TCP those
+    that listen.
+    """
+    for name in (protocol.lower(), protocol.lower() + "6"):
+        for line in (machine.read(f"/proc/net/{name}") or "").splitlines()[1:]:
+            fields = line.split()
+            if len(fields) > 9 and (protocol == UDP or fields[3] == "0A"):
+                yield int(fields[1].rpartition(":")[2], 16), int(fields[9])

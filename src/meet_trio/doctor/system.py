@@ -1,5 +1,6 @@
 """Checks of the machine: kernel, socket buffers, files, memory, cores, clock, IPv6, versions."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,7 @@ import trio
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
 from meet_trio.doctor.inspection import Inspection
 from meet_trio.doctor.machine import Machine
-from meet_trio.doctor.server import taken_inodes
+from meet_trio.doctor.server import holders_of
 
 SOCKET_BUFFER = 8 << 20  # bytes; what mt_udp_enlarge asks for (engine/c/io/udp.c)
 OLDEST_KERNEL = (4, 18)
@@ -70,7 +71,7 @@ async def check_open_files(seen: Inspection) -> Sequence[Finding]:
     connections = settings.front_door.max_connections
     media = settings.media.workers * settings.engine.max_tcp_connections
     needed = connections + media + OTHER_FILES
-    limit, whose = _limit_of_server(seen)
+    limit, whose = await _limit_of_server(seen)
     shown = f"{whose} may open {limit} files; {needed} are needed for all connections"
     if limit >= needed:
         return [ok(shown)]
@@ -84,15 +85,13 @@ async def check_open_files(seen: Inspection) -> Sequence[Finding]:
     ]
 
 
-def _limit_of_server(seen: Inspection) -> tuple[int, str]:
+async def _limit_of_server(seen: Inspection) -> tuple[int, str]:
     if seen.is_running:
-        for port in seen.ports:
-            inodes = set(taken_inodes(seen.machine, port))
-            for holder in seen.machine.holders(inodes).values():
-                limits = seen.machine.read(f"/proc/{holder.pid}/limits") or ""
-                if match := re.search(r"^Max open files\s+(\d+)", limits, re.MULTILINE):
-                    return int(match[1]), "the server"
-            break
+        holders = await holders_of(seen.machine, seen.ports)
+        for holder in itertools.chain(*holders.values()):
+            limits = seen.machine.read(f"/proc/{holder.pid}/limits") or ""
+            if match := re.search(r"^Max open files\s+(\d+)", limits, re.MULTILINE):
+                return int(match[1]), "the server"
     return seen.machine.open_files[0], "this shell"
 
 

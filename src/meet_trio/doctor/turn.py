@@ -70,7 +70,10 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
                 return [await _refused(seen, url, address, error)]
             try:
                 relayed = host_port(*allocation.relayed)
-                found = ok(f"{where} relays for our credentials, from {relayed}")
+                if allocation.is_for_all:
+                    found = _open_relay(where)
+                else:
+                    found = ok(f"{where} relays for our credentials, from {relayed}")
                 return [found, *await _through(seen, allocation)]
             finally:
                 await allocation.close()
@@ -92,6 +95,14 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
                 + (f"; {_show_tls(url)} shows whether it speaks TLS" if url.secure else ""),
             )
         ]
+
+
+def _open_relay(where: str) -> Finding:
+    return problem(
+        f"{where} relays for everybody: it wants no credentials",
+        "strangers hide behind its address and use its bandwidth",
+        "set use-auth-secret and static-auth-secret in turnserver.conf",
+    )
 
 
 def _show_tls(url: TurnUrl) -> str:

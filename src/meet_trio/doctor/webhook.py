@@ -55,8 +55,13 @@ async def check_webhook(seen: Inspection) -> Sequence[Finding]:
                 answer = await client.post(webhook.url, json=PROBE)
                 method = "POST of an unknown event"
     except httpx.HTTPError as error:
-        return [_unreachable(webhook.url, error)]
-    return [_judge(webhook.url, method, answer.status_code)]
+        return [_unreachable(_shown(webhook.url), error)]
+    return [_judge(_shown(webhook.url), method, answer.status_code)]
+
+
+def _shown(url: str) -> str:
+    """Without the parts in which a secret may stand."""
+    return str(httpx.URL(url).copy_with(username=None, password=None, query=None, fragment=None))
 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> Finding:
