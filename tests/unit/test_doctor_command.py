@@ -8,6 +8,7 @@ import pytest
 from meet_trio import cli
 from meet_trio.doctor import command
 from meet_trio.doctor.command import WIDTH, lines, to_json
+from meet_trio.doctor.examine import CHECKS
 from meet_trio.doctor.findings import Diagnosis, Grade, note, ok, problem, warning, worst
 
 FOUND = [
@@ -85,3 +86,9 @@ def test_settings_that_cannot_be_read(
         (finding,) = json.loads(out)
         assert (finding["check"], finding["grade"]) == ("settings", "problem")
         assert "did you mean MEET_TRIO_MEDIA_PORT?" in finding["found"]
+
+
+def test_the_page_has_each_check() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### ")]
+    assert headings == list(CHECKS)

@@ -117,28 +117,16 @@ async def check_plain_ports(seen: Inspection) -> Sequence[Finding]:
         return [ok("plain RTP is off")]
     first, last = plain.ports
     taken = {port for port, _ in sockets_of(seen.machine, UDP) if first <= port <= last}
-    found = []
     media = {p.port for p in seen.ports if p.setting == "media.port" and first <= p.port <= last}
-    # The engines' own ports count as taken only once.
     free = last - first + 1 - len(taken | media)
-    if media:
-        found.append(
-            note(
-                f"media.port ({', '.join(map(str, sorted(media)))}) is in the range of plain RTP "
-                f"({first}-{last})",
-                "that works, but a firewall's rules are easier to read when they are apart",
-                "set media.port or media.plain_ports (MEET_TRIO_MEDIA_PLAIN_PORTS)",
-            )
-        )
     if free < min(_LEAST_FREE, last - first + 1):
-        found.append(
+        return [
             warning(
                 f"{free} of the ports {first}-{last} are free",
                 "each plain transport takes two; none left means that requests fail",
                 "set media.plain_ports (MEET_TRIO_MEDIA_PLAIN_PORTS) to another range, or "
                 "media.plain_transports to off",
             )
-        )
-    else:
-        found.insert(0, ok(f"{free} of the {last - first + 1} ports of plain RTP are free"))
-    return found
+        ]
+    own = f"; {', '.join(map(str, sorted(media)))} of them are media.port's" if media else ""
+    return [ok(f"{free} of the {last - first + 1} ports of plain RTP are free{own}")]

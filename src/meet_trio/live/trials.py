@@ -31,8 +31,7 @@ class Trials:
         """The port and the credentials at each engine that works. Raises LimitExceeded."""
         if self._open >= MOST_TRIALS:
             raise LimitExceeded(f"{MOST_TRIALS} trials of media are open already")
-        given: list[dict[str, Json]] = await self.nursery.start(self._run)
-        return given
+        return list(await self.nursery.start(self._run))
 
     async def _run(self, *, task_status: trio.TaskStatus[list[dict[str, Json]]]) -> None:
         self._open += 1
