@@ -39,13 +39,31 @@ from meet_trio.doctor.server import open_inspection
 from meet_trio.doctor.turn import check_turn
 from meet_trio.doctor.webhook import check_webhook
 
+DEADLINES = {
+    (lines, "OPEN_DEADLINE"),
+    (reach, "TRY_DEADLINE"),
+    (relay, "ANSWER_DEADLINE"),
+    (relay, "PEER_DEADLINE"),
+    (relay, "_CLOSE_DEADLINE"),
+    (server, "ASK_DEADLINE"),
+}
+
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody answers, tests need not wait as long as an operator."""
-    monkeypatch.setattr(relay, "ANSWER_DEADLINE", 0.4)
-    monkeypatch.setattr(server, "ASK_DEADLINE", 1.0)
-    monkeypatch.setattr(lines, "OPEN_DEADLINE", 0.4)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes nothing fail that answers."""
+    for module, name in DEADLINES:
+        monkeypatch.setattr(module, name, 20.0)
+
+
+@pytest.fixture
+def haste(monkeypatch: pytest.MonkeyPatch, patience: None) -> None:
+    """For tests in which nobody answers."""
+    for module, name in DEADLINES:
+        monkeypatch.setattr(module, name, 0.4)
+
+
+in_haste = pytest.mark.usefixtures("haste")
 
 
 def local_settings(changed: Mapping[str, object] | None = None) -> Settings:
@@ -131,6 +149,7 @@ async def test_the_ports_are_free_afterwards() -> None:
         assert all(port.error is None for port in seen.ports)
 
 
+@in_haste
 async def test_taken_ports_name_their_holder() -> None:
     settings = local_settings()
     with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
@@ -355,7 +374,10 @@ async def test_a_relay_that_may_not_send_to_us(tmp_path: Path) -> None:
     assert "allowed-peer-ip=127.0.0.2" in found[1].do
 
 
-async def test_a_relay_through_which_nothing_comes(turn: Turn) -> None:
+async def test_a_relay_through_which_nothing_comes(
+    turn: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "PEER_DEADLINE", 0.4)
     settings = local_settings({"turn.server": turn.url("udp"), "turn.static_secret": SECRET})
     with silent(socket.SOCK_DGRAM) as port:
         async with examined(settings) as seen:
@@ -371,6 +393,7 @@ async def test_no_relay_there() -> None:
     assert "systemctl status coturn" in finding.do
 
 
+@in_haste
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 async def test_a_relay_that_says_nothing(kind: str) -> None:
     with silent(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as port:
@@ -378,12 +401,14 @@ async def test_a_relay_that_says_nothing(kind: str) -> None:
     assert "does not answer: no answer" in finding.found
 
 
+@in_haste
 async def test_something_else_at_the_relays_port() -> None:
     async with answering(200) as port:
         (finding,) = await examine_turn(f"turn:127.0.0.1:{port}?transport=tcp")
     assert finding.grade is Grade.PROBLEM
 
 
+@in_haste
 async def test_a_relay_without_tls(turn: Turn) -> None:
     (finding,) = await examine_turn(f"turns:127.0.0.1:{turn.port}")
     assert finding.grade is Grade.PROBLEM

@@ -22,10 +22,16 @@ from support.patient import (
     worst_of,
 )
 
+from meet_trio.doctor import certificates
 from meet_trio.doctor.certificates import check_certificate_files, check_public_tls
 from meet_trio.doctor.findings import Finding, Grade
 
 HOSTS = ["meet.test"]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "_HANDSHAKE_DEADLINE", 20.0)
 
 
 async def examine_files(cert: Path, key: Path | None, **changed: object) -> list[Finding]:

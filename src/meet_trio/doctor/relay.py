@@ -13,7 +13,9 @@ from meet_trio.doctor import stun
 from meet_trio.doctor.lines import Line, NoAnswer, open_tcp, open_udp
 from meet_trio.doctor.stun import StunMessage
 
-ANSWER_DEADLINE = 1.5  # seconds for one answer
+ANSWER_DEADLINE = 1.5  # seconds for one answer of the TURN server
+PEER_DEADLINE = 1.5  # seconds for an answer through it
+_CLOSE_DEADLINE = 0.4  # seconds
 _UDP = bytes((17, 0, 0, 0))  # REQUESTED-TRANSPORT, RFC 8656 §18.6
 _STALE_NONCE = 438
 
@@ -109,20 +111,20 @@ class Allocation:
     async def ask_peer(self, address: str, port: int, request: bytes) -> None:
         """Send a STUN request through the relay until an answer comes back. Raises OSError."""
         wanted = stun.parse_untrusted(request).transaction
-        with trio.move_on_after(ANSWER_DEADLINE):
+        with trio.move_on_after(PEER_DEADLINE):
             while True:
                 sent = StunMessage(stun.SEND | stun.INDICATION)
                 peer = stun.xor_address(address, port, sent.transaction)
                 attributes = ((stun.XOR_PEER_ADDRESS, peer), (stun.DATA, request))
                 await self.line.send(stun.build(attrs.evolve(sent, attributes=attributes)))
-                with trio.move_on_after(ANSWER_DEADLINE / 4):
+                with trio.move_on_after(PEER_DEADLINE / 4):
                     await self.line.await_message(lambda m: _carries(m, wanted))
                     return
         raise NoAnswer("no answer through the relay")
 
     async def close(self) -> None:
         """End the allocation, if the server takes part in it."""
-        with trio.move_on_after(ANSWER_DEADLINE / 4, shield=True):
+        with trio.move_on_after(_CLOSE_DEADLINE, shield=True):
             await self._request(stun.REFRESH, ((stun.LIFETIME, bytes(4)),))
 
     async def _request(
