@@ -3,6 +3,7 @@ stand-ins, nginx, coturn, a receiver of webhooks; and against none of them.
 """
 
 import contextlib
+import datetime
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -266,6 +267,36 @@ async def test_a_proxy(
         # the proxy is there, the server behind it is not
         found = await check_http(attrs.evolve(seen, server=ServerState.RUNNING))
         assert "answers 502" in worst_of(found).found
+
+
+async def test_the_token_goes_to_no_host_without_a_proof() -> None:
+    requests: list[bytes] = []
+    async with answering(403, seen=requests.append) as port:
+        settings = local_settings({"http.public_domain": f"localhost:{port}"})
+        elsewhere = real_machine(has_address=lambda address: False)
+        seen = Inspection(settings=settings, machine=elsewhere, server=ServerState.RUNNING)
+        found = await check_http(seen)
+        assert (found[0].grade, "without its token" in found[0].found) == (Grade.NOTE, True)
+        assert requests
+        assert TOKEN.encode() not in b"".join(requests)
+        await check_http(attrs.evolve(seen, machine=real_machine()))
+        assert TOKEN.encode() in b"".join(requests)
+
+
+async def test_the_token_goes_to_a_host_that_a_certificate_proves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    own = Identity.make("own", hosts=["localhost"], now=now)
+    cert, key = own.write(tmp_path)
+    settings = local_settings({"http.tls_cert": cert, "http.tls_key": key})
+    elsewhere = real_machine(has_address=lambda address: False)
+    async with examined(settings) as seen:
+        seen = attrs.evolve(seen, machine=elsewhere, server=ServerState.RUNNING)
+        base = reach.public_base(seen, tls=True)
+        assert (await reach._ping(seen, base))[1] is False
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        assert (await reach._ping(seen, base))[1] is True
 
 
 async def test_a_public_domain_of_another_server() -> None:

@@ -6,6 +6,7 @@ public domain. They begin on this machine: a NAT in front of it may not send its
 import base64
 import ipaddress
 import secrets
+import ssl
 from collections.abc import Sequence
 
 import httpx
@@ -14,7 +15,7 @@ import trio
 from meet_trio.doctor import stun
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
 from meet_trio.doctor.inspection import TCP, UDP, Inspection, MediaTrial, as_address, host_port
-from meet_trio.doctor.lines import open_ice_tcp, open_udp, reason_of
+from meet_trio.doctor.lines import first_cause, open_ice_tcp, open_udp, reason_of
 from meet_trio.doctor.server import open_client
 
 TRY_DEADLINE = 2.0  # seconds for one round trip
@@ -138,20 +139,52 @@ async def check_http(seen: Inspection) -> Sequence[Finding]:
         return [ok("no public domain to try")]
     base = public_base(seen, tls=seen.says_tls)
     try:
-        async with open_client(TRY_DEADLINE) as client:
-            answer = await client.get(
-                f"{base}{seen.settings.api.path_prefix}/api/ping",
-                headers={"X-Auth-Token": seen.settings.api.auth_token},
-            )
+        answer, with_token = await _ping(seen, base)
     except httpx.HTTPError as error:
-        return [_no_http(seen, base, error)]
+        return [_no_http(base, error, here=await _is_here(seen))]
+    if seen.is_running and not with_token and (answer.status_code, answer.text) == (403, ""):
+        found = note(
+            f"{base} answers as this server does to a request without its token",
+            "the doctor does not send the token to a host that no certificate proves",
+        )
+        return [found, await _try_websocket(seen, base)]
     wanted = "PONG" if seen.is_running else seen.nonce
     if answer.status_code != 200 or answer.text != wanted:
         return [_wrong_answer(seen, base, answer)]
     return [ok(f"{base} reaches this machine's server"), await _try_websocket(seen, base)]
 
 
-def _no_http(seen: Inspection, base: str, error: httpx.HTTPError) -> Finding:
+async def _ping(seen: Inspection, base: str) -> tuple[httpx.Response, bool]:
+    """The answer, and whether the token was sent. It goes to this machine itself, or to a host that
+    a trusted certificate proves. Stand-ins need none.
+    """
+    url = f"{base}{seen.settings.api.path_prefix}/api/ping"
+    token = {"X-Auth-Token": seen.settings.api.auth_token}
+    if seen.is_running and await _is_here(seen):
+        async with open_client(TRY_DEADLINE) as client:
+            return await client.get(url, headers=token), True
+    if seen.is_running and seen.says_tls:
+        strict = await trio.to_thread.run_sync(ssl.create_default_context)
+        try:
+            async with open_client(TRY_DEADLINE, strict) as client:
+                return await client.get(url, headers=token), True
+        except httpx.ConnectError as error:
+            if not isinstance(first_cause(error), ssl.SSLCertVerificationError):
+                raise
+    async with open_client(TRY_DEADLINE) as client:
+        return await client.get(url), False
+
+
+async def _is_here(seen: Inspection) -> bool:
+    """Whether the public domain is this machine, without a proxy on another one."""
+    try:
+        addresses = await seen.machine.look_up(seen.public_host or "")
+    except OSError:
+        return False
+    return all(map(seen.machine.has_address, addresses))
+
+
+def _no_http(base: str, error: httpx.HTTPError, *, here: bool) -> Finding:
     text = reason_of(error)
     # OpenSSL's name for an answer that is no TLS depends on its version.
     if text in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
@@ -163,17 +196,13 @@ def _no_http(seen: Inspection, base: str, error: httpx.HTTPError) -> Finding:
     found = f"{base} does not answer: {text}"
     why = "browsers connect there for signaling"
     do = "check PUBLIC_DOMAIN (http.public_domain), the proxy, and the firewall for that port"
-    if seen.machine.has_address(seen.public_host or "") or _is_here(seen):
+    if here:
         return problem(found, why, do)
     return warning(
         found,
         f"{why}. Behind a NAT that does not send its own packets back this is no proof of a fault",
         f"curl -i {base}/ping from another network; {do}",
     )
-
-
-def _is_here(seen: Inspection) -> bool:
-    return seen.public_host == "localhost"
 
 
 def _wrong_answer(seen: Inspection, base: str, answer: httpx.Response) -> Finding:

@@ -78,13 +78,16 @@ def local_url(settings: Settings) -> str:
     return listener.page_url(listener.port).rstrip("/")
 
 
-def open_client(timeout: float) -> httpx.AsyncClient:
-    """A client that trusts every certificate: the checks of TLS judge those."""
-    # Loading the machine's authorities takes longer than all that the client does.
-    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusting.check_hostname = False
-    trusting.verify_mode = ssl.CERT_NONE
-    return httpx.AsyncClient(timeout=timeout, verify=trusting, trust_env=False)
+def open_client(timeout: float, tls: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """Without ``tls`` a client that trusts every certificate: the checks of TLS judge those. It is
+    for requests without a secret, or to this machine.
+    """
+    if tls is None:
+        # Loading the machine's authorities takes longer than all that the client does.
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return httpx.AsyncClient(timeout=timeout, verify=tls, trust_env=False)
 
 
 async def _find_server(
