@@ -1,6 +1,6 @@
 // Calls the demo routes: they give rooms and tokens to everybody who can reach the page. The server
 // has them in demo mode only. Otherwise the application that owns the meeting hands out tokens.
-import { Plain } from "./words.ts";
+import { Plain } from "./words/words.ts";
 
 async function post(path: string): Promise<Record<string, unknown>> {
   let response: Response;
@@ -11,29 +11,27 @@ async function post(path: string): Promise<Record<string, unknown>> {
       body: "{}",
     });
   } catch {
-    throw new Plain("The server can't be reached. Check the connection and try again.");
+    throw new Plain((w) => w.unreachable);
   }
   if (response.ok) return (await response.json()) as Record<string, unknown>;
   switch (response.status) {
     case 400:
-      throw new Plain("This link is not complete. Ask for it again.");
+      throw new Plain((w) => w.linkIncomplete);
     case 404:
     case 405:
-      throw new Plain(
-        "This server does not hand out meetings by itself. Open the link you were given.",
-      );
+      throw new Plain((w) => w.noDemo);
     case 429:
-      throw new Plain("Too many requests just now. Wait a moment and try again.");
+      throw new Plain((w) => w.tooMany);
     case 503:
-      throw new Plain("The server is full at the moment. Try again later.");
+      throw new Plain((w) => w.full);
     default:
-      throw new Plain("The server had a problem. Try again.");
+      throw new Plain((w) => w.serverTrouble);
   }
 }
 
 function field(reply: Record<string, unknown>, name: string): string {
   const value = reply[name];
-  if (typeof value !== "string") throw new Plain("The server gave an answer nobody understands.");
+  if (typeof value !== "string") throw new Plain((w) => w.strangeAnswer);
   return value;
 }
 

@@ -6,7 +6,7 @@
 // light goes out.
 import { signal } from "@preact/signals";
 import { recall, remember } from "./prefs.ts";
-import { deviceWords } from "./words.ts";
+import { deviceWords, type Say } from "./words/words.ts";
 
 export interface Devices {
   mics: MediaDeviceInfo[];
@@ -30,8 +30,8 @@ export class LocalMedia {
   readonly camOn = signal(true);
   readonly micTrack = signal<MediaStreamTrack | null>(null);
   readonly camTrack = signal<MediaStreamTrack | null>(null);
-  readonly micProblem = signal("");
-  readonly camProblem = signal("");
+  readonly micProblem = signal<Say | null>(null);
+  readonly camProblem = signal<Say | null>(null);
   readonly devices = signal<Devices>({ mics: [], cams: [], speakers: [] });
   readonly micId = signal(recall("mic"));
   readonly camId = signal(recall("camera"));
@@ -64,13 +64,13 @@ export class LocalMedia {
       track.addEventListener("ended", () => this.#lost("microphone", track));
       this.micTrack.value?.stop();
       this.micTrack.value = track;
-      this.micProblem.value = "";
+      this.micProblem.value = null;
       this.#meter.listen(track);
       void this.#listDevices();
       return true;
     } catch (error) {
       console.warn("microphone:", error);
-      this.micProblem.value = deviceWords("microphone", error);
+      this.micProblem.value = deviceWords("mic", error);
       return false;
     }
   }
@@ -87,12 +87,12 @@ export class LocalMedia {
       track.addEventListener("ended", () => this.#lost("camera", track));
       this.camTrack.value?.stop();
       this.camTrack.value = track;
-      this.camProblem.value = "";
+      this.camProblem.value = null;
       void this.#listDevices();
       return true;
     } catch (error) {
       console.warn("camera:", error);
-      this.camProblem.value = deviceWords("camera", error);
+      this.camProblem.value = deviceWords("cam", error);
       return false;
     }
   }
@@ -143,10 +143,10 @@ export class LocalMedia {
     if (current.value !== track) return;
     if (kind === "camera") {
       this.closeCam();
-      this.camProblem.value = "Your camera went away.";
+      this.camProblem.value = (w) => w.camGone;
     } else {
       this.closeMic();
-      this.micProblem.value = "Your microphone went away.";
+      this.micProblem.value = (w) => w.micGone;
     }
     this.onLost?.(kind);
   }

@@ -7,9 +7,11 @@ import "./styles/stage.css";
 import "./styles/room.css";
 import { testHooks } from "./test-hooks.ts";
 import { App, Page } from "./ui/App.tsx";
+import { markLanguage } from "./words/words.ts";
 
 const root = document.getElementById("app");
 if (root) {
+  markLanguage();
   const page = new Page(optionsOf(location.search));
   window.meetTest = testHooks(page);
   render(<App page={page} />, root);

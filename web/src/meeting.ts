@@ -24,7 +24,7 @@ import {
 import { Sending } from "./sending.ts";
 import { Signaling, TimedOut } from "./signaling.ts";
 import { Speakers } from "./speakers.ts";
-import { Plain, words } from "./words.ts";
+import { Plain, reasonOf, type Say, words } from "./words/words.ts";
 
 const LEVELS_EVERY_MS = 150;
 const READY_WITHIN_MS = 12_000;
@@ -58,7 +58,7 @@ export interface MeetingOptions extends MediaOptions {
 
 export class Meeting {
   readonly phase = signal<Phase>("connecting");
-  readonly ending = signal<{ why: Ending; words: string } | null>(null);
+  readonly ending = signal<{ why: Ending; say: Say } | null>(null);
   readonly me = signal<PeerInfo | null>(null);
   readonly peers = signal<ReadonlyMap<string, PeerInfo>>(new Map());
   readonly streams = signal<ReadonlyMap<string, RemoteStream>>(new Map());
@@ -121,7 +121,7 @@ export class Meeting {
         console.warn("joining:", error);
         // on a bad network the connection may be lost while joining
         if (error instanceof TimedOut && tries > 1) continue;
-        this.#end("failed", words(error, "Joining the meeting did not work. Try again."));
+        this.#end("failed", reasonOf(error, (w) => w.joinFailed));
       }
     }
   }
@@ -131,13 +131,13 @@ export class Meeting {
     const joinNumber = ++this.#joinNumber;
     this.#teardown();
     const token = parseToken(await this.#options.connect());
-    if (!token) throw new Plain("This link is not complete. Ask for it again.");
+    if (!token) throw new Plain((w) => w.linkIncomplete);
     if (joinNumber !== this.#joinNumber || this.#over) return;
     await new Promise<void>((resolve, reject) => {
       const current = (): boolean => joinNumber === this.#joinNumber;
       let state: "waiting" | "entering" | "live" = "waiting";
       const timer = window.setTimeout(
-        () => reject(new Plain("The server does not answer. Try again.")),
+        () => reject(new Plain((w) => w.noAnswer)),
         READY_WITHIN_MS,
       );
       this.#signaling = new Signaling(token, {
@@ -157,7 +157,7 @@ export class Meeting {
             }, reject);
           } else {
             // a second roomReady: the server has forgotten this peer's session
-            reject(new Plain("The connection to the meeting was lost."));
+            reject(new Plain((w) => w.connectionLost));
             if (state === "live") void this.#rejoin();
           }
         },
@@ -168,9 +168,9 @@ export class Meeting {
         ended: () => {
           clearTimeout(timer);
           if (!current()) return;
-          if (this.#endingForAll) this.#end("ended", "You ended this meeting for everyone.");
+          if (this.#endingForAll) this.#end("ended", (w) => w.whyEndedByYou);
           else if (state === "live") void this.#rejoin();
-          else reject(new Plain("The meeting did not let you in. The link may be out of date."));
+          else reject(new Plain((w) => w.notLetIn));
         },
       });
     }).catch((error: unknown) => {
@@ -247,7 +247,7 @@ export class Meeting {
   async #rejoin(): Promise<void> {
     if (this.#rejoining || this.#over) return;
     if (!this.#options.canRejoin) {
-      this.#end("lost", "The connection to the meeting was lost.");
+      this.#end("lost", (w) => w.connectionLost);
       return;
     }
     this.#rejoining = true;
@@ -266,7 +266,7 @@ export class Meeting {
       }
     }
     console.warn("rejoining:", last);
-    this.#end("lost", words(last, "The connection to the meeting was lost."));
+    this.#end("lost", reasonOf(last, (w) => w.connectionLost));
   }
 
   // -- requests and notifications of the server --------------------------------------------------
@@ -290,7 +290,7 @@ export class Meeting {
       case "newPeer":
         if (data.id === this.me.value?.id) break;
         this.peers.value = new Map(this.peers.value).set(data.id, data);
-        if (this.me.value) this.tell(`${nameOf(data)} joined`);
+        if (this.me.value) this.tell((w) => w.joined(this.name(data.id)));
         break;
       case "peerClosed": {
         const peer = this.peers.value.get(data.peerId);
@@ -299,7 +299,7 @@ export class Meeting {
         const peers = new Map(this.peers.value);
         peers.delete(peer.id);
         this.peers.value = peers;
-        this.tell(`${nameOf(peer)} left`);
+        this.tell((w) => w.left(peer.nickname || w.guest));
         break;
       }
       case "consumerClosed":
@@ -334,7 +334,7 @@ export class Meeting {
       case "changeRaisedHand":
         this.#patch(data.peerId, { raisedHand: data.raisedHand });
         if (data.raisedHand && data.peerId !== this.me.value?.id) {
-          this.tell(`${this.name(data.peerId)} raised a hand`);
+          this.tell((w) => w.raisedHand(this.name(data.peerId)));
         }
         break;
       case "changeRole":
@@ -354,10 +354,10 @@ export class Meeting {
         ];
         break;
       case "moderator:kickPeer":
-        this.#end("kicked", "A moderator removed you from this meeting.");
+        this.#end("kicked", (w) => w.whyKicked);
         break;
       case "moderator:closeRoom":
-        this.#end("ended", "The host ended this meeting for everyone.");
+        this.#end("ended", (w) => w.whyEnded);
         break;
       default: // #join handles roomReady; this page does not use layers and signal:…
     }
@@ -379,51 +379,51 @@ export class Meeting {
     if (before === null) return;
     if (has(role, Role.publisher) !== has(before, Role.publisher)) {
       if (has(role, Role.publisher)) {
-        this.tell("You may speak and show your camera now.");
+        this.tell((w) => w.maySpeak);
         void this.sending.sync();
       } else {
-        this.tell("You are a listener now: the others don't see or hear you.");
+        this.tell((w) => w.nowListener);
         void this.sending.stop();
       }
     }
     if (has(role, Role.moderator) !== has(before, Role.moderator)) {
-      this.tell(has(role, Role.moderator) ? "You are a moderator now." : "You are no moderator any more.");
+      this.tell((w) => (has(role, Role.moderator) ? w.nowModerator : w.noModerator));
     }
   }
 
   // -- actions of the user -----------------------------------------------------------------------
 
   name(peerId: string): string {
-    if (peerId === this.me.value?.id) return nameOf(this.me.value);
-    return nameOf(this.peers.value.get(peerId));
+    const peer = peerId === this.me.value?.id ? this.me.value : this.peers.value.get(peerId);
+    return nameOf(peer, words.value.guest);
   }
 
   async say(message: string): Promise<boolean> {
-    return this.#ask("chatMessage", { message }, "The message was not sent.");
+    return this.#ask("chatMessage", { message }, (w) => w.notSent);
   }
 
   async raiseHand(raisedHand: boolean): Promise<void> {
-    await this.#ask("raisedHand", { raisedHand }, "That did not work.");
+    await this.#ask("raisedHand", { raisedHand }, (w) => w.didNotWork);
   }
 
   async rename(nickname: string): Promise<void> {
     this.#options.name = nickname;
-    await this.#ask("changeNickname", { nickname }, "The name could not be changed.");
+    await this.#ask("changeNickname", { nickname }, (w) => w.notRenamed);
   }
 
   async kick(peerId: string): Promise<void> {
-    await this.#ask("moderator:kickPeer", { peerId }, "Removing did not work.");
+    await this.#ask("moderator:kickPeer", { peerId }, (w) => w.notRemoved);
   }
 
   async setRole(peerId: string, role: number, on: boolean): Promise<void> {
     const method = on ? "moderator:addRole" : "moderator:removeRole";
-    await this.#ask(method, { peerId, role }, "The role could not be changed.");
+    await this.#ask(method, { peerId, role }, (w) => w.roleNotChanged);
   }
 
   async endForAll(): Promise<void> {
     this.#endingForAll = true; // the connection may end before the answer comes
-    if (await this.#ask("moderator:closeRoom", {}, "The meeting could not be ended.")) {
-      this.#end("ended", "You ended this meeting for everyone.");
+    if (await this.#ask("moderator:closeRoom", {}, (w) => w.notEnded)) {
+      this.#end("ended", (w) => w.whyEndedByYou);
     }
     this.#endingForAll = false;
   }
@@ -432,16 +432,16 @@ export class Meeting {
   async pin(peerIds: readonly string[]): Promise<void> {
     this.#pinned = peerIds;
     if (!this.#serverSaysWhoSpeaks) return;
-    await this.#ask("setPinnedPeers", { peerIds }, "Pinning did not work.");
+    await this.#ask("setPinnedPeers", { peerIds }, (w) => w.notPinned);
   }
 
   leave(): void {
-    this.#end("left", "You can come back while the meeting goes on.");
+    this.#end("left", (w) => w.whyLeft);
   }
 
   /** Shows a short message for a few seconds. A screen reader speaks urgent ones at once. */
-  tell(text: string, urgent = false): void {
-    const toast = { id: ++this.#lastId, text, urgent };
+  tell(say: Say, urgent = false): void {
+    const toast = { id: ++this.#lastId, text: say(words.value), urgent };
     this.toasts.value = [...this.toasts.value.slice(-3), toast];
     setTimeout(() => this.dismiss(toast.id), urgent ? 9000 : 5000);
   }
@@ -457,14 +457,14 @@ export class Meeting {
 
   /** Leaves the meeting and closes everything, the local devices too. */
   dispose(): void {
-    if (!this.#over) this.#end("left", "You can come back while the meeting goes on.");
+    if (!this.#over) this.#end("left", (w) => w.whyLeft);
     removeEventListener("pagehide", this.#onPageHide);
   }
 
   // -- helpers -----------------------------------------------------------------------------------
 
   /** Sends a request. If it fails, the user is told `otherwise`. */
-  async #ask(method: string, data: object, otherwise: string): Promise<boolean> {
+  async #ask(method: string, data: object, otherwise: Say): Promise<boolean> {
     try {
       await this.#signaling?.request(method, data);
       return true;
@@ -515,12 +515,12 @@ export class Meeting {
     });
   }
 
-  #end(why: Ending, text: string): void {
+  #end(why: Ending, say: Say): void {
     if (this.#over) return;
     this.#joinNumber++;
     batch(() => {
       this.phase.value = "over";
-      this.ending.value = { why, words: text };
+      this.ending.value = { why, say };
     });
     this.#teardown();
     this.sending.close();

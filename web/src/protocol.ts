@@ -112,6 +112,7 @@ export function roomIdIn(text: string): string | null {
 
 export const has = (role: number, bit: number): boolean => (role & bit) !== 0;
 
-export function nameOf(peer: Pick<PeerInfo, "nickname"> | undefined): string {
-  return (peer?.nickname || "").trim() || "Guest";
+/** The name of a peer, `otherwise` if it has given none. */
+export function nameOf(peer: Pick<PeerInfo, "nickname"> | null | undefined, otherwise: string): string {
+  return (peer?.nickname || "").trim() || otherwise;
 }

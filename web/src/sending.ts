@@ -6,7 +6,7 @@ import { signal } from "@preact/signals";
 import { type LocalMedia, openScreen } from "./local-media.ts";
 import type { MediaSession, Slot } from "./media-session.ts";
 import { TimedOut } from "./signaling.ts";
-import { deviceWords } from "./words.ts";
+import { deviceWords, type Say } from "./words/words.ts";
 
 export interface SendingHost {
   /** null until joined; a new one after each join */
@@ -14,7 +14,7 @@ export interface SendingHost {
   readonly canPublish: boolean;
   /** whether the signaling connection is open */
   readonly connected: boolean;
-  tell(text: string, urgent?: boolean): void;
+  tell(say: Say, urgent?: boolean): void;
 }
 
 export class Sending {
@@ -28,7 +28,7 @@ export class Sending {
     this.#local = local;
     this.#host = host;
     local.onLost = (kind) => {
-      host.tell(kind === "camera" ? "Your camera went away." : "Your microphone went away.", true);
+      host.tell((w) => (kind === "camera" ? w.camGone : w.micGone), true);
       void (kind === "camera" ? this.setCam(false) : this.setMic(false));
     };
   }
@@ -125,7 +125,7 @@ export class Sending {
         if (track) await session.send("mic", track);
       } else {
         this.#local.micOn.value = false;
-        this.#host.tell(this.#local.micProblem.value, true);
+        this.#host.tell(this.#local.micProblem.value ?? ((w) => w.micFailed), true);
         await session.pause("mic", false);
       }
     });
@@ -144,7 +144,7 @@ export class Sending {
         if (track) await session.send("webcam", track);
       } else {
         this.#local.camOn.value = false;
-        this.#host.tell(this.#local.camProblem.value, true);
+        this.#host.tell(this.#local.camProblem.value ?? ((w) => w.camFailed), true);
         await session.pause("webcam", true);
       }
     });
@@ -176,7 +176,7 @@ export class Sending {
         console.warn("sending", slot, error);
         // sync() is called when signaling is back
         if (error instanceof TimedOut && !this.#host.connected) return;
-        this.#host.tell(`Your ${NAMES[slot]} could not be switched. Try again.`, true);
+        this.#host.tell(NOT_SWITCHED[slot], true);
       }
     });
     this.#queues.set(slot, run);
@@ -184,9 +184,9 @@ export class Sending {
   }
 }
 
-const NAMES: Record<Slot, string> = {
-  mic: "microphone",
-  webcam: "camera",
-  screen: "screen",
-  "screen-audio": "screen",
+const NOT_SWITCHED: Record<Slot, Say> = {
+  mic: (w) => w.micNotSwitched,
+  webcam: (w) => w.camNotSwitched,
+  screen: (w) => w.screenNotSwitched,
+  "screen-audio": (w) => w.screenNotSwitched,
 };

@@ -38,6 +38,6 @@ export function pieces(message: string): Piece[] {
   return out;
 }
 
-export function clock(time: number): string {
-  return new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+export function clock(time: number, language: string): string {
+  return new Date(time).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
 }

@@ -60,8 +60,8 @@ test("roles are bits", () => {
 });
 
 test("names and initials", () => {
-  assert.equal(nameOf({ nickname: false }), "Guest");
-  assert.equal(nameOf(undefined), "Guest");
+  assert.equal(nameOf({ nickname: false }, "Guest"), "Guest");
+  assert.equal(nameOf(undefined, "Guest"), "Guest");
   assert.equal(initials("Ada Lovelace"), "AL");
   assert.equal(initials("josé maría de la cruz"), "JC");
   assert.equal(initials("😀 x"), "😀X");

@@ -7,6 +7,7 @@ import { Meeting } from "../meeting.ts";
 import { type PageOptions, type Place, placeOf } from "../options.ts";
 import { recall, remember } from "../prefs.ts";
 import { parseToken } from "../protocol.ts";
+import { words } from "../words/words.ts";
 import { Heading } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
 import { Lobby } from "./Lobby.tsx";
@@ -47,7 +48,7 @@ export class Page {
     if (place.kind === "start" || !local) return;
     if (name && this.#options.name === null) remember("name", name);
     const meeting = new Meeting({
-      name: name || "Guest",
+      name: name || words.value.guest,
       local,
       layers: this.#options.layers,
       codec: this.#options.codec,
@@ -130,7 +131,7 @@ export function App({ page }: { page: Page }) {
     return (
       <Over
         why={ending.why}
-        words={ending.words}
+        reason={ending.say(words.value)}
         onRejoin={inDemo ? () => void page.rejoin() : null}
         onStart={toStart}
       />
@@ -140,7 +141,7 @@ export function App({ page }: { page: Page }) {
     return (
       <main class="over">
         <Mark />
-        <Heading>Joining…</Heading>
+        <Heading>{words.value.joining}</Heading>
         <span class="spinner" aria-hidden="true" />
       </main>
     );

@@ -2,10 +2,12 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { clock, pieces } from "../text.ts";
+import { language, words } from "../words/words.ts";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
 export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
+  const w = words.value;
   const draft = view.draft.value;
   const log = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
@@ -28,9 +30,9 @@ export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
 
   return (
     <>
-      <div class="log" role="log" aria-label="Messages" tabIndex={0} ref={log} data-testid="chat-log">
+      <div class="log" role="log" aria-label={w.messages} tabIndex={0} ref={log} data-testid="chat-log">
         {messages.length === 0 ? (
-          <p class="empty">Messages are seen by everyone here, and gone when you leave.</p>
+          <p class="empty">{w.chatEmpty}</p>
         ) : null}
         {messages.map((message, index) => {
           const before = messages[index - 1];
@@ -39,8 +41,8 @@ export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
             <article key={message.id} class={`message ${message.own ? "own" : ""}`}>
               {follows ? null : (
                 <p class="message-head">
-                  <b>{message.own ? "You" : message.name}</b>{" "}
-                  <time dateTime={new Date(message.time).toISOString()}>{clock(message.time)}</time>
+                  <b>{message.own ? w.you : message.name}</b>{" "}
+                  <time dateTime={new Date(message.time).toISOString()}>{clock(message.time, language.value)}</time>
                 </p>
               )}
               <p class="message-text">
@@ -65,8 +67,8 @@ export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
           type="text"
           autocomplete="off"
           maxLength={4000}
-          aria-label="Write a message"
-          placeholder="Write a message"
+          aria-label={w.writeMessage}
+          placeholder={w.writeMessage}
           value={draft}
           onInput={(event) => {
             view.draft.value = event.currentTarget.value;
@@ -75,7 +77,7 @@ export function Chat({ meeting, view }: { meeting: Meeting; view: View }) {
         <button
           type="submit"
           data-testid="chat-send"
-          aria-label="Send"
+          aria-label={w.send}
           disabled={draft.trim() === ""}
         >
           <Icon name="send" />

@@ -1,7 +1,8 @@
 // The screen before the meeting: preview, choice of devices, name.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
-import { Heading, Avatar, InputPicks, Loudness, RoundButton, Video } from "./bits.tsx";
+import { words } from "../words/words.ts";
+import { Heading, Avatar, InputPicks, LanguagePick, Loudness, RoundButton, Video } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
 
 interface LobbyProps {
@@ -43,45 +44,47 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
     }
   };
 
+  const w = words.value;
   const micOn = local.micOn.value;
   const camOn = local.camOn.value;
   const cam = local.camTrack.value;
-  const problem = local.camProblem.value || local.micProblem.value;
+  const problem = local.camProblem.value ?? local.micProblem.value;
 
   return (
     <main class="lobby">
       <header class="lobby-head">
         {onBack ? (
-          <button type="button" class="brand plain" onClick={onBack} aria-label="Meet, back to the start">
-            <Mark /> Meet
+          <button type="button" class="brand plain" onClick={onBack} aria-label={w.backToStart}>
+            <Mark /> {w.untitled}
           </button>
         ) : (
           <p class="brand">
-            <Mark /> Meet
+            <Mark /> {w.untitled}
           </p>
         )}
+        <LanguagePick />
       </header>
-      <section class="preview" aria-label="Preview">
+      <section class="preview" aria-label={w.preview}>
         <div class="preview-box">
           {camOn && cam ? (
             <Video track={cam} mirror />
           ) : (
             <div class="faceless">
-              <Avatar id={name || "you"} name={name || "You"} />
-              <p>{camOn ? "Starting the camera…" : "Your camera is off"}</p>
+              <Avatar id={name || "you"} name={name || w.you} />
+              <p>{camOn ? w.startingCamera : w.cameraIsOff}</p>
             </div>
           )}
           <div class="preview-controls">
             <RoundButton
               icon={micOn ? "mic" : "mic-off"}
-              label={micOn ? "Mute microphone" : "Unmute microphone"}
+              label={micOn ? w.mute : w.unmute}
               look={micOn ? undefined : "off"}
               testId="mic-toggle"
               onClick={() => void toggleMic()}
             />
             <RoundButton
               icon={camOn ? "cam" : "cam-off"}
-              label={camOn ? "Turn camera off" : "Turn camera on"}
+              label={camOn ? w.cameraOff : w.cameraOn}
               look={camOn ? undefined : "off"}
               testId="cam-toggle"
               onClick={() => void toggleCam()}
@@ -90,7 +93,7 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
           </div>
         </div>
         <p class="problem" role="status">
-          {problem}
+          {problem?.(w)}
         </p>
       </section>
       <form
@@ -100,22 +103,22 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
           onJoin(name.trim());
         }}
       >
-        <Heading>Ready to join?</Heading>
+        <Heading>{w.readyToJoin}</Heading>
         <label class="field">
-          <span>Your name</span>
+          <span>{w.yourName}</span>
           <input
             data-testid="name-input"
             type="text"
             autocomplete="name"
             maxLength={60}
-            placeholder="Guest"
+            placeholder={w.guest}
             value={name}
             onInput={(event) => setName(event.currentTarget.value)}
           />
         </label>
         <InputPicks local={local} chooser={local} />
         <button type="submit" class="primary big" data-testid="join-button">
-          Join the meeting
+          {w.join}
         </button>
       </form>
     </main>

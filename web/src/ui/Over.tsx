@@ -1,42 +1,45 @@
 // The screen after the meeting: why it ended, and links to rejoin or to start.
 import type { Ending } from "../meeting.ts";
+import { type Say, words } from "../words/words.ts";
 import { Heading } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
 
-const titles: Record<Ending, string> = {
-  left: "You left",
-  kicked: "You were removed",
-  ended: "The meeting has ended",
-  lost: "Connection lost",
-  failed: "You could not join",
+const titles: Record<Ending, Say> = {
+  left: (w) => w.overLeft,
+  kicked: (w) => w.overKicked,
+  ended: (w) => w.overEnded,
+  lost: (w) => w.overLost,
+  failed: (w) => w.overFailed,
 };
 
 interface OverProps {
   why: Ending;
-  words: string;
+  /** what happened, in a sentence */
+  reason: string;
   onRejoin: (() => void) | null;
   onStart: (() => void) | null;
 }
 
-export function Over({ why, words, onRejoin, onStart }: OverProps) {
+export function Over({ why, reason, onRejoin, onStart }: OverProps) {
+  const w = words.value;
   const again = why === "left" || why === "lost" || why === "failed";
   return (
     <main class="over" data-testid="over" data-why={why}>
       <Mark />
-      <Heading>{titles[why]}</Heading>
-      <p class="lead">{words}</p>
+      <Heading>{titles[why](w)}</Heading>
+      <p class="lead">{reason}</p>
       <div class="row">
         {again && onRejoin ? (
           <button type="button" class="primary" data-testid="rejoin-button" onClick={onRejoin}>
-            {why === "left" ? "Rejoin" : "Try again"}
+            {why === "left" ? w.rejoin : w.tryAgain}
           </button>
         ) : null}
         {onStart ? (
           <button type="button" data-testid="start-button" onClick={onStart}>
-            Back to the start
+            {w.toStart}
           </button>
         ) : (
-          <p class="quiet">You can close this page.</p>
+          <p class="quiet">{w.mayClose}</p>
         )}
       </div>
     </main>

@@ -2,16 +2,18 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { has, nameOf, type PeerInfo, Role } from "../protocol.ts";
+import { type Words, words } from "../words/words.ts";
 import { Avatar } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 
-function title(role: number): string {
-  if (has(role, Role.owner)) return "Host";
-  if (has(role, Role.moderator)) return "Moderator";
-  return has(role, Role.publisher) ? "" : "Listener";
+function title(role: number, w: Words): string {
+  if (has(role, Role.owner)) return w.host;
+  if (has(role, Role.moderator)) return w.moderator;
+  return has(role, Role.publisher) ? "" : w.listener;
 }
 
 export function People({ meeting }: { meeting: Meeting }) {
+  const w = words.value;
   const [open, setOpen] = useState<string | null>(null);
   const [ending, setEnding] = useState(false);
   const list = useRef<HTMLUListElement>(null);
@@ -25,7 +27,7 @@ export function People({ meeting }: { meeting: Meeting }) {
 
   return (
     <>
-      <ul class="people" ref={list} tabIndex={-1} aria-label="Participants" data-testid="people-list">
+      <ul class="people" ref={list} tabIndex={-1} aria-label={w.participants} data-testid="people-list">
         {me ? <Person key={me.id} peer={me} self meeting={meeting} muted={!meeting.local.micOn.value} /> : null}
         {others.map((peer) => (
           <Person
@@ -43,7 +45,7 @@ export function People({ meeting }: { meeting: Meeting }) {
         <div class="panel-foot">
           {ending ? (
             <>
-              <p id="end-question">End the meeting for everyone?</p>
+              <p id="end-question">{w.endQuestion}</p>
               <div class="row">
                 <button
                   type="button"
@@ -52,16 +54,16 @@ export function People({ meeting }: { meeting: Meeting }) {
                   aria-describedby="end-question"
                   onClick={() => void meeting.endForAll()}
                 >
-                  End it
+                  {w.endIt}
                 </button>
                 <button type="button" onClick={() => setEnding(false)}>
-                  Cancel
+                  {w.cancel}
                 </button>
               </div>
             </>
           ) : (
             <button type="button" data-testid="end-for-all" onClick={() => setEnding(true)}>
-              End for everyone…
+              {w.endForAll}
             </button>
           )}
         </div>
@@ -89,8 +91,9 @@ interface PersonProps {
 }
 
 function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
-  const name = nameOf(peer);
-  const role = title(peer.role);
+  const w = words.value;
+  const name = nameOf(peer, w.guest);
+  const role = title(peer.role, w);
   const isModerator = has(peer.role, Role.moderator);
   const isPublisher = has(peer.role, Role.publisher);
   return (
@@ -98,17 +101,16 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
       <div class="person-row">
         <Avatar id={peer.id} name={name} />
         <span class="person-name">
-          {name}
-          {self ? " (you)" : ""}
+          {self ? w.nameAndYou(name) : name}
           {role ? <small>{role}</small> : null}
         </span>
         {peer.raisedHand ? (
-          <span class="chip hand" role="img" aria-label="hand raised">
+          <span class="chip hand" role="img" aria-label={w.stateHand}>
             <Icon name="hand" />
           </span>
         ) : null}
         {isPublisher ? (
-          <span class={muted ? "muted" : "heard"} role="img" aria-label={muted ? "muted" : "microphone on"}>
+          <span class={muted ? "muted" : "heard"} role="img" aria-label={muted ? w.stateMuted : w.stateMicOn}>
             <Icon name={muted ? "mic-off" : "mic"} />
           </span>
         ) : null}
@@ -118,7 +120,7 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
             class="plain small"
             data-testid={`more-${peer.id}`}
             aria-expanded={open}
-            aria-label={`Actions for ${name}`}
+            aria-label={w.actionsFor(name)}
             onClick={onOpen}
           >
             <Icon name="more" />
@@ -133,7 +135,7 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
               data-testid={`moderator-${peer.id}`}
               onClick={() => void meeting.setRole(peer.id, Role.moderator, !isModerator)}
             >
-              {isModerator ? "Take moderator role" : "Make moderator"}
+              {isModerator ? w.takeModerator : w.makeModerator}
             </button>
           )}
           <button
@@ -141,7 +143,7 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
             data-testid={`publisher-${peer.id}`}
             onClick={() => void meeting.setRole(peer.id, Role.publisher, !isPublisher)}
           >
-            {isPublisher ? "Make listener" : "Let speak"}
+            {isPublisher ? w.makeListener : w.letSpeak}
           </button>
           {has(peer.role, Role.owner) ? null : (
             <button
@@ -150,7 +152,7 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
               data-testid={`kick-${peer.id}`}
               onClick={() => void meeting.kick(peer.id)}
             >
-              Remove
+              {w.remove}
             </button>
           )}
         </div>

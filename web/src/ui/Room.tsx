@@ -1,6 +1,7 @@
 // The meeting screen: top bar, stage, side panel, toolbar, banner and toasts.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
+import { words } from "../words/words.ts";
 import { Heading, RoundButton } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
 import { Icon, Mark } from "./icons.tsx";
@@ -22,27 +23,28 @@ export function Room({ meeting, link }: RoomProps) {
   useShortcuts(meeting, view);
   useEffect(keepAwake, []);
   const unread = view.unread.value;
+  const w = words.value;
   useEffect(() => {
-    document.title = unread > 0 ? `(${unread}) Meeting` : "Meeting";
+    document.title = unread > 0 ? w.unreadTitle(unread) : w.meeting;
     return () => {
-      document.title = "Meet";
+      document.title = w.untitled;
     };
-  }, [unread]);
+  }, [unread, w]);
 
   const people = meeting.peers.value.size + 1;
   return (
     <div class={`room ${view.panel.value === "none" ? "" : "with-panel"}`} data-testid="room">
       <header class="top">
         <Mark />
-        <Heading class="top-title">Meeting</Heading>
-        <span class="count">{people === 1 ? "1 person" : `${people} people`}</span>
+        <Heading class="top-title">{w.meeting}</Heading>
+        <span class="count">{w.people(people)}</span>
         <span class="spring" />
         {link ? <CopyLink link={link} /> : null}
         <button
           type="button"
           class="plain small"
           data-testid="settings-toggle"
-          aria-label="Settings"
+          aria-label={w.settings}
           aria-haspopup="dialog"
           onClick={() => {
             view.settings.value = true;
@@ -79,7 +81,7 @@ function CopyLink({ link }: { link: string }) {
       <input
         class="link-shown"
         readOnly
-        aria-label="Link to this meeting"
+        aria-label={words.value.linkToMeeting}
         value={link}
         ref={(input) => input?.select()}
         onBlur={() => setShown(false)}
@@ -89,15 +91,16 @@ function CopyLink({ link }: { link: string }) {
   return (
     <button type="button" class="invite" data-testid="copy-link" onClick={() => void copy()}>
       <Icon name={copied ? "check" : "link"} />
-      <span aria-live="polite">{copied ? "Link copied" : "Copy link"}</span>
+      <span aria-live="polite">{copied ? words.value.linkCopied : words.value.copyLink}</span>
     </button>
   );
 }
 
 function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
+  const w = words.value;
   let text = "";
-  if (meeting.phase.value === "reconnecting") text = "The connection was lost. Reconnecting…";
-  else if (meeting.mediaTrouble.value) text = "Sound and picture are interrupted. Reconnecting…";
+  if (meeting.phase.value === "reconnecting") text = w.reconnecting;
+  else if (meeting.mediaTrouble.value) text = w.mediaTrouble;
   return (
     <div class="banners">
       <div role="status" data-testid="banner" class={text ? "banner" : ""}>
@@ -113,7 +116,7 @@ function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
             view.soundBlocked.value = false;
           }}
         >
-          <Icon name="sound" /> Turn on sound
+          <Icon name="sound" /> {w.turnOnSound}
         </button>
       ) : null}
     </div>
@@ -123,12 +126,13 @@ function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
 function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
   const panel = view.panel.value;
   if (panel === "none") return null;
-  const title = panel === "chat" ? "Chat" : "Who is here";
+  const w = words.value;
+  const title = panel === "chat" ? w.chat : w.whoIsHere;
   return (
     <aside id="panel" class="panel" aria-label={title} key={panel}>
       <div class="panel-head">
         <h2>{title}</h2>
-        <button type="button" class="plain small" aria-label={`Close ${title}`} onClick={() => closePanel(view)}>
+        <button type="button" class="plain small" aria-label={w.closeNamed(title)} onClick={() => closePanel(view)}>
           <Icon name="close" />
         </button>
       </div>
@@ -145,6 +149,7 @@ function closePanel(view: View): void {
 }
 
 function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
+  const w = words.value;
   const { local, sending } = meeting;
   const micOn = local.micOn.value;
   const camOn = local.camOn.value;
@@ -155,10 +160,10 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
   const mayPublish = me === null || meeting.canPublish;
   const canShare = "getDisplayMedia" in (navigator.mediaDevices ?? {});
   return (
-    <footer class="toolbar" aria-label="Meeting controls">
+    <footer class="toolbar" aria-label={w.meetingControls}>
       <RoundButton
         icon={micOn ? "mic" : "mic-off"}
-        label={micOn ? "Mute microphone" : "Unmute microphone"}
+        label={micOn ? w.mute : w.unmute}
         keys="m"
         look={micOn ? undefined : "off"}
         testId="mic-toggle"
@@ -167,7 +172,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       />
       <RoundButton
         icon={camOn ? "cam" : "cam-off"}
-        label={camOn ? "Turn camera off" : "Turn camera on"}
+        label={camOn ? w.cameraOff : w.cameraOn}
         keys="v"
         look={camOn ? undefined : "off"}
         testId="cam-toggle"
@@ -177,7 +182,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       {canShare ? (
         <RoundButton
           icon={sharing ? "screen-off" : "screen"}
-          label={sharing ? "Stop sharing the screen" : "Share the screen"}
+          label={sharing ? w.stopScreen : w.shareScreen}
           keys="s"
           look={sharing ? "lit" : undefined}
           testId="screen-toggle"
@@ -187,7 +192,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       ) : null}
       <RoundButton
         icon="hand"
-        label={hand ? "Lower hand" : "Raise hand"}
+        label={hand ? w.lowerHand : w.raiseHand}
         keys="h"
         look={hand ? "lit" : undefined}
         testId="hand-toggle"
@@ -196,7 +201,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <span class="divider" />
       <RoundButton
         icon="chat"
-        label="Chat"
+        label={w.chat}
         keys="c"
         testId="chat-toggle"
         look={view.panel.value === "chat" ? "open" : undefined}
@@ -207,7 +212,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       />
       <RoundButton
         icon="people"
-        label="Who is here"
+        label={w.whoIsHere}
         keys="p"
         testId="people-toggle"
         look={view.panel.value === "people" ? "open" : undefined}
@@ -218,7 +223,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <span class="divider" />
       <RoundButton
         icon="leave"
-        label="Leave"
+        label={w.leave}
         look="danger"
         testId="leave-button"
         onClick={() => meeting.leave()}

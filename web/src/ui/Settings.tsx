@@ -4,13 +4,15 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Meeting } from "../meeting.ts";
 import { nameOf } from "../protocol.ts";
 import { remember } from "../prefs.ts";
-import { InputPicks, Pick } from "./bits.tsx";
+import { words } from "../words/words.ts";
+import { InputPicks, LanguagePick, Pick } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
 export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
   const ref = useRef<HTMLDialogElement>(null);
-  const [name, setName] = useState(nameOf(meeting.me.value ?? undefined));
+  const w = words.value;
+  const [name, setName] = useState(nameOf(meeting.me.value, w.guest));
   const { local } = meeting;
   const { speakers } = local.devices.value;
 
@@ -34,11 +36,11 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
       }}
     >
       <div class="panel-head">
-        <h2 id="settings-title">Settings</h2>
+        <h2 id="settings-title">{w.settings}</h2>
         <button
           type="button"
           class="plain small"
-          aria-label="Close settings"
+          aria-label={w.closeNamed(w.settings)}
           data-testid="settings-close"
           onClick={() => ref.current?.close()}
         >
@@ -46,7 +48,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
         </button>
       </div>
       <form class="field" onSubmit={rename}>
-        <label for="rename">Your name</label>
+        <label for="rename">{w.yourName}</label>
         <div class="joined">
           <input
             id="rename"
@@ -57,31 +59,29 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
             onInput={(event) => setName(event.currentTarget.value)}
           />
           <button type="submit" data-testid="rename-save">
-            Save
+            {w.save}
           </button>
         </div>
       </form>
       <InputPicks local={local} chooser={meeting.sending} />
       {"setSinkId" in HTMLMediaElement.prototype ? (
         <Pick
-          label="Speaker"
+          label={w.speaker}
           testId="speaker-select"
           devices={speakers}
           value={local.speakerId.value}
-          none="The system’s speaker"
+          none={w.systemSpeaker}
           onPick={(id) => local.chooseSpeaker(id)}
         />
       ) : null}
+      <LanguagePick />
       <label class="check">
         <input
           type="checkbox"
           checked={view.shortcuts.value}
           onChange={(event) => view.setShortcuts(event.currentTarget.checked)}
         />
-        <span>
-          Single-key shortcuts: <kbd>m</kbd> microphone, <kbd>v</kbd> camera, <kbd>s</kbd> screen,{" "}
-          <kbd>h</kbd> hand, <kbd>c</kbd> chat, <kbd>p</kbd> people
-        </span>
+        <span>{w.singleKeys}</span>
       </label>
     </dialog>
   );

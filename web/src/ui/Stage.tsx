@@ -6,6 +6,7 @@ import type { Meeting } from "../meeting.ts";
 import type { RemoteStream } from "../media-session.ts";
 import { nameOf } from "../protocol.ts";
 import { Priority } from "../wishes.ts";
+import { type Words, words } from "../words/words.ts";
 import { Avatar, Video } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
@@ -26,7 +27,7 @@ interface TileModel {
   weak: boolean;
 }
 
-export function tiles(meeting: Meeting): TileModel[] {
+export function tiles(meeting: Meeting, w: Words): TileModel[] {
   const all = [...meeting.streams.value.values()];
   const out: TileModel[] = [];
   const of = (peerId: string, match: (stream: RemoteStream) => boolean): RemoteStream | undefined =>
@@ -35,7 +36,7 @@ export function tiles(meeting: Meeting): TileModel[] {
     const cam = of(peer.id, (stream) => stream.kind === "video" && stream.source !== "screen");
     const screen = of(peer.id, (stream) => stream.kind === "video" && stream.source === "screen");
     const mic = of(peer.id, (stream) => stream.kind === "audio" && stream.source !== "screen");
-    const base = { peerId: peer.id, name: nameOf(peer), self: false, hand: peer.raisedHand };
+    const base = { peerId: peer.id, name: nameOf(peer, w.guest), self: false, hand: peer.raisedHand };
     out.push({
       ...base,
       key: `tile-${peer.id}`,
@@ -59,7 +60,7 @@ export function tiles(meeting: Meeting): TileModel[] {
     }
   }
   const me = meeting.me.value;
-  const own = { peerId: me?.id ?? "me", name: nameOf(me ?? undefined), self: true, streamId: null };
+  const own = { peerId: me?.id ?? "me", name: nameOf(me, w.guest), self: true, streamId: null };
   out.push({
     ...own,
     key: `tile-${own.peerId}`,
@@ -85,7 +86,8 @@ export function tiles(meeting: Meeting): TileModel[] {
 }
 
 export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
-  const unordered = tiles(meeting);
+  const w = words.value;
+  const unordered = tiles(meeting, w);
   const large =
     unordered.find((tile) => tile.key === view.pinned.value) ??
     unordered.find((tile) => tile.screen && !tile.self);
@@ -121,13 +123,13 @@ export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
   };
 
   return (
-    <main class={`stage ${large ? "spotlight" : ""}`} aria-label="Participants">
+    <main class={`stage ${large ? "spotlight" : ""}`} aria-label={w.participants}>
       <ul class="tiles" ref={ref} style={size}>
         {all.map((tile) => (
           <Tile key={tile.key} tile={tile} large={tile === large} meeting={meeting} view={view} />
         ))}
       </ul>
-      {alone ? <p class="alone">Nobody else is here yet. Share the link to let others in.</p> : null}
+      {alone ? <p class="alone">{w.alone}</p> : null}
     </main>
   );
 }
@@ -162,14 +164,15 @@ function Tile({ tile, large, meeting, view }: TileProps) {
     return () => observer.disconnect();
   }, [streamId, priority]);
 
-  const who = tile.self ? "You" : tile.name;
-  const label = tile.screen ? (tile.self ? "Your screen" : `${tile.name}’s screen`) : who;
+  const w = words.value;
+  const who = tile.self ? w.you : tile.name;
+  const label = tile.screen ? (tile.self ? w.yourScreen : w.screenOf(tile.name)) : who;
   const state = [
     label,
-    tile.screen ? "" : tile.muted ? "muted" : "microphone on",
-    tile.screen ? "" : tile.track ? "camera on" : "camera off",
-    tile.hand ? "hand raised" : "",
-    tile.weak ? "weak connection" : "",
+    tile.screen ? "" : tile.muted ? w.stateMuted : w.stateMicOn,
+    tile.screen ? "" : tile.track ? w.stateCamOn : w.stateCamOff,
+    tile.hand ? w.stateHand : "",
+    tile.weak ? w.stateWeak : "",
   ];
   const classes = ["tile"];
   if (speaking) classes.push("speaking");
@@ -208,7 +211,7 @@ function Tile({ tile, large, meeting, view }: TileProps) {
           </span>
         ) : null}
         {tile.weak ? (
-          <span class="chip weak" title="Weak connection">
+          <span class="chip weak" title={w.weak}>
             <Icon name="weak" />
           </span>
         ) : null}
@@ -225,8 +228,8 @@ function Tile({ tile, large, meeting, view }: TileProps) {
         type="button"
         class={`pin ${pinned ? "pinned" : ""}`}
         aria-pressed={pinned}
-        aria-label={`Show ${label} large`}
-        title={pinned ? "Unpin" : "Show large"}
+        aria-label={w.showNamedLarge(label)}
+        title={pinned ? w.unpin : w.showLarge}
         onClick={() => {
           view.pinned.value = pinned ? null : tile.key;
           void meeting.pin(pinned || tile.self || tile.screen ? [] : [tile.peerId]);

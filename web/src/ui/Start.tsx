@@ -2,23 +2,24 @@
 import { useState } from "preact/hooks";
 import { makeRoom } from "../demo.ts";
 import { roomIdIn } from "../protocol.ts";
-import { words } from "../words.ts";
-import { Avatar, Heading } from "./bits.tsx";
+import { reasonOf, type Say, words } from "../words/words.ts";
+import { Avatar, Heading, LanguagePick } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
 
 export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
   const [busy, setBusy] = useState(false);
   const [link, setLink] = useState("");
-  const [makeError, setMakeError] = useState("");
-  const [linkError, setLinkError] = useState("");
+  const [makeError, setMakeError] = useState<{ say: Say } | null>(null);
+  const [linkWrong, setLinkWrong] = useState(false);
+  const w = words.value;
 
   const make = async (): Promise<void> => {
     setBusy(true);
-    setMakeError("");
+    setMakeError(null);
     try {
       onRoom(await makeRoom());
     } catch (error) {
-      setMakeError(words(error, "The meeting could not be made. Try again."));
+      setMakeError({ say: reasonOf(error, (all) => all.notMade) });
       setBusy(false);
     }
   };
@@ -27,17 +28,17 @@ export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
     event.preventDefault();
     const roomId = roomIdIn(link);
     if (roomId) onRoom(roomId);
-    else setLinkError("This does not look like a meeting link.");
+    else setLinkWrong(true);
   };
 
   return (
     <main class="start">
       <section class="start-words">
         <p class="brand">
-          <Mark /> Meet
+          <Mark /> {w.untitled}
         </p>
-        <Heading class="hero">Start a meeting, send the link, talk.</Heading>
-        <p class="lead">No account, nothing to install. Whoever has the link can come in.</p>
+        <Heading class="hero">{w.hero}</Heading>
+        <p class="lead">{w.lead}</p>
         <button
           type="button"
           class="primary big"
@@ -45,13 +46,13 @@ export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
           disabled={busy}
           onClick={() => void make()}
         >
-          {busy ? "One moment…" : "Start a meeting"}
+          {busy ? w.oneMoment : w.startMeeting}
         </button>
         <p class="problem" role="alert">
-          {makeError}
+          {makeError?.say(w)}
         </p>
         <form class="link-form" onSubmit={enter} noValidate>
-          <label for="link-input">Have a link?</label>
+          <label for="link-input">{w.haveLink}</label>
           <div class="joined">
             <input
               id="link-input"
@@ -59,34 +60,37 @@ export function Start({ onRoom }: { onRoom: (roomId: string) => void }) {
               type="text"
               inputMode="url"
               autocomplete="off"
-              placeholder="Paste it here"
+              placeholder={w.pasteHere}
               value={link}
-              aria-invalid={linkError !== ""}
+              aria-invalid={linkWrong}
               aria-describedby="link-problem"
               onInput={(event) => {
                 setLink(event.currentTarget.value);
-                setLinkError("");
+                setLinkWrong(false);
               }}
             />
             <button type="submit" data-testid="link-join" disabled={link.trim() === ""}>
-              Go
+              {w.go}
             </button>
           </div>
           <p id="link-problem" class="problem" role="alert">
-            {linkError}
+            {linkWrong ? w.noLink : ""}
           </p>
         </form>
+        <LanguagePick />
       </section>
       <Picture />
     </main>
   );
 }
 
+const FACES = ["Mira Okafor", "Lena Brandt", "Tom Ito", "Aria Silva"];
+
 /** A small picture of a meeting, for decoration. */
 function Picture() {
   return (
     <div class="picture" aria-hidden="true">
-      {["Mira Okafor", "Lena Brandt", "Tom Ito", "Aria Silva"].map((name, index) => (
+      {FACES.map((name, index) => (
         <span key={name} class={`mini mini-${index}`}>
           <Avatar id={`mini${index}`} name={name} />
         </span>

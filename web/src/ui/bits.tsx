@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
 import { hueIndex, initials } from "../text.ts";
+import { chooseLanguage, language, LANGUAGES, type Language, words } from "../words/words.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 /** A heading that takes the focus when its screen appears, so that screen readers read it. */
@@ -45,7 +46,7 @@ export function RoundButton(props: RoundButtonProps) {
       type="button"
       class={`round ${look ?? ""}`}
       data-testid={testId}
-      aria-label={badge ? `${label}, ${badge} unread` : label}
+      aria-label={badge ? words.value.withUnread(label, badge) : label}
       aria-keyshortcuts={keys}
       aria-expanded={expanded}
       aria-controls={expanded ? controls : undefined}
@@ -134,26 +135,47 @@ interface InputPicksProps {
 
 /** The select elements for microphone and camera. */
 export function InputPicks({ local, chooser }: InputPicksProps) {
+  const w = words.value;
   const { mics, cams } = local.devices.value;
   return (
     <>
       <Pick
-        label="Microphone"
+        label={w.microphone}
         testId="mic-select"
         devices={mics}
         value={local.micId.value}
-        none="No microphone to choose"
+        none={w.noMicrophone}
         onPick={(id) => void chooser.chooseMic(id)}
       />
       <Pick
-        label="Camera"
+        label={w.camera}
         testId="cam-select"
         devices={cams}
         value={local.camId.value}
-        none="No camera to choose"
+        none={w.noCamera}
         onPick={(id) => void chooser.chooseCam(id)}
       />
     </>
+  );
+}
+
+/** The choice of the page's language. Each language is under its own name. */
+export function LanguagePick() {
+  return (
+    <label class="field language">
+      <span>{words.value.language}</span>
+      <select
+        data-testid="language-select"
+        value={language.value}
+        onChange={(event) => chooseLanguage(event.currentTarget.value as Language)}
+      >
+        {Object.entries(LANGUAGES).map(([tag, name]) => (
+          <option key={tag} value={tag} lang={tag}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

@@ -33,7 +33,7 @@ export class View {
       seen = messages.length;
       untracked(() => {
         if (open) this.#read.value = messages.length;
-        else for (const { name, text } of fresh) meeting.tell(`${name}: ${shorten(text)}`);
+        else for (const { name, text } of fresh) meeting.tell(() => `${name}: ${shorten(text)}`);
       });
     });
   }

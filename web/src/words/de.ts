@@ -1,0 +1,177 @@
+// Every text of the page in German.
+import type { Words } from "./en.ts";
+import { plural } from "./plural.ts";
+
+const count = plural("de");
+
+export const de: Words = {
+  // the page
+  language: "Sprache",
+  untitled: "Meet",
+  meeting: "Besprechung",
+  unreadTitle: (unread) => `(${unread}) Besprechung`,
+  guest: "Gast",
+  you: "Sie",
+
+  // the start
+  hero: "Besprechung beginnen, Link senden, reden.",
+  lead: "Ohne Konto, ohne Installation. Wer den Link hat, kann hereinkommen.",
+  oneMoment: "Einen Moment …",
+  startMeeting: "Besprechung beginnen",
+  haveLink: "Sie haben einen Link?",
+  pasteHere: "Hier einfügen",
+  go: "Öffnen",
+  noLink: "Das sieht nicht wie ein Link zu einer Besprechung aus.",
+  notMade: "Die Besprechung konnte nicht angelegt werden. Versuchen Sie es noch einmal.",
+
+  // before the meeting
+  backToStart: "Meet, zurück zum Anfang",
+  preview: "Vorschau",
+  startingCamera: "Die Kamera wird gestartet …",
+  cameraIsOff: "Ihre Kamera ist aus",
+  readyToJoin: "Bereit?",
+  yourName: "Ihr Name",
+  join: "Teilnehmen",
+  joining: "Sie treten bei …",
+
+  // devices
+  microphone: "Mikrofon",
+  camera: "Kamera",
+  speaker: "Lautsprecher",
+  noMicrophone: "Kein Mikrofon zur Auswahl",
+  noCamera: "Keine Kamera zur Auswahl",
+  systemSpeaker: "Lautsprecher des Systems",
+  mute: "Mikrofon stummschalten",
+  unmute: "Mikrofon einschalten",
+  cameraOff: "Kamera ausschalten",
+  cameraOn: "Kamera einschalten",
+
+  // errors of devices
+  micNotAllowed:
+    "Der Browser darf Ihr Mikrofon nicht benutzen. Erlauben Sie es in der Adresszeile und versuchen Sie es dann noch einmal.",
+  camNotAllowed:
+    "Der Browser darf Ihre Kamera nicht benutzen. Erlauben Sie es in der Adresszeile und versuchen Sie es dann noch einmal.",
+  screenNotAllowed: "Der Browser durfte den Bildschirm nicht teilen.",
+  micNotFound: "Es wurde kein Mikrofon gefunden.",
+  camNotFound: "Es wurde keine Kamera gefunden.",
+  screenNotFound: "Es wurde kein Bildschirm gefunden.",
+  micBusy: "Ihr Mikrofon ist belegt. Vielleicht benutzt es ein anderes Programm.",
+  camBusy: "Ihre Kamera ist belegt. Vielleicht benutzt sie ein anderes Programm.",
+  screenBusy: "Ihr Bildschirm ist belegt. Vielleicht benutzt ihn ein anderes Programm.",
+  micInsecure: "Browser geben ein Mikrofon nur Seiten, die über https oder auf diesem Rechner geöffnet sind.",
+  camInsecure: "Browser geben eine Kamera nur Seiten, die über https oder auf diesem Rechner geöffnet sind.",
+  screenInsecure:
+    "Browser geben einen Bildschirm nur Seiten, die über https oder auf diesem Rechner geöffnet sind.",
+  micFailed: "Ihr Mikrofon konnte nicht gestartet werden.",
+  camFailed: "Ihre Kamera konnte nicht gestartet werden.",
+  screenFailed: "Ihr Bildschirm konnte nicht geteilt werden.",
+  micGone: "Ihr Mikrofon ist nicht mehr da.",
+  camGone: "Ihre Kamera ist nicht mehr da.",
+  micNotSwitched: "Ihr Mikrofon konnte nicht umgeschaltet werden. Versuchen Sie es noch einmal.",
+  camNotSwitched: "Ihre Kamera konnte nicht umgeschaltet werden. Versuchen Sie es noch einmal.",
+  screenNotSwitched: "Ihr Bildschirm konnte nicht umgeschaltet werden. Versuchen Sie es noch einmal.",
+
+  // errors of joining
+  unreachable: "Der Server ist nicht erreichbar. Prüfen Sie die Verbindung und versuchen Sie es noch einmal.",
+  linkIncomplete: "Dieser Link ist nicht vollständig. Bitten Sie noch einmal darum.",
+  noDemo: "Dieser Server vergibt selbst keine Besprechungen. Öffnen Sie den Link, den Sie bekommen haben.",
+  tooMany: "Gerade kommen zu viele Anfragen. Warten Sie einen Moment und versuchen Sie es noch einmal.",
+  full: "Der Server ist im Augenblick voll. Versuchen Sie es später noch einmal.",
+  serverTrouble: "Der Server hatte ein Problem. Versuchen Sie es noch einmal.",
+  strangeAnswer: "Der Server gab eine Antwort, die niemand versteht.",
+  joinFailed: "Das Beitreten hat nicht geklappt. Versuchen Sie es noch einmal.",
+  noAnswer: "Der Server antwortet nicht. Versuchen Sie es noch einmal.",
+  connectionLost: "Die Verbindung zur Besprechung ist abgerissen.",
+  notLetIn: "Die Besprechung hat Sie nicht eingelassen. Vielleicht ist der Link veraltet.",
+
+  // the meeting
+  people: (n) => count(n, "1 Person", `${n} Personen`),
+  participants: "Teilnehmende",
+  alone: "Noch ist niemand sonst da. Geben Sie den Link weiter, damit andere hereinkommen.",
+  copyLink: "Link kopieren",
+  linkCopied: "Link kopiert",
+  linkToMeeting: "Link zu dieser Besprechung",
+  meetingControls: "Bedienung der Besprechung",
+  shareScreen: "Bildschirm teilen",
+  stopScreen: "Bildschirm nicht mehr teilen",
+  raiseHand: "Hand heben",
+  lowerHand: "Hand senken",
+  chat: "Chat",
+  whoIsHere: "Wer ist da",
+  leave: "Verlassen",
+  settings: "Einstellungen",
+  closeNamed: (title) => `${title} schließen`,
+  withUnread: (label, unread) => `${label}, ${unread} ungelesen`,
+  reconnecting: "Die Verbindung ist abgerissen. Sie wird wieder aufgebaut …",
+  mediaTrouble: "Ton und Bild sind unterbrochen. Die Verbindung wird wieder aufgebaut …",
+  turnOnSound: "Ton einschalten",
+
+  // tiles
+  yourScreen: "Ihr Bildschirm",
+  screenOf: (name) => `Bildschirm von ${name}`,
+  stateMuted: "stumm",
+  stateMicOn: "Mikrofon an",
+  stateCamOn: "Kamera an",
+  stateCamOff: "Kamera aus",
+  stateHand: "Hand gehoben",
+  stateWeak: "schwache Verbindung",
+  weak: "Schwache Verbindung",
+  showLarge: "Groß zeigen",
+  showNamedLarge: (name) => `${name} groß zeigen`,
+  unpin: "Nicht mehr groß zeigen",
+
+  // chat
+  messages: "Nachrichten",
+  chatEmpty: "Nachrichten sehen alle, die hier sind. Sie sind weg, wenn Sie gehen.",
+  writeMessage: "Nachricht schreiben",
+  send: "Senden",
+  notSent: "Die Nachricht wurde nicht gesendet.",
+
+  // people and roles
+  host: "Gastgeber",
+  moderator: "Moderation",
+  listener: "Hört zu",
+  nameAndYou: (name) => `${name} (Sie)`,
+  actionsFor: (name) => `Aktionen für ${name}`,
+  makeModerator: "Moderation geben",
+  takeModerator: "Moderation nehmen",
+  letSpeak: "Sprechen lassen",
+  makeListener: "Nur zuhören lassen",
+  remove: "Entfernen",
+  endForAll: "Für alle beenden …",
+  endQuestion: "Die Besprechung für alle beenden?",
+  endIt: "Beenden",
+  cancel: "Abbrechen",
+  joined: (name) => `${name} ist dazugekommen`,
+  left: (name) => `${name} ist gegangen`,
+  raisedHand: (name) => `${name} hat die Hand gehoben`,
+  maySpeak: "Sie dürfen jetzt sprechen und Ihre Kamera zeigen.",
+  nowListener: "Sie hören jetzt nur zu: Die anderen sehen und hören Sie nicht.",
+  nowModerator: "Sie moderieren jetzt.",
+  noModerator: "Sie moderieren nicht mehr.",
+  didNotWork: "Das hat nicht geklappt.",
+  notRenamed: "Der Name konnte nicht geändert werden.",
+  notRemoved: "Das Entfernen hat nicht geklappt.",
+  roleNotChanged: "Die Rolle konnte nicht geändert werden.",
+  notEnded: "Die Besprechung konnte nicht beendet werden.",
+  notPinned: "Das Großzeigen hat nicht geklappt.",
+
+  // settings
+  save: "Speichern",
+  singleKeys: "Tastenkürzel mit einer Taste",
+
+  // after the meeting
+  overLeft: "Sie sind gegangen",
+  overKicked: "Sie wurden entfernt",
+  overEnded: "Die Besprechung ist zu Ende",
+  overLost: "Verbindung abgerissen",
+  overFailed: "Sie konnten nicht beitreten",
+  whyLeft: "Sie können zurückkommen, solange die Besprechung läuft.",
+  whyKicked: "Die Moderation hat Sie aus dieser Besprechung entfernt.",
+  whyEnded: "Der Gastgeber hat diese Besprechung für alle beendet.",
+  whyEndedByYou: "Sie haben diese Besprechung für alle beendet.",
+  rejoin: "Wieder teilnehmen",
+  tryAgain: "Noch einmal versuchen",
+  toStart: "Zurück zum Anfang",
+  mayClose: "Sie können diese Seite schließen.",
+};
