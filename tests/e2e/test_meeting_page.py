@@ -4,6 +4,7 @@ pages that the tests of this file share where they can.
 
 from playwright.sync_api import Browser
 from support.daemon import Daemon
+from support.pages import Join
 
 
 def test_the_page_speaks_the_browsers_language_until_another_is_chosen(
@@ -23,3 +24,71 @@ def test_the_page_speaks_the_browsers_language_until_another_is_chosen(
     page.reload()
     page.get_by_role("button", name="Ouvrir une réunion").wait_for()
     context.close()
+
+
+def test_a_call_to_oneself_says_what_others_will_hear_and_see(room: str, join: Join) -> None:
+    ada = join(room, "Ada", wait=False, autojoin="0", size=(1280, 900))
+    ada.click("trial-button")
+    ada.shows("found-mic", "Your microphone is heard.")
+    ada.shows("found-cam", "Your camera is seen.")
+    ada.shows("found-net", "Your network is fine: directly by UDP")
+    ada.screenshot("trial")
+    ada.click("mic-toggle")
+    ada.shows("found-mic", "Your microphone is off.")
+    ada.click("trial-stop")
+    ada.page.get_by_test_id("trial").wait_for(state="detached")
+    ada.click("join-button")
+    ada.wait("meetTest.state().joined && meetTest.state().peers.length === 0")
+
+
+# Two microphones and two cameras that the test pulls out and plugs in: `pull(kind, id)`, `plug(id)`.
+DEVICES = """
+const missing = new Set(), opened = [];
+const media = navigator.mediaDevices;
+const list = media.enumerateDevices.bind(media), open = media.getUserMedia.bind(media);
+media.enumerateDevices = async () => (await list()).filter(d => !missing.has(d.deviceId));
+media.getUserMedia = async wanted => {
+    const id = (wanted.audio || wanted.video).deviceId?.exact;
+    if (missing.has(id)) throw new DOMException('', 'OverconstrainedError');
+    const stream = await open(wanted);
+    opened.push(...stream.getTracks());
+    return stream;
+};
+window.pull = id => {
+    missing.add(id);
+    for (const track of opened) {
+        if (track.readyState !== 'live' || track.getSettings().deviceId !== id) continue;
+        track.stop();
+        track.dispatchEvent(new Event('ended'));
+    }
+    media.dispatchEvent(new Event('devicechange'));
+};
+window.plug = id => { missing.delete(id); media.dispatchEvent(new Event('devicechange')); };
+"""
+
+
+def test_devices_change_within_the_call(room: str, join: Join) -> None:
+    ada = join(room, "Ada", script=DEVICES, size=(900, 600))
+    bob = join(room, "Bob", video="0")
+    bob.wait_for_media(videos=1, audios=1)
+    producers = "meetTest.state().producers.map(p => p.id).sort().join()"
+    before = ada.evaluate(producers)
+    ada.click("mic-menu")
+    other = ada.page.get_by_role("menuitemradio", name="Fake Audio Input 1")
+    chosen = str(other.get_attribute("data-choice"))
+    other.click()
+    ada.wait("meetTest.sending().some(t => t.label === 'Fake Audio Input 1')")
+    ada.evaluate(f"pull({chosen!r})")
+    ada.shows("toasts", "“Fake Audio Input 1” was pulled out. “Fake Default Audio Input” is used now.")
+    ada.wait("meetTest.sending().some(t => t.label === 'Fake Default Audio Input')")
+    ada.evaluate(f"plug({chosen!r})")
+    ada.shows("toasts", "“Fake Audio Input 1” is back and used again.")
+    ada.wait("meetTest.sending().some(t => t.label === 'Fake Audio Input 1')")
+    ada.click("cam-menu")
+    ada.press("End")
+    ada.press("Enter")
+    ada.wait("meetTest.sending().some(t => t.label === 'fake_device_2')")
+    assert ada.evaluate(producers) == before  # tracks were replaced: others hear no gap
+    seen = max(int(str(s.get("framesDecoded", 0))) for s in bob.stats())
+    bob.wait(f"meetTest.stats().then(all => all.some(s => s.framesDecoded > {seen} + 5))")
+    ada.screenshot("devices")

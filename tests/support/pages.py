@@ -26,7 +26,7 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--use-fake-device-for-media-stream=fps=10",  # software codecs on few cores
+    "--use-fake-device-for-media-stream=fps=10,device-count=3",  # software codecs on few cores
     "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
@@ -96,6 +96,17 @@ class MeetingPage(RoomPage):
 
     def click(self, test_id: str) -> None:
         self.page.get_by_test_id(test_id).first.click()
+
+    def pick(self, test_id: str, value: str) -> None:
+        """Choose an option of a select element by its value."""
+        self.page.get_by_test_id(test_id).select_option(value)
+
+    def shows(self, test_id: str, text: str) -> None:
+        """Wait until ``text`` is seen in the element with this ``data-testid``."""
+        self.page.get_by_test_id(test_id).get_by_text(text).first.wait_for()
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
 
     def screenshot(self, name: str) -> None:
         ARTIFACTS.mkdir(exist_ok=True)

@@ -4,7 +4,8 @@
 //
 // A muted microphone stays open, so unmuting is instant. A camera that is off is closed, so its
 // light goes out.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
+import { lostDevice, newDevices } from "./devices.ts";
 import { recall, remember } from "./prefs.ts";
 import { deviceWords, type Say } from "./words/words.ts";
 
@@ -36,8 +37,13 @@ export class LocalMedia {
   readonly micId = signal(recall("mic"));
   readonly camId = signal(recall("camera"));
   readonly speakerId = signal(recall("speaker"));
-  /** called when a device is lost: it was unplugged, or the permission was withdrawn */
-  onLost: ((kind: "microphone" | "camera") => void) | null = null;
+  /** the chosen speaker if it is there, else "": the system's */
+  readonly speakerInUse = computed(() => {
+    const chosen = this.speakerId.value;
+    return this.devices.value.speakers.some(({ deviceId }) => deviceId === chosen) ? chosen : "";
+  });
+  /** Called when a device has come or gone, with what to tell the user. The tracks are up to date. */
+  onDevice: ((kind: "mic" | "cam" | "speaker", news: Say) => void) | null = null;
 
   readonly #meter = new Meter();
   #closed = false;
@@ -61,7 +67,7 @@ export class LocalMedia {
         track.stop();
         return false;
       }
-      track.addEventListener("ended", () => this.#lost("microphone", track));
+      track.addEventListener("ended", () => void this.#lost("mic", track));
       this.micTrack.value?.stop();
       this.micTrack.value = track;
       this.micProblem.value = null;
@@ -84,7 +90,7 @@ export class LocalMedia {
         return false;
       }
       track.contentHint = "motion";
-      track.addEventListener("ended", () => this.#lost("camera", track));
+      track.addEventListener("ended", () => void this.#lost("cam", track));
       this.camTrack.value?.stop();
       this.camTrack.value = track;
       this.camProblem.value = null;
@@ -138,28 +144,60 @@ export class LocalMedia {
     this.#meter.close();
   }
 
-  #lost(kind: "microphone" | "camera", track: MediaStreamTrack): void {
-    const current = kind === "camera" ? this.camTrack : this.micTrack;
+  /** A device was pulled out, or the permission was withdrawn: another one takes over. */
+  async #lost(kind: "mic" | "cam", track: MediaStreamTrack): Promise<void> {
+    const [current, wanted, problem] =
+      kind === "cam"
+        ? [this.camTrack, this.camOn, this.camProblem]
+        : [this.micTrack, this.micOn, this.micProblem];
     if (current.value !== track) return;
-    if (kind === "camera") {
-      this.closeCam();
-      this.camProblem.value = (w) => w.camGone;
-    } else {
-      this.closeMic();
-      this.micProblem.value = (w) => w.micGone;
+    const gone = track.label;
+    if (kind === "cam") this.closeCam();
+    else this.closeMic();
+    const found = wanted.value && (await (kind === "cam" ? this.openCam() : this.openMic()));
+    if (this.#closed) return;
+    const now = current.value?.label ?? "";
+    let news: Say = (w) => w.deviceReplaced(gone, now);
+    if (!found) {
+      wanted.value = false;
+      news = (w) => (kind === "cam" ? w.camPulled(gone) : w.micPulled(gone));
     }
-    this.onLost?.(kind);
+    if (this.onDevice) this.onDevice(kind, news);
+    else problem.value = news;
+  }
+
+  /** Says what was plugged in; a device that the user chose before is used again. */
+  #changed(before: Devices, after: Devices): void {
+    const speaker = lostDevice(this.speakerId.value, before.speakers, after.speakers);
+    if (speaker) this.onDevice?.("speaker", (w) => w.speakerPulled(speaker.label));
+    for (const kind of ["mic", "cam"] as const) {
+      const [list, track, id] =
+        kind === "mic"
+          ? (["mics", this.micTrack, this.micId] as const)
+          : (["cams", this.camTrack, this.camId] as const);
+      for (const { deviceId, label } of newDevices(before[list], after[list])) {
+        if (deviceId !== id.value || !track.value) {
+          this.onDevice?.(kind, (w) => w.deviceFound(label));
+          continue;
+        }
+        const back = kind === "mic" ? this.chooseMic(deviceId) : this.chooseCam(deviceId);
+        void back.then(() => this.onDevice?.(kind, (w) => w.deviceBack(label)));
+      }
+    }
   }
 
   readonly #listDevices = async (): Promise<void> => {
     const all = (await navigator.mediaDevices?.enumerateDevices().catch(() => [])) ?? [];
     // without permission the browser lists devices without labels, which cannot be told apart
     const named = all.filter((device) => device.label !== "");
+    if (this.#closed) return;
+    const before = this.devices.value;
     this.devices.value = {
       mics: named.filter((device) => device.kind === "audioinput"),
       cams: named.filter((device) => device.kind === "videoinput"),
       speakers: named.filter((device) => device.kind === "audiooutput"),
     };
+    this.#changed(before, this.devices.value);
   };
 }
 

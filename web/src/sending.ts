@@ -27,9 +27,10 @@ export class Sending {
   constructor(local: LocalMedia, host: SendingHost) {
     this.#local = local;
     this.#host = host;
-    local.onLost = (kind) => {
-      host.tell((w) => (kind === "camera" ? w.camGone : w.micGone), true);
-      void (kind === "camera" ? this.setCam(false) : this.setMic(false));
+    local.onDevice = (kind, news) => {
+      host.tell(news, true);
+      if (kind === "mic") void this.#syncMic();
+      if (kind === "cam") void this.#syncCam();
     };
   }
 
@@ -99,7 +100,7 @@ export class Sending {
   close(): void {
     this.#closed = true;
     this.#releaseScreen();
-    this.#local.onLost = null;
+    this.#local.onDevice = null;
     this.#local.close();
   }
 

@@ -7,6 +7,8 @@ type Figures = Record<string, string | number | boolean | null>;
 
 export interface MeetTest {
   state(): object;
+  /** the tracks that are sent, by slot */
+  sending(): { slot: string; label: string }[];
   stats(): Promise<Figures[]>;
   sendStats(): Promise<Figures[]>;
   transports(): Promise<Figures[]>;
@@ -37,6 +39,12 @@ export function testHooks(page: Page): MeetTest {
         speaking: [...(meeting?.speaking.value ?? [])],
         activeSpeaker: meeting?.activeSpeaker.value ?? null,
       };
+    },
+
+    sending() {
+      return [...(session()?.producers ?? [])].flatMap(([slot, { track }]) =>
+        track ? [{ slot, label: track.label }] : [],
+      );
     },
 
     async stats() {

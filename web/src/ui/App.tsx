@@ -1,12 +1,13 @@
 // Chooses the screen. The address of the page says whether it is the start screen or a room. In a
 // room the screens are lobby → meeting → over, and then the lobby or a meeting again.
 import { type Signal, signal } from "@preact/signals";
-import { connection } from "../demo.ts";
+import { connection, makeRoom } from "../demo.ts";
 import { LocalMedia } from "../local-media.ts";
 import { Meeting } from "../meeting.ts";
 import { type PageOptions, type Place, placeOf } from "../options.ts";
 import { recall, remember } from "../prefs.ts";
 import { parseToken } from "../protocol.ts";
+import { SelfCall } from "../self-call.ts";
 import { words } from "../words/words.ts";
 import { Heading } from "./bits.tsx";
 import { Mark } from "./icons.tsx";
@@ -48,18 +49,22 @@ export class Page {
     if (place.kind === "start" || !local) return;
     if (name && this.#options.name === null) remember("name", name);
     const meeting = new Meeting({
+      ...this.#options,
       name: name || words.value.guest,
       local,
-      layers: this.#options.layers,
-      codec: this.#options.codec,
-      mode: this.#options.mode,
-      ice: this.#options.ice,
-      wishes: this.#options.wishes,
       connect: () => tokenFor(place),
       canRejoin: place.kind === "room",
     });
     this.meeting.value = meeting;
     await meeting.start();
+  }
+
+  /** A call to oneself, in a room of its own. */
+  selfCall(local: LocalMedia): SelfCall {
+    return new SelfCall(local, this.#options, async () => {
+      const roomId = await makeRoom();
+      return [await roomToken(roomId), await roomToken(roomId)];
+    });
   }
 
   async rejoin(): Promise<void> {
@@ -93,7 +98,11 @@ export class Page {
 async function tokenFor(place: Place): Promise<string> {
   if (place.kind === "token") return place.token;
   if (place.kind === "start") throw new Error("no room");
-  const token = await connection(place.roomId);
+  return roomToken(place.roomId);
+}
+
+async function roomToken(roomId: string): Promise<string> {
+  const token = await connection(roomId);
   // The demo's server is the host of this page. The token may have another name of it.
   const url = parseToken(token);
   if (!url) return token;
@@ -122,6 +131,7 @@ export function App({ page }: { page: Page }) {
         local={local}
         name={page.name}
         onJoin={(name) => void page.join(name)}
+        selfCall={inDemo ? () => page.selfCall(local) : null}
         onBack={toStart}
       />
     );

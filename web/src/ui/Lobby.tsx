@@ -1,19 +1,24 @@
 // The screen before the meeting: preview, choice of devices, name.
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
+import type { SelfCall } from "../self-call.ts";
 import { words } from "../words/words.ts";
-import { Heading, Avatar, InputPicks, LanguagePick, Loudness, RoundButton, Video } from "./bits.tsx";
-import { Mark } from "./icons.tsx";
+import { Heading, Avatar, InputPicks, LanguagePick, Loudness, RoundButton, SpeakerPick, Video } from "./bits.tsx";
+import { Icon, Mark } from "./icons.tsx";
+import { playTone, Trial } from "./Trial.tsx";
 
 interface LobbyProps {
   local: LocalMedia;
   name: string;
   onJoin: (name: string) => void;
+  /** makes a test call; null outside demo mode, where this page has one token only */
+  selfCall: (() => SelfCall) | null;
   onBack: (() => void) | null;
 }
 
-export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
+export function Lobby({ local, name: remembered, onJoin, selfCall, onBack }: LobbyProps) {
   const [name, setName] = useState(remembered);
+  const [testing, setTesting] = useState(false);
   const read = useCallback(() => local.level(), [local]);
 
   useEffect(() => {
@@ -95,6 +100,14 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
         <p class="problem" role="status">
           {problem?.(w)}
         </p>
+        {selfCall && testing ? (
+          <Trial
+            key={`${local.micTrack.value?.id} ${local.camTrack.value?.id}`}
+            local={local}
+            call={selfCall}
+            onStop={() => setTesting(false)}
+          />
+        ) : null}
       </section>
       <form
         class="lobby-form"
@@ -117,9 +130,27 @@ export function Lobby({ local, name: remembered, onJoin, onBack }: LobbyProps) {
           />
         </label>
         <InputPicks local={local} chooser={local} />
+        <div class="with-button">
+          <SpeakerPick local={local} />
+          <button
+            type="button"
+            class="icon-button"
+            aria-label={w.playTone}
+            title={w.playTone}
+            data-testid="tone-button"
+            onClick={() => void playTone(local.speakerInUse.value)}
+          >
+            <Icon name="sound" />
+          </button>
+        </div>
         <button type="submit" class="primary big" data-testid="join-button">
           {w.join}
         </button>
+        {selfCall && !testing ? (
+          <button type="button" data-testid="trial-button" onClick={() => setTesting(true)}>
+            {w.testSetUp}
+          </button>
+        ) : null}
       </form>
     </main>
   );

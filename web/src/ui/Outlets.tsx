@@ -12,7 +12,7 @@ export function Outlets({ meeting, view }: { meeting: Meeting; view: View }) {
         <Outlet
           key={stream.id}
           track={stream.track}
-          speaker={meeting.local.speakerId.value}
+          speaker={meeting.local.speakerInUse.value}
           wake={view.soundBlocked.value}
           onBlocked={() => {
             view.soundBlocked.value = true;
@@ -27,11 +27,11 @@ interface OutletProps {
   track: MediaStreamTrack;
   speaker: string;
   /** when this becomes false again, playing is tried again */
-  wake: boolean;
-  onBlocked: () => void;
+  wake?: boolean;
+  onBlocked?: () => void;
 }
 
-function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
+export function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
   const ref = useRef<HTMLAudioElement>(null);
 
   useEffect(() => {
@@ -46,14 +46,13 @@ function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
   useEffect(() => {
     if (wake) return;
     ref.current?.play().catch((error: unknown) => {
-      if (error instanceof Error && error.name === "NotAllowedError") onBlocked();
+      if (error instanceof Error && error.name === "NotAllowedError") onBlocked?.();
     });
   }, [track, wake]);
 
   useEffect(() => {
     const audio = ref.current;
-    if (!audio || !speaker || !("setSinkId" in audio)) return;
-    // if the speaker is unplugged, the browser's default speaker plays
+    if (!audio || !("setSinkId" in audio) || audio.sinkId === speaker) return;
     audio.setSinkId(speaker).catch((error: unknown) => console.warn("speaker:", error));
   }, [speaker]);
 

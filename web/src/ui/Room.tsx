@@ -5,6 +5,7 @@ import { words } from "../words/words.ts";
 import { Heading, RoundButton } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
 import { Icon, Mark } from "./icons.tsx";
+import { Menu, type MenuGroup } from "./Menu.tsx";
 import { Outlets } from "./Outlets.tsx";
 import { People } from "./People.tsx";
 import { Settings } from "./Settings.tsx";
@@ -170,6 +171,23 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         disabled={!mayPublish}
         onClick={() => void sending.setMic(!micOn)}
       />
+      <Menu
+        label={w.chooseMic}
+        testId="mic-menu"
+        class="caret"
+        groups={[
+          choices(w.microphone, local.devices.value.mics, local.micId.value, (id) => sending.chooseMic(id)),
+          ...("setSinkId" in HTMLMediaElement.prototype
+            ? [
+                choices(w.speaker, local.devices.value.speakers, local.speakerId.value, (id) =>
+                  local.chooseSpeaker(id),
+                ),
+              ]
+            : []),
+        ]}
+      >
+        <Icon name="up" />
+      </Menu>
       <RoundButton
         icon={camOn ? "cam" : "cam-off"}
         label={camOn ? w.cameraOff : w.cameraOn}
@@ -179,6 +197,16 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         disabled={!mayPublish}
         onClick={() => void sending.setCam(!camOn)}
       />
+      <Menu
+        label={w.chooseCam}
+        testId="cam-menu"
+        class="caret"
+        groups={[
+          choices(w.camera, local.devices.value.cams, local.camId.value, (id) => sending.chooseCam(id)),
+        ]}
+      >
+        <Icon name="up" />
+      </Menu>
       {canShare ? (
         <RoundButton
           icon={sharing ? "screen-off" : "screen"}
@@ -230,6 +258,24 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       />
     </footer>
   );
+}
+
+function choices(
+  label: string,
+  devices: readonly MediaDeviceInfo[],
+  chosen: string,
+  choose: (id: string) => unknown,
+): MenuGroup {
+  const known = devices.some(({ deviceId }) => deviceId === chosen);
+  return {
+    label,
+    items: devices.map(({ deviceId, label: name }, index) => ({
+      id: deviceId,
+      label: name,
+      chosen: known ? deviceId === chosen : index === 0,
+      choose: () => void choose(deviceId),
+    })),
+  };
 }
 
 function Toasts({ meeting }: { meeting: Meeting }) {

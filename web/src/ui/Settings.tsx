@@ -5,7 +5,7 @@ import type { Meeting } from "../meeting.ts";
 import { nameOf } from "../protocol.ts";
 import { remember } from "../prefs.ts";
 import { words } from "../words/words.ts";
-import { InputPicks, LanguagePick, Pick } from "./bits.tsx";
+import { InputPicks, LanguagePick, SpeakerPick } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
@@ -14,7 +14,6 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
   const w = words.value;
   const [name, setName] = useState(nameOf(meeting.me.value, w.guest));
   const { local } = meeting;
-  const { speakers } = local.devices.value;
 
   useEffect(() => ref.current?.showModal(), []);
 
@@ -64,16 +63,7 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
         </div>
       </form>
       <InputPicks local={local} chooser={meeting.sending} />
-      {"setSinkId" in HTMLMediaElement.prototype ? (
-        <Pick
-          label={w.speaker}
-          testId="speaker-select"
-          devices={speakers}
-          value={local.speakerId.value}
-          none={w.systemSpeaker}
-          onPick={(id) => local.chooseSpeaker(id)}
-        />
-      ) : null}
+      <SpeakerPick local={local} />
       <LanguagePick />
       <label class="check">
         <input

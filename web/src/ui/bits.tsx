@@ -159,6 +159,22 @@ export function InputPicks({ local, chooser }: InputPicksProps) {
   );
 }
 
+/** The select element for the speaker, where the browser lets the page choose one. */
+export function SpeakerPick({ local }: { local: LocalMedia }) {
+  const w = words.value;
+  if (!("setSinkId" in HTMLMediaElement.prototype)) return null;
+  return (
+    <Pick
+      label={w.speaker}
+      testId="speaker-select"
+      devices={local.devices.value.speakers}
+      value={local.speakerId.value}
+      none={w.systemSpeaker}
+      onPick={(id) => local.chooseSpeaker(id)}
+    />
+  );
+}
+
 /** The choice of the page's language. Each language is under its own name. */
 export function LanguagePick() {
   return (

@@ -61,8 +61,6 @@ export const en = {
   micFailed: "Your microphone could not be started.",
   camFailed: "Your camera could not be started.",
   screenFailed: "Your screen could not be started.",
-  micGone: "Your microphone went away.",
-  camGone: "Your camera went away.",
   micNotSwitched: "Your microphone could not be switched. Try again.",
   camNotSwitched: "Your camera could not be switched. Try again.",
   screenNotSwitched: "Your screen could not be switched. Try again.",
@@ -170,6 +168,43 @@ export const en = {
   tryAgain: "Try again",
   toStart: "Back to the start",
   mayClose: "You can close this page.",
+
+  // the test before the meeting
+  testSetUp: "Test sound, picture and network",
+  stopTest: "Stop the test",
+  testTitle: "Test call to yourself",
+  testWhat: "You see and hear yourself as others will, by way of the server.",
+  testCalling: "Calling…",
+  testFailed: "The test call did not come about.",
+  testPicture: "Your picture, back from the server",
+  micWaits: "Say something…",
+  micHeard: "Your microphone is heard.",
+  micSilent: "Nothing is heard of your microphone. Is it muted, or another one chosen?",
+  micIsOff: "Your microphone is off.",
+  camWaits: "Waiting for your picture…",
+  camSeen: "Your camera is seen.",
+  camUnseen: "No picture of your camera came back.",
+  netWaits: "Measuring the network…",
+  netFine:
+    (path: string, trip: number) => `Your network is fine: ${path}, ${trip} ms to the server and back.`,
+  netPoor:
+    (path: string, trip: number, lost: number) => `Your network is poor: ${path}, ${trip} ms to the server and back, ${lost} % of packets lost.`,
+  netNone: "No sound or picture gets through. A firewall may block UDP and TCP to the server.",
+  pathUdp: "directly by UDP",
+  pathTcp: "by TCP, which may lag",
+  pathTurn: "through a TURN server",
+  playTone: "Play a tone",
+
+  // devices that come and go
+  deviceReplaced: (gone: string, now: string) => `“${gone}” was pulled out. “${now}” is used now.`,
+  micPulled: (gone: string) => `“${gone}” was pulled out, and there is no other microphone.`,
+  camPulled: (gone: string) => `“${gone}” was pulled out, and there is no other camera.`,
+  speakerPulled:
+    (gone: string) => `“${gone}” was pulled out. You hear the others through the system’s speaker.`,
+  deviceBack: (name: string) => `“${name}” is back and used again.`,
+  deviceFound: (name: string) => `“${name}” was plugged in. You can choose it beside the buttons.`,
+  chooseMic: "Choose microphone and speaker",
+  chooseCam: "Choose camera",
 };
 
 export type Words = typeof en;
