@@ -92,3 +92,35 @@ def test_devices_change_within_the_call(room: str, join: Join) -> None:
     seen = max(int(str(s.get("framesDecoded", 0))) for s in bob.stats())
     bob.wait(f"meetTest.stats().then(all => all.some(s => s.framesDecoded > {seen} + 5))")
     ada.screenshot("devices")
+
+
+FITS = """[...document.querySelectorAll('.tile')].every(tile => {
+    const { left, top, right, bottom } = tile.getBoundingClientRect();
+    const stage = document.querySelector('.tiles').getBoundingClientRect();
+    return right - left > 60 && left >= stage.left && right <= stage.right + 1 && top >= stage.top &&
+        bottom <= stage.bottom + 1;
+}) && [document.scrollingElement, document.querySelector('.tiles')].every(
+    e => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight)"""
+LARGEST = """[...document.querySelectorAll('.tile')].sort(
+    (a, b) => b.clientWidth * b.clientHeight - a.clientWidth * a.clientHeight)[0].dataset.testid"""
+
+
+def test_layouts_show_six_people_without_scroll_bars(room: str, join: Join) -> None:
+    ada = join(room, "Ada Lovelace", size=(1280, 800))
+    join(room, "Bob")
+    for name in ("Cy", "Dee", "Eve", "Fay"):
+        join(room, name, video="0", audio="0")
+    ada.wait("meetTest.state().activeSpeaker && document.querySelectorAll('.tile').length === 6")
+    bob = "meetTest.state().peers.find(p => p.nickname === 'Bob').id"
+    for layout in ("grid", "speaker", "sidebar"):
+        ada.click("layout-menu")
+        ada.page.locator(f"[data-choice={layout}]").click()
+        for width, height in ((1280, 800), (390, 780)):
+            ada.page.set_viewport_size({"width": width, "height": height})
+            ada.wait(FITS)
+            if layout != "grid":
+                ada.wait(f"{LARGEST} === 'tile-' + {bob}")
+            ada.screenshot(f"{layout}-{width}")
+    ada.page.reload()
+    ada.wait("window.meetTest && meetTest.state().joined")
+    ada.page.locator("[data-layout=sidebar]").wait_for()  # remembered

@@ -1,7 +1,8 @@
 // The meeting screen: top bar, stage, side panel, toolbar, banner and toasts.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type Layout, LAYOUTS } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
-import { words } from "../words/words.ts";
+import { type Say, words } from "../words/words.ts";
 import { Heading, RoundButton } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
 import { Icon, Mark } from "./icons.tsx";
@@ -41,6 +42,7 @@ export function Room({ meeting, link }: RoomProps) {
         <span class="count">{w.people(people)}</span>
         <span class="spring" />
         {link ? <CopyLink link={link} /> : null}
+        <LayoutMenu view={view} />
         <button
           type="button"
           class="plain small"
@@ -62,6 +64,27 @@ export function Room({ meeting, link }: RoomProps) {
       <Outlets meeting={meeting} view={view} />
       {view.settings.value ? <Settings meeting={meeting} view={view} /> : null}
     </div>
+  );
+}
+
+const LAYOUT_WORDS: Record<Layout, Say> = {
+  grid: (w) => w.layoutGrid,
+  speaker: (w) => w.layoutSpeaker,
+  sidebar: (w) => w.layoutSidebar,
+};
+
+function LayoutMenu({ view }: { view: View }) {
+  const w = words.value;
+  const items = LAYOUTS.map((layout) => ({
+    id: layout,
+    label: LAYOUT_WORDS[layout](w),
+    chosen: layout === view.layout.value,
+    choose: () => view.chooseLayout(layout),
+  }));
+  return (
+    <Menu label={w.layout} testId="layout-menu" class="plain small" groups={[{ label: w.layout, items }]}>
+      <Icon name="grid" />
+    </Menu>
   );
 }
 

@@ -1,7 +1,7 @@
-// The tiles of all peers. They form a grid with the largest tiles that fit. If a peer shares a
-// screen or a tile is pinned, that tile is large and the others are in a strip.
+// The tiles of all peers, in the layout that the user has chosen. If a peer shares a screen or a tile
+// is pinned, that tile is large in every layout.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bestGrid, speakersFirst } from "../layout.ts";
+import { arrange, type Box, speakersFirst } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RemoteStream } from "../media-session.ts";
 import { nameOf } from "../protocol.ts";
@@ -12,7 +12,6 @@ import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
 const GAP = 10;
-const SMALLEST = 120;
 
 interface TileModel {
   key: string;
@@ -85,12 +84,20 @@ export function tiles(meeting: Meeting, w: Words): TileModel[] {
   return out;
 }
 
+/** The tile that is large: the pinned one, a screen, or in some layouts who speaks. */
+function largeOf(all: readonly TileModel[], meeting: Meeting, view: View): TileModel | undefined {
+  const asked =
+    all.find((tile) => tile.key === view.pinned.value) ?? all.find((tile) => tile.screen && !tile.self);
+  if (asked || view.layout.value === "grid") return asked;
+  const others = all.filter((tile) => !tile.self);
+  const [latest] = speakersFirst(others, meeting.latestSpeakers.value);
+  return latest ?? all[0];
+}
+
 export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
   const w = words.value;
   const unordered = tiles(meeting, w);
-  const large =
-    unordered.find((tile) => tile.key === view.pinned.value) ??
-    unordered.find((tile) => tile.screen && !tile.self);
+  const large = largeOf(unordered, meeting, view);
   // A strip, and a meeting in which only speakers are seen, have no room for everybody. A grid of
   // all peers keeps its order: tiles that change places are hard to follow.
   const all =
@@ -111,24 +118,30 @@ export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
     return () => observer.disconnect();
   }, []);
 
-  const grid = bestGrid(all.length, box.width, box.height, GAP);
-  const width = Math.max(grid.width, Math.min(SMALLEST, box.width));
-  const height = Math.max(grid.height, Math.round((width * 9) / 16));
-  const size = {
-    "--tile-w": `${width}px`,
-    "--tile-h": `${height}px`,
-    "--stage-w": `${box.width}px`,
-    "--stage-h": `${box.height}px`,
-    "--strip": `${Math.max(1, all.length - 1)}`,
-  };
-
+  const boxes = arrange(
+    view.layout.value,
+    all.length,
+    large ? all.indexOf(large) : null,
+    box.width,
+    box.height,
+    GAP,
+  );
+  const hidden = boxes.filter((one) => one === null).length;
   return (
-    <main class={`stage ${large ? "spotlight" : ""}`} aria-label={w.participants}>
-      <ul class="tiles" ref={ref} style={size}>
-        {all.map((tile) => (
-          <Tile key={tile.key} tile={tile} large={tile === large} meeting={meeting} view={view} />
+    <main class="stage" aria-label={w.participants} data-layout={large ? view.layout.value : "grid"}>
+      <ul class="tiles" ref={ref}>
+        {all.map((tile, index) => (
+          <Tile
+            key={tile.key}
+            tile={tile}
+            box={boxes[index] ?? null}
+            large={tile === large}
+            meeting={meeting}
+            view={view}
+          />
         ))}
       </ul>
+      {hidden > 0 ? <p class="hidden-tiles">{w.more(hidden)}</p> : null}
       {alone ? <p class="alone">{w.alone}</p> : null}
     </main>
   );
@@ -136,12 +149,23 @@ export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
 
 interface TileProps {
   tile: TileModel;
+  /** null: there is no room for it */
+  box: Box | null;
   large: boolean;
   meeting: Meeting;
   view: View;
 }
 
-function Tile({ tile, large, meeting, view }: TileProps) {
+const placed = ({ x, y, width, height }: Box) => ({
+  left: `${x}px`,
+  top: `${y}px`,
+  width: `${width}px`,
+  height: `${height}px`,
+});
+// of no size: its smallest layer is asked for
+const NOWHERE = { left: "0", top: "0", width: "0", height: "0", visibility: "hidden" };
+
+function Tile({ tile, box, large, meeting, view }: TileProps) {
   const speaking = !tile.screen && meeting.speaking.value.has(tile.peerId) && !tile.muted;
   const active = !tile.screen && meeting.activeSpeaker.value === tile.peerId && !tile.self;
   const pinned = view.pinned.value === tile.key;
@@ -185,6 +209,7 @@ function Tile({ tile, large, meeting, view }: TileProps) {
     <li
       ref={ref}
       class={classes.join(" ")}
+      style={box ? placed(box) : NOWHERE}
       data-testid={tile.key}
       data-speaking={speaking}
       data-active={active}

@@ -62,6 +62,14 @@ const drawings = {
   ),
   check: <path d="m4.5 12.5 5 5 10-11" />,
   up: <path d="m6 15 6-6 6 6" />,
+  grid: (
+    <>
+      <rect x="3.5" y="4" width="7" height="7" rx="1.5" />
+      <rect x="13.5" y="4" width="7" height="7" rx="1.5" />
+      <rect x="3.5" y="14" width="7" height="6.5" rx="1.5" />
+      <rect x="13.5" y="14" width="7" height="6.5" rx="1.5" />
+    </>
+  ),
   close: <path d="m6 6 12 12M18 6 6 18" />,
   send: <path d="M4 12 20 4.5 15.5 20 11.5 13.5 4 12ZM11.5 13.5 20 4.5" />,
   pin: <path d="M12 15v6M8 3.500h8l-1 6.5 3 4.500H6L9 10 8 3.500Z" />,

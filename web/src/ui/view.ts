@@ -2,6 +2,7 @@
 // the draft of a message, unread messages.
 import { computed, effect, signal, untracked } from "@preact/signals";
 import type { Meeting } from "../meeting.ts";
+import { type Layout, LAYOUTS } from "../layout.ts";
 import { recall, remember } from "../prefs.ts";
 
 export type Panel = "none" | "chat" | "people";
@@ -10,6 +11,7 @@ const shorten = (text: string): string => (text.length > 120 ? `${text.slice(0, 
 
 export class View {
   readonly panel = signal<Panel>("none");
+  readonly layout = signal<Layout>(LAYOUTS.find((one) => one === recall("layout")) ?? "grid");
   readonly settings = signal(false);
   readonly pinned = signal<string | null>(null);
   /** an unsent message, which is kept when the panel is closed */
@@ -40,6 +42,11 @@ export class View {
 
   toggle(panel: Panel): void {
     this.panel.value = this.panel.value === panel ? "none" : panel;
+  }
+
+  chooseLayout(layout: Layout): void {
+    this.layout.value = layout;
+    remember("layout", layout);
   }
 
   setShortcuts(on: boolean): void {

@@ -208,4 +208,11 @@ export const de: Words = {
   deviceFound: name => `„${name}“ wurde angesteckt. Sie können es neben den Knöpfen wählen.`,
   chooseMic: "Mikrofon und Lautsprecher wählen",
   chooseCam: "Kamera wählen",
+
+  // layouts
+  layout: "Anordnung",
+  layoutGrid: "Alle gleich groß",
+  layoutSpeaker: "Sprecher groß, andere darunter",
+  layoutSidebar: "Sprecher groß, andere daneben",
+  more: n => `${n} weitere`,
 };

@@ -205,6 +205,13 @@ export const en = {
   deviceFound: (name: string) => `“${name}” was plugged in. You can choose it beside the buttons.`,
   chooseMic: "Choose microphone and speaker",
   chooseCam: "Choose camera",
+
+  // layouts
+  layout: "Layout",
+  layoutGrid: "Everybody alike",
+  layoutSpeaker: "Speaker large, others below",
+  layoutSidebar: "Speaker large, others beside",
+  more: (n: number) => `${n} more`,
 };
 
 export type Words = typeof en;

@@ -207,4 +207,11 @@ export const fr: Words = {
   deviceFound: name => `« ${name} » a été branché. Vous pouvez le choisir à côté des boutons.`,
   chooseMic: "Choisir le micro et le haut-parleur",
   chooseCam: "Choisir la caméra",
+
+  // layouts
+  layout: "Disposition",
+  layoutGrid: "Tous pareils",
+  layoutSpeaker: "Orateur en grand, autres dessous",
+  layoutSidebar: "Orateur en grand, autres à côté",
+  more: n => count(n, `${n} autre`, `${n} autres`),
 };
