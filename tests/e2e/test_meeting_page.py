@@ -124,3 +124,32 @@ def test_layouts_show_six_people_without_scroll_bars(room: str, join: Join) -> N
     ada.page.reload()
     ada.wait("window.meetTest && meetTest.state().joined")
     ada.page.locator("[data-layout=sidebar]").wait_for()  # remembered
+
+
+# Of what arrives, the statistics say that one packet in twelve was lost, once `lossy` is set.
+LOSSY = """
+const real = RTCPeerConnection.prototype.getStats;
+RTCPeerConnection.prototype.getStats = async function (...rest) {
+    const all = new Map(await real.apply(this, rest));
+    for (const [id, entry] of all) if (window.lossy && entry.type === 'inbound-rtp')
+        all.set(id, { ...entry, packetsLost: Math.round(entry.packetsReceived / 11) });
+    return all;
+};
+"""
+
+
+def test_the_connection_is_told_in_words_and_plots(room: str, join: Join) -> None:
+    ada = join(room, "Ada", script=LOSSY, size=(1280, 860))
+    join(room, "Bob")
+    ada.wait_for_media(videos=1, audios=1)
+    ada.press("n")
+    ada.shows("connection-words", "Your connection is good.")
+    ada.shows("connection", "Sound and picture go directly by UDP.")
+    bob = "tile-" + str(ada.evaluate("meetTest.state().peers[0].id"))
+    ada.page.locator(f"[data-testid={bob}][data-grade='3']").wait_for()
+    ada.evaluate("window.lossy = true")
+    ada.page.get_by_text("of the packets that come to you").wait_for()
+    ada.page.locator(f"[data-testid={bob}]:not([data-grade='3'])").wait_for()
+    ada.wait("""document.querySelectorAll('.plot polyline').length === 8 && [...document
+        .querySelectorAll('.plot polyline')].every(line => line.points.length > 2)""")
+    ada.screenshot("connection")

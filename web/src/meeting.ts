@@ -24,6 +24,7 @@ import {
 import { Sending } from "./sending.ts";
 import { Signaling, TimedOut } from "./signaling.ts";
 import { Speakers } from "./speakers.ts";
+import { Watch } from "./watch.ts";
 import { Plain, reasonOf, type Say, words } from "./words/words.ts";
 
 const LEVELS_EVERY_MS = 150;
@@ -71,6 +72,7 @@ export class Meeting {
   /** whose cameras the server sends; null: all, or the server does not say */
   readonly forwarded = signal<ReadonlySet<string> | null>(null);
   readonly mediaTrouble = signal(false);
+  readonly watch = new Watch();
   readonly local: LocalMedia;
   readonly sending: Sending;
 
@@ -214,6 +216,7 @@ export class Meeting {
       this.phase.value = "live";
     });
     void this.#followSpeakers(signaling);
+    this.watch.start(session, () => this.streams.value.values());
     this.#levelTimer = window.setInterval(() => this.#measure(), LEVELS_EVERY_MS);
     await this.sending.sync();
   }
@@ -495,6 +498,7 @@ export class Meeting {
 
   #teardown(): void {
     clearInterval(this.#levelTimer);
+    this.watch.stop();
     this.#stopTroubleEffect?.();
     this.#stopTroubleEffect = null;
     this.#session?.close();

@@ -9,7 +9,7 @@ import { deviceWords, languageOf, Plain, reasonOf } from "../src/words/words.ts"
 
 /** Attributes and properties whose text people never see or hear. */
 const TECHNICAL =
-  /^(on[A-Z].*|data-.*|class|key|id|for|ref|type|role|href|src|rel|target|lang|style|testId|icon|look|keys|controls|autocomplete|inputMode|preload|list|name|value|width|height|d|points|viewBox|cx|cy|r|rx|x|y|x1|x2|y1|y2|aria-(hidden|live|controls|describedby|labelledby|haspopup|keyshortcuts|expanded|pressed|invalid|checked)|focusable|focusScreen|from|track|kind|what|direction|tile|unit)$/;
+  /^(on[A-Z].*|data-.*|class|key|id|for|ref|type|role|href|src|rel|target|lang|style|testId|icon|look|keys|controls|autocomplete|inputMode|preload|list|name|value|width|height|d|points|viewBox|cx|cy|r|rx|x|y|x1|x2|y1|y2|aria-(hidden|live|controls|describedby|labelledby|haspopup|keyshortcuts|expanded|pressed|invalid|checked)|focusable|focusScreen|from|track|kind|what|direction|tile|unit|points|preserveAspectRatio|xmlns)$/;
 const COMPARISONS = new Set([
   ts.SyntaxKind.EqualsEqualsEqualsToken,
   ts.SyntaxKind.ExclamationEqualsEqualsToken,

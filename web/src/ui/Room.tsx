@@ -3,8 +3,9 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Layout, LAYOUTS } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
 import { type Say, words } from "../words/words.ts";
-import { Heading, RoundButton } from "./bits.tsx";
+import { Heading, RoundButton, Signal } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
+import { Connection } from "./Connection.tsx";
 import { Icon, Mark } from "./icons.tsx";
 import { Menu, type MenuGroup } from "./Menu.tsx";
 import { Outlets } from "./Outlets.tsx";
@@ -42,6 +43,18 @@ export function Room({ meeting, link }: RoomProps) {
         <span class="count">{w.people(people)}</span>
         <span class="spring" />
         {link ? <CopyLink link={link} /> : null}
+        <button
+          type="button"
+          class="plain small"
+          data-testid="connection-toggle"
+          aria-label={w.connection}
+          aria-keyshortcuts="n"
+          aria-expanded={view.panel.value === "connection"}
+          data-tip={w.connection}
+          onClick={() => view.toggle("connection")}
+        >
+          <Signal grade={meeting.watch.own.value} />
+        </button>
         <LayoutMenu view={view} />
         <button
           type="button"
@@ -151,7 +164,7 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
   const panel = view.panel.value;
   if (panel === "none") return null;
   const w = words.value;
-  const title = panel === "chat" ? w.chat : w.whoIsHere;
+  const title = { chat: w.chat, people: w.whoIsHere, connection: w.connection }[panel];
   return (
     <aside id="panel" class="panel" aria-label={title} key={panel}>
       <div class="panel-head">
@@ -160,7 +173,9 @@ function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
           <Icon name="close" />
         </button>
       </div>
-      {panel === "chat" ? <Chat meeting={meeting} view={view} /> : <People meeting={meeting} />}
+      {panel === "chat" ? <Chat meeting={meeting} view={view} /> : null}
+      {panel === "people" ? <People meeting={meeting} /> : null}
+      {panel === "connection" ? <Connection watch={meeting.watch} /> : null}
     </aside>
   );
 }
@@ -359,6 +374,7 @@ function useShortcuts(meeting: Meeting, view: View): void {
       h: () => void meeting.raiseHand(!meeting.me.value?.raisedHand),
       c: () => view.toggle("chat"),
       p: () => view.toggle("people"),
+      n: () => view.toggle("connection"),
       ...(mayPublish && {
         m: () => void sending.setMic(!local.micOn.value),
         v: () => void sending.setCam(!local.camOn.value),

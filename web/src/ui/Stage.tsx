@@ -5,9 +5,10 @@ import { arrange, type Box, speakersFirst } from "../layout.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RemoteStream } from "../media-session.ts";
 import { nameOf } from "../protocol.ts";
+import type { Grade } from "../quality.ts";
 import { Priority } from "../wishes.ts";
 import { type Words, words } from "../words/words.ts";
-import { Avatar, Video } from "./bits.tsx";
+import { Avatar, gradeWords, Signal, Video } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 import type { View } from "./view.ts";
 
@@ -23,7 +24,6 @@ interface TileModel {
   streamId: string | null;
   muted: boolean;
   hand: boolean;
-  weak: boolean;
 }
 
 export function tiles(meeting: Meeting, w: Words): TileModel[] {
@@ -43,7 +43,6 @@ export function tiles(meeting: Meeting, w: Words): TileModel[] {
       track: cam?.track ?? null,
       streamId: cam?.id ?? null,
       muted: !mic,
-      weak: (cam?.score ?? 10) < 4 || (mic?.score ?? 10) < 4,
     });
     if (screen) {
       out.push({
@@ -54,8 +53,7 @@ export function tiles(meeting: Meeting, w: Words): TileModel[] {
         streamId: screen.id,
         muted: false,
         hand: false,
-        weak: screen.score < 4,
-      });
+        });
     }
   }
   const me = meeting.me.value;
@@ -67,7 +65,6 @@ export function tiles(meeting: Meeting, w: Words): TileModel[] {
     track: meeting.local.camOn.value ? meeting.local.camTrack.value : null,
     muted: !meeting.local.micOn.value,
     hand: me?.raisedHand ?? false,
-    weak: false,
   });
   const shared = meeting.sending.screen.value?.getVideoTracks()[0];
   if (shared) {
@@ -78,7 +75,6 @@ export function tiles(meeting: Meeting, w: Words): TileModel[] {
       track: shared,
       muted: false,
       hand: false,
-      weak: false,
     });
   }
   return out;
@@ -156,6 +152,13 @@ interface TileProps {
   view: View;
 }
 
+/** How good the connection to that person is, or one's own; null if nothing is sent. */
+function gradeOfTile(tile: TileModel, meeting: Meeting): Grade | null {
+  if (tile.screen) return null;
+  if (!tile.self) return meeting.watch.grades.value.get(tile.peerId) ?? null;
+  return meeting.watch.samples.value.length > 0 ? meeting.watch.own.value : null;
+}
+
 const placed = ({ x, y, width, height }: Box) => ({
   left: `${x}px`,
   top: `${y}px`,
@@ -169,6 +172,7 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
   const speaking = !tile.screen && meeting.speaking.value.has(tile.peerId) && !tile.muted;
   const active = !tile.screen && meeting.activeSpeaker.value === tile.peerId && !tile.self;
   const pinned = view.pinned.value === tile.key;
+  const grade = gradeOfTile(tile, meeting);
   const ref = useRef<HTMLLIElement>(null);
   const { streamId } = tile;
   let priority: number = active ? Priority.speaker : Priority.other;
@@ -196,7 +200,7 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
     tile.screen ? "" : tile.muted ? w.stateMuted : w.stateMicOn,
     tile.screen ? "" : tile.track ? w.stateCamOn : w.stateCamOff,
     tile.hand ? w.stateHand : "",
-    tile.weak ? w.stateWeak : "",
+    grade ? gradeWords(grade) : "",
   ];
   const classes = ["tile"];
   if (speaking) classes.push("speaking");
@@ -214,6 +218,7 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
       data-speaking={speaking}
       data-active={active}
       data-muted={tile.muted}
+      data-grade={grade ?? ""}
       data-video={tile.track !== null}
       aria-label={state.filter(Boolean).join(", ")}
     >
@@ -235,11 +240,6 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
             <Icon name="hand" />
           </span>
         ) : null}
-        {tile.weak ? (
-          <span class="chip weak" title={w.weak}>
-            <Icon name="weak" />
-          </span>
-        ) : null}
       </div>
       <div class="tile-foot" aria-hidden="true">
         {tile.muted ? (
@@ -248,6 +248,7 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
           </span>
         ) : null}
         <span class="tile-name">{label}</span>
+        {grade ? <Signal grade={grade} /> : null}
       </div>
       <button
         type="button"

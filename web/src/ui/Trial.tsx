@@ -9,7 +9,7 @@ import { Outlet } from "./Outlets.tsx";
 
 type Grade = "wait" | "good" | "bad";
 
-const PATHS = {
+export const PATHS = {
   udp: (w: Words) => w.pathUdp,
   tcp: (w: Words) => w.pathTcp,
   turn: (w: Words) => w.pathTurn,

@@ -2,8 +2,9 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { LocalMedia } from "../local-media.ts";
+import type { Grade } from "../quality.ts";
 import { hueIndex, initials } from "../text.ts";
-import { chooseLanguage, language, LANGUAGES, type Language, words } from "../words/words.ts";
+import { chooseLanguage, language, LANGUAGES, type Language, type Say, words } from "../words/words.ts";
 import { Icon, type IconName } from "./icons.tsx";
 
 /** A heading that takes the focus when its screen appears, so that screen readers read it. */
@@ -192,6 +193,35 @@ export function LanguagePick() {
         ))}
       </select>
     </label>
+  );
+}
+
+const GRADES: Record<Grade, Say> = {
+  1: (w) => w.qualityPoor,
+  2: (w) => w.qualityFair,
+  3: (w) => w.qualityGood,
+};
+
+export const gradeWords = (grade: Grade): string => GRADES[grade](words.value);
+
+/** One to three bars; their number says the same as their colour. */
+export function Signal({ grade }: { grade: Grade }) {
+  return (
+    <span class={`signal grade-${grade}`} title={gradeWords(grade)}>
+      <svg viewBox="0 0 14 12" aria-hidden="true" focusable="false">
+        {[1, 2, 3].map((bar) => (
+          <rect
+            key={bar}
+            class={bar <= grade ? "on" : "off"}
+            x={5 * bar - 5}
+            y={12 - 4 * bar}
+            width="3.5"
+            height={4 * bar}
+            rx="1"
+          />
+        ))}
+      </svg>
+    </span>
   );
 }
 

@@ -5,7 +5,7 @@ import type { Meeting } from "../meeting.ts";
 import { type Layout, LAYOUTS } from "../layout.ts";
 import { recall, remember } from "../prefs.ts";
 
-export type Panel = "none" | "chat" | "people";
+export type Panel = "none" | "chat" | "people" | "connection";
 
 const shorten = (text: string): string => (text.length > 120 ? `${text.slice(0, 119)}…` : text);
 

@@ -112,8 +112,6 @@ export const de: Words = {
   stateCamOn: "Kamera an",
   stateCamOff: "Kamera aus",
   stateHand: "Hand gehoben",
-  stateWeak: "schwache Verbindung",
-  weak: "Schwache Verbindung",
   showLarge: "Groß zeigen",
   showNamedLarge: (name) => `${name} groß zeigen`,
   unpin: "Nicht mehr groß zeigen",
@@ -215,4 +213,33 @@ export const de: Words = {
   layoutSpeaker: "Sprecher groß, andere darunter",
   layoutSidebar: "Sprecher groß, andere daneben",
   more: n => `${n} weitere`,
+
+  // quality of the connection
+  qualityGood: "gute Verbindung",
+  qualityFair: "mäßige Verbindung",
+  qualityPoor: "schlechte Verbindung",
+  connection: "Ihre Verbindung",
+  connectionGood: "Ihre Verbindung ist gut.",
+  connectionNone: "Im Augenblick wird nichts gesendet oder empfangen.",
+  connectionWaits: "Wird gemessen …",
+  losesIn:
+    percent => `Ihr Netz verliert ${percent} % der Pakete, die zu Ihnen kommen: Ton und Bild der anderen leiden.`,
+  losesOut:
+    percent => `Ihr Netz verliert ${percent} % der Pakete, die Sie senden: Die anderen hören und sehen Sie schlecht.`,
+  farAway:
+    ms => `Der Weg zum Server und zurück dauert ${ms} ms: Sie und die anderen fallen sich leicht ins Wort.`,
+  narrow: rate => `Ihr Netz trägt nur ${rate}: Die anderen sehen ein kleineres Bild von Ihnen.`,
+  slowComputer:
+    "Ihr Rechner ist zu beschäftigt, um das ganze Bild zu senden. Schließen Sie andere Programme.",
+  freezes: "Die Bilder der anderen bleiben zeitweise stehen.",
+  byTcp: "UDP kommt nicht durch, deshalb wird TCP benutzt: Bei Paketverlust stockt der Ton.",
+  goesBy: path => `Ton und Bild gehen ${path}.`,
+  plotRate: "Datenrate",
+  plotLoss: "Verlorene Pakete",
+  plotTrip: "Hin und zurück",
+  plotFrames: "Bilder je Sekunde",
+  plotLayers: "Gesendete Stufen Ihrer Kamera",
+  sent: "gesendet",
+  received: "empfangen",
+  plotSpan: seconds => `die letzten ${seconds} s`,
 };

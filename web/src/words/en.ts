@@ -108,8 +108,6 @@ export const en = {
   stateCamOn: "camera on",
   stateCamOff: "camera off",
   stateHand: "hand raised",
-  stateWeak: "weak connection",
-  weak: "Weak connection",
   showLarge: "Show large",
   showNamedLarge: (name: string) => `Show ${name} large`,
   unpin: "Unpin",
@@ -212,6 +210,34 @@ export const en = {
   layoutSpeaker: "Speaker large, others below",
   layoutSidebar: "Speaker large, others beside",
   more: (n: number) => `${n} more`,
+
+  // quality of the connection
+  qualityGood: "good connection",
+  qualityFair: "fair connection",
+  qualityPoor: "poor connection",
+  connection: "Your connection",
+  connectionGood: "Your connection is good.",
+  connectionNone: "Nothing is sent or received at the moment.",
+  connectionWaits: "Measuring…",
+  losesIn:
+    (percent: number) => `Your network loses ${percent} % of the packets that come to you: sound and picture of the others suffer.`,
+  losesOut:
+    (percent: number) => `Your network loses ${percent} % of the packets that you send: the others hear and see you badly.`,
+  farAway:
+    (ms: number) => `The way to the server and back takes ${ms} ms: you and the others may talk into each other.`,
+  narrow: (rate: string) => `Your network carries only ${rate}: the others see a smaller picture of you.`,
+  slowComputer: "Your computer is too busy to send the whole picture. Close other programs.",
+  freezes: "The pictures of others freeze at times.",
+  byTcp: "No UDP gets through, so TCP is used: sound may lag on a lossy network.",
+  goesBy: (path: string) => `Sound and picture go ${path}.`,
+  plotRate: "Bitrate",
+  plotLoss: "Packets lost",
+  plotTrip: "Round trip",
+  plotFrames: "Pictures per second",
+  plotLayers: "Layers sent of your camera",
+  sent: "sent",
+  received: "received",
+  plotSpan: (seconds: number) => `the last ${seconds} s`,
 };
 
 export type Words = typeof en;
