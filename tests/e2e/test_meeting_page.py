@@ -153,3 +153,58 @@ def test_the_connection_is_told_in_words_and_plots(room: str, join: Join) -> Non
     ada.wait("""document.querySelectorAll('.plot polyline').length === 8 && [...document
         .querySelectorAll('.plot polyline')].every(line => line.points.length > 2)""")
     ada.screenshot("connection")
+
+
+NO_SOCKETS = """
+const Real = WebSocket;
+window.WebSocket = class extends Real {
+    constructor(url, ...rest) { super(window.cut ? 'ws://127.0.0.1:1/' : url, ...rest); }
+};
+"""
+
+
+def test_keys_small_window_and_reconnecting(room: str, join: Join) -> None:
+    ada = join(room, "Ada", script=NO_SOCKETS, size=(1000, 700))
+    bob = join(room, "Bob", video="0")
+    bob.wait_for_media(videos=1, audios=1)
+    mic = "meetTest.state().consumers.find(c => c.kind === 'audio').paused"
+
+    # keys, of which the space bar talks while it is held
+    ada.press("m")
+    bob.wait(mic)
+    ada.page.keyboard.down(" ")
+    ada.shows("talking", "You are heard")
+    bob.wait(f"!{mic}")
+    ada.page.keyboard.up(" ")
+    bob.wait(mic)
+    ada.press("?")
+    ada.shows("help", "Hold to talk while muted")
+    ada.press("m")  # not in a dialog
+    ada.press("Escape")
+    ada.press("c")
+    ada.page.get_by_test_id("chat-input").press_sequentially("vm h")  # not while typing
+    ada.press("Escape")
+    assert ada.evaluate("meetTest.state().me.raisedHand") is False
+    assert bob.evaluate(mic)
+    ada.press("m")
+    bob.wait(f"!{mic}")
+
+    # the small window has buttons of its own
+    ada.press("i")
+    small = "documentPictureInPicture.window?.document"
+    ada.wait(f"{small}?.querySelector('.small-name')?.textContent === 'Bob'")
+    ada.evaluate(f"{small}.querySelector('[data-testid=small-mic]').click()")
+    bob.wait(mic)
+    ada.press("i")
+    ada.wait(f"!{small}")
+
+    # what is tried, how long, and what one can do
+    ada.evaluate("window.cut = true; meetTest.interrupt()")
+    ada.shows("banner", "The connection to the server is lost. Connecting again…")
+    ada.shows("banner", "The others may still see and hear you.")
+    ada.shows("banner", "for 5 s")
+    ada.shows("banner", "You need not do anything.")
+    ada.screenshot("reconnecting")
+    ada.evaluate("window.cut = false")
+    ada.wait("meetTest.state().phase === 'live'")
+    ada.page.locator("[data-testid=banner]:empty").wait_for(state="attached")

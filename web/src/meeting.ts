@@ -31,8 +31,20 @@ const LEVELS_EVERY_MS = 150;
 const READY_WITHIN_MS = 12_000;
 const REJOIN_WAITS_MS = [0, 1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000];
 
+const RANK = { media: 0, signaling: 1, rejoin: 2 } as const;
+
 export type Phase = "connecting" | "live" | "reconnecting" | "over";
 export type Ending = "left" | "kicked" | "ended" | "lost" | "failed";
+
+/** What is being mended, and since when (ms of the page's clock). */
+export interface Trouble {
+  kind: "signaling" | "media" | "rejoin";
+  since: number;
+  /** of `rejoin`: 1 … attempts */
+  attempt: number;
+}
+
+export const REJOIN_ATTEMPTS = REJOIN_WAITS_MS.length;
 
 export interface ChatMessage {
   id: number;
@@ -71,7 +83,8 @@ export class Meeting {
   readonly latestSpeakers = signal<readonly string[]>([]);
   /** whose cameras the server sends; null: all, or the server does not say */
   readonly forwarded = signal<ReadonlySet<string> | null>(null);
-  readonly mediaTrouble = signal(false);
+  /** null: all is well */
+  readonly trouble = signal<Trouble | null>(null);
   readonly watch = new Watch();
   readonly local: LocalMedia;
   readonly sending: Sending;
@@ -165,7 +178,9 @@ export class Meeting {
         },
         requested: (method, data) => this.#requested(method, data),
         interrupted: () => {
-          if (current() && this.phase.value === "live") this.phase.value = "reconnecting";
+          if (!current() || this.phase.value !== "live") return;
+          this.phase.value = "reconnecting";
+          this.#inTrouble("signaling", true);
         },
         ended: () => {
           clearTimeout(timer);
@@ -196,7 +211,7 @@ export class Meeting {
     }
     this.#session = session;
     this.#stopTroubleEffect = effect(() => {
-      this.mediaTrouble.value = session.trouble.value;
+      this.#inTrouble("media", session.trouble.value);
     });
     session.onDead = () => {
       if (joinNumber === this.#joinNumber) void this.#rejoin();
@@ -257,12 +272,14 @@ export class Meeting {
     this.phase.value = "reconnecting";
     this.#joinNumber++;
     let last: unknown = null;
-    for (const wait of REJOIN_WAITS_MS) {
+    for (const [index, wait] of REJOIN_WAITS_MS.entries()) {
+      this.#inTrouble("rejoin", true, index + 1);
       await new Promise((done) => setTimeout(done, wait));
       if (this.#over) return;
       try {
         await this.#join();
         this.#rejoining = false;
+        this.#inTrouble("rejoin", false);
         return;
       } catch (error) {
         last = error;
@@ -287,6 +304,7 @@ export class Meeting {
       case "roomBack":
         if (!session || !this.me.value) break;
         this.phase.value = "live";
+        this.#inTrouble("signaling", false);
         session.mend();
         void this.sending.sync();
         break;
@@ -478,6 +496,18 @@ export class Meeting {
     }
   }
 
+  /** Notes that something is broken or mended. What is worse stays: a lost meeting, then signaling. */
+  #inTrouble(kind: Trouble["kind"], broken: boolean, attempt = 0): void {
+    const held = this.trouble.value;
+    if (broken) {
+      if (held && RANK[held.kind] > RANK[kind]) return;
+      this.trouble.value = { kind, since: held?.since ?? performance.now(), attempt };
+    } else if (held?.kind === kind) {
+      const media = kind === "signaling" && this.#session?.trouble.value;
+      this.trouble.value = media ? { kind: "media", since: held.since, attempt: 0 } : null;
+    }
+  }
+
   #measure(): void {
     const session = this.#session;
     const me = this.me.value;
@@ -515,7 +545,6 @@ export class Meeting {
       this.activeSpeaker.value = null;
       this.latestSpeakers.value = [];
       this.forwarded.value = null;
-      this.mediaTrouble.value = false;
     });
   }
 

@@ -1,16 +1,19 @@
 // The meeting screen: top bar, stage, side panel, toolbar, banner and toasts.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Layout, LAYOUTS } from "../layout.ts";
-import type { Meeting } from "../meeting.ts";
-import { type Say, words } from "../words/words.ts";
+import { type Meeting, REJOIN_ATTEMPTS, type Trouble } from "../meeting.ts";
+import { type Action, actionOf, KEYS, PushToTalk, TALK, takesKeys, takesSpace } from "../shortcuts.ts";
+import { type Say, type Words, words } from "../words/words.ts";
 import { Heading, RoundButton, Signal } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
 import { Connection } from "./Connection.tsx";
+import { Help } from "./Help.tsx";
 import { Icon, Mark } from "./icons.tsx";
 import { Menu, type MenuGroup } from "./Menu.tsx";
 import { Outlets } from "./Outlets.tsx";
 import { People } from "./People.tsx";
 import { Settings } from "./Settings.tsx";
+import { canShrink, closeSmallWindow, toggleSmallWindow } from "./small-window.tsx";
 import { Stage } from "./Stage.tsx";
 import { View } from "./view.ts";
 
@@ -48,14 +51,27 @@ export function Room({ meeting, link }: RoomProps) {
           class="plain small"
           data-testid="connection-toggle"
           aria-label={w.connection}
-          aria-keyshortcuts="n"
+          aria-keyshortcuts={KEYS.connection.key}
           aria-expanded={view.panel.value === "connection"}
-          data-tip={w.connection}
+          title={w.connection}
           onClick={() => view.toggle("connection")}
         >
           <Signal grade={meeting.watch.own.value} />
         </button>
         <LayoutMenu view={view} />
+        {canShrink() ? (
+          <button
+            type="button"
+            class="plain small"
+            data-testid="pip-toggle"
+            aria-label={w.smallWindow}
+            aria-keyshortcuts={KEYS.pip.key}
+            title={w.smallWindow}
+            onClick={() => void toggleSmallWindow(meeting, view)}
+          >
+            <Icon name="pip" />
+          </button>
+        ) : null}
         <button
           type="button"
           class="plain small"
@@ -76,6 +92,7 @@ export function Room({ meeting, link }: RoomProps) {
       <Toasts meeting={meeting} />
       <Outlets meeting={meeting} view={view} />
       {view.settings.value ? <Settings meeting={meeting} view={view} /> : null}
+      {view.help.value ? <Help view={view} /> : null}
     </div>
   );
 }
@@ -133,17 +150,47 @@ function CopyLink({ link }: { link: string }) {
   );
 }
 
+const HINT_AFTER_S = 5;
+const FIREWALL_AFTER_S = 20; // by then each kind of path was tried
+
+/** What the user can do, after some seconds of trouble. */
+function hintOf(kind: Trouble["kind"], seconds: number, w: Words): string {
+  if (!navigator.onLine) return w.hintOffline;
+  if (seconds < HINT_AFTER_S) return kind === "signaling" ? w.hintMayHear : "";
+  return kind === "media" && seconds >= FIREWALL_AFTER_S ? w.hintFirewall : w.hintWait;
+}
+
 function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
   const w = words.value;
-  let text = "";
-  if (meeting.phase.value === "reconnecting") text = w.reconnecting;
-  else if (meeting.mediaTrouble.value) text = w.mediaTrouble;
+  const trouble = meeting.trouble.value;
+  const seconds = useSeconds(trouble?.since ?? null);
+  const said = trouble && {
+    signaling: w.troubleSignaling,
+    media: w.troubleMedia,
+    rejoin: w.troubleRejoin(trouble.attempt, REJOIN_ATTEMPTS),
+  }[trouble.kind];
+  const hint = trouble ? hintOf(trouble.kind, seconds, w) : "";
   return (
     <div class="banners">
-      <div role="status" data-testid="banner" class={text ? "banner" : ""}>
-        {text ? <span class="spinner" aria-hidden="true" /> : null}
-        {text}
+      <div role="status" data-testid="banner" class={trouble ? "banner" : ""}>
+        {trouble ? (
+          <>
+            <span class="spinner" aria-hidden="true" />
+            <span>
+              {said}{" "}
+              <span class="banner-time" aria-hidden="true">
+                {w.forSeconds(seconds)}
+              </span>
+              {hint ? <small>{hint}</small> : null}
+            </span>
+          </>
+        ) : null}
       </div>
+      {view.talking.value ? (
+        <p class="banner talking" role="status" data-testid="talking">
+          <Icon name="mic" /> {w.talking}
+        </p>
+      ) : null}
       {view.soundBlocked.value ? (
         <button
           type="button"
@@ -158,6 +205,19 @@ function Banner({ meeting, view }: { meeting: Meeting; view: View }) {
       ) : null}
     </div>
   );
+}
+
+/** Whole seconds since a moment of the page's clock, counted on; 0 for null. */
+function useSeconds(since: number | null): number {
+  const [now, setNow] = useState(0);
+  useEffect(() => {
+    if (since === null) return undefined;
+    const tick = (): void => setNow(performance.now());
+    tick();
+    const timer = setInterval(tick, 1000);
+    return () => clearInterval(timer);
+  }, [since]);
+  return since === null ? 0 : Math.max(0, Math.floor((now - since) / 1000));
 }
 
 function SidePanel({ meeting, view }: { meeting: Meeting; view: View }) {
@@ -203,7 +263,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <RoundButton
         icon={micOn ? "mic" : "mic-off"}
         label={micOn ? w.mute : w.unmute}
-        keys="m"
+        keys={KEYS.mic.key}
         look={micOn ? undefined : "off"}
         testId="mic-toggle"
         disabled={!mayPublish}
@@ -229,7 +289,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <RoundButton
         icon={camOn ? "cam" : "cam-off"}
         label={camOn ? w.cameraOff : w.cameraOn}
-        keys="v"
+        keys={KEYS.cam.key}
         look={camOn ? undefined : "off"}
         testId="cam-toggle"
         disabled={!mayPublish}
@@ -249,7 +309,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
         <RoundButton
           icon={sharing ? "screen-off" : "screen"}
           label={sharing ? w.stopScreen : w.shareScreen}
-          keys="s"
+          keys={KEYS.screen.key}
           look={sharing ? "lit" : undefined}
           testId="screen-toggle"
           disabled={!mayPublish}
@@ -259,7 +319,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <RoundButton
         icon="hand"
         label={hand ? w.lowerHand : w.raiseHand}
-        keys="h"
+        keys={KEYS.hand.key}
         look={hand ? "lit" : undefined}
         testId="hand-toggle"
         onClick={() => void meeting.raiseHand(!hand)}
@@ -268,7 +328,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <RoundButton
         icon="chat"
         label={w.chat}
-        keys="c"
+        keys={KEYS.chat.key}
         testId="chat-toggle"
         look={view.panel.value === "chat" ? "open" : undefined}
         expanded={view.panel.value === "chat"}
@@ -279,7 +339,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       <RoundButton
         icon="people"
         label={w.whoIsHere}
-        keys="p"
+        keys={KEYS.people.key}
         testId="people-toggle"
         look={view.panel.value === "people" ? "open" : undefined}
         expanded={view.panel.value === "people"}
@@ -357,38 +417,65 @@ function keepAwake(): () => void {
   };
 }
 
+/** Does what the keys of shortcuts.ts say. */
 function useShortcuts(meeting: Meeting, view: View): void {
-  // the listener reads signals when a key is pressed, so it need not be renewed
-  const pressed = useRef((event: KeyboardEvent): void => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    const target = event.target as HTMLElement | null;
-    if (event.key === "Escape" && !target?.closest("dialog") && view.panel.value !== "none") {
-      closePanel(view);
-      return;
-    }
-    if (target?.closest("input, textarea, select, dialog, [contenteditable]")) return;
-    if (!view.shortcuts.value) return;
-    const { local, sending } = meeting;
-    const mayPublish = meeting.canPublish;
-    const act: Record<string, () => void> = {
-      h: () => void meeting.raiseHand(!meeting.me.value?.raisedHand),
-      c: () => view.toggle("chat"),
-      p: () => view.toggle("people"),
-      n: () => view.toggle("connection"),
-      ...(mayPublish && {
-        m: () => void sending.setMic(!local.micOn.value),
-        v: () => void sending.setCam(!local.camOn.value),
-        s: () => void (sending.screen.value ? sending.stopScreen() : sending.shareScreen()),
-      }),
-    };
-    const action = act[event.key.toLowerCase()];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
   useEffect(() => {
-    const listener = pressed.current;
-    addEventListener("keydown", listener);
-    return () => removeEventListener("keydown", listener);
-  }, []);
+    // the listeners read signals when a key is pressed, so they need not be renewed
+    const { local, sending } = meeting;
+    const talk = new PushToTalk({
+      get muted() {
+        return meeting.canPublish && !local.micOn.value;
+      },
+      set: (on) => {
+        view.talking.value = on;
+        void sending.setMic(on);
+      },
+    });
+    const release = (): void => talk.release();
+    const act: Record<Action, () => void> = {
+      hand: () => void meeting.raiseHand(!meeting.me.value?.raisedHand),
+      chat: () => view.toggle("chat"),
+      people: () => view.toggle("people"),
+      connection: () => view.toggle("connection"),
+      layout: () => view.nextLayout(),
+      pip: () => void toggleSmallWindow(meeting, view),
+      help: () => {
+        view.help.value = true;
+      },
+      mic: () => void (meeting.canPublish && sending.setMic(!local.micOn.value)),
+      cam: () => void (meeting.canPublish && sending.setCam(!local.camOn.value)),
+      screen: () => {
+        if (sending.screen.value) void sending.stopScreen();
+        else if (meeting.canPublish) void sending.shareScreen();
+      },
+    };
+    const pressed = (event: KeyboardEvent): void => {
+      const target = event.target instanceof Element ? event.target : null;
+      if (event.key === "Escape" && !target?.closest("dialog") && view.panel.value !== "none") {
+        closePanel(view);
+        return;
+      }
+      if (!view.shortcuts.value) return;
+      if (event.key === TALK && !takesSpace(target) && talk.press()) {
+        event.preventDefault(); // it would scroll
+        return;
+      }
+      const action = takesKeys(target) ? null : actionOf(event);
+      if (action === null) return;
+      event.preventDefault();
+      act[action]();
+    };
+    const released = (event: KeyboardEvent): void => {
+      if (event.key === TALK) release();
+    };
+    addEventListener("keydown", pressed);
+    addEventListener("keyup", released);
+    addEventListener("blur", release);
+    return () => {
+      removeEventListener("keydown", pressed);
+      removeEventListener("keyup", released);
+      removeEventListener("blur", release);
+      closeSmallWindow();
+    };
+  }, [meeting, view]);
 }

@@ -71,7 +71,9 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
           checked={view.shortcuts.value}
           onChange={(event) => view.setShortcuts(event.currentTarget.checked)}
         />
-        <span>{w.singleKeys}</span>
+        <span>
+          {w.singleKeys} (<kbd>?</kbd>)
+        </span>
       </label>
     </dialog>
   );

@@ -90,6 +90,16 @@ function largeOf(all: readonly TileModel[], meeting: Meeting, view: View): TileM
   return latest ?? all[0];
 }
 
+/** The tile that a window for one shows. */
+export function mainTile(meeting: Meeting, view: View): TileModel | undefined {
+  const all = tiles(meeting, words.value);
+  const others = speakersFirst(
+    all.filter((tile) => !tile.self),
+    meeting.latestSpeakers.value,
+  );
+  return largeOf(all, meeting, view) ?? others[0] ?? all[0];
+}
+
 export function Stage({ meeting, view }: { meeting: Meeting; view: View }) {
   const w = words.value;
   const unordered = tiles(meeting, w);

@@ -53,7 +53,11 @@ export function RoundButton(props: RoundButtonProps) {
       aria-controls={expanded ? controls : undefined}
       data-tip={keys ? `${label} (${keys})` : label}
       disabled={disabled}
-      onClick={onClick}
+      onClick={(event) => {
+        // after a click of the mouse the space bar is for talking, not for this button
+        if (event.detail > 0) event.currentTarget.blur();
+        onClick();
+      }}
     >
       <Icon name={icon} />
       {badge ? (

@@ -13,6 +13,9 @@ export class View {
   readonly panel = signal<Panel>("none");
   readonly layout = signal<Layout>(LAYOUTS.find((one) => one === recall("layout")) ?? "grid");
   readonly settings = signal(false);
+  readonly help = signal(false);
+  /** the microphone is on while a key is held */
+  readonly talking = signal(false);
   readonly pinned = signal<string | null>(null);
   /** an unsent message, which is kept when the panel is closed */
   readonly draft = signal("");
@@ -47,6 +50,11 @@ export class View {
   chooseLayout(layout: Layout): void {
     this.layout.value = layout;
     remember("layout", layout);
+  }
+
+  nextLayout(): void {
+    const at = LAYOUTS.indexOf(this.layout.value);
+    this.chooseLayout(LAYOUTS[(at + 1) % LAYOUTS.length] ?? "grid");
   }
 
   setShortcuts(on: boolean): void {

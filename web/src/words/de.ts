@@ -100,8 +100,6 @@ export const de: Words = {
   settings: "Einstellungen",
   closeNamed: (title) => `${title} schließen`,
   withUnread: (label, unread) => `${label}, ${unread} ungelesen`,
-  reconnecting: "Die Verbindung ist abgerissen. Sie wird wieder aufgebaut …",
-  mediaTrouble: "Ton und Bild sind unterbrochen. Die Verbindung wird wieder aufgebaut …",
   turnOnSound: "Ton einschalten",
 
   // tiles
@@ -242,4 +240,37 @@ export const de: Words = {
   sent: "gesendet",
   received: "empfangen",
   plotSpan: seconds => `die letzten ${seconds} s`,
+
+  // shortcuts, and talking while a key is held
+  shortcuts: "Tastenkürzel",
+  keySpace: "Leertaste",
+  keyEscape: "Esc",
+  holdToTalk: "Gedrückt halten, um trotz Stummschaltung zu sprechen",
+  talking: "Sie sind zu hören, solange Sie die Leertaste halten.",
+  muteShort: "Mikrofon an oder aus",
+  camShort: "Kamera an oder aus",
+  screenShort: "Bildschirm teilen oder nicht mehr",
+  handShort: "Hand heben oder senken",
+  nextLayout: "Nächste Anordnung",
+  thisList: "Diese Liste",
+  closePanel: "Seitenleiste schließen",
+  notWhileTyping: "Beim Schreiben tun sie nichts.",
+
+  // a small window beside other programs
+  smallWindow: "Kleines Fenster über anderen Programmen",
+  smallWindowFailed: "Das kleine Fenster konnte nicht geöffnet werden.",
+
+  // reconnecting
+  troubleSignaling: "Die Verbindung zum Server ist abgerissen. Sie wird wieder aufgebaut …",
+  troubleRejoin:
+    (attempt, of) => `Die Besprechung ist weg. Sie treten wieder bei, Versuch ${attempt} von ${of} …`,
+  troubleMedia: "Ton und Bild sind unterbrochen. Ein anderer Weg wird gesucht …",
+  forSeconds: n => `seit ${n} s`,
+  hintMayHear: "Vielleicht sehen und hören die anderen Sie noch.",
+  hintOffline:
+    "Ihr Gerät ist offline: Prüfen Sie WLAN oder Kabel. Es geht von selbst weiter, wenn das Netz wieder da ist.",
+  hintWait:
+    "Sie müssen nichts tun. Wenn es dauert, versuchen Sie ein anderes Netz, oder gehen Sie und kommen Sie wieder.",
+  hintFirewall:
+    "Vielleicht sperrt eine Firewall UDP und TCP zum Server: Versuchen Sie ein anderes Netz, oder fragen Sie dessen Betreuer.",
 };

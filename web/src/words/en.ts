@@ -96,8 +96,6 @@ export const en = {
   settings: "Settings",
   closeNamed: (title: string) => `Close ${title}`,
   withUnread: (label: string, unread: number) => `${label}, ${unread} unread`,
-  reconnecting: "The connection was lost. Reconnecting…",
-  mediaTrouble: "Sound and picture are interrupted. Reconnecting…",
   turnOnSound: "Turn on sound",
 
   // tiles
@@ -238,6 +236,37 @@ export const en = {
   sent: "sent",
   received: "received",
   plotSpan: (seconds: number) => `the last ${seconds} s`,
+
+  // shortcuts, and talking while a key is held
+  shortcuts: "Keyboard shortcuts",
+  keySpace: "Space",
+  keyEscape: "Esc",
+  holdToTalk: "Hold to talk while muted",
+  talking: "You are heard while you hold the space bar.",
+  muteShort: "Microphone on or off",
+  camShort: "Camera on or off",
+  screenShort: "Share the screen or stop",
+  handShort: "Raise or lower your hand",
+  nextLayout: "Next layout",
+  thisList: "This list",
+  closePanel: "Close the side panel",
+  notWhileTyping: "They do nothing while you write.",
+
+  // a small window beside other programs
+  smallWindow: "Small window on top of other programs",
+  smallWindowFailed: "The small window could not be opened.",
+
+  // reconnecting
+  troubleSignaling: "The connection to the server is lost. Connecting again…",
+  troubleRejoin:
+    (attempt: number, of: number) => `The meeting was lost. Joining again, attempt ${attempt} of ${of}…`,
+  troubleMedia: "Sound and picture are interrupted. Looking for another way…",
+  forSeconds: (n: number) => `for ${n} s`,
+  hintMayHear: "The others may still see and hear you.",
+  hintOffline: "Your device is offline: check Wi-Fi or cable. It goes on by itself when the network is back.",
+  hintWait: "You need not do anything. If it lasts, try another network, or leave and join again.",
+  hintFirewall:
+    "A firewall may block UDP and TCP to the server: try another network, or ask its administrator.",
 };
 
 export type Words = typeof en;

@@ -99,8 +99,6 @@ export const fr: Words = {
   settings: "Réglages",
   closeNamed: (title) => `Fermer « ${title} »`,
   withUnread: (label, unread) => count(unread, `${label}, ${unread} non lu`, `${label}, ${unread} non lus`),
-  reconnecting: "La connexion est perdue. Reconnexion…",
-  mediaTrouble: "Le son et l’image sont interrompus. Reconnexion…",
   turnOnSound: "Activer le son",
 
   // tiles
@@ -239,4 +237,35 @@ export const fr: Words = {
   sent: "envoyé",
   received: "reçu",
   plotSpan: seconds => `les ${seconds} dernières s`,
+
+  // shortcuts, and talking while a key is held
+  shortcuts: "Raccourcis clavier",
+  keySpace: "Espace",
+  keyEscape: "Échap",
+  holdToTalk: "Maintenir pour parler quand le micro est coupé",
+  talking: "On vous entend tant que vous maintenez la barre d’espace.",
+  muteShort: "Micro activé ou coupé",
+  camShort: "Caméra allumée ou éteinte",
+  screenShort: "Partager l’écran ou arrêter",
+  handShort: "Lever ou baisser la main",
+  nextLayout: "Disposition suivante",
+  thisList: "Cette liste",
+  closePanel: "Fermer le panneau",
+  notWhileTyping: "Ils ne font rien pendant que vous écrivez.",
+
+  // a small window beside other programs
+  smallWindow: "Petite fenêtre par-dessus les autres programmes",
+  smallWindowFailed: "La petite fenêtre n’a pas pu s’ouvrir.",
+
+  // reconnecting
+  troubleSignaling: "La connexion au serveur est perdue. Reconnexion…",
+  troubleRejoin: (attempt, of) => `La réunion est perdue. Nouvelle connexion, essai ${attempt} sur ${of}…`,
+  troubleMedia: "Le son et l’image sont interrompus. Recherche d’un autre chemin…",
+  forSeconds: n => `depuis ${n} s`,
+  hintMayHear: "Les autres vous voient et vous entendent peut-être encore.",
+  hintOffline:
+    "Votre appareil est hors ligne : vérifiez le Wi-Fi ou le câble. Tout reprend quand le réseau revient.",
+  hintWait: "Vous n’avez rien à faire. Si cela dure, essayez un autre réseau, ou quittez et revenez.",
+  hintFirewall:
+    "Un pare-feu bloque peut-être l’UDP et le TCP vers le serveur : essayez un autre réseau, ou demandez à son administrateur.",
 };
