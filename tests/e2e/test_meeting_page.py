@@ -3,7 +3,7 @@ pages that the tests of this file share where they can.
 """
 
 from playwright.sync_api import Browser
-from support.daemon import Daemon
+from support.daemon import Daemon, token_of
 from support.pages import Join
 
 
@@ -208,3 +208,48 @@ def test_keys_small_window_and_reconnecting(room: str, join: Join) -> None:
     ada.evaluate("window.cut = false")
     ada.wait("meetTest.state().phase === 'live'")
     ada.page.locator("[data-testid=banner]:empty").wait_for(state="attached")
+
+
+def test_the_moderators_part(daemon: Daemon, browser: Browser, room: str, join: Join) -> None:
+    """Requests to come in, hands in their order, and interpreters with their channel."""
+    ada = join(room, "Ada", video="0", size=(1280, 800))
+    bob, cy = join(room, "Bob", video="0"), join(room, "Cy", video="0")
+    cy.wait_for_media(videos=0, audios=2)
+    ids = {str(p["nickname"]): str(p["id"]) for p in ada.evaluate("meetTest.state().peers")}
+    api = browser.new_context(extra_http_headers={"X-Auth-Token": token_of(daemon)})
+
+    def knock(request_id: str, nickname: str) -> None:
+        data = {"requestId": request_id, "nickname": nickname}
+        body = {"roomId": room[-36:], "type": "joinRequest", "data": data, "role": 4}
+        assert api.request.post(f"{daemon.url}meetmedia/api/signal", data=body).ok
+
+    knock("r1", "Dora")
+    knock("r1", "Dora")
+    knock("r2", "Eli")
+    ada.shows("toasts", "Dora wants to come in.")
+    ada.click("people-toggle")
+    assert ada.page.locator("[data-testid=requests] li").count() == 2
+    ada.click("accept-r1")
+    ada.page.get_by_test_id("accept-r1").wait_for(state="detached")
+    ada.screenshot("moderator")
+    ada.click("deny-r2")
+    ada.page.get_by_test_id("requests").wait_for(state="detached")
+
+    cy.click("hand-toggle")
+    ada.wait("meetTest.state().peers.some(p => p.raisedHand)")
+    bob.click("hand-toggle")
+    ada.wait("meetTest.state().peers.every(p => p.raisedHand)")
+    names = ada.page.locator("[data-testid=people-list] .person-name").all_inner_texts()
+    assert [name.split("\n")[0] for name in names] == ["Ada (you)", "Cy", "Bob"]
+
+    ada.click(f"more-{ids['Bob']}")
+    ada.pick(f"interpreter-{ids['Bob']}", "fr")
+    cy.click("channel-menu")
+    cy.page.get_by_role("menuitemradio", name="French").click()
+    loud = "[...document.querySelectorAll('audio')].map(a => a.volume).sort().join()"
+    cy.wait(f"{loud} === '0.15,1'")
+    bob.wait("document.querySelector('[data-testid=channel-menu]') === null")  # it is his own
+    ada.pick(f"interpreter-{ids['Bob']}", "")
+    cy.shows("toasts", "Nobody interprets into your language any more.")
+    cy.wait(f"{loud} === '1,1'")
+    api.close()

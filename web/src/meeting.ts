@@ -6,13 +6,15 @@
 // If the signaling connection is lost, socket.io reconnects, and the server sends `roomBack`. Media
 // goes on meanwhile. If the server has removed this peer, the meeting is joined again with a new
 // token from `connect`. Outside demo mode there is no new token, and the meeting is over.
-import { batch, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
+import { channelsOf } from "./channels.ts";
 import type { LocalMedia } from "./local-media.ts";
 import { MediaSession, type MediaOptions, type RemoteStream } from "./media-session.ts";
 import {
   type ForwardedPeers,
   has,
   type JoinReply,
+  type JoinRequest,
   nameOf,
   type NewConsumer,
   type Notice,
@@ -27,6 +29,7 @@ import { Speakers } from "./speakers.ts";
 import { Watch } from "./watch.ts";
 import { Plain, reasonOf, type Say, words } from "./words/words.ts";
 
+const MAX_REQUESTS = 50; // to come in; the oldest are forgotten
 const LEVELS_EVERY_MS = 150;
 const READY_WITHIN_MS = 12_000;
 const REJOIN_WAITS_MS = [0, 1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000];
@@ -85,6 +88,14 @@ export class Meeting {
   readonly forwarded = signal<ReadonlySet<string> | null>(null);
   /** null: all is well */
   readonly trouble = signal<Trouble | null>(null);
+  /** who waits outside, for moderators */
+  readonly requests = signal<readonly JoinRequest[]>([]);
+  /** who has raised a hand, the first one first */
+  readonly hands = signal<readonly string[]>([]);
+  /** the languages that somebody interprets into */
+  readonly channels = computed(() => channelsOf(this.peers.value.values()));
+  /** the language that the user listens to; null: the original */
+  readonly channel = signal<string | null>(null);
   readonly watch = new Watch();
   readonly local: LocalMedia;
   readonly sending: Sending;
@@ -123,6 +134,10 @@ export class Meeting {
 
   get canPublish(): boolean {
     return has(this.me.value?.role ?? 0, Role.publisher);
+  }
+
+  get isModerator(): boolean {
+    return has(this.me.value?.role ?? 0, Role.moderator);
   }
 
   // -- joining -----------------------------------------------------------------------------------
@@ -228,6 +243,7 @@ export class Meeting {
       for (const [id, peer] of this.peers.value) if (!known.has(id)) known.set(id, peer);
       known.delete(me.id);
       this.peers.value = known;
+      this.hands.value = [me, ...known.values()].filter((peer) => peer.raisedHand).map((peer) => peer.id);
       this.phase.value = "live";
     });
     void this.#followSpeakers(signaling);
@@ -320,6 +336,8 @@ export class Meeting {
         const peers = new Map(this.peers.value);
         peers.delete(peer.id);
         this.peers.value = peers;
+        this.#handed(peer.id, false);
+        this.#checkChannel();
         this.tell((w) => w.left(peer.nickname || w.guest));
         break;
       }
@@ -351,9 +369,11 @@ export class Meeting {
         break;
       case "changeLanguage":
         this.#patch(data.peerId, { language: data.language });
+        this.#checkChannel();
         break;
       case "changeRaisedHand":
         this.#patch(data.peerId, { raisedHand: data.raisedHand });
+        this.#handed(data.peerId, data.raisedHand);
         if (data.raisedHand && data.peerId !== this.me.value?.id) {
           this.tell((w) => w.raisedHand(this.name(data.peerId)));
         }
@@ -374,6 +394,9 @@ export class Meeting {
           },
         ];
         break;
+      case "signal:joinRequest":
+        this.#asked(data);
+        break;
       case "moderator:kickPeer":
         this.#end("kicked", (w) => w.whyKicked);
         break;
@@ -382,6 +405,30 @@ export class Meeting {
         break;
       default: // #join handles roomReady; this page does not use layers and signal:…
     }
+  }
+
+  /** Somebody asks to come in. The application may repeat a request. */
+  #asked(request: Partial<JoinRequest> | null): void {
+    const requestId = request?.requestId;
+    if (typeof requestId !== "string" || !this.isModerator) return;
+    if (this.requests.value.some((known) => known.requestId === requestId)) return;
+    const nickname = typeof request?.nickname === "string" ? request.nickname.slice(0, 100) : null;
+    this.requests.value = [...this.requests.value.slice(1 - MAX_REQUESTS), { requestId, nickname }];
+    this.tell((w) => w.wantsIn(nameOf({ nickname: nickname ?? false }, w.guest)), true);
+  }
+
+  #handed(peerId: string, raised: boolean): void {
+    const others = this.hands.value.filter((id) => id !== peerId);
+    if (raised) this.hands.value = [...others, peerId];
+    else if (others.length < this.hands.value.length) this.hands.value = others;
+  }
+
+  /** Back to the original if nobody interprets into the chosen language any more. */
+  #checkChannel(): void {
+    const chosen = this.channel.value;
+    if (chosen === null || this.channels.value.includes(chosen)) return;
+    this.channel.value = null;
+    this.tell((w) => w.channelGone, true);
   }
 
   #patch(peerId: string, patch: Partial<PeerInfo>): void {
@@ -408,6 +455,7 @@ export class Meeting {
       }
     }
     if (has(role, Role.moderator) !== has(before, Role.moderator)) {
+      if (!has(role, Role.moderator)) this.requests.value = [];
       this.tell((w) => (has(role, Role.moderator) ? w.nowModerator : w.noModerator));
     }
   }
@@ -439,6 +487,18 @@ export class Meeting {
   async setRole(peerId: string, role: number, on: boolean): Promise<void> {
     const method = on ? "moderator:addRole" : "moderator:removeRole";
     await this.#ask(method, { peerId, role }, (w) => w.roleNotChanged);
+  }
+
+  /** Lets somebody in who waits outside, or refuses. */
+  async answer(requestId: string, letIn: boolean): Promise<void> {
+    const method = letIn ? "moderator:joinRequestAccept" : "moderator:joinRequestDeny";
+    if (!(await this.#ask(method, { requestId }, (w) => w.notAnswered))) return;
+    this.requests.value = this.requests.value.filter((one) => one.requestId !== requestId);
+  }
+
+  /** Makes a peer an interpreter into a language; null: it speaks for everybody. */
+  async setLanguage(peerId: string, language: string | null): Promise<void> {
+    await this.#ask("moderator:changeLanguage", { peerId, language }, (w) => w.didNotWork);
   }
 
   async endForAll(): Promise<void> {
@@ -541,6 +601,7 @@ export class Meeting {
       this.me.value = null;
       this.peers.value = new Map();
       this.streams.value = new Map();
+      this.hands.value = [];
       this.speaking.value = new Set();
       this.activeSpeaker.value = null;
       this.latestSpeakers.value = [];

@@ -53,6 +53,12 @@ export interface SpeakersReply extends ForwardedPeers {
   activeSpeaker: string | null;
 }
 
+/** Somebody waits outside: the application sends this to moderators by `POST signal`. */
+export interface JoinRequest {
+  requestId: string;
+  nickname?: string | null;
+}
+
 /** The notifications of the server that this page handles. */
 export type Notice =
   | { method: "roomReady"; data: RoomReady }
@@ -76,6 +82,7 @@ export type Notice =
   | { method: "changeRaisedHand"; data: { peerId: string; raisedHand: boolean } }
   | { method: "changeRole"; data: { peerId: string; role: number } }
   | { method: "chatMessage"; data: { peerId: string; nickname: string | false; message: string } }
+  | { method: "signal:joinRequest"; data: Partial<JoinRequest> | null }
   | { method: "moderator:kickPeer" | "moderator:closeRoom"; data: object };
 
 export interface Token {

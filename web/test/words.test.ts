@@ -64,7 +64,7 @@ test("a text of its own is found wherever people would see it", () => {
 });
 
 test("each language has its own words", () => {
-  const same = ["untitled", "chat", "messages", "host", "participants", "moderator", "microphone", "keyEscape"];
+  const same = ["untitled", "chat", "messages", "host", "participants", "moderator", "microphone", "keyEscape", "original"];
   for (const [name, table] of Object.entries({ de, fr })) {
     assert.deepEqual(Object.keys(table), Object.keys(en), `${name}: the order of English`);
     for (const [key, text] of Object.entries(table)) {

@@ -1,6 +1,7 @@
 // Plays sound: one invisible <audio> element for each audio consumer. A browser may refuse to play
 // before the first click; then the page shows a button for it.
 import { useEffect, useRef } from "preact/hooks";
+import { volumeOf } from "../channels.ts";
 import type { Meeting } from "../meeting.ts";
 import type { View } from "./view.ts";
 
@@ -12,6 +13,7 @@ export function Outlets({ meeting, view }: { meeting: Meeting; view: View }) {
         <Outlet
           key={stream.id}
           track={stream.track}
+          volume={volumeOf(meeting.peers.value.get(stream.peerId)?.language ?? null, meeting.channel.value)}
           speaker={meeting.local.speakerInUse.value}
           wake={view.soundBlocked.value}
           onBlocked={() => {
@@ -26,12 +28,14 @@ export function Outlets({ meeting, view }: { meeting: Meeting; view: View }) {
 interface OutletProps {
   track: MediaStreamTrack;
   speaker: string;
+  /** 0-1 */
+  volume?: number;
   /** when this becomes false again, playing is tried again */
   wake?: boolean;
   onBlocked?: () => void;
 }
 
-export function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
+export function Outlet({ track, speaker, volume = 1, wake, onBlocked }: OutletProps) {
   const ref = useRef<HTMLAudioElement>(null);
 
   useEffect(() => {
@@ -55,6 +59,10 @@ export function Outlet({ track, speaker, wake, onBlocked }: OutletProps) {
     if (!audio || !("setSinkId" in audio) || audio.sinkId === speaker) return;
     audio.setSinkId(speaker).catch((error: unknown) => console.warn("speaker:", error));
   }, [speaker]);
+
+  useEffect(() => {
+    if (ref.current) ref.current.volume = volume;
+  }, [volume]);
 
   return <audio ref={ref} autoplay />;
 }

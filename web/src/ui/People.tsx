@@ -1,8 +1,9 @@
 // The panel with all peers, and a moderator's actions on them.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { INTERPRETED, languageName } from "../channels.ts";
 import type { Meeting } from "../meeting.ts";
 import { has, nameOf, type PeerInfo, Role } from "../protocol.ts";
-import { type Words, words } from "../words/words.ts";
+import { language, type Words, words } from "../words/words.ts";
 import { Avatar } from "./bits.tsx";
 import { Icon } from "./icons.tsx";
 
@@ -20,13 +21,16 @@ export function People({ meeting }: { meeting: Meeting }) {
   const me = meeting.me.value;
   const moderator = has(me?.role ?? 0, Role.moderator);
   const others = [...meeting.peers.value.values()];
-  // raised hands first, then in the order of arrival
-  others.sort((a, b) => Number(b.raisedHand) - Number(a.raisedHand));
+  // raised hands first, in their order, then in the order of arrival
+  const hands = meeting.hands.value;
+  const rank = ({ id }: PeerInfo): number => (hands.includes(id) ? hands.indexOf(id) : hands.length);
+  others.sort((a, b) => rank(a) - rank(b));
 
   useEffect(() => list.current?.focus(), []);
 
   return (
     <>
+      {moderator ? <Requests meeting={meeting} /> : null}
       <ul class="people" ref={list} tabIndex={-1} aria-label={w.participants} data-testid="people-list">
         {me ? <Person key={me.id} peer={me} self meeting={meeting} muted={!meeting.local.micOn.value} /> : null}
         {others.map((peer) => (
@@ -72,6 +76,46 @@ export function People({ meeting }: { meeting: Meeting }) {
   );
 }
 
+/** Who waits outside. */
+function Requests({ meeting }: { meeting: Meeting }) {
+  const w = words.value;
+  const requests = meeting.requests.value;
+  if (requests.length === 0) return null;
+  return (
+    <section class="requests" aria-label={w.wantIn} data-testid="requests">
+      <h3>{w.wantIn}</h3>
+      <ul>
+        {requests.map(({ requestId, nickname }) => {
+          const name = nameOf({ nickname: nickname ?? false }, w.guest);
+          return (
+            <li key={requestId} class="person-row">
+              <Avatar id={requestId} name={name} />
+              <span class="person-name">{name}</span>
+              <button
+                type="button"
+                class="primary"
+                aria-label={w.letInNamed(name)}
+                data-testid={`accept-${requestId}`}
+                onClick={() => void meeting.answer(requestId, true)}
+              >
+                {w.letIn}
+              </button>
+              <button
+                type="button"
+                aria-label={w.refuseNamed(name)}
+                data-testid={`deny-${requestId}`}
+                onClick={() => void meeting.answer(requestId, false)}
+              >
+                {w.refuse}
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
 function isMuted(meeting: Meeting, peerId: string): boolean {
   for (const stream of meeting.streams.value.values()) {
     if (stream.peerId !== peerId || stream.kind !== "audio" || stream.source === "screen") continue;
@@ -94,6 +138,7 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
   const w = words.value;
   const name = nameOf(peer, w.guest);
   const role = title(peer.role, w);
+  const place = meeting.hands.value.indexOf(peer.id) + 1;
   const isModerator = has(peer.role, Role.moderator);
   const isPublisher = has(peer.role, Role.publisher);
   return (
@@ -103,10 +148,14 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
         <span class="person-name">
           {self ? w.nameAndYou(name) : name}
           {role ? <small>{role}</small> : null}
+          {peer.language ? (
+            <small>{w.interprets(languageName(peer.language, language.value))}</small>
+          ) : null}
         </span>
         {peer.raisedHand ? (
-          <span class="chip hand" role="img" aria-label={w.stateHand}>
+          <span class="chip hand" role="img" aria-label={w.handAt(place)}>
             <Icon name="hand" />
+            <b>{place}</b>
           </span>
         ) : null}
         {isPublisher ? (
@@ -145,6 +194,23 @@ function Person({ peer, meeting, muted, self, open, onOpen }: PersonProps) {
           >
             {isPublisher ? w.makeListener : w.letSpeak}
           </button>
+          {isPublisher ? (
+            <label class="field">
+              <span>{w.interpreter}</span>
+              <select
+                data-testid={`interpreter-${peer.id}`}
+                value={peer.language ?? ""}
+                onChange={(event) => void meeting.setLanguage(peer.id, event.currentTarget.value || null)}
+              >
+                <option value="">{w.noInterpreter}</option>
+                {INTERPRETED.map((code) => (
+                  <option key={code} value={code}>
+                    {languageName(code, language.value)}
+                  </option>
+                ))}
+              </select>
+            </label>
+          ) : null}
           {has(peer.role, Role.owner) ? null : (
             <button
               type="button"

@@ -1,9 +1,10 @@
 // The meeting screen: top bar, stage, side panel, toolbar, banner and toasts.
 import { useEffect, useMemo, useState } from "preact/hooks";
+import { languageName } from "../channels.ts";
 import { type Layout, LAYOUTS } from "../layout.ts";
 import { type Meeting, REJOIN_ATTEMPTS, type Trouble } from "../meeting.ts";
 import { type Action, actionOf, KEYS, PushToTalk, TALK, takesKeys, takesSpace } from "../shortcuts.ts";
-import { type Say, type Words, words } from "../words/words.ts";
+import { language, type Say, type Words, words } from "../words/words.ts";
 import { Heading, RoundButton, Signal } from "./bits.tsx";
 import { Chat } from "./Chat.tsx";
 import { Connection } from "./Connection.tsx";
@@ -58,6 +59,7 @@ export function Room({ meeting, link }: RoomProps) {
         >
           <Signal grade={meeting.watch.own.value} />
         </button>
+        <ChannelMenu meeting={meeting} />
         <LayoutMenu view={view} />
         {canShrink() ? (
           <button
@@ -94,6 +96,27 @@ export function Room({ meeting, link }: RoomProps) {
       {view.settings.value ? <Settings meeting={meeting} view={view} /> : null}
       {view.help.value ? <Help view={view} /> : null}
     </div>
+  );
+}
+
+/** The choice of what to listen to, while somebody interprets. */
+function ChannelMenu({ meeting }: { meeting: Meeting }) {
+  const w = words.value;
+  const channels = meeting.channels.value;
+  if (channels.length === 0) return null;
+  const items = [null, ...channels].map((channel) => ({
+    id: channel ?? "original",
+    label: channel === null ? w.original : languageName(channel, language.value),
+    chosen: channel === meeting.channel.value,
+    choose: () => {
+      meeting.channel.value = channel;
+    },
+  }));
+  return (
+    <Menu label={w.listenTo} testId="channel-menu" class="channel" groups={[{ label: w.listenTo, items }]}>
+      <Icon name="globe" />
+      <span>{items.find((item) => item.chosen)?.label ?? w.original}</span>
+    </Menu>
   );
 }
 
@@ -255,6 +278,7 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
   const sharing = sending.screen.value !== null;
   const me = meeting.me.value;
   const hand = me?.raisedHand ?? false;
+  const waiting = meeting.requests.value.length;
   // while reconnecting there is no `me`: the buttons stay enabled
   const mayPublish = me === null || meeting.canPublish;
   const canShare = "getDisplayMedia" in (navigator.mediaDevices ?? {});
@@ -338,7 +362,8 @@ function Toolbar({ meeting, view }: { meeting: Meeting; view: View }) {
       />
       <RoundButton
         icon="people"
-        label={w.whoIsHere}
+        label={waiting > 0 ? w.withRequests(w.whoIsHere, waiting) : w.whoIsHere}
+        mark={waiting}
         keys={KEYS.people.key}
         testId="people-toggle"
         look={view.panel.value === "people" ? "open" : undefined}

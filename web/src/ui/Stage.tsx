@@ -248,6 +248,7 @@ function Tile({ tile, box, large, meeting, view }: TileProps) {
         {tile.hand ? (
           <span class="chip hand">
             <Icon name="hand" />
+            <b>{meeting.hands.value.indexOf(tile.peerId) + 1}</b>
           </span>
         ) : null}
       </div>

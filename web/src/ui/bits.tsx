@@ -37,11 +37,14 @@ interface RoundButtonProps {
   disabled?: boolean;
   expanded?: boolean;
   controls?: string;
+  /** unread messages */
   badge?: number;
+  /** a number that `label` says already */
+  mark?: number;
 }
 
 export function RoundButton(props: RoundButtonProps) {
-  const { icon, label, testId, onClick, look, keys, disabled, expanded, controls, badge } = props;
+  const { icon, label, testId, onClick, look, keys, disabled, expanded, controls, badge, mark } = props;
   return (
     <button
       type="button"
@@ -63,6 +66,11 @@ export function RoundButton(props: RoundButtonProps) {
       {badge ? (
         <span class="badge" aria-hidden="true" data-testid="unread-count">
           {badge > 99 ? "99+" : badge}
+        </span>
+      ) : null}
+      {mark ? (
+        <span class="badge" aria-hidden="true">
+          {mark}
         </span>
       ) : null}
     </button>

@@ -273,4 +273,22 @@ export const de: Words = {
     "Sie müssen nichts tun. Wenn es dauert, versuchen Sie ein anderes Netz, oder gehen Sie und kommen Sie wieder.",
   hintFirewall:
     "Vielleicht sperrt eine Firewall UDP und TCP zum Server: Versuchen Sie ein anderes Netz, oder fragen Sie dessen Betreuer.",
+
+  // who wants to come in, who wants to speak, who interprets
+  wantsIn: name => `${name} möchte hereinkommen.`,
+  wantIn: "Möchten hereinkommen",
+  letIn: "Einlassen",
+  letInNamed: name => `${name} einlassen`,
+  refuse: "Abweisen",
+  refuseNamed: name => `${name} abweisen`,
+  notAnswered: "Die Anfrage konnte nicht beantwortet werden.",
+  withRequests:
+    (label, n) => count(n, `${label}, 1 möchte hereinkommen`, `${label}, ${n} möchten hereinkommen`),
+  handAt: place => `Hand gehoben, Nummer ${place}`,
+  interprets: language => `Dolmetscht: ${language}`,
+  interpreter: "Dolmetscht ins",
+  noInterpreter: "Keine Sprache: spricht für alle",
+  listenTo: "Sprache, die Sie hören",
+  original: "Original",
+  channelGone: "Niemand dolmetscht mehr in Ihre Sprache. Sie hören das Original.",
 };

@@ -267,6 +267,24 @@ export const en = {
   hintWait: "You need not do anything. If it lasts, try another network, or leave and join again.",
   hintFirewall:
     "A firewall may block UDP and TCP to the server: try another network, or ask its administrator.",
+
+  // who wants to come in, who wants to speak, who interprets
+  wantsIn: (name: string) => `${name} wants to come in.`,
+  wantIn: "Want to come in",
+  letIn: "Let in",
+  letInNamed: (name: string) => `Let ${name} in`,
+  refuse: "Refuse",
+  refuseNamed: (name: string) => `Refuse ${name}`,
+  notAnswered: "The request could not be answered.",
+  withRequests:
+    (label: string, n: number) => count(n, `${label}, 1 wants to come in`, `${label}, ${n} want to come in`),
+  handAt: (place: number) => `hand raised, number ${place}`,
+  interprets: (language: string) => `Interprets into ${language}`,
+  interpreter: "Interprets into",
+  noInterpreter: "No language: speaks for everybody",
+  listenTo: "Language to listen to",
+  original: "Original",
+  channelGone: "Nobody interprets into your language any more. You hear the original.",
 };
 
 export type Words = typeof en;

@@ -268,4 +268,22 @@ export const fr: Words = {
   hintWait: "Vous n’avez rien à faire. Si cela dure, essayez un autre réseau, ou quittez et revenez.",
   hintFirewall:
     "Un pare-feu bloque peut-être l’UDP et le TCP vers le serveur : essayez un autre réseau, ou demandez à son administrateur.",
+
+  // who wants to come in, who wants to speak, who interprets
+  wantsIn: name => `${name} demande à entrer.`,
+  wantIn: "Demandent à entrer",
+  letIn: "Laisser entrer",
+  letInNamed: name => `Laisser entrer ${name}`,
+  refuse: "Refuser",
+  refuseNamed: name => `Refuser ${name}`,
+  notAnswered: "La demande n’a pas pu recevoir de réponse.",
+  withRequests:
+    (label, n) => count(n, `${label}, ${n} demande à entrer`, `${label}, ${n} demandent à entrer`),
+  handAt: place => `main levée, numéro ${place}`,
+  interprets: language => `Interprète : ${language}`,
+  interpreter: "Interprète vers",
+  noInterpreter: "Aucune langue : parle pour tous",
+  listenTo: "Langue à écouter",
+  original: "Original",
+  channelGone: "Plus personne n’interprète vers votre langue. Vous entendez l’original.",
 };
