@@ -14,7 +14,7 @@ export default defineConfig({
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // one file, so one request, with mediasoup-client and socket.io-client: about 80 kB compressed
+    // one file, so one request, with mediasoup-client and socket.io-client: about 100 kB compressed
     chunkSizeWarningLimit: 800,
   },
   // `npm run dev` serves the page and passes all other requests to a running meet-trio

@@ -18,6 +18,7 @@ export function lostDevice(
   before: readonly DeviceInfo[],
   after: readonly DeviceInfo[],
 ): DeviceInfo | null {
+  if (after.length === 0) return null; // without permission no device has a name
   if (after.some((device) => device.deviceId === chosen)) return null;
   return before.find((device) => device.deviceId === chosen) ?? null;
 }

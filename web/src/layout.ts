@@ -70,11 +70,12 @@ export interface Box {
 
 const SMALLEST = 80; // CSS pixels of a tile's width
 const STRIP_SHARES = [0.16, 0.2, 0.25, 0.3, 0.36, 0.43, 0.5]; // of the box
+const BESIDE_ASPECTS = [16 / 9, 4 / 3]; // squares would look large in a narrow strip
 const ROOMY = { below: 112, beside: 176 }; // a tile of a strip needs no more width
 
 /** The boxes of `count` tiles in a grid, each row in the middle of the box. */
-function gridBoxes(count: number, box: Box, gap: number): Box[] {
-  let grid = bestGrid(count, box.width, box.height, gap);
+function gridBoxes(count: number, box: Box, gap: number, aspects?: readonly number[]): Box[] {
+  let grid = bestGrid(count, box.width, box.height, gap, aspects);
   if (grid.width < SMALLEST) {
     const width = Math.max(1, Math.min(SMALLEST, box.width));
     const columns = Math.max(1, Math.floor((box.width + gap) / (width + gap)));
@@ -114,6 +115,7 @@ export function arrange(
   if (others === 0) return [whole];
   const below = layout === "speaker" || height > width;
   const [length, roomy] = below ? [height, ROOMY.below] : [width, ROOMY.beside];
+  const aspects = below ? undefined : BESIDE_ASPECTS;
   let fits = 0;
   let strip = whole;
   let main = whole;
@@ -125,15 +127,17 @@ export function arrange(
       ? { x: 0, y: rest + gap, width, height: thick }
       : { x: rest + gap, y: 0, width: thick, height };
     let fitting = others;
-    while (fitting > 1 && bestGrid(fitting, place.width, place.height, gap).width < SMALLEST) fitting--;
-    const tile = bestGrid(fitting, place.width, place.height, gap).width;
+    const widthOf = (tiles: number): number =>
+      bestGrid(tiles, place.width, place.height, gap, aspects).width;
+    while (fitting > 1 && widthOf(fitting) < SMALLEST) fitting--;
+    const tile = widthOf(fitting);
     if (fitting > fits || (fitting === fits && tile > widest * 1.2)) {
       [fits, widest, strip] = [fitting, tile, place];
       main = below ? { ...whole, height: rest } : { ...whole, width: rest };
     }
     if (fits === others && widest >= roomy) break;
   }
-  const boxes: (Box | null)[] = gridBoxes(fits, strip, gap);
+  const boxes: (Box | null)[] = gridBoxes(fits, strip, gap, aspects);
   while (boxes.length < others) boxes.push(null);
   boxes.splice(large, 0, main);
   return boxes;

@@ -154,7 +154,11 @@ export class LocalMedia {
     const gone = track.label;
     if (kind === "cam") this.closeCam();
     else this.closeMic();
-    const found = wanted.value && (await (kind === "cam" ? this.openCam() : this.openMic()));
+    if (!wanted.value) {
+      this.onDevice?.(kind, (w) => w.deviceGone(gone)); // another one is opened when it is needed
+      return;
+    }
+    const found = await (kind === "cam" ? this.openCam() : this.openMic());
     if (this.#closed) return;
     const now = current.value?.label ?? "";
     let news: Say = (w) => w.deviceReplaced(gone, now);

@@ -11,6 +11,7 @@ import { Plain, reasonOf, type Say } from "./words/words.ts";
 const LOOK_EVERY_MS = 500;
 const READY_WITHIN_MS = 8000;
 const VERDICT_AFTER_MS = 12_000; // what has not come by then counts as missing
+const LONGEST_MS = 60_000; // nobody forgets a call that costs the server as much as a meeting
 const LOUD = 1e-4; // energy of sound that is more than the noise of a quiet room
 const PICTURES = 3;
 
@@ -161,7 +162,8 @@ export class SelfCall {
         cam: this.#local.camOn.value && this.#local.camTrack.value !== null,
       };
       this.findings.value = judge(look, sends, performance.now() - since > VERDICT_AFTER_MS);
-      this.#look(receiver, since);
+      if (performance.now() - since > LONGEST_MS) this.stop();
+      else this.#look(receiver, since);
     }, LOOK_EVERY_MS);
   }
 }

@@ -14,5 +14,6 @@ test("a device that was plugged in", () => {
 test("the chosen device was pulled out", () => {
   assert.deepEqual(lostDevice("desk", before, [device("default")]), device("desk"));
   assert.equal(lostDevice("desk", before, before), null);
-  assert.equal(lostDevice("head", before, []), null, "it was not there before");
+  assert.equal(lostDevice("head", before, [device("x")]), null, "it was not there before");
+  assert.equal(lostDevice("desk", before, []), null, "the permission was withdrawn");
 });

@@ -30,7 +30,7 @@ export function Menu({ label, testId, class: name, groups, children }: MenuProps
   useEffect(() => {
     if (!open) return undefined;
     const choices = box.current?.querySelectorAll<HTMLElement>("[role=menuitemradio]") ?? [];
-    ([...choices].find((choice) => choice.ariaChecked === "true") ?? choices[0])?.focus();
+    ([...choices].find((choice) => choice.getAttribute("aria-checked") === "true") ?? choices[0])?.focus();
     const elsewhere = (event: PointerEvent): void => {
       if (!box.current?.parentElement?.contains(event.target as Node)) setOpen(false);
     };

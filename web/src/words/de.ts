@@ -196,6 +196,7 @@ export const de: Words = {
 
   // devices that come and go
   deviceReplaced: (gone, now) => `„${gone}“ wurde herausgezogen. Jetzt wird „${now}“ benutzt.`,
+  deviceGone: (gone) => `„${gone}“ wurde herausgezogen.`,
   micPulled: gone => `„${gone}“ wurde herausgezogen, und ein anderes Mikrofon gibt es nicht.`,
   camPulled: gone => `„${gone}“ wurde herausgezogen, und eine andere Kamera gibt es nicht.`,
   speakerPulled:

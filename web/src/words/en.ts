@@ -193,6 +193,7 @@ export const en = {
 
   // devices that come and go
   deviceReplaced: (gone: string, now: string) => `“${gone}” was pulled out. “${now}” is used now.`,
+  deviceGone: (gone: string) => `“${gone}” was pulled out.`,
   micPulled: (gone: string) => `“${gone}” was pulled out, and there is no other microphone.`,
   camPulled: (gone: string) => `“${gone}” was pulled out, and there is no other camera.`,
   speakerPulled:

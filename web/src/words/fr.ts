@@ -195,6 +195,7 @@ export const fr: Words = {
 
   // devices that come and go
   deviceReplaced: (gone, now) => `« ${gone} » a été débranché. « ${now} » le remplace.`,
+  deviceGone: (gone) => `« ${gone} » a été débranché.`,
   micPulled: gone => `« ${gone} » a été débranché, et il n’y a pas d’autre micro.`,
   camPulled: gone => `« ${gone} » a été débranché, et il n’y a pas d’autre caméra.`,
   speakerPulled:
