@@ -109,8 +109,8 @@ LARGEST = """[...document.querySelectorAll('.tile')].sort(
 
 
 def test_layouts_show_everybody_without_scroll_bars(room: str, join: Join) -> None:
-    ada = join(room, "Ada Lovelace", size=(1280, 800))
-    join(room, "Bob")
+    ada = join(room, "Ada", video="0", audio="0", size=(1280, 800))
+    join(room, "Bob", layers="1")
     for name in ("Cy", "Dee"):
         join(room, name, video="0", audio="0")
     ada.wait("document.querySelectorAll('.tile').length === 4")
@@ -203,6 +203,7 @@ def test_keys_small_window_and_reconnecting(room: str, join: Join) -> None:
     ada.press("i")
     small = "documentPictureInPicture.window?.document"
     ada.wait(f"{small}?.querySelector('.small-name')?.textContent === 'Bob'")
+    ada.wait(f"getComputedStyle({small}.querySelector('.small-window')).position === 'fixed'")
     ada.evaluate(f"{small}.querySelector('[data-testid=small-mic]').click()")
     bob.wait(mic)
     ada.press("i")

@@ -71,10 +71,18 @@ export function Settings({ meeting, view }: { meeting: Meeting; view: View }) {
           checked={view.shortcuts.value}
           onChange={(event) => view.setShortcuts(event.currentTarget.checked)}
         />
-        <span>
-          {w.singleKeys} (<kbd>?</kbd>)
-        </span>
+        <span>{w.singleKeys}</span>
       </label>
+      <button
+        type="button"
+        class="shortcut-list"
+        onClick={() => {
+          ref.current?.close();
+          view.help.value = true;
+        }}
+      >
+        {w.shortcuts} (<kbd>?</kbd>)
+      </button>
     </dialog>
   );
 }
