@@ -146,7 +146,8 @@ export class SelfCall {
     this.#timer = window.setTimeout(async () => {
       const look: Look = { energy: 0, pictures: 0, received: 0, lost: 0, path: null };
       for (const transport of receiver.transports) {
-        const report = (await transport.getStats()) as unknown as Report;
+        const report = (await transport.getStats().catch(() => null)) as unknown as Report | null;
+        if (!report) return; // the call has ended meanwhile
         look.path = pathOf(report);
         for (const entry of report.values()) {
           if (entry.type !== "inbound-rtp") continue;
