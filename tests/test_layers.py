@@ -30,25 +30,30 @@ MAY_IMPORT = {
         "live",
         "logs",
         "media",
+        "operator",
         "room",
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "doctor", "errors", "logs", "rates"},
+    "cli": {"", "app", "config", "daemon", "doctor", "errors", "logs", "operator", "rates"},
+    "daemon": {"", "app", "collector", "config", "errors", "operator"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
         "",
-        "collector",
         "config",
         "edge",
         "errors",
         "lag",
         "live",
         "media",
+        "operator",
         "ortc",
+        "reload",
         "socketio",
     },
+    "reload": {"config", "edge"},
+    "operator": {"lag", "live", "media", "settings"},
     # of ortc only the type of parsed JSON
     "edge": {"errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
@@ -185,7 +190,9 @@ def test_settings_are_light() -> None:
     heavy = [
         name
         for name in loaded
-        if name.startswith(("meet_trio.edge.", "meet_trio.live.", "meet_trio.media."))
+        if name.startswith(
+            ("meet_trio.edge.", "meet_trio.live.", "meet_trio.media.", "meet_trio.operator.")
+        )
         if not name.endswith("settings")
     ]
     assert not heavy

@@ -36,6 +36,7 @@ class LogSettings:
             one_of("debug", "info", "warning", "error"),
             "least level that is logged",
             operator=True,
+            reload=True,
         ),
     )
     debug: str | None = attrs.field(
@@ -46,6 +47,7 @@ class LogSettings:
             "patterns of loggers that are logged in full: kolabmeet-server*, or meet_trio.PART.*",
             env="DEBUG",
             operator=True,
+            reload=True,
         ),
     )
     repeats: int = attrs.field(
@@ -55,6 +57,7 @@ class LogSettings:
             whole(1, 1_000_000),
             "lines of the log that say the same at once; further ones come at one per second, "
             "with the number of those left out",
+            reload=True,
         ),
     )
 

@@ -5,10 +5,11 @@ records. Without any setting the server starts in demo mode: on loopback, with a
 With any setting it requires ``AUTH_TOKEN`` (or ``--demo``), so that a forgotten token never means
 an open API.
 
-Only ``app`` and ``cli`` import this package. ``app`` passes each record to the package that defines
-it.
+Only ``app``, ``reload``, ``daemon`` and ``cli`` import this package. Each record is passed to the
+package that defines it.
 """
 
+from meet_trio.config.change import Change, change
 from meet_trio.config.load import CONFIG_VARIABLE, is_loopback, load, warnings_about
 from meet_trio.config.settings import ProcessSettings, Settings
 from meet_trio.config.table import TABLES, Entry, build, entries
@@ -16,10 +17,12 @@ from meet_trio.config.table import TABLES, Entry, build, entries
 __all__ = [
     "CONFIG_VARIABLE",
     "TABLES",
+    "Change",
     "Entry",
     "ProcessSettings",
     "Settings",
     "build",
+    "change",
     "entries",
     "is_loopback",
     "load",

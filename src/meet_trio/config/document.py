@@ -20,6 +20,9 @@ FILE` or the variable `MEET_TRIO_CONFIG`), then the flags; what comes later wins
 a value that cannot be used ends the start with a message that names it. An environment variable
 that is set but empty counts as not set.
 
+A setting with *yes* in the column *reload* can change while the server runs: change it in the file
+and send SIGHUP ([how](operation.md#reload)). The others need a restart.
+
 Times are in seconds. `conf/meet-trio.toml` is an example of a file.
 """
 
@@ -32,7 +35,9 @@ Sizes, counts, rates and deadlines that bound what clients can make the server d
 defaults stand far above what people do. `meet-trio serve --help-all` shows these too.
 """
 
-_COLUMNS = "| key | variable, flag | meaning | values | default |\n|---|---|---|---|---|"
+_COLUMNS = (
+    "| key | variable, flag | meaning | values | default | reload |\n|---|---|---|---|---|---|"
+)
 
 
 def markdown() -> str:
@@ -59,7 +64,8 @@ def _rows(table: str, *, operator: bool) -> Iterator[str]:
         if entry.table == table and about.operator is operator:
             yield (
                 f"| `{entry.name}` | `{about.env}` `{about.flag}` | {about.help} "
-                f"| {about.kind.wanted.rstrip(',')} | {entry.default_text} |"
+                f"| {about.kind.wanted.rstrip(',')} | {entry.default_text} "
+                f"| {'yes' if about.reload else ''} |"
             )
     yield ""
 

@@ -31,12 +31,13 @@ def load(
     config_path: Path | None = None,
     *,
     primary_address: Callable[[], str] | None = None,
+    present: Settings | None = None,
 ) -> Settings:
     """The settings of ``environ``, the TOML file and ``flags`` (by key, e.g. ``http.port``).
 
     Without ``config_path`` the variable MEET_TRIO_CONFIG names the file, if it is set.
-    ``primary_address`` returns the address to receive media on if no setting says it. Raises
-    ConfigError.
+    ``primary_address`` returns the address to receive media on if no setting says it. ``present``:
+    the settings of the server that reads them again; it keeps its random token. Raises ConfigError.
     """
     table = {entry.key: entry for entry in entries()}
     if config_path is None and environ.get(CONFIG_VARIABLE):
@@ -48,7 +49,8 @@ def load(
         given[key] = _read(table[key], raw, table[key].about.flag)
     # Settings of logging and shutdown alone do not end demo mode.
     bare = config_path is None and all(key.startswith("process.") for key in given)
-    _complete(given, bare, primary_address or address_of_default_route)
+    random_token = secrets.token_urlsafe(24) if present is None else present.api.auth_token
+    _complete(given, bare, primary_address or address_of_default_route, random_token)
     return build(given)
 
 
@@ -158,12 +160,14 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _complete(given: dict[str, Any], bare: bool, primary_address: Callable[[], str]) -> None:
+def _complete(
+    given: dict[str, Any], bare: bool, primary_address: Callable[[], str], random_token: str
+) -> None:
     """Fill in defaults that depend on other settings. Refuse settings that contradict others."""
     demo = given.setdefault("demo.enabled", bare)
     if demo:
         given.setdefault("http.host", "127.0.0.1")
-        given.setdefault("http.auth_token", secrets.token_urlsafe(24))
+        given.setdefault("http.auth_token", random_token)
         # Firefox gathers no candidates on loopback, so it needs another address. Media takes
         # credentials, which only the page and the API give out, so it may leave loopback.
         both = dict.fromkeys(("127.0.0.1", primary_address()))

@@ -19,6 +19,8 @@ TABLES = {
     "turn": "The TURN relay that clients are told of.",
     "webhook": "Where events of rooms are posted.",
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
+    "health": "When the health check of the API says that the server is not well.",
+    "drain": "Emptying the server, so that it can end without throwing anybody out.",
     "process": "The process itself.",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""

@@ -47,6 +47,7 @@ class ListenerSettings:
             env="PUBLIC_DOMAIN",
             default="127.0.0.1:PORT",
             operator=True,
+            reload=True,
         ),
     )
     force_wss: bool = attrs.field(
@@ -57,6 +58,7 @@ class ListenerSettings:
             "say wss:// in token URLs although TLS ends at a proxy",
             env="FORCE_WSS",
             operator=True,
+            reload=True,
         ),
     )
     tls_cert: Path | None = attrs.field(
@@ -67,6 +69,7 @@ class ListenerSettings:
             "certificate chain (PEM) to listen with TLS",
             env="SSL_CERT",
             operator=True,
+            reload=True,
         ),
     )
     tls_key: Path | None = attrs.field(
@@ -78,6 +81,7 @@ class ListenerSettings:
             env="SSL_KEY",
             default="the certificate's file",
             operator=True,
+            reload=True,
         ),
     )
 
@@ -110,6 +114,18 @@ class HttpApiSettings:
             env="AUTH_TOKEN",
             default="none: must be set (demo: random)",
             operator=True,
+            reload=True,
+        ),
+    )
+    old_auth_token: str | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "http.old_auth_token",
+            or_none(kinds.TOKEN),
+            "a second token of the API, while clients change from it to the other",
+            operator=True,
+            reload=True,
         ),
     )
     path_prefix: str = attrs.field(
@@ -120,7 +136,12 @@ class HttpApiSettings:
     )
     max_body_bytes: int = attrs.field(
         default=5 * 1024 * 1024,
-        metadata=about("http.max_body_bytes", whole(1024, 2**30, "bytes"), "longest request body"),
+        metadata=about(
+            "http.max_body_bytes",
+            whole(1024, 2**30, "bytes"),
+            "longest request body",
+            reload=True,
+        ),
     )
 
 
@@ -178,6 +199,7 @@ class FrontDoorSettings:
             "proxies that are believed when they say whom a request is from",
             default="none",
             operator=True,
+            reload=True,
         ),
     )
     forwarded_header: ForwardedHeader = attrs.field(
@@ -187,11 +209,17 @@ class FrontDoorSettings:
             one_of("x-forwarded-for", "forwarded"),
             "header in which they say it; they must not let a client's own through",
             operator=True,
+            reload=True,
         ),
     )
     max_head_bytes: int = attrs.field(
         default=16 * 1024,
-        metadata=about("http.max_head_bytes", whole(1024, 2**20, "bytes"), "longest request head"),
+        metadata=about(
+            "http.max_head_bytes",
+            whole(1024, 2**20, "bytes"),
+            "longest request head",
+            reload=True,
+        ),
     )
     head_timeout: float = attrs.field(
         default=10.0,
@@ -199,11 +227,17 @@ class FrontDoorSettings:
             "http.head_timeout",
             seconds(0.1, 600),
             "time for the TLS handshake and the first request head",
+            reload=True,
         ),
     )
     body_timeout: float = attrs.field(
         default=30.0,
-        metadata=about("http.body_timeout", seconds(0.1, 3600), "time for the body of a request"),
+        metadata=about(
+            "http.body_timeout",
+            seconds(0.1, 3600),
+            "time for the body of a request",
+            reload=True,
+        ),
     )
     send_timeout: float = attrs.field(
         default=10.0,
@@ -211,6 +245,7 @@ class FrontDoorSettings:
             "http.send_timeout",
             seconds(0.1, 600),
             "a connection that takes no data for this time is closed",
+            reload=True,
         ),
     )
     keep_alive_timeout: float = attrs.field(
@@ -219,11 +254,17 @@ class FrontDoorSettings:
             "http.keep_alive_timeout",
             seconds(0.1, 3600),
             "an idle HTTP connection is closed after this time",
+            reload=True,
         ),
     )
     max_connections: int = attrs.field(
         default=8192,
-        metadata=about("http.max_connections", whole(1, 1_000_000), "connections at once"),
+        metadata=about(
+            "http.max_connections",
+            whole(1, 1_000_000),
+            "connections at once",
+            reload=True,
+        ),
     )
     max_strangers: int = attrs.field(
         default=4096,
@@ -272,6 +313,7 @@ class WebhookSettings:
             "URL that room events are posted to",
             env="WEBHOOK_URL",
             operator=True,
+            reload=True,
         ),
     )
     token: str | None = attrs.field(
@@ -283,15 +325,26 @@ class WebhookSettings:
             "X-Auth-Token sent with them",
             env="WEBHOOK_TOKEN",
             operator=True,
+            reload=True,
         ),
     )
     timeout: float = attrs.field(
         default=5.0,
-        metadata=about("webhook.timeout", seconds(0.1, 600), "time for the answer to one post"),
+        metadata=about(
+            "webhook.timeout",
+            seconds(0.1, 600),
+            "time for the answer to one post",
+            reload=True,
+        ),
     )
     tries: int = attrs.field(
         default=8,
-        metadata=about("webhook.tries", whole(1, 100), "times that an event is posted at most"),
+        metadata=about(
+            "webhook.tries",
+            whole(1, 100),
+            "times that an event is posted at most",
+            reload=True,
+        ),
     )
     max_pending: int = attrs.field(
         default=100,
@@ -300,6 +353,7 @@ class WebhookSettings:
             whole(1, 100_000),
             "events of one room that wait to be posted; answers to more join requests are lost, "
             "the event that the room has closed is not",
+            reload=True,
         ),
     )
     first_pause: float = 1.0

@@ -19,6 +19,7 @@ class RoomSettings:
             seconds(0, 86400),
             "a room that everybody left closes after this time",
             operator=True,
+            reload=True,
         ),
     )
     never_joined_timeout: float = attrs.field(
@@ -28,6 +29,7 @@ class RoomSettings:
             seconds(0.1, 86400 * 7),
             "a room that nobody ever entered closes after this time",
             operator=True,
+            reload=True,
         ),
     )
     spread_size: int = attrs.field(
@@ -38,6 +40,7 @@ class RoomSettings:
             "peers of a room on one media worker before it spreads to another",
             env="ROUTER_SCALE_SIZE",
             operator=True,
+            reload=True,
         ),
     )
     last_n: int | None = attrs.field(
@@ -47,6 +50,7 @@ class RoomSettings:
             or_none(whole(1, MAX_LAST_N)),
             "viewers are sent the cameras of as many latest speakers only; none: all cameras",
             operator=True,
+            reload=True,
         ),
     )
     audio_level_messages: Rate = attrs.field(
@@ -66,7 +70,13 @@ class RoomSettings:
     )
     max_rooms: int = attrs.field(
         default=10_000,
-        metadata=about("limits.rooms", whole(1, 10**6), "rooms at once", operator=True),
+        metadata=about(
+            "limits.rooms",
+            whole(1, 10**6),
+            "rooms at once",
+            operator=True,
+            reload=True,
+        ),
     )
 
 
@@ -84,6 +94,7 @@ class PeerSettings:
             seconds(0, 3600),
             "a peer that lost its socket may come back within this time",
             operator=True,
+            reload=True,
         ),
     )
     first_connection_timeout: float = attrs.field(
@@ -93,6 +104,7 @@ class PeerSettings:
             seconds(0.1, 86400),
             "a peer that never connects is removed after this time",
             operator=True,
+            reload=True,
         ),
     )
     request_timeout: float = attrs.field(
@@ -101,17 +113,26 @@ class PeerSettings:
             "signaling.request_timeout",
             seconds(0.1, 600),
             "time for a client's answer to a request of the server",
+            reload=True,
         ),
     )
     request_tries: int = attrs.field(
         default=3,
         metadata=about(
-            "signaling.request_tries", whole(1, 100), "times that such a request is sent"
+            "signaling.request_tries",
+            whole(1, 100),
+            "times that such a request is sent",
+            reload=True,
         ),
     )
     max_transports: int = attrs.field(
         default=8,
-        metadata=about("limits.transports_per_peer", whole(1, 1000), "transports of a peer"),
+        metadata=about(
+            "limits.transports_per_peer",
+            whole(1, 1000),
+            "transports of a peer",
+            reload=True,
+        ),
     )
     # These count all events of the peer's sockets. Acknowledgements are no events.
     requests: Rate = attrs.field(
@@ -121,11 +142,13 @@ class PeerSettings:
                 "limits.requests_per_second",
                 number(0.1, 10**6),
                 "requests of a peer per second, in the long run",
+                reload=True,
             ),
             burst=about(
                 "limits.request_burst",
                 whole(10, 10**6),
                 "requests of a peer at once; after as many refused ones its connection is closed",
+                reload=True,
             ),
         ),
     )
@@ -138,11 +161,13 @@ class PeerSettings:
                 number(0.1, 10**6),
                 "announcements of a peer to everyone per second: chat, nickname, raised hand, "
                 "joining",
+                reload=True,
             ),
             burst=about(
                 "limits.announcement_burst",
                 whole(1, 10**6),
                 "such announcements of a peer at once",
+                reload=True,
             ),
         ),
     )
@@ -156,11 +181,13 @@ class PeerSettings:
                 "messages to clients that a peer's requests may cause per second, in the long "
                 "run, a stream offered to a client counting 8; moderators who have caused more "
                 "wait, others are refused",
+                reload=True,
             ),
             burst=about(
                 "limits.work_burst",
                 whole(100, 10**8),
                 "such messages on top of that, if the peer was quiet before",
+                reload=True,
             ),
         ),
     )
@@ -171,6 +198,7 @@ class PeerSettings:
             "limits.work_pace",
             number(1, 10**6),
             "such messages of a peer per second at any time; its next request waits",
+            reload=True,
         ),
     )
     max_backlog: int = 1000

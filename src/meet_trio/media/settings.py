@@ -140,6 +140,7 @@ class TransportSettings:
             "media.connect_timeout",
             seconds(0.1, 600),
             "time for ICE and the DTLS handshake of a transport",
+            reload=True,
         ),
     )
     max_incoming_bitrate: int = attrs.field(
@@ -149,6 +150,7 @@ class TransportSettings:
             whole(10_000, 10**10, "bit/s"),
             "most that a client may send",
             operator=True,
+            reload=True,
         ),
     )
 
@@ -164,6 +166,7 @@ class PlainSettings:
             kinds.SWITCH,
             "whether clients may use plain RTP, at their own address or as allowed",
             operator=True,
+            reload=True,
         ),
     )
     ports: tuple[int, int] = attrs.field(
@@ -174,6 +177,7 @@ class PlainSettings:
             "ports of plain RTP transports, two for each",
             default="40000-49999",
             operator=True,
+            reload=True,
         ),
     )
     allowed: tuple[str, ...] = attrs.field(
@@ -188,6 +192,7 @@ class PlainSettings:
             "that its own signaling comes from, which is never one of this machine or of a proxy",
             default="none",
             operator=True,
+            reload=True,
         ),
     )
 
@@ -205,6 +210,7 @@ class TurnSettings:
             env="TURN_SERVER",
             default="turn:127.0.0.1:3478?transport=tcp if there is a secret, else none",
             operator=True,
+            reload=True,
         ),
     )
     static_secret: str | None = attrs.field(
@@ -216,6 +222,7 @@ class TurnSettings:
             "coturn's static-auth-secret",
             env="TURN_STATIC_SECRET",
             operator=True,
+            reload=True,
         ),
     )
     credential_lifetime: float = attrs.field(
@@ -225,5 +232,6 @@ class TurnSettings:
             seconds(60, 86400 * 30),
             "credentials are good for this time",
             operator=True,
+            reload=True,
         ),
     )

@@ -27,7 +27,7 @@ Metadata = Mapping[str, Any]
 class About:
     """``key`` is ``table.name`` as in TOML. ``default_text`` describes a default that depends on
     other settings. ``operator``: ``--help`` shows the setting. The others are bounds, which only
-    ``--help-all`` shows.
+    ``--help-all`` shows. ``reload``: the setting can change while the server runs.
     """
 
     key: str
@@ -37,6 +37,7 @@ class About:
     flag: str
     default_text: str | None
     operator: bool
+    reload: bool
 
 
 def about(
@@ -48,6 +49,7 @@ def about(
     flag: str | None = None,
     default: str | None = None,
     operator: bool = False,
+    reload: bool = False,
 ) -> Metadata:
     """The metadata of a field, see ``About``. Without ``env`` the variable is
     ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``.
@@ -60,6 +62,7 @@ def about(
         flag=flag or "--" + key.replace(".", "-").replace("_", "-"),
         default_text=default,
         operator=operator,
+        reload=reload,
     )
     return {_METADATA: {"": found}}
 

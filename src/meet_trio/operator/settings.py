@@ -1,0 +1,93 @@
+"""The settings of the operator's tools."""
+
+import contextlib
+
+import attrs
+
+from meet_trio.settings.about import about
+from meet_trio.settings.kinds import Kind, number, or_none, seconds, whole
+
+_LAGS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # bounds of ``lag.BOUNDS``: exact there
+
+
+def _lag(raw: object) -> object:
+    with contextlib.suppress(ValueError):
+        if (found := number(0, 10)(raw)) in _LAGS:
+            return found
+    raise ValueError
+
+
+@attrs.frozen(kw_only=True)
+class HealthSettings:
+    """From when on the server calls itself unhealthy. None: never for this reason."""
+
+    engine_wait: float = attrs.field(
+        default=3.0,
+        metadata=about(
+            "health.engine_wait",
+            seconds(1, 10),
+            "unhealthy if a media engine has taken no commands for this time",
+            reload=True,
+        ),
+    )
+    loop_lag: float = attrs.field(
+        default=0.5,
+        metadata=about(
+            "health.loop_lag",
+            Kind("one of " + ", ".join(f"{lag:g}" for lag in _LAGS), _lag),
+            "unhealthy if tasks wait longer than this for their turn, in seconds",
+            reload=True,
+        ),
+    )
+    loop_lag_share: float = attrs.field(
+        default=0.1,
+        metadata=about(
+            "health.loop_lag_share",
+            number(0.001, 1),
+            "the share of the last ten seconds in which they wait so long",
+            reload=True,
+        ),
+    )
+    webhooks_waiting: int | None = attrs.field(
+        default=1000,
+        metadata=about(
+            "health.webhooks_waiting",
+            or_none(whole(1, 10**7)),
+            "unhealthy if more webhooks wait",
+            reload=True,
+        ),
+    )
+    webhook_age: float | None = attrs.field(
+        default=300.0,
+        metadata=about(
+            "health.webhook_age",
+            or_none(seconds(1, 86400)),
+            "unhealthy if a webhook has waited longer; one is tried for up to three minutes",
+            reload=True,
+        ),
+    )
+    webhooks_lost: int | None = attrs.field(
+        default=3,
+        metadata=about(
+            "health.webhooks_lost",
+            or_none(whole(1, 10**6)),
+            "unhealthy if so many webhooks in a row were given up",
+            reload=True,
+        ),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DrainSettings:
+    """How the server empties itself."""
+
+    timeout: float = attrs.field(
+        default=0.0,
+        metadata=about(
+            "drain.timeout",
+            seconds(0, 7 * 86400),
+            "rooms that are left so long after the beginning of a drain are closed; 0: never",
+            operator=True,
+            reload=True,
+        ),
+    )
