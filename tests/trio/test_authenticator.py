@@ -11,6 +11,8 @@ from trio.testing import MockClock
 
 from meet_trio.edge.authenticator import Authenticator
 from meet_trio.edge.head import RequestHead
+from meet_trio.edge.settings import HttpApiSettings
+from meet_trio.edge.tokens import ApiTokens
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings
 from meet_trio.rates import Rate
@@ -36,7 +38,7 @@ async def open_place() -> AsyncIterator[Place]:
     async with open_world(peer_settings=PeerSettings(requests=Rate(1, 20))) as world:
         authenticator = Authenticator(
             world.registry,
-            "secret",
+            ApiTokens(HttpApiSettings(auth_token="secret")),
             "/meetmedia/api",
             frozenset({"/meetmedia/signaling/"}),
             has_session=lambda sid: sid == "s1",

@@ -164,3 +164,43 @@ async def test_without_url_nothing_is_kept() -> None:
         outbox.put(hook("a", "1"))
         assert outbox.pending == 0
     assert receiver.bodies == []
+
+
+async def test_what_health_looks_at(autojump_clock: trio.testing.MockClock) -> None:
+    answers = [400, 400, 500, 200, 200, 200]
+    receiver = Receiver(lambda n: answers[n])
+    async with open_outbox(receiver) as outbox:
+        assert (outbox.pending, outbox.oldest, outbox.lost_in_a_row) == (0, None, 0)
+        put = trio.current_time()
+        for i in range(4):
+            outbox.put(hook("a", str(i)))
+        assert (outbox.pending, outbox.oldest) == (4, put)
+        await trio.sleep(0.5)
+        assert (outbox.pending, outbox.oldest, outbox.lost_in_a_row) == (2, put, 2)
+        outbox.put(hook("b", "1"))
+        await trio.sleep(5)
+        assert (outbox.pending, outbox.oldest, outbox.lost_in_a_row) == (0, None, 0)
+
+
+async def test_each_try_uses_the_settings_in_force(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    receiver = Receiver(lambda n: 500 if n < 2 else 200)
+    async with open_outbox(receiver) as outbox:
+        outbox.put(hook("a", "1"))
+        await trio.sleep(0.5)
+        outbox.settings = WebhookSettings(url="http://kolab.test/hook", token="new")
+        await trio.sleep(1)
+        outbox.settings = WebhookSettings(url="http://kolab.test/hook")
+        await trio.sleep(5)
+        assert receiver.tokens == ["secret", "new", None]
+        # no receiver any more: what waits is lost, and nothing new is taken
+        outbox.settings = SETTINGS
+        receiver._answer = lambda n: 500
+        outbox.put(hook("a", "2"))
+        await trio.sleep(0.5)
+        outbox.settings = WebhookSettings()
+        await trio.sleep(60)
+        assert (outbox.pending, outbox.lost_in_a_row, len(receiver.bodies)) == (0, 1, 4)
+        outbox.put(hook("a", "3"))
+        assert outbox.pending == 0

@@ -8,13 +8,13 @@ is not counted, and one with a peer's token is counted for its peer. Any other i
 address.
 """
 
-import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 import attrs
 
 from meet_trio.edge.head import RequestHead
+from meet_trio.edge.tokens import ApiTokens
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.registry import Registry
 
@@ -24,7 +24,7 @@ class Authenticator:
     """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
 
     registry: Registry
-    auth_token: str = attrs.field(repr=False)
+    tokens: ApiTokens
     api_path: str
     signaling_paths: frozenset[str]
     has_session: Callable[[str], bool]
@@ -34,8 +34,7 @@ class Authenticator:
         rate of requests is not valid here.
         """
         if head.path.startswith(self.api_path + "/"):
-            given = head.headers.get("x-auth-token", "").encode("latin-1")
-            return hmac.compare_digest(given, self.auth_token.encode())
+            return self.tokens.accept(head.headers.get("x-auth-token", "").encode("latin-1"))
         if head.path not in self.signaling_paths:
             return False
         query = _query_untrusted(head)

@@ -75,6 +75,11 @@ def _refuses_nothing(head: RequestHead) -> Refusal | None:
     return None
 
 
+def _proxies(settings: FrontDoorSettings) -> Proxies:
+    networks = tuple(map(ipaddress.ip_network, settings.trusted_proxies))
+    return Proxies(networks, settings.forwarded_header)
+
+
 @attrs.define(eq=False)
 class FrontDoor:
     """Serves the connections of all clients.
@@ -103,10 +108,17 @@ class FrontDoor:
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
-        networks = tuple(map(ipaddress.ip_network, settings.trusted_proxies))
-        self.proxies = Proxies(networks, settings.forwarded_header)
+        self.proxies = _proxies(settings)
         self.strangers = Strangers(settings.max_strangers, settings.max_strangers_per_address)
         self._rates = AddressRates(settings.requests, settings.max_addresses)
+
+    def replace(self, settings: FrontDoorSettings, tls: ssl.SSLContext | None) -> None:
+        """Use other settings and another certificate for connections from now on. The limits of
+        strangers and of requests stay.
+        """
+        self.proxies = _proxies(settings)
+        self.settings = settings
+        self.tls = tls
 
     async def serve(
         self,

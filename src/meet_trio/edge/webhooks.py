@@ -10,11 +10,15 @@ another. A webhook above the limit is logged and lost. ``roomClosed`` is accepte
 too, since a room sends it only once. A webhook that equals the last waiting one of the same request
 is not added.
 
+The settings may be replaced while webhooks wait. Each try uses those in force.
+
 At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is stored on disk.
 """
 
+import itertools
 import logging
 from collections import deque
+from collections.abc import Iterator
 
 import attrs
 import httpx
@@ -26,28 +30,44 @@ from meet_trio.room import Webhook
 logger = logging.getLogger("meet_trio.edge.webhooks")
 
 
+@attrs.frozen
+class _Waiting:
+    number: int
+    webhook: Webhook
+
+
 @attrs.define(eq=False)
 class Outbox:
-    """Holds and delivers webhooks. ``transport`` replaces the network in tests."""
+    """Holds and delivers webhooks. ``transport`` replaces the network in tests.
+
+    ``pending`` is the number of those that wait. ``lost_in_a_row`` is the number of those that were
+    given up since the last one that was delivered.
+    """
 
     settings: WebhookSettings
     transport: httpx.AsyncBaseTransport | None = None
-    pending: int = 0
-    _queues: dict[str, deque[Webhook]] = attrs.field(factory=dict)
+    lost_in_a_row: int = 0
+    _queues: dict[str, deque[_Waiting]] = attrs.field(factory=dict)
+    # the times at which those that wait were put, the oldest first
+    _since: dict[int, float] = attrs.field(factory=dict)
+    _numbers: Iterator[int] = attrs.field(factory=itertools.count)
     _nursery: trio.Nursery | None = None
     _draining: trio.Event = attrs.field(factory=trio.Event)
     _empty: trio.Event = attrs.field(factory=trio.Event)
     _client: httpx.AsyncClient = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        headers = {"X-Auth-Token": self.settings.token} if self.settings.token else {}
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=self.settings.timeout,
-            transport=self.transport,
-            trust_env=False,
-        )
+        self._client = httpx.AsyncClient(transport=self.transport, trust_env=False)
         self._empty.set()
+
+    @property
+    def pending(self) -> int:
+        return len(self._since)
+
+    @property
+    def oldest(self) -> float | None:
+        """The time (of Trio's clock) since which the oldest one waits. None if none waits."""
+        return next(iter(self._since.values()), None)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until cancelled."""
@@ -69,7 +89,9 @@ class Outbox:
             self._nursery.start_soon(self._deliver_room, webhook.room_id)
         # the same answer to this request may already wait
         of_this_request = (
-            known for known in reversed(queue) if known.request_id == webhook.request_id
+            known.webhook
+            for known in reversed(queue)
+            if known.webhook.request_id == webhook.request_id
         )
         if next(of_this_request, None) == webhook:
             return
@@ -78,8 +100,9 @@ class Outbox:
             return
         if self.pending == 0:
             self._empty = trio.Event()
-        self.pending += 1
-        queue.append(webhook)
+        number = next(self._numbers)
+        self._since[number] = trio.current_time()
+        queue.append(_Waiting(number, webhook))
 
     async def drain(self, deadline: float) -> None:
         """Wait until all webhooks are delivered, at most until ``deadline``. From now on there are
@@ -95,22 +118,31 @@ class Outbox:
         queue = self._queues[room_id]
         try:
             while queue:
-                await self._deliver(queue[0])
-                queue.popleft()
-                self.pending -= 1
+                delivered = await self._deliver(queue[0].webhook)
+                self.lost_in_a_row = 0 if delivered else self.lost_in_a_row + 1
+                del self._since[queue.popleft().number]
                 if self.pending == 0:
                     self._empty.set()
         finally:
             del self._queues[room_id]
 
-    async def _deliver(self, webhook: Webhook) -> None:
-        assert self.settings.url is not None
+    async def _deliver(self, webhook: Webhook) -> bool:
+        """Try until it is delivered or given up. Returns whether it was delivered."""
+        trouble = "there is no receiver any more"
         pause = self.settings.first_pause
         for tries_left in reversed(range(self.settings.tries)):
+            settings = self.settings
+            if settings.url is None:
+                break
             try:
-                answer = await self._client.post(self.settings.url, json=webhook.to_json())
+                answer = await self._client.post(
+                    settings.url,
+                    json=webhook.to_json(),
+                    headers={"X-Auth-Token": settings.token} if settings.token else {},
+                    timeout=settings.timeout,
+                )
                 if answer.is_success:
-                    return
+                    return True
                 trouble = f"status {answer.status_code}"
                 if answer.is_client_error and answer.status_code not in (408, 429):
                     tries_left = 0
@@ -125,3 +157,4 @@ class Outbox:
             if self._draining.is_set():
                 await trio.sleep(0.05)  # the pause of all tries from now on
         logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)
+        return False

@@ -1,7 +1,13 @@
-"""Credentials for coturn's ``use-auth-secret`` mode (draft-uberti-behave-turn-rest-00 §2.2)."""
+"""The TURN relay that clients are told of, and credentials for coturn's ``use-auth-secret`` mode
+(draft-uberti-behave-turn-rest-00 §2.2).
+"""
 
 import base64
 import hmac
+
+import attrs
+
+from meet_trio.media.settings import TurnSettings
 
 
 def turn_credentials(secret: str, peer_id: str, now: float, ttl: int) -> tuple[str, str]:
@@ -13,3 +19,23 @@ def turn_credentials(secret: str, peer_id: str, now: float, ttl: int) -> tuple[s
     username = f"{int(now) + ttl}:{peer_id}"
     digest = hmac.digest(secret.encode(), username.encode(), "sha1")
     return username, base64.b64encode(digest).decode("ascii")
+
+
+@attrs.define(eq=False)
+class IceServers:
+    """The value of ``iceServers`` for each peer. ``settings`` may be replaced at any time."""
+
+    settings: TurnSettings
+
+    def __call__(self, peer_id: str, now: float) -> list[dict[str, object]] | None:
+        """None without a TURN server. ``now`` is Unix time."""
+        turn = self.settings
+        if turn.server is None:
+            return None
+        server: dict[str, object] = {"urls": [turn.server]}
+        if turn.static_secret is not None:
+            username, credential = turn_credentials(
+                turn.static_secret, peer_id, now, int(turn.credential_lifetime)
+            )
+            server |= {"username": username, "credential": credential}
+        return [server]

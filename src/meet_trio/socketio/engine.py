@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
+import attrs
 import trio
 
 from meet_trio.socketio.allowance import Allowance
@@ -63,6 +64,10 @@ class EngineIOServer:
                 await trio.sleep_forever()
             finally:
                 self._nursery = None
+
+    def allow_origins(self, origins: frozenset[str] | None) -> None:
+        """Replace ``Settings.origins`` for connections from now on."""
+        self._settings = attrs.evolve(self._settings, origins=origins)
 
     def has_session(self, sid: str) -> bool:
         """Whether a session with this id exists."""

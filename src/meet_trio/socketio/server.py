@@ -72,6 +72,11 @@ class Server:
         self._unconnected = Unconnected(settings, client_key)
         self._engine = EngineIOServer(settings, self._serve_connection)
 
+    def allow_origins(self, origins: frozenset[str] | None) -> None:
+        """Replace ``Settings.origins`` for connections from now on."""
+        self._settings = attrs.evolve(self._settings, origins=origins)
+        self._engine.allow_origins(origins)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Same as ``EngineIOServer.run``; ``asgi`` needs it."""
         await self._engine.run(task_status=task_status)
