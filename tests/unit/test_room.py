@@ -210,6 +210,16 @@ def test_close_by_the_owner(room: Room) -> None:
         room.add_peer("C", GUEST, "secret-c")
 
 
+def test_the_server_ends_the_meeting(room: Room) -> None:
+    room.add_peer("C", GUEST, "secret-c")  # has not come yet
+    assert room.end() == Outcome(
+        before=(Notice(frozenset({"A", "B"}), "moderator:closeRoom", None),),
+        webhooks=(Webhook("roomClosed", "room"),),
+        removed_peers=("A", "B", "C"),
+    )
+    assert room.end() == Outcome()
+
+
 def test_webhooks_as_kolab_knows_them(room: Room) -> None:
     (accepted,) = room.answer_join_request("A", "req-1", "joinRequestAccepted").webhooks
     assert accepted.to_json() == {

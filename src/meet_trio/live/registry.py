@@ -5,9 +5,12 @@ goodbye to its peers. A room is in ``rooms`` exactly as long as its task lives.
 
 If an engine fails, its rooms are closed: they have no media any more, and their peers can meet in a
 new room on an engine that works.
+
+While the registry drains, no rooms are made, and those that exist go on until their peers leave.
 """
 
 import logging
+import math
 import uuid
 
 import attrs
@@ -21,6 +24,8 @@ from meet_trio.ortc.fields import Json
 
 logger = logging.getLogger("meet_trio.live.registry")
 
+_CLOSED_AT_ONCE = 20  # rooms whose peers are told in one turn of the loop, when a drain ends
+
 
 @attrs.define(eq=False)
 class Registry:
@@ -28,6 +33,8 @@ class Registry:
 
     context: RoomContext
     rooms: dict[str, LiveRoom] = attrs.field(factory=dict)
+    draining: bool = False
+    _room_ended: trio.Event = attrs.field(factory=trio.Event)
     _nursery: trio.Nursery | None = None
     _trials: Trials | None = None
 
@@ -52,6 +59,8 @@ class Registry:
             return known
         if self._nursery is None:
             raise LimitExceeded("the server is shutting down")
+        if self.draining:
+            raise LimitExceeded("the server is draining")
         most = self.context.settings.max_rooms
         if len(self.rooms) >= most:
             raise LimitExceeded(f"there are {most} rooms already")
@@ -82,9 +91,43 @@ class Registry:
             logger.exception("room %s failed", room.id)
         finally:
             del self.rooms[room.id]
+            self._room_ended.set()
 
-    def health_problem(self) -> str | None:
-        """The problem that the health check reports, or None."""
-        if any(host.failed for host in self.context.hosts):
-            return "a media engine has failed"
-        return None
+    @property
+    def stopping(self) -> bool:
+        """Whether no room can be made any more, because the rooms are being closed."""
+        return self._nursery is None
+
+    def count_peers(self) -> int:
+        """The number of peers in all rooms, of invited ones too."""
+        return sum(len(room.peers) for room in self.rooms.values())
+
+    async def drain(self, patience: float) -> None:
+        """Make no new rooms from now on, and wait until all rooms have ended. After ``patience``
+        seconds (0: never) the peers are told that their meeting is closed, and the rooms close.
+
+        If this is cancelled, rooms are made again. Once it has returned, none are.
+        """
+        self.draining = True
+        drained = False
+        try:
+            await trio.lowlevel.checkpoint()
+            with trio.move_on_after(patience or math.inf):
+                await self._all_ended()
+            await self._end_all()
+            drained = True
+        finally:
+            self.draining = drained
+
+    async def _all_ended(self) -> None:
+        while self.rooms:
+            self._room_ended = trio.Event()
+            await self._room_ended.wait()
+
+    async def _end_all(self) -> None:
+        rooms = list(self.rooms.values())
+        for first in range(0, len(rooms), _CLOSED_AT_ONCE):
+            for room in rooms[first : first + _CLOSED_AT_ONCE]:
+                room.end()
+            await trio.lowlevel.checkpoint()
+        await self._all_ended()

@@ -175,6 +175,12 @@ class LiveRoom:
         """End ``run`` soon."""
         self._run_scope.cancel()
 
+    def end(self) -> None:
+        """Tell the peers that the meeting is closed, and end ``run`` soon."""
+        with self.log_errors("farewell"):
+            self._perform(self.state.end())
+        self.close()
+
     # Peers
 
     def invite(self, role: Role) -> Invitation:

@@ -172,6 +172,13 @@ class Room:
         farewell = notices(self._others(by), "moderator:closeRoom", None)
         return attrs.evolve(self.close(), before=farewell)
 
+    def end(self) -> Outcome:
+        """The server ends the meeting and tells everybody, as if its owner had ended it. Kolab's
+        client leaves a meeting after this notice only: it ignores the end of its socket.
+        """
+        farewell = notices(self._everyone, "moderator:closeRoom", None)
+        return attrs.evolve(self.close(), before=farewell)
+
     def close(self) -> Outcome:
         """The server ends the meeting. No peer is left, so every later verb raises NotFound."""
         if self.closed:
