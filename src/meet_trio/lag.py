@@ -48,6 +48,28 @@ class TurnLengths:
         return {"counts": list(self.counts), "seconds": list(self.seconds)}
 
 
+@attrs.frozen
+class Snapshot:
+    """What was measured until one moment: ``seconds`` in all, and ``TurnLengths.counts`` and
+    ``TurnLengths.seconds`` of the turns' wall-clock time.
+    """
+
+    seconds: float
+    counts: tuple[int, ...]
+    lengths: tuple[float, ...]
+
+
+def share_above(bound: float, before: Snapshot, after: Snapshot) -> float:
+    """The share of the moments between two snapshots that had a lag above ``bound``, which is one
+    of ``BOUNDS``. 0 if no time is between them.
+    """
+    passed = after.seconds - before.seconds
+    first = BOUNDS.index(bound) + 1
+    turns = sum(after.counts[first:]) - sum(before.counts[first:])
+    held = sum(after.lengths[first:]) - sum(before.lengths[first:])
+    return (held - turns * bound) / passed if passed > 0 else 0.0
+
+
 @attrs.define(eq=False)
 class LoopLag(trio.abc.Instrument):
     """Measures the turns of the loop while ``run`` runs."""
@@ -81,6 +103,14 @@ class LoopLag(trio.abc.Instrument):
         # wait before the turn counts as part of it.
         before, self._cpu_time = self._cpu_time, time.thread_time()
         self.worked.add(self._cpu_time - before)
+
+    def snapshot(self) -> Snapshot:
+        """What was measured until now. The present turn is not included."""
+        return Snapshot(
+            self._watched_until(time.perf_counter()),
+            tuple(self.held.counts),
+            tuple(self.held.seconds),
+        )
 
     def to_json(self) -> dict[str, object]:
         """``{"seconds": …, "bounds": […], "held": …, "worked": …}``. ``seconds`` is the measured

@@ -12,10 +12,14 @@ from starlette.types import Receive, Scope, Send
 from support.live_fakes import Client, World
 
 from meet_trio.edge.http_api import HttpApi
-from meet_trio.edge.settings import HttpApiSettings
+from meet_trio.edge.settings import HttpApiSettings, WebhookSettings
 from meet_trio.edge.site import build_site
+from meet_trio.edge.tokens import ApiTokens
+from meet_trio.edge.webhooks import Outbox
 from meet_trio.lag import LoopLag
 from meet_trio.live.settings import PeerSettings, RoomSettings
+from meet_trio.operator.health import Health
+from meet_trio.operator.settings import HealthSettings
 
 API = "/meetmedia/api"
 AUTH = {"X-Auth-Token": "secret"}
@@ -47,8 +51,18 @@ async def open_site(
         await nursery.start(world.registry.run)
         settings = HttpApiSettings(auth_token="secret", max_body_bytes=10_000)
         token_base = "wss://meet.test:12443"
+        lag = LoopLag()
+        health = Health(HealthSettings(), world.registry, lag, Outbox(WebhookSettings()))
         app = build_site(
-            HttpApi(world.registry, LoopLag(), settings, token_base, max_json_depth=64),
+            HttpApi(
+                world.registry,
+                lag,
+                ApiTokens(settings),
+                health.reasons,
+                settings,
+                token_base,
+                max_json_depth=64,
+            ),
             no_polling,
             frozenset(),
             page=demo,
@@ -75,7 +89,9 @@ async def test_health_tells_of_a_dead_engine() -> None:
     async with open_site() as site:
         site.world.host.failure.set()
         health = await site.call("GET", "/health")
-        assert (health.status_code, health.json()["success"]) == (503, False)
+        why = "the media engine on port 44444 has failed"
+        assert health.status_code == 503
+        assert health.json() == {"success": False, "message": why, "reasons": [why]}
         refused = await site.call("POST", "/sessions")
         assert refused.status_code == 503
         assert "engine" in refused.json()["error"]

@@ -7,8 +7,8 @@ are JSON objects ``{"error": …}``.
 What the calls do to a room is in ``live``.
 """
 
-import hmac
 import logging
+from collections.abc import Callable, Sequence
 
 import attrs
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.edge.bodies import JsonObject, read_object, text_field
 from meet_trio.edge.settings import HttpApiSettings
+from meet_trio.edge.tokens import ApiTokens
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import RoomsFigures
@@ -34,11 +35,14 @@ logger = logging.getLogger("meet_trio.edge.http_api")
 @attrs.define(eq=False)
 class HttpApi:
     """The routes of the API; ``mount`` returns them for the site. ``token_base`` begins token URLs,
-    e.g. ``wss://meet.example:12443``.
+    e.g. ``wss://meet.example:12443``. ``health`` returns the reasons for which the server is not
+    healthy.
     """
 
     registry: Registry
     lag: LoopLag
+    tokens: ApiTokens
+    health: Callable[[], Sequence[str]]
     settings: HttpApiSettings
     token_base: str
     max_json_depth: int
@@ -68,7 +72,7 @@ class HttpApi:
         return [
             # The older README has this health check, without prefix and token.
             Route("/ping", _ping),
-            Mount(self.path, TokenGuard(api, self.settings.auth_token)),
+            Mount(self.path, TokenGuard(api, self.tokens)),
         ]
 
     def token_url(self, room_id: str, peer_id: str, auth_token: str) -> str:
@@ -81,8 +85,10 @@ class HttpApi:
         )
 
     async def _health(self, request: Request) -> Response:
-        if (problem := self.registry.health_problem()) is not None:
-            return JSONResponse({"success": False, "message": problem}, 503)
+        if reasons := self.health():
+            return JSONResponse(
+                {"success": False, "message": "; ".join(reasons), "reasons": list(reasons)}, 503
+            )
         return JSONResponse({"success": True, "message": "Healthy"})
 
     async def _list_sessions(self, request: Request) -> Response:
@@ -156,14 +162,14 @@ def _role(body: JsonObject) -> Role | None:
 class TokenGuard:
     """ASGI middleware: an empty 403 without the right ``X-Auth-Token``."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, tokens: ApiTokens) -> None:
         self._app = app
-        self._token = token.encode()
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             given = dict(scope["headers"]).get(b"x-auth-token", b"")
-            if not hmac.compare_digest(given, self._token):
+            if not self._tokens.accept(given):
                 await Response(status_code=403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

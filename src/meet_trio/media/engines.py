@@ -99,6 +99,7 @@ class EngineHost:
     def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
         self.engine = engine
         self.failure = trio.Event()
+        self.stuck_for = 0.0  # seconds for which it has taken no commands while some wait
         self.peers = 0  # peers of all rooms that are placed on this engine
         self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
@@ -181,6 +182,7 @@ class EngineHost:
             # while commands wait, an engine signals the eventfd when it has taken some
             stuck = check.cancelled_caught and self.engine.waiting > 0
             checks_stuck = checks_stuck + 1 if stuck else 0
+            self.stuck_for = checks_stuck * COMMAND_DEADLINE / CHECKS
             if checks_stuck == CHECKS:
                 self.engine.give_up()
                 self._fail(f"it has taken no commands for {COMMAND_DEADLINE:g} s")
