@@ -1,24 +1,23 @@
-"""The whole server as one task tree: ``serve`` for callers that have a nursery, ``run`` for the
-command line.
+"""The whole server as one task tree.
 
-``serve`` starts its parts in order. When it is cancelled from outside, it ends them in the opposite
-order. All parts run shielded from that cancellation, so peers can still be told goodbye while rooms
-close. Each step of the shutdown has a deadline, and so has the shutdown as a whole.
+``serve`` starts its parts in order. When it is cancelled from outside, or has drained, it
+ends them in the opposite order. All parts run shielded from that cancellation, so peers can still
+be told goodbye while rooms close. Each step of the shutdown has a deadline, and so has the shutdown
+as a whole.
 
 Each part gets its own record of ``Settings``. A value that follows from several records is computed
 here.
 """
 
 import itertools
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
 import attrs
 import trio
 
-from meet_trio import collector, ortc
+from meet_trio import ortc
 from meet_trio.config import Settings
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
@@ -29,6 +28,7 @@ from meet_trio.edge.http_api import HttpApi
 from meet_trio.edge.listener import open_listeners, tls_context
 from meet_trio.edge.signaling import signaling_handler, signaling_paths
 from meet_trio.edge.site import build_site
+from meet_trio.edge.tokens import ApiTokens
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
 from meet_trio.lag import LoopLag
@@ -39,11 +39,14 @@ from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
 from meet_trio.media.plain import PlainPorts
-from meet_trio.media.settings import TurnSettings
-from meet_trio.media.turn import turn_credentials
+from meet_trio.media.turn import IceServers
+from meet_trio.operator.drain import Drain
+from meet_trio.operator.health import Health
+from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
 
 _RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the outbox
+_LAST_WEBHOOKS = 10.0  # seconds for webhooks once the server has drained
 
 
 @attrs.frozen
@@ -55,12 +58,16 @@ class Running:
     registry: Registry
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
+    health: Health
+    drain: Drain
+    reload: Reload
 
 
 async def serve(
     settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Run a server until cancelled. ``task_status.started`` gets a ``Running``.
+    """Run a server until cancelled, or until it has drained. ``task_status.started`` gets a
+    ``Running``.
 
     Raises ConfigError if it cannot listen on an address or cannot use a TLS file.
     """
@@ -69,25 +76,9 @@ async def serve(
         running = await nursery.start(_serve_shielded, settings, stop)
         task_status.started(running)
         try:
-            await trio.sleep_forever()
+            await stop.wait()
         finally:
             stop.set()
-
-
-def run(settings: Settings, *, started: Callable[[Running], None] = lambda running: None) -> None:
-    """Run a server until SIGINT or SIGTERM. ``started`` is called once it listens."""
-    trio.run(partial(_run, settings, started))
-
-
-async def _run(settings: Settings, started: Callable[[Running], None]) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            running = await nursery.start(serve, settings)
-            await nursery.start(collector.run)
-            started(running)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
 
 
 async def _serve_shielded(
@@ -124,11 +115,17 @@ async def _run_parts(
     """
     port = listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
-    registry = Registry(_room_context(settings, hosts, bridge, outbox))
+    ice_servers = IceServers(settings.turn)
+    registry = Registry(_room_context(settings, hosts, bridge, outbox, ice_servers))
     lag = LoopLag()
+    health = Health(settings.health, registry, lag, outbox)
+    drain = Drain(registry, settings.drain)
+    tokens = ApiTokens(settings.api)
     api = HttpApi(
         registry,
         lag,
+        tokens,
+        health.reasons,
         settings.api,
         token_base=settings.listener.token_base(port),
         max_json_depth=settings.sockets.max_json_depth,
@@ -138,7 +135,7 @@ async def _run_parts(
     )
     paths = signaling_paths(settings.api.path_prefix)
     authenticator = Authenticator(
-        registry, settings.api.auth_token, api.path, paths, has_session=sockets.has_session
+        registry, tokens, api.path, paths, has_session=sockets.has_session
     )
     site = settings.site
     door = FrontDoor(
@@ -150,19 +147,83 @@ async def _run_parts(
         authenticates=authenticator.authenticates,
         refusal=partial(_refusal, authenticator, sockets),
     )
+    reload = Reload(
+        settings,
+        door,
+        [
+            partial(_replace_rooms_settings, registry),
+            partial(_replace_records, ice_servers, tokens, outbox, health, drain),
+            partial(_replace_api_settings, api, port),
+            lambda settings: sockets.allow_origins(settings.sockets.origins),
+        ],
+    )
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
     await nursery.start(sockets.run)
     await nursery.start(door.serve, listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
+        await rooms.start(health.run)
+        rooms.start_soon(_stop_when_drained, drain, outbox, stop)
         task_status.started(
-            Running(settings.listener.page_url(port), port, registry, bridge, hosts)
+            Running(
+                url=settings.listener.page_url(port),
+                port=port,
+                registry=registry,
+                bridge=bridge,
+                hosts=hosts,
+                health=health,
+                drain=drain,
+                reload=reload,
+            )
         )
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
     await outbox.drain(whole.deadline - _RESERVE)
+
+
+async def _stop_when_drained(drain: Drain, outbox: Outbox, stop: trio.Event) -> None:
+    """Nobody waits for the end of an empty server, so its last webhooks get more time than at other
+    ends.
+    """
+    await drain.run()
+    await outbox.drain(trio.current_time() + _LAST_WEBHOOKS)
+    stop.set()
+
+
+def _replace_rooms_settings(registry: Registry, settings: Settings) -> None:
+    """Rooms made from now on get these settings, except that of plain RTP, which all get."""
+    plain_ports = registry.context.plain_ports
+    plain_ports.settings = settings.plain
+    plain_ports.proxies = settings.front_door.trusted_proxies
+    registry.context = attrs.evolve(
+        registry.context,
+        settings=settings.rooms,
+        peer_settings=settings.peers,
+        transport_settings=settings.transports,
+        limits=settings.limits,
+    )
+
+
+def _replace_records(
+    ice_servers: IceServers,
+    tokens: ApiTokens,
+    outbox: Outbox,
+    health: Health,
+    drain: Drain,
+    settings: Settings,
+) -> None:
+    ice_servers.settings = settings.turn
+    tokens.settings = settings.api
+    outbox.settings = settings.webhook
+    health.settings = settings.health
+    drain.settings = settings.drain
+
+
+def _replace_api_settings(api: HttpApi, port: int, settings: Settings) -> None:
+    api.settings = settings.api
+    api.token_base = settings.listener.token_base(port)
 
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
@@ -193,7 +254,11 @@ async def _open_host(
 
 
 def _room_context(
-    settings: Settings, hosts: Sequence[EngineHost], bridge: DtlsBridge, outbox: Outbox
+    settings: Settings,
+    hosts: Sequence[EngineHost],
+    bridge: DtlsBridge,
+    outbox: Outbox,
+    ice_servers: IceServers,
 ) -> RoomContext:
     listen_ips = settings.engine.listen_ips
     return RoomContext(
@@ -206,25 +271,13 @@ def _room_context(
         # A peer that comes back is sent all that it missed. Its new socket must have room for it.
         max_backlog_bytes=settings.sockets.max_outbox_bytes,
         goodbye_timeout=settings.process.goodbye_timeout,
-        ice_servers=partial(_ice_servers, settings.turn),
+        ice_servers=ice_servers,
         announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
         plain_ports=PlainPorts(settings.plain, listen_ips, settings.front_door.trusted_proxies),
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
     )
-
-
-def _ice_servers(turn: TurnSettings, peer_id: str, now: float) -> list[dict[str, object]] | None:
-    if turn.server is None:
-        return None
-    server: dict[str, object] = {"urls": [turn.server]}
-    if turn.static_secret is not None:
-        username, credential = turn_credentials(
-            turn.static_secret, peer_id, now, int(turn.credential_lifetime)
-        )
-        server |= {"username": username, "credential": credential}
-    return [server]
 
 
 def _demo_hosts(settings: Settings) -> AllowedHosts | None:

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,15 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_logging(settings.logs)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
-    return _serve(settings)
+    return _serve(settings, partial(_reread, flags, config_path))
 
 
-def _serve(settings: Settings) -> int:
+def _reread(flags: Mapping[str, object], config_path: Path | None, present: Settings) -> Settings:
+    return load(flags, os.environ, config_path, present=present)
+
+
+def _serve(settings: Settings, reread: Callable[[Settings], Settings]) -> int:
     # Imported here, so that --help and an invalid setting do not load the server.
-    from meet_trio.app import run
+    from meet_trio.daemon import run
+    from meet_trio.operator.notify import Notifier
+
+    def started(running: "Running") -> None:
+        running.reload.parts.append(lambda settings: set_up_logging(settings.logs))
+        _greet(settings, running)
 
     try:
-        run(settings, started=lambda running: _greet(settings, running))
+        run(settings, started=started, reread=reread, notifier=Notifier.from_environ(os.environ))
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
         if not all(isinstance(leaf, ConfigError) for leaf in leaves):
@@ -182,6 +191,8 @@ def set_up_logging(settings: LogSettings) -> None:
     blanks separate them, and a leading ``-`` excludes. Matching loggers are logged in full. The
     names of the original work too: ``kolabmeet-server`` is this package, and
     ``kolabmeet-server:room`` is ``meet_trio.room``.
+
+    A second call replaces what the first has set up.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(_LOG_FORMAT))
@@ -196,6 +207,9 @@ def set_up_logging(settings: LogSettings) -> None:
     # It comes after the other filter, because only records that are shown count.
     handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
     root = logging.getLogger()
+    for earlier in list(root.handlers):
+        if isinstance(earlier.formatter, LineFormatter):
+            root.removeHandler(earlier)
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)
     logging.getLogger("meet_trio").setLevel(logging.DEBUG if pattern.wanted else least)

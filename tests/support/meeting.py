@@ -20,7 +20,9 @@ async def enter(
 ) -> Participant:
     """A participant who has joined and whose transports are connected, until ``stack`` closes."""
     url = await api.create_peer(room_id, PARTICIPANT)
-    person = await stack.enter_async_context(open_participant(url, identity=identity))
+    person = await stack.enter_async_context(
+        open_participant(url, ssl_context=api.ssl_context, identity=identity)
+    )
     person.force_tcp = tcp
     await person.join(name)
     await person.connect()

@@ -45,6 +45,9 @@ class LocalServer:
                 table = stats[kind]
                 assert isinstance(table, dict)
                 objects += len(table)
+        with trio.move_on_after(1):  # health asks the engines too
+            while any(host.object_counts()["stats"] for host in self.running.hosts):
+                await trio.sleep(0.001)
         return Counts(
             tasks=trio.lowlevel.current_statistics().tasks_living,
             asyncio_tasks=self.running.bridge.task_count(),

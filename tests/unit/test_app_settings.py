@@ -5,6 +5,7 @@ import pytest
 from meet_trio.app import _demo_hosts, _room_context
 from meet_trio.config import build
 from meet_trio.edge.webhooks import Outbox
+from meet_trio.media.turn import IceServers
 
 
 def test_what_rooms_are_given() -> None:
@@ -17,7 +18,13 @@ def test_what_rooms_are_given() -> None:
             "signaling.max_outbox_bytes": 123_456,
         }
     )
-    context = _room_context(settings, [], None, Outbox(settings.webhook))  # type: ignore[arg-type]
+    context = _room_context(
+        settings,
+        [],
+        None,  # type: ignore[arg-type]
+        Outbox(settings.webhook),
+        IceServers(settings.turn),
+    )
     assert context.max_backlog_bytes == 123_456
     assert context.goodbye_timeout == 2.0
     assert context.plain_ports.listen_ips == ("192.0.2.1",)

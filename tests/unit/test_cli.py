@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import attrs
 import pytest
 
 from meet_trio import __version__, cli
@@ -42,21 +43,31 @@ def logging_as_before() -> Iterator[None]:
 
 
 class FakeApp:
-    """Replaces ``meet_trio.app``."""
+    """Replaces ``meet_trio.daemon``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings: Settings | None = None
         self.error: BaseException | None = None
-        module = types.ModuleType("meet_trio.app")
+        module = types.ModuleType("meet_trio.daemon")
         module.__dict__["run"] = self.run
-        monkeypatch.setitem(sys.modules, "meet_trio.app", module)
-        monkeypatch.setattr("meet_trio.app", module, raising=False)
+        monkeypatch.setitem(sys.modules, "meet_trio.daemon", module)
+        monkeypatch.setattr("meet_trio.daemon", module, raising=False)
+        self.reread: Callable[[Settings], Settings] = lambda present: present
+        self.parts: list[Callable[[Settings], None]] = []
 
-    def run(self, settings: Settings, *, started: Callable[[object], None]) -> None:
-        self.settings = settings
+    def run(
+        self,
+        settings: Settings,
+        *,
+        started: Callable[[object], None],
+        reread: Callable[[Settings], Settings],
+        notifier: object,
+    ) -> None:
+        self.settings, self.reread = settings, reread
         if self.error is not None:
             raise self.error
-        started(types.SimpleNamespace(url="http://127.0.0.1:7/", port=7))
+        reload = types.SimpleNamespace(parts=self.parts)
+        started(types.SimpleNamespace(url="http://127.0.0.1:7/", port=7, reload=reload))
 
 
 @pytest.fixture
@@ -85,6 +96,20 @@ def test_serve_in_earnest_prints_no_token(
     assert "listens on http://127.0.0.1:7/" in out
     assert "browser" not in out
     assert "sesame" not in out + err
+
+
+def test_settings_are_read_again_with_the_same_flags(app: FakeApp, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("[limits]\nrooms = 1\npeers_per_room = 1\n")
+    assert cli.main(["serve", "--demo", "--config", str(file), "--limits-rooms", "3"]) == 0
+    assert app.settings is not None
+    file.write_text("[limits]\nrooms = 2\npeers_per_room = 2\n")
+    again = app.reread(app.settings)
+    assert (again.rooms.max_rooms, again.limits.peers) == (3, 2)
+    assert again.api.auth_token == app.settings.api.auth_token  # it was random
+    file.write_text("[limits]\nrooms = 0\n")
+    with pytest.raises(ConfigError, match=r"\[limits\] rooms"):
+        app.reread(app.settings)
 
 
 def test_flags_beat_the_file(app: FakeApp, tmp_path: Path) -> None:
@@ -173,7 +198,7 @@ def test_help_is_about_what_an_operator_turns(capsys: pytest.CaptureFixture[str]
     assert "--help-all" in said
     shown = [entry for entry in entries() if f"(env{entry.about.env};" in said]
     assert shown == [entry for entry in entries() if entry.about.operator]
-    assert 30 <= len(shown) < 40
+    assert 30 <= len(shown) < 50
     for entry in entries():
         assert (f"{entry.about.flag}" in said) is entry.about.operator, entry.key
 
@@ -258,6 +283,21 @@ def test_what_is_logged(
     capsys: pytest.CaptureFixture[str], level: Level, debug: str | None, comes: str
 ) -> None:
     assert logged(capsys, level, debug) == comes
+
+
+def test_what_is_logged_may_change(capsys: pytest.CaptureFixture[str]) -> None:
+    logged(capsys, "debug", "*")
+    assert logged(capsys, "warning", None) == "W:meet_trio.room W:meet_trio.engine W:httpx.client"
+
+
+def test_a_reload_changes_what_is_logged(app: FakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["serve"])
+    assert app.settings is not None
+    quiet = attrs.evolve(app.settings, logs=LogSettings(level="error"))
+    for part in app.parts:
+        part(quiet)
+    logging.getLogger("meet_trio.room").warning("not shown")
+    assert "not shown" not in capsys.readouterr().err
 
 
 def test_what_clients_chose_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

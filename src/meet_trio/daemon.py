@@ -1,0 +1,157 @@
+"""The server as a service: signals, and the service manager.
+
+| signal | effect |
+|---|---|
+| SIGTERM, SIGINT | the server says goodbye to everybody and ends |
+| SIGHUP | the settings and the TLS files are read again |
+| SIGUSR1 | the server drains: no new rooms; it ends when the last room has ended |
+| SIGUSR2 | the drain is taken back |
+
+A terminal that is closed sends SIGHUP too. A server that was started in that terminal ends then.
+
+The process ends with 0 after all of these.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import attrs
+import trio
+
+from meet_trio import collector
+from meet_trio.app import Running, serve
+from meet_trio.config import Settings
+from meet_trio.errors import ConfigError
+from meet_trio.operator.notify import Notifier
+
+logger = logging.getLogger("meet_trio.daemon")
+
+Reread = Callable[[Settings], Settings]
+
+
+def run(
+    settings: Settings,
+    *,
+    started: Callable[[Running], None] = lambda running: None,
+    reread: Reread = lambda present: present,
+    notifier: Notifier | None = None,
+) -> None:
+    """Run a server until a signal ends it, or a drain. ``started`` is called once it listens.
+
+    ``reread(present)`` reads the settings again, or raises ConfigError. It is called in a thread.
+    """
+    daemon = Daemon(settings, started, reread, notifier or Notifier(), terminal=_has_terminal())
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        # Before and after ``Daemon.run`` they would end the process with another exit code. A
+        # terminal that is closed may send SIGHUP twice.
+        signal.signal(number, signal.SIG_IGN)
+    trio.run(daemon.run)
+
+
+@attrs.define(eq=False)
+class Daemon:
+    """One run of the server. ``terminal``: standard input was a terminal at the start."""
+
+    settings: Settings
+    started: Callable[[Running], None]
+    reread: Reread
+    notifier: Notifier
+    terminal: bool = False
+    _reload_due: trio.Event = attrs.field(factory=trio.Event)
+
+    async def run(self) -> None:
+        with trio.open_signal_receiver(
+            signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
+        ) as signals:
+            async with trio.open_nursery() as listening:
+                async with trio.open_nursery() as nursery:
+                    running = await nursery.start(self._serve, nursery.cancel_scope)
+                    await nursery.start(collector.run)
+                    nursery.start_soon(self._reload, running)
+                    self.started(running)
+                    self.notifier.ready()
+                    nursery.start_soon(
+                        self.notifier.run,
+                        partial(_status, running),
+                        partial(_any_engine_works, running),
+                    )
+                    listening.start_soon(self._listen, signals, running, nursery.cancel_scope)
+                listening.cancel_scope.cancel()
+
+    async def _serve(
+        self, whole: trio.CancelScope, *, task_status: trio.TaskStatus[Running]
+    ) -> None:
+        await serve(self.settings, task_status=task_status)
+        self.notifier.stopping()
+        whole.cancel()
+
+    async def _listen(
+        self, signals: AsyncIterator[int], running: Running, whole: trio.CancelScope
+    ) -> None:
+        """Take signals until the server has ended. Signals that are not taken would be raised once
+        more after that, and end the process in their own way.
+        """
+        async for number in signals:
+            if self._ends(number, running):
+                self.notifier.stopping()
+                whole.cancel()
+
+    def _ends(self, number: int, running: Running) -> bool:
+        """Do what a signal asks for. Returns whether it ends the server."""
+        match number:
+            case signal.SIGHUP if self.terminal and not _has_terminal():
+                return True
+            case signal.SIGHUP:
+                self._reload_due.set()
+            case signal.SIGUSR1:
+                if not running.drain.start():
+                    logger.warning("SIGUSR1: the server drains already")
+            case signal.SIGUSR2:
+                if not running.drain.undo():
+                    logger.warning("SIGUSR2: the server does not drain")
+            case _:
+                return True
+        return False
+
+    async def _reload(self, running: Running) -> None:
+        while True:
+            await self._reload_due.wait()
+            # a signal that comes from now on is about files that may be newer
+            self._reload_due = trio.Event()
+            self.notifier.reloading()
+            try:
+                await self._reload_once(running)
+            finally:
+                self.notifier.ready()
+
+    async def _reload_once(self, running: Running) -> None:
+        present = running.reload.settings
+        try:
+            wanted = await trio.to_thread.run_sync(self.reread, present, abandon_on_cancel=True)
+            done = await running.reload.take(wanted)
+        except ConfigError as error:
+            logger.error("reload: refused, nothing has changed: %s", error)
+            return
+        except Exception:
+            logger.exception("reload: failed, nothing has changed")
+            return
+        logger.info("reload: changed: %s", ", ".join(done.taken) or "no setting")
+        if done.settings.listener.tls_cert is not None:
+            logger.info("reload: new connections get %s", done.settings.listener.tls_cert)
+        if done.left:
+            logger.warning("reload: needs a restart: %s", ", ".join(done.left))
+
+
+def _has_terminal() -> bool:
+    return sys.__stdin__ is not None and not sys.__stdin__.closed and sys.__stdin__.isatty()
+
+
+def _status(running: Running) -> str:
+    return f"draining: {running.drain.left()}" if running.drain.active else running.drain.left()
+
+
+def _any_engine_works(running: Running) -> bool:
+    return not all(host.failed for host in running.hosts)

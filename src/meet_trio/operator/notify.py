@@ -1,0 +1,106 @@
+"""Tells the service manager how the server is, by the protocol of ``sd_notify(3)``.
+
+A message is a datagram of lines ``NAME=value`` to the unix socket that the variable NOTIFY_SOCKET
+names. Without that variable nothing is sent. Sending never waits. A message that could not be sent
+is sent again with the next one, its newest values only, so that a full queue costs no message for
+good. A socket that is gone is logged once and ends nothing.
+
+WATCHDOG=1 is sent by a task, so it stops when the loop stops. A failed engine does not stop it: the
+rooms of other engines go on, and ``health`` tells of it. If all engines have failed, a restart
+harms nobody and is all that helps, so the messages stop.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+
+import attrs
+import trio
+
+logger = logging.getLogger("meet_trio.operator.notify")
+
+_STATUS_INTERVAL = 10.0  # seconds between two messages, if the watchdog needs none
+
+
+@attrs.define(eq=False)
+class Notifier:
+    """``address`` None: there is no service manager. ``watchdog`` is the time in seconds after
+    which it takes a silent server for dead, or None.
+    """
+
+    address: str | None = None
+    watchdog: float | None = None
+    _unsent: dict[str, str] = attrs.field(factory=dict)
+    _failing: bool = False
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Notifier":
+        """The notifier of the variables NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
+        address = environ.get("NOTIFY_SOCKET") or None
+        if address is not None and not address.startswith(("/", "@")):
+            logger.warning("NOTIFY_SOCKET: not a unix socket, ignored: %s", address)
+            address = None
+        return cls(address, _watchdog(environ) if address else None)
+
+    def ready(self) -> None:
+        """The server listens, or has read its settings again."""
+        self._unsent.pop("RELOADING", None)
+        self._unsent.pop("MONOTONIC_USEC", None)
+        self._send({"READY": "1"})
+
+    def reloading(self) -> None:
+        """The settings are being read again. ``ready`` follows."""
+        self._unsent.pop("READY", None)
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send({"RELOADING": "1", "MONOTONIC_USEC": str(now)})
+
+    def stopping(self) -> None:
+        """The server ends."""
+        self._send({"STOPPING": "1"})
+
+    async def run(self, status: Callable[[], str], alive: Callable[[], bool]) -> None:
+        """Send ``status()`` now and then, and what the watchdog waits for while ``alive()``. Until
+        cancelled.
+        """
+        if self.address is None:
+            return
+        interval = _STATUS_INTERVAL
+        if self.watchdog is not None:
+            interval = min(interval, self.watchdog / 2)
+        while True:
+            message = {"STATUS": status()}
+            if self.watchdog is not None and alive():
+                message["WATCHDOG"] = "1"
+            self._send(message)
+            await trio.sleep(interval)
+
+    def _send(self, message: Mapping[str, str]) -> None:
+        if self.address is None:
+            return
+        self._unsent.update(message)
+        datagram = "\n".join(f"{name}={value}" for name, value in self._unsent.items())
+        address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+                door.setblocking(False)
+                door.connect(address)
+                door.send(datagram.encode())
+        except OSError as error:
+            if not self._failing:
+                logger.warning("the service manager cannot be told: %s", error)
+            self._failing = True
+            self._unsent.pop("WATCHDOG", None)  # it would lie later
+            return
+        self._failing = False
+        self._unsent.clear()
+
+
+def _watchdog(environ: Mapping[str, str]) -> float | None:
+    if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None  # meant for another process
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdecimal() or int(microseconds) == 0:
+        return None
+    return int(microseconds) / 1e6
