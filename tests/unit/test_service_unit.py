@@ -1,0 +1,62 @@
+"""The systemd unit and the program agree."""
+
+import re
+import signal
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from meet_trio.config import CONFIG_VARIABLE, ProcessSettings
+from meet_trio.edge.settings import FrontDoorSettings
+from meet_trio.media.engines import COMMAND_DEADLINE
+from meet_trio.media.settings import ENGINE_DEFAULTS
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "conf" / "meet-trio.service"
+
+
+@pytest.fixture(scope="module")
+def unit() -> Mapping[str, list[str]]:
+    found = defaultdict(list)
+    for line in UNIT.read_text().splitlines():
+        if line and not line.startswith(("#", "[")):
+            name, _, value = line.partition("=")
+            found[name].append(value)
+    return found
+
+
+def test_the_program_speaks_the_units_protocol(unit: Mapping[str, list[str]]) -> None:
+    assert unit["Type"] == ["notify"]  # notify-reload is newer than Debian 12
+    (reload,) = unit["ExecReload"]
+    (name,) = re.findall(r"-([A-Z]+) \$MAINPID$", reload)
+    source = (ROOT / "src/meet_trio/daemon.py").read_text()
+    assert f"case signal.{signal.Signals['SIG' + name].name}:" in source
+    assert unit["ExecStart"][0].endswith("/meet-trio serve")
+    assert unit["Environment"] == [f"{CONFIG_VARIABLE}=/etc/meet-trio/meet-trio.toml"]
+
+
+def test_the_end_is_as_the_program_ends(unit: Mapping[str, list[str]]) -> None:
+    assert float(unit["TimeoutStopSec"][0]) > ProcessSettings().shutdown_timeout + 1
+    # a drained server ends with 0 and stays down; invalid settings end it with 2
+    assert unit["Restart"] == ["on-failure"]
+    assert unit["RestartPreventExitStatus"] == ["2"]
+    # a stuck engine is given up before the watchdog may be asked about it
+    assert float(unit["WatchdogSec"][0]) > COMMAND_DEADLINE
+
+
+def test_there_is_room_for_what_the_settings_allow(unit: Mapping[str, list[str]]) -> None:
+    connections = FrontDoorSettings().max_connections
+    media = 4 * ENGINE_DEFAULTS.max_tcp_connections
+    assert int(unit["LimitNOFILE"][0]) > connections + media
+    families = set(unit["RestrictAddressFamilies"][0].split())
+    assert families == {"AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"}
+    assert unit["RuntimeDirectory"] == ["meet-trio"]
+
+
+def test_files_can_be_read_again(unit: Mapping[str, list[str]]) -> None:
+    assert unit["User"] == ["meet-trio"]
+    assert not {"DynamicUser", "LoadCredential"} & unit.keys()  # their copies do not follow
+    assert unit["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    assert "MemoryDenyWriteExecute" not in unit  # libffi
