@@ -23,8 +23,8 @@ from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
-from meet_trio.media.dtls import SrtpKeys
 from meet_trio.media.engines import EngineHost
+from meet_trio.media.handshake import SrtpKeys
 from meet_trio.media.plain import PlainPorts
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.ortc import DtlsFingerprint
@@ -212,6 +212,15 @@ class FakeBridge:
 
     def __init__(self) -> None:
         self.sessions: list[FakeDtlsSession] = []
+        self.load = trio.Event()
+        self.load.set()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self.load.is_set()
+
+    async def loaded(self) -> None:
+        await self.load.wait()
 
     def open_session(self, send: Callable[[bytes], None]) -> FakeDtlsSession:
         self.sessions.append(FakeDtlsSession())

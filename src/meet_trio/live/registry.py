@@ -87,4 +87,6 @@ class Registry:
         """The problem that the health check reports, or None."""
         if any(host.failed for host in self.context.hosts):
             return "a media engine has failed"
+        if not self.context.bridge.is_loaded:
+            return "the DTLS library is not loaded yet"
         return None
