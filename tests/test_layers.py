@@ -189,3 +189,10 @@ def test_settings_are_light() -> None:
         if not name.endswith("settings")
     ]
     assert not heavy
+
+
+def test_a_server_at_rest_is_light() -> None:
+    """The DTLS library comes with the first room, the HTTP client with a URL of webhooks."""
+    code = "import sys, meet_trio.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"aiortc", "av", "OpenSSL", "cryptography", "httpx"}

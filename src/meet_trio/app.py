@@ -159,7 +159,7 @@ async def _run_parts(
         task_status.started(
             Running(settings.listener.page_url(port), port, registry, bridge, hosts)
         )
-        nursery.start_soon(bridge.load)
+        nursery.start_soon(bridge.run)
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()

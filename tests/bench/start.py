@@ -3,8 +3,8 @@
 
 COMMAND is the ``meet-trio`` to measure. By default it is that of the working copy, whose imports
 also look for changes of the C core. It prints medians of nine starts: the time from exec to the
-first answer of ``/ping``, the CPU time until then, the time to the first 200 of ``health`` (then
-the DTLS library is loaded, too), and the memory two seconds later.
+first answer of ``/ping``, the CPU time until then, the memory two seconds later, and the memory two
+seconds after the first room was made: it loads the DTLS library.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from pathlib import Path
 
 STARTS = 9
 DEADLINE = 30.0  # seconds
-REST = 2.0  # seconds from being ready to rest
+REST = 2.0  # seconds from a change to rest
 TOKEN = "0123456789abcdef"
 
 
@@ -31,11 +31,11 @@ def free_port() -> int:
     return port
 
 
-def status(port: int, path: str) -> int:
+def status(port: int, path: str, method: str = "GET") -> int:
     """The status of an answer, or 0 without one."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     try:
-        connection.request("GET", path, headers={"X-Auth-Token": TOKEN})
+        connection.request(method, path, headers={"X-Auth-Token": TOKEN})
         return connection.getresponse().status
     except OSError:
         return 0
@@ -57,12 +57,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def megabytes(pid: int) -> Iterator[tuple[str, float]]:
+def megabytes(pid: int, when: str) -> Iterator[tuple[str, float]]:
     """Rss, Pss and Anonymous."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")
         if name in ("Rss", "Pss", "Anonymous"):
-            yield name, int(rest.split()[0]) / 1024
+            yield f"{name} {when}, MB", int(rest.split()[0]) / 1024
 
 
 def one_start(command: list[str]) -> dict[str, float]:
@@ -77,9 +77,12 @@ def one_start(command: list[str]) -> dict[str, float]:
     try:
         found = {"first answer, ms": 1e3 * wait_for(port, "/ping", start)}
         found["CPU until then, ms"] = 1e3 * cpu_seconds(process.pid)
-        found["ready, ms"] = 1e3 * wait_for(port, "/meetmedia/api/health", start)
         time.sleep(REST)
-        return found | {f"{name}, MB": size for name, size in megabytes(process.pid)}
+        found.update(megabytes(process.pid, "at rest"))
+        assert status(port, "/meetmedia/api/sessions", "POST") == 200
+        time.sleep(REST)
+        found.update(megabytes(process.pid, "with a room"))
+        return found
     finally:
         process.terminate()
         process.wait()
@@ -91,7 +94,7 @@ def main() -> None:
     for name in runs[0]:
         values = [run[name] for run in runs]
         print(
-            f"{name:20} median {statistics.median(values):7.1f}  "
+            f"{name:26} median {statistics.median(values):7.1f}  "
             f"(from {min(values):.1f} to {max(values):.1f})"
         )
 

@@ -212,12 +212,12 @@ class FakeBridge:
 
     def __init__(self) -> None:
         self.sessions: list[FakeDtlsSession] = []
+        self.wanted = False
         self.load = trio.Event()
         self.load.set()
 
-    @property
-    def is_loaded(self) -> bool:
-        return self.load.is_set()
+    def want(self) -> None:
+        self.wanted = True
 
     async def loaded(self) -> None:
         await self.load.wait()

@@ -11,17 +11,23 @@ too, since a room sends it only once. A webhook that equals the last waiting one
 is not added.
 
 At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is stored on disk.
+
+httpx, which posts them, is loaded only if there is a URL: with its certificates it takes a tenth of
+the server's memory.
 """
 
 import logging
 from collections import deque
+from typing import TYPE_CHECKING
 
 import attrs
-import httpx
 import trio
 
 from meet_trio.edge.settings import WebhookSettings
 from meet_trio.room import Webhook
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("meet_trio.edge.webhooks")
 
@@ -31,27 +37,31 @@ class Outbox:
     """Holds and delivers webhooks. ``transport`` replaces the network in tests."""
 
     settings: WebhookSettings
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: "httpx.AsyncBaseTransport | None" = None
     pending: int = 0
     _queues: dict[str, deque[Webhook]] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
+    _client: "httpx.AsyncClient | None" = None
     _draining: trio.Event = attrs.field(factory=trio.Event)
     _empty: trio.Event = attrs.field(factory=trio.Event)
-    _client: httpx.AsyncClient = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        headers = {"X-Auth-Token": self.settings.token} if self.settings.token else {}
-        self._client = httpx.AsyncClient(
-            headers=headers,
-            timeout=self.settings.timeout,
-            transport=self.transport,
-            trust_env=False,
-        )
         self._empty.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until cancelled."""
-        async with self._client:
+        if self.settings.url is None:
+            task_status.started()
+            await trio.sleep_forever()
+        import httpx
+
+        headers = {"X-Auth-Token": self.settings.token} if self.settings.token else {}
+        async with httpx.AsyncClient(
+            headers=headers,
+            timeout=self.settings.timeout,
+            transport=self.transport,
+            trust_env=False,
+        ) as self._client:
             try:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
@@ -104,7 +114,10 @@ class Outbox:
             del self._queues[room_id]
 
     async def _deliver(self, webhook: Webhook) -> None:
+        import httpx
+
         assert self.settings.url is not None
+        assert self._client is not None
         pause = self.settings.first_pause
         for tries_left in reversed(range(self.settings.tries)):
             try:

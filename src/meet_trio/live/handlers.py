@@ -152,7 +152,9 @@ async def _create_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreateWebRtcTransport
 ) -> Outcome:
     context = room.context
-    await context.bridge.loaded()  # only in the first second of the process it has to wait
+    await (
+        context.bridge.loaded()
+    )  # waits at most in the first room, and then for less than a second
     check_transport_limit(peer)
     transport = WebRtcTransport(
         host=room.placement.place(peer.id),

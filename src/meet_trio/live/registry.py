@@ -57,6 +57,7 @@ class Registry:
             raise LimitExceeded(f"there are {most} rooms already")
         if all(host.failed for host in self.context.hosts):
             raise LimitExceeded("no media engine is working")
+        self.context.bridge.want()
         room = LiveRoom(room_id, self.context, last_n=last_n)
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)
@@ -87,6 +88,4 @@ class Registry:
         """The problem that the health check reports, or None."""
         if any(host.failed for host in self.context.hosts):
             return "a media engine has failed"
-        if not self.context.bridge.is_loaded:
-            return "the DTLS library is not loaded yet"
         return None

@@ -4,8 +4,9 @@ The engine demultiplexes, so only DTLS datagrams of authenticated addresses come
 each transport. After the handshake the SRTP keys go to the engine. Media never passes through
 Python.
 
-aiortc is loaded by ``DtlsBridge.load``, in a thread, while the server listens already. It takes as
-long as all the rest of the start. Who makes a transport awaits ``DtlsBridge.loaded`` before.
+aiortc is loaded in a thread when the first room is made (``DtlsBridge.want``). It takes as long and
+nearly as much memory as all the rest of the server. Who makes a transport awaits ``loaded`` before.
+An aiortc that cannot be loaded ends the server; one that is not installed does so at the start.
 
 A session is one Trio task, ``DtlsSession.run``. Cancelling it ends the asyncio side before it
 returns. Only this file and ``dtls_server`` import asyncio, only this one imports trio-asyncio.
@@ -13,6 +14,7 @@ returns. Only this file and ``dtls_server`` import asyncio, only this one import
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -46,10 +48,20 @@ class DtlsBridge:
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
         self._identity: DtlsIdentity | None = None
+        self._wanted = trio.Event()
         self._loaded = trio.Event()
 
+    async def run(self) -> None:
+        """Load aiortc once it is wanted."""
+        await self._wanted.wait()
+        await self.load()
+
+    def want(self) -> None:
+        """Sessions will soon be opened. Idempotent."""
+        self._wanted.set()
+
     async def load(self) -> None:
-        """Import aiortc and make the certificate. Without this there are no sessions.
+        """Import aiortc and make the certificate. Before that there are no sessions.
 
         An import cannot be interrupted, so a cancellation waits for its end.
         """
@@ -59,10 +71,6 @@ class DtlsBridge:
     async def loaded(self) -> None:
         """Wait until ``load`` is done."""
         await self._loaded.wait()
-
-    @property
-    def is_loaded(self) -> bool:
-        return self._loaded.is_set()
 
     @property
     def fingerprints(self) -> Sequence[DtlsFingerprint]:
@@ -132,7 +140,11 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object])
 
 @contextlib.asynccontextmanager
 async def open_bridge() -> AsyncIterator[DtlsBridge]:
-    """The asyncio loop that aiortc runs on, for the time of the ``async with``."""
+    """The asyncio loop that aiortc runs on, for the time of the ``async with``. Raises ImportError
+    if aiortc is not installed.
+    """
+    if importlib.util.find_spec("aiortc") is None:
+        raise ImportError("aiortc is not installed")
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_log_loop_error)
         bridge = DtlsBridge(loop)
