@@ -58,7 +58,7 @@ async def test_a_library_that_cannot_be_loaded_ends_the_server(
     ):
         async with trio.open_nursery() as nursery:
             running = await nursery.start(serve, quick_settings())
-            await MeetApi("127.0.0.1", running.port, TOKEN).create_room()
+            await running.registry.create_room()
 
 
 async def test_a_library_that_is_not_installed_is_noticed_at_the_start(
