@@ -46,6 +46,7 @@ class LogSettings:
             "patterns of loggers that are logged in full: kolabmeet-server*, or meet_trio.PART.*",
             env="DEBUG",
             operator=True,
+            example="meet_trio.live.*",
         ),
     )
     repeats: int = attrs.field(

@@ -47,6 +47,7 @@ class ListenerSettings:
             env="PUBLIC_DOMAIN",
             default="127.0.0.1:PORT",
             operator=True,
+            example="meet.example.org:12443",
         ),
     )
     force_wss: bool = attrs.field(
@@ -67,6 +68,7 @@ class ListenerSettings:
             "certificate chain (PEM) to listen with TLS",
             env="SSL_CERT",
             operator=True,
+            example="/etc/ssl/certs/meet.pem",
         ),
     )
     tls_key: Path | None = attrs.field(
@@ -78,6 +80,7 @@ class ListenerSettings:
             env="SSL_KEY",
             default="the certificate's file",
             operator=True,
+            example="/etc/ssl/private/meet.key",
         ),
     )
 
@@ -110,6 +113,7 @@ class HttpApiSettings:
             env="AUTH_TOKEN",
             default="none: must be set (demo: random)",
             operator=True,
+            example="0123456789abcdef0123456789abcdef",
         ),
     )
     path_prefix: str = attrs.field(
@@ -178,6 +182,7 @@ class FrontDoorSettings:
             "proxies that are believed when they say whom a request is from",
             default="none",
             operator=True,
+            example=["127.0.0.1"],
         ),
     )
     forwarded_header: ForwardedHeader = attrs.field(
@@ -272,6 +277,7 @@ class WebhookSettings:
             "URL that room events are posted to",
             env="WEBHOOK_URL",
             operator=True,
+            example="https://kolab.example.org/api/webhooks/meet",
         ),
     )
     token: str | None = attrs.field(
@@ -283,6 +289,7 @@ class WebhookSettings:
             "X-Auth-Token sent with them",
             env="WEBHOOK_TOKEN",
             operator=True,
+            example="fedcba9876543210fedcba9876543210",
         ),
     )
     timeout: float = attrs.field(

@@ -29,6 +29,7 @@ SOCKET_SETTINGS: Mapping[str, Metadata] = {
         ORIGINS,
         "web origins whose pages may use signaling; none: every origin's, by websocket alone",
         operator=True,
+        example=["https://kolab.example.org"],
     ),
     "ping_interval": about(
         "signaling.ping_interval",

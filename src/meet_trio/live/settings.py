@@ -47,6 +47,7 @@ class RoomSettings:
             or_none(whole(1, MAX_LAST_N)),
             "viewers are sent the cameras of as many latest speakers only; none: all cameras",
             operator=True,
+            example=9,
         ),
     )
     audio_level_messages: Rate = attrs.field(

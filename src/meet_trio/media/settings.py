@@ -39,6 +39,7 @@ class MediaSettings:
             env="MEDIASOUP_NUM_WORKERS",
             default="number of cores",
             operator=True,
+            example=4,
         ),
     )
     announced_address: tuple[str, ...] = attrs.field(
@@ -51,6 +52,7 @@ class MediaSettings:
             env="WEBRTC_ANNOUNCED_ADDRESS",
             default="the addresses that media is received on",
             operator=True,
+            example=["198.51.100.10", "2001:db8::10"],
         ),
     )
 
@@ -67,6 +69,7 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         env="WEBRTC_LISTEN_IP",
         default="this machine's address (demo: 127.0.0.1 too)",
         operator=True,
+        example=["192.0.2.10", "2001:db8::10"],
     ),
     "port": about(
         "media.port",
@@ -174,6 +177,7 @@ class PlainSettings:
             "ports of plain RTP transports, two for each",
             default="40000-49999",
             operator=True,
+            example="40000-49999",
         ),
     )
     allowed: tuple[str, ...] = attrs.field(
@@ -188,6 +192,7 @@ class PlainSettings:
             "that its own signaling comes from, which is never one of this machine or of a proxy",
             default="none",
             operator=True,
+            example=["10.0.0.0/8"],
         ),
     )
 
@@ -205,6 +210,7 @@ class TurnSettings:
             env="TURN_SERVER",
             default="turn:127.0.0.1:3478?transport=tcp if there is a secret, else none",
             operator=True,
+            example="turn:meet.example.org:3478?transport=tcp",
         ),
     )
     static_secret: str | None = attrs.field(
@@ -216,6 +222,7 @@ class TurnSettings:
             "coturn's static-auth-secret",
             env="TURN_STATIC_SECRET",
             operator=True,
+            example="a-long-random-text",
         ),
     )
     credential_lifetime: float = attrs.field(

@@ -26,8 +26,9 @@ Metadata = Mapping[str, Any]
 @attrs.frozen
 class About:
     """``key`` is ``table.name`` as in TOML. ``default_text`` describes a default that depends on
-    other settings. ``operator``: ``--help`` shows the setting. The others are bounds, which only
-    ``--help-all`` shows.
+    other settings. ``operator``: ``--help`` shows the setting, and the example files have it. The
+    others are bounds, which only ``--help-all`` shows. ``example``: the value in those files, as in
+    TOML, in place of the default.
     """
 
     key: str
@@ -37,6 +38,7 @@ class About:
     flag: str
     default_text: str | None
     operator: bool
+    example: object
 
 
 def about(
@@ -48,6 +50,7 @@ def about(
     flag: str | None = None,
     default: str | None = None,
     operator: bool = False,
+    example: object = None,
 ) -> Metadata:
     """The metadata of a field, see ``About``. Without ``env`` the variable is
     ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``.
@@ -60,6 +63,7 @@ def about(
         flag=flag or "--" + key.replace(".", "-").replace("_", "-"),
         default_text=default,
         operator=operator,
+        example=example,
     )
     return {_METADATA: {"": found}}
 
