@@ -50,7 +50,7 @@ MAY_IMPORT = {
         "socketio",
     },
     # of ortc only the type of parsed JSON
-    "edge": {"errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
+    "edge": {"", "errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "settings", "socketio"},
     "media": {"engine", "errors", "ortc", "settings"},
