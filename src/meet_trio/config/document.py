@@ -20,7 +20,8 @@ FILE` or the variable `MEET_TRIO_CONFIG`), then the flags; what comes later wins
 a value that cannot be used ends the start with a message that names it. An environment variable
 that is set but empty counts as not set.
 
-Times are in seconds. `conf/meet-trio.toml` is an example of a file.
+Times are in seconds. `conf/meet-trio.toml` and `conf/meet-trio.env` are examples of a file and of
+an environment.
 """
 
 _OPERATOR = "## Settings of an operator\n\n`meet-trio serve --help` shows these.\n"
