@@ -25,8 +25,8 @@ SCHEMA = schemathesis.openapi.from_dict(dict(openapi_document(API)))
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
 TAKES_BODY = {label: "requestBody" in found.definition.raw for label, found in OPERATIONS.items()}
 EXAMPLES, FEW_EXAMPLES = 60, 5
+# 500 is nowhere in the description, so the first check notices faults of the program
 CHECKS = [
-    schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,
     checks.response_headers_conformance,

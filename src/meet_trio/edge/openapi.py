@@ -129,6 +129,16 @@ _SCHEMAS: Schema = {
             },
         },
     },
+    "Trial": {
+        "type": "object",
+        "required": ["port", "usernameFragment", "password", "iceLite"],
+        "properties": {
+            "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+            "usernameFragment": {"type": "string"},
+            "password": {"type": "string"},
+            "iceLite": {"const": True},
+        },
+    },
     "Lag": {
         "type": "object",
         "description": "The lengths of the turns of the event loop, in buckets.",
@@ -225,6 +235,14 @@ def _paths() -> Schema:
         },
         "/stats": {
             "get": _operation("stats", "Figures of all rooms and peers.", ok=_json("Stats"))
+        },
+        "/trials": {
+            "post": _operation(
+                "openTrial",
+                "Begins a trial of media, for meet-trio doctor.",
+                ok={"application/json": {"type": "array", "items": _ref("Trial")}},
+                errors={503: _error("Too many trials are open, or no media engine works.")},
+            )
         },
         "/lag": {"get": _operation("lag", "The lag of the event loop.", ok=_json("Lag"))},
     }
