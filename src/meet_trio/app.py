@@ -177,6 +177,7 @@ async def _run_parts(
                 reload=reload,
             )
         )
+        nursery.start_soon(bridge.run)
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()

@@ -48,6 +48,7 @@ class LogSettings:
             env="DEBUG",
             operator=True,
             reload=True,
+            example="meet_trio.live.*",
         ),
     )
     repeats: int = attrs.field(

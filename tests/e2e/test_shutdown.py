@@ -115,3 +115,11 @@ def test_goodbye_leaves_with_code_zero_on_sigint(daemon: Daemon) -> None:
     assert daemon.process.wait(20) == 0  # the other tests measure how long it takes
     daemon.clean_up()
     assert "Traceback" not in "".join(daemon.log)
+
+
+def test_an_end_right_after_the_first_room(daemon: Daemon) -> None:
+    """The DTLS library is being loaded then."""
+    trio.run(api_of(daemon).create_room)
+    code, seconds = daemon.stop()
+    assert (code, seconds < STOP_DEADLINE) == (0, True), seconds
+    assert "Traceback" not in "".join(daemon.log)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import trio
 import trio.testing
+from support import asyncapi
 from support.engine_faults import Faults
 from support.peers import PARTICIPANT
 
@@ -23,8 +24,8 @@ from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
-from meet_trio.media.dtls import SrtpKeys
 from meet_trio.media.engines import EngineHost
+from meet_trio.media.handshake import SrtpKeys
 from meet_trio.media.plain import PlainPorts
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.ortc import DtlsFingerprint
@@ -212,6 +213,15 @@ class FakeBridge:
 
     def __init__(self) -> None:
         self.sessions: list[FakeDtlsSession] = []
+        self.wanted = False
+        self.load = trio.Event()
+        self.load.set()
+
+    def want(self) -> None:
+        self.wanted = True
+
+    async def loaded(self) -> None:
+        await self.load.wait()
 
     def open_session(self, send: Callable[[bytes], None]) -> FakeDtlsSession:
         self.sessions.append(FakeDtlsSession())
@@ -231,7 +241,19 @@ class FakeEvent:
         json.dumps(args, allow_nan=False)
         assert self.answer is None, "acknowledged twice"
         self.answer = list(args)
+        self._check_description(*args)
         self.socket.log.append(("ack", *args))
+
+    def _check_description(self, error: object = None, result: object = None, *_: object) -> None:
+        """What the server takes and answers is as ``docs/asyncapi.yaml`` describes it."""
+        message = self.args[0]
+        if error is None and isinstance(message, dict):
+            method = str(message["method"])
+            asyncapi.check("request", method, message)
+            if asyncapi.has_result(method):
+                asyncapi.check("result", method, result)
+            else:
+                assert result is None
 
 
 class FakeSocket:
@@ -285,6 +307,7 @@ class FakeSocket:
     def emit(self, event: str, message: dict[str, object]) -> None:
         json.dumps(message, allow_nan=False)
         assert event == "notification"
+        asyncapi.check("notification", str(message["method"]), message)
         if self.reason is None:
             self.log.append(("notice", message["method"], message["data"]))
 
@@ -302,6 +325,7 @@ class FakeSocket:
     ) -> list[object]:
         json.dumps(message, allow_nan=False)
         assert event == "request"
+        asyncapi.check("call", str(message["method"]), message)
         for _ in range(tries):
             if self.reason is not None:
                 raise Disconnected(self.reason)

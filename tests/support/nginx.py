@@ -1,5 +1,5 @@
-"""A real nginx in front of the server: a process on a free port of loopback that keeps its
-connections to the server, as in larger installations.
+"""A real nginx in front of the server, with ``conf/nginx.conf``: a process on a free port of
+loopback, without TLS. It keeps its connections to the server.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 NGINX = "nginx"
+EXAMPLE = Path(__file__).parents[2] / "conf" / "nginx.conf"
 START_DEADLINE = 10.0
 STARTS = 3  # another process may take the port between the look-up and nginx's start
 
@@ -60,22 +61,23 @@ events {{ worker_connections 4096; }}
 http {{
     access_log off;
 {temporary}
-    map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-    upstream meet {{ server 127.0.0.1:{upstream}; keepalive 8; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location / {{
-            proxy_pass http://meet;
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection $connection_upgrade;
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_read_timeout 120s;
-        }}
-    }}
+{_example(port, upstream)}
 }}
 """
+
+
+def _example(port: int, upstream: int) -> str:
+    """The example of the documentation, with these ports and without TLS."""
+    text = EXAMPLE.read_text()
+    for old, new in (
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port} backlog=4096;"),
+        ("ssl_certificate /etc/ssl/certs/meet.pem;", ""),
+        ("ssl_certificate_key /etc/ssl/private/meet.key;", ""),
+        ("server 127.0.0.1:12443;", f"server 127.0.0.1:{upstream};"),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -102,5 +102,7 @@ async def open_server(settings: Settings | None = None) -> AsyncIterator[LocalSe
     """A server for the time of the ``async with``."""
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(serve, settings or quick_settings())
+        running.bridge.want()
+        await running.bridge.loaded()  # so that it does not change the counts later
         yield LocalServer(running, MeetApi("127.0.0.1", running.port, TOKEN))
         nursery.cancel_scope.cancel()

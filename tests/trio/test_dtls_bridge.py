@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 import trio.testing
+from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from support.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 
-from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys, open_bridge
+from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, DtlsSession, open_bridge
+from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
 
 @pytest.fixture
 async def bridge() -> AsyncIterator[DtlsBridge]:
     async with open_bridge() as bridge:
+        await bridge.load()
         yield bridge
 
 
@@ -121,3 +124,7 @@ async def test_cancel_right_after_a_datagram_is_not_lost(bridge: DtlsBridge, tic
     assert not stuck
     await trio.testing.wait_all_tasks_blocked()
     assert bridge.task_count() == before
+
+
+def test_the_algorithms_are_those_of_aiortc() -> None:
+    assert frozenset(X509_DIGEST_ALGORITHMS) == FINGERPRINT_ALGORITHMS

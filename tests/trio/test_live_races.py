@@ -170,7 +170,8 @@ async def test_what_a_lost_socket_did_not_get_through_comes_first(
     async with open_world() as world:
         _, ada, bob = await pair(world)
         lost = bob.socket
-        lost.stuck = [("newPeer", {"id": "x"}), ("peerClosed", {"peerId": "x"})]
+        who = {"id": "x", "language": None, "nickname": False, "role": 1, "raisedHand": False}
+        lost.stuck = [("newPeer", who), ("peerClosed", {"peerId": "x"})]
         if noticed:
             lost.lose()
             await trio.testing.wait_all_tasks_blocked()
@@ -202,7 +203,7 @@ async def test_a_first_socket_that_is_lost_before_its_greeting(autojump_clock: M
 async def test_too_much_that_did_not_get_through(autojump_clock: MockClock) -> None:
     async with open_world(peer_settings=PeerSettings(max_backlog=5)) as world:
         room, ada, bob = await pair(world)
-        bob.socket.stuck = [("news", number) for number in range(6)]
+        bob.socket.stuck = [("signal:news", number) for number in range(6)]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
         assert bob.id not in room.peers
@@ -212,18 +213,18 @@ async def test_too_much_that_did_not_get_through(autojump_clock: MockClock) -> N
 async def test_too_many_bytes_that_did_not_get_through(autojump_clock: MockClock) -> None:
     async with open_world(max_backlog_bytes=10_000) as world:
         room, ada, bob = await pair(world)
-        bob.socket.stuck = [("news", "x" * 4000)]
+        bob.socket.stuck = [("signal:news", "x" * 4000)]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
         peer = room.peers[bob.id]
-        peer.notify("news", "y" * 4000)
+        peer.notify("signal:news", "y" * 4000)
         await bob.connect()
-        assert bob.socket.notices("news") == ["x" * 4000, "y" * 4000]
+        assert bob.socket.notices("signal:news") == ["x" * 4000, "y" * 4000]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
         for letter in "xyz":  # notices that it has got do not count
             assert bob.id in room.peers
-            peer.notify("news", letter * 4000)
+            peer.notify("signal:news", letter * 4000)
             await trio.testing.wait_all_tasks_blocked()
         assert bob.id not in room.peers
         assert ada.socket.notices("peerClosed") == [{"peerId": bob.id}]
@@ -250,7 +251,7 @@ async def test_a_notice_is_encoded_once_whatever_becomes_of_the_sockets(
 ) -> None:
     async with open_world() as world:
         room, _, bob = await pair(world)
-        notice = Notification("news", 1)
+        notice = Notification("signal:news", 1)
         heard = room.peers[bob.id]
         bob.socket.lose()
         await trio.testing.wait_all_tasks_blocked()
@@ -269,7 +270,7 @@ async def test_what_is_said_while_a_dead_socket_is_being_put_away(
         bob.socket.lose()
         # The peer's task has not heard of the end yet.
         assert room.peers[bob.id].connection is not None
-        room.peers[bob.id].notify("news", 1)
+        room.peers[bob.id].notify("signal:news", 1)
         await trio.testing.wait_all_tasks_blocked()
         await bob.connect()
-        assert bob.socket.notices() == [("roomBack", {}), ("news", 1)]
+        assert bob.socket.notices() == [("roomBack", {}), ("signal:news", 1)]

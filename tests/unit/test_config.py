@@ -4,7 +4,8 @@ import ast
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -12,6 +13,8 @@ import pytest
 
 from meet_trio.config import Entry, Settings, build, entries, load, warnings_about
 from meet_trio.config.document import markdown
+from meet_trio.config.examples import env as env_example
+from meet_trio.config.examples import toml as toml_example
 from meet_trio.edge.settings import ListenerSettings
 from meet_trio.edge.socket_settings import SOCKET_DEFAULTS, SOCKET_SETTINGS
 from meet_trio.engine import EngineSettings
@@ -528,16 +531,46 @@ def test_the_page_of_settings_is_current() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == markdown(), made
 
 
-def test_the_example_file_can_be_used(toml: Path) -> None:
-    example = (ROOT / "conf" / "meet-trio.toml").read_text()
-    toml.write_text(example)
+@pytest.fixture
+def uncommented() -> Callable[[str], list[str]]:
+    """The lines of an example file, in which all settings are set, and the files exist."""
+
+    def read(name: str) -> list[str]:
+        text = (ROOT / "conf" / name).read_text()
+        for path in ("/etc/ssl/private/meet.key", "/etc/ssl/certs/meet.pem"):
+            assert path in text
+            text = text.replace(path, str(ROOT / "LICENSE"))
+        return re.sub(r"^#(?=\w+ ?=)", "", text, flags=re.MULTILINE).splitlines()
+
+    return read
+
+
+def test_the_example_files_are_current() -> None:
+    for name, text in (("meet-trio.toml", toml_example()), ("meet-trio.env", env_example())):
+        kind = name.rpartition(".")[2]
+        made = f"make it anew with: python -m meet_trio.config.examples {kind} > conf/{name}"
+        assert (ROOT / "conf" / name).read_text() == text, made
+
+
+def test_the_example_of_a_file_can_be_used(
+    toml: Path, uncommented: Callable[[str], list[str]]
+) -> None:
+    toml.write_text((ROOT / "conf" / "meet-trio.toml").read_text())
     assert load({}, TOKEN, toml).api.auth_token
-    # Every commented line can be used too.
-    lines = [line.removeprefix("# ") if "= " in line else line for line in example.splitlines()]
-    existing = str(ROOT / "LICENSE")
-    toml.write_text(
-        "\n".join(lines)
-        .replace("/etc/ssl/private/meet.key", existing)
-        .replace("/etc/ssl/certs/meet.pem", existing)
-    )
+    toml.write_text("\n".join(uncommented("meet-trio.toml")))
     assert load({}, {}, toml).listener.public_domain == "meet.example.org:12443"
+    with toml.open("rb") as file:
+        document = tomllib.load(file)
+    assert {f"{table}.{name}" for table, names in document.items() for name in names} == {
+        entry.key for entry in entries() if entry.about.operator
+    }
+
+
+def test_the_example_of_an_environment_can_be_used(
+    uncommented: Callable[[str], list[str]],
+) -> None:
+    environ = dict(
+        line.split("=", 1) for line in uncommented("meet-trio.env") if line[:1] not in "#"
+    )
+    assert loaded(environ).listener.public_domain == "meet.example.org:12443"
+    assert set(environ) == {entry.about.env for entry in entries() if entry.about.operator}

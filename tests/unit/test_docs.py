@@ -25,9 +25,9 @@ EXAMPLE = re.compile(r"^Example: .*", re.MULTILINE)
 FOREIGN = re.compile(
     r"(?:worker|modules|rtc_base)/[\w/]+\.(?:cpp|cc)|kDefaultMinVideoBitrateBps|chrome://.*|curl"
     r"|systemctl[^`]*|systemd-analyze [^`]+|/etc/letsencrypt/[\w/-]+"
-    r"|MAX_DROPOUT|MAX_MISORDER|localrtc?pport|funding|MEET_(?:SERVER|WEBHOOK)_\w+"
+    r"|MAX_DROPOUT|MAX_MISORDER|localrtc?pport|funding|MEET_(?:SERVER|WEBHOOK)_\w+|pipx .*"
 )
-"""The code of others: libwebrtc, mediasoup, browsers, RFC 3550, ffmpeg, npm, Kolab, systemd,
+"""The code of others: libwebrtc, mediasoup, browsers, RFC 3550, ffmpeg, npm, pipx, Kolab, systemd,
 certbot.
 """
 

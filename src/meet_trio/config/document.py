@@ -23,7 +23,8 @@ that is set but empty counts as not set.
 A setting with *yes* in the column *reload* can change while the server runs: change it in the file
 and send SIGHUP ([how](operation.md#reload)). The others need a restart.
 
-Times are in seconds. `conf/meet-trio.toml` is an example of a file.
+Times are in seconds. `conf/meet-trio.toml` and `conf/meet-trio.env` are examples of a file and of
+an environment.
 """
 
 _OPERATOR = "## Settings of an operator\n\n`meet-trio serve --help` shows these.\n"

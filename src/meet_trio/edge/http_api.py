@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.edge.bodies import JsonObject, read_object, text_field
+from meet_trio.edge.openapi import openapi_document
 from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.tokens import ApiTokens
 from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
@@ -58,14 +59,15 @@ class HttpApi:
             routes=[
                 Route("/ping", _ping),
                 Route("/health", self._health),
-                Route("/sessions", self._list_sessions, methods=["GET"]),
-                Route("/sessions", self._create_session, methods=["POST"]),
+                # one route, because a 405 names the methods of the first that has the path
+                Route("/sessions", self._sessions, methods=["GET", "POST"]),
                 Route("/sessions/{room_id}", self._session),
                 Route("/sessions/{room_id}/connection", self._connection, methods=["POST"]),
                 Route("/signal", self._signal, methods=["POST"]),
                 Route("/stats", self._stats),
                 Route("/lag", self._lag),
                 Route("/trials", self._open_trial, methods=["POST"]),
+                Route("/openapi.json", self._openapi),
             ],
             exception_handlers=EXCEPTION_HANDLERS,
         )
@@ -90,6 +92,11 @@ class HttpApi:
                 {"success": False, "message": "; ".join(reasons), "reasons": list(reasons)}, 503
             )
         return JSONResponse({"success": True, "message": "Healthy"})
+
+    async def _sessions(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self._create_session(request)
+        return await self._list_sessions(request)
 
     async def _list_sessions(self, request: Request) -> Response:
         return JSONResponse(
@@ -142,6 +149,9 @@ class HttpApi:
     async def _open_trial(self, request: Request) -> Response:
         return JSONResponse(await self.registry.try_media())
 
+    async def _openapi(self, request: Request) -> Response:
+        return JSONResponse(openapi_document(self.path))
+
 
 async def _ping(request: Request) -> Response:
     return PlainTextResponse("PONG")
@@ -163,7 +173,7 @@ class TokenGuard:
     """ASGI middleware: an empty 403 without the right ``X-Auth-Token``."""
 
     def __init__(self, app: ASGIApp, tokens: ApiTokens) -> None:
-        self._app = app
+        self.app = app
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,7 +182,7 @@ class TokenGuard:
             if not self._tokens.accept(given):
                 await Response(status_code=403)(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

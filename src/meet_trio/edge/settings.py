@@ -48,6 +48,7 @@ class ListenerSettings:
             default="127.0.0.1:PORT",
             operator=True,
             reload=True,
+            example="meet.example.org:12443",
         ),
     )
     force_wss: bool = attrs.field(
@@ -70,6 +71,7 @@ class ListenerSettings:
             env="SSL_CERT",
             operator=True,
             reload=True,
+            example="/etc/ssl/certs/meet.pem",
         ),
     )
     tls_key: Path | None = attrs.field(
@@ -82,6 +84,7 @@ class ListenerSettings:
             default="the certificate's file",
             operator=True,
             reload=True,
+            example="/etc/ssl/private/meet.key",
         ),
     )
 
@@ -115,6 +118,7 @@ class HttpApiSettings:
             default="none: must be set (demo: random)",
             operator=True,
             reload=True,
+            example="0123456789abcdef0123456789abcdef",
         ),
     )
     old_auth_token: str | None = attrs.field(
@@ -126,6 +130,7 @@ class HttpApiSettings:
             "a second token of the API, while clients change from it to the other",
             operator=True,
             reload=True,
+            example="fedcba9876543210fedcba9876543210",
         ),
     )
     path_prefix: str = attrs.field(
@@ -200,6 +205,7 @@ class FrontDoorSettings:
             default="none",
             operator=True,
             reload=True,
+            example=["127.0.0.1"],
         ),
     )
     forwarded_header: ForwardedHeader = attrs.field(
@@ -314,6 +320,7 @@ class WebhookSettings:
             env="WEBHOOK_URL",
             operator=True,
             reload=True,
+            example="https://kolab.example.org/api/webhooks/meet",
         ),
     )
     token: str | None = attrs.field(
@@ -326,6 +333,7 @@ class WebhookSettings:
             env="WEBHOOK_TOKEN",
             operator=True,
             reload=True,
+            example="fedcba9876543210fedcba9876543210",
         ),
     )
     timeout: float = attrs.field(

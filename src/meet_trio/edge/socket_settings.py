@@ -30,6 +30,7 @@ SOCKET_SETTINGS: Mapping[str, Metadata] = {
         "web origins whose pages may use signaling; none: every origin's, by websocket alone",
         operator=True,
         reload=True,
+        example=["https://kolab.example.org"],
     ),
     "ping_interval": about(
         "signaling.ping_interval",

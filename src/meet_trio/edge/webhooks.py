@@ -13,19 +13,26 @@ is not added.
 The settings may be replaced while webhooks wait. Each try uses those in force.
 
 At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is stored on disk.
+
+httpx, which posts them, is loaded once there is a URL: with its certificates it takes a tenth of
+the server's memory.
 """
 
 import itertools
 import logging
 from collections import deque
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import attrs
-import httpx
 import trio
 
 from meet_trio.edge.settings import WebhookSettings
 from meet_trio.room import Webhook
+
+if TYPE_CHECKING:
+    import httpx
 
 logger = logging.getLogger("meet_trio.edge.webhooks")
 
@@ -45,19 +52,19 @@ class Outbox:
     """
 
     settings: WebhookSettings
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: "httpx.AsyncBaseTransport | None" = None
     lost_in_a_row: int = 0
     _queues: dict[str, deque[_Waiting]] = attrs.field(factory=dict)
     # the times at which those that wait were put, the oldest first
     _since: dict[int, float] = attrs.field(factory=dict)
     _numbers: Iterator[int] = attrs.field(factory=itertools.count)
     _nursery: trio.Nursery | None = None
+    _client: "httpx.AsyncClient | None" = None
+    _at_end: AsyncExitStack = attrs.field(factory=AsyncExitStack)
     _draining: trio.Event = attrs.field(factory=trio.Event)
     _empty: trio.Event = attrs.field(factory=trio.Event)
-    _client: httpx.AsyncClient = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._client = httpx.AsyncClient(transport=self.transport, trust_env=False)
         self._empty.set()
 
     @property
@@ -71,13 +78,22 @@ class Outbox:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Deliver until cancelled."""
-        async with self._client:
+        async with AsyncExitStack() as self._at_end:
+            if self.settings.url is not None:
+                self._open_client()
             try:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
                     await trio.sleep_forever()
             finally:
                 self._nursery = None
+
+    def _open_client(self) -> "httpx.AsyncClient":
+        import httpx
+
+        client = self._client = httpx.AsyncClient(transport=self.transport, trust_env=False)
+        self._at_end.push_async_callback(client.aclose)
+        return client
 
     def put(self, webhook: Webhook) -> None:
         """Take a webhook for delivery. Without a ``url`` it is dropped."""
@@ -128,6 +144,9 @@ class Outbox:
 
     async def _deliver(self, webhook: Webhook) -> bool:
         """Try until it is delivered or given up. Returns whether it was delivered."""
+        client = self._client or self._open_client()  # a URL may have come by a reload
+        import httpx
+
         trouble = "there is no receiver any more"
         pause = self.settings.first_pause
         for tries_left in reversed(range(self.settings.tries)):
@@ -135,7 +154,7 @@ class Outbox:
             if settings.url is None:
                 break
             try:
-                answer = await self._client.post(
+                answer = await client.post(
                     settings.url,
                     json=webhook.to_json(),
                     headers={"X-Auth-Token": settings.token} if settings.token else {},

@@ -151,8 +151,11 @@ async def _dump_stats(room: LiveRoom, peer: LivePeer, request: r.DumpStats) -> O
 async def _create_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreateWebRtcTransport
 ) -> Outcome:
-    check_transport_limit(peer)
     context = room.context
+    await (
+        context.bridge.loaded()
+    )  # waits at most in the first room, and then for less than a second
+    check_transport_limit(peer)
     transport = WebRtcTransport(
         host=room.placement.place(peer.id),
         bridge=context.bridge,

@@ -66,6 +66,7 @@ class Registry:
             raise LimitExceeded(f"there are {most} rooms already")
         if all(host.failed for host in self.context.hosts):
             raise LimitExceeded("no media engine is working")
+        self.context.bridge.want()
         room = LiveRoom(room_id, self.context, last_n=last_n)
         self.rooms[room_id] = room
         await self._nursery.start(self._live, room)

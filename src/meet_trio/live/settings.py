@@ -51,6 +51,7 @@ class RoomSettings:
             "viewers are sent the cameras of as many latest speakers only; none: all cameras",
             operator=True,
             reload=True,
+            example=9,
         ),
     )
     audio_level_messages: Rate = attrs.field(

@@ -1,148 +1,45 @@
-"""DTLS-SRTP handshakes (RFC 5763, RFC 5764), made by aiortc and run from Trio.
+"""The bridge between Trio and aiortc's DTLS (``dtls_server``), which runs on an asyncio loop.
 
-This is the only file that imports aiortc, asyncio or trio-asyncio. aiortc's ``RTCDtlsTransport`` is
-an asyncio object on top of an ICE transport. ``_DatagramPath`` stands in for the latter: a queue of
-incoming datagrams, and a function that sends outgoing ones. The engine demultiplexes, so only DTLS
-datagrams of authenticated addresses come here, a few for each transport. After the handshake the
-SRTP keys go to the engine. Media never passes through Python.
+The engine demultiplexes, so only DTLS datagrams of authenticated addresses come here, a few for
+each transport. After the handshake the SRTP keys go to the engine. Media never passes through
+Python.
 
-The server is always the DTLS server (``role: auto`` on the wire). mediasoup-client's receiving side
-offers ``actpass``, and a client cannot answer that with ``passive``.
+aiortc is loaded in a thread when the first room is made (``DtlsBridge.want``). It takes as long and
+nearly as much memory as all the rest of the server. Who makes a transport awaits ``loaded`` before.
+An aiortc that cannot be loaded ends the server; one that is not installed does so at the start.
 
 A session is one Trio task, ``DtlsSession.run``. Cancelling it ends the asyncio side before it
-returns. This file uses private names of aiortc: ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``,
-``_ssl``, ``_task``. Therefore aiortc's minor version is pinned.
+returns. Only this file and ``dtls_server`` import asyncio, only this one imports trio-asyncio.
 """
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
-import attrs
 import trio
 import trio_asyncio
-from aiortc.rtcdtlstransport import (
-    SRTP_AEAD_AES_128_GCM,
-    SRTP_AEAD_AES_256_GCM,
-    SRTP_AES128_CM_SHA1_80,
-    X509_DIGEST_ALGORITHMS,
-    RTCCertificate,
-    RTCDtlsFingerprint,
-    RTCDtlsParameters,
-    RTCDtlsTransport,
-)
 
-from meet_trio.errors import MeetError
+from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
+
+if TYPE_CHECKING:
+    from meet_trio.media.dtls_server import DtlsIdentity
 
 logger = logging.getLogger("meet_trio.media.dtls")
 
-# In order of preference. AES-128-GCM costs the engine half as much CPU as each of the others.
-_PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AEAD_AES_256_GCM, SRTP_AES128_CM_SHA1_80]
-
-# RFC 5764 §4.1.2, RFC 7714 §14.2: DTLS-SRTP protection profile numbers
-_PROFILE_NUMBERS = {
-    SRTP_AES128_CM_SHA1_80.openssl_profile: 0x0001,
-    SRTP_AEAD_AES_128_GCM.openssl_profile: 0x0007,
-    SRTP_AEAD_AES_256_GCM.openssl_profile: 0x0008,
-}
-
-FINGERPRINT_ALGORITHMS = frozenset(X509_DIGEST_ALGORITHMS)
-"""Names of hash functions (RFC 8122 §5). A client must send a fingerprint with one of them."""
-
-# a ClientHello of two datagrams, a certificate flight, and room for retransmissions
-_MAX_QUEUED_DATAGRAMS = 16
+FINGERPRINT_ALGORITHMS = frozenset({"sha-256", "sha-384", "sha-512"})
+"""Names of hash functions (RFC 8122 §5), those of aiortc. A client must send a fingerprint with one
+of them.
+"""
 
 
-class DtlsError(MeetError):
-    """The handshake failed, or the fingerprints do not match the client's certificate."""
+def _import_aiortc() -> "DtlsIdentity":
+    from meet_trio.media.dtls_server import DtlsIdentity
 
-
-@attrs.frozen
-class SrtpKeys:
-    """The result of a handshake: the number of the SRTP profile (RFC 5764 §4.1.2), and for each
-    direction the master key followed by the master salt.
-    """
-
-    profile: int
-    tx: bytes = attrs.field(repr=False)
-    rx: bytes = attrs.field(repr=False)
-
-
-class _DatagramPath:
-    """Stands in for aiortc's ICE transport. aiortc's DTLS uses only ``role``, ``_recv`` and
-    ``_send`` of it.
-    """
-
-    role = "controlled"
-
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_DATAGRAMS)
-        self._send_datagram = send
-        self.reader: asyncio.Task[None] | None = None
-
-    def feed(self, datagram: bytes) -> None:
-        # If the queue is full, the datagram is lost, as it may be in the network. DTLS retransmits.
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(datagram)
-
-    async def _recv(self) -> bytes:
-        # aiortc calls this through asyncio.wait_for. Before Python 3.12 that loses a cancellation
-        # that comes together with a datagram, so the handshake could go on for ever.
-        if self.reader is not None and self.reader.cancelling():
-            raise ConnectionError("cancelled")
-        return await self._queue.get()
-
-    async def _send(self, datagram: bytes) -> None:
-        self._send_datagram(datagram)
-
-
-class _DtlsServer(RTCDtlsTransport):
-    def __init__(self, path: _DatagramPath, certificate: RTCCertificate) -> None:
-        super().__init__(path, [certificate])  # type: ignore[arg-type]  # see _DatagramPath
-        self._srtp_profiles = _PROFILES
-        self._set_role("server")
-        self._path = path
-        self.keys: SrtpKeys | None = None
-
-    def _setup_srtp(self) -> None:
-        assert self._ssl is not None  # start() made it
-        name = self._ssl.get_selected_srtp_profile()
-        for profile in _PROFILES:
-            if profile.openssl_profile == name:
-                break
-        else:
-            raise DtlsError("the client negotiated no SRTP profile")
-        keying = self._ssl.export_keying_material(
-            b"EXTRACTOR-dtls_srtp", 2 * (profile.key_length + profile.salt_length)
-        )
-        # RFC 5764 §4.2: the client's keys are first, then the server's. This is the server.
-        self.keys = SrtpKeys(
-            profile=_PROFILE_NUMBERS[profile.openssl_profile],
-            tx=profile.get_key_and_salt(keying, 1),
-            rx=profile.get_key_and_salt(keying, 0),
-        )
-
-    async def run(
-        self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._path.reader = task
-        try:
-            await self.start(
-                RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
-            )
-            if task.cancelling():  # see _recv
-                raise asyncio.CancelledError
-            # start() does not raise on failure
-            if self.state != "connected" or self.keys is None or self._task is None:
-                raise DtlsError("handshake failed, or the certificate has another fingerprint")
-            connected(self.keys)
-            await self._task  # until the client's close_notify
-        finally:
-            await self.stop()  # sends close_notify, without waiting
+    return DtlsIdentity()
 
 
 class DtlsBridge:
@@ -150,10 +47,35 @@ class DtlsBridge:
 
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
-        self._certificate = RTCCertificate.generateCertificate()
-        self.fingerprints: tuple[DtlsFingerprint, ...] = tuple(
-            DtlsFingerprint(f.algorithm, f.value) for f in self._certificate.getFingerprints()
-        )
+        self._identity: DtlsIdentity | None = None
+        self._wanted = trio.Event()
+        self._loaded = trio.Event()
+
+    async def run(self) -> None:
+        """Load aiortc once it is wanted."""
+        await self._wanted.wait()
+        await self.load()
+
+    def want(self) -> None:
+        """Sessions will soon be opened. Idempotent."""
+        self._wanted.set()
+
+    async def load(self) -> None:
+        """Import aiortc and make the certificate. Before that there are no sessions.
+
+        An import cannot be interrupted, so a cancellation waits for its end.
+        """
+        self._identity = await trio.to_thread.run_sync(_import_aiortc)
+        self._loaded.set()
+
+    async def loaded(self) -> None:
+        """Wait until ``load`` is done."""
+        await self._loaded.wait()
+
+    @property
+    def fingerprints(self) -> Sequence[DtlsFingerprint]:
+        """Those of the certificate."""
+        return self._loaded_identity().fingerprints
 
     def task_count(self) -> int:
         """The number of asyncio tasks on the bridge's loop."""
@@ -161,7 +83,11 @@ class DtlsBridge:
 
     def open_session(self, send: Callable[[bytes], None]) -> "DtlsSession":
         """A new session. ``send`` is called with each outgoing datagram and must not block."""
-        return DtlsSession(self._loop, self._certificate, send)
+        return DtlsSession(self._loop, self._loaded_identity(), send)
+
+    def _loaded_identity(self) -> "DtlsIdentity":
+        assert self._identity is not None, "not loaded"
+        return self._identity
 
 
 class DtlsSession:
@@ -172,12 +98,12 @@ class DtlsSession:
     def __init__(
         self,
         loop: trio_asyncio.TrioEventLoop,
-        certificate: RTCCertificate,
+        identity: "DtlsIdentity",
         send: Callable[[bytes], None],
     ) -> None:
         self._loop = loop
-        self._certificate = certificate
-        self._path = _DatagramPath(send)
+        self._identity = identity
+        self._path = identity.path(send)
 
     def feed(self, datagram: bytes) -> None:
         """Take an incoming datagram. Datagrams before ``run`` are queued."""
@@ -194,7 +120,7 @@ class DtlsSession:
         There is no timeout here. The caller sets a deadline around this call and removes it in
         ``connected``.
         """
-        server = _DtlsServer(self._path, self._certificate)
+        server = self._identity.server(self._path)
         try:
             await trio_asyncio.aio_as_trio(server.run, loop=self._loop)(fingerprints, connected)
         except asyncio.CancelledError:
@@ -214,7 +140,11 @@ def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object])
 
 @contextlib.asynccontextmanager
 async def open_bridge() -> AsyncIterator[DtlsBridge]:
-    """The asyncio loop that aiortc runs on, for the time of the ``async with``."""
+    """The asyncio loop that aiortc runs on, for the time of the ``async with``. Raises ImportError
+    if aiortc is not installed.
+    """
+    if importlib.util.find_spec("aiortc") is None:
+        raise ImportError("aiortc is not installed")
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_log_loop_error)
         bridge = DtlsBridge(loop)

@@ -39,6 +39,7 @@ class MediaSettings:
             env="MEDIASOUP_NUM_WORKERS",
             default="number of cores",
             operator=True,
+            example=4,
         ),
     )
     announced_address: tuple[str, ...] = attrs.field(
@@ -51,6 +52,7 @@ class MediaSettings:
             env="WEBRTC_ANNOUNCED_ADDRESS",
             default="the addresses that media is received on",
             operator=True,
+            example=["198.51.100.10", "2001:db8::10"],
         ),
     )
 
@@ -67,6 +69,7 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         env="WEBRTC_LISTEN_IP",
         default="this machine's address (demo: 127.0.0.1 too)",
         operator=True,
+        example=["192.0.2.10", "2001:db8::10"],
     ),
     "port": about(
         "media.port",
@@ -178,6 +181,7 @@ class PlainSettings:
             default="40000-49999",
             operator=True,
             reload=True,
+            example="40000-49999",
         ),
     )
     allowed: tuple[str, ...] = attrs.field(
@@ -193,6 +197,7 @@ class PlainSettings:
             default="none",
             operator=True,
             reload=True,
+            example=["10.0.0.0/8"],
         ),
     )
 
@@ -211,6 +216,7 @@ class TurnSettings:
             default="turn:127.0.0.1:3478?transport=tcp if there is a secret, else none",
             operator=True,
             reload=True,
+            example="turn:meet.example.org:3478?transport=tcp",
         ),
     )
     static_secret: str | None = attrs.field(
@@ -223,6 +229,7 @@ class TurnSettings:
             env="TURN_STATIC_SECRET",
             operator=True,
             reload=True,
+            example="a-long-random-text",
         ),
     )
     credential_lifetime: float = attrs.field(

@@ -25,8 +25,9 @@ import trio
 
 from meet_trio.engine import DtlsDatagram, IceSilent
 from meet_trio.errors import BadRequest, MeetError
-from meet_trio.media.dtls import DtlsBridge, DtlsError, DtlsSession, SrtpKeys
+from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.media.settings import TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json

@@ -16,10 +16,12 @@ class Role(enum.IntFlag):
 
 
 def parse_role(value: object) -> Role:
-    """A role from JSON, or from an HTML form, where it is a decimal string. Raises BadRequest for
-    unknown bits.
+    """A role from JSON, or from an HTML form, where it is a decimal string. A float without a
+    fraction is an integer, too. Raises BadRequest for unknown bits.
     """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadRequest("role: expected an integer")

@@ -26,8 +26,9 @@ Metadata = Mapping[str, Any]
 @attrs.frozen
 class About:
     """``key`` is ``table.name`` as in TOML. ``default_text`` describes a default that depends on
-    other settings. ``operator``: ``--help`` shows the setting. The others are bounds, which only
-    ``--help-all`` shows. ``reload``: the setting can change while the server runs.
+    other settings. ``operator``: ``--help`` shows the setting, and the example files have it. The
+    others are bounds, which only ``--help-all`` shows. ``reload``: the setting can change while the
+    server runs. ``example``: the value in the example files, as in TOML, in place of the default.
     """
 
     key: str
@@ -38,6 +39,7 @@ class About:
     default_text: str | None
     operator: bool
     reload: bool
+    example: object
 
 
 def about(
@@ -50,6 +52,7 @@ def about(
     default: str | None = None,
     operator: bool = False,
     reload: bool = False,
+    example: object = None,
 ) -> Metadata:
     """The metadata of a field, see ``About``. Without ``env`` the variable is
     ``MEET_TRIO_TABLE_NAME``, and without ``flag`` the flag is ``--table-name``.
@@ -63,6 +66,7 @@ def about(
         default_text=default,
         operator=operator,
         reload=reload,
+        example=example,
     )
     return {_METADATA: {"": found}}
 
