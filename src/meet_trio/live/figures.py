@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 import trio
 
+from meet_trio.engine import Stats
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
 from meet_trio.media.engines import EngineError, EngineHost
@@ -18,7 +19,7 @@ logger = logging.getLogger("meet_trio.live.figures")
 
 _OBJECTS_PER_TURN = 64  # objects whose figures are encoded in one turn of the loop
 
-EngineFigures = Mapping[EngineHost, Mapping[str, object]]
+EngineFigures = Mapping[EngineHost, Stats]
 
 
 @attrs.define(eq=False)
@@ -99,7 +100,7 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
 
 
 async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
-    found: dict[EngineHost, Mapping[str, object]] = {}
+    found: dict[EngineHost, Stats] = {}
 
     async def ask(host: EngineHost) -> None:
         try:
@@ -115,9 +116,8 @@ async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
 
 def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
     def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
-        table = engines.get(host, {}).get(kind)
-        found = table.get(str(number)) if isinstance(table, Mapping) else None
-        return dict(found) if isinstance(found, Mapping) else {}
+        found = engines[host][kind].get(str(number), {}) if host in engines else {}
+        return dict(found)
 
     state = room.state.peers[peer.id]
     return {

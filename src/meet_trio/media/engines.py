@@ -36,6 +36,7 @@ from meet_trio.engine import (
     LayerChanged,
     PlainConnected,
     ProducerScore,
+    Stats,
     StatsReady,
     StreamStarted,
 )
@@ -105,7 +106,7 @@ class EngineHost:
         self._producers: dict[int, Mailbox] = {}
         self._consumers: dict[int, Mailbox] = {}
         self._levels: dict[int, Mailbox] = {}  # by producer
-        self._stats_waiting: dict[int, trio.MemorySendChannel[dict[str, object]]] = {}
+        self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
 
     @property
     def failed(self) -> bool:
@@ -154,14 +155,14 @@ class EngineHost:
             "stats": len(self._stats_waiting),
         }
 
-    async def stats(self) -> dict[str, object]:
+    async def stats(self) -> Stats:
         """The engine's statistics, see ``Engine.request_stats``. Raises EngineError if it has
         failed or does not answer.
         """
         if self.failed:
             raise EngineError(f"the engine on port {self.engine.port} has failed")
         token = self.new_number()
-        send, receive = trio.open_memory_channel[dict[str, object]](1)
+        send, receive = trio.open_memory_channel[Stats](1)
         self._stats_waiting[token] = send
         try:
             self.engine.request_stats(token)
