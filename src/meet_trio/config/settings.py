@@ -25,6 +25,7 @@ from meet_trio.media.settings import (
     TransportSettings,
     TurnSettings,
 )
+from meet_trio.operator.settings import MetricsSettings
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import seconds
@@ -80,5 +81,6 @@ class Settings:
     transports: TransportSettings = attrs.field(default=TransportSettings())
     turn: TurnSettings = attrs.field(default=TurnSettings())
     webhook: WebhookSettings = attrs.field(default=WebhookSettings())
+    metrics: MetricsSettings = attrs.field(default=MetricsSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -1,4 +1,5 @@
-"""Finds the credentials in a request's head: the API's token, or the token of an invited peer.
+"""Finds the credentials in a request's head: the API's token, the token of an invited peer, or a
+bearer token of a path.
 
 The id of an Engine.IO session is no credential, since any client may open a session.
 
@@ -21,13 +22,16 @@ from meet_trio.live.registry import Registry
 
 @attrs.frozen
 class Authenticator:
-    """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
+    """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists.
+    ``bearer_tokens``: by path.
+    """
 
     registry: Registry
     auth_token: str = attrs.field(repr=False)
     api_path: str
     signaling_paths: frozenset[str]
     has_session: Callable[[str], bool]
+    bearer_tokens: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def authenticates(self, head: RequestHead) -> bool:
         """Whether a request has valid credentials. The token of a peer that keeps exceeding its own
@@ -36,6 +40,8 @@ class Authenticator:
         if head.path.startswith(self.api_path + "/"):
             given = head.headers.get("x-auth-token", "").encode("latin-1")
             return hmac.compare_digest(given, self.auth_token.encode())
+        if (token := self.bearer_tokens.get(head.path)) is not None:
+            return shows_bearer(head.headers.get("authorization"), token)
         if head.path not in self.signaling_paths:
             return False
         query = _query_untrusted(head)
@@ -56,6 +62,13 @@ class Authenticator:
         if room is None:
             return None
         return room.admit(query.get("peerId", ""), query.get("authToken", ""))
+
+
+def shows_bearer(authorization: str | None, token: str) -> bool:
+    """Whether an ``Authorization`` header has this token (RFC 6750 §2.1)."""
+    scheme, _, given = (authorization or "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
+    return right and scheme.lower() == "bearer"
 
 
 def _query_untrusted(head: RequestHead) -> dict[str, str]:

@@ -14,7 +14,7 @@ At shutdown ``drain`` gives the pending webhooks one more chance. Nothing is sto
 """
 
 import logging
-from collections import deque
+from collections import Counter, deque
 
 import attrs
 import httpx
@@ -33,6 +33,10 @@ class Outbox:
     settings: WebhookSettings
     transport: httpx.AsyncBaseTransport | None = None
     pending: int = 0
+    results: Counter[str] = attrs.field(factory=Counter)
+    """How many were ``sent``, ``lost`` after their last try, ``dropped`` above the limit; and how
+    often one was ``tried_again``.
+    """
     _queues: dict[str, deque[Webhook]] = attrs.field(factory=dict)
     _nursery: trio.Nursery | None = None
     _draining: trio.Event = attrs.field(factory=trio.Event)
@@ -75,6 +79,7 @@ class Outbox:
             return
         if len(queue) >= self.settings.max_pending and webhook.event != "roomClosed":
             logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
+            self.results["dropped"] += 1
             return
         if self.pending == 0:
             self._empty = trio.Event()
@@ -110,6 +115,7 @@ class Outbox:
             try:
                 answer = await self._client.post(self.settings.url, json=webhook.to_json())
                 if answer.is_success:
+                    self.results["sent"] += 1
                     return
                 trouble = f"status {answer.status_code}"
                 if answer.is_client_error and answer.status_code not in (408, 429):
@@ -119,9 +125,11 @@ class Outbox:
             if tries_left == 0:
                 break
             logger.warning("webhook of room %s: %s, trying again", webhook.room_id, trouble)
+            self.results["tried_again"] += 1
             with trio.move_on_after(pause):
                 await self._draining.wait()
             pause = min(2 * pause, self.settings.longest_pause)
             if self._draining.is_set():
                 await trio.sleep(0.05)  # the pause of all tries from now on
+        self.results["lost"] += 1
         logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)

@@ -59,6 +59,7 @@ class Registry:
             raise LimitExceeded("no media engine is working")
         room = LiveRoom(room_id, self.context, last_n=last_n)
         self.rooms[room_id] = room
+        self.context.tally.rooms += 1
         await self._nursery.start(self._live, room)
         return room
 

@@ -50,7 +50,7 @@ COMMAND_DEADLINE = 10.0  # seconds
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
 
-Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel
+Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel | StreamStarted
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 
 
@@ -81,7 +81,7 @@ class Mailbox:
 
     def forget(self, number: int) -> None:
         """Drop the advice about the object ``number``: it is no longer watched."""
-        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel):
+        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel, StreamStarted):
             self._waiting.pop((kind, number), None)
 
     async def take(self) -> Advice:
@@ -208,7 +208,7 @@ class EngineHost:
             case LayerChanged(consumer=number) | ConsumerScore(consumer=number):
                 if (mailbox := self._consumers.get(number)) is not None:
                     mailbox.put(number, event)
-            case ProducerScore(producer=number):
+            case ProducerScore(producer=number) | StreamStarted(producer=number):
                 if (mailbox := self._producers.get(number)) is not None:
                     mailbox.put(number, event)
             case AudioLevel(producer=number):
@@ -218,8 +218,6 @@ class EngineHost:
                 self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
-            case StreamStarted():
-                pass  # nothing needs it yet
             case _:
                 assert_never(event)
 
