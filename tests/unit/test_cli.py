@@ -173,7 +173,7 @@ def test_help_is_about_what_an_operator_turns(capsys: pytest.CaptureFixture[str]
     assert "--help-all" in said
     shown = [entry for entry in entries() if f"(env{entry.about.env};" in said]
     assert shown == [entry for entry in entries() if entry.about.operator]
-    assert 30 <= len(shown) < 40
+    assert 30 <= len(shown) < 50
     for entry in entries():
         assert (f"{entry.about.flag}" in said) is entry.about.operator, entry.key
 

@@ -57,7 +57,8 @@ def _distribution(name: str, help: str) -> Described:
 
 
 _DIRECTION = "in, out"
-_MEDIA = "audio, video, unknown"
+_MEDIA = "audio, video"
+_OF_VIEWERS = "audio, video, unknown (the producer is gone)"
 _ENGINE = "0, 1, …"
 
 METRICS = {
@@ -156,10 +157,10 @@ METRICS = {
         _gauge(
             "consumers",
             "Streams that viewers get, by the encoding that is sent now; none: nothing is sent",
-            kind=_MEDIA,
+            kind=_OF_VIEWERS,
             layer="0 to 3, none",
         ),
-        _gauge("paused_consumers", "Consumers that are paused, or held back", kind=_MEDIA),
+        _gauge("paused_consumers", "Consumers that are paused, or held back", kind=_OF_VIEWERS),
         _gauge("tcp_connections", "Open ICE-TCP connections", state="proven, stranger"),
         _distribution(
             "estimate_bytes_per_second",

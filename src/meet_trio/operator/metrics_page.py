@@ -11,7 +11,7 @@ from functools import partial
 import attrs
 import trio
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -57,10 +57,10 @@ class MetricsPage:
         return Route(PATH, serve)
 
     async def _answer(self, accept: str) -> Response:
-        # The client names a version and a way to escape names that are not ASCII. There is one
-        # version of each format here, and all names are ASCII.
-        _, wanted = choose_encoder(accept)
-        if wanted.startswith("application/openmetrics-text"):
+        # There is one version of each format, so the versions that the client names do not matter.
+        # (``choose_encoder`` of prometheus_client raises for some of them.)
+        accepted = {each.partition(";")[0].strip() for each in accept.split(",")}
+        if "application/openmetrics-text" in accepted:
             text = await self._open.get(partial(self._write, openmetrics.generate_latest, _END))
             return Response(text, media_type=openmetrics.CONTENT_TYPE_LATEST)
         text = await self._plain.get(partial(self._write, generate_latest, b""))

@@ -313,6 +313,7 @@ cdef extern from "state/figures.h":
     void mt_stats_free(mt_stats *stats)
 
     enum:
+        MT_MEDIA_UNKNOWN
         MT_MEDIA_COUNT
 
 

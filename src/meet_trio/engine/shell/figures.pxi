@@ -268,11 +268,11 @@ cdef object _distribution(const mt_distribution *d, const double *bounds):
 cdef object _summary(const mt_stats *stats):
     cdef mt_summary s = mt_summarize(stats)
     carriers, media = range(MT_CARRIER_COUNT), range(MT_MEDIA_COUNT)
-    encodings = range(MT_MAX_ENCODINGS)
+    known, encodings = range(MT_MEDIA_UNKNOWN), range(MT_MAX_ENCODINGS)
     return records.Summary(
         transports={(_CARRIERS[i], bool(j)): s.transports[i][j] for i in carriers for j in range(2)},
-        producers={(_MEDIA[i], bool(j)): s.producers[i][j] for i in media for j in range(2)},
-        active_streams={(_MEDIA[i], j): s.active_streams[i][j] for i in media for j in encodings},
+        producers={(_MEDIA[i], bool(j)): s.producers[i][j] for i in known for j in range(2)},
+        active_streams={(_MEDIA[i], j): s.active_streams[i][j] for i in known for j in encodings},
         consumers={
             (_MEDIA[i], None if j == MT_MAX_ENCODINGS else j): s.consumers[i][j]
             for i in media
