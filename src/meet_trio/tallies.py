@@ -39,9 +39,9 @@ class Tally:
     - ``join_time``: from the socket on which a peer joins until ``join`` is answered.
     - ``first_packet_in``: from ``produce`` until the producer's first packet. A producer that is
       paused at first is left out.
-    - ``first_packet_out``: from the moment when a consumer may be sent, which is after the client's
-      answer for video, until its first packet. For video that is the begin of a key frame. A
-      consumer that is not sent at first, or whose producer is paused, is left out.
+    - ``first_packet_out``: from the client's answer to ``newConsumer`` until the engine sends the
+      first key frame. Only video with layers, since the engine tells of no other. A consumer that
+      is not to be sent at first, or whose producer is paused, is left out.
     """
 
     rooms: int = 0

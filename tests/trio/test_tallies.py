@@ -123,7 +123,7 @@ async def test_leaving_while_a_transport_connects(autojump_clock: MockClock) -> 
 async def test_first_packets_are_timed_once(autojump_clock: MockClock) -> None:
     async with open_world() as world:
         room, ada, _ = await pair(world)
-        await produce(ada, "video")
+        await produce(ada, "simulcast")
         await trio.sleep(1)
         (producer,), (consumer,) = room.producers.values(), room.consumers.values()
         for _ in range(2):
@@ -140,7 +140,7 @@ async def test_first_packets_are_timed_once(autojump_clock: MockClock) -> None:
 async def test_streams_that_are_held_up_by_people_are_not_timed(autojump_clock: MockClock) -> None:
     async with open_world() as world:
         room, ada, bob = await pair(world)
-        await produce(ada, "video")
+        await produce(ada, "simulcast")
         await trio.sleep(0.1)
         (producer,), (consumer,) = room.producers.values(), room.consumers.values()
         assert await bob.socket.ask("pauseConsumer", consumerId=consumer.state.id) == []

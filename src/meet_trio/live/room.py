@@ -585,12 +585,10 @@ class LiveRoom:
 
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)
-        if consumer is None:
+        if consumer is None or consumer.rtp.type == "simple":
             return
         if event.spatial is not None and (since := consumer.take_waiting_since()) is not None:
             self.context.tally.first_packet_out.add(trio.current_time() - since)
-        if consumer.rtp.type == "simple":
-            return
         consumer.layer = event.spatial
         if not consumer.accepted:
             return

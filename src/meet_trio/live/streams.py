@@ -120,7 +120,7 @@ class LiveConsumer:
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _waiting_since: float | None = None  # for its first packet
+    _waiting_since: float | None = None  # for its first key frame, since ``accept``
 
     @classmethod
     def open(
@@ -143,7 +143,6 @@ class LiveConsumer:
                 host.engine.set_consumer_priority(consumer.number, state.priority)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
-        consumer._wait()
         return consumer
 
     def close(self) -> None:
@@ -163,10 +162,6 @@ class LiveConsumer:
         """The client has answered ``newConsumer``."""
         self.accepted = True
         self.apply_pause()
-        if self.rtp.kind == "video":
-            self._wait()
-
-    def _wait(self) -> None:
         if not (self._held or self.producer.state.paused):
             self._waiting_since = trio.current_time()
 

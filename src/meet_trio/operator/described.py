@@ -207,7 +207,7 @@ METRICS = {
         _histogram("first_packet_in_seconds", "From produce until the producer's first packet"),
         _histogram(
             "first_packet_out_seconds",
-            "From the client's readiness for a consumer until its first packet is sent",
+            "From a client's answer to newConsumer until it is sent a key frame; video with layers",
         ),
         _histogram(
             "loop_turn_seconds",
