@@ -13,12 +13,11 @@ import attrs
 PREFIX = "meet_trio_"
 
 
-class Kind(Enum):
+class MetricKind(Enum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
     DISTRIBUTION = "gauge histogram"
-    INFO = "info"
 
 
 @attrs.frozen
@@ -26,7 +25,7 @@ class Described:
     """``labels`` with the values that each may have; those of a histogram have ``le`` too."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str
     values: dict[str, str] = attrs.field(factory=dict)
 
@@ -36,24 +35,28 @@ class Described:
 
     @property
     def full_name(self) -> str:
-        suffix = {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(self.kind, "")
-        return PREFIX + self.name + suffix
+        return self.family + ("_total" if self.kind is MetricKind.COUNTER else "")
+
+    @property
+    def family(self) -> str:
+        """The name without the suffix of counters."""
+        return PREFIX + self.name
 
 
 def _counter(name: str, help: str, **values: str) -> Described:
-    return Described(name, Kind.COUNTER, help, values)
+    return Described(name, MetricKind.COUNTER, help, values)
 
 
 def _gauge(name: str, help: str, **values: str) -> Described:
-    return Described(name, Kind.GAUGE, help, values)
+    return Described(name, MetricKind.GAUGE, help, values)
 
 
 def _histogram(name: str, help: str, **values: str) -> Described:
-    return Described(name, Kind.HISTOGRAM, help, values)
+    return Described(name, MetricKind.HISTOGRAM, help, values)
 
 
 def _distribution(name: str, help: str) -> Described:
-    return Described(name, Kind.DISTRIBUTION, help)
+    return Described(name, MetricKind.DISTRIBUTION, help)
 
 
 _DIRECTION = "in, out"
@@ -65,11 +68,11 @@ METRICS = {
     metric.name: metric
     for metric in (
         # the server
-        Described(
-            "build",
-            Kind.INFO,
-            "Versions of meet-trio and Python",
-            {"version": "of meet-trio", "python": "of Python"},
+        _gauge(
+            "build_info",
+            "1, with the versions of meet-trio and Python",
+            version="of meet-trio",
+            python="of Python",
         ),
         _gauge("rooms", "Open rooms"),
         _counter("opened_rooms", "Rooms that were opened"),

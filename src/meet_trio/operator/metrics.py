@@ -24,7 +24,6 @@ from prometheus_client.core import (
     GaugeHistogramMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
     Metric,
 )
 from prometheus_client.process_collector import ProcessCollector
@@ -39,7 +38,7 @@ from meet_trio.live.room import LiveRoom
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainTransport
 from meet_trio.media.transport import TransportState
-from meet_trio.operator.described import METRICS, PREFIX, Kind
+from meet_trio.operator.described import METRICS, MetricKind
 from meet_trio.tallies import Durations
 
 _OBJECTS_PER_TURN = 256  # peers and transports that are looked at in one turn of the loop
@@ -88,6 +87,20 @@ _DROPPED = "dropped_"
 _DROPS = {"kernel_refused": "datagrams_refused", "tcp_queue_full": "tcp_datagrams_dropped"}
 
 
+@attrs.frozen
+class _Row:
+    """A histogram, for one value of each label."""
+
+    labels: tuple[str, ...]
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+_Value = Mapping[tuple[str, ...], float] | Sequence[_Row]
+"""The numbers of a metric, by the values of its labels."""
+
+
 @attrs.define(eq=False)
 class _Engine:
     """What was last heard of an engine."""
@@ -117,6 +130,7 @@ class Metrics:
     webhooks: Callable[[], tuple[int, Mapping[str, int]]]
     connections: Callable[[], int]
     _engines: dict[EngineHost, _Engine] = attrs.field(factory=dict)
+    _made: dict[str, tuple[_Value, Metric]] = attrs.field(factory=dict)
     _process: ProcessCollector = attrs.field(factory=lambda: ProcessCollector(registry=None))
 
     async def gather(self) -> Sequence[Sequence[Metric]]:
@@ -128,14 +142,23 @@ class Metrics:
             await trio.lowlevel.checkpoint()
         people = await self._count_people()
         await trio.lowlevel.checkpoint()
-        return [
-            list(self._server(people)),
-            list(self._counters()),
-            list(self._objects()),
-            list(self._each_engine()),
-            list(self._times()),
-            [*self._process.collect()],
-        ]
+        groups = (
+            *(self._server(people), self._counters(), self._objects(), self._each_engine()),
+            self._times(),
+        )
+        found: list[list[Metric]] = []
+        for group in groups:
+            found.append([self._metric(*each) for each in group])
+            await trio.lowlevel.checkpoint()
+        return [*found, list(self._process.collect())]
+
+    def _metric(self, name: str, value: _Value) -> Metric:
+        """Most values are those of the last time. Then the metric of the last time will do."""
+        known, metric = self._made.get(name, (None, None))
+        if metric is None or known != value:
+            metric = _make(name, value)
+            self._made[name] = value, metric
+        return metric
 
     def _hear(self, host: EngineHost, figures: EngineFigures) -> None:
         engine = self._engines.setdefault(host, _Engine())
@@ -158,12 +181,9 @@ class Metrics:
                     await trio.lowlevel.checkpoint()
         return found
 
-    def _server(self, people: _People) -> Iterator[Metric]:
+    def _server(self, people: _People) -> Iterator[tuple[str, _Value]]:
         tally = self.registry.context.tally
-        python = platform.python_version()
-        build = InfoMetricFamily(f"{PREFIX}build", METRICS["build"].help)
-        build.add_metric([], {"version": __version__, "python": python})
-        yield build
+        yield _family("build_info", {(__version__, platform.python_version()): 1})
         yield _family("rooms", {(): len(self.registry.rooms)})
         yield _family("opened_rooms", {(): tally.rooms})
         states = ("invited", "connected", "away")
@@ -187,7 +207,7 @@ class Metrics:
         yield _family("webhooks", _of_results("webhooks", results))
         yield _family("http_connections", {(): self.connections()})
 
-    def _counters(self) -> Iterator[Metric]:
+    def _counters(self) -> Iterator[tuple[str, _Value]]:
         """The sums of the engines' counters."""
         total: Counter[str] = Counter()
         for engine in self._engines.values():
@@ -200,7 +220,7 @@ class Metrics:
         drops |= _DROPS
         yield _family("dropped", {(cause,): total[name] for cause, name in sorted(drops.items())})
 
-    def _objects(self) -> Iterator[Metric]:
+    def _objects(self) -> Iterator[tuple[str, _Value]]:
         """The sums of the engines' summaries."""
         known = [engine.summary for engine in self._engines.values() if engine.summary is not None]
         yield _family("paths", _sum(s.transports for s in known))
@@ -221,7 +241,7 @@ class Metrics:
         yield _distribution("round_trip_seconds", [s.round_trip for s in known])
         yield _distribution("outgoing_loss_ratio", [s.outgoing_loss for s in known])
 
-    def _each_engine(self) -> Iterator[Metric]:
+    def _each_engine(self) -> Iterator[tuple[str, _Value]]:
         engines = [
             (str(number), host, engine, engine.counters)
             for number, (host, engine) in enumerate(self._engines.items())
@@ -252,19 +272,18 @@ class Metrics:
             buffers[n, "used"], buffers[n, "free"] = used, c.get("packet_buffers", 0) - used
         yield _family("engine_packet_buffers", buffers)
 
-    def _times(self) -> Iterator[Metric]:
+    def _times(self) -> Iterator[tuple[str, _Value]]:
         tally = self.registry.context.tally
         yield _durations("join_seconds", tally.join_time)
         yield _durations("transport_connect_seconds", tally.connect_time)
         yield _durations("dtls_handshake_seconds", tally.handshake_time)
         yield _durations("first_packet_in_seconds", tally.first_packet_in)
         yield _durations("first_packet_out_seconds", tally.first_packet_out)
-        turns = METRICS["loop_turn_seconds"]
-        family = HistogramMetricFamily(PREFIX + turns.name, turns.help, labels=turns.labels)
-        for clock, lengths in (("held", self.lag.held), ("worked", self.lag.worked)):
-            buckets = _buckets(lag.BOUNDS, lengths.counts)
-            family.add_metric([clock], buckets, sum(lengths.seconds))
-        yield family
+        turns = (("held", self.lag.held), ("worked", self.lag.worked))
+        yield (
+            "loop_turn_seconds",
+            [_Row((c,), lag.BOUNDS, tuple(of.counts), sum(of.seconds)) for c, of in turns],
+        )
 
 
 def _state_of(room: LiveRoom, peer: LivePeer) -> str:
@@ -294,30 +313,38 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _family(name: str, values: Mapping[tuple[str, ...], float]) -> Metric:
+def _family(name: str, values: Mapping[tuple[str, ...], float]) -> tuple[str, _Value]:
+    return name, values
+
+
+def _durations(name: str, durations: Durations) -> tuple[str, _Value]:
+    return name, [_Row((), tallies.BOUNDS, tuple(durations.counts), durations.seconds)]
+
+
+def _distribution(name: str, parts: Sequence[Distribution]) -> tuple[str, _Value]:
+    if not parts:
+        return name, []
+    counts = tuple(sum(each) for each in zip(*(part.counts for part in parts), strict=True))
+    return name, [_Row((), parts[0].bounds, counts, sum(part.sum for part in parts))]
+
+
+def _make(name: str, value: _Value) -> Metric:
     about = METRICS[name]
-    kind = CounterMetricFamily if about.kind is Kind.COUNTER else GaugeMetricFamily
-    family = kind(PREFIX + name, about.help, labels=about.labels)
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family
+    if isinstance(value, Mapping):
+        kind = CounterMetricFamily if about.kind is MetricKind.COUNTER else GaugeMetricFamily
+        family = kind(about.family, about.help, labels=about.labels)
+        for labels, number in value.items():
+            family.add_metric(labels, number)
+        return family
+    is_of_events = about.kind is MetricKind.HISTOGRAM
+    histogram = HistogramMetricFamily if is_of_events else GaugeHistogramMetricFamily
+    found = histogram(about.family, about.help, labels=about.labels)
+    for row in value:
+        found.add_metric(row.labels, _buckets(row.bounds, row.counts), row.sum)
+    return found
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
     """Prometheus counts in each bucket all values up to its bound."""
     names = [*(f"{bound:.12g}" for bound in bounds), "+Inf"]
     return list(zip(names, map(float, accumulate(counts)), strict=True))
-
-
-def _durations(name: str, durations: Durations) -> Metric:
-    buckets = _buckets(tallies.BOUNDS, durations.counts)
-    return HistogramMetricFamily(PREFIX + name, METRICS[name].help, buckets, durations.seconds)
-
-
-def _distribution(name: str, parts: Sequence[Distribution]) -> Metric:
-    family = GaugeHistogramMetricFamily(PREFIX + name, METRICS[name].help, labels=())
-    if parts:
-        counts = [sum(each) for each in zip(*(part.counts for part in parts), strict=True)]
-        buckets = _buckets(parts[0].bounds, counts)
-        family.add_metric([], buckets, sum(part.sum for part in parts))
-    return family
