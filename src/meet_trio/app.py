@@ -10,15 +10,16 @@ here.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from meet_trio import ortc
-from meet_trio.config import Settings
+from meet_trio.config import Settings, is_loopback
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
 from meet_trio.edge.authenticator import Authenticator
@@ -45,16 +46,22 @@ from meet_trio.operator.health import Health
 from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
 
+if TYPE_CHECKING:
+    from meet_trio.operator.metrics_server import MetricsServer
+
 _RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the outbox
 _LAST_WEBHOOKS = 10.0  # seconds for webhooks once the server has drained
 
 
 @attrs.frozen
 class Running:
-    """A server that has started. ``url`` is the URL of its HTTP side on this machine."""
+    """A server that has started. ``url`` is the URL of its HTTP side on this machine.
+    ``metrics_port`` is that of the metrics' own listener, if there is one.
+    """
 
     url: str
     port: int
+    metrics_port: int | None
     registry: Registry
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
@@ -86,9 +93,12 @@ async def _serve_shielded(
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
-            listeners = await open_listeners(settings.listener)
-            for listener in listeners:
-                stack.push_async_callback(listener.aclose)
+            at = settings.listener
+            listeners = await _listen(stack, at.host, at.port, "http.host, http.port")
+            metrics_listeners: Sequence[trio.SocketListener] = []
+            if settings.metrics.listen is not None:
+                host, port = settings.metrics.listen
+                metrics_listeners = await _listen(stack, host, port, "metrics.listen")
             bridge = await stack.enter_async_context(open_bridge())
             numbers = itertools.count(1)
             hosts = [
@@ -96,13 +106,33 @@ async def _serve_shielded(
                 for index in range(settings.media.workers)
             ]
             nursery = await stack.enter_async_context(trio.open_nursery())
-            await _run_parts(settings, listeners, bridge, hosts, nursery, stop, whole, task_status)
+            await _run_parts(
+                settings,
+                listeners,
+                metrics_listeners,
+                bridge,
+                hosts,
+                nursery,
+                stop,
+                whole,
+                task_status,
+            )
             nursery.cancel_scope.cancel()
+
+
+async def _listen(
+    stack: AsyncExitStack, host: str, port: int, names: str
+) -> Sequence[trio.SocketListener]:
+    listeners = await open_listeners(host, port, names)
+    for listener in listeners:
+        stack.push_async_callback(listener.aclose)
+    return listeners
 
 
 async def _run_parts(
     settings: Settings,
     listeners: Sequence[trio.SocketListener],
+    metrics_listeners: Sequence[trio.SocketListener],
     bridge: DtlsBridge,
     hosts: Sequence[EngineHost],
     nursery: trio.Nursery,
@@ -134,12 +164,25 @@ async def _run_parts(
         settings.sockets, {"/": signaling_handler(registry)}, client_key=address_key
     )
     paths = signaling_paths(settings.api.path_prefix)
+    metrics = _metrics(settings, registry, lag, outbox, lambda: door.connections)
     authenticator = Authenticator(
-        registry, tokens, api.path, paths, has_session=sockets.has_session
+        registry,
+        tokens,
+        api.path,
+        paths,
+        has_session=sockets.has_session,
+        bearer_tokens=metrics.bearer_tokens() if metrics else {},
     )
     site = settings.site
     door = FrontDoor(
-        app=build_site(api, sockets.asgi, paths, page=site.serves_page, demo=site.demo),
+        app=build_site(
+            api,
+            sockets.asgi,
+            paths,
+            page=site.serves_page,
+            demo=site.demo,
+            more=metrics.routes() if metrics else (),
+        ),
         websockets=dict.fromkeys(paths, partial(_serve_websocket, sockets)),
         settings=settings.front_door,
         allowed_hosts=_demo_hosts(settings),
@@ -161,6 +204,10 @@ async def _run_parts(
     await nursery.start(outbox.run)
     await nursery.start(sockets.run)
     await nursery.start(door.serve, listeners)
+    if metrics is not None and settings.metrics.listen is not None:
+        loopback = is_loopback(settings.metrics.listen[0])
+        metrics_door = metrics.own_door(settings.front_door, loopback=loopback)
+        await nursery.start(metrics_door.serve, metrics_listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
         await rooms.start(health.run)
@@ -169,6 +216,9 @@ async def _run_parts(
             Running(
                 url=settings.listener.page_url(port),
                 port=port,
+                metrics_port=metrics_listeners[0].socket.getsockname()[1]
+                if metrics_listeners
+                else None,
                 registry=registry,
                 bridge=bridge,
                 hosts=hosts,
@@ -225,6 +275,25 @@ def _replace_records(
 def _replace_api_settings(api: HttpApi, port: int, settings: Settings) -> None:
     api.settings = settings.api
     api.token_base = settings.listener.token_base(port)
+
+
+def _metrics(
+    settings: Settings,
+    registry: Registry,
+    lag: LoopLag,
+    outbox: Outbox,
+    connections: Callable[[], int],
+) -> "MetricsServer | None":
+    if not settings.metrics.served:
+        return None
+    # prometheus_client is loaded only for those who want metrics.
+    from meet_trio.operator.metrics import Metrics
+    from meet_trio.operator.metrics_server import MetricsServer
+
+    def webhooks() -> tuple[int, Mapping[str, int]]:
+        return outbox.pending, outbox.results
+
+    return MetricsServer(Metrics(registry, lag, webhooks, connections), settings.metrics.token)
 
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:

@@ -2,10 +2,12 @@
 
 import select
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
 from support.engine_threads import PASSWORD, UFRAG, resources, wait_event
+from support.stalled_engine import stalled
 from support.wire.stun import (
     BINDING_SUCCESS,
     XOR_MAPPED_ADDRESS,
@@ -140,3 +142,18 @@ def test_the_event_fd_is_readable_only_while_events_wait(
     assert tokens == list(range(5))
     assert engine.read_events() == []
     assert select.select([engine.event_fd], [], [], 0.2)[0] == []
+
+
+def test_turns_and_the_time_in_them_are_counted(engine: Engine) -> None:
+    engine.request_stats(1)
+    quiet = wait_event(engine, StatsReady).stats["engine"]
+    with stalled(engine):
+        from_here = time.monotonic()
+        time.sleep(0.05)
+        stood_still = (time.monotonic() - from_here) * 1e6
+    engine.request_stats(2)
+    figures = wait_event(engine, StatsReady).stats["engine"]
+    assert figures["turns"] > quiet["turns"]
+    assert figures["longest_turn_us"] >= stood_still
+    assert figures["longest_recent_turn_us"] == figures["longest_turn_us"]
+    assert figures["busy_us"] >= quiet["busy_us"] + stood_still

@@ -2,8 +2,13 @@
 for what is not known. Users of the API read them, so a change here belongs in the changelog.
 """
 
+import ctypes
+import gc
 import json
 import re
+import sys
+from bisect import bisect_left
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +29,7 @@ from support.wire.rtcp import (
 from support.wire.rtp import RtpPacket, wrap_rtx
 from support.wire.stun import binding_request, build_stun
 
-from meet_trio.engine import EncodingSpec
+from meet_trio.engine import EncodingSpec, Summary
 
 SILENT_TRANSPORT: dict[str, Any] = {
     "protocol": "udp",
@@ -105,6 +110,8 @@ GAUGES = [
     "packet_buffers_used",
     "tcp_connections",
     "tcp_strangers",
+    "longest_turn_us",
+    "longest_recent_turn_us",
     "transports",
     "producers",
     "mirrors",
@@ -114,6 +121,8 @@ GAUGES = [
 
 def assert_told(figures: object, expected: object) -> None:
     """As JSON: a key's place counts, and so does whether a number is an int, a float or a bool."""
+    if isinstance(figures, Mapping):
+        figures = dict(figures)
     assert json.dumps(figures, indent=1) == json.dumps(expected, indent=1)
 
 
@@ -359,7 +368,7 @@ def test_the_engine(meeting: Meeting) -> None:
     assert list(figures)[:4] == ["datagrams_in", "bytes_in", "datagrams_out", "bytes_out"]
     assert_told(
         {name: figures[name] for name in list(figures)[-len(GAUGES) :]},
-        dict(zip(GAUGES, (320, 153, 0, 0, 2, 2, 0, 1), strict=True)),
+        dict(zip(GAUGES, (320, 153, 0, 0, 0, 0, 2, 2, 0, 1), strict=True)),
     )
 
 
@@ -412,3 +421,118 @@ def test_counters_are_those_of_the_header_in_its_order() -> None:
     counters = re.findall(r"X\((\w+)\)", table)
     assert len(counters) > 40
     assert list(World().stats()["engine"]) == counters + GAUGES
+
+
+def test_tables_are_read_only_mappings(meeting: Meeting) -> None:
+    stats = meeting.pair.a.stats()
+    assert list(stats) == ["transports", "producers", "mirrors", "consumers", "engine"]
+    producers = stats["producers"]
+    keys = [str(meeting.picture), str(meeting.sound)]
+    assert (list(producers), len(producers)) == (keys, 2)
+    assert keys[0] in producers
+    for other in ("", "x", f"0{keys[0]}", f" {keys[0]}", "-1", "999", meeting.picture, None):
+        assert other not in producers
+        assert producers.get(other) is None
+    producers[keys[0]]["paused"] = "changed"
+    assert producers[keys[0]]["paused"] is False
+    with pytest.raises(KeyError):
+        stats["nothing"]
+
+
+def many_consumers(count: int) -> World:
+    world = World()
+    publisher, viewer = world.client(), world.client()
+    producer = world.produce(publisher, simulcast(2))
+    for _ in range(count):
+        world.consume(viewer, producer, paused=True)
+    return world
+
+
+def test_reading_one_object_converts_one() -> None:
+    """Each figure is an object, and most of them live as long as the dictionary."""
+    world = many_consumers(300)
+    gc.disable()
+    try:
+        before = sys.getallocatedblocks()
+        stats = world.stats()
+        consumers = stats["consumers"]
+        assert len(consumers) == 300
+        assert sys.getallocatedblocks() - before < 100
+        kept = [consumers[next(iter(consumers))]]
+        one = sys.getallocatedblocks() - before
+        kept += consumers.values()
+        assert sys.getallocatedblocks() - before - one > 300
+    finally:
+        gc.enable()
+
+
+class _Allocated(ctypes.Structure):
+    """The first members of glibc's ``struct mallinfo2``; ``uordblks`` are the bytes in use."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", *"abcdef", "uordblks", *"gh")]
+
+
+def test_figures_are_freed_once_with_their_last_reader() -> None:
+    """A second time would end the process."""
+    allocated = ctypes.CDLL(None).mallinfo2
+    allocated.restype = _Allocated
+    world = many_consumers(300)
+    table = world.stats()["consumers"]  # outlives the whole
+    assert len(list(table.values())) == 300
+    rounds, before = 200, allocated().uordblks
+    for _ in range(rounds):
+        world.stats()
+    kept = 300 * 100  # bytes, and more, of one record
+    assert allocated().uordblks - before < 2 * kept < rounds * kept
+    with pytest.raises(ValueError, match="figures"):
+        world.core.event(11, 1)  # one without figures
+
+
+def test_sums_of_a_transport(meeting: Meeting) -> None:
+    """They are those that its own figures and those of its consumers give."""
+    meeting.pair.consume(meeting.bob, meeting.sound)
+    stats = meeting.pair.a.stats()
+    for client in (meeting.alice, meeting.bob):
+        own = stats["transports"][str(client.number)]
+        consumers = [c for c in stats["consumers"].values() if c["transport"] == client.number]
+        names = ("packetsReceived", "bytesReceived", "packetsSent", "bytesSent")
+        expected = {name: own[name] for name in names}
+        for name in ("packetsLost", "nackCount", "pliCount"):
+            expected[name] = sum(consumer[name] for consumer in consumers)
+        assert_told(stats.sums_of(client.number), expected)
+    assert stats.sums_of(meeting.bob.number)["nackCount"] == 3
+    assert stats.sums_of(999) == {}
+
+
+def test_the_summary() -> None:
+    meeting = Meeting()
+    world = meeting.pair.a
+    world.new_client()
+    world.core.set_producer_paused(meeting.sound, True)
+    world.consume(meeting.bob, meeting.sound, paused=True)
+    summary = world.stats().summary()
+    present = {name: {k: n for k, n in value.items() if n} for name, value in tables(summary)}
+    assert present == {
+        "transports": {("udp", True): 2, ("none", False): 1},
+        "producers": {("audio", True): 1, ("video", False): 1},
+        "active_streams": {("audio", 0): 1, ("video", 0): 1},
+        "consumers": {("video", 0): 1, ("audio", None): 1},
+        "paused_consumers": {"audio": 1},
+    }
+    assert (sum(summary.estimate.counts), summary.estimate.sum) == (1, 900_000 / 8)
+    assert summary.round_trip.sum == pytest.approx(0.164994)
+    place = bisect_left(summary.estimate.bounds, 900_000 / 8)
+    assert summary.estimate.counts[place] == 1
+    world.core.remove_producer(meeting.sound)
+    assert world.stats().summary().consumers["unknown", None] == 1  # until it is removed too
+
+
+def tables(summary: Summary) -> list[tuple[str, Mapping[Any, int]]]:
+    return [(n, v) for n, v in attrs.asdict(summary, recurse=False).items() if isinstance(v, dict)]
+
+
+def test_requests_of_and_to_clients_are_counted(meeting: Meeting) -> None:
+    """Other than the figures of objects, these outlive them."""
+    figures = Meeting().pair.a.stats()["engine"]
+    assert (figures["nacks_in"], figures["nacks_out"]) == (3, 13)
+    assert (figures["keyframe_requests_in"], figures["keyframe_requests_out"]) == (1, 1)

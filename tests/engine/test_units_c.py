@@ -51,3 +51,9 @@ def test_fuzz(unit: str, tmp_path: Path) -> None:
     _run(program, "-w", tmp_path)
     _run(program, *sorted(tmp_path.glob("seed-*")))
     assert "runs of" in _run(program, "-t", str(FUZZ_SECONDS), "-s", str(FUZZ_SEED))
+
+
+def test_summary(tmp_path: Path) -> None:
+    """It reads no network bytes, so it is not fuzzed."""
+    program = _build(tmp_path / "summary", C / "tests" / "state" / "summary.c")
+    assert " 0 failures" in _run(program)

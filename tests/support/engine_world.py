@@ -41,6 +41,7 @@ from meet_trio.engine import (
     EngineEvent,
     EngineSettings,
     ProducerSpec,
+    Stats,
     StatsReady,
 )
 
@@ -347,10 +348,11 @@ class World:
         self.events = [e for e in self.events if not isinstance(e, kind)]
         return taken
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> Stats:
         self.core.request_stats(1)
         (ready,) = self.take_events(StatsReady)
-        return dict(ready.stats)
+        stats: Stats = ready.stats
+        return stats
 
     def counter(self, name: str) -> int:
         return int(self.stats()["engine"][name])

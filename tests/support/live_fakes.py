@@ -7,7 +7,8 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 import trio
@@ -17,7 +18,14 @@ from support.engine_faults import Faults
 from support.peers import PARTICIPANT
 
 from meet_trio import ortc
-from meet_trio.engine import ConsumerSpec, EngineEvent, ProducerSpec
+from meet_trio.engine import (
+    ConsumerSpec,
+    Distribution,
+    EngineEvent,
+    ProducerSpec,
+    Stats,
+    Summary,
+)
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import Notification
 from meet_trio.live.registry import Registry
@@ -34,6 +42,46 @@ from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshak
 from meet_trio.socketio import Settings as SocketSettings
 
 BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
+
+
+@attrs.define(eq=False)
+class FakeStats(Stats):
+    """The figures that a test gives."""
+
+    transports: Mapping[str, Any] = attrs.field(factory=dict)
+    consumers: Mapping[str, Any] = attrs.field(factory=dict)
+    engine: Mapping[str, int] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("transports", "consumers", "engine"))
+
+    def __getitem__(self, key: str) -> Mapping[str, Any]:
+        return {"transports": self.transports, "consumers": self.consumers, "engine": self.engine}[
+            key
+        ]
+
+    def sums_of(self, transport: int) -> Mapping[str, int]:
+        own = Counter(self.transports.get(str(transport), {}))
+        for consumer in self.consumers.values():
+            if consumer["transport"] == transport:
+                own.update({name: n for name, n in consumer.items() if name != "transport"})
+        return own
+
+    def summary(self) -> Summary:
+        nothing = Distribution((1.0,), (0, 0), 0.0)
+        return Summary(
+            transports={("udp", True): len(self.transports)},
+            producers={},
+            active_streams={},
+            consumers={("video", None): len(self.consumers)},
+            paused_consumers={},
+            estimate=nothing,
+            round_trip=nothing,
+            outgoing_loss=nothing,
+        )
 
 
 class FakeEngine:

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from support.live_fakes import Client, FakeEngine, FakeEvent, FakeSocket, World
 from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters, video_parameters
+from support.rtp_parameters import audio_parameters, simulcast_encodings, video_parameters
 
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings, RoomSettings
@@ -62,15 +62,17 @@ async def join(client: Client, name: str = "x") -> None:
 
 
 async def produce(client: Client, kind: str = "audio") -> str:
-    """Send a microphone (``audio``), a camera (``video``) or a ``screen``. Returns its id."""
+    """Send a microphone (``audio``), a camera (``video``, or ``simulcast`` in two encodings) or a
+    ``screen``. Returns its id.
+    """
     transport_id = await transport(client.socket, consuming=False)
     if kind == "audio":
         parameters = audio_parameters(mid="0", ssrc=1000, cname="c")
     else:
-        parameters = video_parameters(
-            mid="1", encodings=[{"ssrc": 2000, "rtx": {"ssrc": 2001}}], cname="c"
-        )
-    source = {"audio": "mic", "video": "webcam"}.get(kind, kind)
+        one = [{"ssrc": 2000, "rtx": {"ssrc": 2001}}]
+        encodings = simulcast_encodings(2) if kind == "simulcast" else one
+        parameters = video_parameters(mid="1", encodings=encodings, cname="c")
+    source = {"audio": "mic", "screen": "screen"}.get(kind, "webcam")
     answer = await client.socket.ask(
         "produce",
         transportId=transport_id,

@@ -42,6 +42,7 @@ async def open_place() -> AsyncIterator[Place]:
             "/meetmedia/api",
             frozenset({"/meetmedia/signaling/"}),
             has_session=lambda sid: sid == "s1",
+            bearer_tokens={"/metrics": "t0ken"},
         )
         yield Place(world, await world.registry.create_room(), authenticator)
 
@@ -53,6 +54,26 @@ async def test_the_apis_token(autojump_clock: MockClock) -> None:
         assert not place.authenticates("/meetmedia/api/ping")
         assert not place.authenticates("/meetmedia/apix", token="secret")
         assert not place.authenticates("/ping", token="secret")
+
+
+async def test_the_bearer_token_of_a_path(autojump_clock: MockClock) -> None:
+    async with open_place() as place:
+
+        def shows(path: str, authorization: str) -> bool:
+            head = RequestHead("GET", path, "", {"authorization": authorization})
+            return place.authenticator.authenticates(head)
+
+        assert shows("/metrics", "Bearer t0ken")
+        for path, authorization in (
+            ("/metrics", "Bearer secret"),
+            ("/metrics", "Basic t0ken"),
+            ("/metrics", "t0ken"),
+            ("/metrics/", "Bearer t0ken"),
+            ("/meetmedia/api/ping", "Bearer t0ken"),
+            ("/meetmedia/api/ping", "Bearer secret"),
+        ):
+            assert not shows(path, authorization)
+        assert not place.authenticates("/metrics", token="t0ken")
 
 
 async def test_a_peers_token_and_a_session(autojump_clock: MockClock) -> None:

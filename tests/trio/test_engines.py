@@ -37,7 +37,6 @@ async def test_commands_that_wait_are_given_as_soon_as_there_is_room(
             while host.engine.waiting:
                 await trio.sleep(0.001)
         stats = await host.stats()
-        assert isinstance(stats["transports"], dict)
         assert len(stats["transports"]) == 5000
 
 

@@ -651,10 +651,11 @@ async def test_what_rooms_have_no_use_for_does_not_reach_them(autojump_clock: Mo
         await produce(ada)
         (producer,) = room.producers.values()
         world.hear(AudioLevel(producer.number, -30))
-        world.hear(StreamStarted(producer.number, 0, 1000))
         assert len(room._advice) == 0
         world.hear(ProducerScore(producer.number, (3,)))
-        assert len(room._advice) == 1
+        world.hear(StreamStarted(producer.number, 0, 1000))
+        world.hear(StreamStarted(producer.number, 1, 2000))
+        assert len(room._advice) == 2
         # Waiting advice about a closed producer is dropped.
         room.perform(room.state.close_producer(ada.id, producer.state.id))
         assert len(room._advice) == 0

@@ -29,7 +29,7 @@ async def taken(host: EngineHost) -> dict[str, dict[str, dict[str, object]]]:
         while host.engine.waiting:
             await trio.sleep(0.001)
     stats = await host.stats()
-    return {kind: table for kind, table in stats.items() if isinstance(table, dict)}
+    return {kind: dict(table) for kind, table in stats.items()}
 
 
 @contextlib.asynccontextmanager

@@ -70,6 +70,7 @@ async def test_tries_again_with_growing_pauses(autojump_clock: trio.testing.Mock
         outbox.put(hook("a", "1"))
         await trio.sleep(100)
         assert outbox.pending == 0
+    assert outbox.results == {"tried_again": 3, "sent": 1}
     pauses = [round(b - a, 3) for a, b in zip(receiver.times, receiver.times[1:], strict=False)]
     assert pauses == [1, 2, 4]
 
@@ -83,6 +84,7 @@ async def test_a_refusal_is_final_and_the_next_goes_on(
         outbox.put(hook("a", "2"))
         await trio.sleep(1)
     assert [body["requestId"] for body in receiver.bodies] == ["1", "2"]
+    assert outbox.results == {"lost": 1, "sent": 1}
 
 
 async def test_rooms_do_not_wait_for_each_other(autojump_clock: trio.testing.MockClock) -> None:
@@ -120,6 +122,7 @@ async def test_each_room_has_places_of_its_own(autojump_clock: trio.testing.Mock
     assert [request for room, request in told if room == "greedy"] == ["0", "1", "2", None]
     assert ("modest", "a") in told
     assert set(receiver.tokens) == {None}
+    assert outbox.results == {"dropped": 20_000 - 3, "sent": 5}
 
 
 async def test_the_same_answer_does_not_wait_twice(

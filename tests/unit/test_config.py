@@ -574,3 +574,33 @@ def test_the_example_of_an_environment_can_be_used(
     )
     assert loaded(environ).listener.public_domain == "meet.example.org:12443"
     assert set(environ) == {entry.about.env for entry in entries() if entry.about.operator}
+
+
+@pytest.mark.parametrize(
+    ("listen", "read"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:1", ("localhost", 1)),
+    ],
+)
+def test_metrics_on_loopback_need_no_token(listen: str, read: tuple[str, int]) -> None:
+    assert loaded(TOKEN | {"MEET_TRIO_METRICS_LISTEN": listen}).metrics.listen == read
+
+
+def test_metrics_beyond_loopback_need_a_token() -> None:
+    environ = TOKEN | {"MEET_TRIO_METRICS_LISTEN": "0.0.0.0:9464"}
+    with pytest.raises(ConfigError, match=r"metrics\.listen: .* set metrics\.token"):
+        loaded(environ)
+    settings = loaded(environ | {"MEET_TRIO_METRICS_TOKEN": "t0ken"})
+    assert settings.metrics.served
+    assert "t0ken" not in repr(settings)
+    assert not loaded().metrics.served
+
+
+@pytest.mark.parametrize(
+    "listen", ["9464", ":9464", "a:b", "h:70000", "::1:9464", "u@h:1", "h:1/x"]
+)
+def test_where_metrics_cannot_be(listen: str) -> None:
+    with pytest.raises(ConfigError, match="MEET_TRIO_METRICS_LISTEN"):
+        loaded(TOKEN | {"MEET_TRIO_METRICS_LISTEN": listen})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from meet_trio.operator import described
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src" / "meet_trio"
@@ -104,6 +106,8 @@ def known_words() -> frozenset[str]:
         found.update(re.findall(r"\w+", str(path.relative_to(ROOT))))
         if path != Path(__file__):
             found.update(re.findall(r"\w+", path.read_text(errors="replace")))
+    for metric in described.METRICS.values():
+        found.update((metric.full_name, f"{metric.full_name}_bucket"))
     return frozenset(found)
 
 
@@ -177,3 +181,8 @@ def test_each_page_is_in_an_index() -> None:
         for link in LINK.findall(index.read_text())
     }
     assert {page for page in DOCS.rglob("*.md") if page != indexes[0]} <= linked
+
+
+def test_the_table_of_metrics_is_current() -> None:
+    """``python -m meet_trio.operator.described`` prints it."""
+    assert described.markdown() in (DOCS / "metrics.md").read_text()

@@ -191,6 +191,13 @@ def _complete(
                 for ip in listen_ips
             )
         )
+    metrics_at = given.get("metrics.listen")
+    alone = given.get("metrics.token") is None
+    if metrics_at is not None and not is_loopback(metrics_at[0]) and alone:
+        raise ConfigError(
+            f"metrics.listen: {metrics_at[0]} is not on loopback, so the metrics would be open to "
+            "all; set metrics.token too"
+        )
     if given.get("turn.static_secret") is not None:
         given.setdefault("turn.server", "turn:127.0.0.1:3478?transport=tcp")
     elif given.get("turn.server") is not None:

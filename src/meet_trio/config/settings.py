@@ -25,7 +25,7 @@ from meet_trio.media.settings import (
     TransportSettings,
     TurnSettings,
 )
-from meet_trio.operator.settings import DrainSettings, HealthSettings
+from meet_trio.operator.settings import DrainSettings, HealthSettings, MetricsSettings
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import seconds
@@ -83,5 +83,6 @@ class Settings:
     webhook: WebhookSettings = attrs.field(default=WebhookSettings())
     health: HealthSettings = attrs.field(default=HealthSettings())
     drain: DrainSettings = attrs.field(default=DrainSettings())
+    metrics: MetricsSettings = attrs.field(default=MetricsSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -18,6 +18,7 @@ TABLES = {
     "limits": "How much clients can make the server keep; far above what people do.",
     "turn": "The TURN relay that clients are told of.",
     "webhook": "Where events of rooms are posted.",
+    "metrics": "Figures for Prometheus; off unless one of these is set.",
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
     "health": "When the health check of the API says that the server is not well.",
     "drain": "Emptying the server, so that it can end without throwing anybody out.",

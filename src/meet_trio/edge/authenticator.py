@@ -1,4 +1,5 @@
-"""Finds the credentials in a request's head: the API's token, or the token of an invited peer.
+"""Finds the credentials in a request's head: the API's token, the token of an invited peer, or a
+bearer token of a path.
 
 The id of an Engine.IO session is no credential, since any client may open a session.
 
@@ -8,6 +9,7 @@ is not counted, and one with a peer's token is counted for its peer. Any other i
 address.
 """
 
+import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
@@ -21,13 +23,16 @@ from meet_trio.live.registry import Registry
 
 @attrs.frozen
 class Authenticator:
-    """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists."""
+    """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists.
+    ``bearer_tokens``: by path.
+    """
 
     registry: Registry
     tokens: ApiTokens
     api_path: str
     signaling_paths: frozenset[str]
     has_session: Callable[[str], bool]
+    bearer_tokens: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     def authenticates(self, head: RequestHead) -> bool:
         """Whether a request has valid credentials. The token of a peer that keeps exceeding its own
@@ -35,6 +40,8 @@ class Authenticator:
         """
         if head.path.startswith(self.api_path + "/"):
             return self.tokens.accept(head.headers.get("x-auth-token", "").encode("latin-1"))
+        if (token := self.bearer_tokens.get(head.path)) is not None:
+            return shows_bearer(head.headers.get("authorization"), token)
         if head.path not in self.signaling_paths:
             return False
         query = _query_untrusted(head)
@@ -55,6 +62,13 @@ class Authenticator:
         if room is None:
             return None
         return room.admit(query.get("peerId", ""), query.get("authToken", ""))
+
+
+def shows_bearer(authorization: str | None, token: str) -> bool:
+    """Whether an ``Authorization`` header has this token (RFC 6750 §2.1)."""
+    scheme, _, given = (authorization or "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
+    return right and scheme.lower() == "bearer"
 
 
 def _query_untrusted(head: RequestHead) -> dict[str, str]:

@@ -11,15 +11,14 @@ from meet_trio.edge.settings import ListenerSettings
 from meet_trio.errors import ConfigError
 
 
-async def open_listeners(settings: ListenerSettings) -> Sequence[trio.SocketListener]:
-    """Raises ConfigError when the address cannot be listened on."""
-    host, port = settings.host, settings.port
+async def open_listeners(host: str, port: int, names: str) -> Sequence[trio.SocketListener]:
+    """Raises ConfigError when the address cannot be listened on. ``names`` are those of the
+    settings that say it.
+    """
     try:
         return await trio.open_tcp_listeners(port, host=host)
     except OSError as error:
-        raise ConfigError(
-            f"http.host, http.port: cannot listen on {host}:{port}: {error}"
-        ) from None
+        raise ConfigError(f"{names}: cannot listen on {host}:{port}: {error}") from None
 
 
 def tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:

@@ -39,14 +39,21 @@ _PAGE_HEADERS = {
 
 
 def build_site(
-    api: HttpApi, polling: ASGIApp, polling_paths: frozenset[str], *, page: bool, demo: bool
+    api: HttpApi,
+    polling: ASGIApp,
+    polling_paths: frozenset[str],
+    *,
+    page: bool,
+    demo: bool,
+    more: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """The application. ``polling`` serves Engine.IO's long-polling on ``polling_paths``.
+    """The application. ``polling`` serves Engine.IO's long-polling on ``polling_paths``. ``more``
+    are routes of other parts, which check their credentials themselves.
 
     ``page``: serve the meeting page. ``demo``: serve the routes by which the page makes rooms
     without Kolab.
     """
-    routes: list[BaseRoute] = list(api.mount())
+    routes: list[BaseRoute] = [*api.mount(), *more]
     if demo:
         routes += DemoRoutes(api).routes()
     if page:

@@ -20,7 +20,7 @@ the server's memory.
 
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -53,6 +53,10 @@ class Outbox:
 
     settings: WebhookSettings
     transport: "httpx.AsyncBaseTransport | None" = None
+    results: Counter[str] = attrs.field(factory=Counter)
+    """How many were ``sent``, ``lost`` after their last try, ``dropped`` above the limit; and how
+    often one was ``tried_again``.
+    """
     lost_in_a_row: int = 0
     _queues: dict[str, deque[_Waiting]] = attrs.field(factory=dict)
     # the times at which those that wait were put, the oldest first
@@ -113,6 +117,7 @@ class Outbox:
             return
         if len(queue) >= self.settings.max_pending and webhook.event != "roomClosed":
             logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
+            self.results["dropped"] += 1
             return
         if self.pending == 0:
             self._empty = trio.Event()
@@ -161,6 +166,7 @@ class Outbox:
                     timeout=settings.timeout,
                 )
                 if answer.is_success:
+                    self.results["sent"] += 1
                     return True
                 trouble = f"status {answer.status_code}"
                 if answer.is_client_error and answer.status_code not in (408, 429):
@@ -170,10 +176,12 @@ class Outbox:
             if tries_left == 0:
                 break
             logger.warning("webhook of room %s: %s, trying again", webhook.room_id, trouble)
+            self.results["tried_again"] += 1
             with trio.move_on_after(pause):
                 await self._draining.wait()
             pause = min(2 * pause, self.settings.longest_pause)
             if self._draining.is_set():
                 await trio.sleep(0.05)  # the pause of all tries from now on
+        self.results["lost"] += 1
         logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)
         return False

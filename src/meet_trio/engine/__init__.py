@@ -9,6 +9,7 @@ from meet_trio.engine.records import (
     AudioLevel,
     ConsumerScore,
     ConsumerSpec,
+    Distribution,
     DtlsDatagram,
     EncodingSpec,
     EngineEvent,
@@ -21,8 +22,10 @@ from meet_trio.engine.records import (
     PlainConnected,
     ProducerScore,
     ProducerSpec,
+    Stats,
     StatsReady,
     StreamStarted,
+    Summary,
 )
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "ConsumerScore",
     "ConsumerSpec",
     "Core",
+    "Distribution",
     "DtlsDatagram",
     "EncodingSpec",
     "Engine",
@@ -43,6 +47,8 @@ __all__ = [
     "PlainConnected",
     "ProducerScore",
     "ProducerSpec",
+    "Stats",
     "StatsReady",
     "StreamStarted",
+    "Summary",
 ]

@@ -13,11 +13,12 @@ import logging
 import os
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import get_args
 
 from libc.errno cimport errno
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from meet_trio.engine import records

@@ -3,8 +3,9 @@
 Ids are unsigned 32-bit integers that the caller chooses. Each kind of object has its own ids.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -205,16 +206,69 @@ class ConsumerScore:
 
 
 @attrs.frozen
-class StatsReady:
-    """The answer to ``request_stats``.
-
-    ``stats`` has the figures of ``transports``, ``producers``, ``mirrors`` (of other engines'
-    producers) and ``consumers`` by id (as text), and the figures of the ``engine``. The tables of
-    ``c/state/figures.h`` list them.
+class Distribution:
+    """How many values are above the bound before and not above their own one. The last of
+    ``counts`` has the values above all ``bounds``.
     """
 
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+
+@attrs.frozen
+class Summary:
+    """Numbers of an engine's objects. A kind is ``audio``, ``video``, or ``unknown`` for consumers
+    whose producer is gone.
+
+    - ``transports``: by ``udp``, ``tcp`` or ``none`` (no path was found yet), and whether they have
+      SRTP.
+    - ``producers``: by kind and whether they are paused. Mirrors are not counted.
+    - ``active_streams``: of producers, by kind and encoding.
+    - ``consumers``: by kind and the encoding that is sent now, None if none is.
+    - ``paused_consumers``: by kind; ``consumers`` has them too.
+
+    The distributions are over the transports for which the value is known: ``estimate`` in bytes a
+    second, ``round_trip`` in seconds, ``outgoing_loss`` as a fraction of 1.
+    """
+
+    transports: Mapping[tuple[str, bool], int]
+    producers: Mapping[tuple[str, bool], int]
+    active_streams: Mapping[tuple[str, int], int]
+    consumers: Mapping[tuple[str, int | None], int]
+    paused_consumers: Mapping[str, int]
+    estimate: Distribution
+    round_trip: Distribution
+    outgoing_loss: Distribution
+
+
+class Stats(Mapping[str, Any]):
+    """The figures of ``transports``, ``producers``, ``mirrors`` (of other engines' producers) and
+    ``consumers``, each a mapping by number (as text), and the figures of the ``engine``. The tables
+    of ``c/state/figures.h`` list them.
+
+    They are a copy of one moment. The figures of an object become a dictionary when they are read.
+    The work of that is a few microseconds for each object, and the reader bounds it.
+    """
+
+    @abstractmethod
+    def sums_of(self, transport: int) -> Mapping[str, int]:
+        """``packetsReceived``, ``bytesReceived``, ``packetsSent`` and ``bytesSent`` of a transport,
+        ``packetsLost``, ``nackCount`` and ``pliCount`` of its consumers together. Empty if there is
+        no such transport.
+        """
+
+    @abstractmethod
+    def summary(self) -> Summary:
+        """The numbers of all objects by kind and state."""
+
+
+@attrs.frozen
+class StatsReady:
+    """The answer to ``request_stats``."""
+
     token: int
-    stats: dict[str, object]
+    stats: Stats
 
 
 @attrs.frozen

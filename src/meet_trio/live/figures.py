@@ -6,48 +6,35 @@ Any peer may send ``dumpStats``, so its sums come from ``EngineTotals``, which b
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import attrs
 import trio
 
+from meet_trio.engine import Stats
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
+from meet_trio.live.shared_answer import SharedAnswer
 from meet_trio.media.engines import EngineError, EngineHost
 
 logger = logging.getLogger("meet_trio.live.figures")
 
 _OBJECTS_PER_TURN = 64  # objects whose figures are encoded in one turn of the loop
 
-EngineFigures = Mapping[EngineHost, Mapping[str, object]]
+EngineFigures = Mapping[EngineHost, Stats]
 
 
 @attrs.define(eq=False)
 class RoomsFigures:
-    """The answer to ``GET stats``, as JSON text.
+    """The answer to ``GET stats``, as JSON text."""
 
-    One answer is made at a time. The calls that come meanwhile share the next one, so many calls at
-    once cost as much as two.
-    """
-
-    _one_at_a_time: trio.Lock = attrs.field(factory=trio.Lock)
-    _begun: int = 0
-    _made: tuple[int, bytes] = (0, b"")
-    """The number and the text of the last answer, while somebody waits who may share it."""
+    _answer: SharedAnswer[bytes] = attrs.field(factory=SharedAnswer)
 
     async def collect(self, rooms: Iterable[LiveRoom]) -> bytes:
         """``{roomId: {peerId: {id, nickname, consumers, producers, transports}}}``, not older than
         the call.
         """
-        wanted = self._begun + 1
-        async with self._one_at_a_time:
-            if self._made[0] < wanted:
-                self._made = (0, b"")  # it is too old for those who wait, too
-                self._begun += 1
-                self._made = (self._begun, await _rooms_figures(rooms))
-            _, text = self._made
-            if not self._one_at_a_time.statistics().tasks_waiting:
-                self._made = (0, b"")
-            return text
+        return await self._answer.get(partial(_rooms_figures, rooms))
 
 
 async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
@@ -56,7 +43,7 @@ async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
     in the answer. A kicked peer is left out, although its task lives a moment longer.
     """
     rooms = list(rooms)
-    engines = await _ask_engines({host for room in rooms for host in room.placement.used})
+    engines = await ask_engines({host for room in rooms for host in room.placement.used})
     found: dict[str, bytes] = {}
     turn = 0
     for room in rooms:
@@ -98,8 +85,9 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
     }
 
 
-async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
-    found: dict[EngineHost, Mapping[str, object]] = {}
+async def ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
+    """The figures of each engine that answers. All are asked at the same time."""
+    found: dict[EngineHost, Stats] = {}
 
     async def ask(host: EngineHost) -> None:
         try:
@@ -115,9 +103,8 @@ async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
 
 def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
     def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
-        table = engines.get(host, {}).get(kind)
-        found = table.get(str(number)) if isinstance(table, Mapping) else None
-        return dict(found) if isinstance(found, Mapping) else {}
+        found = engines[host][kind].get(str(number), {}) if host in engines else {}
+        return dict(found)
 
     state = room.state.peers[peer.id]
     return {

@@ -71,6 +71,8 @@ async def handle_event(
         event.ack(500, f"request {method_name(method)} failed")
     else:
         work = room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
+        if isinstance(request, r.Join):
+            room.context.tally.join_time.add(trio.current_time() - connection.since)
         if method not in _UNPACED_METHODS:  # the work for those was caused by other peers
             peer.count_work(work, trio.current_time())
 
@@ -164,6 +166,7 @@ async def _create_transport(
         producing=request.producing,
         consuming=request.consuming,
         force_tcp=request.force_tcp,
+        tally=context.tally,
     )
     await peer.start_transport(transport)
     return Outcome(result=transport.parameters())

@@ -60,6 +60,7 @@ class Connection:
     socket: Socket
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     over: trio.Event = attrs.field(factory=trio.Event)
+    since: float = attrs.field(factory=trio.current_time)
 
 
 @attrs.frozen

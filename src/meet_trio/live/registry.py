@@ -69,6 +69,7 @@ class Registry:
         self.context.bridge.want()
         room = LiveRoom(room_id, self.context, last_n=last_n)
         self.rooms[room_id] = room
+        self.context.tally.rooms += 1
         await self._nursery.start(self._live, room)
         return room
 

@@ -28,7 +28,13 @@ from functools import partial
 import attrs
 import trio
 
-from meet_trio.engine import AudioLevel, ConsumerScore, LayerChanged, ProducerScore
+from meet_trio.engine import (
+    AudioLevel,
+    ConsumerScore,
+    LayerChanged,
+    ProducerScore,
+    StreamStarted,
+)
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.live.layers_wanted import LayersWanted
 from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
@@ -60,6 +66,7 @@ from meet_trio.room import (
     requests,
 )
 from meet_trio.socketio import Event
+from meet_trio.tallies import Tally
 
 logger = logging.getLogger("meet_trio.live.room")
 
@@ -96,6 +103,7 @@ class RoomContext:
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
     totals: EngineTotals = attrs.field(factory=EngineTotals)
+    tally: Tally = attrs.field(factory=Tally)
     # of messages with audio levels
     level_budget: Bucket = attrs.field(
         default=attrs.Factory(
@@ -200,6 +208,7 @@ class LiveRoom:
         )
         self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
         self.peers[peer.id] = peer
+        self.context.tally.invitations += 1
         self._nursery.start_soon(self._live_peer, peer)
         return invitation
 
@@ -568,15 +577,24 @@ class LiveRoom:
                 self._consumer_score(advice)
             case ProducerScore():
                 self._producer_score(advice)
+            case StreamStarted():
+                self._stream_started(advice)
             case AudioLevel():
                 if (producer := self._producer_numbers.get(advice.producer)) is not None:
                     state = producer.state
                     self.speakers.hear(state.peer_id, state.id, advice.dbov)
 
+    def _stream_started(self, event: StreamStarted) -> None:
+        producer = self._producer_numbers.get(event.producer)
+        if producer is not None and (since := producer.take_waiting_since()) is not None:
+            self.context.tally.first_packet_in.add(trio.current_time() - since)
+
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)
         if consumer is None or consumer.rtp.type == "simple":
             return
+        if event.spatial is not None and (since := consumer.take_waiting_since()) is not None:
+            self.context.tally.first_packet_out.add(trio.current_time() - since)
         consumer.layer = event.spatial
         if not consumer.accepted:
             return

@@ -36,6 +36,7 @@ class LiveProducer:
     transport: Transport
     number: int
     scores: list[int]
+    _waiting_since: float | None = None  # for its first packet
     # the number of consumers on each engine that has a mirror
     _mirror_consumers: Counter[EngineHost] = attrs.field(factory=Counter)
 
@@ -45,13 +46,21 @@ class LiveProducer:
         number, spec = host.new_number(), producer_spec(state.rtp, paused=state.paused)
         host.engine.add_producer(number, transport.number, spec)
         host.watch_producer(number, advice)
-        return cls(state, transport, number, [0] * len(state.rtp.params.encodings))
+        since = None if state.paused else trio.current_time()
+        return cls(state, transport, number, [0] * len(state.rtp.params.encodings), since)
 
     def close(self) -> None:
         """Remove it from the engine. Its consumers have to be closed before."""
         assert not self._mirror_consumers
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
+
+    def take_waiting_since(self) -> float | None:
+        """Since when its first packet was waited for. None if it was paused, or was asked before,
+        so only the first packet counts.
+        """
+        since, self._waiting_since = self._waiting_since, None
+        return since
 
     def watch_level(self, advice: Mailbox) -> None:
         """Have the engine tell the audio level, if it is a microphone's."""
@@ -60,6 +69,8 @@ class LiveProducer:
 
     def apply_pause(self) -> None:
         """Make the engines follow ``state.paused``."""
+        if self.state.paused:
+            self._waiting_since = None
         for host in (self.transport.host, *self._mirror_consumers):
             host.engine.set_producer_paused(self.number, self.state.paused)
 
@@ -109,6 +120,7 @@ class LiveConsumer:
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _waiting_since: float | None = None  # for its first key frame, since ``accept``
 
     @classmethod
     def open(
@@ -150,9 +162,20 @@ class LiveConsumer:
         """The client has answered ``newConsumer``."""
         self.accepted = True
         self.apply_pause()
+        if not (self._held or self.producer.state.paused):
+            self._waiting_since = trio.current_time()
+
+    def take_waiting_since(self) -> float | None:
+        """Since when its first packet was waited for. None if it was not to be sent at first, or
+        was asked before, so only the first packet counts.
+        """
+        since, self._waiting_since = self._waiting_since, None
+        return since
 
     def apply_pause(self) -> None:
         """Make the engine follow the state and ``accepted``."""
+        if self._held:
+            self._waiting_since = None
         self.transport.host.engine.set_consumer_paused(self.number, self._held)
 
     def prefer_layers(self, layers: Layers) -> None:

@@ -36,6 +36,7 @@ from meet_trio.engine import (
     LayerChanged,
     PlainConnected,
     ProducerScore,
+    Stats,
     StatsReady,
     StreamStarted,
 )
@@ -49,7 +50,7 @@ COMMAND_DEADLINE = 10.0  # seconds
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
 
-Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel
+Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel | StreamStarted
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 
 
@@ -80,7 +81,7 @@ class Mailbox:
 
     def forget(self, number: int) -> None:
         """Drop the advice about the object ``number``: it is no longer watched."""
-        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel):
+        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel, StreamStarted):
             self._waiting.pop((kind, number), None)
 
     async def take(self) -> Advice:
@@ -106,7 +107,7 @@ class EngineHost:
         self._producers: dict[int, Mailbox] = {}
         self._consumers: dict[int, Mailbox] = {}
         self._levels: dict[int, Mailbox] = {}  # by producer
-        self._stats_waiting: dict[int, trio.MemorySendChannel[dict[str, object]]] = {}
+        self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
 
     @property
     def failed(self) -> bool:
@@ -155,14 +156,14 @@ class EngineHost:
             "stats": len(self._stats_waiting),
         }
 
-    async def stats(self) -> dict[str, object]:
+    async def stats(self) -> Stats:
         """The engine's statistics, see ``Engine.request_stats``. Raises EngineError if it has
         failed or does not answer.
         """
         if self.failed:
             raise EngineError(f"the engine on port {self.engine.port} has failed")
         token = self.new_number()
-        send, receive = trio.open_memory_channel[dict[str, object]](1)
+        send, receive = trio.open_memory_channel[Stats](1)
         self._stats_waiting[token] = send
         try:
             self.engine.request_stats(token)
@@ -209,7 +210,7 @@ class EngineHost:
             case LayerChanged(consumer=number) | ConsumerScore(consumer=number):
                 if (mailbox := self._consumers.get(number)) is not None:
                     mailbox.put(number, event)
-            case ProducerScore(producer=number):
+            case ProducerScore(producer=number) | StreamStarted(producer=number):
                 if (mailbox := self._producers.get(number)) is not None:
                     mailbox.put(number, event)
             case AudioLevel(producer=number):
@@ -219,8 +220,6 @@ class EngineHost:
                 self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
-            case StreamStarted():
-                pass  # nothing needs it yet
             case _:
                 assert_never(event)
 

@@ -31,6 +31,7 @@ from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.media.settings import TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
+from meet_trio.tallies import Tally
 
 logger = logging.getLogger("meet_trio.media.transport")
 
@@ -86,6 +87,7 @@ class WebRtcTransport:
     producing: bool
     consuming: bool
     force_tcp: bool = False
+    tally: Tally = attrs.field(factory=Tally)
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     number: int = attrs.field(init=False)
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
@@ -94,6 +96,10 @@ class WebRtcTransport:
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _end_reason: str = "closed"
+    _asked_at: float | None = None  # for ``connect``
+    _dtls_at: float | None = None  # the first datagram, and ``connect``
+    _heard_dtls: bool = False
+    _connect_result: str = "abandoned"
     _dtls: DtlsSession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -146,6 +152,8 @@ class WebRtcTransport:
         self._fingerprints = fingerprints
         self.state = TransportState.CONNECTING
         self._run_scope.deadline = trio.current_time() + self.settings.connect_timeout
+        self._asked_at = trio.current_time()
+        self._note_handshake()
         self._connect_asked.set()
 
     def restart_ice(self) -> IceParameters:
@@ -178,12 +186,16 @@ class WebRtcTransport:
                         self._end_reason = "the client sent close_notify"
                     except DtlsError as error:
                         self._end_reason = f"DTLS: {error}"
+                        self._connect_result = "failed"
                 if (
                     self._run_scope.cancelled_caught
-                    and self._run_scope.deadline < trio.current_time()
+                    and self._run_scope.deadline <= trio.current_time()
                 ):
                     self._end_reason = f"not connected within {self.settings.connect_timeout:g} s"
+                    self._connect_result = "no_path" if self._dtls_at is None else "timed_out"
         finally:
+            if self.state is TransportState.CONNECTING:
+                self.tally.connects[self._connect_result] += 1
             self.state = TransportState.CLOSED
             engine.remove_transport(self.number)
         if self._end_reason != "closed":
@@ -193,6 +205,17 @@ class WebRtcTransport:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
         self._run_scope.deadline = float("inf")
         self.state = TransportState.CONNECTED
+        self.tally.connects["connected"] += 1
+        now = trio.current_time()
+        if self._asked_at is not None and self._dtls_at is not None:
+            self.tally.connect_time.add(now - self._asked_at)
+            self.tally.handshake_time.add(now - self._dtls_at)
+
+    def _note_handshake(self) -> None:
+        """It begins when the client's first datagram is there and its fingerprints are known."""
+        if self._heard_dtls and self._asked_at is not None and self._dtls_at is None:
+            self._dtls_at = trio.current_time()
+            self.tally.handshakes += 1
 
     def _fail(self, why: str) -> None:
         self._end_reason = why
@@ -204,6 +227,8 @@ class WebRtcTransport:
     def handle_engine_event(self, event: TransportEvent) -> None:
         match event:
             case DtlsDatagram():
+                self._heard_dtls = True
+                self._note_handshake()
                 self._dtls.feed(event.data)
             case IceSilent():
                 self._fail("no STUN checks from the client any more")

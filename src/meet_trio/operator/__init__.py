@@ -1,1 +1,1 @@
-"""What the person who runs the server sees and does: health, drain, the service manager."""
+"""What the person who runs the server sees of it and does to it."""

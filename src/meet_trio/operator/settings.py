@@ -4,6 +4,7 @@ import contextlib
 
 import attrs
 
+from meet_trio.settings import addresses, kinds
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import Kind, number, or_none, seconds, whole
 
@@ -91,3 +92,39 @@ class DrainSettings:
             reload=True,
         ),
     )
+
+
+@attrs.frozen(kw_only=True)
+class MetricsSettings:
+    """Who may read the metrics, and where. Without a token and ``listen`` they are off.
+
+    With ``token`` the main listener serves them to those who show it. ``listen`` is a listener of
+    their own, which needs no token on loopback.
+    """
+
+    token: str | None = attrs.field(
+        default=None,
+        repr=False,
+        metadata=about(
+            "metrics.token",
+            or_none(kinds.TOKEN),
+            "serve /metrics for Prometheus to those who send this token (Authorization: Bearer)",
+            operator=True,
+            example="0123456789abcdef0123456789abcdef",
+        ),
+    )
+    listen: tuple[str, int] | None = attrs.field(
+        default=None,
+        metadata=about(
+            "metrics.listen",
+            or_none(addresses.ENDPOINT),
+            "serve /metrics at this address too, like 127.0.0.1:9464: without TLS, and on "
+            "loopback without the token",
+            operator=True,
+            example="127.0.0.1:9464",
+        ),
+    )
+
+    @property
+    def served(self) -> bool:
+        return self.token is not None or self.listen is not None

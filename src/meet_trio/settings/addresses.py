@@ -36,6 +36,18 @@ def _domain(raw: object) -> str:
     return text
 
 
+def _endpoint(raw: object) -> tuple[str, int]:
+    text = read_text(raw)
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = _host(parts.hostname), parts.port
+    except ValueError:
+        raise ValueError from None
+    if port is None or parts.netloc != text or "@" in text:
+        raise ValueError
+    return host, port
+
+
 def _prefix(raw: object) -> str:
     text = "/" + read_text(raw).strip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
@@ -94,6 +106,7 @@ ADDRESSES = list_of(Kind("an IP address", _address), "an IP address")
 HOSTS = list_of(HOST, "an IP address or a host name")
 DOMAIN = Kind("a host or host:port, without a scheme,", _domain)
 PORT = whole(0, 65535)
+ENDPOINT = Kind("an address and a port like 127.0.0.1:9464 or [::1]:9464", _endpoint)
 PORTS = Kind("a range of ports like 40000-49999", _ports)
 PREFIX = Kind("a path like /meetmedia", _prefix)
 HTTP_URL = Kind("an http:// or https:// URL", _http_url)

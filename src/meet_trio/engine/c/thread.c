@@ -31,9 +31,17 @@ enum {
   FIRST_PAIRS = 8,         /* slots of the table of plain transports */
   MAX_SLEEP_MS = 1000,
   FAILED_RETRY_US = 10 * MT_MS, /* until the event of a failure is offered again */
+  RECENT_US = 10 * MT_SECOND,   /* the longest recent turn is that of this span and of the span before it */
 };
 
 static const uint64_t COMMAND_EVENT = MT_PATH_NONE; /* the data of epoll's event for command_fd */
+
+/* How long the thread works between two waits, in microseconds. */
+typedef struct {
+  uint64_t count, busy, longest;
+  uint64_t longest_of_span, longest_of_span_before;
+  int64_t span_began;
+} turns;
 
 struct mt_engine {
   pthread_t thread;
@@ -52,6 +60,7 @@ struct mt_engine {
   _Atomic bool ring_was_full; /* a command of Python's has found no room */
   bool new_events;            /* Python is to be woken; the thread's own */
   uint32_t unannounced;       /* datagrams that were sent since other engines were woken */
+  turns turns;
 };
 
 static int64_t now_us(void) {
@@ -85,6 +94,26 @@ static void sink_send(void *context, const mt_path *to, size_t len) {
   if (plain) mt_udp_send(e->udp, *plain, to, len);
 }
 
+static void add_turn(turns *t, int64_t began, int64_t now) {
+  uint64_t length = (uint64_t)(now - began);
+  t->count++;
+  t->busy += length;
+  if (length > t->longest) t->longest = length;
+  if (now - t->span_began > RECENT_US) {
+    t->longest_of_span_before = now - t->span_began > 2 * RECENT_US ? 0 : t->longest_of_span;
+    t->longest_of_span = 0;
+    t->span_began = now;
+  }
+  if (length > t->longest_of_span) t->longest_of_span = length;
+}
+
+static void turn_figures(const turns *t, mt_stats *out) {
+  out->counters.turns = t->count;
+  out->counters.busy_us = t->busy;
+  out->longest_turn_us = t->longest;
+  out->longest_recent_turn_us = t->longest_of_span > t->longest_of_span_before ? t->longest_of_span : t->longest_of_span_before;
+}
+
 static bool sink_event(void *context, const mt_event *event) {
   mt_engine *e = context;
   mt_event copy = *event;
@@ -98,6 +127,7 @@ static bool sink_event(void *context, const mt_event *event) {
     mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
     stats->counters.datagrams_refused = mt_udp_lost(e->udp);
     mt_tcp_figures(e->tcp, stats);
+    turn_figures(&e->turns, stats);
   }
   if (!mt_ring_put(&e->events, &copy)) {
     if (event->len) free((void *)(uintptr_t)copy.data);
@@ -225,9 +255,9 @@ static int64_t tick(mt_engine *e) {
   return tcp < core ? tcp : core;
 }
 
-static int timeout_ms(int64_t deadline, bool more) {
+static int timeout_ms(int64_t deadline, bool more, int64_t now) {
   if (more) return 0;
-  int64_t wait = deadline - now_us();
+  int64_t wait = deadline - now;
   if (wait <= 0) return 0;
   return wait > MAX_SLEEP_MS * MT_MS ? MAX_SLEEP_MS : (int)((wait + MT_MS - 1) / MT_MS);
 }
@@ -242,24 +272,28 @@ static bool may_sleep(mt_engine *e) {
 static void *run(void *context) {
   mt_engine *e = context;
   const char *failure = NULL;
-  int64_t deadline = 0;
+  int64_t deadline = 0, now = now_us();
   bool more = false;
+  e->turns.span_began = now;
   while (!atomic_load(&e->stop) && !failure) {
     struct epoll_event ready[READY_PER_TURN];
     more = !may_sleep(e) || more;
-    int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more));
+    int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more, now));
+    int64_t began = now_us();
     atomic_store(&e->waker->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     for (int i = 0; i < n; i++)
       if (ready[i].data.u64 == COMMAND_EVENT) read_fd(e->command_fd);
     mt_exchange_count(e->core);
-    more = apply_commands(e, now_us());
+    more = apply_commands(e, began);
     announce_room(e);
     if (!more) more = mt_exchange_take(e->core, now_us());
     for (int i = 0; i < n; i++) handle_ready(e, ready[i].data.u64, &failure);
     deadline = tick(e);
     flush(e);
     wake_python(e);
+    now = now_us();
+    add_turn(&e->turns, began, now);
   }
   mt_exchange_leave(e->core);
   if (failure) {

@@ -312,6 +312,40 @@ cdef extern from "state/figures.h":
     const uint32_t mt_counter_count
     void mt_stats_free(mt_stats *stats)
 
+    enum:
+        MT_MEDIA_UNKNOWN
+        MT_MEDIA_COUNT
+
+
+cdef extern from "state/summary.h":
+    enum:
+        MT_SUMMARY_BOUNDS
+        MT_CARRIER_COUNT
+
+    ctypedef struct mt_distribution:
+        uint64_t buckets[1]
+        double sum
+
+    ctypedef struct mt_summary:
+        uint64_t transports[1][2]  # more in C, like all arrays here
+        uint64_t producers[1][2]
+        uint64_t active_streams[1][MT_MAX_ENCODINGS]
+        uint64_t consumers[1][MT_MAX_ENCODINGS]
+        uint64_t paused_consumers[1]
+        mt_distribution estimate
+        mt_distribution round_trip
+        mt_distribution outgoing_loss
+
+    ctypedef struct mt_transport_sums:
+        pass
+
+    const double mt_estimate_bounds[1]
+    const double mt_round_trip_bounds[1]
+    const double mt_outgoing_loss_bounds[1]
+    const mt_figure mt_transport_sum_figures[1]
+    mt_summary mt_summarize(const mt_stats *stats)
+    mt_transport_sums mt_sum_transport(const mt_stats *stats, const mt_transport_stats *transport)
+
 
 cdef extern from "io/listen.h":
     enum:

@@ -149,7 +149,6 @@ cdef bool_t _core_event(void *context, const mt_event *event) noexcept:
     core = <Core>context
     if not core.take_events_in:
         return False
-    core._events.append(_record(event))
-    if event.type == MT_EVENT_STATS:
-        mt_stats_free(<mt_stats *>event.data)
+    cdef mt_event taken = event[0]
+    core._events.append(_record(&taken))
     return True

@@ -8,7 +8,8 @@ cdef object _layers(const mt_event *e):
     return records.LayerChanged(e.id, e.value, e.index)
 
 
-cdef object _record(const mt_event *e):
+# The record takes over the figures of MT_EVENT_STATS, and copies all else.
+cdef object _record(mt_event *e):
     kind = e.type
     if kind == MT_EVENT_ICE_CONNECTED:
         return records.IceConnected(e.id, _ip(&e.path), e.path.port)
@@ -31,7 +32,7 @@ cdef object _record(const mt_event *e):
     elif kind == MT_EVENT_CONSUMER_SCORE:
         return records.ConsumerScore(e.id, e.value)
     elif kind == MT_EVENT_STATS:
-        return records.StatsReady(e.id, _figures(<const mt_stats *>e.data))
+        return records.StatsReady(e.id, _stats(e))
     elif kind == MT_EVENT_FAILED:
         return records.EngineFailed((<const char *>e.data)[: e.len].decode())
     raise ValueError(f"{<int>kind} is no event's number")
@@ -40,17 +41,18 @@ cdef object _record(const mt_event *e):
 # Makes one event of each type. The types are numbered from 1, without gaps.
 cdef int _check_records() except -1:
     cdef mt_event e
-    cdef mt_stats nothing
     memset(&e, 0, sizeof(e))
-    memset(&nothing, 0, sizeof(nothing))
-    e.data = &nothing  # for MT_EVENT_STATS; other events read e.len bytes of it, and that is 0
     made = set()
     for number in itertools.count(1):
         e.type = <mt_event_type><int>number
+        # for MT_EVENT_STATS, which takes it over; other events read e.len bytes of it, that is none
+        e.data = calloc(1, sizeof(mt_stats))
         try:
             made.add(type(_record(&e)))
         except ValueError:
             break
+        finally:
+            free(<void *>e.data)
     alone = made ^ set(get_args(records.EngineEvent))
     if alone:
         raise ImportError(f"events and records differ: {sorted([each.__name__ for each in alone])}")

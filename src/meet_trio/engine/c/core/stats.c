@@ -50,8 +50,10 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   if (t->downlink) take_downlink(t->downlink, out);
 }
 
+static mt_media media_of(const mt_producer *p) { return p->spec.video ? MT_MEDIA_VIDEO : MT_MEDIA_AUDIO; }
+
 static void take_producer(const mt_core *core, const mt_producer *p, mt_producer_stats *out, int64_t now) {
-  *out = (mt_producer_stats){.id = p->id, .paused = p->paused};
+  *out = (mt_producer_stats){.id = p->id, .paused = p->paused, .media = media_of(p)};
   if (p->transport) out->transport = p->transport->id;
   out->audio_level = p->spec.video ? NO_LEVEL : p->announced_level;
   out->stream_count = p->spec.encoding_count;
@@ -76,6 +78,7 @@ static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
   out->id = c->id;
   out->transport = c->transport->id;
   out->producer = c->producer_id;
+  out->media = c->producer ? media_of(c->producer) : MT_MEDIA_UNKNOWN;
   out->ssrc = c->spec.ssrc;
   out->paused = c->paused;
   out->spatial = c->producer && c->epochs[0].open ? (int8_t)c->epochs[0].stream : -1;
@@ -111,10 +114,13 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
     take_producer(core, MT_OF(item, mt_producer, in_transport), &out->mirrors[out->mirror_count++], now);
   MT_EACH (item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
-    take_transport(t, &out->transports[out->transport_count++]);
+    mt_transport_stats *own = &out->transports[out->transport_count++];
+    take_transport(t, own);
     MT_EACH (link, &t->producers)
       take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
+    own->first_consumer = (uint32_t)out->consumer_count;
     MT_EACH (link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
+    own->own_consumers = (uint32_t)out->consumer_count - own->first_consumer;
   }
   return out;
 }

@@ -86,6 +86,7 @@ static void nack(mt_core *core, mt_transport *t, const mt_rtcp_packet *p, unsign
       if (!*left) return;
       --*left;
       c->stats.nacks++;
+      core->counters.nacks_in++;
       mt_consumer_resend(core, c, (uint16_t)(pid + bit), now);
     }
   }
@@ -95,6 +96,7 @@ static void keyframe_request(mt_core *core, mt_transport *t, uint32_t ssrc, int6
   mt_consumer *c = find_consumer(t, ssrc);
   if (!c || c->paused) return;
   c->stats.plis++;
+  core->counters.keyframe_requests_in++;
   /* It was sent before the key frame can have arrived. A client that still has none repeats its request. */
   if (c->keyframe_sent && now - c->keyframe_sent < mt_viewer_rtt_us(c->transport) + ANSWERED_US) return;
   mt_consumer_request_keyframe(core, c, now);

@@ -17,6 +17,7 @@ static void send_nack(mt_core *core, mt_stream *s, const uint16_t *sequences, un
   if (!n) return;
   mt_send_srtcp(core, t, out, n);
   s->stats.nacks += count;
+  core->counters.nacks_out += count;
 }
 
 /* Sends one NACK for all packets of the stream that are due. Returns the time at which the next packet is due. */
@@ -103,6 +104,7 @@ static void ask_for_keyframe(mt_core *core, mt_stream *s, int64_t now) {
   mt_send_srtcp(core, t, out, n);
   s->keyframe_asked = now;
   s->stats.plis++;
+  core->counters.keyframe_requests_out++;
 }
 
 int64_t mt_keyframe_tick(mt_core *core, int64_t now) {

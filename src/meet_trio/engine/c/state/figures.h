@@ -67,7 +67,11 @@
   X(relay_bytes_in) \
   X(dropped_relay_full) \
   X(dropped_relay_unknown) \
+  X(keyframe_requests_in) /* PLIs and FIRs of clients */ \
+  X(keyframe_requests_out) /* to clients */ \
   X(keyframe_requests_put_off) \
+  X(nacks_in) /* packets that clients asked for */ \
+  X(nacks_out) /* packets that clients were asked for */ \
   X(rtp_forwarded) \
   X(retransmissions) \
   X(retransmissions_missed) \
@@ -78,7 +82,9 @@
   X(redundant_packets) \
   X(commands) \
   X(commands_for_unknown_ids) \
-  X(commands_refused)
+  X(commands_refused) \
+  X(turns) /* of the thread */ \
+  X(busy_us) /* microseconds in these turns, without the waits between them */
 /* clang-format on */
 
 typedef struct {
@@ -209,6 +215,8 @@ typedef enum {
   X(U64, buffers_used, "packet_buffers_used") \
   X(U64, tcp_connections, "tcp_connections") \
   X(U64, tcp_strangers, "tcp_strangers") \
+  X(U64, longest_turn_us, "longest_turn_us") /* since the start */ \
+  X(U64, longest_recent_turn_us, "longest_recent_turn_us") /* of the last 10 to 20 seconds */ \
   X(U64, transport_count, "transports") \
   X(U64, producer_count, "producers") \
   X(U64, mirror_count, "mirrors") \
@@ -217,8 +225,12 @@ typedef enum {
 
 #define X(kind, member, key) mt_figure_##kind member;
 
+/* What a stream carries, for mt_summary */
+typedef enum { MT_MEDIA_AUDIO, MT_MEDIA_VIDEO, MT_MEDIA_UNKNOWN, MT_MEDIA_COUNT } mt_media;
+
 typedef struct {
   uint32_t id;
+  uint32_t first_consumer, own_consumers; /* the transport's place in mt_stats.consumers */
   MT_TRANSPORT_FIGURES(X)
 } mt_transport_stats;
 
@@ -228,6 +240,7 @@ typedef struct {
 
 typedef struct {
   uint32_t id;
+  mt_media media;
   MT_PRODUCER_FIGURES(X)
   uint8_t stream_count;
   mt_stream_stats streams[MT_MAX_ENCODINGS];
@@ -235,6 +248,7 @@ typedef struct {
 
 typedef struct {
   uint32_t id;
+  mt_media media; /* unknown: the producer is gone */
   MT_CONSUMER_FIGURES(X)
 } mt_consumer_stats;
 

@@ -1,0 +1,55 @@
+"""Counts of what has happened since the start, for those who watch the server.
+
+The parts that make things happen count them here. They get the ``Tally`` with their context, and
+know nothing of its readers. All numbers only grow, so several readers need not know of each other.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+
+import attrs
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""The upper bounds of the buckets of durations, in seconds."""
+
+
+@attrs.define(eq=False)
+class Durations:
+    """A histogram of durations. ``counts`` has one more bucket, of those above all ``BOUNDS``."""
+
+    counts: list[int] = attrs.field(factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+
+@attrs.define(eq=False)
+class Tally:
+    """The counts of one server.
+
+    - ``connects``: attempts to connect a WebRTC transport that have ended, by how: ``connected``,
+      ``failed`` (DTLS), ``timed_out`` (within DTLS), ``no_path`` (no DTLS datagram came in time),
+      ``abandoned`` (by leaving).
+    - ``handshakes``: DTLS handshakes that have begun.
+    - ``handshake_time``: from the first DTLS datagram, or from ``connectWebRtcTransport`` if that
+      is later, until the keys are there.
+    - ``connect_time``: from ``connectWebRtcTransport`` until the keys are there.
+    - ``join_time``: from the socket on which a peer joins until ``join`` is answered.
+    - ``first_packet_in``: from ``produce`` until the producer's first packet. A producer that is
+      paused at first is left out.
+    - ``first_packet_out``: from the client's answer to ``newConsumer`` until the engine sends the
+      first key frame. Only video with layers, since the engine tells of no other. A consumer that
+      is not to be sent at first, or whose producer is paused, is left out.
+    """
+
+    rooms: int = 0
+    invitations: int = 0
+    connects: Counter[str] = attrs.field(factory=Counter)
+    handshakes: int = 0
+    handshake_time: Durations = attrs.field(factory=Durations)
+    connect_time: Durations = attrs.field(factory=Durations)
+    join_time: Durations = attrs.field(factory=Durations)
+    first_packet_in: Durations = attrs.field(factory=Durations)
+    first_packet_out: Durations = attrs.field(factory=Durations)
