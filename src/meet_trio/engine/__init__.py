@@ -18,11 +18,13 @@ from meet_trio.engine.records import (
     IceMoved,
     IceSilent,
     LayerChanged,
+    PacketsTraced,
     PlainConnected,
     ProducerScore,
     ProducerSpec,
     StatsReady,
     StreamStarted,
+    TracedPacket,
 )
 
 __all__ = [
@@ -40,9 +42,11 @@ __all__ = [
     "IceMoved",
     "IceSilent",
     "LayerChanged",
+    "PacketsTraced",
     "PlainConnected",
     "ProducerScore",
     "ProducerSpec",
     "StatsReady",
     "StreamStarted",
+    "TracedPacket",
 ]
