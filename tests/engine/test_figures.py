@@ -73,6 +73,8 @@ SILENT_STREAM: dict[str, Any] = {
     "keyFrameCount": 0,
     "width": 0,
     "height": 0,
+    "spatialLayers": 0,
+    "temporalLayers": 0,
     "score": 0,
 }
 SILENT_CONSUMER: dict[str, Any] = {
@@ -272,6 +274,8 @@ def test_producers(meeting: Meeting) -> None:
         "keyFrameCount": 2,
         "width": 640,
         "height": 360,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
         "score": 9,
     }
     sound = SILENT_STREAM | {
@@ -314,6 +318,8 @@ def test_mirrors(meeting: Meeting) -> None:
         "keyFrameCount": 2,
         "width": 640,
         "height": 360,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
     }
     sound = SILENT_STREAM | {"ssrc": 2000}
     assert_told(

@@ -74,6 +74,8 @@ static void take_producer(const mt_core *core, const mt_producer *p, mt_producer
     out->streams[i].bitrate = s->rate.bitrate;
     out->streams[i].missing = s->missing_count;
     out->streams[i].active = mt_stream_active(core, s, now);
+    out->streams[i].spatial_layers = mt_layer_count(&s->layers, true);
+    out->streams[i].temporal_layers = mt_layer_count(&s->layers, false);
   }
 }
 

@@ -168,6 +168,8 @@ typedef enum {
   X(U32, keyframes, "keyFrameCount") \
   X(U16, width, "width") /* of the last VP8 key frame */ \
   X(U16, height, "height") \
+  X(U8, spatial_layers, "spatialLayers") /* in this stream, that have come in the last second */ \
+  X(U8, temporal_layers, "temporalLayers") \
   X(U8, score, "score")
 
 /* A mirror's transport and audio level are another engine's. */
