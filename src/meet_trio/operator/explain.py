@@ -448,8 +448,8 @@ def _of_link(facts: Facts) -> Iterator[str]:
     if facts.others:
         video = facts.others.count("video")
         yield (
-            f"It shares the link with {len(facts.others)} other consumers, {video} of video; all "
-            f"that leaves for the client is {_rate(link['sendBitrate'])}."
+            f"It shares the link with {_count(len(facts.others), 'other consumer')}, {video} of "
+            f"video; all that leaves for the client is {_rate(link['sendBitrate'])}."
         )
     if link["maxOutgoingBitrate"]:
         yield f"The client has capped the link at {_rate(link['maxOutgoingBitrate'])}."
@@ -549,7 +549,7 @@ def _producer_sentences(producer: LiveProducer, figures: EngineFigures) -> Itera
         if stream["active"]
     ]
     paused = " It is paused." if producer.state.paused else ""
-    viewers = f"{len(producer.state.consumers)} consumers"
+    viewers = _count(len(producer.state.consumers), "consumer")
     yield (
         f"It sends its {producer.state.source} ({producer.state.id}) to {viewers}: "
         f"{', '.join(rates) or 'no packets'}.{paused}"
@@ -573,6 +573,10 @@ def _why_no_consumers(room: LiveRoom, peer: LivePeer) -> str:
 
 def _rate(bitrate: int) -> str:
     return f"{bitrate / 1000:,.0f} kbit/s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _age(seconds: float) -> str:
