@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "edge": {"errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "settings", "socketio"},
-    "operator": {"engine", "errors", "live", "media"},
+    "operator": {"engine", "errors", "live", "media", "ortc", "room"},
     "media": {"engine", "errors", "ortc", "settings"},
     "room": {"errors", "ortc", "settings"},
     "ortc": {"errors"},

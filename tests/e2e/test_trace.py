@@ -12,7 +12,7 @@ from support.wire.rtp import parse_rtp_untrusted
 
 from meet_trio.live.figures import ask_engines
 from meet_trio.operator.explain import Reason, explain_consumer, explain_peer
-from meet_trio.operator.trace import RTCP_PORT, RTP_PORT, trace
+from meet_trio.operator.trace import RTCP_PORT, RTP_PORT, SAP_PORT, trace
 
 
 async def test_a_call_is_traced_and_explained() -> None:
@@ -48,6 +48,9 @@ async def test_a_call_is_traced_and_explained() -> None:
     media = [p for p in capture.packets if p.interface == 0]
     assert len(media) == done.packets == capture.received
     assert done.lost == 0
+    (sdp,) = [p.payload for p in capture.packets if p.destination[1] == SAP_PORT]
+    assert b"VP8/90000\r\n" in sdp
+    assert b"opus/48000/2\r\n" in sdp
     rtp = [parse_rtp_untrusted(p.payload) for p in media if p.source[1] == RTP_PORT]
     assert {p.ssrc for p in rtp} <= ssrcs
     assert len({p.ssrc for p in rtp}) >= 2

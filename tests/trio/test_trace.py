@@ -31,7 +31,7 @@ from meet_trio.media import engines
 from meet_trio.media.engines import EngineError
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportState, WebRtcTransport
-from meet_trio.operator.trace import EVENT_PORT, RTCP_PORT, RTP_PORT, Traced, trace
+from meet_trio.operator.trace import EVENT_PORT, RTCP_PORT, RTP_PORT, SAP_PORT, Traced, trace
 
 OUT, RTCP = 1, 2
 
@@ -106,7 +106,17 @@ class Scene:
         return read_pcapng(bytes(self.written))
 
     def events(self) -> list[str]:
-        return [comment for p in self.read().packets if p.interface == 1 for comment in p.comments]
+        packets = [p for p in self.read().packets if p.interface == 1]
+        assert all(p.destination[1] in (EVENT_PORT, SAP_PORT) for p in packets)
+        return [p.comments[0] for p in packets if p.destination[1] == EVENT_PORT]
+
+    def sdp(self) -> list[list[str]]:
+        """The announcements."""
+        return [
+            p.payload.partition(b"application/sdp\0")[2].decode().splitlines()
+            for p in self.read().packets
+            if p.destination[1] == SAP_PORT
+        ]
 
 
 def rtp(number: int, size: int = 20) -> bytes:
@@ -179,9 +189,14 @@ async def test_packets_and_events(
     ]
     assert [p.payload for p in media[:2]] == [rtp(1), rtp(2, 21)]
     assert media[1].time - media[0].time == 1
-    events = [p for p in capture.packets if p.interface == 1]
-    assert all(p.destination[1] == EVENT_PORT for p in events)
+    events = [p for p in capture.packets if p.destination[1] == EVENT_PORT]
     assert all(p.payload == b"<14>" + p.comments[0].encode() for p in events)
+    first, moved = scene.sdp()
+    family = "IP6" if ":" in client else "IP4"
+    assert f"c=IN {family} {client}" in first
+    assert "m=video 40000 RTP/AVP 101 102" in first
+    assert "m=video 40001 RTP/AVP 101 102" in moved
+    assert {"a=rtpmap:101 VP8/90000", "a=rtpmap:102 rtx/90000"} <= set(first)
     where = f"[{client}]" if ":" in client else client
     assert scene.events() == [
         "DTLS: new",

@@ -7,7 +7,8 @@
 A packet has IP and UDP headers that are made here: between the client's address and a port of the
 server that only says what the packet is, ``RTP_PORT`` or ``RTCP_PORT``. The addresses that packets
 really took are in the events. An event is a packet of its own, a line of text to ``EVENT_PORT`` of
-the server, with the text as its comment too.
+the server, with the text as its comment too. Another packet announces the payload types as SDP
+(RFC 2974, RFC 8866), from which Wireshark knows that the others are RTP.
 
 The file has the media of the client. It has neither SRTP nor its keys, no password and no DTLS.
 
@@ -18,7 +19,7 @@ the engine. Media never waits.
 import ipaddress
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import attrs
 import trio
@@ -49,11 +50,15 @@ from meet_trio.operator.pcapng import (
     statistics,
     udp_packet,
 )
+from meet_trio.ortc.records import Codec
 
 logger = logging.getLogger("meet_trio.operator.trace")
 
 RTP_PORT, RTCP_PORT, EVENT_PORT = 5004, 5005, 514
 """Ports by which Wireshark tells RTP, RTCP (IANA: avt-profile-1, -2) and lines of text (syslog)."""
+
+SAP_PORT = 9875
+"""Of announcements of sessions (RFC 2974)."""
 
 DEFAULT_BYTES, MOST_BYTES = 16 * 1024 * 1024, 256 * 1024 * 1024
 DEFAULT_SECONDS, MOST_SECONDS = 60.0, 3600.0
@@ -63,6 +68,7 @@ _END_SECONDS = 1.0  # for the last block
 _LOOK_EVERY = 1.0  # seconds
 _PACKETS_PER_TURN = 128  # that are made into blocks in one turn of the loop
 _STEP = 0.1  # an estimate that has moved by this share since it was told is told again
+_SDP_COMMENT = "payload types of the media, for the analyzer"
 _UNKNOWN: Address = ("0.0.0.0", 0)
 
 _DTLS_CONTENTS = {20: "change_cipher_spec", 21: "alert", 22: "handshake", 23: "data", 24: "beat"}
@@ -137,6 +143,7 @@ class _Trace:
     _cut: bool = False  # a block may have been written in part
     _state: TransportState | None = None
     _estimate: tuple[object, int] = (None, 0)
+    _announced: bytes = b""
 
     @property
     def lost(self) -> int:
@@ -204,6 +211,7 @@ class _Trace:
             return
         if self.client == _UNKNOWN and figures["address"] is not None:
             self._meet(*figures["address"])
+        await self._announce()
         if self.transport.state is not self._state:
             self._state = self.transport.state
             kind = "DTLS" if isinstance(self.transport, WebRtcTransport) else "plain RTP"
@@ -219,6 +227,27 @@ class _Trace:
                 f"{figures['roundTripTime']:.0f} ms"
             )
 
+    async def _announce(self) -> None:
+        """Write the SDP of the streams, if it has changed since."""
+        sdp = _sdp(self.client, self._codecs())
+        if sdp == self._announced or self.client == _UNKNOWN:
+            return
+        self._announced = sdp
+        datagram = udp_packet((self.server, SAP_PORT), *_sap(self.server, sdp))
+        await self._write_event(packet(1, self._now(), datagram, comment=_SDP_COMMENT))
+
+    def _codecs(self) -> dict[int, Codec]:
+        """By payload type. Publisher and viewers may number them differently, and a transport has
+        either.
+        """
+        own = [c.rtp.params for c in self.room.consumers.values() if c.transport is self.transport]
+        own += [
+            p.state.rtp.params
+            for p in self.room.producers.values()
+            if p.transport is self.transport
+        ]
+        return {codec.payload_type: codec for params in own for codec in params.codecs}
+
     async def _tell(self, event: TappedEvent) -> None:
         match event:
             case PacketsTraced():
@@ -228,10 +257,12 @@ class _Trace:
                     await trio.lowlevel.checkpoint()  # lets other tasks run
             case IceConnected() | PlainConnected():
                 self._meet(event.ip, event.port)
+                await self._announce()
                 await self._say(f"path: {_show(self.client)}")
             case IceMoved():
                 before = _show(self.client)
                 self._meet(event.ip, event.port)
+                await self._announce()
                 await self._say(f"path: {_show(self.client)}, before {before}")
             case IceSilent():
                 await self._say("ICE: no checks of the client any more")
@@ -287,7 +318,9 @@ class _Trace:
         line = udp_packet(
             (self.server, EVENT_PORT), (self.server, EVENT_PORT), b"<14>" + text.encode()
         )
-        block = packet(1, self._now(), line, comment=text)
+        await self._write_event(packet(1, self._now(), line, comment=text))
+
+    async def _write_event(self, block: bytes) -> None:
         if self._fits(len(block)):
             await self._write(block)
 
@@ -303,6 +336,33 @@ class _Trace:
 
     def _now(self) -> int:
         return self._clock + time.monotonic_ns() // 1000
+
+
+def _sdp(client: Address, codecs: Mapping[int, Codec]) -> bytes:
+    ip, port = client
+    family = "IP6" if ":" in ip else "IP4"
+    lines = [
+        "v=0",
+        f"o=- 0 0 IN {family} {ip}",
+        "s=meet-trio",
+        f"c=IN {family} {ip}",
+        "t=0 0",
+        f"m=video {port} RTP/AVP {' '.join(map(str, codecs))}",
+        f"a=rtcp:{RTCP_PORT}",
+    ]
+    for number, codec in codecs.items():
+        channels = f"/{codec.channels}" if (codec.channels or 1) > 1 else ""
+        name = codec.mime_type.partition("/")[2]
+        lines.append(f"a=rtpmap:{number} {name}/{codec.clock_rate}{channels}")
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def _sap(server: str, sdp: bytes) -> tuple[Address, bytes]:
+    """The address of announcements, and a packet of one (RFC 2974 sections 3 and 6)."""
+    origin = ipaddress.ip_address(server)
+    head = bytes([0x20 if origin.version == 4 else 0x30, 0, 0, 1]) + origin.packed
+    group = "224.2.127.254" if origin.version == 4 else "ff0e::2:7ffe"
+    return (group, SAP_PORT), head + b"application/sdp\0" + sdp
 
 
 def _show(address: Address) -> str:
