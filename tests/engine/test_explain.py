@@ -13,7 +13,7 @@ from support.wire.rtp import RtpPacket
 
 from meet_trio.engine import EngineSettings
 from meet_trio.media.transport import TransportState
-from meet_trio.operator.explain import Explanation, Facts, Reason, explain_facts
+from meet_trio.operator.explain import Explanation, Facts, Why, explain_facts
 from meet_trio.room import Layers
 
 
@@ -70,7 +70,7 @@ def test_everything_is_fine() -> None:
     call = Call(rate=5_000_000)
     call.run(10)
     told = call.explain()
-    assert told.reason is Reason.NOTHING
+    assert told.reason is Why.NOTHING
     text = told.text()
     assert "layer 2 of 0 to 2 (960x540) up to temporal layer 2 of 0 to 2" in text
     assert "The publisher sends layer 1 of 480x540 at " in text
@@ -85,7 +85,7 @@ def test_limited_by_the_link() -> None:
     call = Call(rate=150_000)
     call.run(10)
     told = call.explain()
-    assert told.reason is Reason.LINK
+    assert told.reason is Why.LINK
     own, link = told.facts["own"], told.facts["link"]
     needs, estimate = own["nextLayerNeeds"], link["availableOutgoingBitrate"]
     assert needs > estimate
@@ -108,7 +108,7 @@ def test_the_next_layer_comes_with_the_estimate_that_was_said() -> None:
     call.world.core.set_max_outgoing_bitrate(bob, 150_000)
     call.run(20)
     told = call.explain()
-    assert (told.reason, told.facts["own"]["spatialLayer"]) == (Reason.LINK, 0)
+    assert (told.reason, told.facts["own"]["spatialLayer"]) == (Why.LINK, 0)
     assert "been at the client's cap for" in told.text()
     assert "The client has capped the link at 150 kbit/s." in told.text()
     assert told.facts["own"]["nextLayerWait"] == 0
@@ -125,7 +125,7 @@ def test_no_room_for_any_layer() -> None:
     call = Call(rate=60_000)
     call.run(5)
     told = call.explain()
-    assert told.reason is Reason.NO_ROOM
+    assert told.reason is Why.NO_ROOM
     assert "nothing now" in told.sentences[0]
     assert "The next step is layer 0 up to temporal layer 0" in told.text()
     assert "it fell" in told.text()
@@ -142,13 +142,13 @@ def test_limited_by_the_clients_wish() -> None:
         call.world.core.set_preferred_layers(call.consumer, layers.spatial, temporal)
         call.run(3)
         told = call.explain(preferred=layers)
-        assert told.reason is Reason.PREFERRED
+        assert told.reason is Why.PREFERRED
         assert shown in told.sentences[0]
         assert "asked for layer" in told.text()
         assert "setConsumerPreferredLayers" in told.text()
     call.world.core.set_preferred_layers(call.consumer, 2, 2)
     call.run(3)
-    assert call.explain(preferred=Layers(2, 2)).reason is Reason.NOTHING
+    assert call.explain(preferred=Layers(2, 2)).reason is Why.NOTHING
 
 
 def test_limited_by_the_publisher() -> None:
@@ -157,7 +157,7 @@ def test_limited_by_the_publisher() -> None:
     call.camera.rates = call.camera.rates[:2]
     call.run(3)
     told = call.explain()
-    assert told.reason is Reason.PUBLISHER
+    assert told.reason is Why.PUBLISHER
     assert "The publisher does not send layer 2 any more." in told.text()
     assert "Layer 2 comes when the publisher sends it" in told.text()
 
@@ -168,13 +168,13 @@ def test_a_publisher_that_stops_and_one_that_never_began() -> None:
     call.sends = False
     call.run(3)
     told = call.explain()
-    assert told.reason is Reason.NO_PACKETS
+    assert told.reason is Why.NO_PACKETS
     assert told.sentences[1] == "The publisher sends no packets any more."
     call.producer = call.world.produce(call.alice, simulcast(3, mid="v1"))
     call.consumer = call.world.consume(call.bob.client, call.producer)
     call.run(1)
     told = call.explain()
-    assert told.reason is Reason.NO_PACKETS
+    assert told.reason is Why.NO_PACKETS
     assert told.sentences[1] == "No packet of the publisher has ever come."
 
 
@@ -183,7 +183,7 @@ def test_a_key_frame_that_does_not_come() -> None:
     call.camera.answers_after = 1000
     call.run(3)
     told = call.explain()
-    assert told.reason is Reason.KEY_FRAME
+    assert told.reason is Why.KEY_FRAME
     assert "layer 0 of 0 to 2" in told.sentences[0]
     assert told.sentences[1].startswith("A key frame of layer 2 is awaited; the publisher was ")
 
@@ -191,27 +191,27 @@ def test_a_key_frame_that_does_not_come() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "why"),
     [
-        ({"paused": True}, Reason.PAUSED, "pauseConsumer"),
-        ({"answered": False}, Reason.UNANSWERED, "has not answered newConsumer"),
+        ({"paused": True}, Why.PAUSED, "pauseConsumer"),
+        ({"answered": False}, Why.UNANSWERED, "has not answered newConsumer"),
         (
             {"producer_paused": True, "paused_by_peer": True},
-            Reason.PRODUCER_PAUSED,
+            Why.PRODUCER_PAUSED,
             "pauseProducer",
         ),
-        ({"producer_paused": True}, Reason.PRODUCER_PAUSED, "lost the role"),
-        ({"held_back": True, "last_n": 4}, Reason.HELD_BACK, "of 4 latest speakers"),
-        ({"state": TransportState.NEW}, Reason.NOT_CONNECTED, "no connect request"),
-        ({"state": TransportState.CONNECTING}, Reason.NOT_CONNECTED, "ICE or DTLS is not done"),
-        ({"state": TransportState.CLOSED}, Reason.NOT_CONNECTED, "has ended"),
-        ({"plain": True, "state": TransportState.NEW}, Reason.NOT_CONNECTED, "where to send"),
-        ({"own": {}}, Reason.UNKNOWN, "no figures"),
-        ({"sent": {}}, Reason.UNKNOWN, "no figures"),
-        ({"link": {}}, Reason.UNKNOWN, "no figures"),
-        ({"own": {}, "link": {}, "sent": {}}, Reason.UNKNOWN, "no figures"),
+        ({"producer_paused": True}, Why.PRODUCER_PAUSED, "lost the role"),
+        ({"held_back": True, "last_n": 4}, Why.HELD_BACK, "of 4 latest speakers"),
+        ({"state": TransportState.NEW}, Why.NOT_CONNECTED, "no connect request"),
+        ({"state": TransportState.CONNECTING}, Why.NOT_CONNECTED, "ICE or DTLS is not done"),
+        ({"state": TransportState.CLOSED}, Why.NOT_CONNECTED, "has ended"),
+        ({"plain": True, "state": TransportState.NEW}, Why.NOT_CONNECTED, "where to send"),
+        ({"own": {}}, Why.UNKNOWN, "no figures"),
+        ({"sent": {}}, Why.UNKNOWN, "no figures"),
+        ({"link": {}}, Why.UNKNOWN, "no figures"),
+        ({"own": {}, "link": {}, "sent": {}}, Why.UNKNOWN, "no figures"),
     ],
 )
 def test_what_the_server_and_its_clients_hold_back(
-    changes: dict[str, Any], reason: Reason, why: str
+    changes: dict[str, Any], reason: Why, why: str
 ) -> None:
     call = Call(rate=5_000_000)
     call.world.core.set_consumer_paused(call.consumer, True)
@@ -226,7 +226,7 @@ def test_a_client_that_has_fallen_silent() -> None:
     call = Call()
     call.run(32, checks=False)
     told = call.explain()
-    assert told.reason is Reason.NOT_CONNECTED
+    assert told.reason is Why.NOT_CONNECTED
     assert "fallen silent" in told.sentences[1]
 
 
@@ -269,7 +269,7 @@ def test_sound_and_plain_rtp() -> None:
         )
         world.run(0.02)
     told = call.explain(kind="audio", source="mic", plain=True, others=[])
-    assert told.reason is Reason.NOTHING
+    assert told.reason is Why.NOTHING
     assert told.sentences[0].startswith("Peer bob gets the sound of peer alice: 3")
     text = told.text()
     assert "by plain RTP to 127.0.0.1:7000" in text
@@ -285,5 +285,5 @@ def test_video_to_a_client_that_reports_nothing() -> None:
     call.bob.client.number = call.world.clients[-1].number
     call.run(3)
     told = call.explain()
-    assert told.reason is Reason.NOTHING
+    assert told.reason is Why.NOTHING
     assert "The link is not estimated" in told.text()

@@ -13,7 +13,7 @@ from meet_trio.live.figures import EngineFigures
 from meet_trio.live.settings import RoomSettings
 from meet_trio.media.transport import TransportState
 from meet_trio.operator import explain
-from meet_trio.operator.explain import Explanation, Reason, explain_consumer, explain_peer
+from meet_trio.operator.explain import Explanation, Why, explain_consumer, explain_peer
 from meet_trio.room import Layers
 
 LINK: dict[str, Any] = {
@@ -97,11 +97,11 @@ async def test_each_hold_is_the_states_own(autojump_clock: MockClock) -> None:
             json.dumps(explanation.to_json(), allow_nan=False)
             return explanation
 
-        assert told().reason is Reason.NOT_CONNECTED
+        assert told().reason is Why.NOT_CONNECTED
         connect(world)
-        assert told().reason is Reason.UNANSWERED
+        assert told().reason is Why.UNANSWERED
         consumer.accept()
-        assert told().reason is Reason.NOTHING
+        assert told().reason is Why.NOTHING
         assert told().about == {
             "consumer": consumer.state.id,
             "viewer": bob.id,
@@ -110,20 +110,20 @@ async def test_each_hold_is_the_states_own(autojump_clock: MockClock) -> None:
         }
         wish = {"consumerId": consumer.state.id, "spatialLayer": 0, "temporalLayer": 1}
         await bob.socket.ask("setConsumerPreferredLayers", **wish)
-        assert told().reason is Reason.PREFERRED
+        assert told().reason is Why.PREFERRED
         assert told().facts["preferred"] == {"spatial": 0, "temporal": 1}
         assert consumer.state.preferred == Layers(0, 1)
         await bob.socket.ask("setConsumerPriority", consumerId=consumer.state.id, priority=7)
         assert "Its priority is 7" in told().text()
         await bob.socket.ask("pauseConsumer", consumerId=consumer.state.id)
-        assert told().reason is Reason.PAUSED
+        assert told().reason is Why.PAUSED
         await bob.socket.ask("resumeConsumer", consumerId=consumer.state.id)
         await ada.socket.ask("pauseProducer", producerId=producer_id)
-        assert told().reason is Reason.PRODUCER_PAUSED
+        assert told().reason is Why.PRODUCER_PAUSED
         await ada.socket.ask("resumeProducer", producerId=producer_id)
         consumer.state.held_back = True
-        assert told().reason is Reason.HELD_BACK
-        assert explain_consumer(room, consumer, {}).reason is Reason.UNKNOWN
+        assert told().reason is Why.HELD_BACK
+        assert explain_consumer(room, consumer, {}).reason is Why.UNKNOWN
 
 
 async def test_a_viewer_on_another_engine(autojump_clock: MockClock) -> None:
@@ -137,9 +137,9 @@ async def test_a_viewer_on_another_engine(autojump_clock: MockClock) -> None:
         (consumer,) = room.consumers.values()
         assert consumer.transport.host is not consumer.producer.transport.host
         all_figures = dict(figures(world))
-        assert explain_consumer(room, consumer, all_figures).reason is Reason.NOTHING
+        assert explain_consumer(room, consumer, all_figures).reason is Why.NOTHING
         del all_figures[consumer.producer.transport.host]
-        assert explain_consumer(room, consumer, all_figures).reason is Reason.UNKNOWN
+        assert explain_consumer(room, consumer, all_figures).reason is Why.UNKNOWN
 
 
 async def test_a_peer(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ MOST_CONSUMERS = 64
 _USUAL_PRIORITY = 1  # of consumers whose client has not asked for another, but for screens
 
 
-class Reason(Enum):
+class Why(Enum):
     """Why it is so. The value is for programs."""
 
     UNKNOWN = "unknown"
@@ -98,7 +98,7 @@ class Explanation:
     """``about`` has the ids, ``facts`` the values that the sentences speak of."""
 
     about: Mapping[str, str]
-    reason: Reason | None
+    reason: Why | None
     sentences: tuple[str, ...]
     facts: Mapping[str, Any]
 
@@ -128,8 +128,8 @@ def explain_peer(room: LiveRoom, peer: LivePeer, figures: EngineFigures) -> Expl
     producers = [p for p in room.producers.values() if p.state.peer_id == peer.id]
     consumers = [c for c in room.consumers.values() if c.state.peer_id == peer.id]
     explained = [explain_consumer(room, c, figures) for c in consumers[:MOST_CONSUMERS]]
-    order = list(Reason)
-    explained.sort(key=lambda e: order.index(e.reason or Reason.UNKNOWN))
+    order = list(Why)
+    explained.sort(key=lambda e: order.index(e.reason or Why.UNKNOWN))
     state = room.state.peers.get(peer.id)
     joined = state is not None and state.joined
     sentences = [
@@ -233,34 +233,34 @@ def _gather(room: LiveRoom, consumer: LiveConsumer, figures: EngineFigures) -> F
 # ---- the reason ----
 
 
-def _find_reason(facts: Facts) -> Reason:
+def _find_reason(facts: Facts) -> Why:
     own = facts.own
     held = [
-        (facts.state is not TransportState.CONNECTED, Reason.NOT_CONNECTED),
-        (not own or not facts.sent or not facts.link, Reason.UNKNOWN),
-        (facts.has_no_path, Reason.NOT_CONNECTED),
-        (facts.paused, Reason.PAUSED),
-        (not facts.answered, Reason.UNANSWERED),
-        (facts.producer_paused, Reason.PRODUCER_PAUSED),
-        (facts.held_back, Reason.HELD_BACK),
-        (not facts.active, Reason.NO_PACKETS),
+        (facts.state is not TransportState.CONNECTED, Why.NOT_CONNECTED),
+        (not own or not facts.sent or not facts.link, Why.UNKNOWN),
+        (facts.has_no_path, Why.NOT_CONNECTED),
+        (facts.paused, Why.PAUSED),
+        (not facts.answered, Why.UNANSWERED),
+        (facts.producer_paused, Why.PRODUCER_PAUSED),
+        (facts.held_back, Why.HELD_BACK),
+        (not facts.active, Why.NO_PACKETS),
     ]
     for holds, reason in held:
         if holds:
             return reason
     if facts.kind == "audio":
-        return Reason.NOTHING
+        return Why.NOTHING
     if own["allowedLayer"] is None:
-        return Reason.NO_ROOM
+        return Why.NO_ROOM
     if own["spatialLayer"] is None or own["targetLayer"] not in (None, own["spatialLayer"]):
-        return Reason.KEY_FRAME
+        return Why.KEY_FRAME
     if own["nextLayer"] is not None:
-        return Reason.LINK
+        return Why.LINK
     if facts.preferred is not None and _wish_withholds(facts, facts.preferred):
-        return Reason.PREFERRED
+        return Why.PREFERRED
     if len(facts.active) < len(facts.streams):
-        return Reason.PUBLISHER
-    return Reason.NOTHING
+        return Why.PUBLISHER
+    return Why.NOTHING
 
 
 def _wish_withholds(facts: Facts, preferred: Layers) -> bool:
@@ -276,14 +276,14 @@ def _wish_withholds(facts: Facts, preferred: Layers) -> bool:
 # ---- sentences about a consumer ----
 
 
-def _what(facts: Facts, reason: Reason) -> str:
+def _what(facts: Facts, reason: Why) -> str:
     thing = {"mic": "the sound", "webcam": "the camera", "screen": "the screen"}[facts.source]
     if facts.source != "mic" and facts.kind == "audio":
         thing = f"the sound of {thing}"
     whom = f"Peer {facts.viewer} gets {thing} of peer {facts.publisher}"
     layer = facts.own.get("spatialLayer") or 0
-    forwards = reason is Reason.KEY_FRAME or reason.value.startswith("limited")
-    forwards = forwards or reason is Reason.NOTHING
+    forwards = reason is Why.KEY_FRAME or reason.value.startswith("limited")
+    forwards = forwards or reason is Why.NOTHING
     if not forwards or facts.own["spatialLayer"] is None:
         return f"{whom}: nothing now."
     rate = _rate(facts.own["bitrate"])
@@ -299,52 +299,52 @@ def _what(facts: Facts, reason: Reason) -> str:
     return f"{whom}: {shown}{size}{upto if layers > 1 else ''}, {rate}{for_long}."
 
 
-def _why(facts: Facts, reason: Reason) -> str:
+def _why(facts: Facts, reason: Why) -> str:
     own = facts.own
     match reason:
-        case Reason.UNKNOWN:
+        case Why.UNKNOWN:
             return "The engine has told no figures of it: it was made a moment ago, or has failed."
-        case Reason.NOT_CONNECTED if facts.state is TransportState.CONNECTED:
+        case Why.NOT_CONNECTED if facts.state is TransportState.CONNECTED:
             return "Its client has fallen silent: there is no path to it any more."
-        case Reason.NOT_CONNECTED:
+        case Why.NOT_CONNECTED:
             return _why_not_connected(facts.state, plain=facts.plain)
-        case Reason.UNANSWERED:
+        case Why.UNANSWERED:
             return "Its client has not answered newConsumer yet; video flows from then on."
-        case Reason.PAUSED:
+        case Why.PAUSED:
             return "Its client has paused it (pauseConsumer)."
-        case Reason.PRODUCER_PAUSED if facts.paused_by_peer:
+        case Why.PRODUCER_PAUSED if facts.paused_by_peer:
             return "The publisher has paused it (pauseProducer)."
-        case Reason.PRODUCER_PAUSED:
+        case Why.PRODUCER_PAUSED:
             return "The publisher has lost the role PUBLISHER."
-        case Reason.HELD_BACK:
+        case Why.HELD_BACK:
             return (
                 f"Last-N holds it back: this room forwards the cameras of {facts.last_n} latest "
                 "speakers, and the publisher is not one of them."
             )
-        case Reason.NO_PACKETS if any(stream["packetCount"] for stream in facts.streams):
+        case Why.NO_PACKETS if any(stream["packetCount"] for stream in facts.streams):
             return "The publisher sends no packets any more."
-        case Reason.NO_PACKETS:
+        case Why.NO_PACKETS:
             return "No packet of the publisher has ever come."
-        case Reason.NO_ROOM:
+        case Why.NO_ROOM:
             return f"The link has no room for any layer{_since(own['allowedAge'])}."
-        case Reason.KEY_FRAME:
+        case Why.KEY_FRAME:
             asked = sum(stream["pliCount"] for stream in facts.streams)
             return (
                 f"A key frame of layer {own['targetLayer']} is awaited; the publisher was asked "
                 f"for {asked} so far."
             )
-        case Reason.LINK:
+        case Why.LINK:
             return (
                 f"The link has room for layer {own['allowedLayer']} up to temporal layer "
                 f"{own['allowedTemporalLayer']}{_since(own['allowedAge'])}."
             )
-        case Reason.PREFERRED:
+        case Why.PREFERRED:
             return "Its client has asked for no more."
-        case Reason.PUBLISHER:
+        case Why.PUBLISHER:
             return "It is the best that the publisher sends now."
-        case Reason.NOTHING if facts.kind == "audio":
+        case Why.NOTHING if facts.kind == "audio":
             return "Sound has no layers; nothing holds it back."
-        case Reason.NOTHING:
+        case Why.NOTHING:
             return "It is the best that there is; nothing holds it back."
 
 
@@ -357,10 +357,10 @@ def _why_not_connected(state: TransportState, *, plain: bool) -> str:
     }.get(state, "Its transport has ended.")
 
 
-def _next_step(facts: Facts, reason: Reason) -> Iterator[str]:
+def _next_step(facts: Facts, reason: Why) -> Iterator[str]:
     """What would have to change for more."""
     own, link = facts.own, facts.link
-    if reason in (Reason.LINK, Reason.NO_ROOM) and own["nextLayer"] is not None:
+    if reason in (Why.LINK, Why.NO_ROOM) and own["nextLayer"] is not None:
         yield (
             f"The next step is layer {own['nextLayer']} up to temporal layer "
             f"{own['nextTemporalLayer']}, which takes {_rate(own['nextLayerBitrate'])}."
@@ -373,9 +373,9 @@ def _next_step(facts: Facts, reason: Reason) -> Iterator[str]:
         if own["nextLayerWait"]:
             wait = own["nextLayerWait"] / 1000
             yield f"It has to wait for {_age(wait)}, because a layer has changed lately."
-    elif reason is Reason.PREFERRED:
+    elif reason is Why.PREFERRED:
         yield "More comes when the client asks for more (setConsumerPreferredLayers)."
-    elif reason is Reason.PUBLISHER:
+    elif reason is Why.PUBLISHER:
         missing = [i for i in range(len(facts.streams)) if i not in facts.active]
         yield (
             f"Layer {' and '.join(map(str, missing))} comes when the publisher sends it: its own "
