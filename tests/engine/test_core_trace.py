@@ -178,6 +178,23 @@ def test_what_does_not_leave_is_not_in_it() -> None:
     assert bob.dtls
 
 
+def test_reports_without_a_path_are_not_in_it() -> None:
+    """The client has fallen silent. What was not sent does not come with what is sent next."""
+    world, alice, _, _ = meeting()
+    alice.send(*Camera().frame(key=True))
+    world.run(31)
+    before = world.counter("dropped_no_path")
+    alice.rtcp.clear()
+    world.core.trace_transport(alice.number, True)
+    world.run(2)
+    assert world.counter("dropped_no_path") > before
+    alice.check()
+    world.core.send_dtls(alice.number, b"\x16no media")
+    found = traced(world, alice.number)
+    assert [x for p in found for x in parse_rtcp_untrusted(p.data)] == alice.rtcp
+    assert alice.dtls
+
+
 def test_a_reader_that_is_late_loses_packets_and_media_goes_on() -> None:
     world, alice, bob, _ = meeting()
     world.core.trace_transport(bob.number, True)
