@@ -284,6 +284,8 @@ def test_producers(meeting: Meeting) -> None:
         "packetCount": 10,
         "byteCount": 800,
         "bitrate": 4328,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
         "score": 10,
     }
     transport = meeting.alice.number
