@@ -55,7 +55,19 @@ MAY_IMPORT = {
     },
     "reload": {"config", "edge"},
     # of the engine the records of its figures only
-    "operator": {"", "edge", "engine", "lag", "live", "media", "settings", "tallies"},
+    "operator": {
+        "",
+        "edge",
+        "engine",
+        "errors",
+        "lag",
+        "live",
+        "media",
+        "ortc",
+        "room",
+        "settings",
+        "tallies",
+    },
     # of ortc only the type of parsed JSON
     "edge": {"", "errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine

@@ -19,6 +19,7 @@ from meet_trio.engine import (
     EncodingSpec,
     Engine,
     EngineSettings,
+    PacketsTraced,
     PlainConnected,
     StatsReady,
     StreamStarted,
@@ -230,3 +231,23 @@ def test_an_ipv4_socket_has_no_way_to_ipv6(bench: Bench) -> None:
         assert counters["datagrams_refused"] == counters["rtp_forwarded"] > 0
         with pytest.raises(TimeoutError):
             victim.recv(2048)
+
+
+def test_traces_leave_room_for_other_events(bench: Bench) -> None:
+    """If nobody reads, packets of the trace are lost, and neither media nor other events."""
+    alice, bob = bench.add(1, comedia=True), bench.add(2)
+    bench.connect(2, bob)
+    bench.engine.add_producer(1, 1, audio())
+    bench.engine.add_consumer(1, 2, 1, consumer(55_000))
+    bench.engine.trace_transport(1, True)
+    for number in range(1500):
+        alice[0].send(packet(number, bytes(1200)))
+        bob[0].recv(2048)
+    events = bench.engine.read_events()
+    waited = [event for event in events if isinstance(event, PacketsTraced)]
+    assert 16 <= len(waited) <= 18  # TRACED_SLOTS, and what came while they were read
+    assert sum(len(list(event)) for event in waited) < 1500
+    assert {PlainConnected, StreamStarted} <= {type(event) for event in events}
+    alice[0].send(packet(1500))
+    while wait_event(bench.engine, PacketsTraced).lost == 0:
+        pass

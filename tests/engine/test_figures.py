@@ -47,6 +47,10 @@ SILENT_TRANSPORT: dict[str, Any] = {
     "roundTripTime": 0.0,
     "availableOutgoingBitrate": 0,
     "estimateCause": None,
+    "estimateCauseAge": None,
+    "lastProbe": None,
+    "lastProbeBitrate": 0,
+    "lastProbeAge": None,
     "wantedBitrate": 0,
     "allocatedBitrate": 0,
     "outgoingLoss": 0.0,
@@ -74,6 +78,8 @@ SILENT_STREAM: dict[str, Any] = {
     "keyFrameCount": 0,
     "width": 0,
     "height": 0,
+    "spatialLayers": 0,
+    "temporalLayers": 0,
     "score": 0,
 }
 SILENT_CONSUMER: dict[str, Any] = {
@@ -86,6 +92,13 @@ SILENT_CONSUMER: dict[str, Any] = {
     "targetLayer": None,
     "allowedLayer": 3,
     "allowedTemporalLayer": 3,
+    "allowedAge": None,
+    "layerAge": None,
+    "nextLayer": None,
+    "nextTemporalLayer": 0,
+    "nextLayerBitrate": 0,
+    "nextLayerNeeds": 0,
+    "nextLayerWait": 0.0,
     "preferredLayer": 3,
     "preferredTemporalLayer": 3,
     "priority": 1,
@@ -243,6 +256,7 @@ def test_transports(meeting: Meeting) -> None:
         "roundTripTime": 164.994,
         "availableOutgoingBitrate": 900000,
         "estimateCause": "remb",
+        "estimateCauseAge": 0.015,
         "wantedBitrate": 117888,
         "allocatedBitrate": 117888,
         "transportCcReceived": 1,
@@ -269,6 +283,8 @@ def test_producers(meeting: Meeting) -> None:
         "keyFrameCount": 2,
         "width": 640,
         "height": 360,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
         "score": 9,
     }
     sound = SILENT_STREAM | {
@@ -277,6 +293,8 @@ def test_producers(meeting: Meeting) -> None:
         "packetCount": 10,
         "byteCount": 800,
         "bitrate": 4328,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
         "score": 10,
     }
     transport = meeting.alice.number
@@ -311,6 +329,8 @@ def test_mirrors(meeting: Meeting) -> None:
         "keyFrameCount": 2,
         "width": 640,
         "height": 360,
+        "spatialLayers": 1,
+        "temporalLayers": 1,
     }
     sound = SILENT_STREAM | {"ssrc": 2000}
     assert_told(
@@ -332,6 +352,7 @@ def test_consumers(meeting: Meeting) -> None:
         "targetLayer": 0,
         "allowedLayer": 0,
         "allowedTemporalLayer": 0,
+        "allowedAge": 0.015,
         "preferredLayer": 2,
         "preferredTemporalLayer": 1,
         "priority": 200,

@@ -23,6 +23,7 @@ COMMANDS = frozenset(
         "set_max_outgoing_bitrate",
         "set_srtp",
         "send_dtls",
+        "trace_transport",
         "remove_transport",
         "add_producer",
         "add_mirror",

@@ -106,6 +106,7 @@ class FakeEngine:
         self.priorities: dict[int, int] = {}
         self.keyframes: Counter[int] = Counter()  # requests of consumers
         self.max_outgoing: dict[int, int] = {}
+        self.traced: set[int] = set()
 
     def add_transport(self, transport: int, ufrag: str, password: str) -> None:
         assert transport not in self.transports
@@ -141,8 +142,16 @@ class FakeEngine:
     def send_dtls(self, transport: int, datagram: bytes) -> None:
         pass
 
+    def trace_transport(self, transport: int, on: bool) -> None:
+        if on:
+            assert transport in self.transports
+            self.traced.add(transport)
+        else:
+            self.traced.discard(transport)
+
     def remove_transport(self, transport: int) -> None:
         del self.transports[transport]
+        self.traced.discard(transport)
         self.srtp.pop(transport, None)
         self.max_outgoing.pop(transport, None)
         self.plain_remotes.pop(transport, None)
@@ -227,7 +236,7 @@ class FakeEngine:
 
     def is_empty(self) -> bool:
         producers = self.producers or self.mirrors or self.relays or self.producer_paused
-        producers = producers or self.levels_watched
+        producers = producers or self.levels_watched or self.traced
         return not (self.transports or producers or self.consumers or self.srtp)
 
 

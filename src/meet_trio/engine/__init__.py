@@ -19,6 +19,7 @@ from meet_trio.engine.records import (
     IceMoved,
     IceSilent,
     LayerChanged,
+    PacketsTraced,
     PlainConnected,
     ProducerScore,
     ProducerSpec,
@@ -26,6 +27,7 @@ from meet_trio.engine.records import (
     StatsReady,
     StreamStarted,
     Summary,
+    TracedPacket,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "IceMoved",
     "IceSilent",
     "LayerChanged",
+    "PacketsTraced",
     "PlainConnected",
     "ProducerScore",
     "ProducerSpec",
@@ -51,4 +54,5 @@ __all__ = [
     "StatsReady",
     "StreamStarted",
     "Summary",
+    "TracedPacket",
 ]

@@ -42,6 +42,11 @@ class _Commands:
     def set_max_outgoing_bitrate(self, transport: int, bps: int) -> None:
         """The most that its consumers may send together, in bit/s; 0: no limit."""
 
+    def trace_transport(self, transport: int, on: bool) -> None:
+        """Copy its RTP and RTCP, without SRTP, into ``PacketsTraced`` events. At most 8 transports
+        at once; more are refused and counted.
+        """
+
     def remove_transport(self, transport: int) -> None:
         """Remove it with its producers and consumers."""
 

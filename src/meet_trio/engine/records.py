@@ -3,8 +3,9 @@
 Ids are unsigned 32-bit integers that the caller chooses. Each kind of object has its own ids.
 """
 
+import struct
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -206,6 +207,41 @@ class ConsumerScore:
 
 
 @attrs.frozen
+class TracedPacket:
+    """An RTP or RTCP packet as it is without SRTP. ``time``: µs of the engine's monotonic clock."""
+
+    time: int
+    outgoing: bool
+    rtcp: bool
+    data: bytes
+
+
+_TRACED_HEAD = struct.Struct("=qHBx")
+_TRACED_OUT, _TRACED_RTCP = 1, 2
+
+
+@attrs.frozen
+class PacketsTraced:
+    """Packets of a traced transport, in order: iterate over the event. ``records`` are those of
+    ``c/state/trace.h``. ``lost`` counts the packets since the trace began that found no room,
+    modulo 2^32.
+    """
+
+    transport: int
+    lost: int
+    records: bytes = attrs.field(repr=False)
+
+    def __iter__(self) -> Iterator[TracedPacket]:
+        at = 0
+        while at < len(self.records):
+            time, length, bits = _TRACED_HEAD.unpack_from(self.records, at)
+            at += _TRACED_HEAD.size
+            data = self.records[at : at + length]
+            at += length
+            yield TracedPacket(time, bool(bits & _TRACED_OUT), bool(bits & _TRACED_RTCP), data)
+
+
+@attrs.frozen
 class Distribution:
     """How many values are above the bound before and not above their own one. The last of
     ``counts`` has the values above all ``bounds``.
@@ -289,6 +325,7 @@ EngineEvent: TypeAlias = (
     | AudioLevel
     | ProducerScore
     | ConsumerScore
+    | PacketsTraced
     | StatsReady
     | EngineFailed
 )

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import attrs
 import trio
@@ -101,11 +102,12 @@ async def ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
     return found
 
 
-def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
-    def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
-        found = engines[host][kind].get(str(number), {}) if host in engines else {}
-        return dict(found)
+def figures_of(engines: EngineFigures, host: EngineHost, kind: str, number: int) -> dict[str, Any]:
+    """The figures of one object. Empty if its engine did not answer, or does not have it."""
+    return dict(engines[host][kind].get(str(number), {})) if host in engines else {}
 
+
+def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
     state = room.state.peers[peer.id]
     return {
         "id": peer.id,
@@ -114,7 +116,7 @@ def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dic
             {
                 "id": c.state.id,
                 "kind": c.rtp.kind,
-                **figures("consumers", c.transport.host, c.number),
+                **figures_of(engines, c.transport.host, "consumers", c.number),
             }
             for c in [room.consumers[consumer.id] for consumer in state.consumers.values()]
         ],
@@ -122,12 +124,16 @@ def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dic
             {
                 "id": p.state.id,
                 "kind": p.state.rtp.kind,
-                **figures("producers", p.transport.host, p.number),
+                **figures_of(engines, p.transport.host, "producers", p.number),
             }
             for p in [room.producers[producer_id] for producer_id in state.producers]
         ],
         "transports": [
-            {"id": t.id, "state": t.state.value, **figures("transports", t.host, t.number)}
+            {
+                "id": t.id,
+                "state": t.state.value,
+                **figures_of(engines, t.host, "transports", t.number),
+            }
             for t in peer.transports.values()
         ],
     }

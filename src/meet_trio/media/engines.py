@@ -16,10 +16,11 @@ in the process, across all engines: the mirrors of a producer on other engines h
 
 import contextlib
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Protocol, assert_never
 
+import attrs
 import trio
 
 from meet_trio.engine import (
@@ -34,13 +35,14 @@ from meet_trio.engine import (
     IceMoved,
     IceSilent,
     LayerChanged,
+    PacketsTraced,
     PlainConnected,
     ProducerScore,
     Stats,
     StatsReady,
     StreamStarted,
 )
-from meet_trio.errors import MeetError
+from meet_trio.errors import LimitExceeded, MeetError, NotFound
 
 logger = logging.getLogger("meet_trio.media.engines")
 
@@ -50,8 +52,13 @@ COMMAND_DEADLINE = 10.0  # seconds
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
 
+MOST_TAPS = 4  # transports of an engine that are traced at once
+TAP_EVENTS = 256  # that wait for a slow reader
+TAP_BYTES = 4 * 1024 * 1024  # of packets that wait for it
+
 Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel | StreamStarted
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
+TappedEvent = TransportEvent | PacketsTraced | LayerChanged | ConsumerScore
 
 
 class EngineError(MeetError):
@@ -94,6 +101,67 @@ class Mailbox:
             await self._filled.wait()
 
 
+@attrs.define(eq=False)
+class Tap:
+    """What an engine tells of one transport while it is traced: its packets and events, and the
+    events of ``consumers``, which are numbers.
+
+    What finds no room is lost. ``lost`` counts such packets, ``events_lost`` the other events.
+    """
+
+    transport: int
+    consumers: Collection[int] = frozenset()
+    lost: int = 0
+    events_lost: int = 0
+    _waiting: deque[TappedEvent] = attrs.field(factory=deque)
+    _bytes: int = 0
+    _over: bool = False
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+
+    def put(self, event: EngineEvent) -> None:
+        """Keep the event if it is about this transport or its consumers."""
+        match event:
+            case PacketsTraced() if event.transport == self.transport:
+                if len(self._waiting) >= TAP_EVENTS or self._bytes >= TAP_BYTES:
+                    self.lost += sum(1 for _ in event)
+                    return
+                self._bytes += len(event.records)
+            case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
+                if event.transport != self.transport:
+                    return
+            case LayerChanged() | ConsumerScore():
+                if event.consumer not in self.consumers:
+                    return
+            case _:
+                return
+        if len(self._waiting) >= TAP_EVENTS:
+            self.events_lost += 1
+            return
+        self._waiting.append(event)
+        self._changed.set()
+
+    def end(self) -> None:
+        """The transport or its engine has ended: nothing more will come."""
+        self._over = True
+        self._changed.set()
+
+    async def take(self) -> TappedEvent | None:
+        """The oldest event, as soon as there is one. None: it was the last. There may be only one
+        reader.
+        """
+        while True:
+            await trio.lowlevel.checkpoint()
+            if self._waiting:
+                event = self._waiting.popleft()
+                if isinstance(event, PacketsTraced):
+                    self._bytes -= len(event.records)
+                return event
+            if self._over:
+                return None
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+
 class EngineHost:
     """One engine: its objects' ids, its events, its statistics."""
 
@@ -107,6 +175,7 @@ class EngineHost:
         self._producers: dict[int, Mailbox] = {}
         self._consumers: dict[int, Mailbox] = {}
         self._levels: dict[int, Mailbox] = {}  # by producer
+        self._taps: dict[int, Tap] = {}  # by transport
         self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
 
     @property
@@ -125,6 +194,31 @@ class EngineHost:
             yield
         finally:
             del self._transports[number]
+            if (tap := self._taps.get(number)) is not None:
+                tap.end()
+
+    @contextlib.contextmanager
+    def tap(self, number: int) -> Iterator[Tap]:
+        """Trace transport ``number`` within the ``with`` block.
+
+        Raises EngineError if the engine has failed, NotFound if it has no such transport, and
+        LimitExceeded if ``MOST_TAPS`` are traced, or this one is.
+        """
+        if self.failed:
+            raise EngineError(f"the engine on port {self.engine.port} has failed")
+        if number not in self._transports:
+            raise NotFound("the transport has ended")
+        if number in self._taps:
+            raise LimitExceeded("the transport is traced already")
+        if len(self._taps) >= MOST_TAPS:
+            raise LimitExceeded(f"{MOST_TAPS} transports of the same engine are traced already")
+        tap = self._taps[number] = Tap(number)
+        try:
+            self.engine.trace_transport(number, True)
+            yield tap
+        finally:
+            del self._taps[number]
+            self.engine.trace_transport(number, False)
 
     def watch_producer(self, number: int, mailbox: Mailbox) -> None:
         self._producers[number] = mailbox
@@ -153,6 +247,7 @@ class EngineHost:
             "producers": len(self._producers),
             "consumers": len(self._consumers),
             "levels": len(self._levels),
+            "taps": len(self._taps),
             "stats": len(self._stats_waiting),
         }
 
@@ -196,12 +291,16 @@ class EngineHost:
 
     def _fail(self, why: str) -> None:
         self.failure.set()
+        for tap in self._taps.values():
+            tap.end()
         logger.critical("engine on port %d failed: %s", self.engine.port, why)
 
     def _dispatch(self, event: EngineEvent) -> None:
         """Give an event to its receiver. Each type of event has a case, and mypy finds a missing
         one.
         """
+        for tap in self._taps.values():
+            tap.put(event)
         match event:
             case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
                 # None: the transport was removed after the engine had sent the event
@@ -220,6 +319,8 @@ class EngineHost:
                 self._answer_stats(event)
             case EngineFailed():
                 self._fail(event.message)
+            case PacketsTraced():
+                pass  # for taps only
             case _:
                 assert_never(event)
 

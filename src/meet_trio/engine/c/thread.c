@@ -30,6 +30,7 @@ enum {
   COMMANDS_PER_TURN = 256, /* before packets get their turn */
   FIRST_PAIRS = 8,         /* slots of the table of plain transports */
   MAX_SLEEP_MS = 1000,
+  TRACED_SLOTS = 16,            /* of EVENT_SLOTS that traces may take: 2 MB, and room for all other events */
   FAILED_RETRY_US = 10 * MT_MS, /* until the event of a failure is offered again */
   RECENT_US = 10 * MT_SECOND,   /* the longest recent turn is that of this span and of the span before it */
 };
@@ -58,6 +59,7 @@ struct mt_engine {
   _Atomic bool stop;
   _Atomic bool signaled;      /* event_fd was written and not reset yet */
   _Atomic bool ring_was_full; /* a command of Python's has found no room */
+  _Atomic uint32_t traced;    /* events of traces in the ring */
   bool new_events;            /* Python is to be woken; the thread's own */
   uint32_t unannounced;       /* datagrams that were sent since other engines were woken */
   turns turns;
@@ -117,6 +119,8 @@ static void turn_figures(const turns *t, mt_stats *out) {
 static bool sink_event(void *context, const mt_event *event) {
   mt_engine *e = context;
   mt_event copy = *event;
+  bool traced = event->type == MT_EVENT_TRACED;
+  if (traced && atomic_load(&e->traced) >= TRACED_SLOTS) return false;
   if (event->len) {
     void *data = malloc(event->len);
     if (!data) return false;
@@ -133,6 +137,7 @@ static bool sink_event(void *context, const mt_event *event) {
     if (event->len) free((void *)(uintptr_t)copy.data);
     return false;
   }
+  if (traced) atomic_fetch_add(&e->traced, 1);
   e->new_events = true;
   return true;
 }
@@ -414,5 +419,6 @@ bool mt_engine_next_event(mt_engine *e, mt_event *out) {
   if (!v) return false;
   *out = *v;
   mt_ring_pop(&e->events);
+  if (out->type == MT_EVENT_TRACED) atomic_fetch_sub(&e->traced, 1);
   return true;
 }

@@ -122,6 +122,7 @@ cdef extern from "core/core.h":
         MT_ADD_PLAIN_TRANSPORT
         MT_CONNECT_PLAIN
         MT_WATCH_LEVEL
+        MT_TRACE_TRANSPORT
 
     ctypedef struct mt_layers:
         uint32_t spatial
@@ -189,6 +190,7 @@ cdef extern from "core/core.h":
         MT_EVENT_AUDIO_LEVEL
         MT_EVENT_PRODUCER_SCORE
         MT_EVENT_CONSUMER_SCORE
+        MT_EVENT_TRACED
         MT_EVENT_STATS
         MT_EVENT_FAILED
 
@@ -263,6 +265,7 @@ cdef extern from "state/figures.h":
         MT_FIGURE_LAYER
         MT_FIGURE_LEVEL
         MT_FIGURE_US
+        MT_FIGURE_AGE
         MT_FIGURE_FRACTION
         MT_FIGURE_TEXT
         MT_FIGURE_PROTOCOL

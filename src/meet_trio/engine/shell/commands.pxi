@@ -111,6 +111,9 @@ cdef class _Commands:
     def set_max_outgoing_bitrate(self, uint32_t transport, uint64_t bps):
         self._simple(MT_SET_TRANSPORT_MAX_OUTGOING, transport, bps)
 
+    def trace_transport(self, uint32_t transport, bint on):
+        self._simple(MT_TRACE_TRANSPORT, transport, on)
+
     def remove_transport(self, uint32_t transport):
         self._simple(MT_REMOVE_TRANSPORT, transport)
 

@@ -33,6 +33,9 @@ cdef object _figure(mt_figure_kind kind, const void *value):
         return None if level > 0 else level
     elif kind == MT_FIGURE_US:
         return (<const uint32_t *>value)[0] / 1000
+    elif kind == MT_FIGURE_AGE:
+        age = (<const int64_t *>value)[0]
+        return None if age < 0 else age / 1_000_000
     elif kind == MT_FIGURE_FRACTION:
         return (<const uint8_t *>value)[0] / 256
     elif kind == MT_FIGURE_TEXT:

@@ -20,6 +20,7 @@ cdef dict _ENDS = {
             MT_SET_MAX_BITRATE,
             MT_SET_TRANSPORT_MAX_OUTGOING,
             MT_CONNECT_PLAIN,
+            MT_TRACE_TRANSPORT,
         ),
     ),
     MT_REMOVE_PRODUCER: (
@@ -121,6 +122,7 @@ cdef class _Queue:
             MT_SET_CONSUMER_PRIORITY,
             MT_REQUEST_CONSUMER_KEYFRAME,
             MT_REMOVE_CONSUMER,
+            MT_TRACE_TRANSPORT,
         ):
             return (kind, c.id)
         elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):

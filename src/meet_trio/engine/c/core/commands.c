@@ -15,6 +15,7 @@
 #include "paths/dtls.h"
 #include "state/core_state.h"
 #include "state/find.h"
+#include "state/trace.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   mt_producer *producer = mt_find_producer(core, c->id);
   mt_consumer *consumer = mt_find_consumer(core, c->id);
   mt_transport *home = mt_find_transport(core, c->transport); /* of the new producer or consumer */
+  core->last_now = now;
   core->counters.commands++;
   switch (c->type) {
   case MT_ADD_TRANSPORT: mt_transport_add(core, c->id, &c->u.ice, now); break;
@@ -109,6 +111,9 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     if (known(core, consumer)) mt_consumer_remove(core, consumer);
     break;
   case MT_REQUEST_STATS: request_stats(core, c->id); break;
+  case MT_TRACE_TRANSPORT:
+    if (known(core, t)) c->u.number ? mt_trace_begin(core, t) : mt_trace_end(core, t);
+    break;
   }
 }
 

@@ -39,6 +39,7 @@ typedef enum {
   MT_ADD_PLAIN_TRANSPORT, /* plain */
   MT_CONNECT_PLAIN,       /* remote */
   MT_WATCH_LEVEL,         /* id: a producer, whose audio level makes events from now on */
+  MT_TRACE_TRANSPORT,     /* number: bool */
 } mt_command_type;
 
 typedef struct {

@@ -50,9 +50,9 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_pool_init(&core->sent, MT_SENT_SLOTS * sizeof(mt_sent));
-  mt_list *lists[] = {&core->all_transports, &core->mirrors, &core->links,   &core->changed, &core->nacking,
-                      &core->wanting,        &core->feeding, &core->owed,    &core->scored,  &core->allocating,
-                      &core->pacing,         &core->claims,  &core->tailing, &core->holding};
+  mt_list *lists[] = {&core->traces,     &core->all_transports, &core->mirrors, &core->links,   &core->changed,
+                      &core->nacking,    &core->wanting,        &core->feeding, &core->owed,    &core->scored,
+                      &core->allocating, &core->pacing,         &core->claims,  &core->tailing, &core->holding};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
@@ -96,6 +96,7 @@ static void media_datagram(mt_core *core, int64_t now, const mt_path *from, uint
 }
 
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len) {
+  core->last_now = now;
   core->counters.datagrams_in++;
   core->counters.bytes_in += len;
   if (from->kind == MT_PATH_PLAIN_RTP || from->kind == MT_PATH_PLAIN_RTCP) {
@@ -161,6 +162,7 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   mt_allocations_tick(core, now);
   next = earlier(next, mt_pacers_tick(core, now));
   mt_events_offer(core, now);
+  next = earlier(next, mt_traces_offer(core, now)); /* after all others */
   if (next < now + LEAST_TICK_US) next = now + LEAST_TICK_US;
   core->next_tick = next;
   return next;

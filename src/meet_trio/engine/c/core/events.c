@@ -2,6 +2,7 @@
 #include "core/events.h"
 
 #include "core/stats.h"
+#include "state/trace.h"
 
 #include <string.h>
 
@@ -87,4 +88,22 @@ void mt_events_offer(mt_core *core, int64_t now) {
     mt_list_remove(item);
   }
   offer_stats(core, now);
+}
+
+int64_t mt_traces_offer(mt_core *core, int64_t now) {
+  int64_t next = INT64_MAX;
+  MT_EACH (item, &core->traces) {
+    mt_trace *trace = MT_OF(item, mt_trace, in_core);
+    if (!trace->len) continue;
+    mt_event e = {
+        .type = MT_EVENT_TRACED, .id = trace->transport, .number = trace->lost, .data = trace->records, .len = trace->len};
+    bool due = now >= trace->due || trace->len > sizeof trace->records / 2;
+    if (due && core->sink.event(core->sink.context, &e)) {
+      trace->len = 0;
+      continue;
+    }
+    if (due) trace->due = now + MT_TRACE_WAIT_US;
+    if (trace->due < next) next = trace->due;
+  }
+  return next;
 }

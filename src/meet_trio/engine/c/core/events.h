@@ -12,5 +12,7 @@
 /* Offers the events of all flagged objects, then the statistics that were requested. If the sink has no room, the rest is offered
  * by the next tick. `now`: microseconds. */
 void mt_events_offer(mt_core *core, int64_t now);
+/* Offers the packets of traces that have waited for long enough. Returns the time of the next call. */
+int64_t mt_traces_offer(mt_core *core, int64_t now);
 
 #endif

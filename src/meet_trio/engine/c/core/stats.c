@@ -1,6 +1,7 @@
 /* See stats.h. */
 #include "core/stats.h"
 
+#include "egress/allocation.h"
 #include "egress/temporal.h"
 #include "state/arriving.h"
 
@@ -20,16 +21,26 @@ static const char *const causes[] = {
     [MT_ESTIMATE_LIMIT] = "limit",   [MT_ESTIMATE_SILENCE] = "silence", [MT_ESTIMATE_PATH] = "path",
 };
 
+static const char *const probed[] = {
+    [MT_PROBED_NOTHING] = "", [MT_PROBED_FITS] = "fits", [MT_PROBED_TOO_MUCH] = "too much", [MT_PROBED_UNSURE] = "unsure"};
+
+/* `at` 0: never */
+static int64_t age(int64_t at, int64_t now) { return at ? now - at : -1; }
+
 static mt_text to_text(const char *from) {
   mt_text text = {.len = (uint8_t)strlen(from)};
   memcpy(text.text, from, text.len);
   return text;
 }
 
-static void take_downlink(const mt_downlink *d, mt_transport_stats *out) {
+static void take_downlink(const mt_downlink *d, mt_transport_stats *out, int64_t now) {
   const mt_estimate *e = mt_estimator_estimate(d->estimator);
   out->estimate = e->bitrate;
   out->estimate_cause = to_text(causes[e->cause]);
+  out->cause_age = age(d->cause_since, now);
+  out->probed = to_text(probed[e->probed]);
+  out->probe_bitrate = e->probe_bitrate;
+  out->probe_age = age(e->probed_at, now);
   out->wanted_bitrate = d->wanted;
   out->allocated_bitrate = d->allocated;
   out->outgoing_loss = (uint8_t)(e->loss * LOSS_UNITS < UINT8_MAX ? e->loss * LOSS_UNITS : UINT8_MAX);
@@ -38,8 +49,9 @@ static void take_downlink(const mt_downlink *d, mt_transport_stats *out) {
   out->paced_bytes = (uint32_t)d->waiting;
 }
 
-static void take_transport(const mt_transport *t, mt_transport_stats *out) {
+static void take_transport(const mt_transport *t, mt_transport_stats *out, int64_t now) {
   *out = t->stats;
+  out->cause_age = out->probe_age = -1;
   if (t->selected) out->path = t->selected->path;
   out->protocol = out->path.kind;
   out->has_srtp = t->srtp && !t->plain;
@@ -47,7 +59,7 @@ static void take_transport(const mt_transport *t, mt_transport_stats *out) {
   out->max_outgoing = t->max_outgoing;
   out->bitrate_in = t->rate_in.bitrate;
   out->bitrate_out = t->rate_out.bitrate;
-  if (t->downlink) take_downlink(t->downlink, out);
+  if (t->downlink) take_downlink(t->downlink, out, now);
 }
 
 static mt_media media_of(const mt_producer *p) { return p->spec.video ? MT_MEDIA_VIDEO : MT_MEDIA_AUDIO; }
@@ -64,6 +76,8 @@ static void take_producer(const mt_core *core, const mt_producer *p, mt_producer
     out->streams[i].bitrate = s->rate.bitrate;
     out->streams[i].missing = s->missing_count;
     out->streams[i].active = mt_stream_active(core, s, now);
+    out->streams[i].spatial_layers = mt_layer_count(&s->layers, true);
+    out->streams[i].temporal_layers = mt_layer_count(&s->layers, false);
   }
 }
 
@@ -73,7 +87,19 @@ static uint8_t share(uint32_t part, uint32_t of) {
   return units > UINT8_MAX ? UINT8_MAX : (uint8_t)units;
 }
 
-static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
+static void take_next(const mt_consumer *c, mt_consumer_stats *out, int64_t now) {
+  mt_layer_option next = {0};
+  out->next_needs = mt_allocation_next(c, &next);
+  out->next = -1;
+  if (!out->next_needs) return;
+  int64_t wait = c->ladder.may_rise - now;
+  out->next = (int8_t)(c->producer->spec.encoding_count > 1 ? next.stream : next.spatial);
+  out->next_temporal = (int8_t)next.temporal;
+  out->next_bitrate = next.bitrate;
+  out->next_wait = wait > 0 ? (uint32_t)wait : 0;
+}
+
+static void take_consumer(const mt_consumer *c, mt_consumer_stats *out, int64_t now) {
   *out = c->stats;
   out->id = c->id;
   out->transport = c->transport->id;
@@ -86,6 +112,9 @@ static void take_consumer(const mt_consumer *c, mt_consumer_stats *out) {
   out->target = c->target;
   out->allowed = c->allowed;
   out->allowed_temporal = (int8_t)c->allowed_temporal;
+  out->allowed_age = age(c->allowed_since, now);
+  out->layer_age = age(c->layer_since, now);
+  take_next(c, out, now);
   out->preferred = (int8_t)c->preferred;
   out->preferred_temporal = c->preferred_temporal;
   out->priority = c->priority;
@@ -115,11 +144,12 @@ mt_stats *mt_stats_take(mt_core *core, int64_t now) {
   MT_EACH (item, &core->all_transports) {
     mt_transport *t = MT_OF(item, mt_transport, in_core);
     mt_transport_stats *own = &out->transports[out->transport_count++];
-    take_transport(t, own);
+    take_transport(t, own, now);
     MT_EACH (link, &t->producers)
       take_producer(core, MT_OF(link, mt_producer, in_transport), &out->producers[out->producer_count++], now);
     own->first_consumer = (uint32_t)out->consumer_count;
-    MT_EACH (link, &t->consumers) take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++]);
+    MT_EACH (link, &t->consumers)
+      take_consumer(MT_OF(link, mt_consumer, in_transport), &out->consumers[out->consumer_count++], now);
     own->own_consumers = (uint32_t)out->consumer_count - own->first_consumer;
   }
   return out;

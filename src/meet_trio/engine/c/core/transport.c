@@ -9,6 +9,7 @@
 #include "paths/routes.h"
 #include "state/find.h"
 #include "state/marks.h"
+#include "state/trace.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_credentials_drop(core, &t->credentials[1]);
   mt_twcc_free(t);
   mt_downlink_end(core, t);
+  mt_trace_end(core, t);
   mt_srtp_free(t->srtp);
   free(t->plain);
   mt_sources_free(core, t);

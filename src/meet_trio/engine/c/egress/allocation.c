@@ -170,6 +170,12 @@ static void choose(mt_transport *t, round_of *r) {
 
 /* ---- what follows ---- */
 
+/* bit/s for retransmissions */
+static uint64_t set_aside(const mt_downlink *d) {
+  uint64_t repair = (uint64_t)d->repair, most = mt_estimator_estimate(d->estimator)->bitrate / 100 * REPAIR_PERCENT;
+  return repair < most ? repair : most;
+}
+
 static void note_change(mt_ladder *l, int64_t now) {
   if (l->chosen > l->held) {
     l->risen = now;
@@ -195,7 +201,17 @@ static void apply(mt_core *core, mt_consumer *c, int64_t now) {
   if (allowed == c->allowed && temporal == c->allowed_temporal) return;
   c->allowed = allowed;
   c->allowed_temporal = temporal;
+  c->allowed_since = now;
   mt_consumer_choose_layer(core, c, true, now);
+}
+
+uint64_t mt_allocation_next(const mt_consumer *c, mt_layer_option *next) {
+  const mt_downlink *d = c->transport->downlink;
+  const mt_ladder *l = &c->ladder;
+  if (!d || !takes_part(c) || l->chosen + 1 >= l->count) return 0;
+  *next = l->options[l->chosen + 1];
+  uint64_t total = d->allocated + next->bitrate, own = bitrate_of(l, l->chosen);
+  return (total > own ? total - own : 0) / 100 * RISE_PERCENT + set_aside(d);
 }
 
 void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
@@ -207,8 +223,9 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
   bool is_limit = e->cause == MT_ESTIMATE_LIMIT || e->cause == MT_ESTIMATE_REMB;
   if (by_queue && e->bitrate < d->bitrate) d->congested = now;
   d->bitrate = e->bitrate;
-  uint64_t repair = (uint64_t)d->repair, most = e->bitrate / 100 * REPAIR_PERCENT;
-  if (repair > most) repair = most;
+  if (e->cause != d->cause || !d->cause_since) d->cause_since = now;
+  d->cause = e->cause;
+  uint64_t repair = set_aside(d);
   round_of r = {.budget = e->bitrate - repair, .calm = !is_limit && (!d->congested || now - d->congested > CALM_US), .now = now};
   uint64_t wanted = 0;
   MT_EACH (item, &t->consumers) {

@@ -14,9 +14,13 @@
 #ifndef MT_EGRESS_ALLOCATION_H
 #define MT_EGRESS_ALLOCATION_H
 
+#include "state/consumer.h"
 #include "state/core_state.h"
 
 /* Allocates the layers of the transport's consumers anew. Nothing happens without a downlink. */
 void mt_allocate(mt_core *core, mt_transport *t, int64_t now);
+/* The least estimate (bit/s) with which the consumer gets the option above its present one, which is written to `next`. 0: there is
+ * none, or nothing is allocated to it. */
+uint64_t mt_allocation_next(const mt_consumer *c, mt_layer_option *next);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "egress/playout.h"
 #include "formats/rtp.h"
+#include "state/trace.h"
 
 #include <string.h>
 
@@ -53,6 +54,15 @@ static size_t write_header(const mt_consumer *c, uint8_t *out, const mt_packet *
                              sequence, numbers->timestamp, rtx ? spec->rtx_ssrc : spec->ssrc, ext, n, NULL);
 }
 
+/* As mt_srtp_protect. */
+static size_t protect(const mt_transport *t, uint64_t index, uint8_t *out, size_t header, size_t prefix, const uint8_t *rest,
+                      size_t rest_len) {
+  if (t->trace) mt_trace_stage(t, false, out, header + prefix, rest, rest_len);
+  size_t len = mt_srtp_protect(t->srtp, index, out, header, prefix, rest, rest_len);
+  if (!len && t->trace) mt_trace_unstage(t);
+  return len;
+}
+
 size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const mt_numbers *n, uint64_t rtx_index,
                   const mt_stamps *v) {
   uint64_t index = rtx_index ? rtx_index : n->sequence;
@@ -76,7 +86,7 @@ size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const 
     prefix_len += taken;
   }
   if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
-  return mt_srtp_protect(c->transport->srtp, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
+  return protect(c->transport, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
 }
 
 size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index, uint32_t timestamp, const mt_stamps *v) {
@@ -84,5 +94,5 @@ size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index
   size_t header = write_header(c, out, NULL, &(mt_numbers){.timestamp = timestamp}, true, (uint16_t)rtx_index, v);
   if (!header) return 0;
   out[0] |= PADDING_BIT;
-  return mt_srtp_protect(c->transport->srtp, rtx_index, out, header, 0, padding, sizeof padding);
+  return protect(c->transport, rtx_index, out, header, 0, padding, sizeof padding);
 }

@@ -38,7 +38,7 @@ static void announce_layer(mt_core *core, mt_consumer *c, int64_t now) {
   if (layer != c->announced_layer) c->stats.switches++;
   c->announced_layer = layer;
   c->announced_temporal = temporal;
-  c->layer_announced = now;
+  c->layer_announced = c->layer_since = now;
   mt_change(core, &c->changes, MT_CHANGED_LAYER);
 }
 
@@ -127,6 +127,7 @@ void mt_consumer_halt(mt_core *core, mt_consumer *c) {
   c->switching = false;
   if (c->announced_layer >= 0) {
     c->announced_layer = -1;
+    c->layer_since = core->last_now;
     c->announced_temporal = 0;
     mt_change(core, &c->changes, MT_CHANGED_LAYER);
   }

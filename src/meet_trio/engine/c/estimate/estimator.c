@@ -280,6 +280,12 @@ static void probe_result(mt_estimator *e, int64_t now) {
   /* One lucky cluster does not outweigh what a queue or a probe has shown lately. */
   bool doubtful = verdict == MT_CLUSTER_FITS && !e->doubted && e->aimd.capacity && rate > ESTIMATE_DOUBTED * e->aimd.capacity;
   e->doubted = doubtful;
+  if (verdict != MT_CLUSTER_NOTHING) {
+    bool unsure = doubtful || verdict == MT_CLUSTER_UNSURE;
+    e->figures.probed = unsure ? MT_PROBED_UNSURE : verdict == MT_CLUSTER_FITS ? MT_PROBED_FITS : MT_PROBED_TOO_MUCH;
+    e->figures.probed_at = now;
+    e->figures.probe_bitrate = (uint64_t)e->prober.bitrate;
+  }
   if (doubtful) {
     e->prober.follow = false;
   } else if (verdict == MT_CLUSTER_FITS && rate > e->aimd.rate) {

@@ -33,6 +33,14 @@ typedef enum {
   MT_ESTIMATE_PATH,    /* mt_estimator_moved */
 } mt_estimate_cause;
 
+/* What the last probe has shown. */
+typedef enum {
+  MT_PROBED_NOTHING, /* there was none */
+  MT_PROBED_FITS,
+  MT_PROBED_TOO_MUCH,
+  MT_PROBED_UNSURE,
+} mt_probed;
+
 typedef struct {
   uint64_t start, least, most; /* bit/s; most 0: no bound */
 } mt_estimator_spec;
@@ -41,11 +49,14 @@ typedef struct {
   uint64_t bitrate;      /* bit/s that may leave */
   uint64_t acknowledged; /* bit/s that arrive; 0: not known */
   mt_estimate_cause cause;
-  float loss;          /* share of the last seconds, 0 to 1 */
-  uint32_t rtt_us;     /* with the time that the client waits for feedback to send; 0: not known */
-  uint32_t queue_us;   /* how long packets wait in front of the client now */
-  uint32_t reorder_us; /* how late reordered packets came lately; 0: order is kept */
-  bool overused;       /* a queue is there, and the estimate waits until it is gone */
+  float loss;             /* share of the last seconds, 0 to 1 */
+  uint32_t rtt_us;        /* with the time that the client waits for feedback to send; 0: not known */
+  uint32_t queue_us;      /* how long packets wait in front of the client now */
+  uint32_t reorder_us;    /* how late reordered packets came lately; 0: order is kept */
+  bool overused;          /* a queue is there, and the estimate waits until it is gone */
+  mt_probed probed;       /* the next two are set unless it is MT_PROBED_NOTHING */
+  int64_t probed_at;      /* microseconds */
+  uint64_t probe_bitrate; /* bit/s */
 } mt_estimate;
 
 typedef struct {

@@ -11,6 +11,7 @@
 #include "ingress/sources.h"
 #include "ingress/stream.h"
 #include "state/arriving.h"
+#include "state/trace.h"
 
 #include <string.h>
 
@@ -183,6 +184,7 @@ void mt_rtp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data,
     else core->counters.dropped_rtp_unauthentic++;
     return;
   }
+  if (t->trace) mt_trace_received(core, t, false, data, plain_len);
   mt_transport_charge(t, len);
   if (!source) {
     source = mt_source_add(core, t, h.ssrc);

@@ -14,6 +14,7 @@
 #include "ingress/rebinding.h"
 #include "ingress/sources.h"
 #include "ingress/stream.h"
+#include "state/trace.h"
 
 enum {
   MAX_NACKED = 1024,           /* packets that one datagram may ask for: more than a consumer remembers */
@@ -173,6 +174,7 @@ void mt_rtcp_datagram(mt_core *core, int64_t now, mt_transport *t, uint8_t *data
     core->counters.dropped_rtcp_unauthentic++;
     return;
   }
+  if (t->trace) mt_trace_received(core, t, true, data, plain_len);
   mt_transport_charge(t, len);
   if (!source) {
     source = mt_source_add(core, t, ssrc);

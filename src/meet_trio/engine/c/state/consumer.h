@@ -97,6 +97,7 @@ struct mt_consumer {
   uint8_t priority;           /* 1 and above: a higher one gets its layers before */
   int8_t allowed;             /* highest layer that its transport has room for; -1: none; see egress/allocation.h */
   uint8_t allowed_temporal;   /* highest temporal layer that its transport has room for */
+  int64_t allowed_since;      /* time of the last change of the two; 0: never */
   mt_ladder ladder;           /* what its transport can choose from */
   uint8_t temporal;           /* highest temporal layer that is forwarded; frames above it are left out */
   int64_t skipping_since;     /* microseconds: nothing is forwarded since then, until a key frame comes; 0: not so */
@@ -111,6 +112,7 @@ struct mt_consumer {
   uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
   int8_t announced_layer;     /* of the last event, also of one that the sink has not taken yet; -1: none */
   int64_t layer_announced;    /* time of that event */
+  int64_t layer_since;        /* time of the last change of the two; 0: never */
   mt_epoch epochs[2];         /* the current one, and the one before it */
   bool switching;             /* a key frame of `target` waits for the end of the current frame */
   uint64_t switch_first;      /* that key frame's first extended sequence number in its stream */

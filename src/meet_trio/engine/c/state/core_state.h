@@ -45,7 +45,8 @@ struct mt_core {
   mt_table transports, producers, consumers, ufrags, routes;
   mt_table sources_by_ssrc, sources_by_index; /* sources of transports with keys; see ingress/rebinding.h */
   mt_list all_transports, mirrors, links;
-  int64_t last_now;    /* time of the last tick or exchange, for mt_mirrors_lose, when a link ends */
+  mt_list traces;      /* mt_trace */
+  int64_t last_now;    /* time of the last datagram, command, tick or exchange */
   uint32_t last_relay; /* id that the newest relay got */
   mt_list changed;     /* mt_changes: events to offer */
   mt_list nacking;     /* streams with missing packets */

@@ -55,6 +55,8 @@ typedef struct {
   double repair;            /* bit/s of retransmissions that clients asked for, smoothed */
   unsigned spare_percent;   /* room beside what is allocated, in percent of that */
   uint64_t wanted;          /* bit/s of the best layers that clients want */
+  mt_estimate_cause cause;  /* of the estimate at the last allocation */
+  int64_t cause_since;      /* time of the first allocation with it; 0: there was none */
 } mt_downlink;
 
 #endif

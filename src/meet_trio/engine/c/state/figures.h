@@ -108,6 +108,7 @@ typedef struct {
   K(LAYER, int8_t) /* None for -1 */ \
   K(LEVEL, int32_t) /* dBov; None above 0 */ \
   K(US, uint32_t) /* microseconds as milliseconds */ \
+  K(AGE, int64_t) /* microseconds since then as seconds; None below 0 */ \
   K(FRACTION, uint8_t) /* 256ths as a fraction of 1 */ \
   K(TEXT, mt_text) /* None for an empty one */ \
   K(PROTOCOL, uint8_t) /* a path's kind as "udp" or "tcp" */ \
@@ -142,6 +143,10 @@ typedef enum {
   X(US, rtt_us, "roundTripTime") /* 0: not known */ \
   X(U64, estimate, "availableOutgoingBitrate") /* bit/s that the link to the client can carry; 0: not estimated */ \
   X(TEXT, estimate_cause, "estimateCause") /* of its last change */ \
+  X(AGE, cause_age, "estimateCauseAge") /* since then this has been the cause */ \
+  X(TEXT, probed, "lastProbe") /* "fits", "too much", "unsure" */ \
+  X(U64, probe_bitrate, "lastProbeBitrate") /* bit/s */ \
+  X(AGE, probe_age, "lastProbeAge") \
   X(U64, wanted_bitrate, "wantedBitrate") /* of the best layers that the client wants */ \
   X(U64, allocated_bitrate, "allocatedBitrate") /* of the layers that it may get */ \
   X(FRACTION, outgoing_loss, "outgoingLoss") \
@@ -169,6 +174,8 @@ typedef enum {
   X(U32, keyframes, "keyFrameCount") \
   X(U16, width, "width") /* of the last VP8 key frame */ \
   X(U16, height, "height") \
+  X(U8, spatial_layers, "spatialLayers") /* in this stream, that have come in the last second */ \
+  X(U8, temporal_layers, "temporalLayers") \
   X(U8, score, "score")
 
 /* A mirror's transport and audio level are another engine's. */
@@ -190,6 +197,13 @@ typedef enum {
   X(LAYER, target, "targetLayer") \
   X(LAYER, allowed, "allowedLayer") /* that the link to the client has room for */ \
   X(I8, allowed_temporal, "allowedTemporalLayer") \
+  X(AGE, allowed_age, "allowedAge") /* since the two changed; None: never */ \
+  X(AGE, layer_age, "layerAge") /* since the layers that are sent changed; None: never */ \
+  X(LAYER, next, "nextLayer") /* that the link may have room for next */ \
+  X(I8, next_temporal, "nextTemporalLayer") \
+  X(U64, next_bitrate, "nextLayerBitrate") /* bit/s that it takes */ \
+  X(U64, next_needs, "nextLayerNeeds") /* bit/s: the least estimate with which it is allowed */ \
+  X(US, next_wait, "nextLayerWait") /* before that it is not allowed: a layer has just changed */ \
   X(I8, preferred, "preferredLayer") \
   X(U8, preferred_temporal, "preferredTemporalLayer") \
   X(U8, priority, "priority") \

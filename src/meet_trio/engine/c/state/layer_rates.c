@@ -35,3 +35,13 @@ uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t tempora
 bool mt_layer_present(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal) {
   return spatial < MT_MAX_SPATIAL && temporal < MT_MAX_TEMPORAL && r->sums[spatial][temporal] > 0;
 }
+
+uint8_t mt_layer_count(const mt_layer_rates *r, bool spatial) {
+  uint8_t count = 0;
+  for (uint8_t s = 0; s < MT_MAX_SPATIAL; s++)
+    for (uint8_t t = 0; t < MT_MAX_TEMPORAL; t++) {
+      uint8_t layer = spatial ? s : t;
+      if (mt_layer_present(r, s, t) && layer >= count) count = layer + 1;
+    }
+  return count;
+}

@@ -35,5 +35,7 @@ void mt_layer_rates_round(mt_layer_rates *r);
 uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal);
 /* True: there is a frame of this layer in the rounds kept. */
 bool mt_layer_present(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal);
+/* The number of spatial or of temporal layers: one more than the highest one that is present. */
+uint8_t mt_layer_count(const mt_layer_rates *r, bool spatial);
 
 #endif

@@ -19,6 +19,7 @@
 #include "state/figures.h"
 #include "state/specs.h"
 
+typedef struct mt_trace mt_trace; /* state/trace.h */
 typedef struct mt_transport mt_transport;
 typedef struct mt_stream mt_stream;
 
@@ -115,6 +116,7 @@ struct mt_transport {
   mt_route routes[MT_MAX_ROUTES];
   mt_route *selected; /* the route that packets are sent by; NULL: none */
   mt_claim claim;
+  mt_trace *trace;    /* NULL: it is not traced */
   mt_plain *plain;    /* NULL: ICE and DTLS */
   bool was_connected; /* a route has been selected before */
   bool silent;        /* consent is lost */

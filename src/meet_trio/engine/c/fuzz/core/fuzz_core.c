@@ -18,6 +18,7 @@
 #include "links/link.h"
 #include "paths/routes.h"
 #include "state/find.h"
+#include "state/trace.h"
 #include "../../tests/client.h"
 #include "oracles.h"
 #include "program.h"
@@ -266,9 +267,26 @@ static void send_out(void *context, const mt_path *to, size_t len) {
   fuzz_work = work;
 }
 
+/* The records fill the event, and each is an RTP or an RTCP packet of this time or before. */
+static void check_traced(const mt_event *event) {
+  const uint8_t *at = event->data, *end = at + event->len;
+  HOLDS(event->len > 0, "an event without packets");
+  while (at < end) {
+    int64_t time;
+    uint16_t len;
+    HOLDS(end - at >= MT_TRACE_RECORD, "a record is cut");
+    memcpy(&time, at, sizeof time);
+    memcpy(&len, at + sizeof time, sizeof len);
+    HOLDS(time > 0 && time <= now && len <= end - at - MT_TRACE_RECORD, "a record's packet is cut, or is of another time");
+    HOLDS(len >= 8 && mt_is_rtp_or_rtcp(at + MT_TRACE_RECORD, len), "a record's packet is of no known kind");
+    at += MT_TRACE_RECORD + len;
+  }
+}
+
 static bool take_event(void *context, const mt_event *event) {
   if (deaf) return false;
   if (event->type == MT_EVENT_DTLS) dtls_events++;
+  if (event->type == MT_EVENT_TRACED) check_traced(event);
   if (event->type != MT_EVENT_STATS) return true;
   mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
   left[core_of(context)] = *stats;
@@ -934,6 +952,7 @@ static void perform(const instruction *i) {
     break;
   case OP_WISH: wished(c, i); break;
   case OP_MOVE: move(c, i->x); break;
+  case OP_TRACE: simple(c->home, MT_TRACE_TRANSPORT, c->id, i->x & 1); break;
   case OP_REPEAT:
   case OP_COUNT: break;
   }

@@ -40,6 +40,7 @@
  *   WISH        place,    layers, priority, key frame (of the consumer),       n: layer, priority, limit; m: temporal layer
  *               client    limit (of the client)
  *   MOVE        client    which address             -                          -
+ *   TRACE       client    1: from now on; else no more
  */
 #ifndef MT_FUZZ_PROGRAM_H
 #define MT_FUZZ_PROGRAM_H
@@ -72,7 +73,8 @@ enum { STEP_BYTES = 12, MAX_INSTRUCTIONS = 128, MAX_STEPS = 1500, MAX_TIMES = 60
   X(RAW) \
   X(CLOSED) \
   X(WISH) \
-  X(MOVE)
+  X(MOVE) \
+  X(TRACE)
 /* clang-format on */
 
 typedef enum {

@@ -16,6 +16,7 @@
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
 #include "state/figures.h"
+#include "state/trace.h"
 #include "formats/stun.h"
 #include "../check.h"
 #include "../client.h"
@@ -60,7 +61,7 @@ static struct {
 static uint32_t consumers[IDS];
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static bool deaf; /* events are refused */
-static uint64_t media_out, events;
+static uint64_t media_out, events, traced;
 static mt_stats last_stats[CORES];
 
 static uint32_t dice(uint32_t sides) {
@@ -131,9 +132,22 @@ static void send_out(void *context, const mt_path *to, size_t len) {
   else receive_rtp(c, len);
 }
 
+static void check_traced(const mt_event *event) {
+  const uint8_t *at = event->data, *end = at + event->len;
+  while (at < end) {
+    uint16_t len;
+    memcpy(&len, at + sizeof(int64_t), sizeof len);
+    CHECK(mt_is_rtp_or_rtcp(at + MT_TRACE_RECORD, len));
+    at += MT_TRACE_RECORD + len;
+    traced++;
+  }
+  CHECK(at == end);
+}
+
 static bool take_event(void *context, const mt_event *event) {
   if (deaf) return false;
   events++;
+  if (event->type == MT_EVENT_TRACED) check_traced(event);
   if (event->type == MT_EVENT_STATS) {
     mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
     last_stats[(mt_core **)context - cores] = *stats;
@@ -439,6 +453,7 @@ static void step(void) {
   else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
   else if (what < 989) command(MT_SET_MAX_BITRATE, c->id, dice(2) * 1500000);
   else if (what < 990) command(MT_SET_TRANSPORT_MAX_OUTGOING, c->id, dice(3) * 200000);
+  else if (what < 991) command(MT_TRACE_TRANSPORT, c->id, dice(3));
   else if (what < 992) leave(c);
   else if (what < 994) restart(c);
   else if (what < 996) now += (int64_t)dice(60) * 1000000;
@@ -504,6 +519,7 @@ int main(int argc, char **argv) {
     CHECK(moved > 0);
     CHECK(crossed > steps / 400);
     CHECK(events > steps / 1000);
+    CHECK(traced > steps / 1000);
   }
   printf("%llu media packets out, %llu crossed, %llu retransmissions, %llu moves, %llu events\n", (unsigned long long)media_out,
          (unsigned long long)crossed, (unsigned long long)resent, (unsigned long long)moved, (unsigned long long)events);
