@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "settings": set(),
     # of packages their settings only, see test_settings_are_light
     "config": {
+        "console",
         "edge",
         "engine",
         "errors",
@@ -34,23 +35,27 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "doctor", "errors", "logs", "rates"},
+    "cli": {"", "app", "config", "console", "doctor", "errors", "logs", "rates"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
         "",
         "collector",
         "config",
+        "console",
         "edge",
         "errors",
         "lag",
         "live",
+        "logs",
         "media",
         "ortc",
         "socketio",
     },
     # of ortc only the type of parsed JSON
     "edge": {"errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
+    "console": {"", "collector", "errors", "live", "media", "operator", "settings"},
+    "operator": {"errors", "live", "media", "ortc", "room"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {"engine", "errors", "media", "ortc", "rates", "room", "settings", "socketio"},
     "media": {"engine", "errors", "ortc", "settings"},
@@ -185,7 +190,9 @@ def test_settings_are_light() -> None:
     heavy = [
         name
         for name in loaded
-        if name.startswith(("meet_trio.edge.", "meet_trio.live.", "meet_trio.media."))
+        if name.startswith(
+            ("meet_trio.console.", "meet_trio.edge.", "meet_trio.live.", "meet_trio.media.")
+        )
         if not name.endswith("settings")
     ]
     assert not heavy

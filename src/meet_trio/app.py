@@ -11,6 +11,7 @@ here.
 
 import itertools
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -20,6 +21,8 @@ import trio
 
 from meet_trio import collector, ortc
 from meet_trio.config import Settings
+from meet_trio.console.call import ServerView
+from meet_trio.console.server import Console, open_console_socket
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
 from meet_trio.edge.authenticator import Authenticator
@@ -35,6 +38,7 @@ from meet_trio.lag import LoopLag
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import RoomContext
+from meet_trio.logs import LogLevels
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
@@ -104,14 +108,18 @@ async def _serve_shielded(
                 await _open_host(stack, settings, index, numbers)
                 for index in range(settings.media.workers)
             ]
+            console = stack.enter_context(open_console_socket(settings.console))
             nursery = await stack.enter_async_context(trio.open_nursery())
-            await _run_parts(settings, listeners, bridge, hosts, nursery, stop, whole, task_status)
+            await _run_parts(
+                settings, listeners, console, bridge, hosts, nursery, stop, whole, task_status
+            )
             nursery.cancel_scope.cancel()
 
 
 async def _run_parts(
     settings: Settings,
     listeners: Sequence[trio.SocketListener],
+    console: socket.socket | None,
     bridge: DtlsBridge,
     hosts: Sequence[EngineHost],
     nursery: trio.Nursery,
@@ -156,6 +164,8 @@ async def _run_parts(
     await nursery.start(door.serve, listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
+        if console is not None:
+            await nursery.start(_console(settings, registry).serve, console)
         task_status.started(
             Running(settings.listener.page_url(port), port, registry, bridge, hosts)
         )
@@ -163,6 +173,11 @@ async def _run_parts(
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
     await outbox.drain(whole.deadline - _RESERVE)
+
+
+def _console(settings: Settings, registry: Registry) -> Console:
+    view = ServerView(registry, LogLevels(), settings, settings.console.terminal)
+    return Console(view, settings.console)
 
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:

@@ -103,6 +103,42 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+class LogLevels:
+    """Levels of the log while the server runs. A part is the name of a logger without
+    ``meet_trio.``, such as ``live.room``.
+    """
+
+    def set(self, level: str, part: str | None = None) -> None:
+        logging.getLogger(_logger_name(part)).setLevel(level.upper())
+
+    def reset(self, part: str | None = None) -> None:
+        """Let a part follow the whole again; None: all parts."""
+        names = [_logger_name(part)] if part else list(self._own_levels())
+        for name in names:
+            if name != _PACKAGE:
+                logging.getLogger(name).setLevel(logging.NOTSET)
+
+    def describe(self) -> dict[str, str]:
+        """``{"meet_trio": "info", "meet_trio.live.room": "debug"}``: parts with a level of their
+        own.
+        """
+        return {name: logging.getLevelName(at).lower() for name, at in self._own_levels().items()}
+
+    def _own_levels(self) -> dict[str, int]:
+        known = logging.root.manager.loggerDict
+        names = sorted(name for name in known if name.startswith(f"{_PACKAGE}."))
+        own = {name: logging.getLogger(name).level for name in names}
+        whole = logging.getLogger(_PACKAGE).getEffectiveLevel()
+        return {_PACKAGE: whole} | {name: level for name, level in own.items() if level}
+
+
+_PACKAGE = "meet_trio"
+
+
+def _logger_name(part: str | None) -> str:
+    return _PACKAGE if part is None else f"{_PACKAGE}.{part.removeprefix(f'{_PACKAGE}.')}"
+
+
 MOST_BYTES = 4096
 """The most bytes of UTF-8 in the text of one line. A traceback may have eight times as much."""
 

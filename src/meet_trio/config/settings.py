@@ -6,6 +6,7 @@ Only the API's token has no default: ``Settings(api=HttpApiSettings(auth_token="
 
 import attrs
 
+from meet_trio.console.settings import ConsoleSettings
 from meet_trio.edge.settings import (
     FrontDoorSettings,
     HttpApiSettings,
@@ -81,4 +82,5 @@ class Settings:
     turn: TurnSettings = attrs.field(default=TurnSettings())
     webhook: WebhookSettings = attrs.field(default=WebhookSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
+    console: ConsoleSettings = attrs.field(default=ConsoleSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -19,6 +19,7 @@ TABLES = {
     "turn": "The TURN relay that clients are told of.",
     "webhook": "Where events of rooms are posted.",
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
+    "console": "The operator's console, see [the console](console.md).",
     "process": "The process itself.",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""

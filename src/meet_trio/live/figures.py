@@ -56,7 +56,7 @@ async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
     in the answer. A kicked peer is left out, although its task lives a moment longer.
     """
     rooms = list(rooms)
-    engines = await _ask_engines({host for room in rooms for host in room.placement.used})
+    engines = await ask_engines({host for room in rooms for host in room.placement.used})
     found: dict[str, bytes] = {}
     turn = 0
     for room in rooms:
@@ -98,7 +98,7 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
     }
 
 
-async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
+async def ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
     found: dict[EngineHost, Mapping[str, object]] = {}
 
     async def ask(host: EngineHost) -> None:
