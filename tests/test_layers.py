@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "console", "doctor", "errors", "logs", "rates"},
+    "cli": {"", "app", "config", "console", "doctor", "errors", "logs"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {

@@ -9,10 +9,11 @@ all of them.
 clients. Callers of a logger need not care about that.
 """
 
+import fnmatch
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -27,7 +28,7 @@ _MOST_KINDS = 1000  # the code has far fewer different texts
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """``debug`` has patterns of loggers, see ``cli.DebugPattern``."""
+    """``debug`` has patterns of loggers, see ``DebugPattern``."""
 
     level: Literal["debug", "info", "warning", "error"] = attrs.field(
         default="info",
@@ -182,3 +183,62 @@ class LineFormatter(logging.Formatter):
         if len(text) > most:  # the beginning has the outermost calls, the end has the error
             text = f"{text[: most // 2]}\n…\n{text[-most // 2 :]}"
         return "\n".join(f"  | {one_line(line)}" for line in text.split("\n"))
+
+
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Log to standard error: this package from ``level`` on, libraries from warnings on.
+
+    ``debug`` has patterns of loggers, as the DEBUG variable of the original server. Commas or
+    blanks separate them, and a leading ``-`` excludes. Matching loggers are logged in full. The
+    names of the original work too: ``kolabmeet-server`` is this package, and
+    ``kolabmeet-server:room`` is ``meet_trio.room``.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(_LOG_FORMAT))
+    least = logging.getLevelNamesMapping()[settings.level.upper()]
+    pattern = DebugPattern(settings.debug or "")
+    if pattern.wanted:  # otherwise the loggers' levels alone decide
+        handler.addFilter(
+            lambda record: (
+                record.levelno >= (least if _is_ours(record.name) else logging.WARNING)
+                or pattern.matches(record.name)
+            )
+        )
+    # It comes after the other filter, because only records that are shown count.
+    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)
+    logging.getLogger("meet_trio").setLevel(logging.DEBUG if pattern.wanted else least)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "meet_trio" or name.startswith("meet_trio.")
+
+
+class DebugPattern:
+    """The patterns of the variable DEBUG."""
+
+    def __init__(self, text: str) -> None:
+        words = [word for word in re.split(r"[\s,]+", text) if word]
+        self.excluded = [word[1:] for word in words if word.startswith("-")]
+        self.wanted = [word for word in words if not word.startswith("-")]
+        # A pattern that names neither this package nor the original may match a library's logger.
+        self.foreign = any(
+            not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
+        )
+
+    def matches(self, logger: str) -> bool:
+        """Whether all records of a logger are shown."""
+        names = [logger]
+        if _is_ours(logger):
+            part = logger.removeprefix("meet_trio").removeprefix(".")
+            names.append(f"kolabmeet-server:{part}" if part else "kolabmeet-server")
+        return _any_match(names, self.wanted) and not _any_match(names, self.excluded)
+
+
+def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
