@@ -200,7 +200,7 @@ class _Connection:
                 self._send,
                 message.get("id"),
             )
-            if command.changes:
+            if command.changes and arguments:  # without any it only shows how things are
                 self._log_change(command, arguments)
             await command.run(call)
             await call.begin()

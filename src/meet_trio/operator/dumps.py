@@ -26,7 +26,7 @@ from meet_trio.operator.shapes import (
 from meet_trio.operator.stats import is_comedia
 from meet_trio.operator.turns import Turns
 from meet_trio.ortc import Encoding, RtpParameters
-from meet_trio.ortc.records import Uri
+from meet_trio.ortc.records import Codec, Uri
 
 _MAX_SCTP_MESSAGE = 262144  # mediasoup's default, which it also shows without SCTP
 _NO_LAYER = -1
@@ -195,7 +195,7 @@ def producer_dump(producer: LiveProducer, reports: Reports) -> Shape:
         "rtpStreams": [
             {
                 "params": _stream_params(
-                    rtp.params, index, stream.get("rid"), stream["ssrc"], stream.get("rtxSsrc"), 1
+                    rtp.params, index, stream.get("rid") or "", stream["ssrc"], stream.get("rtxSsrc"), 1
                 ),
                 "score": stream["score"],
                 "rtxStream": _rtx_stream(rtp.params, stream.get("rtxSsrc")),
@@ -270,11 +270,16 @@ def _parameters(params: RtpParameters) -> Shape:
     payload_type = params.media_codec().payload_type
     return {
         "mid": params.mid or "",
-        "codecs": [{"channels": None, **codec.to_json()} for codec in params.codecs],
+        "codecs": [_dumped_codec(codec) for codec in params.codecs],
         "headerExtensions": [extension.to_json() for extension in params.header_extensions],
         "encodings": [_dumped_encoding(each, payload_type) for each in params.encodings],
         "rtcp": {"cname": "", **params.rtcp.to_json()},
     }
+
+
+def _dumped_codec(codec: Codec) -> Shape:
+    feedback = [{"type": f.type, "parameter": f.parameter or None} for f in codec.rtcp_feedback]
+    return {"channels": None, **codec.to_json(), "rtcpFeedback": feedback}
 
 
 def _dumped_encoding(encoding: Encoding, payload_type: int | None) -> Shape:
