@@ -140,33 +140,97 @@ def check_endings(console: Console) -> None:
     assert (piped.returncode, piped.stdout) == (2, "rooms:1\npeers:2\n2\n")
 
 
+@attrs.define(eq=False)
+class Screen:
+    """A terminal in which ``meet-trio connect`` runs."""
+
+    pid: int
+    terminal: int
+    shown: str = ""
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, console: Console, *words: str, **environ: str) -> Iterator["Screen"]:
+        argv = [sys.executable, "-m", "meet_trio", "connect", "--socket", str(console.path), *words]
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ.update({"TERM": "xterm", "COLUMNS": "150", "LINES": "30"}, **environ)
+            os.execv(sys.executable, argv)
+        screen = cls(pid, terminal)
+        try:
+            yield screen
+        finally:
+            os.close(terminal)
+            if screen.pid:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+    def type(self, text: str) -> None:
+        os.write(self.terminal, text.encode())
+
+    def wait(self, text: str, times: int = 1) -> None:
+        """Wait until the text has been shown since the last call."""
+        deadline = time.monotonic() + 30
+        while self.shown.count(text) < times:
+            assert time.monotonic() < deadline, self.shown
+            if select.select([self.terminal], [], [], 1)[0]:
+                self.shown += os.read(self.terminal, 65536).decode(errors="replace")
+                if "\x1b[6n" in self.shown:  # where is the cursor?
+                    self.shown = self.shown.replace("\x1b[6n", "")
+                    self.type("\x1b[1;1R")
+        self.shown = self.shown.rpartition(text)[2]
+
+    def end(self) -> int:
+        """Wait for the end; returns the exit code."""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while os.read(self.terminal, 65536):
+                pass
+        pid, self.pid = self.pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def check_live_table(console: Console) -> None:
     """``watch`` in a terminal shows tables until q is pressed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ |= {"TERM": "xterm", "COLUMNS": "150", "LINES": "30"}
-        argv = ["-m", "meet_trio", "connect", "--socket", str(console.path), "watch", "all", "0.2"]
-        os.execv(sys.executable, [sys.executable, *argv])
-    try:
-        shown, deadline = b"", time.monotonic() + 30
-        # the caption of the third picture
-        while shown.count(b"q ends") < 3:
-            assert time.monotonic() < deadline, shown
-            if select.select([terminal], [], [], 1)[0]:
-                shown += os.read(terminal, 65536)
-        assert b"Ada" in shown
-        assert b"Bob" in shown
-        os.write(terminal, b"q")
-        with contextlib.suppress(OSError):  # EIO: the other end is closed
-            while os.read(terminal, 65536):
-                pass
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        pid = 0
-    finally:
-        os.close(terminal)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    with Screen.open(console, "watch", "all", "0.2") as screen:
+        screen.wait("Ada")
+        screen.wait("Bob")
+        screen.wait("q ends", times=2)
+        screen.type("q")
+        assert screen.end() == 0
+
+
+def check_prompt(console: Console, daemon: Daemon, room: str, home: Path) -> None:
+    """History, completion, the Python prompt, Ctrl-C and Ctrl-D."""
+    inputs = "".join(daemon.log).count("terminal …")
+    with Screen.open(console, XDG_STATE_HOME=str(home)) as screen:
+        screen.wait("meet-trio>")
+        screen.type(f"dumpRooms {room[:4]}")
+        screen.wait(room[-8:])  # it is offered
+        screen.type("\t\r")
+        screen.wait('"createdAt"')
+        screen.type("terminal\r")
+        screen.wait(">>>")
+        screen.type("for n in range(2):\r")
+        screen.wait("...")
+        screen.type("    print('n' * (n + 7))\r")
+        screen.wait("...")
+        screen.type("\r")
+        screen.wait("nnnnnnnn")
+        screen.type("await trio.sleep_forever()\r")
+        screen.wait("forever()")
+        while "".join(daemon.log).count("terminal …") < inputs + 2:  # the second one runs
+            time.sleep(0.01)
+        screen.type("\x03")
+        screen.wait("terminal: cancelled")
+        screen.wait(">>>")
+        screen.type("\x04")
+        screen.wait("meet-trio>")
+        screen.type("\x04")
+        assert screen.end() == 0
+    history = home / "meet-trio" / "console-history"
+    assert (history.stat().st_mode & 0o777, history.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert f"dumpRooms {room}" in history.read_text()
+    assert "sleep_forever" not in history.read_text()
 
 
 async def test_a_meeting_of_two(tmp_path: Path) -> None:
@@ -187,6 +251,7 @@ async def test_a_meeting_of_two(tmp_path: Path) -> None:
             await in_thread(check_figures, console)
             await in_thread(check_endings, console)
             await in_thread(check_live_table, console)
+            await in_thread(check_prompt, console, daemon, room, tmp_path / "state")
             kicked = await in_thread(lambda: console.run("kick", bob.id[:13], "be", "kind"))
             assert kicked.stdout == f"kicked peer {bob.id} of room {room}\n"
             await bob.signaling.closed.wait()

@@ -374,7 +374,7 @@ async def test_a_client_that_sends_all_and_reads_later(path: Path) -> None:
         assert end["done"]
 
 
-@pytest.mark.parametrize("earlier", range(0, 40, 3))
+@pytest.mark.parametrize("earlier", range(0, 150, 6))
 async def test_cancelled_at_any_moment_nothing_is_left(path: Path, earlier: int) -> None:
     files = len(os.listdir("/proc/self/fd"))
     async with open_world(engines=[(engine := AnsweringEngine())]) as world:
@@ -392,7 +392,7 @@ async def test_cancelled_at_any_moment_nothing_is_left(path: Path, earlier: int)
             for _ in range(earlier):
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        assert not os.path.exists(path)
+        assert path.name not in os.listdir(path.parent)
         assert trio.lowlevel.current_statistics().tasks_living == before
     assert len(os.listdir("/proc/self/fd")) == files
 
