@@ -260,7 +260,7 @@ async def test_a_meeting_of_two(tmp_path: Path) -> None:
                 "reason": "be kind"
             }
             closed = await in_thread(console.run, "close", room[:8])
-            assert closed.stdout == f"closed room {room} with 1 peers\n"
+            assert closed.stdout == f"closed room {room}; peers: 1\n"
             await ada.signaling.closed.wait()
             assert await api.rooms() == []
     log = "".join(daemon.log)

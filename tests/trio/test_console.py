@@ -504,7 +504,7 @@ async def test_an_operator_closes_a_room(path: Path) -> None:
     async with meeting(path) as (terminal, world, ada, bob):
         assert "usage" in await terminal.fail("close")
         (said,) = await terminal.ask("close", ada.room.id)
-        assert said == f"closed room {ada.room.id} with 2 peers"
+        assert said == f"closed room {ada.room.id}; peers: 2"
         await trio.testing.wait_all_tasks_blocked()
         for client in (ada, bob):
             assert client.socket.notices("moderator:closeRoom") == [None]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from meet_trio.console.client import Client, NoServer
 from meet_trio.console.render import printable
-from meet_trio.console.session import FAILED, FINE, NO_SERVER, USAGE, Session
+from meet_trio.console.runner import FAILED, FINE, NO_SERVER, USAGE, Runner
 from meet_trio.console.settings import SOCKET_VARIABLE, sockets_to_try
 
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = [arguments.socket] if arguments.socket else sockets_to_try(os.environ)
     try:
         with Client.connect(paths) as client:
-            return _converse(Session(client, arguments.json), paths, words)
+            return _converse(Runner(client, arguments.json), paths, words)
     except NoServer as error:
         print(f"meet-trio: {printable(str(error))}", file=sys.stderr)
         return NO_SERVER
@@ -67,14 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
         return FINE
 
 
-def _converse(session: Session, paths: Sequence[Path], words: Sequence[str]) -> int:
+def _converse(runner: Runner, paths: Sequence[Path], words: Sequence[str]) -> int:
     if words:
-        return session.run(words)
+        return runner.run(words)
     if sys.stdin.isatty():
         # prompt_toolkit takes as long to load as all the rest
         from meet_trio.console.prompt import prompt
 
-        return prompt(session, paths, os.environ)
+        return prompt(runner, paths, os.environ)
     # the first failure counts; the lines after it are run all the same
-    codes = [session.run_line(line) for line in sys.stdin]
+    codes = [runner.run_line(line) for line in sys.stdin]
     return next((code for code in codes if code != FINE), FINE)

@@ -20,7 +20,7 @@ class UsageError(RequestError):
     """There is no such command, or it does not take these arguments."""
 
 
-class LogLevels(Protocol):
+class Levels(Protocol):
     """Levels of the log while the server runs."""
 
     def set(self, level: str, part: str | None = None) -> None:
@@ -46,7 +46,7 @@ class ServerView:
     """What commands may use of the server. ``settings`` are those of the whole server."""
 
     registry: Registry
-    levels: LogLevels
+    levels: Levels
     settings: object
     terminal: bool
 

@@ -29,7 +29,7 @@ from meet_trio.operator import dumps, overview, stats
 from meet_trio.operator.figures import Reports
 from meet_trio.operator.inventory import Found, choose
 
-Kind: TypeAlias = Literal["room", "peer", "transport", "producer", "consumer"]
+ObjectKind: TypeAlias = Literal["room", "peer", "transport", "producer", "consumer"]
 
 _MOST_IDS = 500  # that a completion offers
 _MOST_REASON = 200  # characters
@@ -49,7 +49,7 @@ class Command:
     short: str = ""
     arguments: str = ""
     most_arguments: int = 0
-    takes: Kind | None = None
+    takes: ObjectKind | None = None
     changes: bool = False
     logs_arguments: bool = True
     hidden: bool = False
@@ -383,17 +383,17 @@ async def _close(call: Call) -> None:
     found = choose("room", call.inventory.rooms(), call.argument(0))
     peers = len(found.room.state.peers)
     found.room.perform(found.room.state.close_for_all())
-    await call.put(f"closed room {found.id} with {peers} peers")
+    await call.put(f"closed room {found.id}; peers: {peers}")
 
 
 def _on_object(
-    name: str, short: str, run: Callable[[Call], Awaitable[None]], kind: Kind, what: str
+    name: str, short: str, run: Callable[[Call], Awaitable[None]], kind: ObjectKind, what: str
 ) -> Command:
-    """A command that shows one object: the named one, else the latest, or all."""
+    """A command that shows one object: the one whose id begins so, else the latest, or all."""
     return Command(
         name,
         run,
-        f"{what}: the one whose id begins so, the latest without an id, or all",
+        what,
         short=short,
         arguments=f"[{kind.upper()}|all]",
         most_arguments=1,

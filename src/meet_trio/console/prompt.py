@@ -16,13 +16,13 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from meet_trio.console.client import Client, CommandFailed, NoServer
-from meet_trio.console.session import FINE, Session
+from meet_trio.console.runner import FINE, Runner
 
 _COMPLETION_TIMEOUT = 1.0  # seconds
 _TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
-def prompt(session: Session, paths: Sequence[Path], environ: Mapping[str, str]) -> int:
+def prompt(runner: Runner, paths: Sequence[Path], environ: Mapping[str, str]) -> int:
     """Read commands until Ctrl-D, ``exit`` or ``quit``. Returns the exit code."""
     completer = _Completer(paths)
     reader: PromptSession[str] = PromptSession(
@@ -35,9 +35,9 @@ def prompt(session: Session, paths: Sequence[Path], environ: Mapping[str, str]) 
                 break
             try:
                 if words in (["terminal"], ["t"]):
-                    _python_prompt(session)
+                    _python_prompt(runner)
                 else:
-                    session.run_line(line)
+                    runner.run_line(line)
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
     finally:
@@ -56,9 +56,9 @@ def _next_line(reader: "PromptSession[str]", text: str) -> str | None:
             return None
 
 
-def _python_prompt(session: Session) -> None:
+def _python_prompt(runner: Runner) -> None:
     """What is typed here is not kept: it may have secrets in it."""
-    if session.run(["terminal"]) != FINE:  # it is switched off
+    if runner.run(["terminal"]) != FINE:  # it is switched off
         return
     reader: PromptSession[str] = PromptSession(history=InMemoryHistory())
     print("Python inside the server; registry, rooms and settings are there; Ctrl-D ends it.")
@@ -72,7 +72,7 @@ def _python_prompt(session: Session) -> None:
         if source.strip() in ("exit", "exit()", "quit", "quit()"):
             return
         if source.strip():
-            session.run(["terminal", source])
+            runner.run(["terminal", source])
 
 
 def _is_complete(source: str) -> bool:

@@ -195,7 +195,12 @@ def producer_dump(producer: LiveProducer, reports: Reports) -> Shape:
         "rtpStreams": [
             {
                 "params": _stream_params(
-                    rtp.params, index, stream.get("rid") or "", stream["ssrc"], stream.get("rtxSsrc"), 1
+                    rtp.params,
+                    index,
+                    stream.get("rid") or "",
+                    stream["ssrc"],
+                    stream.get("rtxSsrc"),
+                    1,
                 ),
                 "score": stream["score"],
                 "rtxStream": _rtx_stream(rtp.params, stream.get("rtxSsrc")),

@@ -9,7 +9,7 @@ from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import Transport
 
-Kind = Literal["transports", "producers", "mirrors", "consumers"]
+FigureTable = Literal["transports", "producers", "mirrors", "consumers"]
 Figures = Mapping[str, Any]
 
 NOTHING: Figures = {}
@@ -46,7 +46,7 @@ class Reports:
         found = self._engines.get(host, NOTHING).get("engine")
         return found if isinstance(found, Mapping) else NOTHING
 
-    def _figures(self, kind: Kind, host: EngineHost, number: int) -> Figures:
+    def _figures(self, kind: FigureTable, host: EngineHost, number: int) -> Figures:
         table = self._engines.get(host, NOTHING).get(kind)
         found = table.get(str(number)) if isinstance(table, Mapping) else None
         return found if isinstance(found, Mapping) else NOTHING

@@ -15,7 +15,7 @@ FINE, FAILED, USAGE, NO_SERVER = range(4)
 
 
 @attrs.define(eq=False)
-class Session:
+class Runner:
     """Runs commands of a person or a script, and prints their answers."""
 
     client: Client
