@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -30,6 +31,8 @@ from meet_trio.console.settings import ConsoleSettings, ConsoleSocket
 from meet_trio.engine import StatsReady
 from meet_trio.errors import ConfigError
 from meet_trio.logs import LogLevels
+from meet_trio.operator.inventory import Inventory
+from meet_trio.operator.turns import Turns
 
 
 class AnsweringEngine(FakeEngine):
@@ -447,6 +450,26 @@ async def test_objects_by_id_by_beginning_and_the_latest(path: Path) -> None:
             "connected",
             "away",
         ]
+
+
+async def test_a_long_list_is_made_in_several_turns() -> None:
+    state = SimpleNamespace(closed=False)
+    rooms = {str(n): SimpleNamespace(id=str(n), created_at=n, state=state) for n in range(5000)}
+    inventory = Inventory(SimpleNamespace(rooms=rooms), Turns())  # type: ignore[arg-type]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        found = await inventory.rooms()
+        nursery.cancel_scope.cancel()
+    assert [each.id for each in found] == list(rooms)
+    assert turns >= 4
 
 
 async def test_without_any_object(path: Path) -> None:

@@ -71,7 +71,7 @@ class Call:
 
     @property
     def inventory(self) -> Inventory:
-        return Inventory(self.server.registry)
+        return Inventory(self.server.registry, self.turns)
 
     @property
     def all(self) -> bool:

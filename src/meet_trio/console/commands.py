@@ -84,12 +84,12 @@ async def _ids(call: Call) -> None:
     kind, beginning = call.argument(0) or "", call.argument(1) or ""
     if kind not in _LISTS:
         raise UsageError(f"kinds: {', '.join(_LISTS)}")
-    found = [each.id for each in _LISTS[kind](call) if each.id.startswith(beginning)]
+    found = [each.id for each in await _LISTS[kind](call) if each.id.startswith(beginning)]
     for each in found[:_MOST_IDS]:
         await call.put(each)
 
 
-_LISTS: Mapping[str, Callable[[Call], Iterable[Found]]] = {  # type: ignore[type-arg]
+_LISTS: Mapping[str, Callable[[Call], Awaitable[Iterable[Found]]]] = {  # type: ignore[type-arg]
     "room": lambda call: call.inventory.rooms(),
     "peer": lambda call: call.inventory.peers(),
     "transport": lambda call: call.inventory.transports(),
@@ -128,8 +128,8 @@ async def _usage(call: Call) -> None:
 
 
 async def _stats(call: Call) -> None:
-    rooms = call.inventory.rooms()
-    await call.put({"rooms": len(rooms), "peers": len(call.inventory.peers())})
+    rooms = await call.inventory.rooms()
+    await call.put({"rooms": len(rooms), "peers": len(await call.inventory.peers())})
 
 
 async def _log_level(call: Call) -> None:
@@ -162,13 +162,13 @@ async def _terminal(call: Call) -> None:
 
 
 async def _rooms(call: Call) -> None:
-    for found in call.inventory.rooms():
+    for found in await call.inventory.rooms():
         await call.put(overview.room_row(found.thing, time.time()))
         await call.turns.spend()
 
 
 async def _peers(call: Call) -> None:
-    for found in _some_peers(call):
+    for found in await _some_peers(call):
         if found.id in found.room.state.peers:
             await call.put(overview.peer_row(found.room, found.thing, time.time()))
             await call.turns.spend()
@@ -176,7 +176,7 @@ async def _peers(call: Call) -> None:
 
 async def _watch(call: Call) -> None:
     """One picture; the client asks again for the next one."""
-    peers = _some_peers(call)
+    peers = await _some_peers(call)
     reports = await Reports.of_rooms({found.room.id: found.room for found in peers}.values())
     for found in peers:
         if found.id in found.room.state.peers:
@@ -185,13 +185,13 @@ async def _watch(call: Call) -> None:
             await call.turns.spend(1 + len(found.room.state.peers))
 
 
-def _some_peers(call: Call) -> list[Found[LivePeer]]:
+async def _some_peers(call: Call) -> list[Found[LivePeer]]:
     """The peers of the room that the first argument names; of all rooms without one."""
     name = call.argument(0)
     if name is None or call.all:
-        return call.inventory.peers()
-    room = choose("room", call.inventory.rooms(), name).thing
-    return [found for found in call.inventory.peers() if found.room is room]
+        return await call.inventory.peers()
+    room = choose("room", await call.inventory.rooms(), name).thing
+    return [found for found in await call.inventory.peers() if found.room is room]
 
 
 # Dumps
@@ -199,7 +199,7 @@ def _some_peers(call: Call) -> list[Found[LivePeer]]:
 
 async def _dump_rooms(call: Call) -> None:
     name = call.argument(0)
-    rooms = call.inventory.rooms()
+    rooms = await call.inventory.rooms()
     for found in rooms if name is None or call.all else [choose("room", rooms, name)]:
         await call.put(overview.room_dump(found.thing))
         await call.turns.spend(1 + len(found.thing.peers))
@@ -207,7 +207,7 @@ async def _dump_rooms(call: Call) -> None:
 
 async def _dump_peers(call: Call) -> None:
     name = call.argument(0)
-    peers = call.inventory.peers()
+    peers = await call.inventory.peers()
     for found in peers if name is None or call.all else [choose("peer", peers, name)]:
         if found.id in found.room.state.peers:
             await call.put(overview.peer_dump(found.room, found.thing))
@@ -218,17 +218,17 @@ async def _dump_workers(call: Call) -> None:
     hosts = call.registry.context.hosts
     reports = await Reports.ask(hosts)
     for host in hosts:
-        rooms = [found.thing for found in call.inventory.rooms()]
+        rooms = [found.thing for found in await call.inventory.rooms()]
         await call.put(dumps.worker_dump(host, rooms, reports))
 
 
 async def _dump_router(call: Call) -> None:
-    for found in _chosen_rooms(call):
+    for found in await _chosen_rooms(call):
         await call.put(await dumps.router_dump(found.thing, call.turns))
 
 
 async def _dump_transport(call: Call) -> None:
-    chosen = _chosen_transports(call)
+    chosen = await _chosen_transports(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         producers, consumers = _streams(found)
@@ -237,7 +237,7 @@ async def _dump_transport(call: Call) -> None:
 
 
 async def _dump_producer(call: Call) -> None:
-    chosen = _chosen_producers(call)
+    chosen = await _chosen_producers(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         await call.put(dumps.producer_dump(found.thing, reports))
@@ -245,7 +245,7 @@ async def _dump_producer(call: Call) -> None:
 
 
 async def _dump_consumer(call: Call) -> None:
-    chosen = _chosen_consumers(call)
+    chosen = await _chosen_consumers(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         await call.put(dumps.consumer_dump(found.thing, reports))
@@ -257,7 +257,7 @@ async def _dump_consumer(call: Call) -> None:
 
 async def _stats_room(call: Call) -> None:
     """An item for each peer of a room."""
-    chosen = _chosen_rooms(call)
+    chosen = await _chosen_rooms(call)
     call.form = "objects"
     reports = await Reports.of_rooms(found.room for found in chosen)
     now = trio.current_time()
@@ -298,7 +298,7 @@ def _named(stream: LiveProducer | LiveConsumer, reports: Reports, now: float) ->
 
 
 async def _stats_transport(call: Call) -> None:
-    chosen = _chosen_transports(call)
+    chosen = await _chosen_transports(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         producers, consumers = _streams(found)
@@ -308,7 +308,7 @@ async def _stats_transport(call: Call) -> None:
 
 
 async def _stats_producer(call: Call) -> None:
-    chosen = _chosen_producers(call)
+    chosen = await _chosen_producers(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         await call.put(stats.producer_stats(found.thing, reports, trio.current_time()))
@@ -316,34 +316,34 @@ async def _stats_producer(call: Call) -> None:
 
 
 async def _stats_consumer(call: Call) -> None:
-    chosen = _chosen_consumers(call)
+    chosen = await _chosen_consumers(call)
     reports = await Reports.of_rooms(found.room for found in chosen)
     for found in chosen:
         await call.put(stats.consumer_stats(found.thing, reports, trio.current_time()))
         await call.turns.spend()
 
 
-def _chosen_rooms(call: Call) -> list[Found[LiveRoom]]:
-    rooms = call.inventory.rooms()
+async def _chosen_rooms(call: Call) -> list[Found[LiveRoom]]:
+    rooms = await call.inventory.rooms()
     return _all(call, rooms) if call.all else [choose("room", rooms, call.argument(0))]
 
 
-def _chosen_transports(call: Call) -> list[Found[Transport]]:
-    transports = call.inventory.transports()
+async def _chosen_transports(call: Call) -> list[Found[Transport]]:
+    transports = await call.inventory.transports()
     if call.all:
         return _all(call, transports)
     return [choose("transport", transports, call.argument(0))]
 
 
-def _chosen_producers(call: Call) -> list[Found[LiveProducer]]:
-    producers = call.inventory.producers()
+async def _chosen_producers(call: Call) -> list[Found[LiveProducer]]:
+    producers = await call.inventory.producers()
     if call.all:
         return _all(call, producers)
     return [choose("producer", producers, call.argument(0))]
 
 
-def _chosen_consumers(call: Call) -> list[Found[LiveConsumer]]:
-    consumers = call.inventory.consumers()
+async def _chosen_consumers(call: Call) -> list[Found[LiveConsumer]]:
+    consumers = await call.inventory.consumers()
     if call.all:
         return _all(call, consumers)
     return [choose("consumer", consumers, call.argument(0))]
@@ -372,7 +372,7 @@ async def _kick(call: Call) -> None:
     reason = " ".join(call.arguments[1:])
     if len(reason) > _MOST_REASON:
         raise UsageError(f"a reason has at most {_MOST_REASON} characters")
-    found = choose("peer", call.inventory.peers(), call.argument(0))
+    found = choose("peer", await call.inventory.peers(), call.argument(0))
     found.room.perform(found.room.state.expel(found.id, reason))
     await call.put(f"kicked peer {found.id} of room {found.room.id}")
 
@@ -380,7 +380,7 @@ async def _kick(call: Call) -> None:
 async def _close(call: Call) -> None:
     if not call.arguments:
         raise UsageError(f"usage: {COMMANDS['close'].usage}")
-    found = choose("room", call.inventory.rooms(), call.argument(0))
+    found = choose("room", await call.inventory.rooms(), call.argument(0))
     peers = len(found.room.state.peers)
     found.room.perform(found.room.state.close_for_all())
     await call.put(f"closed room {found.id}; peers: {peers}")

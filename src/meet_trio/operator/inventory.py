@@ -3,11 +3,11 @@
 An operator names an object by its id, or by a beginning of it that no other object of its kind has.
 Without a name the latest object is meant, as in the console of the original server.
 
-Listing every object is one pass over dictionaries without any work for each object: 0.1 ms for a
-thousand. What is made of an object afterwards is the caller's to bound.
+Lists are made in several turns of the loop, ``_BATCH`` objects in each.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 import attrs
@@ -18,8 +18,10 @@ from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.plain import Transport
+from meet_trio.operator.turns import Turns
 
 _SHOWN = 5  # candidates that an error names
+_BATCH = 1000  # about a millisecond
 
 Thing = TypeVar("Thing", LiveRoom, LivePeer, Transport, LiveProducer, LiveConsumer)
 
@@ -43,45 +45,60 @@ class Found(Generic[Thing]):
 
 @attrs.frozen
 class Inventory:
-    """The objects of ``registry``, at the moment of each call."""
+    """The objects of ``registry``. While a list is made, objects may come and go: a listed one may
+    have ended.
+    """
 
     registry: Registry
+    turns: Turns
 
-    def rooms(self) -> list[Found[LiveRoom]]:
-        return [Found(room, room.id, room, room.created_at) for room in self._rooms()]
+    async def rooms(self) -> list[Found[LiveRoom]]:
+        return await self._gather(
+            Found(room, room.id, room, room.created_at) for room in self._rooms()
+        )
 
-    def peers(self) -> list[Found[LivePeer]]:
+    async def peers(self) -> list[Found[LivePeer]]:
         """All peers, those that have not connected yet too."""
-        return [
+        return await self._gather(
             Found(room, peer.id, peer, peer.invited_at, peer.id)
             for room in self._rooms()
-            for peer in room.peers.values()
+            for peer in list(room.peers.values())
             if peer.id in room.state.peers  # a kicked peer's task lives a moment longer
-        ]
+        )
 
-    def transports(self) -> list[Found[Transport]]:
-        return [
-            Found(found.room, transport.id, transport, transport.number, found.id)
-            for found in self.peers()
-            for transport in found.thing.transports.values()
-        ]
-
-    def producers(self) -> list[Found[LiveProducer]]:
-        return [
-            Found(room, producer_id, producer, producer.number, producer.state.peer_id)
+    async def transports(self) -> list[Found[Transport]]:
+        return await self._gather(
+            Found(room, transport.id, transport, transport.number, peer.id)
             for room in self._rooms()
-            for producer_id, producer in room.producers.items()
-        ]
+            for peer in list(room.peers.values())
+            for transport in list(peer.transports.values())
+        )
 
-    def consumers(self) -> list[Found[LiveConsumer]]:
-        return [
-            Found(room, consumer_id, consumer, consumer.number, consumer.state.peer_id)
+    async def producers(self) -> list[Found[LiveProducer]]:
+        return await self._gather(
+            Found(room, p.state.id, p, p.number, p.state.peer_id)
             for room in self._rooms()
-            for consumer_id, consumer in room.consumers.items()
-        ]
+            for p in list(room.producers.values())
+        )
+
+    async def consumers(self) -> list[Found[LiveConsumer]]:
+        return await self._gather(
+            Found(room, c.state.id, c, c.number, c.state.peer_id)
+            for room in self._rooms()
+            for c in list(room.consumers.values())
+        )
 
     def _rooms(self) -> Iterator[LiveRoom]:
-        return (room for room in self.registry.rooms.values() if not room.state.closed)
+        return (r for r in list(self.registry.rooms.values()) if not r.state.closed)
+
+    async def _gather(self, found: Iterator[Found[Thing]]) -> list[Found[Thing]]:
+        """All of them, a batch in each turn of the loop."""
+        gathered: list[Found[Thing]] = []
+        while batch := list(islice(found, _BATCH)):
+            gathered += batch
+            if len(batch) == _BATCH:
+                await self.turns.end()
+        return gathered
 
 
 def choose(kind: str, things: Iterable[Found[Thing]], name: str | None) -> Found[Thing]:

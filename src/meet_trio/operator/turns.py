@@ -19,5 +19,9 @@ class Turns:
         """Count objects that were handled."""
         self._handled += objects
         if self._handled >= OBJECTS_PER_TURN:
-            self._handled = 0
-            await trio.lowlevel.checkpoint()
+            await self.end()
+
+    async def end(self) -> None:
+        """End this turn: other tasks run."""
+        self._handled = 0
+        await trio.lowlevel.checkpoint()
