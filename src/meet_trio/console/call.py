@@ -1,7 +1,7 @@
 """A command as the console's functions see it: its arguments, the server, and where answers go."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -13,7 +13,7 @@ from meet_trio.live.registry import Registry
 from meet_trio.operator.inventory import Inventory
 from meet_trio.operator.turns import Turns
 
-_CHUNKS_PER_TURN = 2000  # of JSON text that is made in one turn of the loop: about a millisecond
+_PIECES_PER_TURN = 1000  # of JSON text that is made in one turn of the loop: about a millisecond
 
 
 class UsageError(RequestError):
@@ -102,17 +102,39 @@ def encode_part(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
 async def _encode_in_turns(value: object) -> list[bytes]:
     parts: list[bytes] = []
     waiting: list[str] = []
-    for chunk in _ENCODER.iterencode(value):
-        waiting.append(chunk)
-        if len(waiting) >= _CHUNKS_PER_TURN:
+    for piece in _pieces(value, depth=2):
+        waiting.append(piece)
+        if len(waiting) >= _PIECES_PER_TURN:
             parts.append("".join(waiting).encode(errors="replace"))
             waiting.clear()
             await trio.lowlevel.checkpoint()
     parts.append("".join(waiting).encode(errors="replace"))
     return parts
+
+
+def _pieces(value: object, depth: int) -> Iterator[str]:
+    """JSON text in small pieces. Below ``depth`` each value is one piece: what is long in an item
+    are tables of small entries.
+    """
+    if depth and isinstance(value, dict):
+        before = "{"
+        for key, member in value.items():
+            yield f"{before}{_encode(str(key))}:"
+            yield from _pieces(member, depth - 1)
+            before = ","
+        yield "}" if value else "{}"
+    elif depth and isinstance(value, list):
+        before = "["
+        for member in value:
+            yield before
+            yield from _pieces(member, depth - 1)
+            before = ","
+        yield "]" if value else "[]"
+    else:
+        yield _encode(value)
