@@ -99,6 +99,7 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
 
 
 async def ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
+    """Ask each engine once, all at the same time. One that does not answer is left out."""
     found: dict[EngineHost, Mapping[str, object]] = {}
 
     async def ask(host: EngineHost) -> None:
