@@ -377,6 +377,22 @@ async def test_a_client_that_sends_all_and_reads_later(path: Path) -> None:
         assert end["done"]
 
 
+async def test_a_command_does_not_go_on_for_ever_without_its_client(
+    path: Path, command: Callable[..., None], autojump_clock: MockClock
+) -> None:
+    async def wait(call: Call) -> None:
+        await trio.sleep_forever()
+
+    command("wait", wait)
+    async with open_world() as world, open_console(world, path) as terminal:
+        await terminal.say(id=1, command="wait")
+        await terminal.stream.send_eof()
+        began = trio.current_time()
+        while await terminal.line() is not None:
+            pass
+        assert 9 < trio.current_time() - began < 11
+
+
 @pytest.mark.parametrize("earlier", range(0, 150, 6))
 async def test_cancelled_at_any_moment_nothing_is_left(path: Path, earlier: int) -> None:
     files = len(os.listdir("/proc/self/fd"))
@@ -544,6 +560,13 @@ async def test_completion(path: Path) -> None:
         assert await terminal.ask("ids", "peer") == [ada.id, bob.id]
         assert await terminal.ask("ids", "peer", bob.id[:9]) == [bob.id]
         assert "kinds:" in await terminal.fail("ids", "dog")
+
+
+async def test_a_completion_offers_so_many(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_MOST_IDS", 3)
+    async with open_world() as world, open_console(world, path) as terminal:
+        rooms = [(await world.registry.create_room()).id for _ in range(5)]
+        assert await terminal.ask("ids", "room") == rooms[:3]
 
 
 # The Python prompt
