@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "settings": set(),
     # of packages their settings only, see test_settings_are_light
     "config": {
+        "console",
         "edge",
         "engine",
         "errors",
@@ -36,17 +37,19 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "daemon", "doctor", "errors", "logs", "operator", "rates"},
+    "cli": {"", "app", "config", "console", "daemon", "doctor", "errors", "logs", "operator"},
     "daemon": {"", "app", "collector", "config", "errors", "operator"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
         "",
         "config",
+        "console",
         "edge",
         "errors",
         "lag",
         "live",
+        "logs",
         "media",
         "operator",
         "ortc",
@@ -54,6 +57,7 @@ MAY_IMPORT = {
         "socketio",
     },
     "reload": {"config", "edge"},
+    "console": {"", "collector", "errors", "live", "media", "operator", "settings"},
     # of the engine the records of its figures only
     "operator": {
         "",
@@ -224,7 +228,13 @@ def test_settings_are_light() -> None:
         name
         for name in loaded
         if name.startswith(
-            ("meet_trio.edge.", "meet_trio.live.", "meet_trio.media.", "meet_trio.operator.")
+            (
+                "meet_trio.console.",
+                "meet_trio.edge.",
+                "meet_trio.live.",
+                "meet_trio.media.",
+                "meet_trio.operator.",
+            )
         )
         if not name.endswith("settings")
     ]

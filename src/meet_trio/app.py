@@ -10,6 +10,7 @@ here.
 """
 
 import itertools
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -20,6 +21,8 @@ import trio
 
 from meet_trio import ortc
 from meet_trio.config import Settings, is_loopback
+from meet_trio.console.call import Levels, ServerView
+from meet_trio.console.server import Console, open_console_socket
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
 from meet_trio.edge.authenticator import Authenticator
@@ -70,17 +73,31 @@ class Running:
     reload: Reload
 
 
+@attrs.frozen
+class _Opened:
+    """What the parts of the server use, and what is closed after all of them have ended."""
+
+    listeners: Sequence[trio.SocketListener]
+    metrics_listeners: Sequence[trio.SocketListener]
+    console: socket.socket | None
+    bridge: DtlsBridge
+    hosts: Sequence[EngineHost]
+
+
 async def serve(
-    settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    *,
+    levels: Levels | None = None,
+    task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until cancelled, or until it has drained. ``task_status.started`` gets a
-    ``Running``.
+    ``Running``. ``levels`` are those of the log, for the console; None: it cannot change them.
 
     Raises ConfigError if it cannot listen on an address or cannot use a TLS file.
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        running = await nursery.start(_serve_shielded, settings, stop)
+        running = await nursery.start(_serve_shielded, settings, levels, stop)
         task_status.started(running)
         try:
             await stop.wait()
@@ -89,7 +106,11 @@ async def serve(
 
 
 async def _serve_shielded(
-    settings: Settings, stop: trio.Event, *, task_status: trio.TaskStatus[Running]
+    settings: Settings,
+    levels: Levels | None,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[Running],
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
@@ -105,18 +126,10 @@ async def _serve_shielded(
                 await _open_host(stack, settings, index, numbers)
                 for index in range(settings.media.workers)
             ]
+            console = stack.enter_context(open_console_socket(settings.console))
             nursery = await stack.enter_async_context(trio.open_nursery())
-            await _run_parts(
-                settings,
-                listeners,
-                metrics_listeners,
-                bridge,
-                hosts,
-                nursery,
-                stop,
-                whole,
-                task_status,
-            )
+            opened = _Opened(listeners, metrics_listeners, console, bridge, hosts)
+            await _run_parts(settings, levels, opened, nursery, stop, whole, task_status)
             nursery.cancel_scope.cancel()
 
 
@@ -129,12 +142,14 @@ async def _listen(
     return listeners
 
 
+def _port(listeners: Sequence[trio.SocketListener]) -> int | None:
+    return listeners[0].socket.getsockname()[1] if listeners else None
+
+
 async def _run_parts(
     settings: Settings,
-    listeners: Sequence[trio.SocketListener],
-    metrics_listeners: Sequence[trio.SocketListener],
-    bridge: DtlsBridge,
-    hosts: Sequence[EngineHost],
+    levels: Levels | None,
+    opened: _Opened,
     nursery: trio.Nursery,
     stop: trio.Event,
     whole: trio.CancelScope,
@@ -143,10 +158,10 @@ async def _run_parts(
     """Run outbox, front door and registry until ``stop`` is set. Returns when the rooms are closed
     and the outbox is drained. The front door still runs then, in ``nursery``.
     """
-    port = listeners[0].socket.getsockname()[1]
+    port = opened.listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
     ice_servers = IceServers(settings.turn)
-    registry = Registry(_room_context(settings, hosts, bridge, outbox, ice_servers))
+    registry = Registry(_room_context(settings, opened, outbox, ice_servers))
     lag = LoopLag()
     health = Health(settings.health, registry, lag, outbox)
     drain = Drain(registry, settings.drain)
@@ -203,31 +218,32 @@ async def _run_parts(
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
     await nursery.start(sockets.run)
-    await nursery.start(door.serve, listeners)
+    await nursery.start(door.serve, opened.listeners)
     if metrics is not None and settings.metrics.listen is not None:
         loopback = is_loopback(settings.metrics.listen[0])
         metrics_door = metrics.own_door(settings.front_door, loopback=loopback)
-        await nursery.start(metrics_door.serve, metrics_listeners)
+        await nursery.start(metrics_door.serve, opened.metrics_listeners)
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
         await rooms.start(health.run)
         rooms.start_soon(_stop_when_drained, drain, outbox, stop)
+        if opened.console is not None:
+            view = ServerView(registry, levels, settings, settings.console.terminal)
+            await nursery.start(Console(view, settings.console).serve, opened.console)
         task_status.started(
             Running(
                 url=settings.listener.page_url(port),
                 port=port,
-                metrics_port=metrics_listeners[0].socket.getsockname()[1]
-                if metrics_listeners
-                else None,
+                metrics_port=_port(opened.metrics_listeners),
                 registry=registry,
-                bridge=bridge,
-                hosts=hosts,
+                bridge=opened.bridge,
+                hosts=opened.hosts,
                 health=health,
                 drain=drain,
                 reload=reload,
             )
         )
-        nursery.start_soon(bridge.run)
+        nursery.start_soon(opened.bridge.run)
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
@@ -325,15 +341,14 @@ async def _open_host(
 
 def _room_context(
     settings: Settings,
-    hosts: Sequence[EngineHost],
-    bridge: DtlsBridge,
+    opened: _Opened,
     outbox: Outbox,
     ice_servers: IceServers,
 ) -> RoomContext:
     listen_ips = settings.engine.listen_ips
     return RoomContext(
-        hosts=hosts,
-        bridge=bridge,
+        hosts=opened.hosts,
+        bridge=opened.bridge,
         settings=settings.rooms,
         peer_settings=settings.peers,
         transport_settings=settings.transports,

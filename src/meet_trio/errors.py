@@ -2,8 +2,8 @@
 
 ``RequestError`` and its subclasses are mistakes of the other side. The message says what is wrong
 and may be shown to that side, and nothing has changed. Any other exception while a request is
-handled is a fault of this program. ``live.handlers`` and ``edge.http_api`` turn both kinds into
-answers.
+handled is a fault of this program. ``live.handlers``, ``edge.http_api`` and ``console.server`` turn
+both kinds into answers.
 """
 
 

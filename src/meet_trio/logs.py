@@ -9,10 +9,11 @@ all of them.
 clients. Callers of a logger need not care about that.
 """
 
+import fnmatch
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -27,7 +28,7 @@ _MOST_KINDS = 1000  # the code has far fewer different texts
 
 @attrs.frozen(kw_only=True)
 class LogSettings:
-    """``debug`` has patterns of loggers, see ``cli.DebugPattern``."""
+    """``debug`` has patterns of loggers, see ``DebugPattern``."""
 
     level: Literal["debug", "info", "warning", "error"] = attrs.field(
         default="info",
@@ -107,6 +108,42 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+class LogLevels:
+    """Levels of the log while the server runs. A part is the name of a logger without
+    ``meet_trio.``, such as ``live.room``.
+    """
+
+    def set(self, level: str, part: str | None = None) -> None:
+        logging.getLogger(_logger_name(part)).setLevel(level.upper())
+
+    def reset(self, part: str | None = None) -> None:
+        """Let a part follow the whole again; None: all parts."""
+        names = [_logger_name(part)] if part else list(self._own_levels())
+        for name in names:
+            if name != _PACKAGE:
+                logging.getLogger(name).setLevel(logging.NOTSET)
+
+    def describe(self) -> dict[str, str]:
+        """``{"meet_trio": "info", "meet_trio.live.room": "debug"}``: parts with a level of their
+        own.
+        """
+        return {name: logging.getLevelName(at).lower() for name, at in self._own_levels().items()}
+
+    def _own_levels(self) -> dict[str, int]:
+        known = logging.root.manager.loggerDict
+        names = sorted(name for name in known if name.startswith(f"{_PACKAGE}."))
+        own = {name: logging.getLogger(name).level for name in names}
+        whole = logging.getLogger(_PACKAGE).getEffectiveLevel()
+        return {_PACKAGE: whole} | {name: level for name, level in own.items() if level}
+
+
+_PACKAGE = "meet_trio"
+
+
+def _logger_name(part: str | None) -> str:
+    return _PACKAGE if part is None else f"{_PACKAGE}.{part.removeprefix(f'{_PACKAGE}.')}"
+
+
 MOST_BYTES = 4096
 """The most bytes of UTF-8 in the text of one line. A traceback may have eight times as much."""
 
@@ -150,3 +187,62 @@ class LineFormatter(logging.Formatter):
         if len(text) > most:  # the beginning has the outermost calls, the end has the error
             text = f"{text[: most // 2]}\n…\n{text[-most // 2 :]}"
         return "\n".join(f"  | {one_line(line)}" for line in text.split("\n"))
+
+
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Log to standard error: this package from ``level`` on, libraries from warnings on.
+
+    ``debug`` has patterns of loggers, as the DEBUG variable of the original server. Commas or
+    blanks separate them, and a leading ``-`` excludes. Matching loggers are logged in full. The
+    names of the original work too: ``kolabmeet-server`` is this package, and
+    ``kolabmeet-server:room`` is ``meet_trio.room``.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(_LOG_FORMAT))
+    least = logging.getLevelNamesMapping()[settings.level.upper()]
+    pattern = DebugPattern(settings.debug or "")
+    if pattern.wanted:  # otherwise the loggers' levels alone decide
+        handler.addFilter(
+            lambda record: (
+                record.levelno >= (least if _is_ours(record.name) else logging.WARNING)
+                or pattern.matches(record.name)
+            )
+        )
+    # It comes after the other filter, because only records that are shown count.
+    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)
+    logging.getLogger("meet_trio").setLevel(logging.DEBUG if pattern.wanted else least)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "meet_trio" or name.startswith("meet_trio.")
+
+
+class DebugPattern:
+    """The patterns of the variable DEBUG."""
+
+    def __init__(self, text: str) -> None:
+        words = [word for word in re.split(r"[\s,]+", text) if word]
+        self.excluded = [word[1:] for word in words if word.startswith("-")]
+        self.wanted = [word for word in words if not word.startswith("-")]
+        # A pattern that names neither this package nor the original may match a library's logger.
+        self.foreign = any(
+            not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
+        )
+
+    def matches(self, logger: str) -> bool:
+        """Whether all records of a logger are shown."""
+        names = [logger]
+        if _is_ours(logger):
+            part = logger.removeprefix("meet_trio").removeprefix(".")
+            names.append(f"kolabmeet-server:{part}" if part else "kolabmeet-server")
+        return _any_match(names, self.wanted) and not _any_match(names, self.excluded)
+
+
+def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -63,6 +63,9 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
+# Daemons of tests that run at the same time would all have theirs at the default path.
+NO_CONSOLE = {"KM_SOCK": "off"}
+
 _DEFAULTS = {
     "--http-port": "0",
     "--media-listen-ip": "127.0.0.1",
@@ -85,7 +88,7 @@ def run_command(*flags: str, wrapper: Sequence[str] = (), **environ: str) -> Dae
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
         [*wrapper, *command],
-        env=keep | environ,
+        env=keep | NO_CONSOLE | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,6 +6,7 @@ Only the API's token has no default: ``Settings(api=HttpApiSettings(auth_token="
 
 import attrs
 
+from meet_trio.console.settings import ConsoleSettings
 from meet_trio.edge.settings import (
     FrontDoorSettings,
     HttpApiSettings,
@@ -85,4 +86,5 @@ class Settings:
     drain: DrainSettings = attrs.field(default=DrainSettings())
     metrics: MetricsSettings = attrs.field(default=MetricsSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
+    console: ConsoleSettings = attrs.field(default=ConsoleSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

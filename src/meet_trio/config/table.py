@@ -22,6 +22,7 @@ TABLES = {
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
     "health": "When the health check of the API says that the server is not well.",
     "drain": "Emptying the server, so that it can end without throwing anybody out.",
+    "console": "The operator's console, see [the console](console.md).",
     "process": "The process itself.",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""

@@ -422,7 +422,7 @@ class LiveRoom:
         """Raise BadRequest if another producer of the transport has one of the SSRCs, or the MID.
         The same holds for the payload type of two producers that are identified by it alone.
         """
-        taken = [p.state.rtp.params for p in self._own_producers(peer, transport)]
+        taken = [p.state.rtp.params for p in self.own_producers(peer, transport)]
         ssrcs = {s for params in taken for e in params.encodings for s in (e.ssrc, e.rtx_ssrc)}
         for i, encoding in enumerate(rtp.params.encodings):
             for name, ssrc in (("ssrc", encoding.ssrc), ("rtx.ssrc", encoding.rtx_ssrc)):
@@ -456,20 +456,20 @@ class LiveRoom:
         """Close the consumers and producers of a transport that has ended. The viewers of the
         producers are told.
         """
-        for consumer in self._own_consumers(peer, transport):
+        for consumer in self.own_consumers(peer, transport):
             with self.log_errors(f"removing consumer {consumer.state.id}"):
                 self._perform(self.state.remove_consumer(consumer.state.id))
-        for producer in self._own_producers(peer, transport):
+        for producer in self.own_producers(peer, transport):
             with self.log_errors(f"closing producer {producer.state.id}"):
                 self._close_producer(producer)
 
-    def _own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
+    def own_consumers(self, peer: LivePeer, transport: Transport) -> list[LiveConsumer]:
         """The peer's consumers on one of its transports."""
         state = self.state.peers.get(peer.id)
         own = [] if state is None else [self.consumers[c.id] for c in state.consumers.values()]
         return [consumer for consumer in own if consumer.transport is transport]
 
-    def _own_producers(self, peer: LivePeer, transport: Transport) -> list[LiveProducer]:
+    def own_producers(self, peer: LivePeer, transport: Transport) -> list[LiveProducer]:
         """The peer's producers on one of its transports."""
         state = self.state.peers.get(peer.id)
         own = [] if state is None else [self.producers[p] for p in state.producers]

@@ -162,14 +162,28 @@ class Room:
         self._require(by, Role.MODERATOR)
         if Role.OWNER in self._present(peer_id).role:
             raise Forbidden("peerId: the owner stays")
+        return self.expel(peer_id)
+
+    def expel(self, peer_id: str, reason: str = "") -> Outcome:
+        """The operator removes a peer, which may be the owner or one that has not connected yet. It
+        is told the reason, if there is one.
+        """
         outcome = self.leave(peer_id)
-        farewell = Notice(frozenset({peer_id}), "moderator:kickPeer", {})
+        data: dict[str, Json] = {"reason": reason} if reason else {}
+        farewell = Notice(frozenset({peer_id}), "moderator:kickPeer", data)
         return attrs.evolve(outcome, before=(farewell, *outcome.before))
 
     def close_by(self, by: str) -> Outcome:
         """The owner ends the meeting for all."""
         self._require(by, Role.OWNER)
-        farewell = notices(self._others(by), "moderator:closeRoom", None)
+        return self._dismiss(self._others(by))
+
+    def close_for_all(self) -> Outcome:
+        """The operator ends the meeting. All peers are told."""
+        return self._dismiss(self._everyone)
+
+    def _dismiss(self, told: frozenset[str]) -> Outcome:
+        farewell = notices(told, "moderator:closeRoom", None)
         return attrs.evolve(self.close(), before=farewell)
 
     def end(self) -> Outcome:

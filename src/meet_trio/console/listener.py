@@ -1,0 +1,99 @@
+"""The console's unix socket: made so that only its owner can ever connect, and removed in the end.
+
+- The mode is set on the socket before ``bind``, and Linux makes the file with it. So there is no
+  moment at which the file has another mode, and the process's umask, which other threads share,
+  stays as it is.
+- A file that nobody answers at is left over from a server that was killed, and is replaced. One
+  that is answered belongs to another server. ``flock`` on the directory keeps two servers that
+  start together from replacing each other's.
+- In the end the file is removed only if it is still this server's (device and inode).
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from meet_trio.errors import MeetError
+
+_BACKLOG = 16
+_MODE = 0o600
+
+
+class SocketUnusable(MeetError):
+    """The socket cannot be made. The message names the path and the reason."""
+
+
+@contextlib.contextmanager
+def open_socket(path: Path) -> Iterator[socket.socket]:
+    """A listening socket at ``path`` within the ``with`` block. Raises SocketUnusable."""
+    try:
+        listening = _listen(path)
+    except OSError as error:
+        raise SocketUnusable(f"{path}: {error.strerror or error}") from None
+    with listening:
+        own = _identity(path)
+        try:
+            yield listening
+        finally:
+            # while it listens no other server can take the file for a stale one
+            if own is not None and _identity(path) == own:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _listen(path: Path) -> socket.socket:
+    with _locked(path.parent), contextlib.ExitStack() as on_failure:
+        _remove_stale(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        on_failure.callback(listening.close)
+        os.fchmod(listening.fileno(), _MODE)
+        listening.bind(os.fspath(path))
+        on_failure.callback(path.unlink)
+        if stat.S_IMODE(path.lstat().st_mode) & ~_MODE:
+            raise SocketUnusable(f"{path}: its file system gives others access")
+        listening.listen(_BACKLOG)
+        on_failure.pop_all()
+        return listening
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SocketUnusable(f"{directory}: another server is starting there") from None
+        yield
+    finally:
+        os.close(fd)  # which unlocks it
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a server that is no more. Raises SocketUnusable for anything else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise SocketUnusable(f"{path}: there is a file that is no socket; it was left as it is")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        code = probe.connect_ex(os.fspath(path))
+    if code in (0, errno.EAGAIN):  # EAGAIN: its backlog is full
+        raise SocketUnusable(f"{path}: another server has its console there")
+    if code != errno.ECONNREFUSED:
+        raise SocketUnusable(f"{path}: {os.strerror(code)}")
+    path.unlink()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
