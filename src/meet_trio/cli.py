@@ -1,6 +1,6 @@
 """The command ``meet-trio``: reads settings, sets logging up, runs the server.
 
-No other file reads the arguments or the environment, sets logging up, or writes to standard output.
+No other file reads the arguments or the environment, or writes to standard output.
 An invalid setting ends the command with exit code 2 and one line that says why. SIGINT and SIGTERM
 end it with 0.
 
@@ -9,10 +9,8 @@ standard error.
 """
 
 import argparse
-import fnmatch
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -23,13 +21,9 @@ from meet_trio import __version__
 from meet_trio.config import CONFIG_VARIABLE, Entry, Settings, entries, load, warnings_about
 from meet_trio.doctor import command as doctor
 from meet_trio.errors import ConfigError
-from meet_trio.logs import LineFormatter, LogSettings, RepeatFilter
-from meet_trio.rates import Rate
 
 if TYPE_CHECKING:
     from meet_trio.app import Running
-
-_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
+    # Imported here, so that --help and an invalid setting do not load structlog.
+    from meet_trio.logs.setup import set_up_logging
+
     set_up_logging(settings.logs)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
@@ -170,61 +167,3 @@ def _add_flag(group: argparse._ArgumentGroup, entry: Entry, *, shown: bool) -> N
     else:
         name = entry.key.rpartition("_")[2].rpartition(".")[2].upper()
         group.add_argument(entry.about.flag, dest=entry.key, metavar=name, help=text)
-
-
-# Logging
-
-
-def set_up_logging(settings: LogSettings) -> None:
-    """Log to standard error: this package from ``level`` on, libraries from warnings on.
-
-    ``debug`` has patterns of loggers, as the DEBUG variable of the original server. Commas or
-    blanks separate them, and a leading ``-`` excludes. Matching loggers are logged in full. The
-    names of the original work too: ``kolabmeet-server`` is this package, and
-    ``kolabmeet-server:room`` is ``meet_trio.room``.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(_LOG_FORMAT))
-    least = logging.getLevelNamesMapping()[settings.level.upper()]
-    pattern = DebugPattern(settings.debug or "")
-    handler.addFilter(
-        lambda record: (
-            record.levelno >= (least if _is_ours(record.name) else logging.WARNING)
-            or pattern.matches(record.name)
-        )
-    )
-    # It comes after the other filter, because only records that are shown count.
-    handler.addFilter(RepeatFilter(Rate(per_second=1, burst=settings.repeats)))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG if pattern.foreign else logging.WARNING)
-    logging.getLogger("meet_trio").setLevel(logging.DEBUG if pattern.wanted else least)
-
-
-def _is_ours(name: str) -> bool:
-    return name == "meet_trio" or name.startswith("meet_trio.")
-
-
-class DebugPattern:
-    """The patterns of the variable DEBUG."""
-
-    def __init__(self, text: str) -> None:
-        words = [word for word in re.split(r"[\s,]+", text) if word]
-        self.excluded = [word[1:] for word in words if word.startswith("-")]
-        self.wanted = [word for word in words if not word.startswith("-")]
-        # A pattern that names neither this package nor the original may match a library's logger.
-        self.foreign = any(
-            not word.startswith(("kolabmeet-server", "meet_trio")) for word in self.wanted
-        )
-
-    def matches(self, logger: str) -> bool:
-        """Whether all records of a logger are shown."""
-        names = [logger]
-        if _is_ours(logger):
-            part = logger.removeprefix("meet_trio").removeprefix(".")
-            names.append(f"kolabmeet-server:{part}" if part else "kolabmeet-server")
-        return _any_match(names, self.wanted) and not _any_match(names, self.excluded)
-
-
-def _any_match(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)

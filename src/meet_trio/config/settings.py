@@ -16,7 +16,7 @@ from meet_trio.edge.settings import (
 from meet_trio.edge.socket_settings import SOCKET_DEFAULTS, SOCKET_SETTINGS
 from meet_trio.engine import EngineSettings
 from meet_trio.live.settings import PeerSettings, RoomSettings
-from meet_trio.logs import LogSettings
+from meet_trio.logs.settings import LogSettings
 from meet_trio.media.settings import (
     ENGINE_DEFAULTS,
     ENGINE_SETTINGS,
