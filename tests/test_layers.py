@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "doctor", "errors", "logs", "rates"},
+    "cli": {"", "app", "config", "doctor", "errors", "logs"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
@@ -50,9 +50,9 @@ MAY_IMPORT = {
         "socketio",
     },
     # of ortc only the type of parsed JSON
-    "edge": {"errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
+    "edge": {"errors", "lag", "live", "logs", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine
-    "live": {"engine", "errors", "media", "ortc", "rates", "room", "settings", "socketio"},
+    "live": {"engine", "errors", "logs", "media", "ortc", "rates", "room", "settings", "socketio"},
     "media": {"engine", "errors", "ortc", "settings"},
     "room": {"errors", "ortc", "settings"},
     "ortc": {"errors"},

@@ -16,6 +16,7 @@ from collections import Counter
 import attrs
 import trio
 
+from meet_trio.live.attendance import Viewing
 from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
@@ -52,6 +53,10 @@ class LiveProducer:
         assert not self._mirror_consumers
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
+
+    def log_ids(self) -> dict[str, str]:
+        """The ids that a record about it carries."""
+        return {"peer": self.state.peer_id, "producer": self.state.id}
 
     def watch_level(self, advice: Mailbox) -> None:
         """Have the engine tell the audio level, if it is a microphone's."""
@@ -105,6 +110,7 @@ class LiveConsumer:
     transport: Transport
     producer: LiveProducer
     number: int
+    viewing: Viewing
     accepted: bool = False
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
@@ -118,9 +124,10 @@ class LiveConsumer:
         transport: Transport,
         producer: LiveProducer,
         advice: Mailbox,
+        viewing: Viewing,
     ) -> "LiveConsumer":
         host = transport.host
-        consumer = cls(state, rtp, transport, producer, host.new_number())
+        consumer = cls(state, rtp, transport, producer, host.new_number(), viewing)
         spec = consumer_spec(rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
             producer.acquire_mirror(host)
@@ -135,12 +142,24 @@ class LiveConsumer:
 
     def close(self) -> None:
         self.offering.cancel()
+        self.viewing.stop(trio.current_time())
         host = self.transport.host
         host.unwatch_consumer(self.number)
         try:
             host.engine.remove_consumer(self.number)
         finally:
             self.producer.release_mirror(host)
+
+    def view(self, layer: int | None) -> None:
+        """The engine sends this layer from now on."""
+        if self.rtp.kind == "video":
+            paused = self._held or self.producer.state.paused
+            self.viewing.follow(layer, paused, trio.current_time())
+
+    def log_ids(self) -> dict[str, str]:
+        """The ids that a record about it carries."""
+        peer_id, producer_id = self.state.peer_id, self.state.producer_id
+        return {"peer": peer_id, "consumer": self.state.id, "producer": producer_id}
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings
