@@ -155,7 +155,7 @@ class WebRtcTransport:
         self._connect_asked_at = trio.current_time()
         self._run_scope.deadline = self._connect_asked_at + self.settings.connect_timeout
         self._connect_asked.set()
-        self._log("the client asks to connect")
+        self._context.run(logger.debug, "the client asks to connect")
 
     def restart_ice(self) -> IceParameters:
         """Set new credentials (RFC 8445 §2.4). The old ones are valid until the client uses the new
