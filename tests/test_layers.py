@@ -30,6 +30,7 @@ MAY_IMPORT = {
         "live",
         "logs",
         "media",
+        "operator",
         "room",
         "settings",
         "socketio",
@@ -46,9 +47,12 @@ MAY_IMPORT = {
         "lag",
         "live",
         "media",
+        "operator",
         "ortc",
         "socketio",
     },
+    # of ortc only the type of parsed JSON
+    "operator": {"errors", "live", "media", "ortc", "settings"},
     # of ortc only the type of parsed JSON
     "edge": {"errors", "lag", "live", "logs", "ortc", "rates", "room", "settings", "socketio"},
     # of the engine the records of its events only, see test_one_door_to_the_engine

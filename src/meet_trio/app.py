@@ -41,6 +41,8 @@ from meet_trio.media.engines import EngineHost, open_engine
 from meet_trio.media.plain import PlainPorts
 from meet_trio.media.settings import TurnSettings
 from meet_trio.media.turn import turn_credentials
+from meet_trio.operator.quality import Quality
+from meet_trio.operator.record_file import RecordFile
 from meet_trio.socketio import Server as SocketServer
 
 _RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the outbox
@@ -124,7 +126,12 @@ async def _run_parts(
     """
     port = listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
-    registry = Registry(_room_context(settings, hosts, bridge, outbox))
+    kept = settings.quality
+    records = RecordFile(kept.file, kept.max_waiting) if kept.file is not None else None
+    quality = None
+    if kept.enabled:
+        quality = Quality(kept, records.put if records is not None else _keep_nothing)
+    registry = Registry(_room_context(settings, hosts, bridge, outbox, quality))
     lag = LoopLag()
     api = HttpApi(
         registry,
@@ -152,6 +159,10 @@ async def _run_parts(
     )
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
+    if records is not None:
+        await nursery.start(records.run)
+    if quality is not None:
+        nursery.start_soon(quality.run, registry.rooms)
     await nursery.start(sockets.run)
     await nursery.start(door.serve, listeners)
     async with trio.open_nursery() as rooms:
@@ -162,7 +173,13 @@ async def _run_parts(
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
+    if records is not None:
+        await records.drain(whole.deadline - _RESERVE)
     await outbox.drain(whole.deadline - _RESERVE)
+
+
+def _keep_nothing(record: object) -> None:
+    pass
 
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
@@ -193,7 +210,11 @@ async def _open_host(
 
 
 def _room_context(
-    settings: Settings, hosts: Sequence[EngineHost], bridge: DtlsBridge, outbox: Outbox
+    settings: Settings,
+    hosts: Sequence[EngineHost],
+    bridge: DtlsBridge,
+    outbox: Outbox,
+    quality: Quality | None = None,
 ) -> RoomContext:
     listen_ips = settings.engine.listen_ips
     return RoomContext(
@@ -212,6 +233,7 @@ def _room_context(
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
+        recorder=quality,
     )
 
 

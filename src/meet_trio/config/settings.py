@@ -25,6 +25,7 @@ from meet_trio.media.settings import (
     TransportSettings,
     TurnSettings,
 )
+from meet_trio.operator.settings import QualitySettings
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import seconds
@@ -81,4 +82,5 @@ class Settings:
     turn: TurnSettings = attrs.field(default=TurnSettings())
     webhook: WebhookSettings = attrs.field(default=WebhookSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
+    quality: QualitySettings = attrs.field(default=QualitySettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

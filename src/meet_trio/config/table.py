@@ -18,6 +18,7 @@ TABLES = {
     "limits": "How much clients can make the server keep; far above what people do.",
     "turn": "The TURN relay that clients are told of.",
     "webhook": "Where events of rooms are posted.",
+    "quality": "The record that is kept of each call.",
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
     "process": "The process itself.",
 }

@@ -10,6 +10,8 @@ from typing import Literal
 
 import attrs
 
+from meet_trio.room import Role
+
 PeerEnd = Literal[
     "left",  # its client said so
     "kicked",
@@ -84,8 +86,11 @@ class Viewing:
 
 @attrs.define(eq=False)
 class Attendance:
-    """One peer's stay. ``connections``: how many sockets it had, one after the other."""
+    """One peer's stay. ``role`` is that of its end. ``connections``: how many sockets it had, one
+    after the other.
+    """
 
+    role: Role = attrs.field(factory=lambda: Role(0))
     invited: float = attrs.field(factory=time.time)
     joined: float | None = None
     left: float | None = None

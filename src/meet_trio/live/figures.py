@@ -6,6 +6,7 @@ Any peer may send ``dumpStats``, so its sums come from ``EngineTotals``, which b
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import attrs
 import trio
@@ -16,7 +17,8 @@ from meet_trio.media.engines import EngineError, EngineHost
 
 logger = logging.getLogger("meet_trio.live.figures")
 
-_OBJECTS_PER_TURN = 64  # objects whose figures are encoded in one turn of the loop
+OBJECTS_PER_TURN = 64
+"""Objects whose figures are read in one turn of the loop."""
 
 EngineFigures = Mapping[EngineHost, Mapping[str, object]]
 
@@ -56,13 +58,13 @@ async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
     in the answer. A kicked peer is left out, although its task lives a moment longer.
     """
     rooms = list(rooms)
-    engines = await _ask_engines({host for room in rooms for host in room.placement.used})
+    engines = await ask_engines({host for room in rooms for host in room.placement.used})
     found: dict[str, bytes] = {}
     turn = 0
     for room in rooms:
         peers: dict[str, bytes] = {}
         for peer in list(room.peers.values()):
-            if turn >= _OBJECTS_PER_TURN:
+            if turn >= OBJECTS_PER_TURN:
                 turn = 0
                 await trio.lowlevel.checkpoint()  # lets other tasks run
             if peer.id in room.state.peers:
@@ -98,7 +100,8 @@ async def room_totals(room: LiveRoom) -> dict[str, int]:
     }
 
 
-async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
+async def ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
+    """The figures of each engine that answers, all asked at the same time."""
     found: dict[EngineHost, Mapping[str, object]] = {}
 
     async def ask(host: EngineHost) -> None:
@@ -113,12 +116,19 @@ async def _ask_engines(hosts: Iterable[EngineHost]) -> EngineFigures:
     return found
 
 
-def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
-    def figures(kind: str, host: EngineHost, number: int) -> dict[str, object]:
-        table = engines.get(host, {}).get(kind)
-        found = table.get(str(number)) if isinstance(table, Mapping) else None
-        return dict(found) if isinstance(found, Mapping) else {}
+def figures_of(
+    engines: EngineFigures, host: EngineHost, kind: str, number: int
+) -> Mapping[str, object]:
+    """The figures of one object; empty if they are not known. ``kind`` is a table of the engine's,
+    e.g. ``transports``.
+    """
+    table = engines.get(host, {}).get(kind)
+    found = table.get(str(number)) if isinstance(table, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
+
+def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dict[str, object]:
+    figures = partial(figures_of, engines)
     state = room.state.peers[peer.id]
     return {
         "id": peer.id,
@@ -127,7 +137,7 @@ def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dic
             {
                 "id": c.state.id,
                 "kind": c.rtp.kind,
-                **figures("consumers", c.transport.host, c.number),
+                **figures(c.transport.host, "consumers", c.number),
             }
             for c in [room.consumers[consumer.id] for consumer in state.consumers.values()]
         ],
@@ -135,12 +145,12 @@ def _peer_figures(room: LiveRoom, peer: LivePeer, engines: EngineFigures) -> dic
             {
                 "id": p.state.id,
                 "kind": p.state.rtp.kind,
-                **figures("producers", p.transport.host, p.number),
+                **figures(p.transport.host, "producers", p.number),
             }
             for p in [room.producers[producer_id] for producer_id in state.producers]
         ],
         "transports": [
-            {"id": t.id, "state": t.state.value, **figures("transports", t.host, t.number)}
+            {"id": t.id, "state": t.state.value, **figures(t.host, "transports", t.number)}
             for t in peer.transports.values()
         ],
     }

@@ -7,7 +7,6 @@ handshake, its answers have the reason as a third element.
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
@@ -131,8 +130,7 @@ def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     if capabilities is not None:
         capabilities = usable_capabilities(capabilities, room.context.router_capabilities)
     outcome = room.state.join(peer.id, request.nickname, capabilities)
-    again, peer.attendance.joined = peer.attendance.joined, peer.attendance.joined or time.time()
-    logger.info("joined" if again is None else "joined again")
+    logger.info("joined" if room.peer_joined(peer) else "joined again")
     return outcome
 
 

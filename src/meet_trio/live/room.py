@@ -25,6 +25,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import attrs
 import trio
@@ -77,6 +78,16 @@ _OFFERS_AT_ONCE = 8
 _OFFER_PAUSE = 0.004  # seconds
 
 
+class Recorder(Protocol):
+    """Keeps a record of each meeting."""
+
+    def peer_left(self, room: "LiveRoom", peer: LivePeer) -> None:
+        """The peer's ``attendance`` is complete."""
+
+    def room_closed(self, room: "LiveRoom") -> dict[str, Json] | None:
+        """All peers have left. Returns what the webhook is to say about the meeting."""
+
+
 @attrs.frozen
 class RoomContext:
     """The objects and settings that all rooms share: engines, the DTLS bridge, the webhooks'
@@ -99,6 +110,7 @@ class RoomContext:
     router_capabilities: RtpCapabilities
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
+    recorder: Recorder | None = None
     totals: EngineTotals = attrs.field(factory=EngineTotals)
     # of messages with audio levels
     level_budget: Bucket = attrs.field(
@@ -129,11 +141,17 @@ class LiveRoom:
     why: RoomEnd | None = None
     """Why it ends, once it does."""
     speakers: LiveSpeakers = attrs.field(init=False)
+    joined: int = 0
+    """Peers that have joined and not left."""
+    most_joined: int = 0
+    """The most of them at any time."""
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
     # how often ``dumpStats`` logs the room's figures, for all peers together
     dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
+    # the state of each peer that has not left, also while it is no longer in the room's state
+    _members: dict[str, Peer] = attrs.field(factory=dict)
     # peers whose tasks have ended with the room's; the room's end says why
     _ended_with_room: list[LivePeer] = attrs.field(factory=list)
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -212,7 +230,9 @@ class LiveRoom:
             goodbye_timeout=self.context.goodbye_timeout,
             handle=partial(self.context.handle, self),
         )
-        self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
+        self._members[peer.id] = self.state.add_peer(
+            invitation.peer_id, role, invitation.auth_token
+        )
         self.peers[peer.id] = peer
         self._nursery.start_soon(self._live_peer, peer)
         ids = {"room": self.id, "peer": peer.id}
@@ -270,13 +290,35 @@ class LiveRoom:
         if attendance.left is not None:
             return
         attendance.left, attendance.why = time.time(), attendance.why or why
+        attendance.role = self._members.pop(peer.id).role
+        if attendance.joined is not None:
+            self.joined -= 1
         logger.info("left: %s", attendance.why, extra={"room": self.id, "peer": peer.id})
+        if self.context.recorder is not None:
+            with self.log_errors("the record of the peer"):
+                self.context.recorder.peer_left(self, peer)
 
     def _end_all_stays(self) -> None:
         why: PeerEnd = "shutdown" if self.why == "shutdown" else "room_closed"
         for peer in (*self._ended_with_room, *self.peers.values()):
             self._end_stay(peer, why)
         self._ended_with_room.clear()
+
+    def _record(self) -> dict[str, Json] | None:
+        """The record of the meeting for the webhook, if there is to be one."""
+        if self.context.recorder is not None:
+            with self.log_errors("the record of the meeting"):
+                return self.context.recorder.room_closed(self)
+        return None
+
+    def peer_joined(self, peer: LivePeer) -> bool:
+        """The peer has joined. Returns whether this is the first time."""
+        if peer.attendance.joined is not None:
+            return False
+        peer.attendance.joined = time.time()
+        self.joined += 1
+        self.most_joined = max(self.most_joined, self.joined)
+        return True
 
     # Performing an outcome
 
@@ -328,6 +370,8 @@ class LiveRoom:
             self._end_all_stays()
         for webhook in outcome.webhooks:
             with self.log_errors(f"webhook {webhook.event}"):
+                if webhook.event == "roomClosed":
+                    webhook = attrs.evolve(webhook, quality=self._record())
                 self.context.webhook(webhook)
         for peer_id in outcome.removed_peers:
             if (peer := self.peers.get(peer_id)) is not None:
