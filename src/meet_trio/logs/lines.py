@@ -30,7 +30,7 @@ MOST_BYTES = 4096
 its beginning and its end have what the line has room for.
 """
 _MOST_FIELD = 200  # characters of one field
-_MOST_FIELDS = 1536  # bytes of all fields on the console
+_MOST_FIELDS = 3072  # bytes of all fields on the console
 _IDS = ("room", "peer", "transport")  # which come first
 
 # characters that end a line, control a terminal, or change the direction of writing

@@ -7,6 +7,7 @@ does, is opened anew at its path. What cannot be written is logged and lost.
 import json
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class RecordFile:
         trio.MemoryReceiveChannel[Mapping[str, object]],
     ] = attrs.field(init=False)
     _over: trio.Event = attrs.field(factory=trio.Event)
+    _writing: threading.Lock = attrs.field(factory=threading.Lock)
 
     def __attrs_post_init__(self) -> None:
         self._due = trio.open_memory_channel[Mapping[str, object]](self.max_waiting)
@@ -76,22 +78,25 @@ class RecordFile:
         finally:
             self._due[0].close()
             self._due[1].close()
-            self._close()
             self._over.set()
+            self._close_unless_writing()
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count
         logger.error("records of quality are lost: %s", why, extra={"lost": self.lost})
 
     def _write(self, records: Sequence[Mapping[str, object]]) -> None:
-        """Called in a thread, one call at a time."""
-        text = "".join(
-            json.dumps(r, separators=(",", ":"), allow_nan=False) + "\n" for r in records
-        )
-        left = memoryview(text.encode())
-        descriptor = self._current()
-        while left:
-            left = left[os.write(descriptor, left) :]
+        """Called in a thread, one call at a time. One that was abandoned closes the file."""
+        lines = [json.dumps(each, separators=(",", ":"), allow_nan=False) for each in records]
+        left = memoryview(("\n".join(lines) + "\n").encode())
+        try:
+            with self._writing:
+                descriptor = self._current()
+                while left:
+                    left = left[os.write(descriptor, left) :]
+        finally:
+            if self._over.is_set():
+                self._close_unless_writing()
 
     def _current(self) -> int:
         """The descriptor of the file that is at the path now."""
@@ -108,6 +113,11 @@ class RecordFile:
 
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+
+    def _close_unless_writing(self) -> None:
+        if self._writing.acquire(blocking=False):
+            self._close()
+            self._writing.release()
 
     def _close(self) -> None:
         if self._descriptor is not None:
