@@ -57,6 +57,7 @@ class Running:
     registry: Registry
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
+    quality: Quality | None
 
 
 async def serve(
@@ -168,7 +169,7 @@ async def _run_parts(
     async with trio.open_nursery() as rooms:
         await rooms.start(registry.run)
         task_status.started(
-            Running(settings.listener.page_url(port), port, registry, bridge, hosts)
+            Running(settings.listener.page_url(port), port, registry, bridge, hosts, quality)
         )
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout

@@ -50,14 +50,16 @@ async def test_all_is_written_before_the_end(tmp_path: Path) -> None:
     assert numbers(path) == list(range(1001))
 
 
-@pytest.mark.parametrize("how", ["renamed", "removed", "truncated"])
+@pytest.mark.parametrize("how", ["renamed", "replaced", "removed", "truncated"])
 async def test_a_file_may_be_rotated(tmp_path: Path, how: str) -> None:
     path = tmp_path / "quality.jsonl"
     async with open_file(path) as file:
         file.put({"n": 1})
         await until(lambda: path.stat().st_size > 0)
-        if how == "renamed":
+        if how in ("renamed", "replaced"):
             path.rename(tmp_path / "old")
+            if how == "replaced":
+                path.touch()
         elif how == "removed":
             path.unlink()
         else:
@@ -65,7 +67,7 @@ async def test_a_file_may_be_rotated(tmp_path: Path, how: str) -> None:
         file.put({"n": 2})
         await until(lambda: path.exists() and path.stat().st_size > 0)
     assert numbers(path) == [2]
-    if how == "renamed":
+    if how in ("renamed", "replaced"):
         assert numbers(tmp_path / "old") == [1]
 
 

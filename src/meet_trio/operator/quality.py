@@ -126,7 +126,7 @@ class PeerSums:
             counters.update(_counters(stream, _STREAM))
             if stream["active"]:
                 self.received_jitter.add(stream["jitter"])
-                if kind == "audio":
+                if kind == "audio" and ("producers", number) in self.present:  # known by now
                     self.sent_score.add(stream["score"])
         self.present["producers", number] = counters
 
