@@ -293,7 +293,7 @@ class LiveRoom:
         attendance.role = self._members.pop(peer.id).role
         if attendance.joined is not None:
             self.joined -= 1
-        logger.info("left: %s", attendance.why, extra={"room": self.id, "peer": peer.id})
+        logger.info("gone: %s", attendance.why, extra={"room": self.id, "peer": peer.id})
         if self.context.recorder is not None:
             with self.log_errors("the record of the peer"):
                 self.context.recorder.peer_left(self, peer)

@@ -56,7 +56,11 @@ class LiveProducer:
 
     def log_ids(self) -> dict[str, str]:
         """The ids that a record about it carries."""
-        return {"peer": self.state.peer_id, "producer": self.state.id}
+        return {
+            "peer": self.state.peer_id,
+            "transport": self.transport.id,
+            "producer": self.state.id,
+        }
 
     def watch_level(self, advice: Mailbox) -> None:
         """Have the engine tell the audio level, if it is a microphone's."""
@@ -158,8 +162,12 @@ class LiveConsumer:
 
     def log_ids(self) -> dict[str, str]:
         """The ids that a record about it carries."""
-        peer_id, producer_id = self.state.peer_id, self.state.producer_id
-        return {"peer": peer_id, "consumer": self.state.id, "producer": producer_id}
+        return {
+            "peer": self.state.peer_id,
+            "transport": self.transport.id,
+            "consumer": self.state.id,
+            "producer": self.state.producer_id,
+        }
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings
