@@ -429,12 +429,8 @@ def test_the_longest_record_is_one_line_of_the_log() -> None:
         sums.received_score,
     ):
         running.add(4_294_967.1)
-    big = dict.fromkeys(
-        [key for figures in (USUAL["consumers"], USUAL["transports"], STREAM) for key in figures],
-        2**63,
-    )
     for kind in ("transports", "producers", "consumers"):
-        sums.gone.setdefault(kind, type(sums.sums(kind))()).update(big)
+        sums.gone[kind] = (2**63,) * len(sums.sums(kind))
     peer: Any = attrs.make_class("Peer", ["id", "attendance", "transports"])
     room: Any = attrs.make_class("Room", ["id"])
     stay = Attendance(joined=0.0, left=1e9, why="never_connected", connections=10**6)

@@ -17,7 +17,7 @@ import datetime
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -46,8 +46,12 @@ _CONSUMER = (
     "packetsRedundant",
     "nackCount",
     "pliCount",
+    "freezeCount",
+    "freezeDuration",
 )
-_FREEZES = ("freezeCount", "freezeDuration")
+_FREEZES = 2  # the last ones of a consumer
+_NAMES = {"transports": _TRANSPORT, "producers": _STREAM, "consumers": _CONSUMER}
+"""The counters that are kept, by kind of object."""
 
 
 @attrs.define(eq=False)
@@ -86,12 +90,12 @@ _Kind = str  # of counters: transports, producers, consumers
 @attrs.define(eq=False)
 class PeerSums:
     """What the looks at a peer's objects have shown. ``present``: the counters of each object at
-    the last look. ``gone``: the sums of those that are no longer there.
+    the last look, in the order of ``_NAMES``. ``gone``: the sums of those that are no longer there.
     """
 
     samples: int = 0
-    present: dict[tuple[_Kind, int], Counter[str]] = attrs.field(factory=dict)
-    gone: dict[_Kind, Counter[str]] = attrs.field(factory=dict)
+    present: dict[tuple[_Kind, int], tuple[int, ...]] = attrs.field(factory=dict)
+    gone: dict[_Kind, tuple[int, ...]] = attrs.field(factory=dict)
     protocols: dict[int, str] = attrs.field(factory=dict)
     """By number of a transport: the present ones, and those that have ended since the last look."""
     round_trip: Running = attrs.field(factory=Running)
@@ -107,7 +111,8 @@ class PeerSums:
         """
         self.samples += 1
         for gone in self.present.keys() - set(objects):
-            self.gone.setdefault(gone[0], Counter()).update(self.present.pop(gone))
+            kind, counters = gone[0], self.present.pop(gone)
+            self.gone[kind] = _sum([self.gone[kind], counters] if kind in self.gone else [counters])
         known = {number for kind, number in objects if kind == "transports"}
         known.update(stay.number for stay in ended)
         self.protocols = {n: text for n, text in self.protocols.items() if n in known}
@@ -121,37 +126,42 @@ class PeerSums:
             self.outgoing_loss.add(figures["outgoingLoss"])
 
     def see_producer(self, number: int, kind: str, figures: Mapping[str, Any]) -> None:
-        counters: Counter[str] = Counter()
-        for stream in figures["streams"]:
-            counters.update(_counters(stream, _STREAM))
+        streams = figures["streams"]
+        for stream in streams:
             if stream["active"]:
                 self.received_jitter.add(stream["jitter"])
                 if kind == "audio" and ("producers", number) in self.present:  # known by now
                     self.sent_score.add(stream["score"])
-        self.present["producers", number] = counters
+        self.present["producers", number] = _sum([_counters(each, _STREAM) for each in streams])
 
     def see_consumer(
         self, number: int, kind: str, screen: bool, figures: Mapping[str, Any]
     ) -> None:
         # A screen that does not change sends next to nothing, which is no freeze.
-        names = _CONSUMER if screen else (*_CONSUMER, *_FREEZES)
-        self.present["consumers", number] = _counters(figures, names)
+        names = _CONSUMER[:-_FREEZES] if screen else _CONSUMER
+        counters = _counters(figures, names)
+        self.present["consumers", number] = (*counters, 0, 0) if screen else counters
         if figures["packetCount"] and not figures["paused"]:
             self.sent_jitter.add(figures["jitter"])
             if kind == "audio":
                 self.received_score.add(figures["score"])
 
-    def sums(self, kind: _Kind) -> Counter[str]:
-        total = Counter(self.gone.get(kind, Counter()))
-        for (of, _), counters in self.present.items():
-            if of == kind:
-                total.update(counters)
-        return total
+    def sums(self, kind: _Kind) -> dict[str, int]:
+        """The sums over all objects of a kind, by name."""
+        found = [counters for (of, _), counters in self.present.items() if of == kind]
+        if kind in self.gone:
+            found.append(self.gone[kind])
+        names = _NAMES[kind]
+        return dict(zip(names, _sum(found) or (0,) * len(names), strict=True))
 
 
-def _counters(figures: Mapping[str, Any], names: Iterable[str]) -> Counter[str]:
+def _counters(figures: Mapping[str, Any], names: Iterable[str]) -> tuple[int, ...]:
     # the loss of RFC 3550 is negative if packets came twice
-    return Counter({name: max(0, figures[name]) for name in names})
+    return tuple([max(0, figures[name]) for name in names])
+
+
+def _sum(counters: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*counters, strict=True)))
 
 
 @attrs.define(eq=False)
