@@ -61,7 +61,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 @attrs.frozen
-class Line:
+class LogLine:
     """A record before it is written. ``exception`` is a traceback, escaped line by line."""
 
     record: logging.LogRecord
@@ -70,7 +70,7 @@ class Line:
     exception: list[str]
 
     @classmethod
-    def of(cls, event_dict: Mapping[str, Any]) -> "Line":
+    def of(cls, event_dict: Mapping[str, Any]) -> "LogLine":
         """From structlog's dictionary of a record of ``logging``."""
         rest = dict(event_dict)
         record, event = rest.pop("_record"), str(rest.pop("event"))
@@ -108,7 +108,7 @@ def _lines(text: str | None) -> list[str]:
 
 def console_line(_logger: object, _method: str, event_dict: Mapping[str, Any]) -> str:
     """A processor of structlog: the line, and those of a traceback, for people."""
-    line = Line.of(event_dict)
+    line = LogLine.of(event_dict)
     record = line.record
     when = _local_time(int(record.created))
     head = f"{when},{_milliseconds(record)} {record.levelname:<7} {record.name}: "
@@ -130,7 +130,7 @@ def _console_fields(fields: Mapping[str, object]) -> str:
 
 def json_line(_logger: object, _method: str, event_dict: Mapping[str, Any]) -> str:
     """A processor of structlog: the line as JSON. It is valid JSON at any length of its parts."""
-    line = Line.of(event_dict)
+    line = LogLine.of(event_dict)
     record = line.record
     when = _universal_time(int(record.created))
     head: dict[str, object] = {

@@ -55,7 +55,7 @@ _NAMES = {"transports": _TRANSPORT, "producers": _STREAM, "consumers": _CONSUMER
 
 
 @attrs.define(eq=False)
-class Running:
+class Tally:
     """A value that is looked at again and again."""
 
     last: float = 0.0
@@ -98,12 +98,12 @@ class PeerSums:
     gone: dict[_Kind, tuple[int, ...]] = attrs.field(factory=dict)
     protocols: dict[int, str] = attrs.field(factory=dict)
     """By number of a transport: the present ones, and those that have ended since the last look."""
-    round_trip: Running = attrs.field(factory=Running)
-    outgoing_loss: Running = attrs.field(factory=Running)
-    sent_jitter: Running = attrs.field(factory=Running)
-    received_jitter: Running = attrs.field(factory=Running)
-    sent_score: Running = attrs.field(factory=Running)
-    received_score: Running = attrs.field(factory=Running)
+    round_trip: Tally = attrs.field(factory=Tally)
+    outgoing_loss: Tally = attrs.field(factory=Tally)
+    sent_jitter: Tally = attrs.field(factory=Tally)
+    received_jitter: Tally = attrs.field(factory=Tally)
+    sent_score: Tally = attrs.field(factory=Tally)
+    received_score: Tally = attrs.field(factory=Tally)
 
     def begin(self, objects: Iterable[tuple[_Kind, int]], ended: Iterable[TransportStay]) -> None:
         """A look begins, at a peer with these objects and ended transports. The counters of the
