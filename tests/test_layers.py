@@ -38,7 +38,7 @@ MAY_IMPORT = {
         "socketio",
     },
     "cli": {"", "app", "config", "console", "daemon", "doctor", "errors", "logs", "operator"},
-    "daemon": {"", "app", "collector", "config", "errors", "operator"},
+    "daemon": {"", "app", "collector", "config", "console", "errors", "operator"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
@@ -49,7 +49,6 @@ MAY_IMPORT = {
         "errors",
         "lag",
         "live",
-        "logs",
         "media",
         "operator",
         "ortc",
@@ -57,7 +56,7 @@ MAY_IMPORT = {
         "socketio",
     },
     "reload": {"config", "edge"},
-    "console": {"", "collector", "errors", "live", "media", "operator", "settings"},
+    "console": {"", "collector", "errors", "live", "logs", "media", "operator", "settings"},
     # of the engine the records of its figures only
     "operator": {
         "",
@@ -73,11 +72,23 @@ MAY_IMPORT = {
         "tallies",
     },
     # of ortc only the type of parsed JSON
-    "edge": {"", "errors", "lag", "live", "ortc", "rates", "room", "settings", "socketio"},
+    "edge": {
+        "",
+        "errors",
+        "lag",
+        "live",
+        "logs",
+        "ortc",
+        "rates",
+        "room",
+        "settings",
+        "socketio",
+    },
     # of the engine the records of its events only, see test_one_door_to_the_engine
     "live": {
         "engine",
         "errors",
+        "logs",
         "media",
         "ortc",
         "rates",

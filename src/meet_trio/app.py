@@ -46,6 +46,8 @@ from meet_trio.media.plain import PlainPorts
 from meet_trio.media.turn import IceServers
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
+from meet_trio.operator.quality import Quality
+from meet_trio.operator.record_file import RecordFile
 from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
 
@@ -71,6 +73,7 @@ class Running:
     health: Health
     drain: Drain
     reload: Reload
+    quality: Quality | None
 
 
 @attrs.frozen
@@ -161,7 +164,12 @@ async def _run_parts(
     port = opened.listeners[0].socket.getsockname()[1]
     outbox = Outbox(settings.webhook)
     ice_servers = IceServers(settings.turn)
-    registry = Registry(_room_context(settings, opened, outbox, ice_servers))
+    kept = settings.quality
+    records = RecordFile(kept.file, kept.max_waiting) if kept.file is not None else None
+    quality = None
+    if kept.enabled:
+        quality = Quality(kept, records.put if records is not None else _keep_nothing)
+    registry = Registry(_room_context(settings, opened, outbox, ice_servers, quality))
     lag = LoopLag()
     health = Health(settings.health, registry, lag, outbox)
     drain = Drain(registry, settings.drain)
@@ -217,6 +225,10 @@ async def _run_parts(
     )
     await nursery.start(lag.run)
     await nursery.start(outbox.run)
+    if records is not None:
+        await nursery.start(records.run)
+    if quality is not None:
+        nursery.start_soon(quality.run, registry.rooms)
     await nursery.start(sockets.run)
     await nursery.start(door.serve, opened.listeners)
     if metrics is not None and settings.metrics.listen is not None:
@@ -228,7 +240,9 @@ async def _run_parts(
         await rooms.start(health.run)
         rooms.start_soon(_stop_when_drained, drain, outbox, stop)
         if opened.console is not None:
-            view = ServerView(registry, levels, settings, settings.console.terminal)
+            view = ServerView(
+                registry, levels, drain, health.reasons, settings, settings.console.terminal
+            )
             await nursery.start(Console(view, settings.console).serve, opened.console)
         task_status.started(
             Running(
@@ -241,12 +255,15 @@ async def _run_parts(
                 health=health,
                 drain=drain,
                 reload=reload,
+                quality=quality,
             )
         )
         nursery.start_soon(opened.bridge.run)
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
+    if records is not None:
+        await records.drain(whole.deadline - _RESERVE)
     await outbox.drain(whole.deadline - _RESERVE)
 
 
@@ -312,6 +329,10 @@ def _metrics(
     return MetricsServer(Metrics(registry, lag, webhooks, connections), settings.metrics.token)
 
 
+def _keep_nothing(record: object) -> None:
+    pass
+
+
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
     await sockets.serve_websocket_stream(stream, client=client)
 
@@ -344,6 +365,7 @@ def _room_context(
     opened: _Opened,
     outbox: Outbox,
     ice_servers: IceServers,
+    quality: Quality | None = None,
 ) -> RoomContext:
     listen_ips = settings.engine.listen_ips
     return RoomContext(
@@ -362,6 +384,7 @@ def _room_context(
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
+        recorder=quality,
     )
 
 

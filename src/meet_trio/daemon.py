@@ -24,6 +24,7 @@ import trio
 from meet_trio import collector
 from meet_trio.app import Running, serve
 from meet_trio.config import Settings
+from meet_trio.console.call import Levels
 from meet_trio.errors import ConfigError
 from meet_trio.operator.notify import Notifier
 
@@ -35,15 +36,20 @@ Reread = Callable[[Settings], Settings]
 def run(
     settings: Settings,
     *,
+    levels: Levels | None = None,
     started: Callable[[Running], None] = lambda running: None,
     reread: Reread = lambda present: present,
     notifier: Notifier | None = None,
 ) -> None:
     """Run a server until a signal ends it, or a drain. ``started`` is called once it listens.
 
+    ``levels`` are those of the log, see ``serve``.
+
     ``reread(present)`` reads the settings again, or raises ConfigError. It is called in a thread.
     """
-    daemon = Daemon(settings, started, reread, notifier or Notifier(), terminal=_has_terminal())
+    daemon = Daemon(
+        settings, levels, started, reread, notifier or Notifier(), terminal=_has_terminal()
+    )
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         # Before and after ``Daemon.run`` they would end the process with another exit code. A
         # terminal that is closed may send SIGHUP twice.
@@ -56,6 +62,7 @@ class Daemon:
     """One run of the server. ``terminal``: standard input was a terminal at the start."""
 
     settings: Settings
+    levels: Levels | None
     started: Callable[[Running], None]
     reread: Reread
     notifier: Notifier
@@ -84,7 +91,7 @@ class Daemon:
     async def _serve(
         self, whole: trio.CancelScope, *, task_status: trio.TaskStatus[Running]
     ) -> None:
-        await serve(self.settings, task_status=task_status)
+        await serve(self.settings, levels=self.levels, task_status=task_status)
         self.notifier.stopping()
         whole.cancel()
 

@@ -113,7 +113,7 @@ async def test_a_receiver_that_is_down_for_a_while_hears_all_in_order() -> None:
                 await owner.join("Ada")
                 await accept(owner, "while it is down")
                 await deny(owner, "still")
-                await wait_for_line(daemon, f"webhook of room {room_id}")
+                await wait_for_line(daemon, f"trying again  room={room_id}")
                 receiver.status = 503
                 receiver.start()
                 await receiver.wait_posts(1)

@@ -116,6 +116,8 @@ SILENT_CONSUMER: dict[str, Any] = {
     "nackCount": 0,
     "pliCount": 0,
     "layerSwitches": 0,
+    "freezeCount": 0,
+    "freezeDuration": 0,
     "score": 10,
 }
 GAUGES = [
@@ -411,6 +413,46 @@ def test_what_is_not_known_is_none_or_0() -> None:
     assert_told(stats["consumers"], {str(consumer): expected})
     world.core.set_producer_paused(producer, True)
     assert world.stats()["producers"][str(producer)]["paused"] is True
+
+
+def test_a_freeze_is_a_gap_that_nobody_asked_for() -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    picture, sound = world.produce(alice, video()), world.produce(alice, audio())
+    consumers = {world.consume(bob, picture): picture, world.consume(bob, sound): sound}
+    viewed, _ = consumers
+    camera = Camera()
+
+    def send(after: float, *, key: bool = False) -> list[tuple[int, int]]:
+        world.run(after)
+        alice.send(*camera.frame(key=key), voice(camera.sequence))
+        figures = world.stats()["consumers"]
+        return [
+            (figures[str(c)]["freezeCount"], figures[str(c)]["freezeDuration"]) for c in consumers
+        ]
+
+    send(0.1, key=True)
+    assert send(0.5) == [(0, 0), (0, 0)]
+    assert send(0.75) == [(1, 750), (0, 0)]
+    # pauses of either side are none, nor is the time until the picture comes back
+    for pause in (world.core.set_producer_paused, world.core.set_consumer_paused):
+        number = picture if pause == world.core.set_producer_paused else viewed
+        pause(number, True)
+        world.run(2)
+        pause(number, False)
+        assert send(1, key=True) == [(1, 750), (0, 0)]
+        assert send(0.1) == [(1, 750), (0, 0)]
+    assert send(1) == [(2, 1750), (0, 0)]
+
+
+def voice(number: int) -> RtpPacket:
+    return RtpPacket(
+        payload_type=111,
+        sequence_number=number & 0xFFFF,
+        timestamp=960 * number,
+        ssrc=2000,
+        payload=b"a" * 80,
+    )
 
 
 def test_only_audio_has_a_level() -> None:

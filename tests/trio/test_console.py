@@ -30,8 +30,11 @@ from meet_trio.console.server import Console, open_console_socket
 from meet_trio.console.settings import ConsoleSettings, ConsoleSocket
 from meet_trio.engine import StatsReady
 from meet_trio.errors import ConfigError
-from meet_trio.logs import LogLevels
+from meet_trio.logs.levels import LogLevels
+from meet_trio.logs.settings import LogSettings
+from meet_trio.operator.drain import Drain
 from meet_trio.operator.inventory import Inventory
+from meet_trio.operator.settings import DrainSettings
 from meet_trio.operator.turns import Turns
 
 
@@ -100,7 +103,9 @@ class Terminal:
 
 
 def view_of(world: World, *, terminal: bool = False) -> ServerView:
-    return ServerView(world.registry, LogLevels(), "the settings", terminal)
+    drain = Drain(world.registry, DrainSettings())
+    levels = LogLevels(LogSettings())
+    return ServerView(world.registry, levels, drain, list, "the settings", terminal)
 
 
 async def connect(path: Path) -> Terminal:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meet_trio.app import _demo_hosts, _room_context
+from meet_trio.app import _demo_hosts, _Opened, _room_context
 from meet_trio.config import build
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.media.turn import IceServers
@@ -20,8 +20,7 @@ def test_what_rooms_are_given() -> None:
     )
     context = _room_context(
         settings,
-        [],
-        None,  # type: ignore[arg-type]
+        _Opened([], [], None, None, []),  # type: ignore[arg-type]
         Outbox(settings.webhook),
         IceServers(settings.turn),
     )

@@ -1,4 +1,4 @@
-"""The command line: exit codes, output, logging.
+"""The command line: exit codes, output, the log.
 
 A fake that keeps its arguments replaces the server; the end-to-end tests run the real one.
 """
@@ -10,17 +10,13 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
-import attrs
 import pytest
+from support.logs import logging_as_before
 
 from meet_trio import __version__, cli
 from meet_trio.config import Settings, entries
 from meet_trio.errors import ConfigError
-from meet_trio.logs import LogSettings, set_up_logging
-
-Level = Literal["debug", "info", "warning", "error"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +29,9 @@ def no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("meet_trio")
-    before = (root.level, list(root.handlers), ours.level)
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    ours.setLevel(before[2])
+def log_put_back() -> Iterator[None]:
+    with logging_as_before():
+        yield
 
 
 class FakeApp:
@@ -59,6 +51,7 @@ class FakeApp:
         self,
         settings: Settings,
         *,
+        levels: object,
         started: Callable[[object], None],
         reread: Callable[[Settings], Settings],
         notifier: object,
@@ -250,58 +243,12 @@ def test_help_does_not_load_the_server() -> None:
 # Logging
 
 
-def logged(capsys: pytest.CaptureFixture[str], level: Level, debug: str | None) -> str:
-    """The records that are logged, by first letter of level and name."""
-    set_up_logging(LogSettings(level=level, debug=debug))
-    for name in ("meet_trio.room", "meet_trio.engine", "httpx.client"):
-        logger = logging.getLogger(name)
-        for at in (logging.DEBUG, logging.INFO, logging.WARNING):
-            logger.log(at, "said")
-    lines = capsys.readouterr().err.splitlines()
-    return " ".join(f"{line.split()[2][0]}:{line.split()[3][:-1]}" for line in lines)
-
-
-ALL_OF_ROOM = "D:meet_trio.room I:meet_trio.room W:meet_trio.room"
-ALL_OF_ENGINE = "D:meet_trio.engine I:meet_trio.engine W:meet_trio.engine"
-ALL_OF_HTTPX = "D:httpx.client I:httpx.client W:httpx.client"
-INFO_OF_ENGINE = "I:meet_trio.engine W:meet_trio.engine"
-
-
-@pytest.mark.parametrize(
-    ("level", "debug", "comes"),
-    [
-        ("warning", None, "W:meet_trio.room W:meet_trio.engine W:httpx.client"),
-        ("info", "1", f"I:meet_trio.room W:meet_trio.room {INFO_OF_ENGINE} W:httpx.client"),
-        ("debug", None, f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:httpx.client"),
-        ("info", "kolabmeet-server*", f"{ALL_OF_ROOM} {ALL_OF_ENGINE} W:httpx.client"),
-        ("info", "kolabmeet-server:room", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:httpx.client"),
-        ("info", "*,-*engine", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} {ALL_OF_HTTPX}"),
-        ("info", "meet_trio.room mediasoup*", f"{ALL_OF_ROOM} {INFO_OF_ENGINE} W:httpx.client"),
-    ],
-)
-def test_what_is_logged(
-    capsys: pytest.CaptureFixture[str], level: Level, debug: str | None, comes: str
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_what_clients_chose_is_one_line(
+    app: FakeApp, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    assert logged(capsys, level, debug) == comes
-
-
-def test_what_is_logged_may_change(capsys: pytest.CaptureFixture[str]) -> None:
-    logged(capsys, "debug", "*")
-    assert logged(capsys, "warning", None) == "W:meet_trio.room W:meet_trio.engine W:httpx.client"
-
-
-def test_a_reload_changes_what_is_logged(app: FakeApp, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.main(["serve"])
-    assert app.settings is not None
-    quiet = attrs.evolve(app.settings, logs=LogSettings(level="error"))
-    for part in app.parts:
-        part(quiet)
-    logging.getLogger("meet_trio.room").warning("not shown")
-    assert "not shown" not in capsys.readouterr().err
-
-
-def test_what_clients_chose_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logging(LogSettings())
+    assert cli.main(["serve", "--process-log-format", form]) == 0
     logging.getLogger("meet_trio.room").info("request %s", "x\nERROR all is lost" + "y" * 900_000)
     (line,) = capsys.readouterr().err.splitlines()
-    assert len(line) < 5000
+    assert len(line) <= 4096
+    assert line.startswith("{") is (form == "json")

@@ -1,16 +1,33 @@
-"""A log that clients cannot flood."""
+"""A log that clients can neither flood nor forge, in both formats, and levels of its parts."""
 
+import json
 import logging
 import sys
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.contextvars import bound_contextvars
+from support.logs import Log, open_log
 
-from meet_trio.logs import MOST_BYTES, LineFormatter, RepeatFilter
+from meet_trio.logs.levels import TAGS
+from meet_trio.logs.lines import MOST_BYTES, console_line, json_line
+from meet_trio.logs.repeats import RepeatFilter
+from meet_trio.logs.settings import Level, LogSettings
 from meet_trio.rates import Rate
 
 
-def record(message: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
-    return logging.LogRecord("meet_trio.x", level, __file__, 1, message, args, None)
+def record(
+    message: str, *args: object, level: int = logging.INFO, **extra: str
+) -> logging.LogRecord:
+    made = logging.LogRecord("meet_trio.x", level, __file__, 1, message, args, None)
+    made.__dict__.update(extra)
+    return made
+
+
+# Repeats
 
 
 def test_repeats_are_left_out_and_counted() -> None:
@@ -43,10 +60,46 @@ def test_texts_made_on_the_fly_do_not_pile_up() -> None:
     for n in range(5000):
         repeats.filter(record(f"text {n}"))
     assert len(repeats._kinds) <= 1000
+    for n in range(25_000):
+        repeats.filter(record("joined", peer=str(n)))
+    assert len(repeats._own) <= 10_000
+
+
+def test_one_peer_cannot_leave_gaps_in_the_stories_of_others() -> None:
+    now = 0.0
+    repeats = RepeatFilter(Rate(per_second=1, burst=20), lambda: now)
+    with bound_contextvars(room="r", peer="flood"):
+        assert sum(repeats.filter(record("joined")) for _ in range(1000)) == 10
+    for n in range(100):
+        with bound_contextvars(room="r", peer=str(n)):
+            assert repeats.filter(record("joined"))
+    # a record about another peer is part of that peer's story
+    with bound_contextvars(room="r", peer="flood"):
+        assert repeats.filter(record("joined", peer="another"))
+    # all peers together have a limit too
+    came = [repeats.filter(record("joined", peer=f"x{n}")) for n in range(1000)]
+    assert came == [True] * 89 + [False] * 911
+    now = 5.0
+    again = record("joined", peer="flood")
+    assert repeats.filter(again)
+    assert again.getMessage() == "joined (1901 more like this were left out)"
+
+
+# Lines
+
+Format = Literal["console", "json"]
+
+
+def line_of(made: logging.LogRecord, form: Format, **fields: object) -> str:
+    render = json_line if form == "json" else console_line
+    event = {"_record": made, "_from_structlog": False, "event": made.getMessage()}
+    if made.exc_info:
+        event["exc_info"] = made.exc_info
+    return render(None, "info", {**event, **fields})
 
 
 def shown(message: str, *args: object) -> str:
-    return LineFormatter("INFO %(name)s: %(message)s").format(record(message, *args))
+    return line_of(record(message, *args), "console")
 
 
 @pytest.mark.parametrize(
@@ -63,31 +116,226 @@ def shown(message: str, *args: object) -> str:
     ],
 )
 def test_a_record_is_one_line_that_anybody_can_read(name: str, comes: str) -> None:
-    assert shown("request %s", name) == f"INFO meet_trio.x: request {comes}"
+    assert shown("request %s", name).endswith(f" INFO    meet_trio.x: request {comes}")
+    in_json = line_of(record("request %s", name), "json", source=name)
+    assert in_json.isprintable()
+    told = json.loads(in_json)
+    assert (told["event"], told["source"]) == (f"request {comes}", comes)
 
 
-@pytest.mark.parametrize("character", ["x", "\n", "é", "\U0001f44b"])
-def test_a_line_ends(character: str) -> None:
-    line = shown("request %s", character * 900_000)
-    assert len(line.encode()) < MOST_BYTES + 100
-    assert line.endswith("… (900008 characters in all)")
-    assert len(shown("request %s", character * 400).encode()) < MOST_BYTES
+def test_fields_follow_the_text_ids_first() -> None:
+    made = record("made", level=logging.WARNING)
+    made.created = 1_700_000_000.9996
+    fields = {"seconds": 0.25, "transport": "t", "room": "r", "secure": True, "why": None}
+    line = line_of(made, "console", **fields)
+    assert line.endswith(
+        "WARNING meet_trio.x: made  room=r transport=t seconds=0.25 secure=True why=None"
+    )
+    assert list(json.loads(line_of(made, "json", **fields)).items()) == [
+        ("time", "2023-11-14T22:13:20.999Z"),
+        ("level", "warning"),
+        ("part", "meet_trio.x"),
+        ("event", "made"),
+        ("room", "r"),
+        ("transport", "t"),
+        ("seconds", 0.25),
+        ("secure", True),
+        ("why", None),
+    ]
 
 
-def failure(text: str) -> logging.LogRecord:
+@pytest.mark.parametrize("character", ["x", "\n", "é", "\U0001f44b", '"', "\\"])
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_line_ends(character: str, form: Format) -> None:
+    line = line_of(record("request %s", character * 900_000), form, peer="p" * 36)
+    assert MOST_BYTES / 4 < len(line.encode()) <= MOST_BYTES
+    if form == "json":
+        assert json.loads(line)["peer"] == "p" * 36
+    else:
+        assert line.endswith("… (900008 characters in all)  peer=" + "p" * 36)
+
+
+TEXTS = st.text(st.sampled_from('a"\\\n\x1bé日\U0001f44b\ud83d'), max_size=60).map(lambda t: t * 40)
+VALUES = st.one_of(TEXTS, st.integers(), st.floats(), st.none(), st.booleans(), st.binary())
+
+
+@given(TEXTS, st.dictionaries(st.sampled_from([f"f{n}" for n in range(60)]), VALUES), TEXTS)
+def test_a_json_line_is_json_and_bounded(text: str, fields: dict[str, Any], error: str) -> None:
+    for made in (record("%s", text), failure(error, text)):
+        line = line_of(made, "json", **fields)
+        assert len(line.encode()) <= MOST_BYTES
+        told = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        assert {"time", "level", "part", "event"} <= told.keys()
+        assert len(told) + told.get("left_out", 0) >= len(fields) + 4
+        (console, *more) = line_of(made, "console", **fields).split("\n")
+        assert len(console.encode()) <= MOST_BYTES
+        assert all(len(each.encode()) <= MOST_BYTES for each in more)
+
+
+def failure(error: str, text: str = "failed") -> logging.LogRecord:
     try:
-        raise ValueError(text)
+        raise ValueError(error)
     except ValueError:
-        return logging.LogRecord("x", logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+        made = record("%s", text, level=logging.ERROR)
+        made.exc_info = sys.exc_info()
+        return made
 
 
 def test_an_error_cannot_look_like_another_record() -> None:
-    formatter = LineFormatter("%(levelname)s %(message)s")
-    first, *more = formatter.format(failure("no\nERROR all is lost\x1b[2J")).split("\n")
-    assert first == "ERROR failed"
+    first, *more = line_of(failure("no\nERROR all is lost\x1b[2J"), "console").split("\n")
+    assert first.endswith("ERROR   meet_trio.x: failed")
     assert more[0] == "  | Traceback (most recent call last):"
     assert more[-2:] == ["  | ValueError: no", r"  | ERROR all is lost\x1b[2J"]
     assert all(line.startswith("  | ") for line in more)
-    endless = formatter.format(failure("x\n" * 500_000))
+    endless = line_of(failure("x\n" * 500_000), "console")
     assert len(endless) < 4 * 8 * MOST_BYTES
     assert "Traceback" in endless
+
+
+def test_an_error_is_one_field_in_json() -> None:
+    told = json.loads(line_of(failure("no\nERROR all is lost\x1b[2J"), "json", peer="p"))
+    lines = told["exception"].split("\n")
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2:] == ["ValueError: no", r"ERROR all is lost\x1b[2J"]
+    # one that is too long keeps its beginning and its end
+    told = json.loads(line_of(failure("x\n" * 5000 + "the reason"), "json", peer="p"))
+    assert told["peer"] == "p"
+    assert told["exception"].startswith("Traceback (most recent call last):\n")
+    assert told["exception"].endswith("\nx\nthe reason")
+
+
+# Levels
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    for name in PARTS:
+        logging.getLogger(name)
+    with open_log() as log:
+        yield log
+
+
+PARTS = ("meet_trio.live.room", "meet_trio.live.peer", "meet_trio.media.dtls", "httpx.client")
+
+
+def said(log: Log) -> str:
+    """The records that are logged, by first letter of level and last part of the name."""
+    log.clear()
+    for name in (*PARTS, "meet_trio.live.made_later"):
+        logger = logging.getLogger(name)
+        for at in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            logger.log(at, "said")
+    logging.Logger.manager.loggerDict.pop("meet_trio.live.made_later")
+    lines = [line.split() for line in log.lines]
+    return " ".join(f"{line[2][0]}:{line[3][:-1].rpartition('.')[2]}" for line in lines)
+
+
+def these(levels: str, *names: str) -> str:
+    return " ".join(f"{level}:{name}" for name in names for level in levels)
+
+
+def test_levels_change_while_running(log: Log) -> None:
+    usual = f"{these('IWE', 'room', 'peer', 'dtls')} {these('WE', 'client')}"
+    assert said(log) == f"{usual} {these('IWE', 'made_later')}"
+    log.levels.set("debug", "meet_trio.live")
+    assert log.levels.describe() == {"level": "info", "parts": {"meet_trio.live": "debug"}}
+    live = these("DIWE", "room", "peer")
+    assert said(log) == (
+        f"{live} {these('IWE', 'dtls')} {these('WE', 'client')} {these('DIWE', 'made_later')}"
+    )
+    log.levels.set("error")
+    log.levels.set("warning", "kolabmeet-server:live.peer")
+    log.levels.set("info", "httpx*")
+    assert said(log) == (
+        f"{these('DIWE', 'room')} {these('WE', 'peer')} {these('E', 'dtls')} "
+        f"{these('IWE', 'client')} {these('DIWE', 'made_later')}"
+    )
+    log.levels.set("error", "meet_trio.live")  # the newest rule decides
+    log.levels.reset("httpx*")
+    assert said(log) == f"{these('E', 'room', 'peer', 'dtls')} {these('WE', 'client')} E:made_later"
+    log.levels.reset()
+    assert log.levels.describe() == {"level": "info", "parts": {}}
+    assert said(log) == f"{usual} {these('IWE', 'made_later')}"
+
+
+def test_a_record_that_is_not_wanted_is_not_made(log: Log) -> None:
+    log.levels.set("debug", "meet_trio.live.room")
+    assert logging.getLogger("meet_trio.live.room").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("meet_trio.live.peer").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger("httpx.client").isEnabledFor(logging.INFO)
+    log.levels.reset()
+    assert not logging.getLogger("meet_trio.live.room").isEnabledFor(logging.DEBUG)
+
+
+def test_settings_that_are_read_again_replace_all_levels(log: Log) -> None:
+    log.levels.set("debug", "meet_trio.live")
+    log.levels.configure(LogSettings(level="error", debug="meet_trio.media"))
+    assert said(log) == (
+        f"{these('E', 'room', 'peer')} {these('DIWE', 'dtls')} {these('WE', 'client')} E:made_later"
+    )
+    log.levels.set("info")
+    log.levels.reset()
+    assert log.levels.describe() == {"level": "error", "parts": {"meet_trio.media": "debug"}}
+
+
+@pytest.mark.parametrize(
+    ("level", "part", "says"),
+    [
+        ("loud", None, "loud: one of debug, info, warning, error is wanted"),
+        ("info", "meet_trio.liev", "meet_trio.liev: no part has that name"),
+    ],
+)
+def test_a_level_that_cannot_be_set(log: Log, level: str, part: str | None, says: str) -> None:
+    before = log.levels.describe()
+    with pytest.raises(ValueError, match=says):
+        log.levels.set(level, part)
+    assert log.levels.describe() == before
+    with pytest.raises(ValueError, match="no level of its own"):
+        log.levels.reset("meet_trio.live")
+
+
+def test_tags_of_the_original_name_parts_that_exist() -> None:
+    import meet_trio.app  # noqa: F401  # makes the loggers
+
+    with open_log() as log:
+        for part in {part for parts in TAGS.values() for part in parts}:
+            log.levels.set("debug", part)
+
+
+ALL_OF_ROOM = these("DIW", "room")
+
+
+@pytest.mark.parametrize(
+    ("level", "debug", "comes"),
+    [
+        ("warning", None, "W:room W:engine W:client"),
+        ("info", "1", "I:room W:room I:engine W:engine W:client"),
+        ("debug", None, f"{ALL_OF_ROOM} {these('DIW', 'engine')} W:client"),
+        ("info", "kolabmeet-server*", f"{ALL_OF_ROOM} {these('DIW', 'engine')} W:client"),
+        ("info", "kolabmeet-server:room", f"{ALL_OF_ROOM} I:engine W:engine W:client"),
+        ("info", "*,-*engine", f"{ALL_OF_ROOM} I:engine W:engine {these('DIW', 'client')}"),
+        ("info", "meet_trio.room mediasoup*", f"{ALL_OF_ROOM} I:engine W:engine W:client"),
+    ],
+)
+def test_the_variable_debug(level: Level, debug: str | None, comes: str) -> None:
+    with open_log(LogSettings(level=level, debug=debug)) as log:
+        for name in ("meet_trio.room", "meet_trio.engine", "httpx.client"):
+            for at in (logging.DEBUG, logging.INFO, logging.WARNING):
+                logging.getLogger(name).log(at, "said")
+        lines = [line.split() for line in log.lines]
+    assert " ".join(f"{n[2][0]}:{n[3][:-1].rpartition('.')[2]}" for n in lines) == comes
+
+
+def test_records_of_libraries_take_the_same_way() -> None:
+    with open_log(LogSettings(format="json")) as log, bound_contextvars(room="r"):
+        logging.getLogger("hypercorn.error").warning("x\ny %s", "z", extra={"peer": "p"})
+        (line,) = log.lines
+    told = json.loads(line)
+    del told["time"]
+    assert told == {
+        "level": "warning",
+        "part": "hypercorn.error",
+        "event": r"x\ny z",
+        "room": "r",
+        "peer": "p",
+    }

@@ -20,10 +20,10 @@ from meet_trio import __version__
 from meet_trio.cli.flags import add_settings
 from meet_trio.config import Settings, load, warnings_about
 from meet_trio.errors import ConfigError
-from meet_trio.logs import set_up_logging
 
 if TYPE_CHECKING:
     from meet_trio.app import Running
+    from meet_trio.logs.levels import LogLevels
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,27 +35,36 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
-    set_up_logging(settings.logs)
+    # Imported here, so that --help and an invalid setting do not load structlog.
+    from meet_trio.logs.setup import set_up_logging
+
+    levels = set_up_logging(settings.logs)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
-    return _serve(settings, partial(_reread, flags, config_path))
+    return _serve(settings, levels, partial(_reread, flags, config_path))
 
 
 def _reread(flags: Mapping[str, object], config_path: Path | None, present: Settings) -> Settings:
     return load(flags, os.environ, config_path, present=present)
 
 
-def _serve(settings: Settings, reread: Callable[[Settings], Settings]) -> int:
+def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings], Settings]) -> int:
     # Imported here, so that --help and an invalid setting do not load the server.
     from meet_trio.daemon import run
     from meet_trio.operator.notify import Notifier
 
     def started(running: "Running") -> None:
-        running.reload.parts.append(lambda settings: set_up_logging(settings.logs))
+        running.reload.parts.append(lambda settings: levels.configure(settings.logs))
         _greet(settings, running)
 
     try:
-        run(settings, started=started, reread=reread, notifier=Notifier.from_environ(os.environ))
+        run(
+            settings,
+            levels=levels,
+            started=started,
+            reread=reread,
+            notifier=Notifier.from_environ(os.environ),
+        )
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
         if not all(isinstance(leaf, ConfigError) for leaf in leaves):

@@ -17,7 +17,7 @@ from meet_trio.edge.settings import (
 from meet_trio.edge.socket_settings import SOCKET_DEFAULTS, SOCKET_SETTINGS
 from meet_trio.engine import EngineSettings
 from meet_trio.live.settings import PeerSettings, RoomSettings
-from meet_trio.logs import LogSettings
+from meet_trio.logs.settings import LogSettings
 from meet_trio.media.settings import (
     ENGINE_DEFAULTS,
     ENGINE_SETTINGS,
@@ -26,7 +26,12 @@ from meet_trio.media.settings import (
     TransportSettings,
     TurnSettings,
 )
-from meet_trio.operator.settings import DrainSettings, HealthSettings, MetricsSettings
+from meet_trio.operator.settings import (
+    DrainSettings,
+    HealthSettings,
+    MetricsSettings,
+    QualitySettings,
+)
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import seconds
@@ -87,4 +92,5 @@ class Settings:
     metrics: MetricsSettings = attrs.field(default=MetricsSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
     console: ConsoleSettings = attrs.field(default=ConsoleSettings())
+    quality: QualitySettings = attrs.field(default=QualitySettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -19,6 +19,7 @@ TABLES = {
     "turn": "The TURN relay that clients are told of.",
     "webhook": "Where events of rooms are posted.",
     "metrics": "Figures for Prometheus; off unless one of these is set.",
+    "quality": "The record that is kept of each call.",
     "demo": "For trying it out: anybody who reaches the page may open rooms.",
     "health": "When the health check of the API says that the server is not well.",
     "drain": "Emptying the server, so that it can end without throwing anybody out.",

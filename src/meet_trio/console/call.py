@@ -10,6 +10,7 @@ import trio
 from meet_trio.console.wire import Form
 from meet_trio.errors import RequestError
 from meet_trio.live.registry import Registry
+from meet_trio.operator.drain import Drain
 from meet_trio.operator.inventory import Inventory
 from meet_trio.operator.turns import Turns
 
@@ -29,8 +30,8 @@ class Levels(Protocol):
     def reset(self, part: str | None = None) -> None:
         """Take back what ``set`` changed."""
 
-    def describe(self) -> Mapping[str, str]:
-        """The present levels, by part."""
+    def describe(self) -> Mapping[str, Any]:
+        """``{"level": …, "parts": {part: level}}``"""
 
 
 @attrs.frozen
@@ -44,10 +45,13 @@ class Credentials:
 @attrs.frozen
 class ServerView:
     """What commands may use of the server. ``settings`` are those of the whole server.
-    ``levels`` None: another program has set the log up."""
+    ``levels`` None: another program has set the log up.
+    ``reasons()``: why the server is not healthy."""
 
     registry: Registry
     levels: Levels | None
+    drain: Drain
+    reasons: Callable[[], Sequence[str]]
     settings: object
     terminal: bool
 

@@ -17,7 +17,8 @@ import attrs
 import trio
 
 from meet_trio.collector import resident_memory
-from meet_trio.console.call import Call, Levels, UsageError
+from meet_trio.console import operations
+from meet_trio.console.call import Call, UsageError
 from meet_trio.console.terminal import run_input
 from meet_trio.console.wire import Form
 from meet_trio.errors import RequestError
@@ -33,7 +34,6 @@ ObjectKind: TypeAlias = Literal["room", "peer", "transport", "producer", "consum
 
 _MOST_IDS = 500  # that a completion offers
 _MOST_REASON = 200  # characters
-_LEVELS = ("debug", "info", "warning", "error")
 
 
 @attrs.frozen
@@ -130,30 +130,6 @@ async def _usage(call: Call) -> None:
 async def _stats(call: Call) -> None:
     rooms = await call.inventory.rooms()
     await call.put({"rooms": len(rooms), "peers": len(await call.inventory.peers())})
-
-
-async def _log_level(call: Call) -> None:
-    level, part = call.argument(0), call.argument(1)
-    if level is not None:
-        if level not in _LEVELS:
-            raise UsageError(f"levels: {', '.join(_LEVELS)}")
-        _levels(call).set(level, part)
-    await call.put(dict(_levels(call).describe()))
-
-
-def _levels(call: Call) -> Levels:
-    if call.server.levels is None:
-        raise RequestError("the log was set up by another program")
-    return call.server.levels
-
-
-async def _log_tags(call: Call) -> None:
-    """The original sets tags of mediasoup's log; here they are parts of this server's."""
-    if call.arguments:
-        _levels(call).reset()
-        for part in call.arguments:
-            _levels(call).set("debug", part)
-    await call.put(dict(_levels(call).describe()))
 
 
 async def _terminal(call: Call) -> None:
@@ -461,22 +437,54 @@ _TABLE = (
         changes=True,
     ),
     Command(
-        "logLevel",
-        _log_level,
-        "the levels of the log; with a level: set it, for a part or for all",
-        "counts",
+        "explain",
+        operations.explain,
+        "why a viewer gets what it gets, in words",
+        "sentences",
+        "e",
+        "[CONSUMER|PEER]",
+        1,
+        "consumer",
+    ),
+    Command(
+        "trace",
+        operations.trace_transport,
+        "the packets of a transport without SRTP, as a pcapng file or to standard output",
+        "file",
         "",
-        "[LEVEL] [PART]",
+        "[TRANSPORT] [SECONDS] [MB]",
+        3,
+        "transport",
+        changes=True,
+    ),
+    Command("health", operations.health, "whether the server is well, or why not", "text"),
+    Command(
+        "drain",
+        operations.drain,
+        "make no new rooms, and end with the last one; off: take it back",
+        "text",
+        "",
+        "[SECONDS|off]",
+        1,
+        changes=True,
+    ),
+    Command(
+        "log",
+        operations.log_level,
+        "the levels of the log; with a level: set it, for a part or for all; reset: take it back",
+        "counts",
+        "logLevel",
+        "[LEVEL|reset] [PART]",
         2,
         changes=True,
     ),
     Command(
         "logTags",
-        _log_tags,
-        "the parts that are logged in full, and no others",
+        operations.log_tags,
+        "the tags of mediasoup's log that are logged in full, and no others",
         "counts",
         "",
-        "[PART …]",
+        "[TAG …]",
         100,
         changes=True,
     ),

@@ -62,6 +62,9 @@ class Printer:
             self._waiting.append(item)
         elif form == "text":
             print(printable(str(item)), file=self.out)
+        elif form == "sentences":
+            for sentence in item["sentences"]:
+                print(printable(sentence), file=self.out)
         elif form == "counts":
             for key, value in item.items():
                 print(f"{printable(str(key))}:{cell(value)}", file=self.out)
@@ -70,7 +73,7 @@ class Printer:
 
     def end(self) -> None:
         if self.as_json:
-            one = self._form in ("object", "counts") and len(self._waiting) == 1
+            one = self._form in ("object", "counts", "sentences") and len(self._waiting) == 1
             json.dump(self._waiting[0] if one else self._waiting, self.out, indent=2)
             self.out.write("\n")
         else:

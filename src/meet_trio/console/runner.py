@@ -8,6 +8,7 @@ import attrs
 
 from meet_trio.console import render
 from meet_trio.console.client import Client, CommandFailed
+from meet_trio.console.recording import Recording
 from meet_trio.console.watch import watch
 
 FINE, FAILED, USAGE, NO_SERVER = range(4)
@@ -27,6 +28,8 @@ class Runner:
         try:
             if name in ("watch", "w"):
                 watch(self.client, arguments, as_json=self.as_json)
+            elif name == "trace":
+                self._keep_trace(arguments)
             else:
                 self._print_answer(name, arguments)
         except CommandFailed as error:
@@ -45,6 +48,13 @@ class Runner:
             print(f"{name}: {error}", file=sys.stderr)
             return USAGE
         return self.run(words) if words else FINE
+
+    def _keep_trace(self, arguments: Sequence[str]) -> None:
+        """The packets go to standard output, or to a new file if that is a terminal. What was
+        written is told on standard error.
+        """
+        with Recording(sys.stdout) as recording:
+            self.client.ask("trace", arguments, recording.take)
 
     def _print_answer(self, name: str, arguments: Sequence[str]) -> None:
         printer = render.Printer(sys.stdout, as_json=self.as_json)

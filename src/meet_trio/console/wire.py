@@ -25,10 +25,11 @@ from typing import Any, Literal, TypeAlias
 
 VERSION = 1
 
-Form: TypeAlias = Literal["object", "objects", "table", "counts", "text"]
+Form: TypeAlias = Literal["object", "objects", "table", "counts", "text", "sentences", "file"]
 """How a person wants the items shown: ``object`` is one item as JSON and ``objects`` are several,
 ``table`` has one row for each item, ``counts`` is one item as lines ``key:value``, and the items of
-``text`` are strings.
+``text`` are strings. ``sentences`` is one item with ``sentences`` among its members. The items of
+``file`` are pieces of a file as base64 (RFC 4648 §4), and after them what was written, in words.
 """
 
 

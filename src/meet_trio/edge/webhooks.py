@@ -29,6 +29,7 @@ import attrs
 import trio
 
 from meet_trio.edge.settings import WebhookSettings
+from meet_trio.logs.context import bind_only
 from meet_trio.room import Webhook
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ class Outbox:
         if next(of_this_request, None) == webhook:
             return
         if len(queue) >= self.settings.max_pending and webhook.event != "roomClosed":
-            logger.error("outbox full, lost %s of room %s", webhook.event, webhook.room_id)
+            logger.error(
+                "outbox full, lost webhook %s", webhook.event, extra={"room": webhook.room_id}
+            )
             self.results["dropped"] += 1
             return
         if self.pending == 0:
@@ -136,6 +139,7 @@ class Outbox:
             logger.error("%d webhooks were not delivered", self.pending)
 
     async def _deliver_room(self, room_id: str) -> None:
+        bind_only(room=room_id)
         queue = self._queues[room_id]
         try:
             while queue:
@@ -175,7 +179,7 @@ class Outbox:
                 trouble = repr(error)
             if tries_left == 0:
                 break
-            logger.warning("webhook of room %s: %s, trying again", webhook.room_id, trouble)
+            logger.warning("webhook %s: %s, trying again", webhook.event, trouble)
             self.results["tried_again"] += 1
             with trio.move_on_after(pause):
                 await self._draining.wait()
@@ -183,5 +187,5 @@ class Outbox:
             if self._draining.is_set():
                 await trio.sleep(0.05)  # the pause of all tries from now on
         self.results["lost"] += 1
-        logger.error("webhook %s of room %s lost: %s", webhook.event, webhook.room_id, trouble)
+        logger.error("webhook %s lost: %s", webhook.event, trouble)
         return False

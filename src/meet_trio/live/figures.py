@@ -20,7 +20,8 @@ from meet_trio.media.engines import EngineError, EngineHost
 
 logger = logging.getLogger("meet_trio.live.figures")
 
-_OBJECTS_PER_TURN = 64  # objects whose figures are encoded in one turn of the loop
+OBJECTS_PER_TURN = 64
+"""Objects whose figures are read in one turn of the loop."""
 
 EngineFigures = Mapping[EngineHost, Stats]
 
@@ -50,7 +51,7 @@ async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
     for room in rooms:
         peers: dict[str, bytes] = {}
         for peer in list(room.peers.values()):
-            if turn >= _OBJECTS_PER_TURN:
+            if turn >= OBJECTS_PER_TURN:
                 turn = 0
                 await trio.lowlevel.checkpoint()  # lets other tasks run
             if peer.id in room.state.peers:

@@ -41,7 +41,7 @@ async def handle_event(
     """
     within_rate = peer.requests.take(trio.current_time())
     if peer.requests.in_debt():
-        logger.warning("peer %s: too many requests, its connection is closed", peer.id)
+        logger.warning("too many requests, the connection is closed")
         connection.scope.cancel()
     if event.name != "request":
         return
@@ -60,14 +60,14 @@ async def handle_event(
         outcome = await _call(room, peer, request)
     except RequestError as error:
         name = method_name(method)
-        logger.info("peer %s: %s: %s", peer.id, name, error)
+        logger.info("request %s refused: %s", name, error)
         known = not isinstance(error, UnknownMethod)
         answer: list[object] = [500, f"request {name} failed" if known else str(error)]
         if connection.socket.handshake.query.get("details") == "1":
             answer.append(str(error))
         event.ack(*answer)
     except Exception:
-        logger.exception("peer %s: %s failed", peer.id, method_name(method))
+        logger.exception("request %s failed", method_name(method))
         event.ack(500, f"request {method_name(method)} failed")
     else:
         work = room.perform(outcome, lambda: event.ack(*_success(request, outcome)))
@@ -131,7 +131,9 @@ def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     capabilities = request.rtp_capabilities
     if capabilities is not None:
         capabilities = usable_capabilities(capabilities, room.context.router_capabilities)
-    return room.state.join(peer.id, request.nickname, capabilities)
+    outcome = room.state.join(peer.id, request.nickname, capabilities)
+    logger.info("joined" if room.peer_joined(peer) else "joined again")
+    return outcome
 
 
 def _close_room(room: LiveRoom, peer: LivePeer, request: r.CloseRoom) -> Outcome:
@@ -141,7 +143,7 @@ def _close_room(room: LiveRoom, peer: LivePeer, request: r.CloseRoom) -> Outcome
 async def _dump_stats(room: LiveRoom, peer: LivePeer, request: r.DumpStats) -> Outcome:
     """Log the room's figures, unless they were logged within ``INTERVAL`` seconds."""
     if room.dumps.take(trio.current_time()):
-        logger.info("room %s: %s", room.id, await room_totals(room))
+        logger.info("figures of the room: %s", await room_totals(room))
     else:
         room.dumps.give_back()
     return Outcome()

@@ -27,11 +27,13 @@ from typing import Literal, Protocol
 
 import attrs
 import trio
+from structlog.contextvars import bind_contextvars
 
 from meet_trio.errors import RequestError
+from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
 from meet_trio.live.settings import PeerSettings
 from meet_trio.media.plain import Transport
-from meet_trio.media.transport import TransportFailed, TransportState
+from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
 
@@ -114,6 +116,7 @@ class LivePeer:
     address: str = ""
     """The IP address that its signaling comes from."""
     transports: dict[str, Transport] = attrs.field(factory=dict)
+    attendance: Attendance = attrs.field(factory=Attendance)
     # The buckets belong to the peer: a new socket does not refill them.
     requests: Bucket = attrs.field(init=False)
     announcements: Bucket = attrs.field(init=False)
@@ -150,14 +153,16 @@ class LivePeer:
             with self._run_scope:
                 async with trio.open_nursery() as self.nursery:
                     task_status.started()
-                    await self._follow_sockets()
-                    self.leave()
+                    self.leave(await self._follow_sockets())
         finally:
             self._socket_changes[0].close()
             self._socket_changes[1].close()
 
-    def leave(self) -> None:
-        """End ``run`` soon. If there is a socket, it gets a disconnect packet."""
+    def leave(self, why: PeerEnd) -> None:
+        """End ``run`` soon. If there is a socket, it gets a disconnect packet. The first reason
+        counts.
+        """
+        self.attendance.why = self.attendance.why or why
         self._run_scope.cancel()
 
     async def serve(self, socket: Socket) -> None:
@@ -255,25 +260,32 @@ class LivePeer:
         await self.nursery.start(self._live_transport, transport)
         if transport.state is not TransportState.CLOSED:
             self.transports[transport.id] = transport
+            self.attendance.transports_made += 1
             self.room.transports_changed(self)
 
     async def _live_transport(
         self, transport: Transport, *, task_status: trio.TaskStatus[None]
     ) -> None:
+        bind_contextvars(transport=transport.id)
+        why = "closed"
         try:
             await transport.run(task_status=task_status)
         except TransportFailed as error:
-            logger.info("peer %s: transport %s ended: %s", self.id, transport.id, error)
+            why = str(error)
         except Exception:
+            why = "failed"
             if transport.id not in self.transports:
                 raise  # it has not started, so ``start_transport`` raises this
-            logger.exception("peer %s: transport %s failed", self.id, transport.id)
+            logger.exception("the transport failed")
         finally:
-            self.transports.pop(transport.id, None)
+            if self.transports.pop(transport.id, None) is not None:
+                logger.info("transport closed: %s", why)
+                self.attendance.ended_transports.append(transport_stay(transport, why))
             self.room.transports_changed(self)
             self.room.transport_closed(self, transport)
 
-    async def _follow_sockets(self) -> None:
+    async def _follow_sockets(self) -> PeerEnd:
+        """Returns why the peer leaves."""
         deadline = trio.current_time() + self.settings.first_connection_timeout
         known = False
         while True:
@@ -289,11 +301,11 @@ class LivePeer:
                             continue  # another socket has replaced it
                         self._set_connection(None)
                         if on_purpose:
-                            return
+                            return "left"
                         self._keep_unreceived(connection)
                         deadline = trio.current_time() + self.settings.reconnect_grace
                 continue
-            return
+            return "socket_lost" if known else "never_connected"
 
     def _accept(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
         if self.connection is not None:
@@ -301,6 +313,9 @@ class LivePeer:
             self.connection.scope.cancel()
         self._set_connection(connection)
         self.address = connection.socket.handshake.client
+        self.attendance.connections += 1
+        what = "socket connected from %s" if greeting == "roomReady" else "socket back from %s"
+        logger.info(what, self.address)
         if greeting == "roomReady":
             self.room.peer_connected(self)
             # kept if this socket is lost already
@@ -333,10 +348,12 @@ class LivePeer:
             self._give_up()
 
     def _give_up(self) -> None:
-        logger.info("peer %s: the backlog of notifications is full, the peer leaves", self.id)
+        logger.info(
+            "the backlog of notifications is full, the peer leaves", extra={"peer": self.id}
+        )
         self._backlog.clear()
         self._backlog_bytes = 0
-        self.leave()
+        self.leave("backlog_full")
 
     def _set_connection(self, connection: Connection | None) -> None:
         self.connection = connection
@@ -353,8 +370,22 @@ class LivePeer:
                     await trio.lowlevel.checkpoint()
         except Disconnected as end:
             on_purpose = end.by_client
+            logger.info("socket ended: %s", end.reason.value)
         finally:
             with trio.move_on_after(self.goodbye_timeout, shield=True):
                 await connection.socket.disconnect()
             connection.over.set()
         await self._socket_changes[0].send(_Ended(connection, on_purpose))
+
+
+def transport_stay(transport: Transport, why: str) -> TransportStay:
+    """What is known about a transport at its end, or now."""
+    return TransportStay(
+        number=transport.number,
+        kind="webrtc" if isinstance(transport, WebRtcTransport) else "plain",
+        producing=transport.producing,
+        consuming=transport.consuming,
+        connected_after=transport.connected_after,
+        moves=transport.moves,
+        why=why,
+    )

@@ -19,6 +19,7 @@ import trio
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.trials import Trials
+from meet_trio.logs.context import bind_only
 from meet_trio.media.engines import EngineHost
 from meet_trio.ortc.fields import Json
 
@@ -83,14 +84,15 @@ class Registry:
         await host.failure.wait()
         for room in self.rooms.values():
             if host in room.placement.used:
-                room.close()
+                room.close("engine_failed")
 
     async def _live(self, room: LiveRoom, *, task_status: trio.TaskStatus[None]) -> None:
+        bind_only(room=room.id)
         try:
             await room.run(task_status=task_status)
         except* Exception:
             # a fault of one room must not end the others
-            logger.exception("room %s failed", room.id)
+            logger.exception("the room failed")
         finally:
             del self.rooms[room.id]
             self._room_ended.set()

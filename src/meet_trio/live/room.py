@@ -19,14 +19,17 @@ from the engine, and the webhook is handed to the outbox.
 
 import contextlib
 import logging
+import math
 import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import attrs
 import trio
+from structlog.contextvars import bind_contextvars
 
 from meet_trio.engine import (
     AudioLevel,
@@ -36,6 +39,7 @@ from meet_trio.engine import (
     StreamStarted,
 )
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
+from meet_trio.live.attendance import PeerEnd, RoomEnd, Viewing
 from meet_trio.live.layers_wanted import LayersWanted
 from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
 from meet_trio.live.placement import Placement
@@ -43,6 +47,7 @@ from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.speakers import LiveSpeakers
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
+from meet_trio.logs.context import bind_only
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import Advice, EngineHost, Mailbox
@@ -80,6 +85,16 @@ _OFFERS_AT_ONCE = 8
 _OFFER_PAUSE = 0.004  # seconds
 
 
+class Recorder(Protocol):
+    """Keeps a record of each meeting."""
+
+    def peer_left(self, room: "LiveRoom", peer: LivePeer) -> None:
+        """The peer's ``attendance`` is complete."""
+
+    def room_closed(self, room: "LiveRoom") -> dict[str, Json] | None:
+        """All peers have left. Returns what the webhook is to say about the meeting."""
+
+
 @attrs.frozen
 class RoomContext:
     """The objects and settings that all rooms share: engines, the DTLS bridge, the webhooks'
@@ -102,6 +117,7 @@ class RoomContext:
     router_capabilities: RtpCapabilities
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
+    recorder: Recorder | None = None
     totals: EngineTotals = attrs.field(factory=EngineTotals)
     tally: Tally = attrs.field(factory=Tally)
     # of messages with audio levels
@@ -130,12 +146,22 @@ class LiveRoom:
     last_n: int | None = None  # at first; None: as the settings say
     state: Room = attrs.field(init=False)
     placement: Placement = attrs.field(init=False)
+    why: RoomEnd | None = None
+    """Why it ends, once it does."""
     speakers: LiveSpeakers = attrs.field(init=False)
+    joined: int = 0
+    """Peers that have joined and not left."""
+    most_joined: int = 0
+    """The most of them at any time."""
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
     # how often ``dumpStats`` logs the room's figures, for all peers together
     dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
+    # the state of each peer that has not left, also while it is no longer in the room's state
+    _members: dict[str, Peer] = attrs.field(factory=dict)
+    # peers whose tasks have ended with the room's; the room's end says why
+    _ended_with_room: list[LivePeer] = attrs.field(factory=list)
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
     _ssrcs: set[int] = attrs.field(factory=set)
@@ -144,6 +170,7 @@ class LiveRoom:
     _offers_due: trio.Event = attrs.field(factory=trio.Event)
     _layers_wanted: LayersWanted = attrs.field(factory=LayersWanted)
     _wishes_due: trio.Event = attrs.field(factory=trio.Event)
+    _was_joined: bool = False
     # ``state.missing`` after the last request or batch of offers; a new request pays for any rise
     _missing_before: int = 0
     # by their numbers in the engines
@@ -167,6 +194,7 @@ class LiveRoom:
             with self._run_scope:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
+                    logger.info("room opened")
                     self._nursery.start_soon(self._offer_consumers)
                     self._nursery.start_soon(self._tell_layers_wanted)
                     if self.state.last_n.n is not None:
@@ -176,11 +204,13 @@ class LiveRoom:
                     finally:
                         self._nursery = None  # it is closing: no peer may be started in it any more
         finally:
+            self.why = self.why or self._why_ended()
             self._perform(self.state.close())
-            logger.info("room %s closed", self.id)
+            logger.info("room closed: %s", self.why)
 
-    def close(self) -> None:
-        """End ``run`` soon."""
+    def close(self, why: RoomEnd = "closed") -> None:
+        """End ``run`` soon. The first reason counts."""
+        self.why = self.why or why
         self._run_scope.cancel()
 
     def end(self) -> None:
@@ -188,6 +218,14 @@ class LiveRoom:
         with self.log_errors("farewell"):
             self._perform(self.state.end())
         self.close()
+
+    def _why_ended(self) -> RoomEnd:
+        """Why ``run`` ends although nobody has called ``close``."""
+        if self._run_scope.cancelled_caught:
+            return "empty" if self._was_joined else "nobody_came"
+        if trio.current_effective_deadline() == -math.inf:  # cancelled from outside
+            return "shutdown"
+        return "failed"
 
     # Peers
 
@@ -206,10 +244,14 @@ class LiveRoom:
             goodbye_timeout=self.context.goodbye_timeout,
             handle=partial(self.context.handle, self),
         )
-        self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
+        self._members[peer.id] = self.state.add_peer(
+            invitation.peer_id, role, invitation.auth_token
+        )
         self.peers[peer.id] = peer
         self.context.tally.invitations += 1
         self._nursery.start_soon(self._live_peer, peer)
+        ids = {"room": self.id, "peer": peer.id}
+        logger.info("invited with role %d", role, extra=ids)
         return invitation
 
     def admit(self, peer_id: str, auth_token: str) -> LivePeer | None:
@@ -225,6 +267,7 @@ class LiveRoom:
     def peer_connected(self, peer: LivePeer) -> None:
         """The peer's first socket is accepted."""
         self.state.connect(peer.id)
+        self._was_joined = True
         self._run_scope.deadline = float("inf")
 
     def room_ready_data(self, peer: LivePeer) -> dict[str, object]:
@@ -235,20 +278,62 @@ class LiveRoom:
         }
 
     async def _live_peer(self, peer: LivePeer) -> None:
+        bind_only(room=self.id, peer=peer.id)
         try:
             await peer.run()
         except* Exception:
             # A fault of one peer must not end the others. except* passes on a Cancelled that is in
             # the same group.
-            logger.exception("peer %s failed", peer.id)
+            logger.exception("the peer failed")
+            peer.attendance.why = "failed"
         finally:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
             if peer.id in self.state.peers:
-                with self.log_errors(f"leaving of peer {peer.id}"):
+                with self.log_errors("leaving"):
                     self._perform(self.state.leave(peer.id))
+            if peer.attendance.why is None:
+                self._ended_with_room.append(peer)
+            else:
+                self._end_stay(peer, peer.attendance.why)
             if self.state.is_empty and self._run_scope.deadline == float("inf"):
                 self._run_scope.deadline = trio.current_time() + self.context.settings.empty_timeout
+
+    def _end_stay(self, peer: LivePeer, why: PeerEnd) -> None:
+        """The peer is gone, or its room is. The first call counts."""
+        attendance = peer.attendance
+        if attendance.left is not None:
+            return
+        attendance.left, attendance.why = time.time(), attendance.why or why
+        attendance.role = self._members.pop(peer.id).role
+        if attendance.joined is not None:
+            self.joined -= 1
+        logger.info("gone: %s", attendance.why, extra={"room": self.id, "peer": peer.id})
+        if self.context.recorder is not None:
+            with self.log_errors("the record of the peer"):
+                self.context.recorder.peer_left(self, peer)
+
+    def _end_all_stays(self) -> None:
+        why: PeerEnd = "shutdown" if self.why == "shutdown" else "room_closed"
+        for peer in (*self._ended_with_room, *self.peers.values()):
+            self._end_stay(peer, why)
+        self._ended_with_room.clear()
+
+    def _record(self) -> dict[str, Json] | None:
+        """The record of the meeting for the webhook, if there is to be one."""
+        if self.context.recorder is not None:
+            with self.log_errors("the record of the meeting"):
+                return self.context.recorder.room_closed(self)
+        return None
+
+    def peer_joined(self, peer: LivePeer) -> bool:
+        """The peer has joined. Returns whether this is the first time."""
+        if peer.attendance.joined is not None:
+            return False
+        peer.attendance.joined = time.time()
+        self.joined += 1
+        self.most_joined = max(self.most_joined, self.joined)
+        return True
 
     # Performing an outcome
 
@@ -258,7 +343,7 @@ class LiveRoom:
         try:
             yield
         except Exception:
-            logger.exception("room %s: %s failed", self.id, what)
+            logger.exception("%s failed", what)
 
     def perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         """Send the notices before the acknowledgement, acknowledge, send those after it, and close
@@ -282,6 +367,7 @@ class LiveRoom:
             if (consumer := self.consumers.pop(consumer_id, None)) is not None:
                 self._consumer_numbers.pop(consumer.number)
                 self._ssrcs.difference_update(consumer.ssrcs())
+                logger.debug("consumer closed", extra=consumer.log_ids())
                 with self.log_errors(f"closing consumer {consumer_id}"):
                     consumer.close()
         for producer_id in outcome.closed_producers:
@@ -289,16 +375,22 @@ class LiveRoom:
                 self._producer_numbers.pop(producer.number)
                 self._layers_wanted.forget(producer_id)
                 self.speakers.forget_producer(producer.state.peer_id, producer_id)
+                logger.info("producer closed", extra=producer.log_ids())
                 with self.log_errors(f"closing producer {producer_id}"):
                     producer.close()
         for peer_id in outcome.removed_peers:
             self.speakers.forget_peer(peer_id)
+        if self.state.closed:
+            self.why = self.why or "closed_by_owner"
+            self._end_all_stays()
         for webhook in outcome.webhooks:
             with self.log_errors(f"webhook {webhook.event}"):
+                if webhook.event == "roomClosed":
+                    webhook = attrs.evolve(webhook, quality=self._record())
                 self.context.webhook(webhook)
         for peer_id in outcome.removed_peers:
             if (peer := self.peers.get(peer_id)) is not None:
-                peer.leave()
+                peer.leave("kicked")  # those of a closed room have left already
         self._wishes_may_have_changed()
         if self.state.closed:
             self.close()
@@ -327,10 +419,14 @@ class LiveRoom:
         if self.speakers.listening or self._nursery is None:
             return
         self.speakers.listening = True
-        self._nursery.start_soon(self.speakers.run)
+        self._nursery.start_soon(self._follow_who_speaks)
         for producer in self.producers.values():
             with self.log_errors(f"audio level of producer {producer.state.id}"):
                 producer.watch_level(self._advice)
+
+    async def _follow_who_speaks(self) -> None:
+        bind_only(room=self.id)  # a peer's request has started it
+        await self.speakers.run()
 
     def _tell(self, notices: tuple[Notice, ...]) -> None:
         for notice in notices:
@@ -344,7 +440,7 @@ class LiveRoom:
         try:
             peer.send_notification(notification)
         except Exception:
-            logger.exception("peer %s was not told", peer.id)
+            logger.exception("the peer was not told", extra={"peer": peer.id})
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Send a signal of Kolab to the peers, see ``Room.signal``."""
@@ -365,6 +461,7 @@ class LiveRoom:
                 live.watch_level(self._advice)
             undo.pop_all()
         self.producers[producer.id] = self._producer_numbers[live.number] = live
+        logger.info("producer made: %s", producer.source, extra=live.log_ids())
         return producer
 
     def apply_pause(self, producer_id: str) -> None:
@@ -500,7 +597,8 @@ class LiveRoom:
             try:
                 self._open_consumer(peer, producer)
             except Exception:
-                logger.exception("peer %s: no consumer of producer %s", peer.id, producer.id)
+                ids = {"peer": peer.id, "producer": producer.id}
+                logger.exception("a consumer cannot be made", extra=ids)
                 self.state.refuse(peer.id, producer.id)
 
     def _open_consumer(self, peer_state: Peer, producer_state: Producer) -> None:
@@ -516,15 +614,18 @@ class LiveRoom:
         with contextlib.ExitStack() as undo:
             state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer_state.id)
             undo.callback(self.state.remove_consumer, state.id)
-            consumer = LiveConsumer.open(state, rtp, transport, producer, self._advice)
+            viewing = Viewing(peer.attendance.video)
+            consumer = LiveConsumer.open(state, rtp, transport, producer, self._advice, viewing)
             undo.callback(consumer.close)
             peer.nursery.start_soon(self._offer, peer, consumer)
             undo.pop_all()
         self._ssrcs |= consumer.ssrcs()
         self.consumers[state.id] = self._consumer_numbers[consumer.number] = consumer
+        logger.debug("consumer made", extra=consumer.log_ids() | {"kind": rtp.kind})
         self._wishes_may_have_changed()
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
+        bind_contextvars(peer=peer.id)
         with consumer.offering:  # cancelled when the consumer is closed
             try:
                 await peer.request("newConsumer", consumer.new_consumer_data())
@@ -532,10 +633,10 @@ class LiveRoom:
                 if any(consumer.producer.scores):  # scores before the answer were not told
                     self._tell_score(consumer)
             except RequestUnanswered as error:
-                logger.info("peer %s: %s", peer.id, error)
+                logger.info("the consumer was not accepted: %s", error, extra=consumer.log_ids())
                 self._perform(self.state.remove_consumer(consumer.state.id, refused=True))
             except Exception:
-                logger.exception("peer %s: consumer %s failed", peer.id, consumer.state.id)
+                logger.exception("the consumer failed", extra=consumer.log_ids())
                 self._close_consumer(consumer)
 
     # Layers that publishers may stop
@@ -591,7 +692,11 @@ class LiveRoom:
 
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)
-        if consumer is None or consumer.rtp.type == "simple":
+        if consumer is None:
+            return
+        consumer.view(event.spatial)
+        logger.debug("layers %s, %s", event.spatial, event.temporal, extra=consumer.log_ids())
+        if consumer.rtp.type == "simple":
             return
         if event.spatial is not None and (since := consumer.take_waiting_since()) is not None:
             self.context.tally.first_packet_out.add(trio.current_time() - since)

@@ -116,7 +116,7 @@ class LiveSpeakers:
                 try:
                     self._look(trio.current_time())
                 except Exception:
-                    logger.exception("room %s: who speaks is not known", self.state.id)
+                    logger.exception("who speaks is not known")
 
     def _has_to_look(self) -> bool:
         return (
@@ -161,5 +161,5 @@ class LiveSpeakers:
                         self.apply_pause(consumer)
                     self.perform(outcome)
                 except Exception:
-                    logger.exception("room %s: consumers are not settled", self.state.id)
+                    logger.exception("consumers are not settled")
                 await trio.sleep(SETTLE_PAUSE)

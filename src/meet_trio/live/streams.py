@@ -16,6 +16,7 @@ from collections import Counter
 import attrs
 import trio
 
+from meet_trio.live.attendance import Viewing
 from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
@@ -61,6 +62,14 @@ class LiveProducer:
         """
         since, self._waiting_since = self._waiting_since, None
         return since
+
+    def log_ids(self) -> dict[str, str]:
+        """The ids that a record about it carries."""
+        return {
+            "peer": self.state.peer_id,
+            "transport": self.transport.id,
+            "producer": self.state.id,
+        }
 
     def watch_level(self, advice: Mailbox) -> None:
         """Have the engine tell the audio level, if it is a microphone's."""
@@ -116,6 +125,7 @@ class LiveConsumer:
     transport: Transport
     producer: LiveProducer
     number: int
+    viewing: Viewing
     accepted: bool = False
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
@@ -130,9 +140,10 @@ class LiveConsumer:
         transport: Transport,
         producer: LiveProducer,
         advice: Mailbox,
+        viewing: Viewing,
     ) -> "LiveConsumer":
         host = transport.host
-        consumer = cls(state, rtp, transport, producer, host.new_number())
+        consumer = cls(state, rtp, transport, producer, host.new_number(), viewing)
         spec = consumer_spec(rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
             producer.acquire_mirror(host)
@@ -147,12 +158,28 @@ class LiveConsumer:
 
     def close(self) -> None:
         self.offering.cancel()
+        self.viewing.stop(trio.current_time())
         host = self.transport.host
         host.unwatch_consumer(self.number)
         try:
             host.engine.remove_consumer(self.number)
         finally:
             self.producer.release_mirror(host)
+
+    def view(self, layer: int | None) -> None:
+        """The engine sends this layer from now on."""
+        if self.rtp.kind == "video":
+            paused = self._held or self.producer.state.paused
+            self.viewing.follow(layer, paused, trio.current_time())
+
+    def log_ids(self) -> dict[str, str]:
+        """The ids that a record about it carries."""
+        return {
+            "peer": self.state.peer_id,
+            "transport": self.transport.id,
+            "consumer": self.state.id,
+            "producer": self.state.producer_id,
+        }
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.rtp.params.encodings

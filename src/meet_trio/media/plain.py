@@ -16,8 +16,10 @@ A client may be silent as long as its peer lives: plain RTP has no consent that 
 """
 
 import contextlib
+import contextvars
 import errno
 import ipaddress
+import logging
 import secrets
 import socket
 import uuid
@@ -33,6 +35,8 @@ from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.ortc.fields import Json
+
+logger = logging.getLogger("meet_trio.media.plain")
 
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
@@ -145,6 +149,11 @@ class PlainTransport:
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     number: int = attrs.field(init=False)
     state: TransportState = TransportState.NEW
+    connected_after: float | None = None
+    """Seconds from its creation until the client's address was known."""
+    moves: int = 0
+    _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
+    _made_at: float = 0.0
     port: int = 0
     rtcp_port: int = 0
     _ip: str = attrs.field(init=False)
@@ -210,6 +219,7 @@ class PlainTransport:
         transport. Raises LimitExceeded if no two ports are free.
         """
         engine, bitrate = self.host.engine, self.settings.max_incoming_bitrate
+        self._context, self._made_at = contextvars.copy_context(), trio.current_time()
         with self.ports.open_pair(self._listen_ip) as (rtp, rtcp):
             self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
             engine.add_plain_transport(
@@ -221,6 +231,12 @@ class PlainTransport:
                 engine.set_max_incoming_bitrate(self.number, bitrate)
                 with self.host.transport_events(self.number, self), self._run_scope:
                     task_status.started()
+                    logger.info(
+                        "plain transport made on ports %d, %d",
+                        self.port,
+                        self.rtcp_port,
+                        extra={"producing": self.producing, "consuming": self.consuming},
+                    )
                     await trio.sleep_forever()
             finally:
                 self.state = TransportState.CLOSED
@@ -229,6 +245,8 @@ class PlainTransport:
     def handle_engine_event(self, event: TransportEvent) -> None:
         if isinstance(event, PlainConnected):
             self.state = TransportState.CONNECTED
+            self.connected_after = trio.current_time() - self._made_at
+            self._context.run(logger.info, "plain RTP goes to %s port %d", event.ip, event.port)
 
 
 Transport: TypeAlias = WebRtcTransport | PlainTransport

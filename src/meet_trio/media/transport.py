@@ -13,6 +13,7 @@ The client sends no ICE candidates or credentials. The engine learns the path fr
 request that has the transport's password.
 """
 
+import contextvars
 import logging
 import secrets
 import string
@@ -23,7 +24,7 @@ from enum import Enum
 import attrs
 import trio
 
-from meet_trio.engine import DtlsDatagram, IceSilent
+from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from meet_trio.errors import BadRequest, MeetError
 from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
@@ -92,6 +93,12 @@ class WebRtcTransport:
     number: int = attrs.field(init=False)
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
     state: TransportState = TransportState.NEW
+    connected_after: float | None = None
+    """Seconds from ``connect`` until media could flow."""
+    moves: int = 0
+    """How often the client has nominated another path."""
+    # of the task that runs it: records about events of the engine carry its ids too
+    _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _fingerprints: Sequence[DtlsFingerprint] = ()
     _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -151,10 +158,11 @@ class WebRtcTransport:
             raise BadRequest("transportId: this transport has been connected before")
         self._fingerprints = fingerprints
         self.state = TransportState.CONNECTING
-        self._run_scope.deadline = trio.current_time() + self.settings.connect_timeout
         self._asked_at = trio.current_time()
+        self._run_scope.deadline = self._asked_at + self.settings.connect_timeout
         self._note_handshake()
         self._connect_asked.set()
+        self._context.run(logger.debug, "the client asks to connect")
 
     def restart_ice(self) -> IceParameters:
         """Set new credentials (RFC 8445 §2.4). The old ones are valid until the client uses the new
@@ -163,6 +171,7 @@ class WebRtcTransport:
         ice = IceParameters.generate()
         self.host.engine.restart_ice(self.number, ice.username_fragment, ice.password)
         self.ice = ice
+        self._log("ICE restarts")
         return ice
 
     def close(self) -> None:
@@ -173,12 +182,17 @@ class WebRtcTransport:
         """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
         transport. Raises TransportFailed if the transport ends by itself.
         """
+        self._context = contextvars.copy_context()
         engine = self.host.engine
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
             with self.host.transport_events(self.number, self):
                 task_status.started()
+                logger.info(
+                    "transport made",
+                    extra={"producing": self.producing, "consuming": self.consuming},
+                )
                 with self._run_scope:
                     await self._connect_asked.wait()
                     try:
@@ -206,10 +220,13 @@ class WebRtcTransport:
         self._run_scope.deadline = float("inf")
         self.state = TransportState.CONNECTED
         self.tally.connects["connected"] += 1
+        assert self._asked_at is not None  # DTLS waits for ``connect``
         now = trio.current_time()
-        if self._asked_at is not None and self._dtls_at is not None:
-            self.tally.connect_time.add(now - self._asked_at)
+        self.connected_after = now - self._asked_at
+        self.tally.connect_time.add(self.connected_after)
+        if self._dtls_at is not None:
             self.tally.handshake_time.add(now - self._dtls_at)
+        self._log("DTLS connected in %.0f ms", 1000 * self.connected_after)
 
     def _note_handshake(self) -> None:
         """It begins when the client's first datagram is there and its fingerprints are known."""
@@ -230,8 +247,16 @@ class WebRtcTransport:
                 self._heard_dtls = True
                 self._note_handshake()
                 self._dtls.feed(event.data)
+            case IceConnected():
+                self._log("ICE connected from %s port %d", event.ip, event.port)
+            case IceMoved():
+                self.moves += 1
+                self._log("ICE moved to %s port %d", event.ip, event.port)
             case IceSilent():
                 self._fail("no STUN checks from the client any more")
+
+    def _log(self, text: str, *args: object) -> None:
+        self._context.run(logger.info, text, *args)
 
 
 def _random_ice_chars(length: int) -> str:

@@ -24,16 +24,19 @@ class Notice:
 
 @attrs.frozen
 class Webhook:
-    """An event that Kolab is told about."""
+    """An event that Kolab is told about. ``quality``: the record of the meeting that is over."""
 
     event: Literal["roomClosed"] | JoinAnswer
     room_id: str
     request_id: str | None = None
+    quality: Json = None
 
     def to_json(self) -> dict[str, Json]:
         data: dict[str, Json] = {"roomId": self.room_id, "event": self.event}
         if self.request_id is not None:
             data["requestId"] = self.request_id
+        if self.quality is not None:
+            data["quality"] = self.quality
         return data
 
 

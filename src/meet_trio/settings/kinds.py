@@ -146,7 +146,15 @@ def _existing_file(raw: object) -> Path:
     return path
 
 
+def _new_file(raw: object) -> Path:
+    path = Path(read_text(raw)).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path}: a file in a folder that exists is wanted")
+    return path
+
+
 TEXT = Kind("a text", read_text)
 SWITCH = Kind("on or off", _switch, switch=True)
 TOKEN = Kind("a token of ASCII characters without spaces", _token)
 FILE = Kind("the path of a file", _existing_file)
+NEW_FILE = Kind("the path of a file that may not exist yet", _new_file)

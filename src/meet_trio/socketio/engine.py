@@ -229,6 +229,6 @@ class EngineIOServer:
         except Disconnected:
             pass
         except Exception:
-            logger.exception("the handler of connection %s failed", connection.id)
+            logger.exception("the handler of a connection failed")
         finally:
             connection.start_close(Reason.SERVER)

@@ -194,7 +194,7 @@ class _Client:
                         self._connection.send(*received)
                 received = self._protocol.receive(await self._connection.receive())
         except ProtocolError as error:
-            logger.debug("connection %s: %s", self._connection.id, error)
+            logger.debug("the client broke the protocol: %s", error)
             self._connection.fail(Reason.PARSE_ERROR)
         except Disconnected:
             pass
@@ -232,7 +232,7 @@ class _Client:
         except Disconnected:
             pass
         except Exception:
-            logger.exception("the handler of %s failed for socket %s", namespace, socket.id)
+            logger.exception("the handler of %s failed", namespace)
         finally:
             socket.leave()
             self._forget(socket)

@@ -27,6 +27,7 @@ void mt_consumer_pause(mt_core *core, mt_consumer *c, bool paused, int64_t now) 
   if (c->paused == paused) return;
   c->paused = paused;
   if (paused) {
+    c->flowing = false;
     mt_consumer_halt(core, c);
     mt_mark_allocation(core, c->transport);
     return;

@@ -15,9 +15,20 @@ enum {
   SWITCH_WAIT_US = 50 * MT_MS, /* longest wait for the end of the current frame */
   CATCH_UP_BYTES = 256 * 1024, /* payload of the history that one consumer is sent at once */
   CATCH_UP_US = 250 * MT_MS,   /* time in which a client's link must be able to take it */
+  FREEZE_US = 500 * MT_MS,     /* a longer gap in a video is a freeze */
   BITS = 8,
   CATCH_UP_PACKETS = 256, /* packets of it; each is encrypted for that consumer */
 };
+
+/* The next packet of a consumer comes `now`. A gap that ends with the stream itself is none. */
+static void count_freeze(mt_consumer *c, int64_t now) {
+  int64_t gap = now - c->last_sent;
+  if (c->flowing && gap > FREEZE_US) {
+    c->stats.freezes++;
+    c->stats.frozen_ms += (uint32_t)(gap / MT_MS);
+  }
+  c->flowing = c->producer->spec.video;
+}
 
 static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n;
@@ -29,6 +40,7 @@ static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p,
     c->sender->next = n.sequence + 1;
     c->last_marker = n.marker;
     c->last_timestamp = n.timestamp;
+    count_freeze(c, now);
     c->last_sent = now;
     if (mt_packet_has_picture(p) &&
         (!c->has_picture || mt_picture_ahead(n.picture_id, c->last_picture, mt_packet_picture_mask(p)) > 0)) {

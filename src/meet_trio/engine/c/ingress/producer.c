@@ -77,8 +77,10 @@ void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) 
   p->paused = paused;
   MT_EACH (item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
-    if (paused) mt_consumer_halt(core, c);
-    else if (!c->paused) mt_consumer_begin(core, c, now);
+    if (paused) {
+      c->flowing = false;
+      mt_consumer_halt(core, c);
+    } else if (!c->paused) mt_consumer_begin(core, c, now);
   }
   if (paused) mt_level_silent(core, p);
   mt_due(core, now); /* key frames that were wanted during the pause */

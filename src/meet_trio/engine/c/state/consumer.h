@@ -123,6 +123,7 @@ struct mt_consumer {
   uint64_t highest;        /* extended sequence number, the consumer's own */
   uint32_t last_timestamp; /* clock units, the consumer's own */
   int64_t last_sent;       /* when */
+  bool flowing;            /* it was sent after the last pause, so a gap before the next packet is a freeze */
   bool last_marker;        /* it ended a frame */
   bool has_picture;        /* a packet with a picture id was sent: the next two are set */
   uint16_t last_picture;   /* picture id or AV1's frame number, the consumer's own */

@@ -221,6 +221,8 @@ typedef enum {
   X(U32, nacks, "nackCount") \
   X(U32, plis, "pliCount") \
   X(U32, switches, "layerSwitches") \
+  X(U32, freezes, "freezeCount") /* of video: gaps of more than 0.5 s while nobody has paused it */ \
+  X(U32, frozen_ms, "freezeDuration") /* milliseconds, of all those gaps */ \
   X(U8, score, "score")
 
 /* The engine's present state, beside its counters */

@@ -1,0 +1,455 @@
+"""The record of each call: what is counted, why peers and rooms ended, and its bounds."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import jsonschema_rs
+import pytest
+import trio
+from support.live_fakes import FakeEngine, World
+from support.live_scenes import join, open_world, pair, produce, transport
+from support.logs import open_log
+from support.peers import EVERYTHING, PARTICIPANT
+from support.quality import check_record
+from trio.testing import MockClock
+
+from meet_trio.engine import IceMoved, LayerChanged, StatsReady
+from meet_trio.live.attendance import MOST_TRANSPORTS, Attendance, TransportStay
+from meet_trio.live.settings import PeerSettings
+from meet_trio.logs.settings import LogSettings
+from meet_trio.operator.quality import PeerSums, Quality, peer_record
+from meet_trio.operator.settings import QualitySettings
+
+Record = Mapping[str, Any]
+
+
+class MeasuredEngine(FakeEngine):
+    """Each object has the figures in ``figures``, by kind and number, or those of ``usual``."""
+
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures: dict[tuple[str, int], dict[str, object]] = {}
+        self.asked = 0
+
+    def request_stats(self, token: int) -> None:
+        self.asked += 1
+        objects = {
+            "transports": self.transports,
+            "producers": self.producers,
+            "consumers": self.consumers,
+        }
+        stats: dict[str, object] = {
+            kind: {
+                str(number): USUAL[kind] | self.figures.get((kind, number), {}) for number in table
+            }
+            for kind, table in objects.items()
+        }
+        self.world.hear(StatsReady(token, stats))
+
+
+STREAM = {
+    "active": True,
+    "packetCount": 95,
+    "packetsLost": 5,
+    "packetsRecovered": 4,
+    "nackCount": 3,
+    "pliCount": 1,
+    "jitter": 2.5,
+    "score": 9,
+}
+USUAL: dict[str, dict[str, object]] = {
+    "transports": {
+        "address": ["192.0.2.7", 7],
+        "protocol": "udp",
+        "packetsReceived": 10,
+        "bytesReceived": 1000,
+        "packetsSent": 20,
+        "bytesSent": 2000,
+        "roundTripTime": 30.0,
+        "outgoingLoss": 0.25,
+    },
+    "producers": {"streams": [STREAM]},
+    "consumers": {
+        "paused": False,
+        "packetCount": 50,
+        "packetsLost": 1,
+        "packetsRetransmitted": 2,
+        "packetsRedundant": 3,
+        "nackCount": 4,
+        "pliCount": 5,
+        "freezeCount": 1,
+        "freezeDuration": 1500,
+        "jitter": 4.0,
+        "score": 8,
+    },
+}
+
+
+@attrs.define(eq=False)
+class Kept:
+    """A world whose calls are recorded. ``look`` looks at the engine's figures."""
+
+    world: World
+    engine: MeasuredEngine
+    quality: Quality
+    records: list[Record]
+
+    async def look(self) -> None:
+        await self.quality.look(self.world.registry.rooms)
+
+    def of(self, kind: str) -> list[Record]:
+        for record in self.records:
+            check_record(record)
+        return [record for record in self.records if record["record"] == kind]
+
+    def peer(self, peer_id: str) -> Record:
+        (found,) = [record for record in self.of("peer") if record["peer"] == peer_id]
+        return found
+
+
+def kept_world(world: World, engine: MeasuredEngine, **settings: Any) -> Kept:
+    records: list[Record] = []
+    quality = Quality(QualitySettings(**settings), records.append)
+    engine.world = world
+    world.registry.context = attrs.evolve(world.registry.context, recorder=quality)
+    return Kept(world, engine, quality, records)
+
+
+async def test_figures_of_a_call(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, ada, bob = await pair(world)
+        await produce(ada, "audio")
+        await produce(ada, "video")
+        consumers = {c.rtp.kind: c for c in room.consumers.values()}
+        await kept.look()
+        (transport_number,) = [t.number for t in room.peers[bob.id].transports.values()]
+        engine.figures["transports", transport_number] = {"roundTripTime": 90.0, "bytesSent": 5000}
+        engine.figures["consumers", consumers["video"].number] = {
+            "packetCount": 100,
+            "packetsLost": 19,
+            "jitter": 8.0,
+        }
+        await kept.look()
+        # what has gone is not forgotten, and what has come since is added
+        producer_id = consumers["video"].state.producer_id
+        assert await ada.socket.ask("closeProducer", producerId=producer_id) == []
+        await kept.look()
+        await produce(ada, "screen")
+        await kept.look()
+        bob.socket.go()
+        await trio.testing.wait_all_tasks_blocked()
+        record = kept.peer(bob.id)
+        assert record["why"] == "left"
+        assert record["samples"] == 4
+        assert record["roundTripMs"] == {"last": 90.0, "mean": 75.0, "max": 90.0}
+        sent = record["sent"]
+        assert (sent["packets"], sent["bytes"]) == (20, 5000)
+        assert sent["lost"] == 1 + 19 + 1
+        assert sent["loss"] == round(21 / 200, 4)
+        assert sent["worstLoss"] == 0.25
+        assert (sent["retransmitted"], sent["redundant"]) == (6, 9)
+        assert sent["jitterMs"]["max"] == 8.0
+        # a screen that stands still is no freeze; the fake engine gives audio one
+        assert (record["video"]["freezes"], record["video"]["frozenSeconds"]) == (2, 3.0)
+        assert record["audioScore"] == {"sent": None, "received": {"mean": 8.0, "min": 8}}
+        ada.socket.go()
+        await trio.sleep(11)
+        record = kept.peer(ada.id)
+        received = record["received"]
+        assert (received["lost"], received["loss"], received["recovered"]) == (15, 0.05, 12)
+        assert record["audioScore"]["sent"] == {"mean": 9.0, "min": 9}
+        (meeting,) = kept.of("meeting")
+        assert (meeting["why"], meeting["joined"], meeting["mostAtOnce"]) == ("empty", 2, 2)
+        assert meeting["sums"]["lostSent"] == 21
+        assert meeting["worst"]["roundTripMs"] == {"peer": bob.id, "value": 90.0}
+        assert meeting["worst"]["lossReceived"] == {"peer": ada.id, "value": 0.05}
+    assert not kept.quality._peers
+    assert not kept.quality._meetings
+
+
+async def test_layers_over_time(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, ada, bob = await pair(world)
+        await produce(ada, "video")
+        (consumer,) = room.consumers.values()
+
+        async def layer(spatial: int | None, seconds: float) -> None:
+            temporal = None if spatial is None else 0
+            world.hear(LayerChanged(consumer.number, spatial, temporal))
+            await trio.sleep(seconds)
+
+        await trio.sleep(100)  # before the first picture nothing counts
+        await layer(0, 3)
+        await layer(2, 20)
+        await layer(None, 4)  # nothing fits
+        await layer(0, 1)
+        assert await bob.socket.ask("pauseConsumer", consumerId=consumer.state.id) == []
+        await layer(None, 500)
+        assert await bob.socket.ask("resumeConsumer", consumerId=consumer.state.id) == []
+        await layer(1, 6)
+        bob.socket.go()
+        await trio.testing.wait_all_tasks_blocked()
+        video = kept.peer(bob.id)["video"]
+        assert video["layerSeconds"] == {"0": 4.0, "1": 6.0, "2": 20.0, "none": 4.0}
+        assert video["switches"] == 1
+
+
+async def test_transports(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, _, bob = await pair(world)
+        (moved,) = room.peers[bob.id].transports.values()
+        fingerprint = {"algorithm": "sha-256", "value": ":".join(["AA"] * 32)}
+        answer = await bob.socket.ask(
+            "connectWebRtcTransport",
+            transportId=moved.id,
+            dtlsParameters={"role": "client", "fingerprints": [fingerprint]},
+        )
+        assert answer == []
+        await trio.sleep(0.25)
+        world.bridge.sessions[-1].complete.set()
+        await trio.testing.wait_all_tasks_blocked()
+        for port in (1, 2):
+            world.hear(IceMoved(moved.number, "192.0.2.7", port))
+        engine.figures["transports", moved.number] = {"protocol": "tcp"}
+        await kept.look()
+        world.bridge.sessions[-1].goodbye.set()
+        await trio.testing.wait_all_tasks_blocked()
+        await transport(bob.socket, consuming=False)
+        bob.socket.go()
+        await trio.testing.wait_all_tasks_blocked()
+        record = kept.peer(bob.id)
+        assert record["transportsMade"] == 2
+        assert record["transports"] == [
+            {
+                "kind": "webrtc",
+                "protocol": "tcp",
+                "producing": False,
+                "consuming": True,
+                "connectMs": 250,
+                "moves": 2,
+                "why": "the client sent close_notify",
+            },
+            {
+                "kind": "webrtc",
+                "protocol": None,
+                "producing": True,
+                "consuming": False,
+                "connectMs": None,
+                "moves": 0,
+                "why": "closed",
+            },
+        ]
+
+
+async def test_transports_that_come_and_go_do_not_pile_up(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, _, bob = await pair(world)
+        for _ in range(2 * MOST_TRANSPORTS):
+            await transport(bob.socket, consuming=False)
+            await kept.look()
+            list(room.peers[bob.id].transports.values())[1].close()
+            await trio.testing.wait_all_tasks_blocked()
+        sums = kept.quality._peers[bob.id]
+        assert len(sums.present) == 2
+        assert len(sums.protocols) <= MOST_TRANSPORTS + 2
+        room.close()
+        await trio.sleep(1)
+        record = kept.peer(bob.id)
+        assert record["transportsMade"] == 2 * MOST_TRANSPORTS + 1
+        assert len(record["transports"]) == MOST_TRANSPORTS
+        # the bytes of all of them count: each was seen once, and the first one again and again
+        assert record["sent"]["bytes"] == 2000 * (2 * MOST_TRANSPORTS + 1)
+
+
+@pytest.mark.parametrize("interval", [1, 10])
+async def test_the_engines_are_asked_now_and_then(
+    autojump_clock: MockClock, interval: float
+) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine, interval=interval)
+        await pair(world)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kept.quality.run, world.registry.rooms)
+            await trio.sleep(10 * interval + interval / 2)
+            assert engine.asked == 10
+            world.host._fail("test")
+            await trio.sleep(3 * interval)
+            assert engine.asked == 10
+            nursery.cancel_scope.cancel()
+
+
+async def test_why_peers_left_and_rooms_ended(autojump_clock: MockClock) -> None:
+    settings = PeerSettings(max_backlog=3)
+    async with open_world(peer_settings=settings, engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room = await world.registry.create_room()
+        owner = await world.enter(room, EVERYTHING)
+        left, kicked, lost, full = [await world.enter(room) for _ in range(4)]
+        for client in (owner, left, kicked, lost, full):
+            await join(client)
+        never = room.invite(PARTICIPANT)
+        left.socket.go()
+        await owner.socket.ask("moderator:kickPeer", peerId=kicked.id)
+        lost.socket.lose()
+        await trio.sleep(5)
+        await lost.connect()
+        lost.socket.lose()
+        await trio.sleep(5.5)
+        await lost.connect()
+        lost.socket.lose()
+        await trio.sleep(11)
+        full.socket.lose()
+        for _ in range(5):
+            await owner.socket.ask("chatMessage", message="x")
+        await trio.sleep(61)
+        assert await owner.socket.ask("moderator:closeRoom") == []
+        await trio.sleep(1)
+        why = {record["peer"]: record["why"] for record in kept.of("peer")}
+        assert why == {
+            owner.id: "room_closed",
+            left.id: "left",
+            kicked.id: "kicked",
+            lost.id: "socket_lost",
+            full.id: "backlog_full",
+            never.peer_id: "never_connected",
+        }
+        assert kept.peer(lost.id)["connections"] == 3
+        (meeting,) = kept.of("meeting")
+        assert (meeting["why"], meeting["invited"], meeting["joined"]) == ("closed_by_owner", 6, 5)
+        assert meeting["mostAtOnce"] == 5
+        kept.records.clear()
+
+        await world.registry.create_room()
+        await trio.sleep(301)
+        (meeting,) = kept.of("meeting")
+        assert meeting["why"] == "nobody_came"
+        kept.records.clear()
+
+        for end in ("closed", "engine_failed"):
+            room = await world.registry.create_room()
+            client = await world.enter(room)
+            room.close(end)
+            await trio.sleep(1)
+            assert kept.peer(client.id)["why"] == "room_closed"
+            (meeting,) = kept.of("meeting")
+            assert meeting["why"] == end
+            kept.records.clear()
+
+        room = await world.registry.create_room()
+        client = await world.enter(room)
+    assert kept.peer(client.id)["why"] == "shutdown"
+    (meeting,) = kept.of("meeting")
+    assert meeting["why"] == "shutdown"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_the_webhook_has_the_meeting_if_that_is_wanted(
+    autojump_clock: MockClock, wanted: bool
+) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine, webhook=wanted)
+        room, ada, _ = await pair(world)
+        await ada.socket.ask("moderator:closeRoom")
+        await trio.sleep(1)
+    (webhook,) = world.webhooks
+    body = webhook.to_json()
+    usual = {"roomId": room.id, "event": "roomClosed"}
+    if not wanted:
+        assert json.dumps(body) == json.dumps(usual)
+        return
+    (meeting,) = kept.of("meeting")
+    assert body == {**usual, "quality": meeting}
+    assert meeting["joined"] == 2  # peers that are there when the room closes too
+
+
+async def test_a_fault_of_a_record_is_its_own(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, ada, bob = await pair(world)
+        del engine.figures, kept.quality.write
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kept.quality.run, world.registry.rooms)
+            await trio.sleep(11)
+            bob.socket.go()
+            await trio.sleep(11)
+            assert await ada.socket.ask("ping") == [None]
+            assert set(room.peers) == {ada.id}
+            nursery.cancel_scope.cancel()
+    assert [hook.event for hook in world.webhooks] == ["roomClosed"]
+    assert "the figures were not looked at" in caplog.text
+    assert "the record of the peer failed" in caplog.text
+
+
+async def test_a_look_lets_others_run(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        for _ in range(3):
+            room, _, bob = await pair(world)
+            for _ in range(3):
+                await transport(bob.socket, consuming=False)
+        clients = [await world.enter(room, EVERYTHING) for _ in range(20)]
+        for client in clients:
+            for _ in range(8):
+                await transport(client.socket, consuming=False)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            await kept.look()
+            nursery.cancel_scope.cancel()
+        # 172 objects, 64 in a turn
+        assert turns >= 3
+
+
+def test_the_longest_record_is_one_line_of_the_log() -> None:
+    """With the longest numbers of all."""
+    sums = PeerSums(samples=10**6)
+    for running in (
+        sums.round_trip,
+        sums.sent_jitter,
+        sums.received_jitter,
+        sums.sent_score,
+        sums.received_score,
+    ):
+        running.add(4_294_967.1)
+    for kind in ("transports", "producers", "consumers"):
+        sums.gone[kind] = (2**63,) * len(sums.sums(kind))
+    peer: Any = attrs.make_class("Peer", ["id", "attendance", "transports"])
+    room: Any = attrs.make_class("Room", ["id"])
+    stay = Attendance(joined=0.0, left=1e9, why="never_connected", connections=10**6)
+    for number in range(MOST_TRANSPORTS):
+        stay.ended_transports.append(
+            TransportStay(number, "webrtc", False, False, 999.0, 10**6, "x" * 200)
+        )
+        sums.protocols[number] = "udp"
+    stay.video.seconds = dict.fromkeys((None, 0, 1, 2, 3), 99999999.9)
+    record = peer_record(room("r" * 36), peer("p" * 36, stay, {}), sums)
+    check_record(record)
+    with open_log(LogSettings(format="json")) as log:
+        ids = {"room": "r" * 36, "peer": "p" * 36}
+        extra = {**ids, "quality": record}
+        logging.getLogger("meet_trio.quality").info("quality of a peer", extra=extra)
+    (line,) = log.lines
+    assert json.loads(line)["quality"] == record
+
+
+def test_the_schema_refuses_what_it_does_not_name() -> None:
+    with pytest.raises(jsonschema_rs.ValidationError):
+        check_record({"record": "peer", "version": 1})
