@@ -19,6 +19,7 @@ import trio
 from support.daemon import Daemon, api_of, start_daemon
 from support.meeting import open_meeting
 from support.shapes import MEDIASOUP, NOT_COUNTED, departures
+from support.wire.pcapng import read_pcapng
 
 from meet_trio.console.client import Client
 
@@ -29,9 +30,13 @@ class Console:
 
     path: Path
 
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "meet_trio", "connect", "--socket", str(self.path)]
+
     def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "meet_trio", "connect", "--socket", str(self.path), *words],
+            [*self.command, *words],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -114,8 +119,37 @@ def check_words(console: Console, daemon: Daemon, room: str, peers: list[str]) -
     assert [each["nickname"] for each in console.items("sr")] == ["Ada", "Bob"]
     assert {row["name"] for row in console.items("watch")} == {"Ada", "Bob"}
     assert console.items("logLevel", "debug", "live.room")[0]["meet_trio.live.room"] == "debug"
-    assert console.items("logTags", "room")[0]["meet_trio.room"] == "debug"
+    assert console.items("logTags", "dtls")[0]["meet_trio.media.dtls"] == "debug"
+    assert console.items("log", "reset")[0] == {"level": "info"}
+    assert console.run("health").stdout == "healthy\n"
+    consumer = console.items("dc")[0]["id"]
+    told = console.run("explain", consumer).stdout.splitlines()
+    assert len(told) > 3
+    assert console.items("explain", consumer)[0]["sentences"] == told
+    assert f"Peer {peers[0]} has joined room {room}" in console.run("explain", peers[0]).stdout
     assert console.run("terminal", "await trio.sleep(0); len(rooms)").stdout == "1\n"
+
+
+def check_trace(console: Console) -> None:
+    """The packets of a viewer go to the program that reads standard output."""
+    viewer = console.items("dt", "all")[-1]["id"]
+    done = subprocess.run(
+        [*console.command, "trace", viewer, "0.5"], capture_output=True, timeout=60, check=True
+    )
+    assert read_pcapng(done.stdout).packets
+    says = r"(\d+) packets, 0 lost, (\d+) bytes; it ended: 0.5 s are over\n"
+    found = re.fullmatch(says, done.stderr.decode())
+    assert found is not None
+    assert int(found[1]) > 0
+    assert int(found[2]) == len(done.stdout)
+
+
+def check_drain(console: Console) -> None:
+    assert console.run("drain").stdout == "draining: no new rooms; left: 1 room, 2 peers\n"
+    assert console.run("health").stdout == "draining: no new rooms, 1 room left\n"
+    assert console.run("drain").returncode == 1
+    assert console.run("drain", "off").stdout.startswith("the drain is taken back")
+    assert console.run("drain", "soon").returncode == 2
 
 
 def check_endings(console: Console) -> None:
@@ -151,7 +185,7 @@ class Screen:
     @classmethod
     @contextlib.contextmanager
     def open(cls, console: Console, *words: str, **environ: str) -> Iterator["Screen"]:
-        argv = [sys.executable, "-m", "meet_trio", "connect", "--socket", str(console.path), *words]
+        argv = [*console.command, *words]
         pid, terminal = pty.fork()
         if pid == 0:
             os.environ.update({"TERM": "xterm", "COLUMNS": "150", "LINES": "30"}, **environ)
@@ -249,6 +283,8 @@ async def test_a_meeting_of_two(tmp_path: Path) -> None:
             await in_thread(check_words, console, daemon, room, peers)
             await in_thread(check_shapes, console)
             await in_thread(check_figures, console)
+            await in_thread(check_trace, console)
+            await in_thread(check_drain, console)
             await in_thread(check_endings, console)
             await in_thread(check_live_table, console)
             await in_thread(check_prompt, console, daemon, room, tmp_path / "state")

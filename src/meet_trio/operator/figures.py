@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from meet_trio.live.figures import EngineFigures, ask_engines
+from meet_trio.live.figures import EngineFigures, ask_engines, figures_of
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.engines import EngineHost
@@ -43,13 +43,11 @@ class Reports:
 
     def engine(self, host: EngineHost) -> Figures:
         """Counters and gauges of an engine."""
-        found = self._engines.get(host, NOTHING).get("engine")
-        return found if isinstance(found, Mapping) else NOTHING
+        found: Figures = self._engines[host]["engine"] if host in self._engines else NOTHING
+        return found
 
     def _figures(self, kind: FigureTable, host: EngineHost, number: int) -> Figures:
-        table = self._engines.get(host, NOTHING).get(kind)
-        found = table.get(str(number)) if isinstance(table, Mapping) else None
-        return found if isinstance(found, Mapping) else NOTHING
+        return figures_of(self._engines, host, kind, number)
 
 
 def streams(producer: Figures) -> list[Figures]:
