@@ -16,6 +16,7 @@ file, no room, no memory, a handful of lines in the log. ``pytest -s`` prints th
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ CHAT, PING, LAG = 0.020, 0.050, 0.020  # seconds, at the 99th percentile
 FRAME = 0.5  # seconds that a frame of the meeting may take, at most
 FRAMES = 0.9  # share of the sent frames that arrive while the server is attacked
 CALM = 20.0  # seconds until nothing of an attack may be left
-MOST_LINES = 100  # of the log, for one attack
+MOST_LINES = 100  # of the log, for one attack, beside the stories of the peers that were invited
+MOST_OWN_LINES = 30  # of one peer's story
 LONGEST_LINE = 4000
 MOST_MEMORY = 48 * 1024  # kB that an attack may leave behind in the allocator
 PATIENCE = 200.0  # for all tries of an attack
@@ -272,8 +274,12 @@ async def left_behind(server: Server, before: Footprint, lines: int, size: int) 
         await trio.sleep(0.1)
     faults = []
     said, grown = server.daemon.log[lines:], memory(server) - size
-    if len(said) > MOST_LINES:
-        faults.append(f"{len(said)} lines of log")
+    owners = [re.search(r" peer=([0-9a-f-]{36})", line) for line in said]
+    stories = Counter(owner[1] for owner in owners if owner)
+    if (others := len(said) - stories.total()) > MOST_LINES:
+        faults.append(f"{others} lines of log that are about no peer")
+    if stories and (most := max(stories.values())) > MOST_OWN_LINES:
+        faults.append(f"{most} lines of log about one peer")
     if longest := [line for line in said if len(line) > LONGEST_LINE]:
         faults.append(f"a line of {max(map(len, longest))} characters in the log")
     if grown > MOST_MEMORY:

@@ -1,6 +1,8 @@
 """Commands of the console that change the server, and those about one call."""
 
 import base64
+import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,8 @@ async def test_tags_of_the_log(path: Path) -> None:
         assert "'sip' is no tag" in await terminal.fail("logTags", "ice", "sip")
 
 
-async def test_drain(path: Path) -> None:
+async def test_drain(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with meeting(path) as (terminal, world, *_):
         async with trio.open_nursery() as nursery:
             assert terminal.server is not None
@@ -45,6 +48,7 @@ async def test_drain(path: Path) -> None:
             (said,) = await terminal.ask("drain", "60")
             assert said == "draining: no new rooms; left: 1 room, 2 peers"
             await trio.testing.wait_all_tasks_blocked()
+            assert f"user {os.getuid()}, process {os.getpid()}: drain 60" in caplog.text
             with pytest.raises(LimitExceeded, match="drain"):
                 await world.registry.create_room()
             assert "drains already" in await terminal.fail("drain")
@@ -52,6 +56,8 @@ async def test_drain(path: Path) -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert await world.registry.create_room()
             assert "no drain" in await terminal.fail("drain", "off")
+            await terminal.ask("drain")
+            assert f"process {os.getpid()}: drain\n" in caplog.text
             for wrong in ("soon", "-1", "nan", "1e9"):
                 assert "is no number" in await terminal.fail("drain", wrong)
             nursery.cancel_scope.cancel()

@@ -17,6 +17,7 @@ from meet_trio.app import _stop_when_drained
 from meet_trio.edge.settings import WebhookSettings
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import LimitExceeded
+from meet_trio.live.attendance import RoomEnd
 from meet_trio.live.room import LiveRoom
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.settings import DrainSettings
@@ -170,9 +171,9 @@ async def test_ending_many_rooms_leaves_turns_to_others(
 ) -> None:
     turns, ended_in, end = Turns(), Counter[int](), LiveRoom.end
 
-    def end_and_count(room: LiveRoom) -> None:
+    def end_and_count(room: LiveRoom, why: RoomEnd) -> None:
         ended_in[turns.number] += 1
-        end(room)
+        end(room, why)
 
     monkeypatch.setattr(LiveRoom, "end", end_and_count)
     async with open_world() as world:

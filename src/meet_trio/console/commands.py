@@ -39,7 +39,7 @@ _MOST_REASON = 200  # characters
 @attrs.frozen
 class Command:
     """One command. ``takes``: the kind of object that its first argument names, for completion.
-    ``changes``: it is logged with who asked.
+    ``changes``: it is logged with who asked, if it has arguments. ``changes_bare``: without any too.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Command:
     most_arguments: int = 0
     takes: ObjectKind | None = None
     changes: bool = False
+    changes_bare: bool = False
     logs_arguments: bool = True
     hidden: bool = False
 
@@ -364,7 +365,7 @@ async def _close(call: Call) -> None:
         raise UsageError(f"usage: {COMMANDS['close'].usage}")
     found = choose("room", await call.inventory.rooms(), call.argument(0))
     peers = len(found.room.state.peers)
-    found.room.perform(found.room.state.close_for_all())
+    found.room.end("closed")
     await call.put(f"closed room {found.id}; peers: {peers}")
 
 
@@ -467,6 +468,7 @@ _TABLE = (
         "[SECONDS|off]",
         1,
         changes=True,
+        changes_bare=True,
     ),
     Command(
         "log",

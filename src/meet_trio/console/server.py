@@ -200,7 +200,7 @@ class _Connection:
                 self._send,
                 message.get("id"),
             )
-            if command.changes and arguments:  # without any it only shows how things are
+            if command.changes_bare or (command.changes and arguments):
                 self._log_change(command, arguments)
             await command.run(call)
             await call.begin()
@@ -217,13 +217,12 @@ class _Connection:
 
     def _log_change(self, command: Command, arguments: Sequence[str]) -> None:
         """What is typed at the Python prompt is not logged: it may have secrets in it."""
-        shown = " ".join(arguments) if command.logs_arguments else "…"
+        shown = arguments if command.logs_arguments else ["…"]
         logger.info(
-            "console: user %d, process %d: %s %s",
+            "console: user %d, process %d: %s",
             self.credentials.uid,
             self.credentials.pid,
-            command.name,
-            shown,
+            " ".join([command.name, *shown]),
         )
 
     # Writing

@@ -156,9 +156,7 @@ async def _create_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreateWebRtcTransport
 ) -> Outcome:
     context = room.context
-    await (
-        context.bridge.loaded()
-    )  # waits at most in the first room, and then for less than a second
+    await context.bridge.loaded()  # the first room may wait for it, for less than a second
     check_transport_limit(peer)
     transport = WebRtcTransport(
         host=room.placement.place(peer.id),

@@ -132,6 +132,6 @@ class Registry:
         rooms = list(self.rooms.values())
         for first in range(0, len(rooms), _CLOSED_AT_ONCE):
             for room in rooms[first : first + _CLOSED_AT_ONCE]:
-                room.end()
+                room.end("shutdown")
             await trio.lowlevel.checkpoint()
         await self._all_ended()

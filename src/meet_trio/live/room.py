@@ -213,8 +213,9 @@ class LiveRoom:
         self.why = self.why or why
         self._run_scope.cancel()
 
-    def end(self) -> None:
+    def end(self, why: RoomEnd) -> None:
         """Tell the peers that the meeting is closed, and end ``run`` soon."""
+        self.why = self.why or why
         with self.log_errors("farewell"):
             self._perform(self.state.end())
         self.close()

@@ -178,10 +178,6 @@ class Room:
         self._require(by, Role.OWNER)
         return self._dismiss(self._others(by))
 
-    def close_for_all(self) -> Outcome:
-        """The operator ends the meeting. All peers are told."""
-        return self._dismiss(self._everyone)
-
     def _dismiss(self, told: frozenset[str]) -> Outcome:
         farewell = notices(told, "moderator:closeRoom", None)
         return attrs.evolve(self.close(), before=farewell)
@@ -190,8 +186,7 @@ class Room:
         """The server ends the meeting and tells everybody, as if its owner had ended it. Kolab's
         client leaves a meeting after this notice only: it ignores the end of its socket.
         """
-        farewell = notices(self._everyone, "moderator:closeRoom", None)
-        return attrs.evolve(self.close(), before=farewell)
+        return self._dismiss(self._everyone)
 
     def close(self) -> Outcome:
         """The server ends the meeting. No peer is left, so every later verb raises NotFound."""
