@@ -77,6 +77,7 @@ class Daemon:
                 async with trio.open_nursery() as nursery:
                     running = await nursery.start(self._serve, nursery.cancel_scope)
                     await nursery.start(collector.run)
+                    nursery.start_soon(collector.freeze_when, running.bridge.loaded)
                     nursery.start_soon(self._reload, running)
                     self.started(running)
                     self.notifier.ready()

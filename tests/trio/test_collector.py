@@ -98,3 +98,17 @@ async def test_what_the_start_has_made_is_not_looked_at() -> None:
         await nursery.start(collector.run)
         assert gc.get_freeze_count() > 10_000
         nursery.cancel_scope.cancel()
+
+
+async def test_what_is_loaded_late_is_not_visited_either(autojump_clock: MockClock) -> None:
+    loaded = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(collector.run)
+        nursery.start_soon(collector.freeze_when, loaded.wait)
+        await trio.sleep(1)
+        late = [[number] for number in range(10_000)]
+        frozen = gc.get_freeze_count()
+        loaded.set()
+        await trio.sleep(1)
+        assert gc.get_freeze_count() >= frozen + len(late)
+        nursery.cancel_scope.cancel()

@@ -39,7 +39,8 @@ _MOST_REASON = 200  # characters
 @attrs.frozen
 class Command:
     """One command. ``takes``: the kind of object that its first argument names, for completion.
-    ``changes``: it is logged with who asked, if it has arguments. ``changes_bare``: without any too.
+    ``changes``: it is logged with who asked, if it has arguments. ``changes_bare``: it is logged
+    without arguments too.
     """
 
     name: str
