@@ -16,6 +16,7 @@ import trio
 import trio.testing
 from support.console import AnsweringEngine, Terminal, connect, meeting, open_console
 from support.live_scenes import open_world, pair
+from support.loop_turns import counting
 from support.peers import EVERYTHING
 from support.shapes import MEDIASOUP, NOT_COUNTED, departures
 from trio.testing import MockClock
@@ -316,21 +317,11 @@ async def test_a_large_item_is_made_in_many_turns(path: Path, command: Callable[
         await call.put(list(range(50_000)))
 
     command("many", many)
-    turns = 0
     async with open_world() as world, open_console(world, path) as terminal:
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(count)
+        with counting() as turns:
             (item,) = await terminal.ask("many")
-            nursery.cancel_scope.cancel()
     assert len(item) == 50_000
-    assert turns > 40
+    assert turns.number > 40
 
 
 # Commands
@@ -367,20 +358,10 @@ async def test_a_long_list_is_made_in_several_turns() -> None:
     state = SimpleNamespace(closed=False)
     rooms = {str(n): SimpleNamespace(id=str(n), created_at=n, state=state) for n in range(5000)}
     inventory = Inventory(SimpleNamespace(rooms=rooms), Turns())  # type: ignore[arg-type]
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
+    with counting() as turns:
         found = await inventory.rooms()
-        nursery.cancel_scope.cancel()
     assert [each.id for each in found] == list(rooms)
-    assert turns >= 3
+    assert turns.number >= 3
 
 
 async def test_without_any_object(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,6 +10,7 @@ import trio
 import trio.testing
 from support.live_fakes import Client, World
 from support.live_scenes import join, open_world, pair, produce
+from support.loop_turns import counting
 from trio.testing import MockClock
 
 from meet_trio.app import _stop_when_drained
@@ -169,31 +169,20 @@ async def test_taken_back_before_it_has_begun(autojump_clock: MockClock) -> None
 async def test_ending_many_rooms_leaves_turns_to_others(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns, ended_in, end = Turns(), Counter[int](), LiveRoom.end
-
-    def end_and_count(room: LiveRoom, why: RoomEnd) -> None:
-        ended_in[turns.number] += 1
-        end(room, why)
-
-    monkeypatch.setattr(LiveRoom, "end", end_and_count)
+    end = LiveRoom.end
     async with open_world() as world:
         for _ in range(50):
             await world.registry.create_room()
-        trio.lowlevel.add_instrument(turns)
-        with trio.fail_after(10):
+        with counting() as turns, trio.fail_after(10):
+
+            def end_and_count(room: LiveRoom, why: RoomEnd) -> None:
+                turns.count()
+                end(room, why)
+
+            monkeypatch.setattr(LiveRoom, "end", end_and_count)
             await world.registry.drain(1)
-        trio.lowlevel.remove_instrument(turns)
-    assert ended_in.total() == 50
-    assert max(ended_in.values()) == 20
-
-
-class Turns(trio.abc.Instrument):
-    """Counts the turns of the loop."""
-
-    number = 0
-
-    def after_io_wait(self, timeout: float) -> None:
-        self.number += 1
+    assert turns.happened.total() == 50
+    assert turns.most == 20
 
 
 @pytest.mark.parametrize("after", range(8))

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from support.engine_world import World as RealWorld
 from support.live_fakes import FakeEngine, FakeStats, World
 from support.live_scenes import open_world, pair, transport
+from support.loop_turns import counting
 from support.peers import PARTICIPANT
 from support.server import open_server, quick_settings
 from trio.testing import MockClock
@@ -147,19 +148,9 @@ async def test_other_tasks_run_while_people_are_counted(
         room = await world.registry.create_room()
         for _ in range(50):
             room.invite(PARTICIPANT)
-        turns = 0
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(count)
+        with counting() as turns:
             await metrics._count_people()
-            assert turns >= 40
-            nursery.cancel_scope.cancel()
+        assert turns.number >= 40
         room.close()
 
 

@@ -12,6 +12,7 @@ import trio
 from support.live_fakes import FakeEngine, World
 from support.live_scenes import join, open_world, pair, produce, transport
 from support.logs import open_log
+from support.loop_turns import counting
 from support.peers import EVERYTHING, PARTICIPANT
 from support.quality import check_record
 from trio.testing import MockClock
@@ -402,20 +403,9 @@ async def test_a_look_lets_others_run(autojump_clock: MockClock) -> None:
         for client in clients:
             for _ in range(8):
                 await transport(client.socket, consuming=False)
-        turns = 0
-
-        async def count() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(count)
+        with counting() as turns:
             await kept.look()
-            nursery.cancel_scope.cancel()
-        # 172 objects, 64 in a turn
-        assert turns >= 3
+        assert turns.number >= 3  # 172 objects, 64 in a turn
 
 
 def test_the_longest_record_is_one_line_of_the_log() -> None:
