@@ -237,7 +237,6 @@ def check_live_table(console: Console) -> None:
 
 def check_prompt(console: Console, daemon: Daemon, room: str, home: Path) -> None:
     """History, completion, the Python prompt, Ctrl-C and Ctrl-D."""
-    inputs = "".join(daemon.log).count("terminal …")
     with Screen.open(console, XDG_STATE_HOME=str(home)) as screen:
         screen.wait("meet-trio>")
         screen.type(f"dumpRooms {room[:4]}")
@@ -254,7 +253,8 @@ def check_prompt(console: Console, daemon: Daemon, room: str, home: Path) -> Non
         screen.wait("nnnnnnnn")
         screen.type("await trio.sleep_forever()\r")
         screen.wait("forever()")
-        while "".join(daemon.log).count("terminal …") < inputs + 2:  # the second one runs
+        own = f"process {screen.pid}: terminal …"
+        while "".join(daemon.log).count(own) < 2:  # the second one runs
             time.sleep(0.01)
         screen.type("\x03")
         screen.wait("terminal: cancelled")
