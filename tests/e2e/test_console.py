@@ -190,6 +190,8 @@ class Screen:
         argv = [*console.command, *words]
         pid, terminal = pty.fork()
         if pid == 0:
+            # as a login does; a shell that runs the tests in the background ignores it
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ.update({"TERM": "xterm", "COLUMNS": "150", "LINES": "30"}, **environ)
             os.execv(sys.executable, argv)
         screen = cls(pid, terminal)
