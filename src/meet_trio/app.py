@@ -241,7 +241,12 @@ async def _run_parts(
         rooms.start_soon(_stop_when_drained, drain, outbox, stop)
         if opened.console is not None:
             view = ServerView(
-                registry, levels, drain, health.reasons, settings, settings.console.terminal
+                registry=registry,
+                levels=levels,
+                drain=drain,
+                reasons=health.reasons,
+                settings=lambda: reload.settings,
+                terminal=settings.console.terminal,
             )
             await nursery.start(Console(view, settings.console).serve, opened.console)
         task_status.started(
@@ -262,9 +267,10 @@ async def _run_parts(
         await stop.wait()
         whole.deadline = trio.current_time() + settings.process.shutdown_timeout
         rooms.cancel_scope.cancel()
-    if records is not None:
-        await records.drain(whole.deadline - _RESERVE)
-    await outbox.drain(whole.deadline - _RESERVE)
+    async with trio.open_nursery() as last:  # a disk that hangs takes no time from the webhooks
+        last.start_soon(outbox.drain, whole.deadline - _RESERVE)
+        if records is not None:
+            last.start_soon(records.drain, whole.deadline - _RESERVE)
 
 
 async def _stop_when_drained(drain: Drain, outbox: Outbox, stop: trio.Event) -> None:

@@ -112,7 +112,9 @@ def view_of(
     world: World, *, terminal: bool = False, reasons: Callable[[], Sequence[str]] = list
 ) -> ServerView:
     drain = Drain(world.registry, DrainSettings())
-    return ServerView(world.registry, FakeLevels(), drain, reasons, "the settings", terminal)
+    return ServerView(
+        world.registry, FakeLevels(), drain, reasons, lambda: "the settings", terminal
+    )
 
 
 async def connect(path: Path) -> Terminal:

@@ -44,7 +44,7 @@ class Credentials:
 
 @attrs.frozen
 class ServerView:
-    """What commands may use of the server. ``settings`` are those of the whole server.
+    """What commands may use of the server. ``settings()``: those of the whole server now.
     ``levels`` None: another program has set the log up.
     ``reasons()``: why the server is not healthy."""
 
@@ -52,7 +52,7 @@ class ServerView:
     levels: Levels | None
     drain: Drain
     reasons: Callable[[], Sequence[str]]
-    settings: object
+    settings: Callable[[], object]
     terminal: bool
 
 

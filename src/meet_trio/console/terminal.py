@@ -86,7 +86,7 @@ def _namespace(call: Call) -> dict[str, Any]:
         "__builtins__": builtins,
         "registry": call.registry,
         "rooms": call.registry.rooms,
-        "settings": call.server.settings,
+        "settings": call.server.settings(),
         "trio": trio,
     }
 

@@ -20,7 +20,6 @@ out.
 
 import logging
 import math
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
@@ -111,7 +110,6 @@ class LivePeer:
     goodbye_timeout: float
     handle: EventHandler
     nursery: trio.Nursery = attrs.field(init=False)
-    invited_at: float = attrs.field(factory=time.time, init=False)
     connection: Connection | None = None
     address: str = ""
     """The IP address that its signaling comes from."""

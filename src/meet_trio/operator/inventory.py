@@ -60,7 +60,7 @@ class Inventory:
     async def peers(self) -> list[Found[LivePeer]]:
         """All peers, those that have not connected yet too."""
         return await self._gather(
-            Found(room, peer.id, peer, peer.invited_at, peer.id)
+            Found(room, peer.id, peer, peer.attendance.invited, peer.id)
             for room in self._rooms()
             for peer in list(room.peers.values())
             if peer.id in room.state.peers  # a kicked peer's task lives a moment longer

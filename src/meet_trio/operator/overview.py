@@ -35,7 +35,7 @@ def peer_row(room: LiveRoom, peer: LivePeer, now: float) -> Shape:
         "name": state.nickname or "",
         "role": roles(state.role),
         "state": peer_state(room, peer),
-        "age": age(now - peer.invited_at),
+        "age": age(now - peer.attendance.invited),
         "address": peer.address,
         "transports": len(peer.transports),
         "producers": len(state.producers),
@@ -114,7 +114,7 @@ def peer_dump(room: LiveRoom, peer: LivePeer) -> Shape:
         "roomId": room.id,
         "state": peer_state(room, peer),
         "joined": state.joined,
-        "invitedAt": int(peer.invited_at),
+        "invitedAt": int(peer.attendance.invited),
         "address": peer.address,
         "transports": [
             {
