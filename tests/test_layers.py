@@ -42,11 +42,21 @@ MAY_IMPORT = {
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
-        "",
         "config",
         "console",
         "edge",
         "errors",
+        "live",
+        "media",
+        "operator",
+        "parts",
+        "reload",
+    },
+    "parts": {
+        "",
+        "config",
+        "console",
+        "edge",
         "lag",
         "live",
         "media",

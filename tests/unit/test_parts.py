@@ -1,11 +1,11 @@
-"""Values that follow from several settings, as ``app`` hands them down."""
+"""Values that follow from several settings, as ``parts`` hands them down."""
 
 import pytest
 
-from meet_trio.app import _demo_hosts, _Opened, _room_context
 from meet_trio.config import build
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.media.turn import IceServers
+from meet_trio.parts import Opened, demo_hosts, room_context
 
 
 def test_what_rooms_are_given() -> None:
@@ -18,9 +18,9 @@ def test_what_rooms_are_given() -> None:
             "signaling.max_outbox_bytes": 123_456,
         }
     )
-    context = _room_context(
+    context = room_context(
         settings,
-        _Opened([], [], None, None, []),  # type: ignore[arg-type]
+        Opened([], [], None, None, []),  # type: ignore[arg-type]
         Outbox(settings.webhook),
         IceServers(settings.turn),
     )
@@ -44,7 +44,7 @@ def test_hosts_of_demo_mode(demo: bool, remote: bool, known: tuple[bool, bool] |
             "demo.allow_remote": remote,
         }
     )
-    hosts = _demo_hosts(settings)
+    hosts = demo_hosts(settings)
     if known is None:
         assert hosts is None
     else:

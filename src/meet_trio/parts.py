@@ -1,0 +1,247 @@
+"""The parts of a server: each is made from its record of ``Settings`` and gets the parts that it
+uses. Nothing runs yet, and nothing here awaits; ``app`` runs them.
+
+A value that follows from several records is computed here. So is what a reload puts in place of
+them: each part takes the new record of its own.
+"""
+
+import socket
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from meet_trio import ortc
+from meet_trio.config import Settings, is_loopback
+from meet_trio.console.call import Levels, ServerView
+from meet_trio.console.server import Console
+from meet_trio.edge.addresses import address_key
+from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
+from meet_trio.edge.authenticator import Authenticator
+from meet_trio.edge.front_door import FrontDoor, Refusal
+from meet_trio.edge.head import RequestHead
+from meet_trio.edge.http_api import HttpApi
+from meet_trio.edge.listener import tls_context
+from meet_trio.edge.signaling import signaling_handler, signaling_paths
+from meet_trio.edge.site import build_site
+from meet_trio.edge.tokens import ApiTokens
+from meet_trio.edge.webhooks import Outbox
+from meet_trio.lag import LoopLag
+from meet_trio.live.handlers import handle_event
+from meet_trio.live.registry import Registry
+from meet_trio.live.room import RoomContext
+from meet_trio.media.announced import AnnouncedAddresses
+from meet_trio.media.dtls import DtlsBridge
+from meet_trio.media.engines import EngineHost
+from meet_trio.media.plain import PlainPorts
+from meet_trio.media.turn import IceServers
+from meet_trio.operator.drain import Drain
+from meet_trio.operator.health import Health
+from meet_trio.operator.quality import Quality
+from meet_trio.operator.record_file import RecordFile
+from meet_trio.reload import Reload
+from meet_trio.socketio import Server as SocketServer
+
+if TYPE_CHECKING:
+    from meet_trio.operator.metrics_server import MetricsServer
+
+
+@attrs.frozen
+class Opened:
+    """What the parts use, and what is closed after all of them have ended."""
+
+    listeners: Sequence[trio.SocketListener]
+    metrics_listeners: Sequence[trio.SocketListener]
+    console: socket.socket | None
+    bridge: DtlsBridge
+    hosts: Sequence[EngineHost]
+
+    @property
+    def port(self) -> int:
+        """Of the HTTP side."""
+        port: int = self.listeners[0].socket.getsockname()[1]
+        return port
+
+
+class Parts:
+    """The parts of one server. ``None``: the settings do not ask for it."""
+
+    def __init__(self, settings: Settings, levels: Levels | None, opened: Opened) -> None:
+        self.opened = opened
+        self.outbox = Outbox(settings.webhook)
+        self.ice_servers = IceServers(settings.turn)
+        self.records = _record_file(settings)
+        self.quality = _quality(settings, self.records)
+        self.registry = Registry(
+            room_context(settings, opened, self.outbox, self.ice_servers, self.quality)
+        )
+        self.lag = LoopLag()
+        self.health = Health(settings.health, self.registry, self.lag, self.outbox)
+        self.drain = Drain(self.registry, settings.drain)
+        self.tokens = ApiTokens(settings.api)
+        self.api = HttpApi(
+            self.registry,
+            self.lag,
+            self.tokens,
+            self.health.reasons,
+            settings.api,
+            token_base=settings.listener.token_base(opened.port),
+            max_json_depth=settings.sockets.max_json_depth,
+        )
+        self.sockets = SocketServer(
+            settings.sockets, {"/": signaling_handler(self.registry)}, client_key=address_key
+        )
+        self.metrics = self._make_metrics(settings)
+        self.door = self._make_door(settings)
+        self.metrics_door = self._make_metrics_door(settings)
+        self.reload = Reload(settings, self.door, [self._replace])
+        self.console = self._make_console(settings, levels)
+
+    def _make_metrics(self, settings: Settings) -> "MetricsServer | None":
+        if not settings.metrics.served:
+            return None
+        # prometheus_client is loaded only for those who want metrics.
+        from meet_trio.operator.metrics import Metrics
+        from meet_trio.operator.metrics_server import MetricsServer
+
+        def webhooks() -> tuple[int, Mapping[str, int]]:
+            return self.outbox.pending, self.outbox.results
+
+        metrics = Metrics(self.registry, self.lag, webhooks, lambda: self.door.connections)
+        return MetricsServer(metrics, settings.metrics.token)
+
+    def _make_door(self, settings: Settings) -> FrontDoor:
+        paths = signaling_paths(settings.api.path_prefix)
+        metrics = self.metrics
+        authenticator = Authenticator(
+            self.registry,
+            self.tokens,
+            self.api.path,
+            paths,
+            has_session=self.sockets.has_session,
+            bearer_tokens=metrics.bearer_tokens() if metrics else {},
+        )
+        site = build_site(
+            self.api,
+            self.sockets.asgi,
+            paths,
+            page=settings.site.serves_page,
+            demo=settings.site.demo,
+            more=metrics.routes() if metrics else (),
+        )
+        return FrontDoor(
+            app=site,
+            websockets=dict.fromkeys(paths, partial(_serve_websocket, self.sockets)),
+            settings=settings.front_door,
+            allowed_hosts=demo_hosts(settings),
+            tls=tls_context(settings.listener),
+            authenticates=authenticator.authenticates,
+            refusal=partial(_refusal, authenticator, self.sockets),
+        )
+
+    def _make_metrics_door(self, settings: Settings) -> FrontDoor | None:
+        if self.metrics is None or settings.metrics.listen is None:
+            return None
+        loopback = is_loopback(settings.metrics.listen[0])
+        return self.metrics.own_door(settings.front_door, loopback=loopback)
+
+    def _make_console(self, settings: Settings, levels: Levels | None) -> Console | None:
+        if self.opened.console is None:
+            return None
+        view = ServerView(
+            registry=self.registry,
+            levels=levels,
+            drain=self.drain,
+            reasons=self.health.reasons,
+            settings=lambda: self.reload.settings,
+            terminal=settings.console.terminal,
+        )
+        return Console(view, settings.console)
+
+    def _replace(self, settings: Settings) -> None:
+        """Take other settings while running. The front door has taken its own already."""
+        plain_ports = self.registry.context.plain_ports
+        plain_ports.settings = settings.plain
+        plain_ports.proxies = settings.front_door.trusted_proxies
+        self.registry.context = attrs.evolve(  # for the rooms that are made from now on
+            self.registry.context,
+            settings=settings.rooms,
+            peer_settings=settings.peers,
+            transport_settings=settings.transports,
+            limits=settings.limits,
+        )
+        self.ice_servers.settings = settings.turn
+        self.tokens.settings = settings.api
+        self.outbox.settings = settings.webhook
+        self.health.settings = settings.health
+        self.drain.settings = settings.drain
+        self.api.settings = settings.api
+        self.api.token_base = settings.listener.token_base(self.opened.port)
+        self.sockets.allow_origins(settings.sockets.origins)
+
+
+def room_context(
+    settings: Settings,
+    opened: Opened,
+    outbox: Outbox,
+    ice_servers: IceServers,
+    quality: Quality | None = None,
+) -> RoomContext:
+    listen_ips = settings.engine.listen_ips
+    return RoomContext(
+        hosts=opened.hosts,
+        bridge=opened.bridge,
+        settings=settings.rooms,
+        peer_settings=settings.peers,
+        transport_settings=settings.transports,
+        limits=settings.limits,
+        # A peer that comes back is sent all that it missed. Its new socket must have room for it.
+        max_backlog_bytes=settings.sockets.max_outbox_bytes,
+        goodbye_timeout=settings.process.goodbye_timeout,
+        ice_servers=ice_servers,
+        announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
+        plain_ports=PlainPorts(settings.plain, listen_ips, settings.front_door.trusted_proxies),
+        router_capabilities=ortc.router_capabilities(),
+        handle=handle_event,
+        webhook=outbox.put,
+        recorder=quality,
+    )
+
+
+def demo_hosts(settings: Settings) -> AllowedHosts | None:
+    """The hosts that requests must name in demo mode. None outside of demo mode: any host."""
+    if not settings.site.demo:
+        return None
+    public = settings.listener.public_domain
+    names = frozenset({host_name(public)}) if public else frozenset[str]()
+    return AllowedHosts(names, remote=settings.site.demo_allow_remote)
+
+
+def _record_file(settings: Settings) -> RecordFile | None:
+    kept = settings.quality
+    return RecordFile(kept.file, kept.max_waiting) if kept.file is not None else None
+
+
+def _quality(settings: Settings, records: RecordFile | None) -> Quality | None:
+    if not settings.quality.enabled:
+        return None
+    return Quality(settings.quality, records.put if records is not None else _keep_nothing)
+
+
+def _keep_nothing(record: object) -> None:
+    pass
+
+
+async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
+    await sockets.serve_websocket_stream(stream, client=client)
+
+
+def _refusal(
+    authenticator: Authenticator, sockets: SocketServer, head: RequestHead
+) -> Refusal | None:
+    if not authenticator.refuses(head):
+        return None
+    target = f"{head.path}?{head.query}"
+    return partial(sockets.refuse_websocket, target=target, headers=head.headers)
