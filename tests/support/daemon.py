@@ -74,17 +74,29 @@ _DEFAULTS = {
 }
 
 
-def start_daemon(*flags: str, wrapper: tuple[str, ...] = (), **environ: str) -> Daemon:
+def start_daemon(
+    *flags: str,
+    wrapper: tuple[str, ...] = (),
+    python: str = sys.executable,
+    **environ: str,
+) -> Daemon:
     """Start in demo mode on free ports of loopback; flags may change that."""
     for flag, value in _DEFAULTS.items():
         if flag not in flags:
             flags += (flag, value)
-    return run_command("--demo", *flags, wrapper=wrapper, **environ)
+    return run_command("--demo", *flags, wrapper=wrapper, python=python, **environ)
 
 
-def run_command(*flags: str, wrapper: Sequence[str] = (), **environ: str) -> Daemon:
-    """Run the command ``serve`` with nothing but ``flags``."""
-    command = [sys.executable, "-m", "meet_trio", "serve", *flags]
+def run_command(
+    *flags: str,
+    wrapper: Sequence[str] = (),
+    python: str = sys.executable,
+    **environ: str,
+) -> Daemon:
+    """Run the command ``serve`` with nothing but ``flags``. ``python`` is the interpreter, which
+    may be that of another checkout's virtual environment.
+    """
+    command = [python, "-m", "meet_trio", "serve", *flags]
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
         [*wrapper, *command],
