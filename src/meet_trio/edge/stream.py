@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import trio
 
+from meet_trio.edge.fair_limiter import PacedStream
 from meet_trio.edge.progress import overhead, progress
 
 _DRAIN_TIME = 1.0  # seconds in which a client that still sends may read its response
@@ -81,6 +82,17 @@ class PeekedStream(trio.abc.Stream):
             self._send_unfinished = False
         if self._send_unfinished:
             raise trio.BrokenResourceError("the client has stopped reading")
+
+    @property
+    def sends_now(self) -> bool:
+        """See ``socketio.websocket.ImmediateStream``. TLS has no way to write a part of a record.
+        A deadline needs a task.
+        """
+        return isinstance(self._stream, PacedStream) and self._send_deadline == math.inf
+
+    def send_now(self, data: bytes) -> int:
+        assert isinstance(self._stream, PacedStream)
+        return self._stream.send_now(data)
 
     @property
     def is_tls(self) -> bool:

@@ -6,6 +6,8 @@ and wait in ``wait_for_change``.
 
 Received messages wait for the handler in a short queue. While it is full, the client is not read
 further. ``send`` never waits: it fills the session's bounded outbox, which the transport empties.
+A websocket on a stream that can write without waiting is emptied by ``write_now``, in a turn of the
+loop that many connections share.
 All transports count what they read against the connection's ``allowance``.
 
 The tasks of a connection end by themselves once the session is closed. The handler is not
@@ -15,7 +17,7 @@ Messages are opaque here; ``server`` reads Socket.IO in them.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -27,7 +29,7 @@ from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType
 from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Handshake, Settings
-from meet_trio.socketio.write_limiter import WriteLimiter
+from meet_trio.socketio.write_turns import WriteTurns
 
 _INBOX = 16  # messages that wait for the handler
 
@@ -49,7 +51,7 @@ class EngineIOConnection:
         handshake: Handshake,
         settings: Settings,
         outboxes: Outboxes,
-        write_limiter: WriteLimiter,
+        write_turns: WriteTurns,
         *,
         websocket: bool,
     ) -> None:
@@ -70,7 +72,10 @@ class EngineIOConnection:
         )
         self.allowance = Allowance(settings, trio.current_time())
         self.carrier: Carrier | None = None
-        self.write_limiter = write_limiter
+        self.write_turns = write_turns
+        # Sends what waits, if a websocket carries the packets and needs no task to write. It must
+        # not raise.
+        self.write_now: Callable[[], None] | None = None
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
@@ -196,7 +201,10 @@ class EngineIOConnection:
 
     def changed(self) -> None:
         """Must be called after every change of ``session``."""
-        self._changed.set()
+        if self.write_now is None or self.session.state is not State.WEBSOCKET:
+            self.wake()
+        elif self.session.has_packets:
+            self.write_turns.call(self.write_now)
         deadline = self.session.deadline
         if self._deadline_scope.deadline != deadline:
             self._deadline_scope.deadline = deadline
@@ -207,8 +215,14 @@ class EngineIOConnection:
                 scope.cancel()
             self.closed.set()
 
+    def wake(self) -> None:
+        """End ``wait_for_change``."""
+        self._changed.set()
+
     async def wait_for_change(self) -> None:
-        """Wait for a change of ``session``. May also return without one."""
+        """Wait for a change of ``session``, but not for packets that ``write_now`` sends. May also
+        return without a change.
+        """
         if self._changed.is_set():
             self._changed = trio.Event()
         await self._changed.wait()

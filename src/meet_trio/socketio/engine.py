@@ -37,7 +37,7 @@ from meet_trio.socketio.request import (
 from meet_trio.socketio.session import State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.websocket import WebSocket, WebSocketGone
-from meet_trio.socketio.write_limiter import WriteLimiter
+from meet_trio.socketio.write_turns import WriteTurns
 
 logger = logging.getLogger("meet_trio.socketio.engine")
 
@@ -53,7 +53,7 @@ class EngineIOServer:
         self._connections: dict[str, EngineIOConnection] = {}
         self._polling: dict[str, Polling] = {}
         self._outboxes = Outboxes(settings.max_outboxes_bytes)
-        self._write_limiter = WriteLimiter()
+        self._write_turns = WriteTurns()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -212,7 +212,7 @@ class EngineIOServer:
         # 120 random bits: knowing a session id is enough to post into the session
         sid = secrets.token_urlsafe(15)
         connection = EngineIOConnection(
-            sid, handshake, self._settings, self._outboxes, self._write_limiter, websocket=websocket
+            sid, handshake, self._settings, self._outboxes, self._write_turns, websocket=websocket
         )
         self._connections[sid] = connection
         self._outboxes.add(connection)

@@ -7,6 +7,9 @@ return and sends ``5``. From then on the websocket carries all packets.
 ``websocket`` has the RFC 6455 side, ``session`` the states of an upgrade.
 """
 
+import logging
+from functools import partial
+
 import trio
 
 from meet_trio.socketio.connection import EngineIOConnection
@@ -14,6 +17,8 @@ from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
 from meet_trio.socketio.session import OutboxEntry, State
 from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
+
+logger = logging.getLogger("meet_trio.socketio.over_websocket")
 
 
 async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
@@ -24,6 +29,8 @@ async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
     """
     connection.carrier = websocket
     websocket.set_allowance(connection.allowance)
+    if websocket.sends_now:
+        connection.write_now = partial(_write_now, connection, websocket)
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
@@ -33,6 +40,7 @@ async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
         clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
         connection.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
     finally:
+        connection.write_now = None
         connection.closed.set()
     await websocket.close()
 
@@ -89,15 +97,35 @@ async def _read(connection: EngineIOConnection, websocket: WebSocket) -> None:
             connection.fail(Reason.PARSE_ERROR)
 
 
+def _write_now(connection: EngineIOConnection, websocket: WebSocket) -> None:
+    """Send what waits without a task: waking one costs more than all the rest of sending a message.
+    ``_write`` sends what the stream does not take at once.
+    """
+    session = connection.session
+    try:
+        if session.state is State.WEBSOCKET and websocket.is_free:
+            entries = session.take()
+            sent = websocket.send_now(*(_encode(connection, entry) for entry in entries))
+            if sent and not session.has_packets:
+                return
+        connection.wake()
+    except Exception:
+        logger.exception("writing to a websocket failed")
+        connection.fail(Reason.TRANSPORT_ERROR)
+
+
 async def _write(connection: EngineIOConnection, websocket: WebSocket) -> None:
     session = connection.session
     while session.state is not State.CLOSED:
         # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
         await trio.lowlevel.checkpoint_if_cancelled()
+        if not websocket.is_flushed:
+            await websocket.flush()
+            continue
         if session.has_packets:
-            await connection.write_limiter.acquire()
-        if entries := session.take():
-            await websocket.send(*(_encode(connection, entry) for entry in entries))
+            await connection.write_turns.acquire()
+            if entries := session.take():
+                await websocket.send(*(_encode(connection, entry) for entry in entries))
             continue
         if session.state is State.CLOSING:
             await websocket.close()

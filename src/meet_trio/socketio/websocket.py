@@ -16,7 +16,7 @@ websocket with 1009. Engine.IO's packets are read and written in ``over_websocke
 import logging
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import attrs
 import trio
@@ -49,10 +49,27 @@ class WebSocketGone(Exception):
         self.clean = clean
 
 
+@runtime_checkable
+class ImmediateStream(Protocol):
+    """A stream that can write without waiting."""
+
+    @property
+    def sends_now(self) -> bool:
+        """False: not this one, because of what it is made of."""
+        ...
+
+    def send_now(self, data: bytes) -> int:
+        """Write what can be written at once. Returns the number of bytes. An error of the stream
+        counts as 0 bytes: the next ``send_all`` raises it.
+        """
+        ...
+
+
 class BoundedStream(trio.abc.Stream):
     """``stream`` with a deadline for each send, read no faster than ``allowance`` permits.
 
     ``send_timeout`` is in seconds. ``delivery`` knows which messages were not acknowledged.
+    What ``send_now`` has not written is sent before anything else.
     """
 
     def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
@@ -61,8 +78,40 @@ class BoundedStream(trio.abc.Stream):
         self._frames = FrameCounter()
         self._stream = stream
         self._send_timeout = send_timeout
+        self._immediate = (
+            stream if isinstance(stream, ImmediateStream) and stream.sends_now else None
+        )
+        self._rest = b""  # of the last ``send_now``
         self._send_unfinished = False
         self._send_lock = trio.Lock()
+
+    @property
+    def sends_now(self) -> bool:
+        return self._immediate is not None
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether ``send_now`` has left nothing."""
+        return not self._rest
+
+    @property
+    def is_free(self) -> bool:
+        """Whether ``send_now`` may be called: nobody else is sending."""
+        return not (
+            self._immediate is None
+            or self._rest
+            or self._send_unfinished
+            or self._send_lock.locked()
+        )
+
+    def send_now(self, data: bytes, messages: Sequence[tuple[object, int]]) -> bool:
+        """``send_messages`` of what can be sent without waiting. Returns whether that is all. If it
+        is not, a ``send_messages`` must follow, of nothing more or of more.
+        """
+        assert self._immediate is not None
+        self.delivery.write(len(data), messages)
+        self._rest = data[self._immediate.send_now(data) :]
+        return not self._rest
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.send_messages((data,), ())
@@ -83,8 +132,9 @@ class BoundedStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("an earlier send was not finished")
             self._send_unfinished = True
             self.delivery.write(sum(map(len, parts)), messages)
+            rest, self._rest = self._rest, b""
             with trio.move_on_after(self._send_timeout):
-                for data in _slices(parts):
+                for data in _slices((rest, *parts)):
                     await self._stream.send_all(data)
                 self._send_unfinished = False
             if self._send_unfinished:
@@ -212,19 +262,36 @@ class WebSocket:
         # control frames of trio-websocket go before or after them.
         if self._accepted().closed is not None:
             raise WebSocketGone(clean=False)
-        parts: list[bytes] = []
-        messages: list[tuple[object, int]] = []
-        end = 0
-        for frame in frames:
-            head = _head(frame)
-            parts += (head, frame.payload)
-            end += len(head) + len(frame.payload)
-            if frame.event is not None:
-                messages.append((frame.event, end))
         try:
-            await self._stream.send_messages(parts, messages)
+            await self._stream.send_messages(*_parts(frames))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise WebSocketGone(clean=False) from None
+
+    @property
+    def sends_now(self) -> bool:
+        """Whether ``send_now`` can be used on this stream."""
+        return self._stream.sends_now
+
+    @property
+    def is_free(self) -> bool:
+        """Whether ``send_now`` may be called now."""
+        return self._stream.is_free and self._accepted().closed is None
+
+    def send_now(self, *frames: Frame) -> bool:
+        """``send`` of what can be written without waiting. Returns whether that is all; otherwise
+        ``flush`` must follow.
+        """
+        parts, messages = _parts(frames)
+        return self._stream.send_now(b"".join(parts), messages)
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether ``send_now`` has left nothing."""
+        return self._stream.is_flushed
+
+    async def flush(self) -> None:
+        """Send what ``send_now`` has left. Raises like ``send``."""
+        await self.send()
 
     def unreceived(self) -> list[object]:
         """The events that were sent and that the client cannot have received, see
@@ -280,6 +347,20 @@ class WebSocket:
         finally:
             self._reader_ended.set()
             self._opening_scope.cancel()  # no opening handshake can come any more
+
+
+def _parts(frames: Sequence[Frame]) -> tuple[list[bytes], list[tuple[object, int]]]:
+    """The bytes of frames, and their events, each with the offset of its end."""
+    parts: list[bytes] = []
+    messages: list[tuple[object, int]] = []
+    end = 0
+    for frame in frames:
+        head = _head(frame)
+        parts += (head, frame.payload)
+        end += len(head) + len(frame.payload)
+        if frame.event is not None:
+            messages.append((frame.event, end))
+    return parts, messages
 
 
 def _head(frame: Frame) -> bytes:
