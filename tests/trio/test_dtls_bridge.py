@@ -27,9 +27,12 @@ class Client:
     """
 
     def __init__(
-        self, bridge: DtlsBridge, profiles: tuple[SrtpProfile, ...] = SRTP_PROFILES
+        self,
+        bridge: DtlsBridge,
+        profiles: tuple[SrtpProfile, ...] = SRTP_PROFILES,
+        identity: Identity | None = None,
     ) -> None:
-        self.identity = Identity.generate(profiles)
+        self.identity = identity or Identity.generate(profiles)
         self.endpoint = DtlsEndpoint(self.identity)
         self.inbox: list[bytes] = []
         self.session: DtlsSession = bridge.open_session(self.inbox.append)
@@ -67,6 +70,26 @@ async def test_both_ends_have_the_same_keys(bridge: DtlsBridge, profile: SrtpPro
             assert client.endpoint.peer_fingerprint in {f.value for f in bridge.fingerprints}
             client.endpoint.close()
             client.send()  # its goodbye ends the session
+
+
+async def test_no_session_is_resumed(bridge: DtlsBridge) -> None:
+    """All associations share a TLS context, but each shows its certificate again."""
+    first = Client(bridge)
+    second = Client(bridge, identity=first.identity)
+    keys: list[SrtpKeys] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first.session.run, first.fingerprints, keys.append)
+            await first.shake_hands()
+            session = first.endpoint._ssl.get_session()
+            assert session is not None
+            second.endpoint._ssl.set_session(session)
+            nursery.start_soon(second.session.run, second.fingerprints, keys.append)
+            await second.shake_hands()
+            while len(keys) < 2:
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+    assert first.endpoint._ssl.master_key() != second.endpoint._ssl.master_key()
 
 
 async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:
