@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "lag": set(),
     "collector": set(),
     "tallies": set(),
+    "turns": set(),
     "logs": {"rates", "settings"},
     "settings": set(),
     # of packages their settings only, see test_settings_are_light
@@ -66,7 +67,17 @@ MAY_IMPORT = {
         "socketio",
     },
     "reload": {"config", "edge"},
-    "console": {"", "collector", "errors", "live", "logs", "media", "operator", "settings"},
+    "console": {
+        "",
+        "collector",
+        "errors",
+        "live",
+        "logs",
+        "media",
+        "operator",
+        "settings",
+        "turns",
+    },
     # of the engine the records of its figures only
     "operator": {
         "",
@@ -80,6 +91,7 @@ MAY_IMPORT = {
         "room",
         "settings",
         "tallies",
+        "turns",
     },
     # of ortc only the type of parsed JSON
     "edge": {
@@ -106,6 +118,7 @@ MAY_IMPORT = {
         "settings",
         "socketio",
         "tallies",
+        "turns",
     },
     "media": {"engine", "errors", "ortc", "settings", "tallies"},
     "room": {"errors", "ortc", "settings"},

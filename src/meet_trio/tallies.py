@@ -1,13 +1,20 @@
-"""Counts of what has happened since the start, for those who watch the server.
+"""Counts of what has happened since the start, and of what is there now, for those who watch.
 
 The parts that make things happen count them here. They get the ``Tally`` with their context, and
-know nothing of its readers. All numbers only grow, so several readers need not know of each other.
+know nothing of its readers. No reader changes a number, so several need not know of each other.
 """
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Hashable
+from typing import Generic, Literal, TypeVar
 
 import attrs
+
+Presence = Literal["invited", "connected", "away"]
+"""Of a peer: it has had no socket yet, has one, or has lost it."""
+
+State = TypeVar("State", bound=Hashable)
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The upper bounds of the buckets of durations, in seconds."""
@@ -26,9 +33,25 @@ class Durations:
 
 
 @attrs.define(eq=False)
+class Census(Generic[State]):
+    """The number of present objects in each state. Who wants to know it need not look at them."""
+
+    numbers: Counter[State] = attrs.field(factory=Counter)
+
+    def move(self, before: State | None, after: State | None) -> None:
+        """An object has come (``before`` is None), has another state, or has gone (``after``)."""
+        if before is not None:
+            self.numbers[before] -= 1
+        if after is not None:
+            self.numbers[after] += 1
+
+
+@attrs.define(eq=False)
 class Tally:
     """The counts of one server.
 
+    - ``peers``: those that are there, by their state.
+    - ``transports``: those that are there, by kind (``webrtc`` or ``plain``) and state.
     - ``connects``: attempts to connect a WebRTC transport that have ended, by how: ``connected``,
       ``failed`` (DTLS), ``timed_out`` (within DTLS), ``no_path`` (no DTLS datagram came in time),
       ``abandoned`` (by leaving).
@@ -44,6 +67,8 @@ class Tally:
       is not to be sent at first, or whose producer is paused, is left out.
     """
 
+    peers: Census[Presence] = attrs.field(factory=Census)
+    transports: Census[tuple[str, str]] = attrs.field(factory=Census)
     rooms: int = 0
     invitations: int = 0
     connects: Counter[str] = attrs.field(factory=Counter)

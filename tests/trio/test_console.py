@@ -29,7 +29,7 @@ from meet_trio.console.server import open_console_socket
 from meet_trio.console.settings import ConsoleSettings, ConsoleSocket
 from meet_trio.errors import ConfigError
 from meet_trio.operator.inventory import Inventory
-from meet_trio.operator.turns import Turns
+from meet_trio.turns import Turns
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """The metrics: what is gathered from fakes, the page over ASGI, and the listener of its own."""
 
 import contextlib
+import random
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -16,12 +17,11 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.process_collector import ProcessCollector
 from starlette.applications import Starlette
 from support.engine_world import World as RealWorld
 from support.live_fakes import FakeEngine, FakeStats, World
 from support.live_scenes import open_world, pair, transport
-from support.loop_turns import counting
-from support.peers import PARTICIPANT
 from support.server import open_server, quick_settings
 from trio.testing import MockClock
 
@@ -31,9 +31,19 @@ from meet_trio.engine import StatsReady
 from meet_trio.lag import LoopLag
 from meet_trio.operator import metrics as metrics_module
 from meet_trio.operator.described import METRICS, PREFIX, MetricKind
+from meet_trio.operator.exposition import (
+    Format,
+    Numbers,
+    Shape,
+    _One,
+    library_metric,
+    open_format,
+    plain_format,
+)
 from meet_trio.operator.metrics import Metrics
 from meet_trio.operator.metrics_page import MetricsPage
 from meet_trio.operator.metrics_server import MAX_CONNECTIONS, MetricsServer
+from meet_trio.operator.process_figures import ProcessFigures
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -75,8 +85,8 @@ async def values(metrics: Metrics) -> dict[str, dict[tuple[str, ...], float]]:
     """By the sample's name without prefix, then by the values of its labels."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for group in await metrics.gather():
-        for metric in group:
-            for sample in metric.samples:
+        for numbers in group:
+            for sample in library_metric(numbers).samples:
                 labels = tuple(sample.labels.values())
                 found.setdefault(sample.name.removeprefix(PREFIX), {})[labels] = sample.value
     return found
@@ -99,7 +109,13 @@ async def test_peers_and_transports_by_state(autojump_clock: MockClock) -> None:
         assert found["webhooks_total"]["sent",] == 5
         assert found["http_connections"] == {(): 7}
         assert found["join_seconds_count"] == {(): 2}
+        await ada.socket.ask("createPlainTransport", producing=True)
+        plain = (await values(metrics))["transports"]
+        assert (plain["plain", "new"], sum(plain.values())) == (1, 3)
         room.close()
+        await trio.testing.wait_all_tasks_blocked()
+        found = await values(metrics)
+        assert set(found["peers"].values()) | set(found["transports"].values()) == {0}
 
 
 async def test_engines_are_summed_up(autojump_clock: MockClock) -> None:
@@ -140,27 +156,13 @@ def test_every_counter_of_an_engine_is_in_one_metric() -> None:
     assert figures == {*placed, *gauges, *of_each, *objects}
 
 
-async def test_other_tasks_run_while_people_are_counted(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics_module, "_OBJECTS_PER_TURN", 1)
-    async with open_metrics() as (world, metrics):
-        room = await world.registry.create_room()
-        for _ in range(50):
-            room.invite(PARTICIPANT)
-        with counting() as turns:
-            await metrics._count_people()
-        assert turns.number >= 40
-        room.close()
-
-
 def described(families: Iterable[Metric]) -> dict[str, tuple[str, str, frozenset[str]]]:
-    """Type, help and labels of each metric, but of those that prometheus_client brings."""
+    """Type, help and labels of each metric."""
     found = {}
     for family in families:
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
         found[family.name] = (family.type, family.documentation, frozenset(labels))
-    return {name: about for name, about in found.items() if not name.startswith("process_")}
+    return found
 
 
 OPEN_TYPES = {
@@ -183,12 +185,11 @@ async def test_a_server_gives_out_what_is_described_and_nothing_else() -> None:
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert openmetrics.headers["content-type"].startswith(OPENMETRICS)
     expected = {
-        PREFIX + m.name: (OPEN_TYPES[m.kind], m.help, frozenset(m.labels)) for m in METRICS.values()
+        m.family: (OPEN_TYPES[m.kind], m.help, frozenset(m.labels)) for m in METRICS.values()
     }
     assert described(parse_openmetrics(openmetrics.text)) == expected
     names = {family.name for family in parse_text(plain.text)}
     assert {m.full_name.removesuffix("_total") for m in METRICS.values()} <= names
-    assert "process_open_fds" in names
     before, after = (
         float(re.findall(r"^meet_trio_engine_turns_total\S+ (\S+)$", text, re.M)[0])
         for text in (plain.text, again)
@@ -268,6 +269,45 @@ async def test_a_page_has_the_numbers_of_its_time(autojump_clock: MockClock) -> 
         found = [re.findall(r'^meet_trio_datagrams_total.*"in"} (.*)$', t, re.M) for t in texts]
         assert found == [["1.0"]] * 4 + [["2.0"]] * 2
         assert all('no_path"} 3.0' in text for text in texts)
+
+
+@pytest.mark.parametrize("make", [plain_format, open_format])
+def test_pages_are_those_of_the_library(make: Callable[[], Format]) -> None:
+    """Whatever changes from one page to the next: numbers, labels, both, nothing."""
+    wanted, fresh = make(), make()
+    chance = random.Random(1)
+    labels = ["", "a", 'b"\\\n', "50 %s", "{}"]
+    for about in METRICS.values():
+        is_histogram = about.kind in (MetricKind.HISTOGRAM, MetricKind.DISTRIBUTION)
+        bounds = (0.005, 0.1, 1.0, 2e6) if is_histogram else ()
+        for _ in range(6):
+            rows = {tuple(chance.choice(labels) for _ in about.labels) for _ in range(3)}
+            shape = Shape(about.name, tuple(sorted(rows)), bounds)
+            size = len(rows) * (len(bounds) + 2 if bounds else 1)
+            for _ in range(3):
+                numbers = Numbers(shape, [chance.choice(NUMBERS) for _ in range(size)])
+                metric = library_metric(numbers)
+                by_library = fresh.encode(_One(metric)).decode().removesuffix(fresh.end)
+                assert wanted.write(numbers) == by_library
+                assert wanted.write(numbers) == by_library
+
+
+NUMBERS = (0, 1, 2**63, 0.1, 1e-9, 123456.789, 1234567.5, float("inf"), -1)
+
+
+def test_figures_of_the_process_are_those_of_the_library() -> None:
+    library = {m.name: m.samples[0].value for m in ProcessCollector(registry=None).collect()}
+    own = ProcessFigures().read()
+    assert own.keys() == library.keys()
+    assert own["process_max_fds"] == library["process_max_fds"]
+    assert own["process_start_time_seconds"] == pytest.approx(
+        library["process_start_time_seconds"], abs=2
+    )
+    for name in ("process_resident_memory_bytes", "process_cpu_seconds"):
+        assert own[name] == pytest.approx(library[name], rel=0.2)
+    before = own["process_open_fds"]
+    with open("/dev/null"):
+        assert ProcessFigures().read()["process_open_fds"] == before + 1
 
 
 async def test_calls_at_once_share_an_answer(autojump_clock: MockClock) -> None:

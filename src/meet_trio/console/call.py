@@ -12,7 +12,7 @@ from meet_trio.errors import RequestError
 from meet_trio.live.registry import Registry
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.inventory import Inventory
-from meet_trio.operator.turns import Turns
+from meet_trio.turns import Turns
 
 _PIECES_PER_TURN = 1000  # of JSON text that is made in one turn of the loop: about a millisecond
 

@@ -17,6 +17,7 @@ from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.shared_answer import SharedAnswer
 from meet_trio.media.engines import EngineError, EngineHost
+from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.live.figures")
 
@@ -47,17 +48,15 @@ async def _rooms_figures(rooms: Iterable[LiveRoom]) -> bytes:
     rooms = list(rooms)
     engines = await ask_engines({host for room in rooms for host in room.placement.used})
     found: dict[str, bytes] = {}
-    turn = 0
+    turns = Turns(OBJECTS_PER_TURN)
     for room in rooms:
         peers: dict[str, bytes] = {}
         for peer in list(room.peers.values()):
-            if turn >= OBJECTS_PER_TURN:
-                turn = 0
-                await trio.lowlevel.checkpoint()  # lets other tasks run
             if peer.id in room.state.peers:
                 figures = _peer_figures(room, peer, engines)
                 peers[peer.id] = _json(figures)
-                turn += 1 + sum(len(each) for each in figures.values() if isinstance(each, list))
+                objects = sum(len(each) for each in figures.values() if isinstance(each, list))
+                await turns.spend(1 + objects)
         if not room.state.closed:
             found[room.id] = _json_object(peers)
     return _json_object(found)

@@ -204,6 +204,7 @@ async def _create_plain_transport(
         client_ip=peer.address,
         producing=request.producing,
         consuming=request.consuming,
+        tally=context.tally,
     )
     await peer.start_transport(transport)
     return Outcome(result=transport.parameters())

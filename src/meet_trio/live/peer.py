@@ -35,6 +35,7 @@ from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
+from meet_trio.tallies import Presence, Tally
 
 logger = logging.getLogger("meet_trio.live.peer")
 
@@ -109,8 +110,10 @@ class LivePeer:
     max_backlog_bytes: int
     goodbye_timeout: float
     handle: EventHandler
+    tally: Tally = attrs.field(factory=Tally)
     nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
+    presence: Presence = "invited"
     address: str = ""
     """The IP address that its signaling comes from."""
     transports: dict[str, Transport] = attrs.field(factory=dict)
@@ -147,12 +150,14 @@ class LivePeer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until the peer leaves, is kicked, stays missing for too long, or is cancelled."""
+        self.tally.peers.move(None, self.presence)
         try:
             with self._run_scope:
                 async with trio.open_nursery() as self.nursery:
                     task_status.started()
                     self.leave(await self._follow_sockets())
         finally:
+            self.tally.peers.move(self.presence, None)
             self._socket_changes[0].close()
             self._socket_changes[1].close()
 
@@ -354,6 +359,8 @@ class LivePeer:
         self.leave("backlog_full")
 
     def _set_connection(self, connection: Connection | None) -> None:
+        before, self.presence = self.presence, "away" if connection is None else "connected"
+        self.tally.peers.move(before, self.presence)
         self.connection = connection
         self._connection_changed.set()
         self._connection_changed = trio.Event()

@@ -244,6 +244,7 @@ class LiveRoom:
             max_backlog_bytes=self.context.max_backlog_bytes,
             goodbye_timeout=self.context.goodbye_timeout,
             handle=partial(self.context.handle, self),
+            tally=self.context.tally,
         )
         self._members[peer.id] = self.state.add_peer(
             invitation.peer_id, role, invitation.auth_token

@@ -33,8 +33,9 @@ from meet_trio.engine import PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.settings import PlainSettings, TransportSettings
-from meet_trio.media.transport import TransportState, WebRtcTransport
+from meet_trio.media.transport import TransportState, WebRtcTransport, count_change
 from meet_trio.ortc.fields import Json
+from meet_trio.tallies import Tally
 
 logger = logging.getLogger("meet_trio.media.plain")
 
@@ -146,6 +147,7 @@ class PlainTransport:
     client_ip: str
     producing: bool
     consuming: bool
+    tally: Tally = attrs.field(factory=Tally)
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
     number: int = attrs.field(init=False)
     state: TransportState = TransportState.NEW
@@ -193,7 +195,7 @@ class PlainTransport:
         self.host.engine.connect_plain_transport(self.number, ip, port, rtcp_port)
         self._connected = True
         if self.state is TransportState.NEW:
-            self.state = TransportState.CONNECTING
+            self._enter(TransportState.CONNECTING)
 
     def _check_may_send_to(self, ip: str, port: int, rtcp_port: int) -> None:
         address = ipaddress.ip_address(ip)
@@ -227,6 +229,7 @@ class PlainTransport:
             )
             rtp.detach()
             rtcp.detach()
+            self.tally.transports.move(None, ("plain", self.state))
             try:
                 engine.set_max_incoming_bitrate(self.number, bitrate)
                 with self.host.transport_events(self.number, self), self._run_scope:
@@ -239,12 +242,16 @@ class PlainTransport:
                     )
                     await trio.sleep_forever()
             finally:
-                self.state = TransportState.CLOSED
+                self._enter(TransportState.CLOSED)
                 engine.remove_transport(self.number)
+
+    def _enter(self, state: TransportState) -> None:
+        count_change("plain", self.state, state, self.tally)
+        self.state = state
 
     def handle_engine_event(self, event: TransportEvent) -> None:
         if isinstance(event, PlainConnected):
-            self.state = TransportState.CONNECTED
+            self._enter(TransportState.CONNECTED)
             self.connected_after = trio.current_time() - self._made_at
             self._context.run(logger.info, "plain RTP goes to %s port %d", event.ip, event.port)
 

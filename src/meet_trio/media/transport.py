@@ -19,7 +19,7 @@ import secrets
 import string
 import uuid
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 
 import attrs
 import trio
@@ -40,11 +40,16 @@ logger = logging.getLogger("meet_trio.media.transport")
 _ICE_CHARS = string.ascii_lowercase + string.digits
 
 
-class TransportState(Enum):
+class TransportState(StrEnum):
     NEW = "new"
     CONNECTING = "connecting"
     CONNECTED = "connected"
     CLOSED = "closed"
+
+
+def count_change(kind: str, before: TransportState, after: TransportState, tally: Tally) -> None:
+    """A transport that runs changes its state. A closed one is not there any more."""
+    tally.transports.move((kind, before), None if after is TransportState.CLOSED else (kind, after))
 
 
 class TransportFailed(MeetError):
@@ -157,7 +162,7 @@ class WebRtcTransport:
         if self._connect_asked.is_set():
             raise BadRequest("transportId: this transport has been connected before")
         self._fingerprints = fingerprints
-        self.state = TransportState.CONNECTING
+        self._enter(TransportState.CONNECTING)
         self._asked_at = trio.current_time()
         self._run_scope.deadline = self._asked_at + self.settings.connect_timeout
         self._note_handshake()
@@ -185,6 +190,7 @@ class WebRtcTransport:
         self._context = contextvars.copy_context()
         engine = self.host.engine
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
+        self.tally.transports.move(None, ("webrtc", self.state))
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
             with self.host.transport_events(self.number, self):
@@ -210,7 +216,7 @@ class WebRtcTransport:
         finally:
             if self.state is TransportState.CONNECTING:
                 self.tally.connects[self._connect_result] += 1
-            self.state = TransportState.CLOSED
+            self._enter(TransportState.CLOSED)
             engine.remove_transport(self.number)
         if self._end_reason != "closed":
             raise TransportFailed(self._end_reason)
@@ -218,7 +224,7 @@ class WebRtcTransport:
     def _connected(self, keys: SrtpKeys) -> None:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
         self._run_scope.deadline = float("inf")
-        self.state = TransportState.CONNECTED
+        self._enter(TransportState.CONNECTED)
         self.tally.connects["connected"] += 1
         assert self._asked_at is not None  # DTLS waits for ``connect``
         now = trio.current_time()
@@ -227,6 +233,10 @@ class WebRtcTransport:
         if self._dtls_at is not None:
             self.tally.handshake_time.add(now - self._dtls_at)
         self._log("DTLS connected in %.0f ms", 1000 * self.connected_after)
+
+    def _enter(self, state: TransportState) -> None:
+        count_change("webrtc", self.state, state, self.tally)
+        self.state = state
 
     def _note_handshake(self) -> None:
         """It begins when the client's first datagram is there and its fingerprints are known."""

@@ -1,8 +1,8 @@
 """The description of every metric: name, kind, labels, and the help that Prometheus shows.
 
 ``python -m meet_trio.operator.described`` prints the table of ``docs/metrics.md``. Names and units
-follow Prometheus' rules: base units, and ``_total`` for counters, which is added here. Only metrics
-of the process come with prometheus_client and are not in the table: ``process_…``.
+follow Prometheus' rules: base units, and ``_total`` for counters, which is added here. Metrics of
+the process have the names that they have everywhere: ``process_…``.
 """
 
 import sys
@@ -40,7 +40,7 @@ class Described:
     @property
     def family(self) -> str:
         """The name without the suffix of counters."""
-        return PREFIX + self.name
+        return self.name if self.name.startswith("process_") else PREFIX + self.name
 
 
 def _counter(name: str, help: str, **values: str) -> Described:
@@ -217,6 +217,13 @@ METRICS = {
             "Turns of the event loop: held in wall-clock time, worked in CPU time",
             clock="held, worked",
         ),
+        # the process
+        _counter("process_cpu_seconds", "CPU time of all threads, in user and system mode"),
+        _gauge("process_resident_memory_bytes", "Memory in RAM"),
+        _gauge("process_virtual_memory_bytes", "Address space"),
+        _gauge("process_open_fds", "Open file descriptors"),
+        _gauge("process_max_fds", "Most file descriptors that may be open"),
+        _gauge("process_start_time_seconds", "When the process began, in Unix time"),
     )
 }
 

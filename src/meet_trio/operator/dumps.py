@@ -24,9 +24,9 @@ from meet_trio.operator.shapes import (
     selected_tuple,
 )
 from meet_trio.operator.stats import is_comedia
-from meet_trio.operator.turns import Turns
 from meet_trio.ortc import Encoding, RtpParameters
 from meet_trio.ortc.records import Codec, Uri
+from meet_trio.turns import Turns
 
 _MAX_SCTP_MESSAGE = 262144  # mediasoup's default, which it also shows without SCTP
 _NO_LAYER = -1

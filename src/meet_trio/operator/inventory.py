@@ -18,7 +18,7 @@ from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.plain import Transport
-from meet_trio.operator.turns import Turns
+from meet_trio.turns import Turns
 
 _SHOWN = 5  # candidates that an error names
 _BATCH = 1000  # about a millisecond

@@ -1,8 +1,8 @@
 """The metrics of a server for Prometheus, gathered when somebody asks for them.
 
 Nothing is counted here. Engines, rooms and the other parts count for themselves, and ``Metrics``
-reads them: each engine is asked once for its figures, which C sums up; rooms are walked some at a
-time. ``METRICS`` describes every metric, and a metric that is not there cannot be given out.
+reads them: each engine is asked once for its figures, which C sums up. No room and no peer is
+looked at. ``METRICS`` describes every metric, and a metric that is not there cannot be given out.
 
 An engine that does not answer is left out of the numbers of objects. Its counters stay as they were
 last: a counter that falls and comes back would look like a restart, with all its packets at once.
@@ -14,34 +14,25 @@ the present objects, and not by object: rooms come and go, and each would be a t
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, get_args
 
 import attrs
-import trio
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeHistogramMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.process_collector import ProcessCollector
 
 from meet_trio import __version__, lag, tallies
 from meet_trio.engine import Distribution, Summary
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import EngineFigures, ask_engines
-from meet_trio.live.peer import LivePeer
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import LiveRoom
 from meet_trio.media.engines import EngineHost
-from meet_trio.media.plain import PlainTransport
 from meet_trio.media.transport import TransportState
-from meet_trio.operator.described import METRICS, MetricKind
-from meet_trio.tallies import Durations
+from meet_trio.operator.described import METRICS
+from meet_trio.operator.exposition import Numbers, Shape
+from meet_trio.operator.process_figures import ProcessFigures
+from meet_trio.tallies import Durations, Presence
+from meet_trio.turns import Turns
 
-_OBJECTS_PER_TURN = 256  # peers and transports that are looked at in one turn of the loop
+_ENGINES_PER_TURN = 8  # whose counters are read in one turn of the loop
 
 # Counters of engines that are one metric each, by the metric's name
 _PLAIN = {
@@ -87,34 +78,12 @@ _DROPPED = "dropped_"
 _DROPS = {"kernel_refused": "datagrams_refused", "tcp_queue_full": "tcp_datagrams_dropped"}
 
 
-@attrs.frozen
-class _Row:
-    """A histogram, for one value of each label."""
-
-    labels: tuple[str, ...]
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    sum: float
-
-
-_Value = Mapping[tuple[str, ...], float] | Sequence[_Row]
-"""The numbers of a metric, by the values of its labels."""
-
-
 @attrs.define(eq=False)
 class _Engine:
     """What was last heard of an engine."""
 
     counters: Mapping[str, int] = attrs.field(factory=dict)
     summary: Summary | None = None  # None: it has not answered this time
-
-
-@attrs.define
-class _People:
-    """Numbers of peers and transports by their state."""
-
-    peers: Counter[str] = attrs.field(factory=Counter)
-    transports: Counter[tuple[str, str]] = attrs.field(factory=Counter)
 
 
 @attrs.define(eq=False)
@@ -130,35 +99,24 @@ class Metrics:
     webhooks: Callable[[], tuple[int, Mapping[str, int]]]
     connections: Callable[[], int]
     _engines: dict[EngineHost, _Engine] = attrs.field(factory=dict)
-    _made: dict[str, tuple[_Value, Metric]] = attrs.field(factory=dict)
-    _process: ProcessCollector = attrs.field(factory=lambda: ProcessCollector(registry=None))
+    _process: ProcessFigures = attrs.field(factory=ProcessFigures)
 
-    async def gather(self) -> Sequence[Sequence[Metric]]:
-        """All metrics, in groups of which each may be written in one turn of the loop."""
+    async def gather(self) -> Sequence[Iterator[Numbers]]:
+        """All metrics, in groups of which each may be read in one turn of the loop."""
         hosts = self.registry.context.hosts
         figures = await ask_engines(host for host in hosts if not host.failed)
+        turns = Turns(_ENGINES_PER_TURN)
         for host in hosts:
             self._hear(host, figures)
-            await trio.lowlevel.checkpoint()
-        people = await self._count_people()
-        await trio.lowlevel.checkpoint()
-        groups = (
-            *(self._server(people), self._counters(), self._objects(), self._each_engine()),
+            await turns.spend()
+        return (
+            self._server(),
+            self._counters(),
+            self._objects(),
+            self._each_engine(),
             self._times(),
+            self._of_process(),
         )
-        found: list[list[Metric]] = []
-        for group in groups:
-            found.append([self._metric(*each) for each in group])
-            await trio.lowlevel.checkpoint()
-        return [*found, list(self._process.collect())]
-
-    def _metric(self, name: str, value: _Value) -> Metric:
-        """Most values are those of the last time. Then the metric of the last time will do."""
-        known, metric = self._made.get(name, (None, None))
-        if metric is None or known != value:
-            metric = _make(name, value)
-            self._made[name] = value, metric
-        return metric
 
     def _hear(self, host: EngineHost, figures: EngineFigures) -> None:
         engine = self._engines.setdefault(host, _Engine())
@@ -167,35 +125,19 @@ class Metrics:
         if stats is not None:
             engine.counters = stats["engine"]
 
-    async def _count_people(self) -> _People:
-        found, turn = _People(), 0
-        for room in list(self.registry.rooms.values()):
-            for peer in list(room.peers.values()):
-                found.peers[_state_of(room, peer)] += 1
-                for transport in peer.transports.values():
-                    kind = "plain" if isinstance(transport, PlainTransport) else "webrtc"
-                    found.transports[kind, transport.state.value] += 1
-                turn += 1 + len(peer.transports)
-                if turn >= _OBJECTS_PER_TURN:
-                    turn = 0
-                    await trio.lowlevel.checkpoint()
-        return found
-
-    def _server(self, people: _People) -> Iterator[tuple[str, _Value]]:
+    def _server(self) -> Iterator[Numbers]:
         tally = self.registry.context.tally
         yield _family("build_info", {(__version__, platform.python_version()): 1})
         yield _family("rooms", {(): len(self.registry.rooms)})
         yield _family("opened_rooms", {(): tally.rooms})
-        states = ("invited", "connected", "away")
-        yield _family("peers", {(state,): people.peers[state] for state in states})
+        states = get_args(Presence)
+        yield _family("peers", {(state,): tally.peers.numbers[state] for state in states})
         yield _family("invited_peers", {(): tally.invitations})
-        open_states = [
-            state.value for state in TransportState if state is not TransportState.CLOSED
-        ]
+        open_states = [state for state in TransportState if state is not TransportState.CLOSED]
         yield _family(
             "transports",
             {
-                (kind, state): people.transports[kind, state]
+                (kind, state.value): tally.transports.numbers[kind, state]
                 for kind in ("webrtc", "plain")
                 for state in open_states
             },
@@ -207,7 +149,7 @@ class Metrics:
         yield _family("webhooks", _of_results("webhooks", results))
         yield _family("http_connections", {(): self.connections()})
 
-    def _counters(self) -> Iterator[tuple[str, _Value]]:
+    def _counters(self) -> Iterator[Numbers]:
         """The sums of the engines' counters."""
         total: Counter[str] = Counter()
         for engine in self._engines.values():
@@ -220,7 +162,7 @@ class Metrics:
         drops |= _DROPS
         yield _family("dropped", {(cause,): total[name] for cause, name in sorted(drops.items())})
 
-    def _objects(self) -> Iterator[tuple[str, _Value]]:
+    def _objects(self) -> Iterator[Numbers]:
         """The sums of the engines' summaries."""
         known = [engine.summary for engine in self._engines.values() if engine.summary is not None]
         yield _family("paths", _sum(s.transports for s in known))
@@ -241,7 +183,7 @@ class Metrics:
         yield _distribution("round_trip_seconds", [s.round_trip for s in known])
         yield _distribution("outgoing_loss_ratio", [s.outgoing_loss for s in known])
 
-    def _each_engine(self) -> Iterator[tuple[str, _Value]]:
+    def _each_engine(self) -> Iterator[Numbers]:
         engines = [
             (str(number), host, engine, engine.counters)
             for number, (host, engine) in enumerate(self._engines.items())
@@ -272,25 +214,21 @@ class Metrics:
             buffers[n, "used"], buffers[n, "free"] = used, c.get("packet_buffers", 0) - used
         yield _family("engine_packet_buffers", buffers)
 
-    def _times(self) -> Iterator[tuple[str, _Value]]:
+    def _times(self) -> Iterator[Numbers]:
         tally = self.registry.context.tally
         yield _durations("join_seconds", tally.join_time)
         yield _durations("transport_connect_seconds", tally.connect_time)
         yield _durations("dtls_handshake_seconds", tally.handshake_time)
         yield _durations("first_packet_in_seconds", tally.first_packet_in)
         yield _durations("first_packet_out_seconds", tally.first_packet_out)
-        turns = (("held", self.lag.held), ("worked", self.lag.worked))
-        yield (
-            "loop_turn_seconds",
-            [_Row((c,), lag.BOUNDS, tuple(of.counts), sum(of.seconds)) for c, of in turns],
-        )
+        turns = {"held": self.lag.held, "worked": self.lag.worked}
+        shape = Shape("loop_turn_seconds", tuple((clock,) for clock in turns), lag.BOUNDS)
+        numbers = (_buckets(each.counts, sum(each.seconds)) for each in turns.values())
+        yield Numbers(shape, list(chain.from_iterable(numbers)))
 
-
-def _state_of(room: LiveRoom, peer: LivePeer) -> str:
-    if peer.connection is not None:
-        return "connected"
-    state = room.state.peers.get(peer.id)
-    return "away" if state is not None and state.connected else "invited"
+    def _of_process(self) -> Iterator[Numbers]:
+        for name, number in self._process.read().items():
+            yield _family(name, {(): number})
 
 
 def _of_results(name: str, counts: Mapping[str, int]) -> dict[tuple[str, ...], float]:
@@ -313,38 +251,24 @@ def _word(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _family(name: str, values: Mapping[tuple[str, ...], float]) -> tuple[str, _Value]:
-    return name, values
+def _family(name: str, values: Mapping[tuple[str, ...], float]) -> Numbers:
+    """The numbers by the values of the labels."""
+    return Numbers(Shape(name, tuple(values)), list(values.values()))
 
 
-def _durations(name: str, durations: Durations) -> tuple[str, _Value]:
-    return name, [_Row((), tallies.BOUNDS, tuple(durations.counts), durations.seconds)]
+def _durations(name: str, durations: Durations) -> Numbers:
+    shape = Shape(name, ((),), tallies.BOUNDS)
+    return Numbers(shape, _buckets(durations.counts, durations.seconds))
 
 
-def _distribution(name: str, parts: Sequence[Distribution]) -> tuple[str, _Value]:
+def _distribution(name: str, parts: Sequence[Distribution]) -> Numbers:
     if not parts:
-        return name, []
-    counts = tuple(sum(each) for each in zip(*(part.counts for part in parts), strict=True))
-    return name, [_Row((), parts[0].bounds, counts, sum(part.sum for part in parts))]
+        return Numbers(Shape(name, ()), [])
+    counts = [sum(each) for each in zip(*(part.counts for part in parts), strict=True)]
+    shape = Shape(name, ((),), parts[0].bounds)
+    return Numbers(shape, _buckets(counts, sum(part.sum for part in parts)))
 
 
-def _make(name: str, value: _Value) -> Metric:
-    about = METRICS[name]
-    if isinstance(value, Mapping):
-        kind = CounterMetricFamily if about.kind is MetricKind.COUNTER else GaugeMetricFamily
-        family = kind(about.family, about.help, labels=about.labels)
-        for labels, number in value.items():
-            family.add_metric(labels, number)
-        return family
-    is_of_events = about.kind is MetricKind.HISTOGRAM
-    histogram = HistogramMetricFamily if is_of_events else GaugeHistogramMetricFamily
-    found = histogram(about.family, about.help, labels=about.labels)
-    for row in value:
-        found.add_metric(row.labels, _buckets(row.bounds, row.counts), row.sum)
-    return found
-
-
-def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+def _buckets(counts: Iterable[int], total: float) -> list[float]:
     """Prometheus counts in each bucket all values up to its bound."""
-    names = [*(f"{bound:.12g}" for bound in bounds), "+Inf"]
-    return list(zip(names, map(float, accumulate(counts)), strict=True))
+    return [*accumulate(counts), total]

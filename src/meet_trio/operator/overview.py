@@ -34,20 +34,13 @@ def peer_row(room: LiveRoom, peer: LivePeer, now: float) -> Shape:
         "room": room.id[:8],
         "name": state.nickname or "",
         "role": roles(state.role),
-        "state": peer_state(room, peer),
+        "state": peer.presence,
         "age": age(now - peer.attendance.invited),
         "address": peer.address,
         "transports": len(peer.transports),
         "producers": len(state.producers),
         "consumers": len(state.consumers),
     }
-
-
-def peer_state(room: LiveRoom, peer: LivePeer) -> str:
-    """``invited`` until its first socket, ``connected``, ``away`` while it has lost its socket."""
-    if not room.state.peers[peer.id].connected:
-        return "invited"
-    return "away" if peer.connection is None else "connected"
 
 
 def watch_row(room: LiveRoom, peer: LivePeer, reports: Reports) -> Shape:
@@ -112,7 +105,7 @@ def peer_dump(room: LiveRoom, peer: LivePeer) -> Shape:
         **state.info(),
         "roles": roles(state.role),
         "roomId": room.id,
-        "state": peer_state(room, peer),
+        "state": peer.presence,
         "joined": state.joined,
         "invitedAt": int(peer.attendance.invited),
         "address": peer.address,

@@ -4,21 +4,20 @@ import attrs
 import trio
 
 OBJECTS_PER_TURN = 32
-"""Objects that are dumped in one turn: about a millisecond."""
+"""Objects of which much is asked, as for a dump: about a millisecond."""
 
 
 @attrs.define(eq=False)
 class Turns:
-    """Counts the objects that were handled in this turn, and lets other tasks run after
-    ``OBJECTS_PER_TURN``.
-    """
+    """Counts the objects that were handled in this turn. After ``most`` other tasks run."""
 
+    most: int = OBJECTS_PER_TURN
     _handled: int = 0
 
     async def spend(self, objects: int = 1) -> None:
         """Count objects that were handled."""
         self._handled += objects
-        if self._handled >= OBJECTS_PER_TURN:
+        if self._handled >= self.most:
             await self.end()
 
     async def end(self) -> None:
