@@ -14,7 +14,7 @@ import attrs
 Presence = Literal["invited", "connected", "away"]
 """Of a peer: it has had no socket yet, has one, or has lost it."""
 
-State = TypeVar("State", bound=Hashable)
+Standing = TypeVar("Standing", bound=Hashable)
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """The upper bounds of the buckets of durations, in seconds."""
@@ -33,12 +33,12 @@ class Durations:
 
 
 @attrs.define(eq=False)
-class Census(Generic[State]):
+class Census(Generic[Standing]):
     """The number of present objects in each state. Who wants to know it need not look at them."""
 
-    numbers: Counter[State] = attrs.field(factory=Counter)
+    numbers: Counter[Standing] = attrs.field(factory=Counter)
 
-    def move(self, before: State | None, after: State | None) -> None:
+    def move(self, before: Standing | None, after: Standing | None) -> None:
         """An object has come (``before`` is None), has another state, or has gone (``after``)."""
         if before is not None:
             self.numbers[before] -= 1

@@ -34,7 +34,7 @@ from meet_trio.operator.described import METRICS, PREFIX, MetricKind
 from meet_trio.operator.exposition import (
     Format,
     Numbers,
-    Shape,
+    Outline,
     _One,
     library_metric,
     open_format,
@@ -282,10 +282,10 @@ def test_pages_are_those_of_the_library(make: Callable[[], Format]) -> None:
         bounds = (0.005, 0.1, 1.0, 2e6) if is_histogram else ()
         for _ in range(6):
             rows = {tuple(chance.choice(labels) for _ in about.labels) for _ in range(3)}
-            shape = Shape(about.name, tuple(sorted(rows)), bounds)
+            outline = Outline(about.name, tuple(sorted(rows)), bounds)
             size = len(rows) * (len(bounds) + 2 if bounds else 1)
             for _ in range(3):
-                numbers = Numbers(shape, [chance.choice(NUMBERS) for _ in range(size)])
+                numbers = Numbers(outline, [chance.choice(NUMBERS) for _ in range(size)])
                 metric = library_metric(numbers)
                 by_library = fresh.encode(_One(metric)).decode().removesuffix(fresh.end)
                 assert wanted.write(numbers) == by_library

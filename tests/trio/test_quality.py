@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from trio.testing import MockClock
 
 from meet_trio.engine import IceMoved, LayerChanged, StatsReady
 from meet_trio.live.attendance import MOST_TRANSPORTS, Attendance, TransportStay
+from meet_trio.live.room import _STAYS_PER_TURN
 from meet_trio.live.settings import PeerSettings
 from meet_trio.logs.settings import LogSettings
 from meet_trio.operator.quality import PeerSums, Quality, peer_record
@@ -350,6 +352,46 @@ async def test_why_peers_left_and_rooms_ended(autojump_clock: MockClock) -> None
     assert kept.peer(client.id)["why"] == "shutdown"
     (meeting,) = kept.of("meeting")
     assert meeting["why"] == "shutdown"
+
+
+@pytest.mark.parametrize("end", ["by its owner", "by the server", "with the server"])
+async def test_a_room_is_recorded_in_turns(autojump_clock: MockClock, end: str) -> None:
+    """A stop of the server meanwhile takes nothing away, and the webhook comes last."""
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine, webhook=True)
+        room = await world.registry.create_room()
+        clients = [await world.enter(room, EVERYTHING) for _ in range(30)]
+        for client in clients:
+            await join(client)
+        before = time.time()
+        with counting() as turns:
+
+            def write(record: Record) -> None:
+                assert not world.webhooks
+                turns.count()
+                kept.records.append(record)
+                if len(kept.records) == 3 and end != "with the server":
+                    world.nursery.cancel_scope.cancel()
+
+            kept.quality.write = write
+            with trio.CancelScope(shield=True):
+                match end:
+                    case "by its owner":
+                        await clients[0].socket.ask("moderator:closeRoom")
+                    case "by the server":
+                        room.close()
+                    case _:
+                        world.nursery.cancel_scope.cancel()
+                await trio.sleep(1)
+    assert turns.most <= _STAYS_PER_TURN + 1  # and the meeting's
+    left = {record["peer"]: record["why"] for record in kept.of("peer")}
+    why = "shutdown" if end == "with the server" else "room_closed"
+    assert left == {client.id: why for client in clients}
+    meeting = kept.records[-1]
+    assert (meeting["record"], meeting["joined"]) == ("meeting", 30)
+    (webhook,) = world.webhooks
+    assert webhook.quality == meeting
+    assert all(peer.attendance.left >= before for peer in room._untold)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("wanted", [False, True])

@@ -22,6 +22,7 @@ from meet_trio.live.trials import Trials
 from meet_trio.logs.context import bind_only
 from meet_trio.media.engines import EngineHost
 from meet_trio.ortc.fields import Json
+from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.live.registry")
 
@@ -129,9 +130,8 @@ class Registry:
             await self._room_ended.wait()
 
     async def _end_all(self) -> None:
-        rooms = list(self.rooms.values())
-        for first in range(0, len(rooms), _CLOSED_AT_ONCE):
-            for room in rooms[first : first + _CLOSED_AT_ONCE]:
-                room.end("shutdown")
-            await trio.lowlevel.checkpoint()
+        turns = Turns(_CLOSED_AT_ONCE)
+        for room in list(self.rooms.values()):
+            room.end("shutdown")
+            await turns.spend()
         await self._all_ended()

@@ -24,7 +24,7 @@ from meet_trio.operator.described import METRICS, MetricKind
 
 
 @attrs.frozen
-class Shape:
+class Outline:
     """What all pages repeat of a metric: its name, the values of its labels, and the bounds of a
     histogram.
     """
@@ -36,30 +36,30 @@ class Shape:
 
 @attrs.frozen
 class Numbers:
-    """A metric: for each row of its shape a number, or of a histogram the numbers of values up to
+    """A metric: for each row of its outline a number, or of a histogram the numbers of values up to
     each bound, the number of all values, and their sum.
     """
 
-    shape: Shape
+    outline: Outline
     numbers: Sequence[float]
 
 
 def library_metric(metric: Numbers) -> Metric:
     """The metric as prometheus_client has it."""
-    shape, numbers = metric.shape, metric.numbers
-    about = METRICS[shape.name]
+    outline, numbers = metric.outline, metric.numbers
+    about = METRICS[outline.name]
     if about.kind in (MetricKind.COUNTER, MetricKind.GAUGE):
         kind = CounterMetricFamily if about.kind is MetricKind.COUNTER else GaugeMetricFamily
         family = kind(about.family, about.help, labels=about.labels)
-        for labels, number in zip(shape.rows, numbers, strict=True):
+        for labels, number in zip(outline.rows, numbers, strict=True):
             family.add_metric(labels, number)
         return family
     is_of_events = about.kind is MetricKind.HISTOGRAM
     histogram = HistogramMetricFamily if is_of_events else GaugeHistogramMetricFamily
     found = histogram(about.family, about.help, labels=about.labels)
-    names = [*(f"{bound:.12g}" for bound in shape.bounds), "+Inf"]
+    names = [*(f"{bound:.12g}" for bound in outline.bounds), "+Inf"]
     size = len(names) + 1
-    for place, labels in enumerate(shape.rows):
+    for place, labels in enumerate(outline.rows):
         *counts, total = numbers[place * size : (place + 1) * size]
         found.add_metric(labels, list(zip(names, counts, strict=True)), total)
     return found
@@ -103,11 +103,11 @@ class Format:
     media_type: str
     encode: Callable[[Collector], bytes]
     end: str = ""
-    _templates: dict[str, tuple[Shape, _Template]] = attrs.field(factory=dict)
+    _templates: dict[str, tuple[Outline, _Template]] = attrs.field(factory=dict)
     _written: dict[str, tuple[Numbers, str]] = attrs.field(factory=dict)
 
     def write(self, metric: Numbers) -> str:
-        name = metric.shape.name
+        name = metric.outline.name
         known, text = self._written.get(name, (None, ""))
         if known != metric:
             text = self._template(metric).fill(metric.numbers)
@@ -115,15 +115,15 @@ class Format:
         return text
 
     def _template(self, metric: Numbers) -> _Template:
-        shape, template = self._templates.get(metric.shape.name, (None, None))
-        if template is None or shape != metric.shape:
+        outline, template = self._templates.get(metric.outline.name, (None, None))
+        if template is None or outline != metric.outline:
             template = self._make_template(metric)
-            self._templates[metric.shape.name] = metric.shape, template
+            self._templates[metric.outline.name] = metric.outline, template
         return template
 
     def _make_template(self, metric: Numbers) -> _Template:
         """Each number is its own place here, so the library's text says which number is where."""
-        marked = Numbers(metric.shape, [float(place) for place in range(len(metric.numbers))])
+        marked = Numbers(metric.outline, [float(place) for place in range(len(metric.numbers))])
         text = self.encode(_One(library_metric(marked))).decode().removesuffix(self.end)
         lines, places = [], []
         for line in text.splitlines(keepends=True):

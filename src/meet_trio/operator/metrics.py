@@ -27,7 +27,7 @@ from meet_trio.live.registry import Registry
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.transport import TransportState
 from meet_trio.operator.described import METRICS
-from meet_trio.operator.exposition import Numbers, Shape
+from meet_trio.operator.exposition import Numbers, Outline
 from meet_trio.operator.process_figures import ProcessFigures
 from meet_trio.tallies import Durations, Presence
 from meet_trio.turns import Turns
@@ -222,9 +222,9 @@ class Metrics:
         yield _durations("first_packet_in_seconds", tally.first_packet_in)
         yield _durations("first_packet_out_seconds", tally.first_packet_out)
         turns = {"held": self.lag.held, "worked": self.lag.worked}
-        shape = Shape("loop_turn_seconds", tuple((clock,) for clock in turns), lag.BOUNDS)
+        outline = Outline("loop_turn_seconds", tuple((clock,) for clock in turns), lag.BOUNDS)
         numbers = (_buckets(each.counts, sum(each.seconds)) for each in turns.values())
-        yield Numbers(shape, list(chain.from_iterable(numbers)))
+        yield Numbers(outline, list(chain.from_iterable(numbers)))
 
     def _of_process(self) -> Iterator[Numbers]:
         for name, number in self._process.read().items():
@@ -253,20 +253,20 @@ def _word(value: object) -> str:
 
 def _family(name: str, values: Mapping[tuple[str, ...], float]) -> Numbers:
     """The numbers by the values of the labels."""
-    return Numbers(Shape(name, tuple(values)), list(values.values()))
+    return Numbers(Outline(name, tuple(values)), list(values.values()))
 
 
 def _durations(name: str, durations: Durations) -> Numbers:
-    shape = Shape(name, ((),), tallies.BOUNDS)
-    return Numbers(shape, _buckets(durations.counts, durations.seconds))
+    outline = Outline(name, ((),), tallies.BOUNDS)
+    return Numbers(outline, _buckets(durations.counts, durations.seconds))
 
 
 def _distribution(name: str, parts: Sequence[Distribution]) -> Numbers:
     if not parts:
-        return Numbers(Shape(name, ()), [])
+        return Numbers(Outline(name, ()), [])
     counts = [sum(each) for each in zip(*(part.counts for part in parts), strict=True)]
-    shape = Shape(name, ((),), parts[0].bounds)
-    return Numbers(shape, _buckets(counts, sum(part.sum for part in parts)))
+    outline = Outline(name, ((),), parts[0].bounds)
+    return Numbers(outline, _buckets(counts, sum(part.sum for part in parts)))
 
 
 def _buckets(counts: Iterable[int], total: float) -> list[float]:

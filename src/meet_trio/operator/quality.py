@@ -31,6 +31,7 @@ from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.plain import Transport
 from meet_trio.operator.settings import QualitySettings
 from meet_trio.ortc.fields import Json
+from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.quality")
 
@@ -221,7 +222,7 @@ class Quality:
         """Look at all objects once."""
         hosts = {host for room in rooms.values() for host in room.placement.used}
         engines = await ask_engines(host for host in hosts if not host.failed)
-        turn = 0
+        turns = Turns(OBJECTS_PER_TURN)
         for room in list(rooms.values()):
             for peer in list(room.peers.values()):
                 if peer.attendance.left is not None:
@@ -232,12 +233,9 @@ class Quality:
                     [(kind, o.number) for kind, o in objects], peer.attendance.ended_transports
                 )
                 for kind, each in objects:
-                    if turn >= OBJECTS_PER_TURN:
-                        turn = 0
-                        await trio.lowlevel.checkpoint()  # lets other tasks run
-                    turn += 1
                     _see(sums, kind, each, engines)
-                turn += 1
+                    await turns.spend()
+                await turns.spend()
 
     # Called by rooms
 
