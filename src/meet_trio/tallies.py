@@ -6,7 +6,7 @@ know nothing of its readers. No reader changes a number, so several need not kno
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, Literal, TypeVar
 
 import attrs
@@ -62,9 +62,9 @@ class Tally:
     - ``join_time``: from the socket on which a peer joins until ``join`` is answered.
     - ``first_packet_in``: from ``produce`` until the producer's first packet. A producer that is
       paused at first is left out.
-    - ``first_packet_out``: from the client's answer to ``newConsumer`` until the engine sends the
-      first key frame. Only video with layers, since the engine tells of no other. A consumer that
-      is not to be sent at first, or whose producer is paused, is left out.
+    - ``first_packet_out``: by ``audio`` and ``video``, until a consumer's first packet is sent: of
+      video from the client's answer to ``newConsumer``, before which none is sent, of audio from
+      ``newConsumer``. One that is paused at first, or whose producer is, is left out.
     """
 
     peers: Census[Presence] = attrs.field(factory=Census)
@@ -77,4 +77,6 @@ class Tally:
     connect_time: Durations = attrs.field(factory=Durations)
     join_time: Durations = attrs.field(factory=Durations)
     first_packet_in: Durations = attrs.field(factory=Durations)
-    first_packet_out: Durations = attrs.field(factory=Durations)
+    first_packet_out: Mapping[str, Durations] = attrs.field(
+        factory=lambda: {"audio": Durations(), "video": Durations()}
+    )

@@ -11,14 +11,16 @@ from support.engine_world import (
     EngineClient,
     World,
     audio,
+    layer_cameras,
     of,
+    simulcast,
     video,
 )
 from support.wire.rtcp import Nack, Pli
 from support.wire.rtp import RtpPacket, unwrap_rtx_untrusted, wrap_rtx
 from support.wire.vp8 import parse_vp8_untrusted
 
-from meet_trio.engine import EncodingSpec, EngineSettings, StreamStarted
+from meet_trio.engine import ConsumerStarted, EncodingSpec, EngineSettings, StreamStarted
 
 
 def rtp(payload_type: int, sequence: int, timestamp: int, ssrc: int, **more: Any) -> RtpPacket:
@@ -195,6 +197,29 @@ def test_media_before_produce_is_found_afterwards() -> None:
     alice.send(*camera.frame(key=True))
     assert len(bob.rtp) == 2
     assert world.take_events(StreamStarted) == [StreamStarted(producer, 0, 1000)]
+
+
+@pytest.mark.parametrize("kind", ["audio", "video", "simulcast"])
+def test_a_consumer_has_started_once_a_packet_was_sent(kind: str) -> None:
+    world = World()
+    alice, bob = world.client(), world.client()
+    spec = {"audio": audio, "video": video, "simulcast": simulcast}[kind]()
+    camera = layer_cameras()[0] if kind == "simulcast" else Camera()
+    sounds = (rtp(111, n, 960 * n, 2000) for n in range(3))
+    producer = world.produce(alice, spec)
+    consumer = world.consume(bob, producer, paused=True)
+
+    def send() -> None:
+        alice.send(*([next(sounds)] if kind == "audio" else camera.frame(key=True)))
+        world.run(0.3)
+
+    send()
+    assert world.take_events(ConsumerStarted) == []
+    world.core.set_consumer_paused(consumer, False)
+    for _ in range(2):
+        send()
+    assert bob.rtp
+    assert world.take_events(ConsumerStarted) == [ConsumerStarted(consumer)]
 
 
 def test_a_stream_is_found_by_mid_and_remembered() -> None:

@@ -1,8 +1,17 @@
 """What a publisher is asked for when its packets are lost or come out of order."""
 
 import attrs
-from support.engine_world import Camera, EngineClient, World, audio, of, video
-from support.wire.rtcp import Nack
+from support.engine_world import (
+    Camera,
+    EngineClient,
+    World,
+    audio,
+    layer_cameras,
+    of,
+    simulcast,
+    video,
+)
+from support.wire.rtcp import Nack, ReceiverReport, ReportBlock
 from support.wire.rtp import RtpPacket, wrap_rtx
 
 from meet_trio.engine import EngineSettings
@@ -23,6 +32,79 @@ def meet(*, lossy: bool) -> tuple[World, EngineClient, EngineClient, Camera, int
     world.run(0.5)
     alice.rtcp.clear()
     return world, alice, bob, camera, consumer
+
+
+def test_losses_are_counted_once_and_outlive_their_streams() -> None:
+    world = World()
+    alice = world.client()
+    producer = world.produce(alice, video())
+    camera = Camera(parts=1)
+
+    def film(*, lost: int) -> list[bytes]:
+        alice.send(*camera.frame())
+        missing = [alice.protect(*camera.frame()) for _ in range(lost)]
+        alice.send(*camera.frame())
+        return missing
+
+    alice.send(*camera.frame(key=True))
+    _, late, later = film(lost=3)
+    world.run(2.5)  # until a report
+    assert world.counter("rtp_lost_in") == 3
+    for data in (late, later):
+        alice.send_raw(data)
+    world.run(2.5)  # until a report
+    assert world.counter("rtp_lost_in") == 3
+    film(lost=2)
+    world.run(2.5)  # until a report
+    assert world.counter("rtp_lost_in") == 3
+    film(lost=1)
+    world.core.remove_producer(producer)  # before the next report
+    assert world.counter("rtp_lost_in") == 4
+
+
+def test_an_ssrc_that_ends_takes_no_losses_away() -> None:
+    world = World()
+    alice = world.client()
+    world.produce(alice, simulcast())
+    for ssrc in (5001, 5002, 5003):
+        camera = attrs.evolve(layer_cameras()[0], ssrc=ssrc)
+        alice.send(*camera.frame(key=True))
+        camera.frame()  # two packets
+        alice.send(*camera.frame())
+    assert world.counter("rtp_lost_in") == 4
+    world.run(2.5)  # until a report
+    assert world.counter("rtp_lost_in") == 6
+
+
+def test_what_viewers_report_as_lost_is_counted_once() -> None:
+    world = World(EngineSettings(consent_timeout=600))
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, video())
+    camera = Camera(parts=1)
+    consumer = world.consume(bob, producer)
+
+    def report(lost: int) -> int:
+        ssrc = consumer + 50_000
+        bob.send_rtcp(ReceiverReport(1, (ReportBlock(ssrc=ssrc, cumulative_lost=lost),)))
+        return world.counter("rtp_lost_out")
+
+    alice.send(*camera.frame(key=True))
+    for number in range(30):
+        packets = camera.frame()
+        if number not in (10, 11):  # these the publisher's network has lost
+            alice.send(*packets)
+        world.run(1 / 30, step=1 / 30)
+    assert report(2) == 0
+    assert report(7) == 5
+    assert report(6) == 5
+    assert report(-100) == 5
+    assert report(9) == 7
+    sent = world.stats()["consumers"][str(consumer)]["packetCount"]
+    assert report(8_000_000) == sent == 29
+    world.core.remove_consumer(consumer)
+    consumer = world.consume(bob, producer)
+    alice.send(*camera.frame(key=True))
+    assert report(1) == sent + 1
 
 
 def test_the_lost_end_of_a_frame_is_asked_for_without_waiting_for_the_next_frame() -> None:

@@ -548,7 +548,7 @@ def test_figures_are_freed_once_with_their_last_reader() -> None:
     kept = 300 * 100  # bytes, and more, of one record
     assert allocated().uordblks - before < 2 * kept < rounds * kept
     with pytest.raises(ValueError, match="figures"):
-        world.core.event(12, 1)  # MT_EVENT_STATS without figures
+        world.core.event(13, 1)  # MT_EVENT_STATS without figures
 
 
 def test_sums_of_a_transport(meeting: Meeting) -> None:

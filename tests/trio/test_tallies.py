@@ -6,7 +6,8 @@ from support.live_fakes import Client, World
 from support.live_scenes import join, open_world, pair, produce, transport
 from trio.testing import MockClock
 
-from meet_trio.engine import DtlsDatagram, LayerChanged, StreamStarted
+from meet_trio.engine import ConsumerStarted, DtlsDatagram, StreamStarted
+from meet_trio.live.settings import PeerSettings
 from meet_trio.media.settings import TransportSettings
 from meet_trio.tallies import BOUNDS, Durations, Tally
 
@@ -120,35 +121,49 @@ async def test_leaving_while_a_transport_connects(autojump_clock: MockClock) -> 
         assert tally_of(world).connects == {"abandoned": 1}
 
 
-async def test_first_packets_are_timed_once(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("kind", ["audio", "video", "simulcast"])
+async def test_first_packets_are_timed_once(autojump_clock: MockClock, kind: str) -> None:
     async with open_world() as world:
-        room, ada, _ = await pair(world)
-        await produce(ada, "simulcast")
+        room, ada, bob = await pair(world)
+        bob.socket.answer_calls = None  # the first newConsumer is not answered
+        await produce(ada, kind)
         await trio.sleep(1)
+        bob.socket.answer_calls = [None]
         (producer,), (consumer,) = room.producers.values(), room.consumers.values()
+        world.hear(StreamStarted(producer.number, 0, 2000))
+        await trio.sleep(patience := PeerSettings().request_timeout)
         for _ in range(2):
             world.hear(StreamStarted(producer.number, 0, 2000))
-            world.hear(LayerChanged(consumer.number, None, None))
-            await trio.sleep(0.5)
-            world.hear(LayerChanged(consumer.number, 0, 0))
+            world.hear(ConsumerStarted(consumer.number))
             await trio.sleep(1)
         tally = tally_of(world)
         assert only(tally.first_packet_in) == pytest.approx(1)
-        assert 1.5 <= only(tally.first_packet_out) < 1.6  # from the answer to newConsumer
+        # of video from the answer to newConsumer
+        out = tally.first_packet_out
+        found = out.pop("audio" if kind == "audio" else "video")  # type: ignore[attr-defined]
+        assert only(found) == pytest.approx(1 + (patience if kind == "audio" else 0), abs=0.1)
+        assert [sum(other.counts) for other in out.values()] == [0]
 
 
-async def test_streams_that_are_held_up_by_people_are_not_timed(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("by", ["viewer", "publisher"])
+@pytest.mark.parametrize("kind", ["audio", "simulcast"])
+async def test_streams_that_are_held_up_by_people_are_not_timed(
+    autojump_clock: MockClock, kind: str, by: str
+) -> None:
     async with open_world() as world:
         room, ada, bob = await pair(world)
-        await produce(ada, "simulcast")
+        await produce(ada, kind)
         await trio.sleep(0.1)
         (producer,), (consumer,) = room.producers.values(), room.consumers.values()
-        assert await bob.socket.ask("pauseConsumer", consumerId=consumer.state.id) == []
-        assert await bob.socket.ask("resumeConsumer", consumerId=consumer.state.id) == []
-        assert await ada.socket.ask("pauseProducer", producerId=producer.state.id) == []
-        assert await ada.socket.ask("resumeProducer", producerId=producer.state.id) == []
+        if by == "viewer":
+            assert await bob.socket.ask("pauseConsumer", consumerId=consumer.state.id) == []
+            assert await bob.socket.ask("resumeConsumer", consumerId=consumer.state.id) == []
+        else:
+            assert await ada.socket.ask("pauseProducer", producerId=producer.state.id) == []
+            assert await ada.socket.ask("resumeProducer", producerId=producer.state.id) == []
         world.hear(StreamStarted(producer.number, 0, 2000))
-        world.hear(LayerChanged(consumer.number, 0, 0))
+        world.hear(ConsumerStarted(consumer.number))
         await settle()
         tally = tally_of(world)
-        assert sum(tally.first_packet_in.counts) == sum(tally.first_packet_out.counts) == 0
+        assert sum(tally.first_packet_in.counts) == (by == "viewer")
+        assert not any(sum(each.counts) for each in tally.first_packet_out.values())

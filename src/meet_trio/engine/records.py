@@ -170,6 +170,13 @@ class StreamStarted:
 
 
 @attrs.frozen
+class ConsumerStarted:
+    """The first packet of a consumer was sent."""
+
+    consumer: int
+
+
+@attrs.frozen
 class LayerChanged:
     """``spatial`` is the encoding that the consumer sends now, and ``temporal`` the highest
     temporal layer of it. Both are None if it sends none.
@@ -325,6 +332,7 @@ EngineEvent: TypeAlias = (
     | AudioLevel
     | ProducerScore
     | ConsumerScore
+    | ConsumerStarted
     | PacketsTraced
     | StatsReady
     | EngineFailed

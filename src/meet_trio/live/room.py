@@ -34,6 +34,7 @@ from structlog.contextvars import bind_contextvars
 from meet_trio.engine import (
     AudioLevel,
     ConsumerScore,
+    ConsumerStarted,
     LayerChanged,
     ProducerScore,
     StreamStarted,
@@ -711,6 +712,8 @@ class LiveRoom:
                 self._producer_score(advice)
             case StreamStarted():
                 self._stream_started(advice)
+            case ConsumerStarted():
+                self._consumer_started(advice)
             case AudioLevel():
                 if (producer := self._producer_numbers.get(advice.producer)) is not None:
                     state = producer.state
@@ -721,6 +724,12 @@ class LiveRoom:
         if producer is not None and (since := producer.take_waiting_since()) is not None:
             self.context.tally.first_packet_in.add(trio.current_time() - since)
 
+    def _consumer_started(self, event: ConsumerStarted) -> None:
+        consumer = self._consumer_numbers.get(event.consumer)
+        if consumer is not None and (since := consumer.take_waiting_since()) is not None:
+            waited = trio.current_time() - since
+            self.context.tally.first_packet_out[consumer.rtp.kind].add(waited)
+
     def _layers_changed(self, event: LayerChanged) -> None:
         consumer = self._consumer_numbers.get(event.consumer)
         if consumer is None:
@@ -729,8 +738,6 @@ class LiveRoom:
         logger.debug("layers %s, %s", event.spatial, event.temporal, extra=consumer.log_ids())
         if consumer.rtp.type == "simple":
             return
-        if event.spatial is not None and (since := consumer.take_waiting_since()) is not None:
-            self.context.tally.first_packet_out.add(trio.current_time() - since)
         consumer.layer = event.spatial
         if not consumer.accepted:
             return

@@ -11,6 +11,7 @@ room's pure state decides which of them exist.
 """
 
 import contextlib
+import math
 from collections import Counter
 
 import attrs
@@ -37,6 +38,8 @@ class LiveProducer:
     transport: Transport
     number: int
     scores: list[int]
+    paused_at: float = -math.inf
+    """When it was paused last."""
     _waiting_since: float | None = None  # for its first packet
     # the number of consumers on each engine that has a mirror
     _mirror_consumers: Counter[EngineHost] = attrs.field(factory=Counter)
@@ -47,8 +50,9 @@ class LiveProducer:
         number, spec = host.new_number(), producer_spec(state.rtp, paused=state.paused)
         host.engine.add_producer(number, transport.number, spec)
         host.watch_producer(number, advice)
+        scores = [0] * len(state.rtp.params.encodings)
         since = None if state.paused else trio.current_time()
-        return cls(state, transport, number, [0] * len(state.rtp.params.encodings), since)
+        return cls(state, transport, number, scores, waiting_since=since)
 
     def close(self) -> None:
         """Remove it from the engine. Its consumers have to be closed before."""
@@ -79,6 +83,7 @@ class LiveProducer:
     def apply_pause(self) -> None:
         """Make the engines follow ``state.paused``."""
         if self.state.paused:
+            self.paused_at = trio.current_time()
             self._waiting_since = None
         for host in (self.transport.host, *self._mirror_consumers):
             host.engine.set_producer_paused(self.number, self.state.paused)
@@ -130,7 +135,7 @@ class LiveConsumer:
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
     offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _waiting_since: float | None = None  # for its first key frame, since ``accept``
+    _waiting_since: float | None = None  # for its first packet
 
     @classmethod
     def open(
@@ -154,6 +159,7 @@ class LiveConsumer:
                 host.engine.set_consumer_priority(consumer.number, state.priority)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
+        consumer._wait_for_packet()
         return consumer
 
     def close(self) -> None:
@@ -189,15 +195,19 @@ class LiveConsumer:
         """The client has answered ``newConsumer``."""
         self.accepted = True
         self.apply_pause()
+        if self.rtp.kind == "video":
+            self._wait_for_packet()
+
+    def _wait_for_packet(self) -> None:
         if not (self._held or self.producer.state.paused):
             self._waiting_since = trio.current_time()
 
     def take_waiting_since(self) -> float | None:
-        """Since when its first packet was waited for. None if it was not to be sent at first, or
-        was asked before, so only the first packet counts.
+        """Since when its first packet was waited for: since its making, or that of video since the
+        client's answer. None if somebody has paused it, or its producer, at first.
         """
         since, self._waiting_since = self._waiting_since, None
-        return since
+        return None if since is None or self.producer.paused_at >= since else since
 
     def apply_pause(self) -> None:
         """Make the engine follow the state and ``accepted``."""

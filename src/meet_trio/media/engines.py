@@ -18,7 +18,7 @@ import contextlib
 import logging
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Collection, Iterator
-from typing import Protocol, assert_never
+from typing import Protocol, assert_never, get_args
 
 import attrs
 import trio
@@ -26,6 +26,7 @@ import trio
 from meet_trio.engine import (
     AudioLevel,
     ConsumerScore,
+    ConsumerStarted,
     DtlsDatagram,
     Engine,
     EngineEvent,
@@ -56,7 +57,7 @@ MOST_TAPS = 4  # transports of an engine that are traced at once
 TAP_EVENTS = 256  # that wait for a slow reader
 TAP_BYTES = 4 * 1024 * 1024  # of packets that wait for it
 
-Advice = LayerChanged | ConsumerScore | ProducerScore | AudioLevel | StreamStarted
+Advice = LayerChanged | ConsumerScore | ConsumerStarted | ProducerScore | AudioLevel | StreamStarted
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
 TappedEvent = TransportEvent | PacketsTraced | LayerChanged | ConsumerScore
 
@@ -88,7 +89,7 @@ class Mailbox:
 
     def forget(self, number: int) -> None:
         """Drop the advice about the object ``number``: it is no longer watched."""
-        for kind in (LayerChanged, ConsumerScore, ProducerScore, AudioLevel, StreamStarted):
+        for kind in get_args(Advice):
             self._waiting.pop((kind, number), None)
 
     async def take(self) -> Advice:
@@ -306,7 +307,11 @@ class EngineHost:
                 # None: the transport was removed after the engine had sent the event
                 if (sink := self._transports.get(event.transport)) is not None:
                     sink.handle_engine_event(event)
-            case LayerChanged(consumer=number) | ConsumerScore(consumer=number):
+            case (
+                LayerChanged(consumer=number)
+                | ConsumerScore(consumer=number)
+                | ConsumerStarted(consumer=number)
+            ):
                 if (mailbox := self._consumers.get(number)) is not None:
                     mailbox.put(number, event)
             case ProducerScore(producer=number) | StreamStarted(producer=number):

@@ -122,6 +122,11 @@ METRICS = {
             "Packets that NACKs asked for: of clients (in), of the server (out)",
             direction=_DIRECTION,
         ),
+        _counter(
+            "lost_packets",
+            "RTP packets lost on the way from clients (in), and to them by their reports (out)",
+            direction=_DIRECTION,
+        ),
         _counter("stun_answers", "STUN requests that were answered"),
         _counter(
             "rebindings",
@@ -210,7 +215,9 @@ METRICS = {
         _histogram("first_packet_in_seconds", "From produce until the producer's first packet"),
         _histogram(
             "first_packet_out_seconds",
-            "From a client's answer to newConsumer until it is sent a key frame; video with layers",
+            "Until a client is sent a consumer's first packet: of video from its answer to "
+            "newConsumer, of audio from newConsumer",
+            kind=_MEDIA,
         ),
         _histogram(
             "loop_turn_seconds",

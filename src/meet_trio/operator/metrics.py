@@ -52,6 +52,7 @@ _LABELLED: Mapping[str, Mapping[str, str]] = {
     "bytes": {"in": "bytes_in", "out": "bytes_out"},
     "keyframe_requests": {"in": "keyframe_requests_in", "out": "keyframe_requests_out"},
     "nacked_packets": {"in": "nacks_in", "out": "nacks_out"},
+    "lost_packets": {"in": "rtp_lost_in", "out": "rtp_lost_out"},
     "relayed_packets": {"in": "relay_packets_in", "out": "relay_packets_out"},
     "relayed_bytes": {"in": "relay_bytes_in", "out": "relay_bytes_out"},
     "retransmissions_failed": {
@@ -220,11 +221,11 @@ class Metrics:
         yield _durations("transport_connect_seconds", tally.connect_time)
         yield _durations("dtls_handshake_seconds", tally.handshake_time)
         yield _durations("first_packet_in_seconds", tally.first_packet_in)
-        yield _durations("first_packet_out_seconds", tally.first_packet_out)
-        turns = {"held": self.lag.held, "worked": self.lag.worked}
-        outline = Outline("loop_turn_seconds", tuple((clock,) for clock in turns), lag.BOUNDS)
-        numbers = (_buckets(each.counts, sum(each.seconds)) for each in turns.values())
-        yield Numbers(outline, list(chain.from_iterable(numbers)))
+        waits = {kind: (d.counts, d.seconds) for kind, d in tally.first_packet_out.items()}
+        yield _histogram("first_packet_out_seconds", tallies.BOUNDS, waits)
+        clocks = {"held": self.lag.held, "worked": self.lag.worked}
+        turns = {clock: (of.counts, sum(of.seconds)) for clock, of in clocks.items()}
+        yield _histogram("loop_turn_seconds", lag.BOUNDS, turns)
 
     def _of_process(self) -> Iterator[Numbers]:
         for name, number in self._process.read().items():
@@ -259,6 +260,14 @@ def _family(name: str, values: Mapping[tuple[str, ...], float]) -> Numbers:
 def _durations(name: str, durations: Durations) -> Numbers:
     outline = Outline(name, ((),), tallies.BOUNDS)
     return Numbers(outline, _buckets(durations.counts, durations.seconds))
+
+
+def _histogram(
+    name: str, bounds: tuple[float, ...], rows: Mapping[str, tuple[Sequence[int], float]]
+) -> Numbers:
+    """Counts and sums by the value of the one label."""
+    numbers = chain.from_iterable(_buckets(counts, total) for counts, total in rows.values())
+    return Numbers(Outline(name, tuple((value,) for value in rows), bounds), list(numbers))
 
 
 def _distribution(name: str, parts: Sequence[Distribution]) -> Numbers:

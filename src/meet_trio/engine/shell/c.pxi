@@ -190,6 +190,7 @@ cdef extern from "core/core.h":
         MT_EVENT_AUDIO_LEVEL
         MT_EVENT_PRODUCER_SCORE
         MT_EVENT_CONSUMER_SCORE
+        MT_EVENT_CONSUMER_STARTED
         MT_EVENT_TRACED
         MT_EVENT_STATS
         MT_EVENT_FAILED

@@ -31,6 +31,8 @@ cdef object _record(mt_event *e):
         return records.ProducerScore(e.id, tuple([e.scores[i] for i in range(e.index)]))
     elif kind == MT_EVENT_CONSUMER_SCORE:
         return records.ConsumerScore(e.id, e.value)
+    elif kind == MT_EVENT_CONSUMER_STARTED:
+        return records.ConsumerStarted(e.id)
     elif kind == MT_EVENT_TRACED:
         return records.PacketsTraced(e.id, e.number, (<const char *>e.data)[: e.len])
     elif kind == MT_EVENT_STATS:

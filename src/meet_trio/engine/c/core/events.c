@@ -46,7 +46,11 @@ static bool offer_producer(mt_core *core, mt_producer *p) {
 }
 
 static bool offer_consumer(mt_core *core, mt_consumer *c) {
-  mt_event e = {.id = c->id, .type = MT_EVENT_LAYER_CHANGED, .value = c->announced_layer, .index = c->announced_temporal};
+  mt_event e = {.id = c->id, .type = MT_EVENT_CONSUMER_STARTED};
+  if (!offer(core, &c->changes, MT_CHANGED_FIRST, &e)) return false;
+  e.type = MT_EVENT_LAYER_CHANGED;
+  e.value = c->announced_layer;
+  e.index = c->announced_temporal;
   if (!offer(core, &c->changes, MT_CHANGED_LAYER, &e)) return false;
   e.type = MT_EVENT_CONSUMER_SCORE;
   e.value = c->announced_score;

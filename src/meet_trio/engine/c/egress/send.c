@@ -5,6 +5,7 @@
 #include "egress/redundancy.h"
 #include "egress/resend.h"
 #include "paths/outlet.h"
+#include "state/marks.h"
 
 void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_packet *p, const mt_numbers *n, int64_t now) {
   mt_stamps v = mt_new_stamps(c, now);
@@ -14,7 +15,7 @@ void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_pa
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_sent(c->transport, v.twcc, len, 0, now);
   else mt_downlink_spent(c->transport, len);
   core->counters.rtp_forwarded++;
-  c->packets++;
+  if (!c->packets++) mt_change(core, &c->changes, MT_CHANGED_FIRST);
   if (n->sequence > c->newest_sent) c->newest_sent = n->sequence;
   c->octets += p->payload_len;
   if (!c->sent) return;

@@ -43,13 +43,22 @@ static int64_t holes(const mt_consumer *c) {
   return c->newest_sent < c->first ? 0 : (int64_t)(c->newest_sent + 1 - c->first) - (int64_t)c->packets;
 }
 
-void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now) {
+/* What was lost cannot be more than what was sent, whatever the client says. */
+static void count_lost(mt_core *core, mt_consumer *c) {
+  int64_t sent = (int64_t)c->packets, lost = c->lost_reported < sent ? c->lost_reported : sent;
+  if (lost <= c->lost_counted) return;
+  core->counters.rtp_lost_out += (uint64_t)(lost - c->lost_counted);
+  c->lost_counted = lost;
+}
+
+void mt_viewer_reported(mt_core *core, mt_consumer *c, int32_t total_lost, int64_t now) {
   mt_transport *t = c->transport;
   mt_reported_loss *r = &t->reported_loss;
   int64_t lost_by_now = total_lost - holes(c), lost = lost_by_now - c->lost_reported;
   int64_t expected = (int64_t)(c->packets - c->packets_reported);
   c->lost_reported = lost_by_now;
   c->packets_reported = c->packets;
+  count_lost(core, c);
   if (c->rtx_sender) r->with_rtx = now;
   else if (r->with_rtx && now - r->with_rtx < REPORTS_LAST_US) return;
   if (!r->since) r->since = now;

@@ -14,7 +14,7 @@
 #include "state/core_state.h"
 
 /* A receiver report about `c` has come. `total_lost`: packets (RFC 3550 section 6.4.1). */
-void mt_viewer_reported(mt_consumer *c, int32_t total_lost, int64_t now);
+void mt_viewer_reported(mt_core *core, mt_consumer *c, int32_t total_lost, int64_t now);
 uint8_t mt_viewer_loss_level(const mt_transport *t); /* see base/loss_level.h */
 int64_t mt_viewer_rtt_us(const mt_transport *t);     /* 0: unknown */
 int64_t mt_viewer_reorder_us(const mt_transport *t); /* how late reordered packets come; 0: order is kept, or it is not known */

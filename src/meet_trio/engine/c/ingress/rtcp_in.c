@@ -68,7 +68,7 @@ static void receiver_reports(mt_core *core, mt_transport *t, const mt_rtcp_packe
     c->stats.lost = r.total_lost;
     c->stats.jitter_us = rate ? (uint32_t)((uint64_t)r.jitter * MT_SECOND / rate) : 0;
     measure_rtt(c, &r, now);
-    mt_viewer_reported(c, r.total_lost, now);
+    mt_viewer_reported(core, c, r.total_lost, now);
     mt_consumer_score(core, c, r.fraction_lost, now);
   }
 }

@@ -34,8 +34,24 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
 }
 
+/* RFC 3550 appendix A.3. Negative if packets came twice. */
+static int64_t lost_so_far(const mt_stream *s) {
+  if (!s->started) return 0;
+  int64_t lost = (int64_t)(s->highest - s->base + 1) - (int64_t)s->received;
+  return lost > MAX_LOST ? MAX_LOST : lost < MIN_LOST ? MIN_LOST : lost;
+}
+
+/* A packet that comes late makes the number fall, and the next loss makes it rise to what has been counted already. */
+static void count_lost(mt_core *core, mt_stream *s) {
+  int64_t lost = s->producer->mirror ? 0 : lost_so_far(s);
+  if (lost <= s->lost_counted) return;
+  core->counters.rtp_lost_in += (uint64_t)(lost - s->lost_counted);
+  s->lost_counted = lost;
+}
+
 void mt_stream_free(mt_core *core, mt_stream *s) {
   if (!s->producer) return; /* mt_stream_init was not called */
+  count_lost(core, s);
   if (s->main) mt_source_detach(s->main);
   if (s->rtx) mt_source_detach(s->rtx);
   mt_list_remove(&s->nacking);
@@ -51,6 +67,8 @@ void mt_stream_cut(mt_stream *s) {
 }
 
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
+  count_lost(core, s);
+  s->lost_counted = 0;
   s->generation++;
   MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
   s->started = s->has_sr = s->has_transit = s->has_keyframe = false;
@@ -327,17 +345,16 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
 }
 
 /* RFC 3550 appendix A.3 */
-void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now) {
+void mt_stream_report(mt_core *core, mt_stream *s, mt_rtcp_report *out, int64_t now) {
   uint64_t expected = s->highest - s->base + 1;
-  int64_t lost = (int64_t)expected - (int64_t)s->received;
+  int64_t lost = lost_so_far(s);
   int64_t expected_now = (int64_t)(expected - s->reported_expected);
   int64_t lost_now = expected_now - (int64_t)(s->received - s->reported_received);
   s->reported_expected = expected;
   s->reported_received = s->received;
   int64_t fraction = expected_now > 0 && lost_now > 0 ? lost_now * LOSS_UNITS / expected_now : 0;
-  if (lost > MAX_LOST) lost = MAX_LOST;
-  if (lost < MIN_LOST) lost = MIN_LOST;
   s->stats.lost = lost;
+  count_lost(core, s);
   *out = (mt_rtcp_report){
       .ssrc = s->stats.ssrc,
       .fraction_lost = fraction > UINT8_MAX ? UINT8_MAX : (uint8_t)fraction,

@@ -23,7 +23,7 @@ void mt_stream_cut(mt_stream *s);
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now);
 /* The report block for the time since the last one (RFC 3550 section 6.4.1). */
-void mt_stream_report(mt_stream *s, mt_rtcp_report *out, int64_t now);
+void mt_stream_report(mt_core *core, mt_stream *s, mt_rtcp_report *out, int64_t now);
 /* A mirror's packet has come through the link. `arrived`: it is new media, neither retransmitted nor padding. */
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now);
 /* A mirror's encoding arrives at the source, but its packets do not cross. `marker`: a frame has ended. */

@@ -49,7 +49,7 @@ static unsigned producer_reports(mt_core *core, mt_producer *p, mt_rtcp_report *
     bool active = mt_stream_active(core, s, now);
     mt_rate_update(&s->rate, s->stats.bytes, elapsed);
     if (s->started && s->main) {
-      mt_stream_report(s, &r, now);
+      mt_stream_report(core, s, &r, now);
       mt_loss_level_sample(&s->loss, (double)r.fraction_lost / LOSS_UNITS);
       mt_loss_level_adapt(&s->loss, now);
       mt_missing_calm(s);

@@ -20,6 +20,7 @@ enum {
   MT_CHANGED_LEVEL = 8,     /* producer: MT_EVENT_AUDIO_LEVEL */
   MT_CHANGED_SCORE = 16,    /* producer: MT_EVENT_PRODUCER_SCORE; consumer: MT_EVENT_CONSUMER_SCORE */
   MT_CHANGED_LAYER = 32,    /* consumer: MT_EVENT_LAYER_CHANGED */
+  MT_CHANGED_FIRST = 64,    /* consumer: MT_EVENT_CONSUMER_STARTED */
   MT_CHANGED_STARTED = 256, /* producer: MT_EVENT_STREAM_STARTED; shifted left by the encoding's index */
 };
 

@@ -157,6 +157,7 @@ struct mt_consumer {
   uint64_t first;            /* extended sequence number of the first packet, its own */
   uint64_t packets_reported; /* `packets` at the last receiver report */
   int64_t lost_reported;     /* packets that the client had lost up to then */
+  int64_t lost_counted;      /* packets of rtp_lost_out */
   uint64_t redundant_bytes;  /* sent as redundancy; see egress/redundancy.h */
   int64_t playout_moved;     /* time of the last change of the playout delay; 0: never; see egress/playout.h */
   bool playout_written;      /* packets carry it */

@@ -72,6 +72,8 @@
   X(keyframe_requests_put_off) \
   X(nacks_in) /* packets that clients asked for */ \
   X(nacks_out) /* packets that clients were asked for */ \
+  X(rtp_lost_in) /* RFC 3550: expected less received, the most that each stream had lost at any time */ \
+  X(rtp_lost_out) /* that viewers have reported, of those that were sent to them */ \
   X(rtp_forwarded) \
   X(retransmissions) \
   X(retransmissions_missed) \

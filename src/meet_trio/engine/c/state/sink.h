@@ -18,6 +18,7 @@ typedef enum {
   MT_EVENT_AUDIO_LEVEL,       /* id: producer; value: dBov, 0 (loudest) to -127 */
   MT_EVENT_PRODUCER_SCORE,    /* id: producer; index: number of encodings; scores: 0-10 of each */
   MT_EVENT_CONSUMER_SCORE,    /* id: consumer; value: 0-10 */
+  MT_EVENT_CONSUMER_STARTED,  /* id: consumer */
   MT_EVENT_TRACED,            /* id: transport; number: packets lost since the trace began; data, len: records of state/trace.h */
   MT_EVENT_STATS,             /* id: the request's token; data: mt_stats *; a receiver that takes the event owns it */
   MT_EVENT_FAILED,            /* data, len: text (the thread's event; the core never fails) */

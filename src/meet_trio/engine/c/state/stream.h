@@ -77,6 +77,7 @@ struct mt_stream {
   double jitter;      /* clock units */
   uint64_t received;  /* packets without retransmissions, since the last reset */
   uint64_t reported_expected, reported_received; /* packets expected and received up to the last receiver report */
+  int64_t lost_counted;                          /* packets of rtp_lost_in, since the last reset */
   mt_rate rate;
   mt_layer_rates layers;
   uint32_t frame_len; /* bytes on the network of the packets since the last frame ended */
