@@ -24,6 +24,7 @@ from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
+from meet_trio.operator.metrics_server import MetricsServer
 from meet_trio.operator.quality import Quality
 from meet_trio.parts import Opened, Parts
 from meet_trio.reload import Reload
@@ -47,7 +48,8 @@ class Running:
     health: Health
     drain: Drain
     reload: Reload
-    quality: Quality | None
+    quality: Quality
+    metrics: MetricsServer
 
 
 async def serve(
@@ -138,10 +140,8 @@ async def _start(parts: Parts, nursery: trio.Nursery) -> None:
     """Start what still runs while the rooms close: queues, sockets, front doors, in this order."""
     await nursery.start(parts.lag.run)
     await nursery.start(parts.outbox.run)
-    if parts.records is not None:
-        await nursery.start(parts.records.run)
-    if parts.quality is not None:
-        nursery.start_soon(parts.quality.run, parts.registry.rooms)
+    await nursery.start(parts.records.run)
+    nursery.start_soon(parts.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
     await nursery.start(parts.door.serve, parts.opened.listeners)
     if parts.metrics_door is not None:
@@ -175,6 +175,7 @@ def _running(settings: Settings, parts: Parts) -> Running:
         drain=parts.drain,
         reload=parts.reload,
         quality=parts.quality,
+        metrics=parts.metrics,
     )
 
 
@@ -191,5 +192,4 @@ async def _drain_queues(parts: Parts, deadline: float) -> None:
     """At once: a disk that hangs takes no time from the webhooks."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(parts.outbox.drain, deadline)
-        if parts.records is not None:
-            nursery.start_soon(parts.records.drain, deadline)
+        nursery.start_soon(parts.records.drain, deadline)

@@ -39,13 +39,14 @@ from meet_trio.media.plain import PlainPorts
 from meet_trio.media.turn import IceServers
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
+from meet_trio.operator.metrics_server import MetricsServer
 from meet_trio.operator.quality import Quality
 from meet_trio.operator.record_file import RecordFile
 from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
 
 if TYPE_CHECKING:
-    from meet_trio.operator.metrics_server import MetricsServer
+    from meet_trio.operator.metrics_page import MetricsPage
 
 
 @attrs.frozen
@@ -72,10 +73,11 @@ class Parts:
         self.opened = opened
         self.outbox = Outbox(settings.webhook)
         self.ice_servers = IceServers(settings.turn)
-        self.records = _record_file(settings)
-        self.quality = _quality(settings, self.records)
+        self.records = RecordFile(settings.quality.file, settings.quality.max_waiting)
+        self.quality = Quality(settings.quality, self.records.put)
+        recorder = self.quality if settings.quality.enabled else None
         self.registry = Registry(
-            room_context(settings, opened, self.outbox, self.ice_servers, self.quality)
+            room_context(settings, opened, self.outbox, self.ice_servers, recorder)
         )
         self.lag = LoopLag()
         self.health = Health(settings.health, self.registry, self.lag, self.outbox)
@@ -93,43 +95,40 @@ class Parts:
         self.sockets = SocketServer(
             settings.sockets, {"/": signaling_handler(self.registry)}, client_key=address_key
         )
-        self.metrics = self._make_metrics(settings)
+        self.metrics = MetricsServer(settings.metrics, self._load_metrics)
+        self.authenticator = Authenticator(
+            self.registry,
+            self.tokens,
+            self.api.path,
+            signaling_paths(settings.api.path_prefix),
+            has_session=self.sockets.has_session,
+            bearer_tokens=self.metrics.bearer_tokens(),
+        )
         self.door = self._make_door(settings)
         self.metrics_door = self._make_metrics_door(settings)
-        self.reload = Reload(settings, self.door, [self._replace])
+        self.reload = Reload(settings, self.door, [self._replace], [self._check])
         self.console = self._make_console(settings, levels)
 
-    def _make_metrics(self, settings: Settings) -> "MetricsServer | None":
-        if not settings.metrics.served:
-            return None
+    def _load_metrics(self) -> "MetricsPage":
         # prometheus_client is loaded only for those who want metrics.
         from meet_trio.operator.metrics import Metrics
-        from meet_trio.operator.metrics_server import MetricsServer
+        from meet_trio.operator.metrics_page import MetricsPage
 
         def webhooks() -> tuple[int, Mapping[str, int]]:
             return self.outbox.pending, self.outbox.results
 
         metrics = Metrics(self.registry, self.lag, webhooks, lambda: self.door.connections)
-        return MetricsServer(metrics, settings.metrics.token)
+        return MetricsPage(metrics.gather)
 
     def _make_door(self, settings: Settings) -> FrontDoor:
-        paths = signaling_paths(settings.api.path_prefix)
-        metrics = self.metrics
-        authenticator = Authenticator(
-            self.registry,
-            self.tokens,
-            self.api.path,
-            paths,
-            has_session=self.sockets.has_session,
-            bearer_tokens=metrics.bearer_tokens() if metrics else {},
-        )
+        paths, authenticator = signaling_paths(settings.api.path_prefix), self.authenticator
         site = build_site(
             self.api,
             self.sockets.asgi,
             paths,
             page=settings.site.serves_page,
             demo=settings.site.demo,
-            more=metrics.routes() if metrics else (),
+            more=self.metrics.routes(),
         )
         return FrontDoor(
             app=site,
@@ -142,7 +141,7 @@ class Parts:
         )
 
     def _make_metrics_door(self, settings: Settings) -> FrontDoor | None:
-        if self.metrics is None or settings.metrics.listen is None:
+        if settings.metrics.listen is None:
             return None
         loopback = is_loopback(settings.metrics.listen[0])
         return self.metrics.own_door(settings.front_door, loopback=loopback)
@@ -160,6 +159,10 @@ class Parts:
         )
         return Console(view, settings.console)
 
+    def _check(self, settings: Settings) -> None:
+        """In a thread, before a reload: raises ConfigError if something cannot be used."""
+        self.records.check(settings.quality.file)
+
     def _replace(self, settings: Settings) -> None:
         """Take other settings while running. The front door has taken its own already."""
         plain_ports = self.registry.context.plain_ports
@@ -171,7 +174,12 @@ class Parts:
             peer_settings=settings.peers,
             transport_settings=settings.transports,
             limits=settings.limits,
+            recorder=self.quality if settings.quality.enabled else None,
         )
+        self.quality.settings = settings.quality
+        self.records.path = settings.quality.file
+        self.metrics.settings = settings.metrics
+        self.authenticator.bearer_tokens = self.metrics.bearer_tokens()
         self.ice_servers.settings = settings.turn
         self.tokens.settings = settings.api
         self.outbox.settings = settings.webhook
@@ -187,7 +195,7 @@ def room_context(
     opened: Opened,
     outbox: Outbox,
     ice_servers: IceServers,
-    quality: Quality | None = None,
+    recorder: Quality | None = None,
 ) -> RoomContext:
     listen_ips = settings.engine.listen_ips
     return RoomContext(
@@ -206,7 +214,7 @@ def room_context(
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,
-        recorder=quality,
+        recorder=recorder,
     )
 
 
@@ -217,21 +225,6 @@ def demo_hosts(settings: Settings) -> AllowedHosts | None:
     public = settings.listener.public_domain
     names = frozenset({host_name(public)}) if public else frozenset[str]()
     return AllowedHosts(names, remote=settings.site.demo_allow_remote)
-
-
-def _record_file(settings: Settings) -> RecordFile | None:
-    kept = settings.quality
-    return RecordFile(kept.file, kept.max_waiting) if kept.file is not None else None
-
-
-def _quality(settings: Settings, records: RecordFile | None) -> Quality | None:
-    if not settings.quality.enabled:
-        return None
-    return Quality(settings.quality, records.put if records is not None else _keep_nothing)
-
-
-def _keep_nothing(record: object) -> None:
-    pass
 
 
 async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:

@@ -25,11 +25,14 @@ Part = Callable[[Settings], None]
 
 @attrs.define(eq=False)
 class Reload:
-    """``settings`` are those in force. ``door`` takes the certificate."""
+    """``settings`` are those in force. ``door`` takes the certificate. ``checks`` raise ConfigError
+    for files that cannot be used. They are called in a thread, before anything has changed.
+    """
 
     settings: Settings
     door: FrontDoor
     parts: list[Part]
+    checks: list[Part] = attrs.field(factory=list)
     _lock: trio.Lock = attrs.field(factory=trio.Lock)
 
     async def take(self, wanted: Settings) -> Change:
@@ -40,7 +43,7 @@ class Reload:
             found = change(self.settings, wanted)
             # A file may be on a slow disk.
             tls = await trio.to_thread.run_sync(
-                partial(tls_context, found.settings.listener), abandon_on_cancel=True
+                partial(self._read, found.settings), abandon_on_cancel=True
             )
             present, present_tls = self.settings, self.door.tls
             try:
@@ -49,6 +52,11 @@ class Reload:
                 self._apply(present, present_tls)
                 raise
             return found
+
+    def _read(self, settings: Settings) -> ssl.SSLContext | None:
+        for check in self.checks:
+            check(settings)
+        return tls_context(settings.listener)
 
     def _apply(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
         self.door.replace(settings.front_door, tls)

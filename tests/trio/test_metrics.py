@@ -44,6 +44,7 @@ from meet_trio.operator.metrics import Metrics
 from meet_trio.operator.metrics_page import MetricsPage
 from meet_trio.operator.metrics_server import MAX_CONNECTIONS, MetricsServer
 from meet_trio.operator.process_figures import ProcessFigures
+from meet_trio.operator.settings import MetricsSettings
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -200,12 +201,21 @@ async def test_a_server_gives_out_what_is_described_and_nothing_else() -> None:
 # The page
 
 
+def page_of(metrics: Metrics) -> MetricsPage:
+    return MetricsPage(metrics.gather)
+
+
+def never() -> MetricsPage:
+    raise AssertionError
+
+
 @contextlib.asynccontextmanager
 async def open_page(
     token: str | None, *engines: TellingEngine
 ) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
     async with open_metrics(*engines) as (world, metrics):
-        app = Starlette(routes=[MetricsPage(metrics.gather).route(token)])
+        server = MetricsServer(MetricsSettings(token=token), load=never, page=page_of(metrics))
+        app = Starlette(routes=[server._route(wants_token=token is not None)])
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://meet.test") as http:
             yield world, http
@@ -327,7 +337,8 @@ async def test_calls_at_once_share_an_answer(autojump_clock: MockClock) -> None:
 @contextlib.asynccontextmanager
 async def open_own_listener(*, loopback: bool) -> AsyncIterator[int]:
     async with open_metrics() as (world, metrics):
-        door = MetricsServer(metrics, "secret").own_door(FrontDoorSettings(), loopback=loopback)
+        server = MetricsServer(MetricsSettings(token="secret"), lambda: page_of(metrics))
+        door = server.own_door(FrontDoorSettings(), loopback=loopback)
         listeners = await open_listeners("127.0.0.1", 0, "metrics.listen")
         await world.nursery.start(door.serve, listeners)
         yield listeners[0].socket.getsockname()[1]

@@ -1,11 +1,13 @@
 """Settings that change while the server runs: all parts take them, or none does."""
 
+import json
 import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import httpx
 import pytest
 import trio
 from support.api import ApiError, MeetApi
@@ -15,6 +17,7 @@ from support.server import TOKEN, LocalServer, open_server, quick_settings
 from meet_trio.app import Running
 from meet_trio.config import Entry, Settings, change, entries
 from meet_trio.config.change import _value, _with_value
+from meet_trio.edge.head import parse_head_untrusted
 from meet_trio.edge.listener import tls_context
 from meet_trio.edge.settings import ListenerSettings
 from meet_trio.errors import ConfigError, LimitExceeded
@@ -29,6 +32,7 @@ VALUES: dict[str, object] = {
     "process.log_level": "warning",
     "rooms.last_n": 3,
     "health.loop_lag": 2.0,
+    "quality.file": Path("/dev/null"),
 }
 # These have a test of their own.
 ELSEWHERE = {"http.tls_cert", "http.tls_key"}
@@ -67,6 +71,8 @@ def in_force(running: Running) -> dict[str, Callable[[], object]]:
         "api": lambda: tokens.settings,
         "health": lambda: running.health.settings,
         "drain": lambda: running.drain.settings,
+        "metrics": lambda: running.metrics.settings,
+        "quality": lambda: running.quality.settings,
     }
 
 
@@ -174,6 +180,77 @@ async def test_limits_turn_urls_and_origins_of_what_comes_next() -> None:
         assert await server.api.fetch("GET", polling, {"Origin": "https://kolab.test"})
         with pytest.raises(ApiError, match="403"):
             await server.api.fetch("GET", polling, {"Origin": "https://other.test"})
+
+
+async def metrics_status(server: LocalServer, token: str) -> int:
+    async with httpx.AsyncClient() as http:
+        url = f"http://127.0.0.1:{server.running.port}/metrics"
+        answer = await http.get(url, headers={"Authorization": f"Bearer {token}"})
+        assert ("meet_trio_rooms" in answer.text) == answer.is_success
+        return answer.status_code
+
+
+async def test_the_token_of_the_metrics() -> None:
+    async with open_server() as server:
+        authenticates = server.running.reload.door.authenticates
+        assert await metrics_status(server, "one") == 404
+        for token, other_token in (("one", "two"), ("two", "one")):
+            await take(server, {"metrics.token": token})
+            assert await metrics_status(server, token) == 200
+            assert await metrics_status(server, other_token) == 401
+            head = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n"
+            for each in (token, other_token):  # as the front door counts them
+                parsed = parse_head_untrusted(head % each.encode())
+                assert parsed is not None
+                assert authenticates(parsed) == (each == token)
+        await take(server, {})
+        assert await metrics_status(server, "two") == 404
+
+
+async def test_a_listener_beyond_loopback_is_closed_to_all_without_a_token() -> None:
+    settings = quick_settings({"metrics.listen": ("0.0.0.0", 0), "metrics.token": "one"})
+    async with open_server(settings) as server:
+        url = f"http://127.0.0.1:{server.running.metrics_port}/metrics"
+        async with httpx.AsyncClient(headers={"Authorization": "Bearer one"}) as http:
+            assert (await http.get(url)).status_code == 200
+            # the file names neither token nor listener now; the listener stays until a restart
+            done = await server.running.reload.take(quick_settings({}))
+            assert (done.taken, done.left) == (["metrics.token"], ["metrics.listen"])
+            assert (await http.get(url)).status_code == 404
+
+
+async def test_the_records_of_calls(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    def rooms(path: Path) -> list[str]:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        return [record["room"] for record in records if record["record"] == "meeting"]
+
+    async def written(path: Path, room_id: str) -> None:
+        with trio.fail_after(10):
+            while room_id not in rooms(path):
+                await trio.sleep(0.005)
+
+    async with open_server() as server:
+        registry, unrecorded = server.running.registry, await server.api.create_room()
+        await take(server, {"quality.file": first})
+        assert first.exists()
+        kept = [await server.api.create_room() for _ in range(3)]
+        for room_id in (unrecorded, kept[0]):  # a room is recorded from its beginning or not at all
+            registry.rooms[room_id].close()
+        await written(first, kept[0])
+        missing = tmp_path / "missing" / "file"
+        with pytest.raises(ConfigError, match=f"quality.file: {missing}: No such file"):
+            await take(server, {"quality.file": missing, "http.auth_token": "new"})
+        await take(server, {"quality.file": second})
+        registry.rooms[kept[1]].close()
+        await written(second, kept[1])
+        await take(server, {})
+        registry.rooms[kept[2]].close()
+        with trio.fail_after(10):
+            while registry.rooms:
+                await trio.sleep(0.005)
+    assert (rooms(first), rooms(second)) == ([kept[0]], [kept[1]])
 
 
 async def test_a_part_that_fails_leaves_all_as_they_were() -> None:

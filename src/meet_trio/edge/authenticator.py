@@ -21,10 +21,10 @@ from meet_trio.live.peer import LivePeer
 from meet_trio.live.registry import Registry
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Authenticator:
     """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists.
-    ``bearer_tokens``: by path.
+    ``bearer_tokens``: by path; others may take their place.
     """
 
     registry: Registry

@@ -10,15 +10,10 @@ from functools import partial
 
 import attrs
 import trio
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
-from meet_trio.edge.authenticator import shows_bearer
 from meet_trio.live.shared_answer import SharedAnswer
 from meet_trio.operator.exposition import Format, Numbers, open_format, plain_format
-
-PATH = "/metrics"
 
 
 @attrs.define(eq=False)
@@ -37,19 +32,8 @@ class MetricsPage:
     _plain: _Answers = attrs.field(factory=lambda: _Answers(plain_format()))
     _open: _Answers = attrs.field(factory=lambda: _Answers(open_format()))
 
-    def route(self, token: str | None) -> Route:
-        """The page for those who send ``token``, or for all if it is None."""
-
-        async def serve(request: Request) -> Response:
-            if token is not None and not shows_bearer(request.headers.get("authorization"), token):
-                return PlainTextResponse(
-                    "metrics.token is wanted\n", 401, headers={"WWW-Authenticate": "Bearer"}
-                )
-            return await self._answer(request.headers.get("accept", ""))
-
-        return Route(PATH, serve)
-
-    async def _answer(self, accept: str) -> Response:
+    async def answer(self, accept: str) -> Response:
+        """The answer to a request whose header ``Accept`` is this."""
         # There is one version of each format, so the versions that the client names do not matter.
         # (``choose_encoder`` of prometheus_client raises for some of them.)
         accepted = {each.partition(";")[0].strip() for each in accept.split(",")}

@@ -4,12 +4,19 @@ of their own.
 The second one has a front door like the main one, with the same limits for strangers, but few
 connections: Prometheus needs one. On loopback it needs no token. There it accepts only requests
 that name a host of this machine, since a web page may let its own name resolve to 127.0.0.1.
+
+The page and prometheus_client are loaded with the first request that may read it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
+import trio
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from meet_trio.edge.allowed_hosts import AllowedHosts
@@ -18,42 +25,39 @@ from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead
 from meet_trio.edge.http_api import EXCEPTION_HANDLERS
 from meet_trio.edge.settings import FrontDoorSettings
-from meet_trio.operator.metrics import Metrics
-from meet_trio.operator.metrics_page import PATH, MetricsPage
+from meet_trio.operator.settings import MetricsSettings
 
+if TYPE_CHECKING:
+    from meet_trio.operator.metrics_page import MetricsPage
+
+PATH = "/metrics"
 MAX_CONNECTIONS = 32
 """Connections at once to the metrics' own listener."""
 
 
 @attrs.define(eq=False)
 class MetricsServer:
-    """Serves ``metrics``. ``token`` None: not on the main listener."""
+    """Serves the page that ``load`` makes. ``load`` is called in a thread, as it takes a tenth of a
+    second. ``settings`` may be replaced by others, whose token counts from then on.
+    """
 
-    metrics: Metrics
-    token: str | None = attrs.field(repr=False)
-    _page: MetricsPage = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._page = MetricsPage(self.metrics.gather)
+    settings: MetricsSettings
+    load: Callable[[], "MetricsPage"]
+    _page: "MetricsPage | None" = None
 
     def routes(self) -> Sequence[Route]:
         """Those for the main listener."""
-        return [] if self.token is None else [self._page.route(self.token)]
+        return [self._route(wants_token=True)]
 
     def bearer_tokens(self) -> Mapping[str, str]:
         """The tokens of paths, for the main listener's authenticator."""
-        return {} if self.token is None else {PATH: self.token}
+        return {} if self.settings.token is None else {PATH: self.settings.token}
 
     def own_door(self, settings: FrontDoorSettings, *, loopback: bool) -> FrontDoor:
         """The front door of the second listener. Beyond loopback it needs the token."""
-        token = None if loopback else self.token
-        assert loopback or token is not None  # ``config`` refuses this
-
-        def authenticates(head: RequestHead) -> bool:
-            return token is not None and shows_bearer(head.headers.get("authorization"), token)
-
+        route = self._route(wants_token=not loopback)
         return FrontDoor(
-            app=Starlette(routes=[self._page.route(token)], exception_handlers=EXCEPTION_HANDLERS),
+            app=Starlette(routes=[route], exception_handlers=EXCEPTION_HANDLERS),
             websockets={},
             settings=attrs.evolve(
                 settings,
@@ -61,6 +65,25 @@ class MetricsServer:
                 max_strangers=min(settings.max_strangers, MAX_CONNECTIONS),
                 trusted_proxies=(),
             ),
-            authenticates=authenticates,
+            authenticates=self._authenticates,
             allowed_hosts=AllowedHosts() if loopback else None,
         )
+
+    def _route(self, *, wants_token: bool) -> Route:
+        async def serve(request: Request) -> Response:
+            if wants_token:
+                token = self.settings.token
+                if token is None:
+                    raise HTTPException(404)
+                if not shows_bearer(request.headers.get("authorization"), token):
+                    challenge = {"WWW-Authenticate": "Bearer"}
+                    return PlainTextResponse("metrics.token is wanted\n", 401, challenge)
+            if self._page is None:
+                self._page = await trio.to_thread.run_sync(self.load)
+            return await self._page.answer(request.headers.get("accept", ""))
+
+        return Route(PATH, serve)
+
+    def _authenticates(self, head: RequestHead) -> bool:
+        token = self.settings.token
+        return token is not None and shows_bearer(head.headers.get("authorization"), token)

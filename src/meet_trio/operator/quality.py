@@ -201,7 +201,9 @@ class MeetingSums:
 
 @attrs.define(eq=False)
 class Quality:
-    """Keeps the records. ``write`` gets each when it is complete."""
+    """Keeps the records. ``write`` gets each when it is complete. ``settings`` may be replaced by
+    others; the rooms whose recorder this is are recorded in any case.
+    """
 
     settings: QualitySettings
     write: Callable[[Mapping[str, object]], None]
@@ -209,11 +211,13 @@ class Quality:
     _meetings: dict[str, MeetingSums] = attrs.field(factory=dict)
 
     async def run(self, rooms: Mapping[str, LiveRoom]) -> None:
-        """Look at all objects of ``rooms`` every ``interval`` seconds, until cancelled."""
+        """Look at all objects of the rooms that are recorded every ``interval`` seconds, until
+        cancelled.
+        """
         while True:
             await trio.sleep(self.settings.interval)
             try:
-                await self.look(rooms)
+                await self.look({k: r for k, r in rooms.items() if r.context.recorder is self})
             except Exception:
                 # no call may suffer from a fault of its record
                 logger.exception("the figures were not looked at")

@@ -24,11 +24,15 @@ _AT_ONCE = 100  # records that one call of the thread writes
 
 @attrs.define(eq=False)
 class RecordFile:
-    """Opens the file at once. Raises ConfigError if that is not possible."""
+    """Opens the file at once. Raises ConfigError if that is not possible.
 
-    path: Path
+    Records from now on go to another file if ``path`` changes, and nowhere while it is None.
+    """
+
+    path: Path | None
     max_waiting: int
     lost: int = 0
+    _target: Path | None = None  # of the records that wait
     _descriptor: int | None = None
     _due: tuple[
         trio.MemorySendChannel[Mapping[str, object]],
@@ -39,13 +43,19 @@ class RecordFile:
 
     def __attrs_post_init__(self) -> None:
         self._due = trio.open_memory_channel[Mapping[str, object]](self.max_waiting)
-        try:
-            self._descriptor = self._open()
-        except OSError as error:
-            raise ConfigError(f"quality.file: {self.path}: {error.strerror}") from None
+        if self.path is not None:
+            self._descriptor = _open_or_refuse(self.path)
+
+    def check(self, path: Path | None) -> None:
+        """Raise ConfigError if ``path`` cannot take the place of the present one."""
+        if path not in (None, self.path):
+            os.close(_open_or_refuse(path))
 
     def put(self, record: Mapping[str, object]) -> None:
         """Have a record written soon. Never waits."""
+        if self.path is None:
+            return
+        self._target = self.path
         try:
             self._due[0].send_nowait(record)
         except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
@@ -100,19 +110,18 @@ class RecordFile:
 
     def _current(self) -> int:
         """The descriptor of the file that is at the path now."""
+        target = self._target
+        assert target is not None  # ``put`` has set it
         if self._descriptor is not None:
             try:
-                there, ours = os.stat(self.path), os.fstat(self._descriptor)
+                there, ours = os.stat(target), os.fstat(self._descriptor)
                 if os.path.samestat(there, ours):
                     return self._descriptor
             except FileNotFoundError:
                 pass
             self._close()
-        self._descriptor = self._open()
+        self._descriptor = _open(target)
         return self._descriptor
-
-    def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
 
     def _close_unless_writing(self) -> None:
         if self._writing.acquire(blocking=False):
@@ -123,3 +132,14 @@ class RecordFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+
+
+def _open_or_refuse(path: Path) -> int:
+    try:
+        return _open(path)
+    except OSError as error:
+        raise ConfigError(f"quality.file: {path}: {error.strerror}") from None

@@ -112,6 +112,7 @@ class MetricsSettings:
             "serve /metrics for Prometheus to those who send this token (Authorization: Bearer)",
             operator=True,
             example="0123456789abcdef0123456789abcdef",
+            reload=True,
         ),
     )
     listen: tuple[str, int] | None = attrs.field(
@@ -143,6 +144,7 @@ class QualitySettings:
             "file that a JSON line about each peer and meeting is added to",
             operator=True,
             example="/var/log/meet-trio/quality.jsonl",
+            reload=True,
         ),
     )
     log: bool = attrs.field(
@@ -152,6 +154,7 @@ class QualitySettings:
             kinds.SWITCH,
             "log those records, as the part meet_trio.quality",
             operator=True,
+            reload=True,
         ),
     )
     webhook: bool = attrs.field(
@@ -160,12 +163,16 @@ class QualitySettings:
             "quality.webhook",
             kinds.SWITCH,
             "add the meeting's record to the webhook that says that its room has closed",
+            reload=True,
         ),
     )
     interval: float = attrs.field(
         default=10.0,
         metadata=about(
-            "quality.interval", seconds(1, 3600), "time between two looks at the engines' figures"
+            "quality.interval",
+            seconds(1, 3600),
+            "time between two looks at the engines' figures",
+            reload=True,
         ),
     )
     max_waiting: int = 2000
