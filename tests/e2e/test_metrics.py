@@ -1,5 +1,6 @@
 """The metrics of a running meeting, and the dashboard that shows them."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -180,8 +181,18 @@ def test_every_query_of_the_dashboard_names_what_there_is(samples: Samples) -> N
             name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()
             assert name in labels_of
             assert label in labels_of[name] | _OF_PROMETHEUS
-    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
-    assert len(places) == len(set(places))
+    cells = [cell for panel in dashboard["panels"] for cell in cells_of(**panel["gridPos"])]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24  # Grafana's columns
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+    for panel in dashboard["panels"]:
+        names = [target["refId"] for target in panel.get("targets", [])]
+        assert len(names) == len(set(names))
+
+
+def cells_of(x: int, y: int, w: int, h: int) -> Iterator[tuple[int, int]]:
+    return itertools.product(range(x, x + w), range(y, y + h))
 
 
 @pytest.mark.parametrize(

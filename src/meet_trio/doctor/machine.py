@@ -31,7 +31,8 @@ _READ_SIZE = 1 << 16  # bytes at once; files of /proc/sys refuse several MiB
 class Machine:
     """``read(path)`` is the text of a file, None if it cannot be read. ``mode(path)`` are its
     permission bits. ``holders(inodes)`` finds the process that has each socket, as far as this user
-    may see it. ``clock_synchronised`` is None if the kernel does not say.
+    may see it. ``clock_synchronised`` is None if the kernel does not say. ``run_python(program)``
+    runs it in a process of its own: exit code (negative: a signal), output, errors.
     """
 
     environ: Mapping[str, str]
@@ -47,6 +48,7 @@ class Machine:
     has_address: Callable[[str], bool]
     clock_synchronised: Callable[[], bool | None]
     segments_udp: Callable[[], bool]
+    run_python: Callable[[str], Awaitable[tuple[int, str, str]]]
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -77,6 +79,7 @@ def this_machine() -> Machine:
         has_address=_has_address,
         clock_synchronised=_clock_synchronised,
         segments_udp=_segments_udp,
+        run_python=_run_python,
     )
 
 
@@ -136,6 +139,14 @@ async def _look_up(name: str) -> tuple[str, ...]:
     except UnicodeError as error:
         raise OSError(str(error)) from None
     return tuple(dict.fromkeys(str(address[0]) for *_, address in answers))
+
+
+async def _run_python(program: str) -> tuple[int, str, str]:
+    """``-P``: it imports nothing of the present folder."""
+    command = [sys.executable, "-P", "-c", program]
+    done = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True)
+    output, errors = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    return done.returncode, output, errors
 
 
 def _has_address(address: str) -> bool:
