@@ -697,3 +697,21 @@ async def test_figures_while_peers_are_kicked_and_rooms_close(
         assert owner.id in other.peers
         seen = {id: set(peers) for id, peers in figures.items() if isinstance(peers, dict)}
         assert seen == {room.id: {ada.id}} | ({} if closing else {other.id: {owner.id}})
+
+
+async def test_the_end_of_a_room_is_told_while_goodbyes_take_their_time(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_world() as world:
+        room, ada, bob = await pair(world)
+        bob.socket = SlowSocket()
+        world.nursery.start_soon(room.peers[bob.id].serve, bob.socket)
+        await trio.sleep(1)
+        room.end("shutdown")
+        await trio.sleep(0.1)
+        assert bob.id in room.peers
+        assert [(webhook.event, webhook.room_id) for webhook in world.webhooks] == [
+            ("roomClosed", room.id)
+        ]
+        await trio.sleep(1)
+        assert len(world.webhooks) == 1

@@ -132,7 +132,7 @@ def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     if capabilities is not None:
         capabilities = usable_capabilities(capabilities, room.context.router_capabilities)
     outcome = room.state.join(peer.id, request.nickname, capabilities)
-    logger.info("joined" if room.peer_joined(peer) else "joined again")
+    logger.info("joined" if room.stays.join(peer) else "joined again")
     return outcome
 
 

@@ -40,12 +40,13 @@ from meet_trio.engine import (
     StreamStarted,
 )
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
-from meet_trio.live.attendance import PeerEnd, RoomEnd, Viewing
+from meet_trio.live.attendance import RoomEnd, Viewing
 from meet_trio.live.layers_wanted import LayersWanted
 from meet_trio.live.peer import Connection, LivePeer, Notification, RequestUnanswered
 from meet_trio.live.placement import Placement
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.speakers import LiveSpeakers
+from meet_trio.live.stays import Stays
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
 from meet_trio.logs.context import bind_only
@@ -73,7 +74,6 @@ from meet_trio.room import (
 )
 from meet_trio.socketio import Event
 from meet_trio.tallies import Tally
-from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.live.room")
 
@@ -85,8 +85,6 @@ _WEBHOOK_WORK = 20
 # and reading them is as much work.
 _OFFERS_AT_ONCE = 8
 _OFFER_PAUSE = 0.004  # seconds
-
-_STAYS_PER_TURN = 8  # whose records, of 0.13 ms each, are made in one turn of the loop
 
 
 class Recorder(Protocol):
@@ -153,21 +151,12 @@ class LiveRoom:
     why: RoomEnd | None = None
     """Why it ends, once it does."""
     speakers: LiveSpeakers = attrs.field(init=False)
-    joined: int = 0
-    """Peers that have joined and not left."""
-    most_joined: int = 0
-    """The most of them at any time."""
+    stays: Stays = attrs.field(init=False)
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
     consumers: dict[str, LiveConsumer] = attrs.field(factory=dict)
     # how often ``dumpStats`` logs the room's figures, for all peers together
     dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
-    # the state of each peer that has not left, also while it is no longer in the room's state
-    _members: dict[str, Peer] = attrs.field(factory=dict)
-    # peers whose tasks have ended with the room's; the room's end says why
-    _ended_with_room: list[LivePeer] = attrs.field(factory=list)
-    # those whose stays have ended with the room, until they are recorded
-    _untold: list[LivePeer] = attrs.field(factory=list)
     _last_webhook: Webhook | None = None
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _nursery: trio.Nursery | None = None
@@ -186,6 +175,7 @@ class LiveRoom:
 
     def __attrs_post_init__(self) -> None:
         self.state = Room(self.id, int(self.created_at), self.context.limits)
+        self.stays = Stays(self.id, self._record_stay)
         self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
         self.speakers = LiveSpeakers(
             self.state, self._perform, self._apply_hold, self.context.level_budget
@@ -213,8 +203,7 @@ class LiveRoom:
         finally:
             self.why = self.why or self._why_ended()
             self._perform(self.state.close())
-            with trio.CancelScope(shield=True):  # no record is lost when the server stops
-                await self._tell_of_end()
+            await self._tell_of_end()
             logger.info("room closed: %s", self.why)
 
     def close(self, why: RoomEnd = "closed") -> None:
@@ -255,9 +244,7 @@ class LiveRoom:
             handle=partial(self.context.handle, self),
             tally=self.context.tally,
         )
-        self._members[peer.id] = self.state.add_peer(
-            invitation.peer_id, role, invitation.auth_token
-        )
+        self.stays.begin(self.state.add_peer(peer.id, role, invitation.auth_token))
         self.peers[peer.id] = peer
         self.context.tally.invitations += 1
         self._nursery.start_soon(self._live_peer, peer)
@@ -303,49 +290,25 @@ class LiveRoom:
             if peer.id in self.state.peers:
                 with self.log_errors("leaving"):
                     self._perform(self.state.leave(peer.id))
-            if peer.attendance.why is None:
-                self._ended_with_room.append(peer)
-            elif self._end_stay(peer, peer.attendance.why):
-                self._tell_of_stay(peer)
+            self.stays.end(peer)
             if self.state.is_empty and self._run_scope.deadline == float("inf"):
                 self._run_scope.deadline = trio.current_time() + self.context.settings.empty_timeout
 
-    def _end_stay(self, peer: LivePeer, why: PeerEnd) -> bool:
-        """The peer is gone, or its room is. The first call counts. Returns whether it was this."""
-        attendance = peer.attendance
-        if attendance.left is not None:
-            return False
-        attendance.left, attendance.why = time.time(), attendance.why or why
-        attendance.role = self._members.pop(peer.id).role
-        if attendance.joined is not None:
-            self.joined -= 1
-        return True
-
-    def _end_all_stays(self) -> None:
-        why: PeerEnd = "shutdown" if self.why == "shutdown" else "room_closed"
-        for peer in (*self._ended_with_room, *self.peers.values()):
-            if self._end_stay(peer, why):
-                self._untold.append(peer)
-        self._ended_with_room.clear()
-
-    def _tell_of_stay(self, peer: LivePeer) -> None:
-        """Log a stay that has ended, and have it recorded."""
-        logger.info("gone: %s", peer.attendance.why, extra={"room": self.id, "peer": peer.id})
+    def _record_stay(self, peer: LivePeer) -> None:
         if self.context.recorder is not None:
             with self.log_errors("the record of the peer"):
                 self.context.recorder.peer_left(self, peer)
 
     async def _tell_of_end(self) -> None:
-        """The room has closed and its peers' tasks have ended. The records of those who were there
-        come before the meeting's, and that before the webhook that has it.
+        """The room has closed. The records of those who were there come before the meeting's, and
+        that before the webhook that has it. A further call does nothing.
         """
-        turns = Turns(_STAYS_PER_TURN)
-        for peer in self._untold:
-            self._tell_of_stay(peer)
-            await turns.spend()
-        record = self._record()
-        if self._last_webhook is not None:
-            self._hand_out(attrs.evolve(self._last_webhook, quality=record))
+        bind_only(room=self.id)  # a peer's request may have started it
+        with trio.CancelScope(shield=True):  # no record is lost when the server stops
+            await self.stays.tell_all()
+        webhook, self._last_webhook = self._last_webhook, None
+        if webhook is not None:
+            self._hand_out(attrs.evolve(webhook, quality=self._record()))
 
     def _hand_out(self, webhook: Webhook) -> None:
         with self.log_errors(f"webhook {webhook.event}"):
@@ -357,15 +320,6 @@ class LiveRoom:
             with self.log_errors("the record of the meeting"):
                 return self.context.recorder.room_closed(self)
         return None
-
-    def peer_joined(self, peer: LivePeer) -> bool:
-        """The peer has joined. Returns whether this is the first time."""
-        if peer.attendance.joined is not None:
-            return False
-        peer.attendance.joined = time.time()
-        self.joined += 1
-        self.most_joined = max(self.most_joined, self.joined)
-        return True
 
     # Performing an outcome
 
@@ -414,10 +368,14 @@ class LiveRoom:
             self.speakers.forget_peer(peer_id)
         if self.state.closed:
             self.why = self.why or "closed_by_owner"
-            self._end_all_stays()
+            self.stays.end_all(
+                self.peers.values(), "shutdown" if self.why == "shutdown" else "room_closed"
+            )
         for webhook in outcome.webhooks:
             if webhook.event == "roomClosed":
                 self._last_webhook = webhook
+                if self._nursery is not None:  # else ``run`` does it
+                    self._nursery.start_soon(self._tell_of_end)
             else:
                 self._hand_out(webhook)
         for peer_id in outcome.removed_peers:

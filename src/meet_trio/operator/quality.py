@@ -361,7 +361,7 @@ def meeting_record(room: LiveRoom, meeting: MeetingSums) -> dict[str, Json]:
         "why": room.why,
         "invited": meeting.invited,
         "joined": meeting.joined,
-        "mostAtOnce": room.most_joined,
+        "mostAtOnce": room.stays.most_joined,
         "peerMinutes": round(meeting.seconds / 60, 2),
         "sums": {name: meeting.sums[name] for name in _SUMS},
         "worst": {name: meeting.worst.get(name) for name in _WORST},
