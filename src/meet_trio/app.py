@@ -131,9 +131,8 @@ async def _open_host(
     try:
         return await stack.enter_async_context(open_engine(engine, numbers))
     except OSError as error:
-        raise ConfigError(
-            f"media.listen_ip, media.port: cannot use {engine.listen_ips}:{engine.port}: {error}"
-        ) from None
+        where = f"{', '.join(engine.listen_ips)} port {engine.port}"
+        raise ConfigError(f"media.listen_ip, media.port: cannot use {where}: {error}") from None
 
 
 async def _start(parts: Parts, nursery: trio.Nursery) -> None:

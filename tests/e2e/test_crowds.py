@@ -163,7 +163,7 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
             with pytest.raises(ApiError) as refused:
                 await api.fetch("GET", "/ping", bad)
             assert refused.value.status == 429
-            assert json.loads(refused.value.body) == {"error": "too many requests"}
+            assert "too many requests" in json.loads(refused.value.body)["error"]
             [url] = await invite(api, 1)
             with pytest.raises(Refused) as told:
                 async with open_light_peer(url[:-1], port=port, headers=bad):

@@ -460,7 +460,10 @@ async def test_slow_body_is_cut_off(caplog: pytest.LogCaptureFixture) -> None:
             await stream.send_all(POST + b"12")
             reader = Reader(stream)
             status, body = await reader.response()
-            assert (status, json.loads(body)) == (408, {"error": "the body took longer than 0.2 s"})
+            assert (status, json.loads(body)) == (
+                408,
+                {"error": "the body took longer than 0.2 s (http.body_timeout)"},
+            )
             assert await reader.rest() == b""
     assert caplog.records == []
 
@@ -748,7 +751,7 @@ async def test_requests_of_one_address_have_a_rate() -> None:
                 head = (await reader.head()).lower()
                 assert head.startswith(b"http/1.1 429 ")
                 assert 1 < int(head.partition(b"retry-after: ")[2].split(b"\r\n")[0]) <= 9
-                assert json.loads(await reader.rest()) == {"error": "too many requests"}
+                assert "too many requests" in json.loads(await reader.rest())["error"]
         async with await door.connect() as stream:
             await stream.send_all(with_field(GET, "X-Proof: 1"))
             assert (await Reader(stream).response())[0] == 200

@@ -32,7 +32,7 @@ async def test_too_many_requests_are_refused_and_then_end_the_connection(
         ada, bob = await world.enter(room, details="1"), await world.enter(room)
         for _ in range(20):
             assert await ada.socket.ask("ping") == [None]
-        why = "too many requests: at most 30 at once and 2 a second"
+        why = "too many requests: at most 30 at once and 2 a second (limits.requests_per_second)"
         assert await ada.socket.ask("ping") == [500, "request ping failed", why]
         await trio.sleep(2)  # after a pause requests are served again
         assert await ada.socket.ask("ping") == [None]
@@ -136,7 +136,7 @@ async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock
         answers = [await ada.socket.ask("chatMessage", message=str(n)) for n in range(20)]
         # Each chat causes ten messages. The excess was not known before the last one was sent.
         assert answers[:7] == [[]] * 7
-        why = "too many messages to others: at most 60 at once and 10 a second"
+        why = "too many messages to others: at most 60 at once and 10 a second (limits.work_per_second)"
         assert answers[7:] == [[500, "request chatMessage failed", why]] * 13
         assert told(clients) - before == 70
         # Only ada is limited, and only in requests that concern others.

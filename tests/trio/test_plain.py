@@ -119,7 +119,8 @@ async def test_ports_run_out_and_come_back(autojump_clock: MockClock) -> None:
         ports = [(await create(ada))["port"] for _ in range(2)]
         assert sorted(map(int, ports)) == [first, first + 2]  # type: ignore[call-overload]
         reason = await refused(bob, "createPlainTransport", producing=True, consuming=False)
-        assert reason == f"no two of the ports {first}-{last} for plain RTP are free"
+        why = f"no two of the ports {first}-{last} for plain RTP are free (media.plain_ports)"
+        assert reason == why
         assert bob.socket.reason is None
         ada.socket.go()
         await trio.testing.wait_all_tasks_blocked()
@@ -197,7 +198,7 @@ async def test_transports_are_counted(autojump_clock: MockClock) -> None:
         for _ in range(3):
             await create(ada)
         reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
-        assert reason == "a peer has at most 3 transports"
+        assert reason == "a peer has at most 3 transports (limits.transports_per_peer)"
         assert len(world.engine.transports) == 3
 
 

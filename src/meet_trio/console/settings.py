@@ -36,7 +36,7 @@ def _read_socket(raw: object) -> ConsoleSocket | None:
     if len(bytes(path)) > _LONGEST_PATH:
         raise ValueError(f"the path of a unix socket has at most {_LONGEST_PATH} bytes")
     if not path.is_absolute():
-        raise ValueError("an absolute path, or off")
+        raise ValueError("an absolute path, or off, is wanted")
     return ConsoleSocket(path)
 
 

@@ -29,12 +29,14 @@ async def read_object(request: Request, *, max_bytes: int, max_depth: int) -> Js
     body = bytearray()
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_bytes:
-        raise HTTPException(413, f"the body is larger than {max_bytes} bytes")
+        raise HTTPException(413, f"the body is larger than {max_bytes} bytes (http.max_body_bytes)")
     async with contextlib.aclosing(request.stream()) as chunks:
         async for chunk in chunks:
             body += chunk
             if len(body) > max_bytes:
-                raise HTTPException(413, f"the body is larger than {max_bytes} bytes")
+                raise HTTPException(
+                    413, f"the body is larger than {max_bytes} bytes (http.max_body_bytes)"
+                )
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     match kind.strip().lower():
         case "application/json":

@@ -25,6 +25,7 @@ MISDIRECTED = (
     "Host: in demo mode this server answers as localhost and to addresses, and to other names only "
     "as http.public_domain says"
 )
+TOO_MANY = "too many requests of your address without a right token (http.requests_per_second)"
 _DRAIN_TIME = 1.0  # seconds in which the rest of an unread body is dropped
 
 
@@ -67,7 +68,7 @@ class Doorkeeper:
         exchange = _Exchange(receive, send, self.body_timeout, keep=verdict.keep)
         if verdict.wait > 0:
             logger.info("too many requests from %s", verdict.client)
-            refusal = refuse(429, "too many requests", {"retry-after": retry_after(verdict.wait)})
+            refusal = refuse(429, TOO_MANY, {"retry-after": retry_after(verdict.wait)})
             await refusal(scope, exchange.receive, exchange.send)
             return
         if verdict.misdirected:
@@ -79,7 +80,7 @@ class Doorkeeper:
             if not exchange.is_over:
                 logger.exception("%s %s failed", scope["method"], scope["path"])
         if exchange.late and not exchange.started:
-            why = f"the body took longer than {self.body_timeout:g} s"
+            why = f"the body took longer than {self.body_timeout:g} s (http.body_timeout)"
             await refuse(408, why)(scope, receive, send)
 
 

@@ -172,7 +172,9 @@ class Outbox:
                 if answer.is_success:
                     self.results["sent"] += 1
                     return True
-                trouble = f"status {answer.status_code}"
+                status = answer.status_code
+                refused = f"status {status}: webhook.token is refused"
+                trouble = refused if status in (401, 403) else f"status {status}"
                 if answer.is_client_error and answer.status_code not in (408, 429):
                     tries_left = 0
             except httpx.HTTPError as error:

@@ -52,7 +52,9 @@ async def handle_event(
     method, data = message.get("method", "undefined"), message.get("data")
     try:
         if not within_rate:
-            raise LimitExceeded(_too_many("requests", peer.settings.requests))
+            raise LimitExceeded(
+                _too_many("requests", peer.settings.requests, "limits.requests_per_second")
+            )
         await _wait_for_pace(peer, connection, method)
         request = parse_request(method, data, room.context.limits)
         if isinstance(request, _ANNOUNCEMENTS):
@@ -79,7 +81,11 @@ async def handle_event(
 
 def _check_announcements(peer: LivePeer) -> None:
     if not peer.announcements.take(trio.current_time()):
-        raise LimitExceeded(_too_many("announcements", peer.settings.announcements))
+        raise LimitExceeded(
+            _too_many(
+                "announcements", peer.settings.announcements, "limits.announcements_per_second"
+            )
+        )
 
 
 async def _wait_for_pace(peer: LivePeer, connection: Connection, method: object) -> None:
@@ -99,7 +105,9 @@ async def _wait_for_pace(peer: LivePeer, connection: Connection, method: object)
     pause = peer.work_delay(now)
     if not peer.work.take(now, cost=0):
         if method not in _MODERATION:
-            raise LimitExceeded(_too_many("messages to others", peer.settings.work))
+            raise LimitExceeded(
+                _too_many("messages to others", peer.settings.work, "limits.work_per_second")
+            )
         pause = max(pause, peer.work.wait(now))
     if pause == 0:
         return
@@ -108,8 +116,11 @@ async def _wait_for_pace(peer: LivePeer, connection: Connection, method: object)
     await trio.sleep(pause)
 
 
-def _too_many(what: str, rate: Rate) -> str:
-    return f"too many {what}: at most {rate.burst:g} at once and {rate.per_second:g} a second"
+def _too_many(what: str, rate: Rate, setting: str) -> str:
+    return (
+        f"too many {what}: at most {rate.burst:g} at once and {rate.per_second:g} a second "
+        f"({setting})"
+    )
 
 
 def _success(request: Request, outcome: Outcome) -> tuple[object, ...]:

@@ -65,7 +65,7 @@ class Registry:
             raise LimitExceeded("the server is draining")
         most = self.context.settings.max_rooms
         if len(self.rooms) >= most:
-            raise LimitExceeded(f"there are {most} rooms already")
+            raise LimitExceeded(f"there are {most} rooms already (limits.rooms)")
         if all(host.failed for host in self.context.hosts):
             raise LimitExceeded("no media engine is working")
         self.context.bridge.want()

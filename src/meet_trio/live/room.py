@@ -745,4 +745,4 @@ def check_transport_limit(peer: LivePeer) -> None:
     """Raise LimitExceeded if the peer has as many transports as it may."""
     most = peer.settings.max_transports
     if len(peer.transports) >= most:
-        raise LimitExceeded(f"a peer has at most {most} transports")
+        raise LimitExceeded(f"a peer has at most {most} transports (limits.transports_per_peer)")

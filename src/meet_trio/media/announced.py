@@ -65,7 +65,10 @@ class AnnouncedAddresses:
             return False
         usable = [str(address[0]) for family, *_, address in answers if family in self._families]
         if not usable:
-            logger.warning("media.announced_address: %s has no address of a family in use", name)
+            logger.warning(
+                "media.announced_address: %s has no address of an IP version that media listens on",
+                name,
+            )
             return False
         self._looked_up[name] = tuple(dict.fromkeys(usable))
         return True

@@ -92,7 +92,9 @@ class PlainPorts:
                 found.append(sock)
             if len(found) == 2:
                 return found[0], found[1]
-        raise LimitExceeded(f"no two of the ports {first}-{last} for plain RTP are free")
+        raise LimitExceeded(
+            f"no two of the ports {first}-{last} for plain RTP are free (media.plain_ports)"
+        )
 
     def _bind(self, stack: contextlib.ExitStack, ip: str, port: int) -> socket.socket | None:
         if port in self._taken:

@@ -70,7 +70,9 @@ class Room:
         if self.closed:
             raise NotFound("the room is closed")
         if len(self.peers) >= self.limits.peers:
-            raise LimitExceeded(f"a room has at most {self.limits.peers} peers")
+            raise LimitExceeded(
+                f"a room has at most {self.limits.peers} peers (limits.peers_per_room)"
+            )
         peer = self.peers[peer_id] = Peer(peer_id, role, token)
         return peer
 
@@ -320,7 +322,8 @@ class Room:
         """Raise what ``add_producer`` would raise: for callers that have work to do before it."""
         self._require(peer_id, Role.PUBLISHER)
         if len(self.peers[peer_id].producers) >= self.limits.producers_per_peer:
-            raise LimitExceeded(f"a peer has at most {self.limits.producers_per_peer} producers")
+            most = self.limits.producers_per_peer
+            raise LimitExceeded(f"a peer has at most {most} producers (limits.producers_per_peer)")
 
     def own_producer(self, peer_id: str, producer_id: str) -> Producer:
         producer = self.producers.get(producer_id)

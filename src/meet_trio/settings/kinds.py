@@ -149,7 +149,7 @@ def _existing_file(raw: object) -> Path:
 def _new_file(raw: object) -> Path:
     path = Path(read_text(raw)).expanduser()
     if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path}: a file in a folder that exists is wanted")
+        raise ValueError("a file in a folder that exists is wanted")
     return path
 
 
