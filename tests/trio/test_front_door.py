@@ -446,6 +446,27 @@ async def test_head_too_long_is_told_so() -> None:
             assert (await reader.response())[0] == 431
 
 
+async def test_who_speaks_tls_to_a_plain_port_is_told_at_once() -> None:
+    """A browser with https: in place of http: would wait for ``head_timeout``, and so would the
+    doctor, which takes any answer but TLS for "no TLS".
+    """
+    async with open_door(FrontDoorSettings(head_timeout=1000)) as door:
+        async with await door.connect() as tcp:
+            stream = trio.SSLStream(tcp, ssl.create_default_context(), server_hostname="localhost")
+            with pytest.raises(trio.BrokenResourceError) as refused, trio.fail_after(10):
+                await stream.do_handshake()
+            assert isinstance(refused.value.__cause__, ssl.SSLError)
+        async with await door.connect() as stream:
+            await stream.send_all(b"\x16\x03\x01")
+            assert (await read_all(stream)).startswith(b"HTTP/1.1 400 ")
+        async with await door.connect() as stream:
+            reader = Reader(stream)
+            await stream.send_all(GET)
+            assert (await reader.response())[0] == 200
+            await stream.send_all(b"\x16\x03\x01")
+            assert (await reader.response())[0] == 400
+
+
 async def test_slow_head_is_cut_off() -> None:
     async with open_door(FrontDoorSettings(head_timeout=0.2)) as door:
         async with await door.connect() as stream:

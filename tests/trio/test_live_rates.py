@@ -136,7 +136,8 @@ async def test_who_has_others_told_too_much_is_refused(autojump_clock: MockClock
         answers = [await ada.socket.ask("chatMessage", message=str(n)) for n in range(20)]
         # Each chat causes ten messages. The excess was not known before the last one was sent.
         assert answers[:7] == [[]] * 7
-        why = "too many messages to others: at most 60 at once and 10 a second (limits.work_per_second)"
+        most = "at most 60 at once and 10 a second (limits.work_per_second)"
+        why = f"too many messages to others: {most}"
         assert answers[7:] == [[500, "request chatMessage failed", why]] * 13
         assert told(clients) - before == 70
         # Only ada is limited, and only in requests that concern others.

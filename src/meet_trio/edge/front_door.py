@@ -45,12 +45,12 @@ from starlette.types import ASGIApp
 
 from meet_trio.edge.addresses import AddressRates, Proxies, address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts
-from meet_trio.edge.doorkeeper import MISDIRECTED, Doorkeeper, Verdict, retry_after
+from meet_trio.edge.doorkeeper import MISDIRECTED, TOO_MANY, Doorkeeper, Verdict, retry_after
 from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.http_connection import serve_http
 from meet_trio.edge.settings import FrontDoorSettings
-from meet_trio.edge.stream import HeadTooLong, PeekedStream, answer
+from meet_trio.edge.stream import HeadOfTls, HeadTooLong, PeekedStream, answer
 from meet_trio.socketio import Strangers
 
 logger = logging.getLogger("meet_trio.edge.front_door")
@@ -282,7 +282,11 @@ class _Connection:
             try:
                 head = await self._stream.peek_head(self._settings.max_head_bytes)
             except HeadTooLong:
-                await answer(self._stream, 431, "headers too long")
+                await answer(self._stream, 431, "the head is too long (http.max_head_bytes)")
+                return None
+            except HeadOfTls:
+                if self._door.count_request(self.address) == 0:
+                    await answer(self._stream, 400, "this port does not speak TLS (http.tls_cert)")
                 return None
             # Hypercorn answers a malformed head, but the rate counts it here.
             malformed = head and parse_head_untrusted(head) is None
@@ -320,7 +324,7 @@ class _Connection:
         await self._door.websockets[head.path](self._stream, verdict.client)
 
     async def _refuse(self, wait: float) -> None:
-        await answer(self._stream, 429, "too many requests", {"retry-after": retry_after(wait)})
+        await answer(self._stream, 429, TOO_MANY, {"retry-after": retry_after(wait)})
 
     async def _judge(self, head: RequestHead) -> Verdict:
         """Count a request and decide on it. One without valid credentials waits for the limiter."""

@@ -33,7 +33,7 @@ from hypercorn.typing import ConnectionState
 from starlette.types import ASGIApp
 
 from meet_trio.edge.settings import FrontDoorSettings
-from meet_trio.edge.stream import HeadTooLong, PeekedStream
+from meet_trio.edge.stream import HeadOfTls, HeadTooLong, PeekedStream
 
 
 async def serve_http(
@@ -90,7 +90,7 @@ class _HypercornStream(trio.abc.Stream):
         try:
             head = await self._stream.peek_head(self._max_head_bytes)
             self.taken = self._for_front_door(head)
-        except HeadTooLong:
+        except (HeadTooLong, HeadOfTls):
             self.taken = True
         return b"" if self.taken else await self._stream.receive_some(max_bytes)
 

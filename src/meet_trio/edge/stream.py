@@ -20,8 +20,15 @@ from meet_trio.edge.progress import overhead, progress
 _DRAIN_TIME = 1.0  # seconds in which a client that still sends may read its response
 
 
+_CLIENT_HELLO = b"\x16"  # the first byte of a TLS handshake (RFC 8446 §5.1); no head begins so
+
+
 class HeadTooLong(Exception):
     """The head did not end within the limit."""
+
+
+class HeadOfTls(Exception):
+    """The client speaks TLS where none is spoken."""
 
 
 class PeekedStream(trio.abc.Stream):
@@ -37,13 +44,15 @@ class PeekedStream(trio.abc.Stream):
         """The bytes up to and including the empty line (RFC 9112 §2.1). They can be read again.
 
         If the client ends the stream first, all its bytes are returned, without an empty line.
-        Raises HeadTooLong above ``limit`` bytes.
+        Raises HeadTooLong above ``limit`` bytes, HeadOfTls at the first byte of a TLS handshake.
         """
         head = bytearray(self._unread)
         try:
             while (end := head.find(b"\r\n\r\n")) < 0:
                 if len(head) > limit:
                     raise HeadTooLong
+                if head.startswith(_CLIENT_HELLO):
+                    raise HeadOfTls  # it has no empty line to wait for
                 chunk = await self._stream.receive_some(limit + 4)
                 if not chunk:
                     return bytes(head)
