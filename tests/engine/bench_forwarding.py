@@ -101,7 +101,9 @@ def answer(port: int, key: bytes, checks: list[bytes], stop: Event) -> None:
             with contextlib.suppress(BlockingIOError):
                 while packet := sock.recv(2048):
                     if packet[0] >> 6 == 2 and not 64 <= packet[1] & 0x7F < 96:
-                        extensions = parse_rtp_untrusted(packet).extensions
+                        # the padding's length is encrypted, so the head is read without it
+                        head = bytes((packet[0] & ~0x20,)) + packet[1:]
+                        extensions = parse_rtp_untrusted(head).extensions
                         number = extensions[VIEWED_ADAPTED[TRANSPORT_CC_URI]]
                         recorder.record(int.from_bytes(number, "big"), time.monotonic())
             if (report := recorder.build(1, 1)) is not None:

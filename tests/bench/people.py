@@ -1,0 +1,165 @@
+"""Measures what people cost: ``PYTHONPATH=tests python tests/bench/people.py [PEOPLE]``.
+
+Participants of a process of their own send audio and simulcast video and receive each other: once
+in rooms of two, once all in one room. Both have as many people; they differ in the consumers. From
+this follow the memory and the CPU time of a person, and of a consumer: a stream that one person
+gets. CPU time is that of the process, so that what else runs on the machine does not count. What is
+not the engines' threads' is Python's. Each figure is the median of ``RUNS``. Memory has the packets
+that are kept to be sent again.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import attrs
+import trio
+from support.api import MeetApi
+from support.daemon import Daemon, api_of, start_daemon
+
+ROOMS = 1000  # empty ones, for the memory of one
+STEADY = 5.0  # seconds of the meeting that are measured
+STREAMS = 2  # of each person
+RUNS = 3
+
+
+@attrs.frozen
+class Usage:
+    """CPU seconds of the server's threads, and resident bytes."""
+
+    python: float
+    engines: float
+    memory: int
+
+    @classmethod
+    def of(cls, daemon: Daemon) -> "Usage":
+        tick = os.sysconf("SC_CLK_TCK")
+        process = Path(f"/proc/{daemon.process.pid}")
+        used = {}
+        for path in (process, *(process / "task").iterdir()):
+            name, _, rest = (path / "stat").read_text().partition("(")[2].rpartition(")")
+            fields = rest.split()
+            used[path] = name, (int(fields[11]) + int(fields[12])) / tick
+        _, whole = used.pop(process)  # of threads that have ended too
+        engines = sum(of for name, of in used.values() if name.startswith("meet-engine"))
+        memory = int((process / "status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
+        return cls(whole - engines, engines, memory)
+
+    def __sub__(self, before: "Usage") -> "Usage":
+        return Usage(
+            self.python - before.python,
+            self.engines - before.engines,
+            self.memory - before.memory,
+        )
+
+
+@attrs.frozen
+class Meeting:
+    """What joining has cost, and the CPU seconds of a second afterwards."""
+
+    consumers: int
+    joined: Usage
+    second: Usage
+
+
+def meet(people: int, size: int) -> Meeting:
+    """``people`` in rooms of ``size``, on a server of their own that has had a room before."""
+    daemon = start_daemon("--process-log-level", "warning", "--media-workers", "1")
+    try:
+        api = api_of(daemon)
+        with_crowd(daemon, api, 2, 2, 0)
+        return with_crowd(daemon, api, people, size, STEADY)
+    finally:
+        daemon.stop(deadline=20)
+
+
+def with_crowd(daemon: Daemon, api: MeetApi, people: int, size: int, steady: float) -> Meeting:
+    before = Usage.of(daemon)
+    crowds = [
+        subprocess.Popen(
+            [sys.executable, "-m", "support.crowd", *trio.run(invite, api, size)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(people // size)
+    ]
+    try:
+        for crowd in crowds:
+            assert crowd.stdout is not None
+            assert crowd.stdout.readline() == b"ready\n"
+        joined = Usage.of(daemon)
+        start = time.monotonic()
+        time.sleep(steady)
+        used, seconds = Usage.of(daemon) - joined, max(steady, time.monotonic() - start)
+    finally:
+        for crowd in crowds:
+            crowd.communicate()
+    second = Usage(used.python / seconds, used.engines / seconds, 0) if steady else used
+    return Meeting(people * (size - 1) * STREAMS, joined - before, second)
+
+
+async def invite(api: MeetApi, size: int) -> list[str]:
+    room = await api.create_room()
+    return [await api.create_peer(room, 3) for _ in range(size)]
+
+
+def empty_rooms() -> float:
+    """Bytes of a room without people."""
+    daemon = start_daemon("--process-log-level", "warning")
+    try:
+        api = api_of(daemon)
+
+        async def make() -> None:
+            for _ in range(ROOMS):
+                await api.create_room()
+
+        trio.run(api.create_room)
+        time.sleep(2)  # the library for DTLS is loaded with the first room
+        before = Usage.of(daemon)
+        trio.run(make)
+        return (Usage.of(daemon) - before).memory / ROOMS
+    finally:
+        daemon.stop(deadline=20)
+
+
+def median(meetings: list[Meeting]) -> Meeting:
+    """Each figure for itself."""
+
+    def of(usages: list[Usage]) -> Usage:
+        return Usage(
+            statistics.median(u.python for u in usages),
+            statistics.median(u.engines for u in usages),
+            round(statistics.median(u.memory for u in usages)),
+        )
+
+    joined, second = of([m.joined for m in meetings]), of([m.second for m in meetings])
+    return Meeting(meetings[0].consumers, joined, second)
+
+
+def main(people: int) -> None:
+    print(f"{'memory of an empty room':<44} {empty_rooms() / 1024:>8.1f} kB")
+    runs = [(meet(people, 2), meet(people, people)) for _ in range(RUNS)]
+    pairs, room = (median(list(each)) for each in zip(*runs, strict=True))
+    more = room.consumers - pairs.consumers
+    both = {"rooms of two": pairs, f"one room of {people}": room}
+    for what, meeting in both.items():
+        print(f"{people} people in {what}, {meeting.consumers} consumers")
+        for name, value, unit in [
+            ("memory of a person", meeting.joined.memory / people / 1024, "kB"),
+            ("join of a person, Python", 1e3 * meeting.joined.python / people, "ms CPU"),
+            ("join of a person, engine", 1e3 * meeting.joined.engines / people, "ms CPU"),
+            ("a second of all, Python", 1e3 * meeting.second.python, "ms CPU"),
+            ("a second of all, engine", 1e3 * meeting.second.engines, "ms CPU"),
+        ]:
+            print(f"  {name:<42} {value:>8.1f} {unit}", flush=True)
+    memory = (room.joined.memory - pairs.joined.memory) / more / 1024
+    python = 1e3 * (room.joined.python - pairs.joined.python) / more
+    print(f"{'memory of a further consumer':<44} {memory:>8.1f} kB")
+    print(f"{'offer of a further consumer, Python':<44} {python:>8.2f} ms CPU")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
