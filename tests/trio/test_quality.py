@@ -431,7 +431,7 @@ async def test_a_fault_of_a_record_is_its_own(
             assert set(room.peers) == {ada.id}
             nursery.cancel_scope.cancel()
     assert [hook.event for hook in world.webhooks] == ["roomClosed"]
-    assert "the figures were not looked at" in caplog.text
+    assert "looking at the figures of calls failed" in caplog.text
     assert "the record of the peer failed" in caplog.text
 
 

@@ -472,7 +472,7 @@ export class Meeting {
   }
 
   async raiseHand(raisedHand: boolean): Promise<void> {
-    await this.#ask("raisedHand", { raisedHand }, (w) => w.didNotWork);
+    await this.#ask("raisedHand", { raisedHand }, (w) => w.handNotChanged);
   }
 
   async rename(nickname: string): Promise<void> {
@@ -498,7 +498,7 @@ export class Meeting {
 
   /** Makes a peer an interpreter into a language; null: it speaks for everybody. */
   async setLanguage(peerId: string, language: string | null): Promise<void> {
-    await this.#ask("moderator:changeLanguage", { peerId, language }, (w) => w.didNotWork);
+    await this.#ask("moderator:changeLanguage", { peerId, language }, (w) => w.languageNotChanged);
   }
 
   async endForAll(): Promise<void> {

@@ -430,7 +430,7 @@ class LiveRoom:
         try:
             peer.send_notification(notification)
         except Exception:
-            logger.exception("the peer was not told", extra={"peer": peer.id})
+            logger.exception("sending the peer a notice failed", extra={"peer": peer.id})
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Send a signal of Kolab to the peers, see ``Room.signal``."""

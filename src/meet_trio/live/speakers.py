@@ -116,7 +116,7 @@ class LiveSpeakers:
                 try:
                     self._look(trio.current_time())
                 except Exception:
-                    logger.exception("who speaks is not known")
+                    logger.exception("finding who speaks failed")
 
     def _has_to_look(self) -> bool:
         return (
@@ -161,5 +161,5 @@ class LiveSpeakers:
                         self.apply_pause(consumer)
                     self.perform(outcome)
                 except Exception:
-                    logger.exception("consumers are not settled")
+                    logger.exception("holding consumers back by last-N failed")
                 await trio.sleep(SETTLE_PAUSE)

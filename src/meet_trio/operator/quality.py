@@ -220,7 +220,7 @@ class Quality:
                 await self.look({k: r for k, r in rooms.items() if r.context.recorder is self})
             except Exception:
                 # no call may suffer from a fault of its record
-                logger.exception("the figures were not looked at")
+                logger.exception("looking at the figures of calls failed")
 
     async def look(self, rooms: Mapping[str, LiveRoom]) -> None:
         """Look at all objects once."""

@@ -232,7 +232,7 @@ class _Client:
         except Disconnected:
             pass
         except Exception:
-            logger.exception("the handler of %s failed", namespace)
+            logger.exception("the handler of namespace %s failed", namespace)
         finally:
             socket.leave()
             self._forget(socket)
