@@ -169,11 +169,11 @@ Made by `PYTHONPATH=tests python -m support.messages > docs/errors/index.md`."""
 
 @attrs.frozen
 class ErrorPage:
-    """``seen_by``: a key of ``AUDIENCES``."""
+    """``seen_by``: keys of ``AUDIENCES``."""
 
     path: Path
     title: str
-    seen_by: str
+    seen_by: tuple[str, ...]
     templates: tuple[str, ...]
 
 
@@ -187,6 +187,7 @@ AUDIENCES = {
     "signaling": "Developers, from signaling requests",
     "socket": "Developers, from the socket",
 }
+_AUDIENCE_NAMES = {whom: name for name, whom in AUDIENCES.items()}
 
 
 def pages() -> list[ErrorPage]:
@@ -198,11 +199,12 @@ def pages() -> list[ErrorPage]:
         head, _, rest = path.read_text().partition("\n\n")
         seen, _, rest = rest.partition("\n\n")
         listed = rest.partition("\n\n")[0].splitlines()
+        audiences = seen.removeprefix("Seen by: ").removesuffix(".").split("; ")
         found.append(
             ErrorPage(
                 path,
                 head.removeprefix("# ").strip(),
-                next((key for key, whom in AUDIENCES.items() if seen == f"Seen by: {whom}."), ""),
+                tuple(_AUDIENCE_NAMES.get(whom, whom) for whom in audiences),
                 tuple(line[3:-1] for line in listed if re.fullmatch(r"- `.+`", line)),
             )
         )
@@ -215,7 +217,7 @@ def index() -> str:
     found = pages()
     for key, whom in AUDIENCES.items():
         lines += ["", f"## {whom}", "", "| message | page |", "|---|---|"]
-        for page in (page for page in found if page.seen_by == key):
+        for page in (page for page in found if key in page.seen_by):
             link = f"[{page.title}]({page.path.name})"
             lines += [f"| `{t.replace('|', chr(92) + '|')}` | {link} |" for t in page.templates]
     return "\n".join(lines)

@@ -27,7 +27,7 @@ def test_each_message_has_only_one_page() -> None:
 
 
 def test_each_page_says_who_sees_it() -> None:
-    assert not [page.path.name for page in pages() if page.seen_by not in AUDIENCES]
+    assert not [page.path.name for page in pages() if not AUDIENCES.keys() >= {*page.seen_by}]
     assert not [page.path.name for page in pages() if not page.templates]
 
 
