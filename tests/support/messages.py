@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "meet_trio"
 PAGES = ROOT / "docs" / "errors"
 WORDS = ROOT / "web" / "src" / "words" / "en.ts"
+_OTHER_WORDS = (WORDS.with_name("de.ts"), WORDS.with_name("fr.ts"))
 
 _NOT_HERE = ("doctor",)  # has a page of its own, with all findings
 _SHOWN = {
@@ -65,7 +66,7 @@ def templates() -> dict[str, str]:
         for line, text in _texts(name, ast.parse(path.read_text())):
             if re.search(r"[A-Za-z]{2}", text) and (" " in text or name == _REFUSALS):
                 found.setdefault(text.strip(), f"src/meet_trio/{name}:{line}")
-    for line, text in _sentences():
+    for line, _, text in _sentences():
         found.setdefault(text, f"web/src/words/en.ts:{line}")
     return found
 
@@ -146,23 +147,36 @@ def _filled(node: ast.expr) -> Iterator[str]:
             yield from _filled(value)
 
 
-def _sentences() -> Iterator[tuple[int, str]]:
-    """The texts of the page that are sentences. Labels, and words while something is done
-    (``Joining…``), are no messages.
+def _sentences(words: Path = WORDS) -> Iterator[tuple[int, str, str]]:
+    """The texts of the page that are sentences: line, name and text. Labels, and words while
+    something is done (``Joining…``), are no messages.
     """
-    text = WORDS.read_text()
+    text = words.read_text()
     for match in re.finditer(r'(["`])((?:(?!\1).)+[.!?]|(?:(?!\1).)+\. (?:(?!\1).)+…)\1', text):
         line = text.count("\n", 0, match.start()) + 1
-        yield line, re.sub("…+", _HOLE, re.sub(r"\$\{[^}]*\}", _HOLE, match[2]))
+        name = re.findall(r"^  (\w+):", text[: match.start()], re.MULTILINE)[-1]
+        yield line, name, re.sub("…+", _HOLE, re.sub(r"\$\{[^}]*\}", _HOLE, match[2]))
+
+
+def _translations() -> dict[str, list[str]]:
+    """The sentences of the page in other languages, by the English one."""
+    english = {name: text for _, name, text in _sentences()}
+    found: dict[str, list[str]] = {}
+    for words in _OTHER_WORDS:
+        for _, name, text in _sentences(words):
+            if name in english:
+                found.setdefault(english[name], []).append(text)
+    return found
 
 
 _HEAD = """\
 # What a message means
 
 This page has every message that a user may see, with the page that says what it means, why it
-comes and what to do. `…` stands for what is filled in: search for a part of the message without
-numbers and names. What `meet-trio doctor` finds is on [its own page](../doctor.md). What people say
-who see no message is on [troubleshooting](../troubleshooting.md).
+comes and what to do. Messages of the meeting page are here in each of its languages. `…` stands for
+what is filled in: search for a part of the message without numbers and names. What `meet-trio
+doctor` finds is on [its own page](../doctor.md). What people say who see no message is on
+[troubleshooting](../troubleshooting.md).
 
 Made by `PYTHONPATH=tests python -m support.messages > docs/errors/index.md`."""
 
@@ -214,12 +228,15 @@ def pages() -> list[ErrorPage]:
 def index() -> str:
     """The index of the pages, by who sees a message."""
     lines = [_HEAD]
+    translated = _translations()
     found = pages()
     for key, whom in AUDIENCES.items():
         lines += ["", f"## {whom}", "", "| message | page |", "|---|---|"]
         for page in (page for page in found if key in page.seen_by):
             link = f"[{page.title}]({page.path.name})"
-            lines += [f"| `{t.replace('|', chr(92) + '|')}` | {link} |" for t in page.templates]
+            for template in page.templates:
+                texts = (template, *translated.get(template, ()))
+                lines += [f"| `{text.replace('|', chr(92) + '|')}` | {link} |" for text in texts]
     return "\n".join(lines)
 
 
