@@ -18,7 +18,8 @@ pages.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -56,7 +57,8 @@ _ENDS = "socketio/errors.py"
 _HOLE = "…"
 
 
-def templates() -> dict[str, str]:
+@cache
+def templates() -> Mapping[str, str]:
     """Each template of the code, with a place where it stands."""
     found: dict[str, str] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
