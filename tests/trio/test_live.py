@@ -703,7 +703,7 @@ async def test_the_end_of_a_room_is_told_while_goodbyes_take_their_time(
     autojump_clock: MockClock,
 ) -> None:
     async with open_world() as world:
-        room, ada, bob = await pair(world)
+        room, _, bob = await pair(world)
         bob.socket = SlowSocket()
         world.nursery.start_soon(room.peers[bob.id].serve, bob.socket)
         await trio.sleep(1)
