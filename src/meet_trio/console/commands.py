@@ -26,14 +26,13 @@ from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.plain import Transport
-from meet_trio.operator import dumps, overview, stats
+from meet_trio.operator import dumps, overview, stats, verbs
 from meet_trio.operator.figures import Reports
 from meet_trio.operator.inventory import Found, choose
 
 ObjectKind: TypeAlias = Literal["room", "peer", "transport", "producer", "consumer"]
 
 _MOST_IDS = 500  # that a completion offers
-_MOST_REASON = 200  # characters
 
 
 @attrs.frozen
@@ -353,21 +352,15 @@ def _streams(found: Found[Transport]) -> tuple[list[LiveProducer], list[LiveCons
 async def _kick(call: Call) -> None:
     if not call.arguments:
         raise UsageError(f"usage: {COMMANDS['kick'].usage}")
-    reason = " ".join(call.arguments[1:])
-    if len(reason) > _MOST_REASON:
-        raise UsageError(f"a reason has at most {_MOST_REASON} characters")
     found = choose("peer", await call.inventory.peers(), call.argument(0))
-    found.room.perform(found.room.state.expel(found.id, reason))
-    await call.put(f"kicked peer {found.id} of room {found.room.id}")
+    await call.put(verbs.kick(found.room, found.id, " ".join(call.arguments[1:])))
 
 
 async def _close(call: Call) -> None:
     if not call.arguments:
         raise UsageError(f"usage: {COMMANDS['close'].usage}")
     found = choose("room", await call.inventory.rooms(), call.argument(0))
-    peers = len(found.room.state.peers)
-    found.room.end("closed")
-    await call.put(f"closed room {found.id}; peers: {peers}")
+    await call.put(verbs.close(found.thing))
 
 
 def _on_object(

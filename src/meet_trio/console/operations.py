@@ -6,10 +6,9 @@ import base64
 
 from meet_trio.console.call import Call, Levels, UsageError
 from meet_trio.errors import RequestError
-from meet_trio.live.figures import ask_engines
 from meet_trio.logs.levels import TAGS
 from meet_trio.media.engines import EngineError
-from meet_trio.operator.explain import explain_consumer, explain_peer
+from meet_trio.operator import verbs
 from meet_trio.operator.inventory import choose
 from meet_trio.operator.trace import DEFAULT_BYTES, DEFAULT_SECONDS, trace
 
@@ -79,16 +78,12 @@ async def health(call: Call) -> None:
 
 
 async def drain(call: Call) -> None:
-    drain, word = call.server.drain, call.argument(0)
+    word = call.argument(0)
     if word == "off":
-        if not drain.undo():
-            raise RequestError("there is no drain to take back")
-        await call.put("the drain is taken back: new rooms are made again")
+        await call.put(verbs.undrain(call.server.drain))
         return
     timeout = None if word is None else _number(word, "SECONDS", 0, 7 * 86400)
-    if not drain.start(timeout):
-        raise RequestError(f"the server drains already; left: {drain.left()}")
-    await call.put(f"draining: no new rooms; left: {drain.left()}")
+    await call.put(verbs.drain(call.server.drain, timeout))
 
 
 # One call
@@ -100,12 +95,10 @@ async def explain(call: Call) -> None:
     name = call.argument(0)
     if name is None or any(found.id.startswith(name) for found in consumers):
         consumer = choose("consumer", consumers, name)
-        figures = await ask_engines(consumer.room.placement.used)
-        explained = explain_consumer(consumer.room, consumer.thing, figures)
+        explained = await verbs.explain(consumer.room, consumer.thing)
     else:
         peer = choose("peer", peers, name)
-        figures = await ask_engines(peer.room.placement.used)
-        explained = explain_peer(peer.room, peer.thing, figures)
+        explained = await verbs.explain(peer.room, peer.thing)
     await call.put(explained.to_json())
 
 

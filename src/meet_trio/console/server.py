@@ -6,7 +6,7 @@
 
 A message waits until the writer has written the one before. So a console that does not read stops
 its command, and after ``write_timeout`` it is closed; it holds one message and blocks nobody. The
-work of a command is done in short turns of the loop (``operator.turns``, ``call.Call.put``).
+work of a command is done in short turns of the loop (``turns``, ``call.Call.put``).
 
 A fault in a command is logged and answered. It ends neither the console nor the server. Commands
 that change something are logged with the process and user that asked.
