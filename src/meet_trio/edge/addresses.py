@@ -114,6 +114,11 @@ class AddressRates:
             self._buckets.move_to_end(key)
         return 0.0 if bucket.take(now) else bucket.wait(now)
 
+    def wait(self, key: str, now: float) -> float:
+        """The seconds until ``take`` would allow one more; 0 if it would now. Counts nothing."""
+        bucket = self._buckets.get(key)
+        return 0.0 if bucket is None else bucket.wait(now)
+
     def give_back(self, key: str) -> None:
         """Take back what the last ``take`` of this address has counted."""
         if (bucket := self._buckets.get(key)) is not None:

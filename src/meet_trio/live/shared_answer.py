@@ -1,6 +1,6 @@
-"""One answer for all who ask at the same time, for answers that are costly to make."""
+"""One answer for all who ask the same at the same time, for answers that are costly to make."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 import attrs
@@ -34,3 +34,26 @@ class SharedAnswer(Generic[T]):
             if not self._one_at_a_time.statistics().tasks_waiting:
                 self._made = (0, None)
             return answer
+
+
+@attrs.define(eq=False)
+class SharedAnswers(Generic[T]):
+    """A ``SharedAnswer`` for each question, while somebody asks it."""
+
+    _asked: dict[object, tuple[SharedAnswer[T], int]] = attrs.field(factory=dict)
+
+    async def get(self, question: Hashable, make: Callable[[], Awaitable[T]]) -> T:
+        """The answer of ``make``, not older than the call."""
+        answer, askers = self._asked.get(question) or (SharedAnswer(), 0)
+        self._asked[question] = answer, askers + 1
+        try:
+            return await answer.get(make)
+        finally:
+            askers = self._asked[question][1] - 1
+            if askers:
+                self._asked[question] = answer, askers
+            else:
+                del self._asked[question]
+
+    def __len__(self) -> int:
+        return len(self._asked)

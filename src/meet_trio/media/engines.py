@@ -221,6 +221,10 @@ class EngineHost:
             del self._taps[number]
             self.engine.trace_transport(number, False)
 
+    def traces(self, number: int) -> bool:
+        """Whether transport ``number`` is traced now."""
+        return number in self._taps
+
     def watch_producer(self, number: int, mailbox: Mailbox) -> None:
         self._producers[number] = mailbox
 

@@ -122,6 +122,11 @@ def explain_consumer(room: LiveRoom, consumer: LiveConsumer, figures: EngineFigu
     return explain_facts(_gather(room, consumer, figures))
 
 
+def reason_of(room: LiveRoom, consumer: LiveConsumer, figures: EngineFigures) -> Why:
+    """The reason alone, see ``explain_consumer``."""
+    return _find_reason(_gather(room, consumer, figures))
+
+
 def explain_peer(room: LiveRoom, peer: LivePeer, figures: EngineFigures) -> Explanation:
     """The peer's transports, what it sends, and what it gets, the worst first."""
     producers = [p for p in room.producers.values() if p.state.peer_id == peer.id]

@@ -20,7 +20,7 @@ class Reports:
     """One report of each engine that was asked. It reads the figures of an object on demand."""
 
     def __init__(self, engines: EngineFigures) -> None:
-        self._engines = engines
+        self.engines = engines
 
     @classmethod
     async def ask(cls, hosts: Iterable[EngineHost]) -> "Reports":
@@ -43,11 +43,11 @@ class Reports:
 
     def engine(self, host: EngineHost) -> Figures:
         """Counters and gauges of an engine."""
-        found: Figures = self._engines[host]["engine"] if host in self._engines else NOTHING
+        found: Figures = self.engines[host]["engine"] if host in self.engines else NOTHING
         return found
 
     def _figures(self, kind: FigureTable, host: EngineHost, number: int) -> Figures:
-        return figures_of(self._engines, host, kind, number)
+        return figures_of(self.engines, host, kind, number)
 
 
 def streams(producer: Figures) -> list[Figures]:

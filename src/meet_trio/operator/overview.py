@@ -6,6 +6,7 @@ from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.operator.figures import Reports, streams
+from meet_trio.operator.links import links_of
 from meet_trio.operator.shapes import Shape
 from meet_trio.room import Role
 
@@ -51,7 +52,7 @@ def watch_row(room: LiveRoom, peer: LivePeer, reports: Reports) -> Shape:
     score of what it sends.
     """
     state = room.state.peers[peer.id]
-    links = [reports.transport(transport) for transport in peer.transports.values()]
+    link = links_of(peer, reports)
     sent = [
         stream
         for producer_id in state.producers
@@ -60,16 +61,15 @@ def watch_row(room: LiveRoom, peer: LivePeer, reports: Reports) -> Shape:
     ]
     watched = [room.consumers[each.id] for each in state.consumers.values()]
     layers = [_layers(reports.consumer(each)) for each in watched if each.rtp.kind == "video"]
-    estimate = max((link.get("availableOutgoingBitrate", 0) for link in links), default=0)
     return {
         "peer": peer.id[:8],
         "room": room.id[:8],
         "name": state.nickname or "",
-        "in": _kilobits(sum(link.get("recvBitrate", 0) for link in links)),
-        "out": _kilobits(sum(link.get("sendBitrate", 0) for link in links)),
-        "loss": round(100 * max((link.get("outgoingLoss", 0.0) for link in links), default=0), 1),
-        "rtt": round(max((link.get("roundTripTime", 0.0) for link in links), default=0), 1),
-        "estimate": _kilobits(estimate),
+        "in": _kilobits(link.rate_in),
+        "out": _kilobits(link.rate_out),
+        "loss": round(100 * link.loss, 1),
+        "rtt": round(link.rtt, 1),
+        "estimate": _kilobits(link.estimate),
         "layers": " ".join(layers[:_MOST_LAYERS]) + (" …" if len(layers) > _MOST_LAYERS else ""),
         "score": min((stream["score"] for stream in sent), default=None),
     }
