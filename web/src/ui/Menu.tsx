@@ -1,7 +1,7 @@
 // A button that opens a menu of choices. Arrow keys move in it; Escape, Tab and a click elsewhere
 // close it.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "./icons.tsx";
 
 export interface MenuGroup {
@@ -27,7 +27,8 @@ export function Menu({ label, testId, class: name, groups, children }: MenuProps
     button.current?.focus();
   };
 
-  useEffect(() => {
+  // before the next event: a key that is pressed at once is for the menu
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const choices = box.current?.querySelectorAll<HTMLElement>("[role=menuitemradio]") ?? [];
     ([...choices].find((choice) => choice.getAttribute("aria-checked") === "true") ?? choices[0])?.focus();
