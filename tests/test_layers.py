@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "settings": set(),
     # of packages their settings only, see test_settings_are_light
     "config": {
+        "admin",
         "console",
         "edge",
         "engine",
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     },
     "parts": {
         "",
+        "admin",
         "config",
         "console",
         "edge",
@@ -67,6 +69,19 @@ MAY_IMPORT = {
         "socketio",
     },
     "reload": {"config", "edge"},
+    "admin": {
+        "",
+        "edge",
+        "errors",
+        "lag",
+        "live",
+        "media",
+        "operator",
+        "ortc",
+        "rates",
+        "settings",
+        "turns",
+    },
     "console": {
         "",
         "collector",
@@ -81,6 +96,7 @@ MAY_IMPORT = {
     # of the engine the records of its figures only
     "operator": {
         "",
+        "collector",
         "edge",
         "engine",
         "errors",
@@ -263,6 +279,7 @@ def test_settings_are_light() -> None:
         for name in loaded
         if name.startswith(
             (
+                "meet_trio.admin.",
                 "meet_trio.console.",
                 "meet_trio.edge.",
                 "meet_trio.live.",

@@ -14,6 +14,9 @@ import attrs
 import trio
 
 from meet_trio import ortc
+from meet_trio.admin.access import Access
+from meet_trio.admin.api import Calls
+from meet_trio.admin.server import AdminServer
 from meet_trio.config import Settings, is_loopback
 from meet_trio.console.call import Levels, ServerView
 from meet_trio.console.server import Console
@@ -96,6 +99,8 @@ class Parts:
             settings.sockets, {"/": signaling_handler(self.registry)}, client_key=address_key
         )
         self.metrics = MetricsServer(settings.metrics, self._load_metrics)
+        self.access = Access(settings.admin, secure=lambda: self.reload.settings.listener.secure)
+        self.admin = self._make_admin(settings)
         self.authenticator = Authenticator(
             self.registry,
             self.tokens,
@@ -103,6 +108,7 @@ class Parts:
             signaling_paths(settings.api.path_prefix),
             has_session=self.sockets.has_session,
             bearer_tokens=self.metrics.bearer_tokens(),
+            admin=self.admin.authenticates,
         )
         self.door = self._make_door(settings)
         self.metrics_door = self._make_metrics_door(settings)
@@ -120,6 +126,12 @@ class Parts:
         metrics = Metrics(self.registry, self.lag, webhooks, lambda: self.door.connections)
         return MetricsPage(metrics.gather)
 
+    def _make_admin(self, settings: Settings) -> AdminServer:
+        path, health = settings.admin.path, self.health
+        return AdminServer(
+            Calls(self.access, path, self.registry, self.drain, self.lag, health.reasons)
+        )
+
     def _make_door(self, settings: Settings) -> FrontDoor:
         paths, authenticator = signaling_paths(settings.api.path_prefix), self.authenticator
         site = build_site(
@@ -128,7 +140,7 @@ class Parts:
             paths,
             page=settings.site.serves_page,
             demo=settings.site.demo,
-            more=self.metrics.routes(),
+            more=[*self.admin.routes(), *self.metrics.routes()],
         )
         return FrontDoor(
             app=site,
@@ -188,6 +200,7 @@ class Parts:
         self.api.settings = settings.api
         self.api.token_base = settings.listener.token_base(self.opened.port)
         self.sockets.allow_origins(settings.sockets.origins)
+        self.access.replace(settings.admin)
 
 
 def room_context(

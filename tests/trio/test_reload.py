@@ -58,7 +58,8 @@ def in_force(running: Running) -> dict[str, Callable[[], object]]:
     """How to find the record that each part of the server uses."""
     context, door = running.registry.context, running.reload.door
     outbox = context.webhook.__self__  # type: ignore[attr-defined]
-    tokens = door.authenticates.__self__.tokens  # type: ignore[attr-defined]
+    authenticator = door.authenticates.__self__  # type: ignore[attr-defined]
+    tokens, access = authenticator.tokens, authenticator.admin.__self__.access
     return {
         "rooms": lambda: running.registry.context.settings,
         "peers": lambda: running.registry.context.peer_settings,
@@ -73,6 +74,7 @@ def in_force(running: Running) -> dict[str, Callable[[], object]]:
         "drain": lambda: running.drain.settings,
         "metrics": lambda: running.metrics.settings,
         "quality": lambda: running.quality.settings,
+        "admin": lambda: access.settings,
     }
 
 

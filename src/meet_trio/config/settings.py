@@ -6,6 +6,7 @@ Only the API's token has no default: ``Settings(api=HttpApiSettings(auth_token="
 
 import attrs
 
+from meet_trio.admin.settings import AdminSettings
 from meet_trio.console.settings import ConsoleSettings
 from meet_trio.edge.settings import (
     FrontDoorSettings,
@@ -92,5 +93,6 @@ class Settings:
     metrics: MetricsSettings = attrs.field(default=MetricsSettings())
     logs: LogSettings = attrs.field(default=LogSettings())
     console: ConsoleSettings = attrs.field(default=ConsoleSettings())
+    admin: AdminSettings = attrs.field(default=AdminSettings())
     quality: QualitySettings = attrs.field(default=QualitySettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -24,6 +24,7 @@ TABLES = {
     "health": "When the health check of the API says that the server is not well.",
     "drain": "Emptying the server, so that it can end without throwing anybody out.",
     "console": "The operator's console, see [the console](console.md).",
+    "admin": "The page for operators, see [the admin page](admin.md); off without a token.",
     "process": "The process itself.",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""

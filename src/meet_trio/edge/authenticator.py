@@ -1,5 +1,5 @@
-"""Finds the credentials in a request's head: the API's token, the token of an invited peer, or a
-bearer token of a path.
+"""Finds the credentials in a request's head: the API's token, the token of an invited peer, a
+bearer token of a path, or those of the admin page.
 
 The id of an Engine.IO session is no credential, since any client may open a session.
 
@@ -24,7 +24,8 @@ from meet_trio.live.registry import Registry
 @attrs.define(eq=False)
 class Authenticator:
     """Checks requests' heads. ``has_session(sid)`` tells whether that Engine.IO session exists.
-    ``bearer_tokens``: by path; others may take their place.
+    ``bearer_tokens``: by path; others may take their place. ``admin(head)`` tells whether it is a
+    request to the admin page with valid credentials.
     """
 
     registry: Registry
@@ -33,6 +34,7 @@ class Authenticator:
     signaling_paths: frozenset[str]
     has_session: Callable[[str], bool]
     bearer_tokens: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    admin: Callable[[RequestHead], bool] = lambda head: False
 
     def authenticates(self, head: RequestHead) -> bool:
         """Whether a request has valid credentials. The token of a peer that keeps exceeding its own
@@ -43,7 +45,7 @@ class Authenticator:
         if (token := self.bearer_tokens.get(head.path)) is not None:
             return shows_bearer(head.headers.get("authorization"), token)
         if head.path not in self.signaling_paths:
-            return False
+            return self.admin(head)
         query = _query_untrusted(head)
         if "sid" in query and not self.has_session(query["sid"]):
             return False

@@ -88,11 +88,16 @@ class ListenerSettings:
         ),
     )
 
+    @property
+    def secure(self) -> bool:
+        """Whether clients reach the server by TLS, of its own or of a proxy."""
+        return self.force_wss or self.tls_cert is not None
+
     def token_base(self, port: int) -> str:
         """The beginning of token URLs. ``port`` is the port of the listener, also if the setting is
         0.
         """
-        scheme = "wss" if self.force_wss or self.tls_cert is not None else "ws"
+        scheme = "wss" if self.secure else "ws"
         return f"{scheme}://{self.public_domain or f'127.0.0.1:{port}'}"
 
     def page_url(self, port: int) -> str:
