@@ -38,7 +38,13 @@ _SHOWN = {
     "UnknownMethod", "UnknownObject", "UsageError", "_LineTooLong",
 }  # fmt: skip
 """Errors whose text a user reads: in an answer, on a terminal, in the log."""
-_READERS = ("settings/", "console/settings.py", "operator/settings.py", "logs/levels.py")
+_READERS = (
+    "settings/",
+    "admin/settings.py",
+    "console/settings.py",
+    "operator/settings.py",
+    "logs/levels.py",
+)
 """Where the text of a ValueError completes the error about a setting."""
 _CARRIERS = {
     "PlainTextResponse": (0, 2),
@@ -199,6 +205,7 @@ AUDIENCES = {
     "log": "Operators, in the log",
     "health": "Operators, from health",
     "console": "Operators, at the console",
+    "admin": "Operators, on the admin page",
     "http": "Developers, from the HTTP API",
     "signaling": "Developers, from signaling requests",
     "socket": "Developers, from the socket",

@@ -158,7 +158,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
         ("admin.path", "/", "a path like /admin"),
         ("admin.path", "/a/../b", "a path like /admin"),
         ("admin.path", '/a"b', "a path like /admin"),
-        ("admin.path", "/assets/x", "other pages are there"),
+        ("admin.path", "/assets/x", "a path outside of /assets is wanted"),
         ("admin.session_time", "1", "60"),
     ],
 )

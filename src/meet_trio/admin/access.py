@@ -142,7 +142,9 @@ class Access:
             raise HTTPException(404)
         if (wait := self._attempts.wait(key, now)) > 0:
             raise HTTPException(
-                429, "too many wrong tokens", headers={"retry-after": retry_after(wait)}
+                429,
+                "too many wrong tokens of your address (admin.attempts_per_second)",
+                headers={"retry-after": retry_after(wait)},
             )
         if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token.encode()):
             self._attempts.take(key, now)

@@ -16,7 +16,7 @@ _TAKEN = {"assets", "demo", "favicon.svg", "metrics", "ping", "room", "socket.io
 def _token(raw: object) -> object:
     token = kinds.TOKEN(raw)
     if len(str(token)) < _SHORTEST_TOKEN:
-        raise ValueError(f"a token of at least {_SHORTEST_TOKEN} characters")
+        raise ValueError(f"a token of at least {_SHORTEST_TOKEN} characters is wanted")
     return token
 
 
@@ -24,8 +24,8 @@ def _path(raw: object) -> str:
     path = read_text(raw).rstrip("/")
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path) or re.search(r"/\.\.?(/|$)", path):
         raise ValueError
-    if path.split("/")[1] in _TAKEN:
-        raise ValueError(f"{path}: other pages are there")
+    if (first := path.split("/")[1]) in _TAKEN:
+        raise ValueError(f"a path outside of /{first} is wanted")
     return path
 
 
