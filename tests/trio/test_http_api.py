@@ -107,6 +107,8 @@ async def test_a_room_without_a_sensible_last_n_is_not_made(last_n: object) -> N
         ({}, 0),
         ({"content": b""}, 0),
         ({"json": {}}, 0),
+        # Kolab's PHP encodes "no data" so, with POST sessions too
+        ({"json": []}, 0),
         ({"json": {"role": 3}}, 3),
         ({"json": {"role": 31, "nickname": "n"}}, 31),
         ({"json": {"role": None}}, 0),

@@ -59,6 +59,9 @@ def _parse_json_untrusted(body: bytes, parameters: str, max_depth: int) -> JsonO
         raise BadRequest(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise BadRequest(f"the body is nested deeper than {max_depth} levels") from None
+    if value == []:
+        # PHP has one empty array for both. Kolab 4 sends this with ``POST sessions``.
+        return {}
     if not isinstance(value, dict):
         raise BadRequest("the body is not a JSON object")
     if _is_deeper(value, max_depth):

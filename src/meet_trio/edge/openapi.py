@@ -24,6 +24,11 @@ _ROLE: Schema = {
     "minimum": 0,
     "maximum": int(sum(Role)),
 }
+_EMPTY: Schema = {
+    "description": "No fields, as PHP encodes an empty array.",
+    "type": "array",
+    "maxItems": 0,
+}
 _LAST_N: Schema = {
     "description": "Viewers are sent the cameras of as many latest speakers only.",
     "type": ["integer", "null"],
@@ -269,7 +274,8 @@ def _operation(
     operation: dict[str, Any] = {"operationId": name, "summary": summary}
     if body is not None:
         form = "application/x-www-form-urlencoded"
-        operation["requestBody"] = {"content": _content({**_json(body), form: _ref(f"{body}Form")})}
+        json = {"application/json": {"anyOf": [_ref(body), _EMPTY]}}
+        operation["requestBody"] = {"content": _content({**json, form: _ref(f"{body}Form")})}
         responses |= {
             400: _error("The body is invalid. The text names the field."),
             408: _error("The body did not come in time."),
