@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
 from support.api import MeetApi
+from support.certificates import make_certificate
 from support.daemon import STOP_DEADLINE, Daemon, start_daemon
 from support.participant import Participant, open_participant
 from support.receiver import WebhookReceiver, open_receiver
@@ -19,11 +21,12 @@ OWNER = Role.SUBSCRIBER | Role.PUBLISHER | Role.MODERATOR | Role.OWNER
 
 
 @contextlib.contextmanager
-def open_daemon(receiver: WebhookReceiver, *flags: str) -> Iterator[tuple[Daemon, MeetApi]]:
+def open_daemon(
+    receiver: WebhookReceiver, *flags: str, **environ: str
+) -> Iterator[tuple[Daemon, MeetApi]]:
     """A daemon that must end in time whatever the receiver does."""
-    daemon = start_daemon(
-        *flags, AUTH_TOKEN=API_TOKEN, WEBHOOK_URL=receiver.url, WEBHOOK_TOKEN=HOOK_TOKEN
-    )
+    environ |= {"AUTH_TOKEN": API_TOKEN, "WEBHOOK_URL": receiver.url, "WEBHOOK_TOKEN": HOOK_TOKEN}
+    daemon = start_daemon(*flags, **environ)
     try:
         yield daemon, MeetApi("127.0.0.1", daemon.port, API_TOKEN)
     finally:
@@ -92,6 +95,20 @@ async def test_rooms_that_end_by_themselves() -> None:
             unseen = await api.create_room()
             await receiver.wait_taken(2)
         assert sorted(receiver.taken, key=str) == sorted([closed(left), closed(unseen)], key=str)
+
+
+async def test_the_systems_authorities_are_trusted_and_no_others(tmp_path: Path) -> None:
+    """As by the doctor's check of the webhook."""
+    tls = make_certificate(tmp_path, "kolab")
+    flags = ("--rooms-never-joined-timeout", "0.3")
+    with trio.fail_after(60), open_receiver(tls=tls) as receiver:
+        with open_daemon(receiver, *flags, SSL_CERT_FILE=str(tls[0])) as (_, api):
+            room_id = await api.create_room()
+            await receiver.wait_taken(1)
+        with open_daemon(receiver, *flags) as (daemon, api):
+            await api.create_room()
+            await wait_for_line(daemon, "webhook roomClosed: self-signed certificate, trying again")
+        assert receiver.taken == [closed(room_id)]
 
 
 async def test_the_end_of_the_server_is_the_end_of_its_rooms() -> None:

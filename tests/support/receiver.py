@@ -4,9 +4,11 @@ keeps the posts and can be out of order.
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -63,8 +65,12 @@ class WebhookReceiver:
 
 
 @contextlib.contextmanager
-def open_receiver(*, up: bool = True) -> Iterator[WebhookReceiver]:
-    """A receiver for the time of the ``with``; with ``up`` False it waits for ``start``."""
+def open_receiver(
+    *, up: bool = True, tls: tuple[Path, Path] | None = None
+) -> Iterator[WebhookReceiver]:
+    """A receiver for the time of the ``with``; with ``up`` False it waits for ``start``. ``tls`` is
+    its certificate and key.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -88,7 +94,12 @@ def open_receiver(*, up: bool = True) -> Iterator[WebhookReceiver]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
     server.daemon_threads = False  # ``server_close`` joins the threads
     server.server_bind()
-    receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_port}/hook?x=1", server)
+    scheme = "http"
+    if tls is not None:
+        scheme, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    receiver = WebhookReceiver(f"{scheme}://127.0.0.1:{server.server_port}/hook?x=1", server)
     if up:
         receiver.start()
     try:

@@ -5,7 +5,6 @@ may be lost.
 """
 
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -56,23 +55,6 @@ class Line:
                 continue
             if wanted(message):
                 return message
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Libraries wrap the errors of the system, sometimes without a text."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return error
-
-
-def reason_of(error: BaseException) -> str:
-    """A short text for an operator."""
-    cause = first_cause(error)
-    if isinstance(cause, ssl.SSLError):
-        return getattr(cause, "verify_message", "") or cause.reason or str(cause)
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    return str(error) or "no answer"
 
 
 def family_of(address: str) -> socket.AddressFamily:

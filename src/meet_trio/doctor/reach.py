@@ -15,8 +15,9 @@ import trio
 from meet_trio.doctor import stun
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
 from meet_trio.doctor.inspection import TCP, UDP, Inspection, MediaTrial, as_address, host_port
-from meet_trio.doctor.lines import first_cause, open_ice_tcp, open_udp, reason_of
+from meet_trio.doctor.lines import open_ice_tcp, open_udp
 from meet_trio.doctor.server import open_client
+from meet_trio.errors import first_cause, reason_of
 
 TRY_DEADLINE = 2.0  # seconds for one round trip
 _MOST_TRIES = 64  # round trips of media in one run

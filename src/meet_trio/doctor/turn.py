@@ -11,9 +11,9 @@ import trio
 from meet_trio.doctor import stun
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
 from meet_trio.doctor.inspection import Inspection, as_address, host_port
-from meet_trio.doctor.lines import reason_of
 from meet_trio.doctor.reach import announced_addresses
 from meet_trio.doctor.relay import Allocation, TurnRefused, TurnUrl, open_line
+from meet_trio.errors import reason_of
 from meet_trio.media.turn import turn_credentials
 
 _FAR = 10 * 365 * 86400  # seconds: beyond every error of a clock

@@ -12,7 +12,7 @@ import trio
 
 from meet_trio.doctor.findings import Finding, ok, problem, warning
 from meet_trio.doctor.inspection import Inspection, as_address
-from meet_trio.doctor.lines import first_cause, reason_of
+from meet_trio.errors import first_cause, reason_of
 
 ANSWER_DEADLINE = 3.0  # seconds
 PROBE = {"event": "doctor", "roomId": ""}

@@ -20,6 +20,7 @@ the server's memory.
 
 import itertools
 import logging
+import ssl
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ import attrs
 import trio
 
 from meet_trio.edge.settings import WebhookSettings
+from meet_trio.errors import reason_of
 from meet_trio.logs.context import bind_only
 from meet_trio.room import Webhook
 
@@ -96,7 +98,10 @@ class Outbox:
     def _open_client(self) -> "httpx.AsyncClient":
         import httpx
 
-        client = self._client = httpx.AsyncClient(transport=self.transport, trust_env=False)
+        # The system's authorities, as the doctor's check: httpx brings others of its own.
+        client = self._client = httpx.AsyncClient(
+            verify=ssl.create_default_context(), transport=self.transport, trust_env=False
+        )
         self._at_end.push_async_callback(client.aclose)
         return client
 
@@ -178,7 +183,7 @@ class Outbox:
                 if answer.is_client_error and answer.status_code not in (408, 429):
                     tries_left = 0
             except httpx.HTTPError as error:
-                trouble = repr(error)
+                trouble = reason_of(error)
             if tries_left == 0:
                 break
             logger.warning("webhook %s: %s, trying again", webhook.event, trouble)
