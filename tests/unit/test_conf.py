@@ -52,3 +52,16 @@ def test_relay_and_server_share_the_secret() -> None:
     secret = re.search(r"^static-auth-secret=(.*)$", (CONF / "turnserver.conf").read_text(), re.M)
     assert secret is not None
     assert f"#TURN_STATIC_SECRET={secret[1]}\n" in (CONF / "meet-trio.env").read_text()
+
+
+def test_the_wheel_is_looked_through_for_files_that_there_are() -> None:
+    """``tools/wheel`` refuses a wheel without them. The page is made by its build."""
+    wanted = re.search(r"^  for needed in (.*); do$", (ROOT / "tools" / "wheel").read_text(), re.M)
+    assert wanted is not None
+    source = ROOT / "src" / "meet_trio"
+    names = [path.relative_to(source).as_posix() for path in source.rglob("*")]
+    made = ("_engine", "web/")
+    patterns = [name for name in re.findall(r"'([^']+)'", wanted[1]) if not name.startswith(made)]
+    assert len(patterns) >= 2
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
