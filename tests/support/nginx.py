@@ -71,6 +71,7 @@ def _example(port: int, upstream: int) -> str:
     text = EXAMPLE.read_text()
     for old, new in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} backlog=4096;"),
+        ("listen [::]:443 ssl;", ""),
         ("ssl_certificate /etc/ssl/certs/meet.pem;", ""),
         ("ssl_certificate_key /etc/ssl/private/meet.key;", ""),
         ("server 127.0.0.1:12443;", f"server 127.0.0.1:{upstream};"),
