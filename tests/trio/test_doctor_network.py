@@ -417,9 +417,24 @@ async def test_a_relay_through_which_nothing_comes(
     assert "nothing comes back" in found[-1].found
 
 
-async def test_no_relay_there() -> None:
-    (finding,) = await examine_turn(f"turn:127.0.0.1:{free_ports()}?transport=tcp")
-    assert finding.grade is Grade.PROBLEM
+@pytest.mark.parametrize(
+    ("own", "announced", "grade"),
+    [
+        (True, "127.0.0.1", Grade.PROBLEM),
+        # a NAT's address, with the relay behind the same NAT
+        (False, "127.0.0.1", Grade.WARNING),
+        # a relay elsewhere
+        (False, "127.0.0.2", Grade.PROBLEM),
+    ],
+)
+async def test_no_relay_there(own: bool, announced: str, grade: Grade) -> None:
+    machine = real_machine(has_address=lambda address: own)
+    url = f"turn:127.0.0.1:{free_ports()}?transport=tcp"
+    (finding,) = await examine_turn(
+        url, machine=machine, **{"media.announced_address": (announced,)}
+    )
+    assert finding.grade is grade
+    assert ("no proof" in finding.why) is (grade is Grade.WARNING)
     assert "does not answer: Connection refused" in finding.found
     assert "systemctl status coturn" in finding.do
 

@@ -19,6 +19,7 @@ from meet_trio.doctor.lines import open_ice_tcp, open_udp
 from meet_trio.doctor.server import open_client
 from meet_trio.errors import first_cause, reason_of
 
+NO_PROOF = "Behind a NAT that does not send its own packets back this is no proof of a fault"
 TRY_DEADLINE = 2.0  # seconds for one round trip
 _MOST_TRIES = 64  # round trips of media in one run
 
@@ -114,8 +115,7 @@ def _judge(seen: Inspection, address: str, protocol: str, outcome: dict[int, str
     found.append(
         warning(
             shown,
-            "the address is not this machine's. Behind a NAT that does not send its own packets "
-            "back this is no proof of a fault",
+            f"the address is not this machine's. {NO_PROOF}",
             f"try from another network; in the NAT's forwarding and the firewall {rule}",
         )
     )
@@ -201,7 +201,7 @@ def _no_http(base: str, error: httpx.HTTPError, *, here: bool) -> Finding:
         return problem(found, why, do)
     return warning(
         found,
-        f"{why}. Behind a NAT that does not send its own packets back this is no proof of a fault",
+        f"{why}. {NO_PROOF}",
         f"curl -i {base}/ping from another network; {do}",
     )
 

@@ -11,7 +11,7 @@ import trio
 from meet_trio.doctor import stun
 from meet_trio.doctor.findings import Finding, note, ok, problem, warning
 from meet_trio.doctor.inspection import Inspection, as_address, host_port
-from meet_trio.doctor.reach import announced_addresses
+from meet_trio.doctor.reach import NO_PROOF, announced_addresses
 from meet_trio.doctor.relay import Allocation, TurnRefused, TurnUrl, open_line
 from meet_trio.errors import reason_of
 from meet_trio.media.turn import turn_credentials
@@ -86,15 +86,21 @@ async def _allocate(seen: Inspection, url: TurnUrl, address: str) -> Sequence[Fi
             )
         ]
     except OSError as error:
-        return [
-            problem(
-                f"{where} does not answer: {reason_of(error)}",
-                _WHO,
-                f"systemctl status coturn; check {_URL_SETTING}, and the firewall for port "
-                f"{url.port}/{url.transport}"
-                + (f"; {_show_tls(url)} shows whether it speaks TLS" if url.secure else ""),
-            )
-        ]
+        return [await _silent(seen, url, address, reason_of(error))]
+
+
+async def _silent(seen: Inspection, url: TurnUrl, address: str, reason: str) -> Finding:
+    """No answer at the address where media is announced, too, is no proof, if it is a NAT's."""
+    found = f"{seen.settings.turn.server} does not answer: {reason}"
+    do = (
+        f"systemctl status coturn; check {_URL_SETTING}, and the firewall for port "
+        f"{url.port}/{url.transport}"
+    )
+    if url.secure:
+        do += f"; {_show_tls(url)} shows whether it speaks TLS"
+    if address in await announced_addresses(seen) and not seen.machine.has_address(address):
+        return warning(found, f"{_WHO}. {NO_PROOF}", f"try from another network; {do}")
+    return problem(found, _WHO, do)
 
 
 def _open_relay(where: str) -> Finding:
