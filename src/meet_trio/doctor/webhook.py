@@ -92,7 +92,10 @@ def _judge(url: str, method: str, status: int) -> Finding:
         return problem(shown, _WHY, "look into the receiver's log")
     if status == 404:
         return problem(
-            shown, _WHY, "correct the path of WEBHOOK_URL; Kolab's is /api/webhooks/meet"
+            shown,
+            _WHY,
+            "correct WEBHOOK_URL: Kolab's path is /api/webhooks/meet, and its host no other name "
+            "than its APP_WEBSITE_DOMAIN",
         )
     if 300 <= status < 400:
         return problem(
