@@ -269,6 +269,16 @@ async def test_a_proxy(
         assert "answers 502" in worst_of(found).found
 
 
+async def test_an_address_of_the_public_domain_where_nobody_listens() -> None:
+    settings = local_settings()  # at localhost
+    machine = real_machine({"localhost": ["127.0.0.1", "127.0.0.2"]})
+    async with examined(settings, machine) as seen:
+        finding = worst_of(await check_http(seen))
+    assert finding.grade is Grade.WARNING
+    assert finding.found.endswith("does not answer at 127.0.0.2: Connection refused")
+    assert f"listen [::]:{settings.listener.port} ssl" in finding.do
+
+
 async def test_the_token_goes_to_no_host_without_a_proof() -> None:
     requests: list[bytes] = []
     async with answering(403, seen=requests.append) as port:

@@ -4,6 +4,7 @@ public domain. They begin on this machine: a NAT in front of it may not send its
 """
 
 import base64
+import errno
 import ipaddress
 import secrets
 import ssl
@@ -22,6 +23,8 @@ from meet_trio.errors import first_cause, reason_of
 NO_PROOF = "Behind a NAT that does not send its own packets back this is no proof of a fault"
 TRY_DEADLINE = 2.0  # seconds for one round trip
 _MOST_TRIES = 64  # round trips of media in one run
+_MOST_ADDRESSES = 16  # of the public domain
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
 
 
 async def check_media(seen: Inspection) -> Sequence[Finding]:
@@ -152,7 +155,36 @@ async def check_http(seen: Inspection) -> Sequence[Finding]:
     wanted = "PONG" if seen.is_running else seen.nonce
     if answer.status_code != 200 or answer.text != wanted:
         return [_wrong_answer(seen, base, answer)]
-    return [ok(f"{base} reaches this machine's server"), await _try_websocket(seen, base)]
+    reached = ok(f"{base} reaches this machine's server")
+    return [reached, await _try_websocket(seen, base), *await _closed_addresses(seen, base)]
+
+
+async def _closed_addresses(seen: Inspection, base: str) -> list[Finding]:
+    """Addresses of the public domain that refuse a connection although another one takes it."""
+    refused: dict[str, str] = {}
+
+    async def attempt(address: str) -> None:
+        try:
+            with trio.fail_after(TRY_DEADLINE):
+                await (await trio.open_tcp_stream(address, seen.public_port)).aclose()
+        except (OSError, trio.TooSlowError) as error:
+            cause = first_cause(error)
+            # a machine without IPv6 cannot tell
+            if getattr(cause, "errno", None) not in _NO_WAY:
+                refused[address] = reason_of(error)
+
+    async with trio.open_nursery() as nursery:
+        for address in (await seen.machine.look_up(seen.public_host or ""))[:_MOST_ADDRESSES]:
+            nursery.start_soon(attempt, address)
+    return [
+        warning(
+            f"{base} does not answer at {address}: {why}",
+            "clients that have no other way to it cannot enter",
+            f"let the server or proxy listen there (nginx: listen [::]:{seen.public_port} ssl), "
+            "or take the address out of the DNS",
+        )
+        for address, why in sorted(refused.items())
+    ]
 
 
 async def _ping(seen: Inspection, base: str) -> tuple[httpx.Response, bool]:
