@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +36,15 @@ def test_the_program_speaks_the_units_protocol(unit: Mapping[str, list[str]]) ->
     source = (ROOT / "src/meet_trio/daemon.py").read_text()
     assert f"case signal.{signal.Signals['SIG' + name].name}:" in source
     assert unit["ExecStart"][0].endswith("/meet-trio serve")
-    assert unit["Environment"] == [f"{CONFIG_VARIABLE}=/etc/meet-trio/meet-trio.toml"]
+    assert f"{CONFIG_VARIABLE}=/etc/meet-trio/meet-trio.toml" in unit["Environment"]
+
+
+def test_the_watchdogs_end_leaves_a_traceback(unit: Mapping[str, list[str]]) -> None:
+    """Python writes one on SIGABRT, which systemd sends, with the variable of the unit."""
+    environ = dict(line.split("=", 1) for line in unit["Environment"])
+    ask = "import faulthandler; print(faulthandler.is_enabled())"
+    asked = subprocess.run([sys.executable, "-c", ask], env=environ, capture_output=True, text=True)
+    assert asked.stdout == "True\n"
 
 
 def test_the_end_is_as_the_program_ends(unit: Mapping[str, list[str]]) -> None:
