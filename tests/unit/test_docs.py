@@ -25,12 +25,12 @@ FILE = re.compile(r"[\w.-]+(?:/[\w.*-]+)+\.(?:py|pyx|pyi|pxi|c|h|md|toml|ts|tsx|
 WORD = re.compile(r"(?<![\w…])\w+(?![\w…*])")
 EXAMPLE = re.compile(r"^Example: .*", re.MULTILINE)
 FOREIGN = re.compile(
-    r"(?:worker|modules|rtc_base)/[\w/]+\.(?:cpp|cc)|kDefaultMinVideoBitrateBps|chrome://.*|curl"
+    r"(?:worker|modules|rtc_base)/[\w/]+\.(?:cpp|cc)|kDefaultMinVideoBitrateBps|chrome://.*|curl|scp"
     r"|systemctl[^`]*|systemd-analyze [^`]+|/etc/[\w./-]+|privkey\.pem|kill -\w+|net::ERR_\w+"
     r"|Permission denied|unrecognized arguments|\{\"error\":\"Method Not Allowed\"\}"
     r"|proxy_\w+(?: \w+)?"
     r"|process_(?:open|max)_fds|process_cpu_seconds_total|nstat|steal|rate\(.*\) ?"
-    r"|NotifyAccess=main|ConnectTimeout|ReadTimeout|ip_local_port_range"
+    r"|NotifyAccess=main|ip_local_port_range"
     r"|net\.ipv4\.ip_local_port_range"
     r"|MAX_DROPOUT|MAX_MISORDER|localrtc?pport|funding|(?:MEET|APP)_\w+|pipx .*"
 )
