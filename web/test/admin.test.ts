@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { History, line, serverSample, SPAN_MS } from "../src/admin/history.ts";
+import { hashOf, type Place, placeOf } from "../src/admin/places.ts";
 import type { Server } from "../src/admin/types.ts";
 import { age, bytes, lag, lossGrade, millis, percent, plural, rate, tripGrade } from "../src/admin/words.ts";
 
@@ -64,4 +65,10 @@ test("numbers are told as operators read them", () => {
   assert.deepEqual([plural(1, "room"), plural(2, "room"), millis(0), millis(12.4)], ["1 room", "2 rooms", "–", "12 ms"]);
   assert.deepEqual([0, 0.03, 0.1].map(lossGrade), ["", "fair", "poor"]);
   assert.deepEqual([0, 250, 500].map(tripGrade), ["", "fair", "poor"]);
+});
+
+test("a place is found again by its URL, and others lead to the rooms", () => {
+  const places: Place[] = [{ kind: "rooms" }, { kind: "room", room: "a/b" }, { kind: "peer", room: "a", peer: "ü %" }];
+  for (const place of places) assert.deepEqual(placeOf(hashOf(place)), place);
+  for (const hash of ["", "#", "#/rooms", "#/rooms/%", "#/%zz/a"]) assert.deepEqual(placeOf(hash), { kind: "rooms" });
 });

@@ -2,6 +2,7 @@
 // them every two seconds.
 import { batch, signal } from "@preact/signals";
 import { call, CallError, currentSession, logIn, logOut } from "./calls.ts";
+import { hashOf, type Place, placeOf } from "./places.ts";
 import { History, type ServerSample, serverSample, SPAN_MS } from "./history.ts";
 import type {
   Explanation,
@@ -20,11 +21,6 @@ export const EVERY_MS = 2000;
 const EVERY_HIDDEN_MS = 10_000;
 export const ROWS = 100;
 
-export type Place =
-  | { kind: "rooms" }
-  | { kind: "room"; room: string }
-  | { kind: "peer"; room: string; peer: string };
-
 export interface Order {
   find: string;
   sort: string;
@@ -36,18 +32,6 @@ const FIRST_ORDERS: Record<"rooms" | "peers", Order> = {
   rooms: { find: "", sort: "connected", descending: true, offset: 0 },
   peers: { find: "", sort: "name", descending: false, offset: 0 },
 };
-
-export function placeOf(hash: string): Place {
-  const [kind, room, inner, peer] = hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
-  if (kind !== "rooms" || !room) return { kind: "rooms" };
-  return inner === "peers" && peer ? { kind: "peer", room, peer } : { kind: "room", room };
-}
-
-export function hashOf(place: Place): string {
-  if (place.kind === "rooms") return "#/";
-  const room = `#/rooms/${encodeURIComponent(place.room)}`;
-  return place.kind === "room" ? room : `${room}/peers/${encodeURIComponent(place.peer)}`;
-}
 
 export class Console {
   /** null: not logged in; undefined: not known yet */

@@ -1,6 +1,7 @@
 // One peer: its links, what it sends, what it gets and why, in which layers.
 import { CallError, send } from "../calls.ts";
-import type { Console, Place } from "../console.ts";
+import type { Console } from "../console.ts";
+import type { Place } from "../places.ts";
 import type { Consumer, Layer, Peer, Producer, Transport } from "../types.ts";
 import { age, bytes, lossGrade, millis, percent, plural, rate, shortId, tripGrade } from "../words.ts";
 import type { Ask } from "./App.tsx";

@@ -2,7 +2,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { HERE } from "../calls.ts";
-import { hashOf, type Order, type Place, ROWS } from "../console.ts";
+import { type Order, ROWS } from "../console.ts";
+import { hashOf, type Place } from "../places.ts";
 import type { Table } from "../types.ts";
 import { shortId } from "../words.ts";
 
