@@ -86,6 +86,7 @@ def test_limited_by_the_link() -> None:
     call.run(10)
     told = call.explain()
     assert told.reason is Why.LINK
+    assert told.reason.is_trouble
     own, link = told.facts["own"], told.facts["link"]
     needs, estimate = own["nextLayerNeeds"], link["availableOutgoingBitrate"]
     assert needs > estimate
@@ -143,6 +144,7 @@ def test_limited_by_the_clients_wish() -> None:
         call.run(3)
         told = call.explain(preferred=layers)
         assert told.reason is Why.PREFERRED
+        assert not told.reason.is_trouble
         assert shown in told.sentences[0]
         assert "asked for layer" in told.text()
         assert "setConsumerPreferredLayers" in told.text()

@@ -399,6 +399,7 @@ async def test_peers_of_a_room_and_all_about_one(autojump_clock: MockClock) -> N
         assert (transport["direction"], transport["address"]) == ("receives", "192.0.2.7:5000")
         (consumer,) = one["watched"]
         assert (consumer["publisherName"], consumer["reason"]) == ("Ada", "not connected")
+        assert consumer["trouble"]
         told = await admin.get(f"{admin.own}/explain/{consumer['id']}")
         assert "gets the camera" in told["sentences"][0]
         told = await admin.get(f"{admin.own}/explain/{bob['id']}")

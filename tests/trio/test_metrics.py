@@ -221,6 +221,25 @@ async def open_page(
             yield world, http
 
 
+async def test_the_page_is_loaded_once_by_requests_at_once() -> None:
+    loads: list[MetricsPage] = []
+    async with open_metrics() as (_, metrics):
+
+        def load() -> MetricsPage:
+            loads.append(page_of(metrics))
+            return loads[-1]
+
+        server = MetricsServer(MetricsSettings(token=None), load=load)
+        app = Starlette(routes=[server._route(wants_token=False)])
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x.test") as http,
+            trio.open_nursery() as nursery,
+        ):
+            for _ in range(5):
+                nursery.start_soon(http.get, "/metrics")
+    assert len(loads) == 1
+
+
 @pytest.mark.parametrize(
     ("header", "status"),
     [

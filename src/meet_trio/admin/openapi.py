@@ -78,6 +78,7 @@ _CONSUMER = _object(
     publisher=_TEXT,
     publisherName=_TEXT,
     reason=_TEXT,
+    trouble=_WHETHER,
     layers=_COUNT,
     spatial=_or_null(_COUNT),
     temporal=_or_null(_COUNT),

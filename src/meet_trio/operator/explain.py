@@ -47,6 +47,24 @@ class Why(Enum):
     PUBLISHER = "limited by the publisher"
     NOTHING = "nothing is held back"
 
+    @property
+    def is_trouble(self) -> bool:
+        """Whether it is so although nobody wants it."""
+        return self in _TROUBLES
+
+
+_TROUBLES = frozenset(
+    {
+        Why.UNKNOWN,
+        Why.NOT_CONNECTED,
+        Why.UNANSWERED,
+        Why.NO_PACKETS,
+        Why.NO_ROOM,
+        Why.KEY_FRAME,
+        Why.LINK,
+    }
+)
+
 
 @attrs.frozen
 class Facts:

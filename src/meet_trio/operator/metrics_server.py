@@ -44,6 +44,7 @@ class MetricsServer:
     settings: MetricsSettings
     load: Callable[[], "MetricsPage"]
     _page: "MetricsPage | None" = None
+    _loading: trio.Lock = attrs.field(factory=trio.Lock)
 
     def routes(self) -> Sequence[Route]:
         """Those for the main listener."""
@@ -78,11 +79,18 @@ class MetricsServer:
                 if not shows_bearer(request.headers.get("authorization"), token):
                     challenge = {"WWW-Authenticate": "Bearer"}
                     return PlainTextResponse("metrics.token is wanted\n", 401, challenge)
-            if self._page is None:
-                self._page = await trio.to_thread.run_sync(self.load)
-            return await self._page.answer(request.headers.get("accept", ""))
+            page = await self._loaded()
+            return await page.answer(request.headers.get("accept", ""))
 
         return Route(PATH, serve)
+
+    async def _loaded(self) -> "MetricsPage":
+        if self._page is not None:
+            return self._page
+        async with self._loading:  # by requests at once, too, it is loaded once
+            if self._page is None:
+                self._page = await trio.to_thread.run_sync(self.load)
+            return self._page
 
     def _authenticates(self, head: RequestHead) -> bool:
         token = self.settings.token

@@ -254,13 +254,15 @@ def _consumer(room: LiveRoom, consumer: LiveConsumer, reports: Reports) -> Shape
     producer, state = consumer.producer.state, consumer.state
     publisher = room.state.peers.get(producer.peer_id)
     preferred = state.preferred
+    why = reason_of(room, consumer, reports.engines)
     return {
         "id": state.id,
         "kind": consumer.rtp.kind,
         "source": producer.source,
         "publisher": producer.peer_id,
         "publisherName": (publisher.nickname or "") if publisher else "",
-        "reason": reason_of(room, consumer, reports.engines).value,
+        "reason": why.value,
+        "trouble": why.is_trouble,
         "layers": len(streams(reports.producer(consumer.producer))),
         "spatial": figures.get("spatialLayer"),
         "temporal": figures.get("temporalLayer"),

@@ -101,6 +101,8 @@ export interface Consumer {
   publisher: string;
   publisherName: string;
   reason: string;
+  /** it is so although nobody wants it */
+  trouble: boolean;
   /** encodings of the publisher */
   layers: number;
   spatial: number | null;

@@ -306,17 +306,6 @@ function Watched({ shown, peer }: { shown: Console; peer: Peer }) {
   );
 }
 
-/** The others are as somebody wants it. */
-const WORRYING = new Set([
-  "unknown",
-  "not connected",
-  "not answered",
-  "no packets from the publisher",
-  "no room on the link",
-  "a key frame is awaited",
-  "limited by the link",
-]);
-
 function ConsumerRow({ shown, consumer }: { shown: Console; consumer: Consumer }) {
   const open = shown.explained.value?.id === consumer.id;
   const who = consumer.publisherName || shortId(consumer.publisher);
@@ -330,7 +319,7 @@ function ConsumerRow({ shown, consumer }: { shown: Console; consumer: Consumer }
         <td data-label="Layer">
           <Layers of={consumer} />
         </td>
-        <td data-label="Why" class={WORRYING.has(consumer.reason) ? "fair" : "quiet"}>
+        <td data-label="Why" class={consumer.trouble ? "fair" : "quiet"}>
           {consumer.reason}
         </td>
         <td data-label="Bitrate" class="numeric">{rate(consumer.bitrate)}</td>
