@@ -433,6 +433,15 @@ async def test_wrong_cuts_are_named(autojump_clock: MockClock, query: str, says:
         assert answer.json()["error"].startswith(says)
 
 
+async def test_a_body_is_bounded_before_anybody_has_logged_in(autojump_clock: MockClock) -> None:
+    async with open_admin() as admin:
+        answer = await admin.http.post(
+            "/admin/api/session", json={"token": "x" * 4096}, headers=OWN
+        )
+        assert answer.status_code == 413
+        assert answer.json()["error"].endswith("4096 bytes (the admin page's bound)")
+
+
 def test_a_cut_is_bounded_and_sorted() -> None:
     rows = [Row({"id": str(i), "score": None if i % 3 else i}, f"room {i}") for i in range(500)]
     shape = Cut(sort="score", descending=True).of(rows)

@@ -250,7 +250,9 @@ def _address(request: Request) -> str:
 
 
 async def _body(request: Request) -> JsonObject:
-    return await read_object(request, max_bytes=_MAX_BODY, max_depth=_MAX_DEPTH)
+    return await read_object(
+        request, max_bytes=_MAX_BODY, bound="the admin page's bound", max_depth=_MAX_DEPTH
+    )
 
 
 def _done(who: Who, what: str) -> Response:

@@ -21,22 +21,23 @@ JsonObject = Mapping[str, Json]
 _MAX_TEXT = 256  # characters
 
 
-async def read_object(request: Request, *, max_bytes: int, max_depth: int) -> JsonObject:
+async def read_object(
+    request: Request, *, max_bytes: int, bound: str, max_depth: int
+) -> JsonObject:
     """The body as an object; ``{}`` without a body. Raises HTTPException 413, or BadRequest.
 
+    ``bound`` is the name of the bound of ``max_bytes``, for the error.
     ``max_depth`` is a number of levels of arrays and objects. Kolab's own bodies need four.
     """
     body = bytearray()
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > max_bytes:
-        raise HTTPException(413, f"the body is larger than {max_bytes} bytes (http.max_body_bytes)")
+        raise HTTPException(413, f"the body is larger than {max_bytes} bytes ({bound})")
     async with contextlib.aclosing(request.stream()) as chunks:
         async for chunk in chunks:
             body += chunk
             if len(body) > max_bytes:
-                raise HTTPException(
-                    413, f"the body is larger than {max_bytes} bytes (http.max_body_bytes)"
-                )
+                raise HTTPException(413, f"the body is larger than {max_bytes} bytes ({bound})")
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     match kind.strip().lower():
         case "application/json":

@@ -83,7 +83,10 @@ class HttpApi:
 
     async def _body(self, request: Request) -> JsonObject:
         return await read_object(
-            request, max_bytes=self.settings.max_body_bytes, max_depth=self.max_json_depth
+            request,
+            max_bytes=self.settings.max_body_bytes,
+            bound="http.max_body_bytes",
+            max_depth=self.max_json_depth,
         )
 
     async def _health(self, request: Request) -> Response:
