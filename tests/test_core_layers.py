@@ -12,7 +12,7 @@ from support.c_sources import C
 
 FOLDERS = (
     *("base", "formats", "estimate", "state", "links", "paths"),
-    *("egress", "ingress", "periodic", "core", "io"),
+    *("egress", "ingress", "periodic", "core", "io", "crowd"),
 )
 """From the bottom to the top; a folder uses those before it."""
 ROOF = "thread"

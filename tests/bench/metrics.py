@@ -16,9 +16,10 @@ import httpx
 import trio
 from support.api import MeetApi
 from support.daemon import Daemon, api_of, start_daemon
-from support.light_peer import LightPeer, open_light_peer
 from support.peers import CAPABILITIES
-from support.rtp_parameters import audio_parameters, simulcast_encodings, video_parameters
+
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
+from meet_trio.bench.rtp_parameters import audio_parameters, simulcast_encodings, video_parameters
 
 ROOMS = 50
 PEERS = 4

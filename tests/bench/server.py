@@ -16,8 +16,9 @@ from pathlib import Path
 import trio
 from support.api import MeetApi
 from support.daemon import Daemon, api_of, start_daemon
-from support.light_peer import LightPeer, open_light_peer
 from support.peers import CAPABILITIES
+
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
 
 SECONDS = 3.0
 CONNECTIONS = 16

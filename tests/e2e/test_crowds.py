@@ -13,11 +13,12 @@ import pytest
 import trio
 from support.api import ApiError, MeetApi
 from support.daemon import Daemon, api_of, start_daemon
-from support.light_peer import LightPeer, Refused, open_light_peer
 from support.machine import Stopwatch
 from support.nginx import open_nginx
 from support.peers import CAPABILITIES, PARTICIPANT
-from support.rtp_parameters import audio_parameters
+
+from meet_trio.bench.light_peer import HandshakeRefused, LightPeer, open_light_peer
+from meet_trio.bench.rtp_parameters import audio_parameters
 
 JOINED = 10  # seconds, for two hundred
 PATIENCE = 60  # seconds, for steps without a promised time
@@ -165,7 +166,7 @@ async def test_a_proxys_clients_are_told_apart(tmp_path: Path) -> None:
             assert refused.value.status == 429
             assert "too many requests" in json.loads(refused.value.body)["error"]
             [url] = await invite(api, 1)
-            with pytest.raises(Refused) as told:
+            with pytest.raises(HandshakeRefused) as told:
                 async with open_light_peer(url[:-1], port=port, headers=bad):
                     pass
             assert told.value.status == 429

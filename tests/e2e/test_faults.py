@@ -30,10 +30,10 @@ from support.meeting import open_meeting
 from support.participant import open_participant
 from support.peers import PARTICIPANT
 from support.plain_peer import open_plain_peer
-from support.rtp_parameters import receive_capabilities
 from support.server import open_server, quick_settings
 from support.signaling import RequestFailed, Signaling, open_signaling
 
+from meet_trio.bench.rtp_parameters import receive_capabilities
 from meet_trio.live.figures import room_totals
 from meet_trio.media.engines import EngineHost
 

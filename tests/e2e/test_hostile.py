@@ -17,11 +17,12 @@ import attrs
 import pytest
 import trio
 from support.attacks import PREFIX, Target, dtls_hello, frame, request, stun_request, upgrade
-from support.light_peer import open_light_peer
 from support.measured import Figures, Footprint, Server, footprint, memory
 from support.meeting import open_meeting
 from support.participant import Participant
 from support.peers import PARTICIPANT
+
+from meet_trio.bench.light_peer import open_light_peer
 
 API = f"{PREFIX}/api"
 PATIENCE = 60.0

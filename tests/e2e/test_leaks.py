@@ -18,13 +18,13 @@ import pytest
 import trio
 from support.api import MeetApi
 from support.crowd import meet
-from support.dtls import Identity
 from support.helper import Helper
 from support.participant import Participant, open_participant
 from support.peers import PARTICIPANT
 from support.server import TOKEN, LocalServer, open_server, quick_settings
 from support.signaling import open_signaling
 
+from meet_trio.bench.dtls import Identity
 from meet_trio.room import Role
 
 ROOMS = 50

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import trio
 from support.api import ApiError
-from support.rtp_parameters import (
+from support.server import LocalServer, open_server, quick_settings
+from support.wire_peer import Heard, WirePeer, open_wire_peer
+
+from meet_trio.bench.rtp_parameters import (
     audio_parameters,
     receive_capabilities,
     simulcast_encodings,
     video_parameters,
 )
-from support.server import LocalServer, open_server, quick_settings
-from support.wire_peer import Heard, WirePeer, open_wire_peer
 
 OWNER, GUEST, LISTENER = 22, 3, 1
 DEADLINE = 60  # seconds for a test

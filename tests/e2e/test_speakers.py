@@ -3,10 +3,11 @@
 from contextlib import AsyncExitStack
 
 import trio
-from support.dtls import Identity
 from support.meeting import enter
 from support.participant import ClientConsumer, ClientProducer, Participant
 from support.server import open_server, quick_settings
+
+from meet_trio.bench.dtls import Identity
 
 SILENT, SPEECH = 127, 20  # dB below the loudest
 WITHOUT_PICTURES = 1.0  # seconds after the overlap, in which no frame may come

@@ -3,13 +3,13 @@
 from contextlib import AsyncExitStack
 
 import trio
-from support.dtls import Identity
 from support.meeting import enter
 from support.server import open_server, quick_settings
 from support.wire.pcapng import read_pcapng
 from support.wire.rtcp import parse_rtcp_untrusted
 from support.wire.rtp import parse_rtp_untrusted
 
+from meet_trio.bench.dtls import Identity
 from meet_trio.live.figures import ask_engines
 from meet_trio.operator.explain import Why, explain_consumer, explain_peer
 from meet_trio.operator.trace import RTCP_PORT, RTP_PORT, SAP_PORT, trace

@@ -6,12 +6,13 @@ import math
 import trio
 from support.api import MeetApi
 from support.daemon import Daemon, token_of
-from support.dtls import Identity
 from support.media_sink import ReceiveStream
 from support.participant import open_participant
 from support.peers import PARTICIPANT
 from support.wire.rtp import RtpPacket
 from support.wire.vp8 import is_key_frame, parse_vp8_untrusted
+
+from meet_trio.bench.dtls import Identity
 
 
 async def _wait_key_frame(stream: ReceiveStream) -> None:

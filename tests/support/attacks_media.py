@@ -13,10 +13,11 @@ from support.field import Attacks, Field, Press, participant, until
 from support.media_source import Stamp, Vp8Source
 from support.participant import Participant
 from support.plain_peer import VP8, open_plain_peer
-from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 from support.wire.rtcp import Nack, Pli, ReceiverReport, ReportBlock, SenderReport, build_rtcp
 from support.wire.rtp import RtpPacket, build_rtp
 from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+
+from meet_trio.bench.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 
 ATTACKS = Attacks()
 attack = ATTACKS.add

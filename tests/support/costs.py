@@ -20,9 +20,9 @@ import trio
 from support.live_fakes import Client, World
 from support.live_scenes import join, say, transport
 from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters
 
 import meet_trio
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.engines import STATS_DEADLINE
 from meet_trio.rates import Rate

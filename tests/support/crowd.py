@@ -8,8 +8,9 @@ the process is killed or its standard input ends.
 import sys
 
 import trio
-from support.dtls import Identity
 from support.participant import Participant, open_participant
+
+from meet_trio.bench.dtls import Identity
 
 
 async def meet(participant: Participant, others: int) -> None:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 import attrs
 import pylibsrtp
 import trio
-from support.dtls import DtlsEndpoint, Identity
 from support.transport import SRTP_POLICIES, RemoteParameters
 from support.wire.demux import DatagramKind, classify
 from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
@@ -25,6 +24,8 @@ from support.wire.stun import (
     has_integrity_untrusted,
     parse_stun_untrusted,
 )
+
+from meet_trio.bench.dtls import DtlsEndpoint, Identity
 
 
 @attrs.define(eq=False)

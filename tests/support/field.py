@@ -10,12 +10,12 @@ import attrs
 import trio
 from support.api import MeetApi
 from support.attacks import Target
-from support.dtls import Identity
-from support.light_peer import LightPeer, open_light_peer
 from support.participant import open_participant
 from support.peers import CAPABILITIES, PARTICIPANT
-from support.rtp_parameters import audio_parameters
 
+from meet_trio.bench.dtls import Identity
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.room import Role
 
 LARGE = 60

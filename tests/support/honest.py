@@ -23,8 +23,9 @@ import attrs
 import trio
 from support.api import ApiError, MeetApi
 from support.helper import conversation
-from support.light_peer import LightPeer, open_light_peer
 from support.peers import CAPABILITIES, PARTICIPANT
+
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
 
 PINGS = 120.0  # a second, over all people
 CHATS = 12.0

@@ -7,8 +7,8 @@ from typing import Any
 import trio
 from support.live_fakes import Client, FakeEngine, FakeEvent, FakeSocket, World
 from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters, simulcast_encodings, video_parameters
 
+from meet_trio.bench.rtp_parameters import audio_parameters, simulcast_encodings, video_parameters
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import PeerSettings, RoomSettings
 

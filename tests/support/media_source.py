@@ -12,7 +12,12 @@ import time
 from collections import OrderedDict
 
 import attrs
-from support.rtp_parameters import (
+from support.transport import ClientTransport
+from support.wire.rtcp import SDES_CNAME, Sdes, SdesChunk, SenderReport
+from support.wire.rtp import RtpPacket, wrap_rtx
+from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
+
+from meet_trio.bench.rtp_parameters import (
     AUDIO_EXTENSIONS,
     AUDIO_LEVEL,
     MID,
@@ -24,10 +29,6 @@ from support.rtp_parameters import (
     VIDEO_EXTENSIONS,
     VP8_PAYLOAD_TYPE,
 )
-from support.transport import ClientTransport
-from support.wire.rtcp import SDES_CNAME, Sdes, SdesChunk, SenderReport
-from support.wire.rtp import RtpPacket, wrap_rtx
-from support.wire.vp8 import Vp8Descriptor, build_vp8_descriptor, key_frame_header
 
 _HISTORY = 512
 _MAX_PAYLOAD = 1100

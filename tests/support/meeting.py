@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from support.api import MeetApi
-from support.dtls import Identity
 from support.participant import Participant, open_participant
 from support.peers import PARTICIPANT
+
+from meet_trio.bench.dtls import Identity
 
 
 async def enter(

@@ -20,11 +20,15 @@ from typing import Any
 
 import attrs
 import trio
-from support.dtls import Identity
 from support.media_sink import ReceiveStream
 from support.media_source import OpusSource, Source, Vp8Source
 from support.news import News
-from support.rtp_parameters import (
+from support.sessions import ReceiveSession, SendSession
+from support.signaling import Notice, Signaling, open_signaling
+from support.transport import ClientTransport, RemoteParameters
+
+from meet_trio.bench.dtls import Identity
+from meet_trio.bench.rtp_parameters import (
     TRANSPORT_CC,
     audio_parameters,
     extension_ids,
@@ -32,9 +36,6 @@ from support.rtp_parameters import (
     simulcast_encodings,
     video_parameters,
 )
-from support.sessions import ReceiveSession, SendSession
-from support.signaling import Notice, Signaling, open_signaling
-from support.transport import ClientTransport, RemoteParameters
 
 
 @attrs.define(eq=False)

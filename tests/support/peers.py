@@ -1,7 +1,6 @@
 """The roles that tests give to peers, and the capabilities that peers join with."""
 
-from support.rtp_parameters import receive_capabilities
-
+from meet_trio.bench.rtp_parameters import receive_capabilities
 from meet_trio.ortc import router_capabilities
 from meet_trio.room import Role
 

@@ -16,7 +16,6 @@ import trio
 from support.feedback import ArrivalRecorder
 from support.media_sink import ReceiveStream
 from support.media_source import SendStream, Source
-from support.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 from support.transport import ClientTransport
 from support.wire.rtcp import (
     SDES_CNAME,
@@ -32,6 +31,8 @@ from support.wire.rtcp import (
 )
 from support.wire.rtp import RtpPacket
 from support.wire.transport_cc import TransportFeedback
+
+from meet_trio.bench.rtp_parameters import TRANSPORT_CC, VIDEO_EXTENSIONS
 
 _REPORT_INTERVAL = 1.0
 _FEEDBACK_INTERVAL = 0.1

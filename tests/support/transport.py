@@ -23,7 +23,6 @@ from typing import Any
 import attrs
 import pylibsrtp
 import trio
-from support.dtls import DtlsEndpoint, Identity
 from support.wire import WireError
 from support.wire.demux import DatagramKind, classify
 from support.wire.rtcp import RtcpPacket, build_rtcp, parse_rtcp_untrusted
@@ -37,6 +36,8 @@ from support.wire.stun import (
     has_integrity_untrusted,
     parse_stun_untrusted,
 )
+
+from meet_trio.bench.dtls import DtlsEndpoint, Identity
 
 _CONSENT_INTERVAL = 2.5
 _FIRST_CHECK_INTERVAL = 0.05

@@ -7,8 +7,8 @@ import pytest
 import trio
 import trio.testing
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
-from support.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 
+from meet_trio.bench.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, DtlsSession, open_bridge
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint

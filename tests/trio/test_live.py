@@ -10,9 +10,9 @@ import trio.testing
 from support.live_fakes import Client, FakeSocket
 from support.live_scenes import join, open_world, pair, produce, transport
 from support.peers import EVERYTHING, PARTICIPANT
-from support.rtp_parameters import simulcast_encodings, video_parameters
 from trio.testing import MockClock
 
+from meet_trio.bench.rtp_parameters import simulcast_encodings, video_parameters
 from meet_trio.engine import (
     AudioLevel,
     ConsumerScore,

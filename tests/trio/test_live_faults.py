@@ -17,9 +17,9 @@ from support.live_agreement import disagreements
 from support.live_fakes import Client, FakeEvent, FakeSocket, World
 from support.live_scenes import join, open_world, produce, say, transport
 from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.engine import ConsumerScore, IceSilent, ProducerScore
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.settings import RoomSettings

@@ -11,9 +11,9 @@ from support.live_fakes import Client, FakeEvent, World
 from support.live_scenes import join, open_world, produce, say, transport
 from support.loop_turns import counting
 from support.peers import CAPABILITIES, EVERYTHING
-from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.live import handlers
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.settings import PeerSettings

@@ -11,9 +11,9 @@ import trio.testing
 from support.live_fakes import World
 from support.live_scenes import join, produce, transport
 from support.peers import EVERYTHING
-from support.rtp_parameters import audio_parameters
 from support.stalled_engine import stalled
 
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.engine import EngineSettings
 from meet_trio.live.registry import Registry
 from meet_trio.live.settings import PeerSettings, RoomSettings

@@ -13,9 +13,9 @@ from support.live_fakes import Client, World
 from support.live_scenes import open_world
 from support.peers import CAPABILITIES, EVERYTHING
 from support.plain_peer import free_ports
-from support.rtp_parameters import audio_parameters
 from trio.testing import MockClock
 
+from meet_trio.bench.rtp_parameters import audio_parameters
 from meet_trio.engine import IceConnected, PlainConnected
 from meet_trio.errors import BadRequest, LimitExceeded
 from meet_trio.live.settings import PeerSettings, RoomSettings

@@ -9,16 +9,17 @@ from contextlib import contextmanager
 import attrs
 import pytest
 import trio
-from support.dtls import SRTP_PROFILES, Identity, SrtpProfile
 from support.fake_server import FakeServer, open_fake_server
 from support.media_sink import ReceiveStream
 from support.media_source import Vp8Source
-from support.rtp_parameters import MID, RID, TRANSPORT_CC, VIDEO_EXTENSIONS
 from support.sessions import ReceiveSession, SendSession
 from support.transport import ClientTransport, TransportError
 from support.wire.rtcp import Nack, Pli, ReceiverReport, SenderReport
 from support.wire.rtp import RtpPacket
 from support.wire.transport_cc import TransportFeedback
+
+from meet_trio.bench.dtls import SRTP_PROFILES, Identity, SrtpProfile
+from meet_trio.bench.rtp_parameters import MID, RID, TRANSPORT_CC, VIDEO_EXTENSIONS
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """When publishers are told which layers are wanted: more at once, less after a while."""
 
 import pytest
-from support.rtp_parameters import simulcast_encodings, video_parameters
 
 from meet_trio import ortc
+from meet_trio.bench.rtp_parameters import simulcast_encodings, video_parameters
 from meet_trio.live.layers_wanted import FALL, LayersWanted
 from meet_trio.room import Producer
 

@@ -33,6 +33,10 @@ _COMMANDS: Mapping[str, _Row] = {
         "meet_trio.cli.doctor",
         "say what is wrong with settings, machine and network, and what to type",
     ),
+    "bench": _Row(
+        "meet_trio.cli.bench",
+        "load a server with clients and measure it: how many people can it take?",
+    ),
     "connect": _Row("meet_trio.cli.connect", "the console of a server that runs on this machine"),
 }
 

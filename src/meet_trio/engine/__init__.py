@@ -4,7 +4,17 @@
 is the same state machine without thread, sockets and clock, for tests.
 """
 
-from meet_trio.engine._engine import Core, Engine
+from meet_trio.engine._engine import Core, Crowd, Engine
+from meet_trio.engine.crowd_records import (
+    CheckAnswered,
+    CrowdEvent,
+    CrowdFailed,
+    CrowdReport,
+    DtlsReceived,
+    SourceSpec,
+    StreamBegun,
+    ViewedSpec,
+)
 from meet_trio.engine.records import (
     AudioLevel,
     ConsumerScore,
@@ -33,12 +43,18 @@ from meet_trio.engine.records import (
 
 __all__ = [
     "AudioLevel",
+    "CheckAnswered",
     "ConsumerScore",
     "ConsumerSpec",
     "ConsumerStarted",
     "Core",
+    "Crowd",
+    "CrowdEvent",
+    "CrowdFailed",
+    "CrowdReport",
     "Distribution",
     "DtlsDatagram",
+    "DtlsReceived",
     "EncodingSpec",
     "Engine",
     "EngineEvent",
@@ -52,9 +68,12 @@ __all__ = [
     "PlainConnected",
     "ProducerScore",
     "ProducerSpec",
+    "SourceSpec",
     "Stats",
     "StatsReady",
+    "StreamBegun",
     "StreamStarted",
     "Summary",
     "TracedPacket",
+    "ViewedSpec",
 ]

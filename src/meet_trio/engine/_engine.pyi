@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from typing import Self
 
+from meet_trio.engine.crowd_records import CrowdEvent, SourceSpec, ViewedSpec
 from meet_trio.engine.records import ConsumerSpec, EngineEvent, EngineSettings, ProducerSpec
 
 class _Commands:
@@ -177,3 +178,43 @@ class Core(_Commands):
         """
 
     def take_events(self) -> list[EngineEvent]: ...
+
+class Crowd:
+    """The media of many clients of a server, with sockets and a thread of its own. Commands do not
+    wait, but for milliseconds if the ring is full. An impossible argument raises ValueError.
+
+    ``join``: datagrams that the server on this machine has sent as one are received as one.
+    """
+
+    def __init__(self, join: bool = True) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Becomes readable when events wait."""
+
+    def add_endpoint(
+        self, rtp_fd: int, rtcp_fd: int, check: bytes, transport_cc_id: int, ssrc: int
+    ) -> int:
+        """Add the client's end of a transport; returns its number. The file descriptors are connected
+        UDP sockets, which are the crowd's from now on. ``rtcp_fd`` is -1 unless RTCP has a socket of
+        its own. ``check`` is the connectivity check to send; an empty one makes a plain transport.
+        ``transport_cc_id``: the id of that header extension in what comes; 0: no feedback.
+        ``ssrc``: of its RTCP.
+        """
+
+    def set_srtp(self, endpoint: int, profile: int, tx_keying: bytes, rx_keying: bytes) -> None: ...
+    def send(self, endpoint: int, datagram: bytes) -> None:
+        """Send a DTLS datagram."""
+
+    def add_source(self, endpoint: int, spec: SourceSpec) -> None: ...
+    def add_viewed(self, endpoint: int, spec: ViewedSpec) -> None: ...
+    def set_silent(self, silent: bool) -> None:
+        """While silent the sources do not send."""
+
+    def request_report(self, token: int) -> None:
+        """Ask for a ``CrowdReport`` with this token."""
+
+    def read_events(self) -> list[CrowdEvent]:
+        """All waiting events; never blocks."""
+
+    def close(self) -> None:
+        """Stop and join the thread; close the sockets; idempotent."""

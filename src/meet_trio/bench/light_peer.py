@@ -1,8 +1,7 @@
-"""A cheap signaling client, for tests with hundreds of them in one process: it builds websocket
+"""A cheap signaling client, so that a thousand of them fit into one process: it builds websocket
 frames by hand, and counts notices instead of keeping them.
 
-It sends what Kolab's client sends up to the point where media would flow, answers every request of
-the server, and has no media.
+It sends what Kolab's client sends, and answers every request of the server. It has no media.
 """
 
 import base64
@@ -10,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import ssl
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -23,12 +23,16 @@ _METHOD = re.compile(rb'"method":"([^"]*)"')
 _ID = re.compile(rb"4[23](\d*)")
 
 
-class Refused(Exception):
+class HandshakeRefused(Exception):
     """The handshake was answered with another status than 101."""
 
     def __init__(self, status: int, head: str) -> None:
         super().__init__(head)
         self.status = status
+
+
+class RequestFailed(Exception):
+    """A request was answered with an error."""
 
 
 def _ignore(method: str, frame: bytes) -> None:
@@ -42,6 +46,8 @@ class LightPeer:
     stream: trio.abc.Stream
     on_notice: Callable[[str, bytes], None] = _ignore
     """Called with each notice's method and its Socket.IO message as it came."""
+    on_request: Callable[[str, bytes], None] = _ignore
+    """Called with each request's method and its JSON, before it is acknowledged."""
     received: int = 0
     notices: Counter[str] = attrs.field(factory=Counter)
     requests: Counter[str] = attrs.field(factory=Counter)
@@ -54,7 +60,7 @@ class LightPeer:
     _said: bytearray = attrs.field(factory=bytearray)
 
     async def handshake(self, target: str, headers: dict[str, str]) -> None:
-        """Connect the websocket and Socket.IO. Raises Refused."""
+        """Connect the websocket and Socket.IO. Raises HandshakeRefused."""
         lines = [
             f"GET {target} HTTP/1.1",
             "Host: localhost",
@@ -70,14 +76,15 @@ class LightPeer:
         head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         status = int(head.split(b" ")[1])
         if status != 101:
-            raise Refused(status, head.decode())
+            raise HandshakeRefused(status, head.decode())
         self._buffer = bytearray(rest)
         await self.say("40")
 
     async def request(self, method: str, data: object = None) -> Any:
-        """The result of a request. Raises AssertionError for an error."""
+        """The result of a request. Raises RequestFailed, trio.BrokenResourceError."""
         answer = await self.ask(method, data)
-        assert not answer or answer[0] is None, (method, answer)
+        if answer and answer[0] is not None:
+            raise RequestFailed(f"{method}: {answer}")
         return answer[1] if len(answer) > 1 else None
 
     async def ask(self, method: str, data: object = None) -> list[Any]:
@@ -169,7 +176,8 @@ class LightPeer:
             found, id = _METHOD.search(payload), _ID.match(payload)
             assert found is not None
             assert id is not None
-            self.requests[found[1].decode()] += 1
+            self.requests[method := found[1].decode()] += 1
+            self.on_request(method, payload[id.end() :])
             self._put(b"43" + id[1] + b"[null]")
         elif payload.startswith(b"43"):
             id = _ID.match(payload)
@@ -187,14 +195,23 @@ async def open_light_peer(
     port: int | None = None,
     path: str = "/meetmedia/signaling/",
     headers: dict[str, str] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[LightPeer]:
-    """A connected peer that reads in the background. ``port`` is that of a proxy on
-    this machine.
+    """A connected peer that reads in the background. ``port`` is that of a proxy on this machine.
+    ``ssl_context`` is for ``wss`` URLs.
     """
     url = urlsplit(token_url)
     assert url.hostname is not None
-    stream = await trio.open_tcp_stream(url.hostname, port or url.port or 80)
+    secure = url.scheme == "wss"
+    stream: trio.abc.Stream = await trio.open_tcp_stream(
+        url.hostname, port or url.port or (443 if secure else 80)
+    )
     async with stream:
+        if secure:
+            context = ssl_context or ssl.create_default_context()
+            stream = trio.SSLStream(
+                stream, context, server_hostname=url.hostname, https_compatible=True
+            )
         peer = LightPeer(stream)
         await peer.handshake(f"{path}?{url.query}&EIO=4&transport=websocket", headers or {})
         async with trio.open_nursery() as nursery:
