@@ -39,8 +39,21 @@ MAY_IMPORT = {
         "settings",
         "socketio",
     },
-    "cli": {"", "app", "config", "console", "daemon", "doctor", "errors", "logs", "operator"},
+    "cli": {
+        "",
+        "app",
+        "bench",
+        "config",
+        "console",
+        "daemon",
+        "doctor",
+        "errors",
+        "logs",
+        "operator",
+    },
     "daemon": {"", "app", "collector", "config", "console", "errors", "operator"},
+    # of the engine the crowd only, and of the doctor the building of STUN messages
+    "bench": {"doctor", "engine", "errors"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {
@@ -144,8 +157,10 @@ MAY_IMPORT = {
 }
 
 # Only these files import asyncio.
-ASYNCIO = {"aiortc", "aioice", "asyncio", "trio_asyncio", "OpenSSL", "pylibsrtp"}
+ASYNCIO = {"aiortc", "aioice", "asyncio", "trio_asyncio", "pylibsrtp"}
 ASYNCIO_DOOR = {"media/dtls.py", "media/dtls_server.py"}
+# The load generator's end of DTLS. The server's is aiortc's.
+OPENSSL_DOOR = {"bench/dtls.py"}
 
 
 def sources() -> list[Path]:
@@ -199,6 +214,15 @@ def test_asyncio_stays_behind_its_door() -> None:
         if ASYNCIO & {name.partition(".")[0] for name in imports(path)}
     }
     assert users == ASYNCIO_DOOR
+
+
+def test_openssl_stays_behind_its_doors() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in sources()
+        if "OpenSSL" in {name.partition(".")[0] for name in imports(path)}
+    }
+    assert users == OPENSSL_DOOR
 
 
 def test_one_door_to_the_engine() -> None:

@@ -13,7 +13,7 @@ _TIMEOUT = 20.0  # seconds
 
 
 @attrs.frozen
-class Invitation:
+class Admission:
     """A peer's id and where it connects."""
 
     peer: str
@@ -34,9 +34,9 @@ class Api:
     async def create_room(self) -> str:
         return str((await self._json("POST", "sessions", {}))["id"])
 
-    async def create_peer(self, room: str, role: int) -> Invitation:
+    async def create_peer(self, room: str, role: int) -> Admission:
         answer = await self._json("POST", f"sessions/{room}/connection", {"role": role})
-        return Invitation(str(answer["id"]), str(answer["token"]))
+        return Admission(str(answer["id"]), str(answer["token"]))
 
     async def _json(self, method: str, path: str, body: object = None) -> Any:
         response = await self._call(method, path, body)

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import trio
 
-from meet_trio.bench.api import Invitation
+from meet_trio.bench.api import Admission
 from meet_trio.bench.errors import BenchError
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
 from meet_trio.bench.media import CrowdHost, Endpoint, new_ssrc
@@ -43,14 +43,14 @@ _SHIFT = 3
 
 
 @attrs.define(eq=False)
-class Client:
+class LoadClient:
     """``publisher``: its number among all publishers, or None for a subscriber. Times are seconds
     from the beginning of its connection, None until then.
     """
 
     scenario: Scenario
     host: CrowdHost
-    invitation: Invitation
+    invitation: Admission
     numbers: Mapping[str, int]
     """The publishers' numbers by their peers' ids."""
     publisher: int | None

@@ -8,13 +8,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from meet_trio.bench.errors import BenchError, ScenarioError
 from meet_trio.bench.scenario import Scenario
-
-if TYPE_CHECKING:
-    pass
 
 FINE, DOUBTFUL, USAGE, UNUSABLE = range(4)
 
@@ -105,6 +101,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
         help="the server's process, if it is on this machine: its CPU and memory are measured, "
         "and those of the processes that it has started",
     )
+    run.add_argument(
+        "--find-limit",
+        nargs="?",
+        const="rooms",
+        choices=("rooms", "subscribers"),
+        help="run again and again with more of these (default: rooms), until it is too much",
+    )
     out = parser.add_argument_group("the output")
     out.add_argument("--json", action="store_true", help="print one JSON object")
     out.add_argument("--plots", type=Path, metavar="DIR", help="write SVG files there")
@@ -143,9 +146,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         return session.run(arguments, token, scenario)
-    except BenchError as error:
-        print(f"meet-trio: {error}", file=sys.stderr)
+    except (BenchError, BaseExceptionGroup) as error:
+        print(f"meet-trio: {_bench_error(error)}", file=sys.stderr)
         return UNUSABLE
+
+
+def _bench_error(error: BaseException) -> BenchError:
+    """The error in groups of groups. Raises what is none of ours."""
+    if isinstance(error, BenchError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        ours, others = error.split(BenchError)
+        if ours is not None and others is None:
+            return _bench_error(ours.exceptions[0])
+    raise error
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:

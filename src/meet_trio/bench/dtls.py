@@ -35,7 +35,7 @@ SRTP_PROFILES = (
 
 
 @attrs.frozen
-class SrtpKeys:
+class ClientKeys:
     """Master key and salt for each direction, and their profile."""
 
     profile: SrtpProfile
@@ -87,7 +87,7 @@ class DtlsEndpoint:
             self._ssl.set_accept_state()
         else:
             self._ssl.set_connect_state()
-        self.keys: SrtpKeys | None = None
+        self.keys: ClientKeys | None = None
         self.peer_fingerprint: str | None = None
         self.closed_by_peer = False
 
@@ -153,7 +153,7 @@ class DtlsEndpoint:
         client = material[:size] + material[2 * size : 2 * size + salt]
         server = material[size : 2 * size] + material[2 * size + salt :]
         tx, rx = (server, client) if self._server else (client, server)
-        self.keys = SrtpKeys(profile, tx, rx)
+        self.keys = ClientKeys(profile, tx, rx)
         certificate = self._ssl.get_peer_certificate(as_cryptography=True)
         assert certificate is not None  # verification demands one
         self.peer_fingerprint = _fingerprint(certificate)

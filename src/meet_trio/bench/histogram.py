@@ -1,5 +1,6 @@
-"""Times counted in buckets, as ``engine/c/crowd/histogram.h`` has them: 32 for each power of two, so
-that a percentile is at most 3 % above the true value. Memory does not grow with the times counted.
+"""Times counted in buckets, as ``engine/c/crowd/histogram.h`` has them: 32 for each power of two.
+
+So a percentile is at most 3 % above the true value, and memory does not grow with the times.
 """
 
 from collections.abc import Sequence

@@ -33,7 +33,10 @@ _PROFILES = {
     b"SRTP_AEAD_AES_256_GCM": 0x0008,
 }
 _USE_CANDIDATE = 0x0025
-_HOST_PRIORITY = 0x7E0000FF  # of a peer-reflexive candidate's sort: RFC 8445 §5.1.2.1
+_PRIORITY = 0x6E7F00FF  # of a peer-reflexive candidate (RFC 8445 §5.1.2.1)
+_PLAIN_PORTS = range(20_000, 32_768)
+"""Our ports of plain RTP: outside of those that a server on this machine has for its own."""
+_BIND_TRIES = 100
 
 
 @attrs.define(eq=False)
@@ -157,9 +160,9 @@ class CrowdHost:
         ports for RTP and RTCP.
         """
         ip = str(answer["ip"])
-        rtp = _connected((ip, int(answer["port"])))
+        rtp = _connected((ip, int(answer["port"])), _PLAIN_PORTS)
         try:
-            rtcp = _connected((ip, int(answer["rtcpPort"])))
+            rtcp = _connected((ip, int(answer["rtcpPort"])), _PLAIN_PORTS)
         except BaseException:
             rtp.close()
             raise
@@ -197,11 +200,14 @@ def new_ssrc() -> int:
     return secrets.randbelow((1 << 32) - 2) + 1
 
 
-def _connected(address: tuple[str, int]) -> socket.socket:
+def _connected(address: tuple[str, int], ports: range | None = None) -> socket.socket:
+    """``ports``: the own port is one of these."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     opened = socket.socket(family, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
+        if ports is not None:
+            _bind(opened, ports)
         opened.connect(address)
     except OSError as error:
         opened.close()
@@ -212,13 +218,21 @@ def _connected(address: tuple[str, int]) -> socket.socket:
     return opened
 
 
+def _bind(opened: socket.socket, ports: range) -> None:
+    for _ in range(_BIND_TRIES):
+        with contextlib.suppress(OSError):
+            opened.bind(("", ports[secrets.randbelow(len(ports))]))
+            return
+    raise BenchError(f"no port from {ports[0]} to {ports[-1]} was found free")
+
+
 def _check(ufrag: str, password: str) -> bytes:
     """A connectivity check that nominates (RFC 8445 §7.2.2)."""
     message = stun.StunMessage(
         stun.BINDING | stun.REQUEST,
         (
             (stun.USERNAME, f"{ufrag}:{secrets.token_hex(4)}".encode()),
-            (stun.PRIORITY, _HOST_PRIORITY.to_bytes(4, "big")),
+            (stun.PRIORITY, _PRIORITY.to_bytes(4, "big")),
             (stun.ICE_CONTROLLING, secrets.token_bytes(8)),
             (_USE_CANDIDATE, b""),
         ),

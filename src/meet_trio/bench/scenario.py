@@ -23,7 +23,7 @@ AUDIO_BITRATE = 32_000  # bit/s
 
 
 @attrs.frozen
-class Frames:
+class FrameSizes:
     """The frames of one encoding, in bytes of payload."""
 
     size: int
@@ -117,16 +117,16 @@ class Scenario:
     def encodings(self) -> int:
         return LAYERS if self.simulcast else 1
 
-    def frames(self, encoding: int) -> Frames:
+    def frames(self, encoding: int) -> FrameSizes:
         """Those of an encoding of a camera, lowest first."""
         if self.frame_packets and not self.simulcast:
             size = self.frame_packets * self.packet_size
-            return Frames(size, size, self.packet_size)
+            return FrameSizes(size, size, self.packet_size)
         shares = [LAYER_RATIO**i for i in range(self.encodings)]
         bitrate = self.bitrate * shares[encoding] / sum(shares)
         most = MAX_FRAME_PACKETS * self.packet_size
         size = min(max(LEAST_PAYLOAD, round(bitrate / 8 / self.fps)), most)
-        return Frames(size, min(KEYFRAME_RATIO * size, most), self.packet_size)
+        return FrameSizes(size, min(KEYFRAME_RATIO * size, most), self.packet_size)
 
     @property
     def keyframe_interval(self) -> int:

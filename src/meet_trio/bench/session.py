@@ -5,62 +5,183 @@ import json
 import resource
 import signal
 import ssl
-import sys
-from functools import partial
+from typing import Any
 
+import attrs
 import trio
 
-from meet_trio.bench.api import open_api
+from meet_trio.bench.api import Api, open_api
 from meet_trio.bench.errors import BenchError
+from meet_trio.bench.limit import Bars, LimitSearch, shortfalls
+from meet_trio.bench.plots import write_plots
 from meet_trio.bench.process import family
 from meet_trio.bench.result import Result
-from meet_trio.bench.scenario import Scenario
+from meet_trio.bench.scenario import MAX_PEERS, Scenario
+from meet_trio.bench.tables import Progress, show, show_limit
 from meet_trio.bench.trial import Trial
 
 _SOCKETS_PER_PEER = 6  # signaling, two transports of two sockets each, and one to spare
 _OTHER_FILES = 100
 
 
+@attrs.define(eq=False)
+class BenchSession:
+    """One call of the command."""
+
+    arguments: argparse.Namespace
+    token: str
+    progress: Progress
+    trial: Trial | None = None
+    stopped: bool = False
+
+    async def run_one(self, scenario: Scenario) -> Result:
+        """One run. Raises BenchError."""
+        _allow_files(scenario)
+        context = ssl.create_default_context()
+        if self.arguments.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        verify = not self.arguments.insecure
+        async with open_api(self.arguments.url, self.token, verify=verify) as api:
+            await api.ping()
+            return await self._run_trial(api, scenario, context)
+
+    async def _run_trial(self, api: Api, scenario: Scenario, context: ssl.SSLContext) -> Result:
+        pids = family(self.arguments.pid)
+        take, phase = self.progress.take, self.progress.phase
+        self.trial = Trial(api, scenario, pids, context, on_phase=phase, on_sample=take)
+        if self.stopped:
+            self.trial.stop()
+        return await self.trial.run()
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self.trial is not None:
+            self.trial.stop()
+
+
+@attrs.frozen
+class LimitFound:
+    """``runs``: each load, what it missed, and its result. ``open``: why no more was tried."""
+
+    search: LimitSearch
+    unit: str
+    people: int
+    runs: list[tuple[int, list[str], Result]]
+    open: list[str]
+
+    @property
+    def reasons(self) -> list[str]:
+        """What the least load missed that was too much, or why no more was tried."""
+        for load, missed, _ in self.runs:
+            if load == self.search.refused:
+                return missed
+        return self.open
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "unit": self.unit,
+            "carried": self.search.carried,
+            "refused": self.search.refused,
+            "people": self.people,
+            "reasons": self.reasons,
+            "runs": [
+                {"load": load, "missed": missed, "figures": {**result.figures(), "samples": []}}
+                for load, missed, result in self.runs
+            ],
+        }
+
+
 def run(arguments: argparse.Namespace, token: str, scenario: Scenario) -> int:
-    """Returns the exit code. Raises BenchError."""
-    _allow_files(scenario)
-    result = trio.run(partial(_run, arguments, token, scenario))
-    print(json.dumps(result.figures(), indent=2))
-    return 1 if result.warnings() else 0
+    """Returns the exit code. Raises BenchError, alone or in groups."""
+    with Progress() as progress:
+        session = BenchSession(arguments, token, progress)
+        found = trio.run(_until_stopped, session, scenario)
+    if isinstance(found, LimitFound):
+        return _tell_limit(arguments, found)
+    figures = found.figures()
+    if arguments.plots is not None:
+        try:
+            write_plots(arguments.plots, figures["samples"])
+        except OSError as error:
+            raise BenchError(f"--plots: {error}") from None
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        show(figures)
+    return 1 if figures["warnings"] else 0
 
 
-async def _run(arguments: argparse.Namespace, token: str, scenario: Scenario) -> Result:
-    pids = family(arguments.pid)
-    context = ssl.create_default_context()
-    if arguments.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    async with open_api(arguments.url, token, verify=not arguments.insecure) as api:
-        await api.ping()
-        trial = Trial(api, scenario, pids, context, on_phase=lambda t: print(t, file=sys.stderr))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_at_signal, trial, nursery.cancel_scope)
-            result = await trial.run()
-            nursery.cancel_scope.cancel()
-    return result
+def _tell_limit(arguments: argparse.Namespace, found: LimitFound) -> int:
+    if arguments.json:
+        print(json.dumps(found.figures(), indent=2))
+    else:
+        if found.runs:
+            carried = [result for load, missed, result in found.runs if not missed]
+            show((carried or [found.runs[-1][2]])[-1].figures())
+        show_limit(found.search, found.unit, found.people, found.reasons)
+    return 0 if found.search.carried and not found.open else 1
 
 
-async def _stop_at_signal(trial: Trial, everything: trio.CancelScope) -> None:
-    """The first signal ends the work, the second one everything."""
+async def _until_stopped(session: BenchSession, scenario: Scenario) -> Result | LimitFound:
+    """The first signal ends the work in order, the second one everything."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_take_signals, session, nursery.cancel_scope)
+        unit = session.arguments.find_limit
+        if unit:
+            found: Result | LimitFound = await _find_limit(session, scenario, unit)
+        else:
+            found = await session.run_one(scenario)
+        nursery.cancel_scope.cancel()
+        return found
+    raise BenchError("stopped at once: rooms may be left, and the server closes them soon")
+
+
+async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> LimitFound:
+    """Run with more and more rooms or subscribers."""
+    others = scenario.publishers + scenario.subscribers
+    if unit == "subscribers":
+        others = scenario.rooms
+        most = MAX_PEERS // scenario.rooms - scenario.publishers
+    else:
+        most = MAX_PEERS // others
+    search = LimitSearch(getattr(scenario, unit), most)
+    runs: list[tuple[int, list[str], Result]] = []
+    doubts: list[str] = []
+    while not session.stopped and not doubts and (load := search.next()) is not None:
+        session.progress.head(f"{load} {unit}")
+        result = await session.run_one(_with(scenario, unit, load))
+        missed = shortfalls(result, Bars())
+        if result.saturated:
+            doubts.append(f"with {load} {unit} the generator was at its limit")
+        elif not result.stopped:
+            search.tell(load, not missed)
+            runs.append((load, missed, result))
+    if session.stopped:
+        doubts.append("the search was stopped")
+    people = _with(scenario, unit, max(1, search.carried)).peers
+    return LimitFound(search, unit, people if search.carried else 0, runs, doubts)
+
+
+def _with(scenario: Scenario, unit: str, load: int) -> Scenario:
+    if unit == "rooms":
+        return attrs.evolve(scenario, rooms=load)
+    return attrs.evolve(scenario, subscribers=load)
+
+
+async def _take_signals(session: BenchSession, everything: trio.CancelScope) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        count = 0
         async for _ in signals:
-            count += 1
-            if count > 1:
+            if session.stopped:
                 everything.cancel()
-            trial.stop()
+            session.stop()
 
 
 def _allow_files(scenario: Scenario) -> None:
     """Raise our limit of open files as far as is needed. Raises BenchError."""
     wanted = scenario.peers * _SOCKETS_PER_PEER + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= wanted or soft == resource.RLIM_INFINITY:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise BenchError(

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from meet_trio.bench.api import Api
-from meet_trio.bench.client import Client
+from meet_trio.bench.client import LoadClient
 from meet_trio.bench.dtls import Identity
 from meet_trio.bench.errors import BenchError
 from meet_trio.bench.histogram import Histogram
@@ -48,13 +48,13 @@ class Trial:
     ssl_context: ssl.SSLContext | None = None
     on_phase: Callable[[str], None] = lambda text: None
     on_sample: Callable[[Interval], None] = lambda interval: None
-    clients: list[Client] = attrs.field(factory=list)
-    _owners: list[Client] = attrs.field(factory=list)
+    clients: list[LoadClient] = attrs.field(factory=list)
+    _owners: list[LoadClient] = attrs.field(factory=list)
     _hosts: list[CrowdHost] = attrs.field(factory=list)
     _work: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _samples: list[Sample] = attrs.field(factory=list)
     _pings: list[float] = attrs.field(factory=list)
-    _joined: Sequence[Client] = ()
+    _joined: Sequence[LoadClient] = ()
     """Those of the last time of joining, whose figures count."""
     _joining: Interval | None = None
     _measuring: Interval | None = None
@@ -127,7 +127,7 @@ class Trial:
                 invitation = await self.api.create_peer(room, role)
                 if publishes:
                     numbers[invitation.peer] = len(numbers)
-                client = Client(
+                client = LoadClient(
                     scenario,
                     self._hosts[len(self.clients) % len(self._hosts)],
                     invitation,
@@ -140,7 +140,7 @@ class Trial:
                 if index == 0:
                     self._owners.append(client)
 
-    async def _join(self, nursery: trio.Nursery, clients: Sequence[Client]) -> None:
+    async def _join(self, nursery: trio.Nursery, clients: Sequence[LoadClient]) -> None:
         """Let clients join at the rate of the scenario, and wait for all of them."""
         before = await self._sample()
         for number, client in enumerate(clients):
@@ -156,7 +156,7 @@ class Trial:
         self.on_phase("closing rooms")
         limiter = trio.CapacityLimiter(_CLOSING_AT_ONCE)
 
-        async def close(owner: Client) -> None:
+        async def close(owner: LoadClient) -> None:
             if owner.peer is None or owner.peer.closed.is_set():
                 return
             async with limiter:
@@ -232,7 +232,7 @@ class Trial:
         )
 
 
-def _joins_of(clients: Sequence[Client], joining: Interval | None) -> Joins:
+def _joins_of(clients: Sequence[LoadClient], joining: Interval | None) -> Joins:
     well = [c for c in clients if c.settled.is_set() and c.failure is None]
     reasons = Counter(c.failure for c in clients if c.failure is not None)
     server = None if joining is None else joining.server

@@ -194,9 +194,10 @@ class Crowd:
     def add_endpoint(
         self, rtp_fd: int, rtcp_fd: int, check: bytes, transport_cc_id: int, ssrc: int
     ) -> int:
-        """Add the client's end of a transport; returns its number. The file descriptors are connected
-        UDP sockets, which are the crowd's from now on. ``rtcp_fd`` is -1 unless RTCP has a socket of
-        its own. ``check`` is the connectivity check to send; an empty one makes a plain transport.
+        """Add the client's end of a transport; returns its number. The file descriptors are
+        connected UDP sockets, which are the crowd's from now on. ``rtcp_fd`` is -1 unless RTCP has
+        a socket of its own. ``check`` is the connectivity check to send; an empty one makes a plain
+        transport.
         ``transport_cc_id``: the id of that header extension in what comes; 0: no feedback.
         ``ssrc``: of its RTCP.
         """

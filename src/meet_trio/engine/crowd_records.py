@@ -42,8 +42,8 @@ class SourceSpec:
 
 @attrs.frozen
 class ViewedSpec:
-    """One stream that an endpoint receives. ``number`` is that of its source; of the two lowest bits
-    any will do. ``nack``: missing packets are asked for.
+    """One stream that an endpoint receives. ``number`` is that of its source, whose two lowest bits
+    do not count. ``nack``: missing packets are asked for.
     """
 
     video: bool
@@ -80,8 +80,8 @@ class StreamBegun:
 
 @attrs.frozen
 class CrowdReport:
-    """What the crowd has done so far. ``counters`` has the names of ``c/crowd/totals.h``; the delays
-    are counted in the buckets of ``c/crowd/histogram.h``, in µs.
+    """What the crowd has done so far. ``counters`` has the names of ``c/crowd/totals.h``.
+    ``delays`` counts in the buckets of ``c/crowd/histogram.h``; times are in µs.
     """
 
     token: int
