@@ -57,3 +57,11 @@ def test_summary(tmp_path: Path) -> None:
     """It reads no network bytes, so it is not fuzzed."""
     program = _build(tmp_path / "summary", C / "tests" / "state" / "summary.c")
     assert " 0 failures" in _run(program)
+
+
+def test_crowd(tmp_path: Path) -> None:
+    """The clients' ends of the load generator, a publisher's and a viewer's."""
+    units = [C / "crowd" / f"{unit}.c" for unit in ("totals", "source", "viewed", "endpoint")]
+    below = [*(C / "formats").glob("*.c"), *(C / "base").glob("*.c")]
+    program = _build(tmp_path / "crowd", C / "tests" / "crowd" / "media.c", *units, *below)
+    assert " 0 failures" in _run(program)

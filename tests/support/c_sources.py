@@ -7,8 +7,8 @@ from pathlib import Path
 
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
 INCLUDES = f"-I{C}"
-SHELL = ("io", "thread.c")
-"""The parts that are not the core: sockets and the thread."""
+SHELL = ("io", "crowd", "thread.c")
+"""The parts that are not the core: sockets, threads, and the clients of the load generator."""
 
 
 def engine_sources(root: Path = C) -> list[Path]:

@@ -107,8 +107,11 @@ static void send_rtcp(mt_endpoint *e, uint8_t *p, size_t n, size_t cap) {
 }
 
 void mt_endpoint_send_frame(mt_endpoint *e, mt_source *s, int64_t now) {
+  if (!e->srtp) { /* it cannot be sent yet */
+    s->due += s->spec.interval_us;
+    return;
+  }
   unsigned count = mt_source_begin(s);
-  if (!e->srtp) return;
   for (unsigned i = 0; i < count; i++) {
     uint8_t out[MT_DATAGRAM_MAX];
     size_t header_len;

@@ -1,0 +1,217 @@
+"""The load generator's thread beside a real engine: a publisher and viewers by SRTP on loopback."""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.engine_world import PROFILES, VIEWED_ADAPTED, video, viewed
+from support.wire.stun import binding_request, build_stun
+
+from meet_trio.engine import (
+    CheckAnswered,
+    Crowd,
+    CrowdReport,
+    Engine,
+    EngineSettings,
+    SourceSpec,
+    StreamBegun,
+    ViewedSpec,
+)
+
+PROFILE = 0x0007
+KEYS = bytes(range(PROFILES[PROFILE][1])), bytes(reversed(range(PROFILES[PROFILE][1])))
+NUMBER = 9 << 3
+TRANSPORT_CC = 5
+VIEWERS = 3
+FRAMES = 30
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    opened = Engine(EngineSettings(initial_outgoing_bitrate=50_000_000))
+    yield opened
+    opened.close()
+
+
+def connected(port: int) -> int:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.connect(("127.0.0.1", port))
+    return opened.detach()
+
+
+def add_end(engine: Engine, crowd: Crowd, transport: int, transport_cc_id: int) -> int:
+    """Both ends of a transport."""
+    engine.add_transport(transport, f"u{transport}", "password-of-it")
+    engine.set_srtp(transport, PROFILE, *KEYS)
+    request = binding_request(
+        remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
+    )
+    check = build_stun(request, "password-of-it")
+    endpoint = crowd.add_endpoint(connected(engine.port), -1, check, transport_cc_id, transport)
+    crowd.set_srtp(endpoint, PROFILE, KEYS[1], KEYS[0])
+    return endpoint
+
+
+def camera() -> SourceSpec:
+    return SourceSpec(
+        video=True,
+        number=NUMBER,
+        ssrc=1000,
+        rtx_ssrc=1001,
+        payload_type=96,
+        rtx_payload_type=97,
+        clock_rate=90_000,
+        interval=0.01,
+        frame_size=8 * 1000,
+        keyframe_size=8 * 1000,
+        packet_size=1000,
+        mid="v0",
+    )
+
+
+class Watcher:
+    """Reads a crowd's events."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.crowd = crowd
+        self.answered: set[int] = set()
+        self.begun: set[int] = set()
+        self.reports: list[CrowdReport] = []
+        self.token = 0
+
+    def read(self) -> None:
+        select.select([self.crowd.event_fd], [], [], 1)
+        for event in self.crowd.read_events():
+            match event:
+                case CheckAnswered(endpoint):
+                    self.answered.add(endpoint)
+                case StreamBegun(endpoint):
+                    self.begun.add(endpoint)
+                case CrowdReport():
+                    self.reports.append(event)
+
+    def report(self) -> CrowdReport:
+        """What the crowd has done until now."""
+        self.token += 1
+        self.crowd.request_report(self.token)
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            self.read()
+            for report in self.reports:
+                if report.token == self.token:
+                    return report
+        pytest.fail("no report")
+
+    def wait_for(self, **least: int) -> CrowdReport:
+        """The first report whose counters have reached these values."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            report = self.report()
+            if all(report.counters[name] >= value for name, value in least.items()):
+                return report
+            time.sleep(0.01)
+        pytest.fail(f"{least} was not reached: {dict(report.counters)}")
+
+
+@pytest.mark.parametrize("join", [True, False])
+def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
+    crowd = Crowd(join)
+    try:
+        watcher = Watcher(crowd)
+        crowd.set_silent(True)
+        publisher = add_end(engine, crowd, 1, 0)
+        engine.add_producer(
+            1, 1, video(header_extensions={"urn:ietf:params:rtp-hdrext:sdes:mid": 4})
+        )
+        for number in range(2, 2 + VIEWERS):
+            viewer = add_end(engine, crowd, number, TRANSPORT_CC)
+            spec = viewed(number, header_extensions=VIEWED_ADAPTED)
+            engine.add_consumer(number, number, 1, spec)
+            crowd.add_viewed(
+                viewer, ViewedSpec(True, NUMBER, spec.ssrc, 90_000, spec.rtx_ssrc, True)
+            )
+        while len(watcher.answered) < 1 + VIEWERS:
+            watcher.read()
+        crowd.add_source(publisher, camera())
+        crowd.set_silent(False)
+        watcher.wait_for(sent_frames=FRAMES)
+        crowd.set_silent(True)
+        sent = watcher.report().counters["sent_packets"]
+        assert sent == 8 * watcher.report().counters["sent_frames"]
+        end = watcher.wait_for(received_packets=VIEWERS * sent, feedback_sent=VIEWERS)
+        counters = end.counters
+        assert counters["received_packets"] == VIEWERS * sent
+        faults = ("lost", "duplicates", "unauthentic", "unknown_ssrc", "unstamped", "wrong_source")
+        assert {name: counters[name] for name in faults} == dict.fromkeys(faults, 0)
+        assert sum(end.delays) == VIEWERS * sent
+        assert 0 < end.longest_delay < DEADLINE * 1e6
+        assert watcher.begun == {1, 2, 3}
+        assert counters["streams"] == VIEWERS
+        assert counters["silent_streams"] == 0
+        assert 0 < counters["busy_us"] < DEADLINE * 1e6
+    finally:
+        crowd.close()
+
+
+def test_another_source_is_noticed(engine: Engine) -> None:
+    """The check can fail: the viewer expects another publisher, and has the wrong key."""
+    crowd = Crowd()
+    try:
+        watcher = Watcher(crowd)
+        publisher = add_end(engine, crowd, 1, 0)
+        engine.add_producer(1, 1, video(header_extensions={}))
+        for number, expected in ((2, NUMBER + 8), (3, NUMBER)):
+            viewer = add_end(engine, crowd, number, 0)
+            spec = viewed(number)
+            engine.add_consumer(number, number, 1, spec)
+            crowd.add_viewed(viewer, ViewedSpec(True, expected, spec.ssrc, 90_000))
+        crowd.set_srtp(viewer, PROFILE, KEYS[1], KEYS[1])
+        while len(watcher.answered) < 3:
+            watcher.read()
+        crowd.add_source(publisher, camera())
+        report = watcher.wait_for(wrong_source=8, unauthentic=8)
+        assert not any(report.delays)
+    finally:
+        crowd.close()
+
+
+def resources() -> tuple[int, int]:
+    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    return len(os.listdir("/proc/self/fd")), names.count("meet-crowd\n")
+
+
+def test_closing_leaves_nothing() -> None:
+    before = resources()
+    crowd = Crowd()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        for _ in range(3):
+            crowd.add_endpoint(connected(nobody.getsockname()[1]), -1, b"\0" * 20, 0, 1)
+    crowd.add_source(0, camera())
+    assert resources()[1] == 1
+    crowd.close()
+    crowd.close()
+    assert resources() == before
+    with pytest.raises(ValueError, match="closed"):
+        crowd.request_report(1)
+
+
+def test_impossible_arguments() -> None:
+    crowd = Crowd()
+    try:
+        with pytest.raises(ValueError, match="frame_size"):
+            crowd.add_source(0, SourceSpec(True, 1, 1, 96, 90_000, 0.01, 0, 1000, 1000))
+        with pytest.raises(ValueError, match="packet_size"):
+            crowd.add_source(0, SourceSpec(True, 1, 1, 96, 90_000, 0.01, 1000, 5000, 1000))
+        with pytest.raises(ValueError, match="profile"):
+            crowd.set_srtp(0, 3, b"", b"")
+        with pytest.raises(ValueError, match="check"):
+            crowd.add_endpoint(-1, -1, bytes(257), 0, 1)
+    finally:
+        crowd.close()
