@@ -91,13 +91,17 @@ class LoadClient:
                 ready.set()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._notice_end, peer)
-                with trio.CancelScope(deadline=deadline) as scope:
-                    await ready.wait()
-                    await self._join(peer)
-                    if self.streams:
-                        await self._offered.wait()
-                if scope.cancelled_caught:
-                    raise BenchError(f"it has not joined in {self.scenario.join_timeout:g} s")
+                try:
+                    with trio.CancelScope(deadline=deadline) as scope:
+                        await ready.wait()
+                        await self._join(peer)
+                        if self.streams:
+                            await self._offered.wait()
+                    if scope.cancelled_caught:
+                        self.failure = f"it has not joined in {self.scenario.join_timeout:g} s"
+                except (Exception, ExceptionGroup) as error:
+                    # it stays connected, because it may be the one who closes the room
+                    self.failure = _reason(error)
                 self.settled.set()
 
     async def _notice_end(self, peer: LightPeer) -> None:

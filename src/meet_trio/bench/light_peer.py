@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-_METHOD = re.compile(rb'"method":"([^"]*)"')
+_METHOD = re.compile(rb'"method": ?"([^"]*)"')
 _ID = re.compile(rb"4[23](\d*)")
 
 
@@ -91,6 +91,8 @@ class LightPeer:
         """The whole acknowledgement. Raises trio.BrokenResourceError when the
         connection has ended.
         """
+        if self.closed.is_set():
+            raise trio.BrokenResourceError(f"{method}: the connection has ended")
         id, self._next_id = self._next_id, self._next_id + 1
         came = self._pending[id] = trio.Event()
         message = {"method": method} if data is None else {"method": method, "data": data}

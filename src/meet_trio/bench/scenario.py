@@ -76,7 +76,7 @@ class Scenario:
             ("join_rate", 0.1, 10_000),
             ("join_timeout", 1, 600),
             ("warm_up", 0, 600),
-            ("duration", 1, 86_400),
+            ("duration", 0.1, 86_400),
             ("threads", 1, 64),
         ):
             value = getattr(self, name)

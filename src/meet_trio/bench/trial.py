@@ -28,7 +28,6 @@ from meet_trio.bench.result import Interval, Joins, Result, Sample
 from meet_trio.bench.scenario import Scenario
 
 _SUBSCRIBER, _PUBLISHER, _OWNER = 1, 2, 16  # bits of a role
-_CLOSE_TIMEOUT = 5.0  # seconds, for all rooms
 _CLOSING_AT_ONCE = 50
 _SETTLE = 0.5  # seconds, for what is under way when the sources stop
 _MOST_SAMPLES = 3600
@@ -48,6 +47,8 @@ class Trial:
     ssl_context: ssl.SSLContext | None = None
     on_phase: Callable[[str], None] = lambda text: None
     on_sample: Callable[[Interval], None] = lambda interval: None
+    close_timeout: float = 5.0
+    """Seconds, for all rooms."""
     clients: list[LoadClient] = attrs.field(factory=list)
     _owners: list[LoadClient] = attrs.field(factory=list)
     _hosts: list[CrowdHost] = attrs.field(factory=list)
@@ -76,7 +77,7 @@ class Trial:
                         await self._do_work(nursery)
                     return await self._result()
                 finally:
-                    with trio.CancelScope(shield=True), trio.move_on_after(_CLOSE_TIMEOUT):
+                    with trio.CancelScope(shield=True), trio.move_on_after(self.close_timeout):
                         await self._close_rooms()
                     nursery.cancel_scope.cancel()
 

@@ -1,0 +1,138 @@
+"""The load generator against a small server of its own: what it measures, and how it ends."""
+
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from support.fake_meeting import open_fake_meeting
+
+from meet_trio.bench.errors import BenchError
+from meet_trio.bench.limit import Bars, shortfalls
+from meet_trio.bench.scenario import Scenario
+from meet_trio.bench.trial import Trial
+
+SMALL = Scenario(
+    publishers=1,
+    subscribers=2,
+    bitrate=500_000,
+    publish_by="plain",
+    view_by="plain",
+    join_rate=1000,
+    join_timeout=5,
+    warm_up=0,
+    duration=0.4,
+)
+
+
+def held() -> tuple[int, int]:
+    """Descriptors, and threads of crowds."""
+    names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
+    return len(os.listdir("/proc/self/fd")), names.count("meet-crowd\n")
+
+
+def leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def test_a_run() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        before = held()
+        result = await Trial(api, attrs.evolve(SMALL, rooms=2, audio=True)).run()
+        await trio.testing.wait_all_tasks_blocked()
+        assert held()[1] == before[1]
+    figures = result.figures()
+    assert result.joins.done == 4
+    assert not result.joins.failures
+    assert len(result.joins.first_media) == 4
+    assert figures["media"]["streams"] == 8
+    assert figures["media"]["silent_streams"] == 0
+    assert figures["media"]["lost"] == 0
+    assert 90 < figures["media"]["forwarded_percent"] < 110
+    assert set(figures["faults"].values()) == {0}
+    assert figures["media"]["ping_ms"] is not None
+    assert sorted(meeting.closed) == ["room1", "room5"]
+    assert not meeting.rooms
+
+
+async def test_loss_is_seen() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        meeting.drop = lambda count: count % 10 == 5
+        result = await Trial(api, SMALL).run()
+    measuring = result.measuring
+    assert measuring is not None
+    assert 5 < measuring.lost_percent < 15
+    assert any("lost" in missed for missed in shortfalls(result, Bars()))
+
+
+async def test_wrong_packets_are_a_warning() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        meeting.change = lambda packet: packet[:11] + bytes([packet[11] ^ 1]) + packet[12:]
+        result = await Trial(api, attrs.evolve(SMALL, join_timeout=1)).run()
+    assert result.figures()["faults"]["unknown_ssrc"] > 0
+    assert any("wrong" in warning for warning in result.warnings())
+    assert any("never begun" in warning for warning in result.warnings())
+
+
+async def test_stopping_closes_the_rooms() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        trial = Trial(api, attrs.evolve(SMALL, rooms=2, duration=3600))
+        trial.on_phase = lambda phase: trial.stop() if phase == "measuring" else None
+        result = await trial.run()
+        assert not meeting.rooms
+    assert result.stopped
+    assert result.warnings()
+    assert result.figures()["media"] is None
+
+
+async def test_a_peer_that_does_not_join_is_counted() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        trial = Trial(api, attrs.evolve(SMALL, join_timeout=1))
+        trial.on_phase = lambda phase: (
+            meeting.ignore.add("join") if phase.startswith("2 subs") else None
+        )
+        result = await trial.run()
+        assert not meeting.rooms
+    assert dict(result.joins.failures) == {"it has not joined in 1 s": 2}
+    assert result.joins.done == 0
+    assert any("2 peers have failed" in missed for missed in shortfalls(result, Bars()))
+
+
+@pytest.mark.parametrize("refused", ["produce", "createPlainTransport", "connection"])
+async def test_without_publishers_there_is_no_run(refused: str) -> None:
+    async with open_fake_meeting() as (meeting, api):
+        meeting.refuse.add(refused)
+        reasons: list[str] = []
+        try:
+            await Trial(api, SMALL).run()
+        except* BenchError as group:
+            reasons = [str(leaf(error)) for error in group.exceptions]
+        assert any(refused in reason for reason in reasons), reasons
+        if refused != "connection":
+            assert not meeting.rooms
+
+
+async def test_a_server_that_does_not_answer_ends_in_time() -> None:
+    """The closing of rooms has a deadline of its own."""
+    async with open_fake_meeting() as (meeting, api):
+        meeting.ignore.add("moderator:closeRoom")
+        trial = Trial(api, attrs.evolve(SMALL, duration=0.1), close_timeout=0.2)
+        with trio.fail_after(30):
+            await trial.run()
+        assert "moderator:closeRoom" in meeting.requests
+
+
+@pytest.mark.parametrize("phase", ["making", "1 publishers", "2 subs", "measuring", "closing"])
+async def test_cancelled_it_leaves_nothing(phase: str) -> None:
+    async with open_fake_meeting() as (_, api):
+        before = held()
+        with trio.CancelScope() as scope:
+            trial = Trial(api, SMALL)
+            trial.on_phase = lambda text: scope.cancel() if text.startswith(phase) else None
+            await trial.run()
+        await trio.testing.wait_all_tasks_blocked()
+        assert held()[1] == before[1]
