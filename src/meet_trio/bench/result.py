@@ -12,7 +12,9 @@ from meet_trio.bench.scenario import Scenario
 SATURATED_PERCENT = 90.0
 """A generator that is busier measures itself."""
 LATE_PERCENT = 1.0
-"""So does one that sends more of its frames late."""
+"""One that sends more of its frames late has not got a CPU in time, and then the server has not
+either.
+"""
 STOLEN_PERCENT = 1.0
 """Above it a figure of CPU time is not to be believed."""
 
@@ -233,9 +235,7 @@ class Result:
     def saturated(self) -> bool:
         """The generator was at its limit, so the figures are not the server's."""
         m = self.measuring
-        return m is not None and (
-            m.busy_percent > SATURATED_PERCENT or m.late_percent > LATE_PERCENT
-        )
+        return m is not None and m.busy_percent > SATURATED_PERCENT
 
     def warnings(self) -> list[str]:
         """What makes the figures doubtful, as sentences."""
@@ -245,9 +245,13 @@ class Result:
             found.append("The run was stopped before its end.")
         if m is not None and self.saturated:
             found.append(
-                f"The generator was saturated (busy {m.busy_percent:.0f} %, "
-                f"{m.late_percent:.1f} % of the frames late): "
+                f"The generator was saturated (busy {m.busy_percent:.0f} %): "
                 "this is no measurement of the server. Try --threads, or another machine."
+            )
+        if m is not None and (late := m.late_percent) > LATE_PERCENT:
+            found.append(
+                f"{late:.1f} % of the frames left late, because the machine was busy: "
+                "delays are doubtful."
             )
         if m is not None and (stolen := m.generator.stolen_percent) > STOLEN_PERCENT:
             found.append(

@@ -12,6 +12,8 @@ from rich.table import Table
 from meet_trio.bench.limit import LimitSearch
 from meet_trio.bench.result import Interval
 
+_NAMES = 24  # columns
+
 
 class Progress:
     """What is done now and the newest figures, as a live table on standard error. Without a
@@ -79,15 +81,10 @@ def live_table(phase: str, newest: Interval | None) -> Table:
 
 def show(figures: Mapping[str, Any]) -> None:
     """The figures of a run."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=24)
-    table.add_column()
     for name, value in rows(figures):
-        table.add_row(name, value)
-    console.print(table)
+        print(f"{name:{_NAMES}}{value}")
     for warning in figures["warnings"]:
-        console.print(f"! {warning}", markup=False)
+        print(f"! {warning}")
 
 
 def show_limit(search: LimitSearch, unit: str, people: int, reasons: list[str]) -> None:

@@ -1,0 +1,98 @@
+"""``meet-trio bench`` as a command against a real server: counts and ratios, no times."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import trio
+from support.daemon import Daemon, api_of, token_of
+
+DEADLINE = 60.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def daemon_flags() -> tuple[str, ...]:
+    """Plain RTP of this machine is let in, and no viewer's link is taken to be slow."""
+    bitrate = ("--media-initial-outgoing-bitrate", "50000000")
+    return ("--media-plain-allowed", "127.0.0.0/8", *bitrate, "--process-log-level", "warning")
+
+
+def bench(daemon: Daemon, *flags: str) -> subprocess.Popen[str]:
+    url = f"http://127.0.0.1:{daemon.port}/meetmedia/api"
+    return subprocess.Popen(
+        [sys.executable, "-m", "meet_trio", "bench", url, "--pid", str(daemon.process.pid), *flags],
+        env=os.environ | {"AUTH_TOKEN": token_of(daemon)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rooms(daemon: Daemon) -> list[Any]:
+    return trio.run(api_of(daemon).rooms)
+
+
+def test_a_small_load(daemon: Daemon) -> None:
+    """Every packet reaches every viewer, and the server's figures are there."""
+    flags = ("--rooms", "2", "--publishers", "2", "--subscribers", "3", "--publishers-view")
+    media = ("--audio", "--bitrate", "200k", "--warm-up", "0.5", "--duration", "1", "--json")
+    process = bench(daemon, *flags, *media, "--join-rate", "50")
+    out, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode in (0, 1), errors  # 1: the machine was too busy to be believed
+    figures = json.loads(out)
+    assert figures["joins"]["done"] == figures["joins"]["wanted"] == 6
+    media_figures = figures["media"]
+    assert media_figures["streams"] == 2 * (3 * 4 + 2 * 2)
+    assert media_figures["silent_streams"] == 0
+    assert media_figures["lost_percent"] < 1
+    assert 95 < media_figures["forwarded_percent"] < 105
+    assert set(figures["faults"].values()) == {0}
+    assert figures["server"]["cpu_us_per_packet"] > 0
+    assert figures["server"]["cpu_ms_per_join"] > 0
+    assert "meet-engine" in figures["server"]["cpu_percent_by_thread"]
+    assert figures["counters"]["feedback_sent"] > 0
+    assert not rooms(daemon)
+
+
+def test_plain_rtp_and_simulcast(daemon: Daemon) -> None:
+    flags = ("--subscribers", "3", "--warm-up", "0.2", "--duration", "0.5", "--json")
+    for more in (("--transport", "plain"), ("--simulcast", "--transport", "webrtc")):
+        process = bench(daemon, *flags, *more, "--bitrate", "300k", "--join-rate", "50")
+        out, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode in (0, 1), errors
+        figures = json.loads(out)
+        assert figures["joins"]["done"] == 3
+        assert figures["media"]["received_per_second"] > 0
+        assert set(figures["faults"].values()) == {0}
+    assert figures["counters"]["sources"] == 6
+
+
+def test_ctrl_c_closes_the_rooms(daemon: Daemon) -> None:
+    process = bench(daemon, "--duration", "600", "--warm-up", "0")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("measuring"):
+            break
+    assert len(rooms(daemon)) == 1
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert "The run was stopped before its end." in out
+    assert not rooms(daemon)
+
+
+def test_what_cannot_run_says_why(daemon: Daemon) -> None:
+    for flags, code, words in (
+        (("--token", "wrong"), 3, "the server refuses the token"),
+        (("--rooms", "0"), 2, "--rooms: 0 is not 1 to"),
+        (("--pid", "999999999"), 3, "there is no such process"),
+    ):
+        process = bench(daemon, *flags)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode == code
+        assert words in errors
+        assert "Traceback" not in errors
