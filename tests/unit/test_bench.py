@@ -123,6 +123,15 @@ def test_a_server_that_takes_all() -> None:
     assert search.refused is None
 
 
+def test_one_bad_run_is_not_the_limit() -> None:
+    bad = iter([True, False])
+
+    def server(load: int) -> bool:
+        return load <= 10 and not (load == 4 and next(bad, False))
+
+    assert search_on(server, 1).carried == 10
+
+
 @given(st.randoms())
 def test_a_server_of_moods_ends_the_search_too(random: object) -> None:
     search = search_on(lambda load: random.random() < 0.5, 4)  # type: ignore[attr-defined]
@@ -215,6 +224,7 @@ def test_stolen_time_is_told() -> None:
         ({"lost": 100}, "0.99 % lost"),
         ({"received_packets": 9700}, "97.0 % of the packets"),
         ({"wrong_source": 1}, "1 packets were wrong"),
+        ({"wrong_source": 1, "late_frames": 30}, "machine was busy: 10 %"),
     ],
 )
 def test_shortfalls_are_named(counters: dict[str, int], words: str) -> None:

@@ -74,7 +74,7 @@ class LimitFound:
     def reasons(self) -> list[str]:
         """What the least load missed that was too much, or why no more was tried."""
         for load, missed, _ in self.runs:
-            if load == self.search.refused:
+            if load == self.search.refused and missed:
                 return missed
         return self.open
 

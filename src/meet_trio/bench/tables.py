@@ -89,16 +89,19 @@ def show(figures: Mapping[str, Any]) -> None:
 
 def show_limit(search: LimitSearch, unit: str, people: int, reasons: list[str]) -> None:
     """What the search has found. ``people``: those of the greatest load that was carried."""
-    if not search.carried:
-        print(f"The server does not carry {search.refused} {unit}: {'; '.join(reasons)}")
-        return
-    print(f"The server carries {search.carried} {unit}: {people} people.")
+    why = "; ".join(reasons)
+    if search.carried:
+        print(f"The server carries {_loads(search.carried, unit)}: {people} people.")
     if search.refused is not None:
-        print(f"With {search.refused} {unit}: {'; '.join(reasons)}")
-    elif reasons:
-        print(f"How much more is not known: {'; '.join(reasons)}")
+        print(f"It does not carry {_loads(search.refused, unit)}: {why}")
+    elif search.carried:
+        print(f"More was not tried{f': {why}' if why else ''}.")
     else:
-        print("More was not tried.")
+        print(f"Nothing is known: {why}")
+
+
+def _loads(number: int, unit: str) -> str:
+    return f"{number} {unit if number != 1 else unit.removesuffix('s')}"
 
 
 def rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

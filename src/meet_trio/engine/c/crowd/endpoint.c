@@ -77,6 +77,30 @@ void mt_endpoint_add_source(mt_endpoint *e, mt_source *s) {
   e->sources = s;
 }
 
+static void count_unknown(mt_endpoint *e, uint32_t ssrc) {
+  unsigned i = 0;
+  e->totals->unknown_ssrc++;
+  while (i < e->unknown_count && e->unknown[i].ssrc != ssrc) i++;
+  if (i == MT_UNKNOWN) return;
+  if (i == e->unknown_count) {
+    e->unknown_count++;
+    e->unknown[i].ssrc = ssrc;
+    e->unknown[i].packets = 0;
+  }
+  e->unknown[i].packets++;
+}
+
+/* The SSRC's stream is known now: its packets so far were early. */
+static void becomes_known(mt_endpoint *e, uint32_t ssrc) {
+  for (unsigned i = 0; i < e->unknown_count; i++) {
+    if (e->unknown[i].ssrc != ssrc) continue;
+    e->totals->unknown_ssrc -= e->unknown[i].packets;
+    e->totals->early += e->unknown[i].packets;
+    e->unknown[i] = e->unknown[--e->unknown_count];
+    return;
+  }
+}
+
 bool mt_endpoint_add_viewed(mt_endpoint *e, const mt_viewed_spec *spec) {
   mt_viewed *v = calloc(1, sizeof *v);
   if (!v) return false;
@@ -86,6 +110,8 @@ bool mt_endpoint_add_viewed(mt_endpoint *e, const mt_viewed_spec *spec) {
   v->key.viewed = v->rtx_key.viewed = v;
   mt_table_insert(&e->by_ssrc, &v->key.node, mt_hash64(spec->ssrc));
   if (spec->rtx_ssrc) mt_table_insert(&e->by_ssrc, &v->rtx_key.node, mt_hash64(spec->rtx_ssrc));
+  becomes_known(e, spec->ssrc);
+  if (spec->rtx_ssrc) becomes_known(e, spec->rtx_ssrc);
   e->totals->streams++;
   e->totals->silent_streams++;
   return true;
@@ -183,7 +209,7 @@ static void take_rtp(mt_endpoint *e, int64_t now, uint8_t *p, size_t n) {
   }
   mt_viewed *v = find_viewed(e, h.ssrc);
   if (!v) {
-    e->totals->unknown_ssrc++;
+    count_unknown(e, h.ssrc);
     return;
   }
   if (!e->srtp) return;

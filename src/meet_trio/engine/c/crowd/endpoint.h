@@ -17,6 +17,7 @@
 enum {
   MT_CHECK_BYTES = 256,      /* of a connectivity check at most */
   MT_ARRIVALS = 1024,        /* packets that wait for feedback at most */
+  MT_UNKNOWN = 64,           /* SSRCs of no known stream that are remembered */
   MT_ENDPOINT_ROUND = 20000, /* us: mt_endpoint_round is called this often */
 };
 
@@ -53,6 +54,11 @@ typedef struct mt_endpoint {
   mt_source *sources;
   mt_viewed *viewed;
   mt_table by_ssrc;
+  /* Media may come before signaling has told of its stream. */
+  struct {
+    uint32_t ssrc, packets;
+  } unknown[MT_UNKNOWN];
+  unsigned unknown_count;
   int64_t report_due, feedback_due;
   /* transport-wide numbers that came and were not reported yet */
   bool has_arrivals;

@@ -23,7 +23,8 @@
   X(redundant)         /* retransmissions of packets that are there already, and padding */ \
   X(unauthentic) \
   X(malformed) \
-  X(unknown_ssrc) \
+  X(unknown_ssrc)      /* now: of no stream that is known so far */                                                             \
+  X(early)             /* packets of a stream that became known later, by signaling */ \
   X(unstamped)         /* payload without a stamp */ \
   X(wrong_source)      /* stamped by another source than the stream's */ \
   X(left_out_packets)  /* sent by a stream's source and without a number of the stream: lost on the way in, or withheld */ \

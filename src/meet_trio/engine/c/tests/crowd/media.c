@@ -253,6 +253,28 @@ static void test_what_is_wrong_is_counted(void) {
   close_world(w);
 }
 
+/* Media may overtake the signaling that tells of it. */
+static void test_early_packets(void) {
+  world *w = open_world(false);
+  mt_crowd_totals *t = &w->viewer.totals;
+  mt_viewed_spec viewed = {true, true, 5, 6, 90000, SOURCE};
+  for (uint32_t ssrc = 5; ssrc < 5 + 2 * MT_UNKNOWN; ssrc++) {
+    frame(w);
+    for (unsigned i = 0; i < 2; i++) {
+      mt_store32(w->publisher.sent[i].p + 8, ssrc);
+      hand_over(w, &w->publisher, &w->viewer, i);
+    }
+  }
+  CHECK(t->unknown_ssrc == 4 * MT_UNKNOWN && t->early == 0);
+  CHECK(mt_endpoint_add_viewed(w->viewer.endpoint, &viewed));
+  CHECK(t->unknown_ssrc == 4 * MT_UNKNOWN - 4 && t->early == 4);
+  viewed.ssrc = 5 + 2 * MT_UNKNOWN; /* nothing came by it */
+  viewed.rtx_ssrc = 0;
+  CHECK(mt_endpoint_add_viewed(w->viewer.endpoint, &viewed));
+  CHECK(t->early == 4);
+  close_world(w);
+}
+
 /* A server that leaves packets out numbers the others without a gap. */
 static void test_left_out_packets(void) {
   world *w = open_world(false);
@@ -391,6 +413,7 @@ int main(void) {
   test_loss_is_repaired(true);
   test_nacks_end();
   test_what_is_wrong_is_counted();
+  test_early_packets();
   test_left_out_packets();
   test_keyframe_on_request();
   test_feedback();
