@@ -3,12 +3,14 @@
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.engine_world import PROFILES, VIEWED_ADAPTED, video, viewed
+from support.wire.rtp import RtpPacket, build_rtp
 from support.wire.stun import binding_request, build_stun
 
 from meet_trio.engine import (
@@ -29,6 +31,7 @@ TRANSPORT_CC = 5
 VIEWERS = 3
 FRAMES = 30
 DEADLINE = 10.0
+UDP_SEGMENT = 103  # linux/udp.h
 
 
 @pytest.fixture
@@ -177,6 +180,38 @@ def test_another_source_is_noticed(engine: Engine) -> None:
         crowd.add_source(publisher, camera())
         report = watcher.wait_for(wrong_source=8, unauthentic=8)
         assert not any(report.delays)
+    finally:
+        crowd.close()
+
+
+@pytest.mark.parametrize("join", [True, False])
+def test_datagrams_that_were_sent_as_one(join: bool) -> None:
+    """A server on this machine may send a run of packets as one datagram (GSO)."""
+    payloads = [bytes(1000)] * 4 + [bytes(300)]
+    packets = [
+        build_rtp(
+            RtpPacket(payload_type=96, sequence_number=n, timestamp=0, ssrc=77, payload=payload)
+        )
+        for n, payload in enumerate(payloads)
+    ]
+    crowd = Crowd(join)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            own.setblocking(False)
+            own.connect(server.getsockname())
+            address = own.getsockname()
+            crowd.add_endpoint(own.detach(), -1, b"", 0, 1)
+            crowd.add_viewed(0, ViewedSpec(True, NUMBER, 77, 90_000))
+            watcher = Watcher(crowd)
+            watcher.report()  # its socket is ready
+            size = struct.pack("H", len(packets[0]))
+            server.sendmsg(packets, [(socket.IPPROTO_UDP, UDP_SEGMENT, size)], 0, address)
+            counters = watcher.wait_for(received_packets=5).counters
+        assert counters["received_bytes"] == sum(map(len, packets))
+        assert counters["unstamped"] == 5
+        assert counters["malformed"] == counters["lost"] == 0
     finally:
         crowd.close()
 

@@ -162,7 +162,7 @@ class Trial:
                 return
             async with limiter:
                 try:
-                    await owner.peer.request("moderator:closeRoom")
+                    await owner.peer.request("moderator:closeRoom", {})
                 except (RequestFailed, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                     return  # it is closed, or its peers are about to go
 
