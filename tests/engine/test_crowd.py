@@ -146,6 +146,7 @@ def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
         watcher.wait_for(sent_frames=FRAMES)
         crowd.set_silent(True)
         sent = watcher.report().counters["sent_packets"]
+        time.sleep(0.05)
         assert sent == 8 * watcher.report().counters["sent_frames"]
         end = watcher.wait_for(received_packets=VIEWERS * sent, feedback_sent=VIEWERS)
         counters = end.counters
@@ -221,7 +222,9 @@ def resources() -> tuple[int, int]:
     return len(os.listdir("/proc/self/fd")), names.count("meet-crowd\n")
 
 
-def test_closing_leaves_nothing() -> None:
+@pytest.mark.parametrize("taken", [True, False])
+def test_closing_leaves_nothing(taken: bool) -> None:
+    """Neither of commands that the thread has taken, nor of those that still wait."""
     before = resources()
     crowd = Crowd()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
@@ -230,6 +233,8 @@ def test_closing_leaves_nothing() -> None:
             crowd.add_endpoint(connected(nobody.getsockname()[1]), -1, b"\0" * 20, 0, 1)
     crowd.add_source(0, camera())
     assert resources()[1] == 1
+    if taken:
+        Watcher(crowd).report()
     crowd.close()
     crowd.close()
     assert resources() == before

@@ -10,6 +10,7 @@ import trio.testing
 from support.fake_meeting import open_fake_meeting
 
 from meet_trio.bench.errors import BenchError
+from meet_trio.bench.light_peer import LightPeer
 from meet_trio.bench.limit import Bars, shortfalls
 from meet_trio.bench.scenario import Scenario
 from meet_trio.bench.trial import Trial
@@ -124,6 +125,15 @@ async def test_a_server_that_does_not_answer_ends_in_time() -> None:
         with trio.fail_after(30):
             await trial.run()
         assert "moderator:closeRoom" in meeting.requests
+
+
+async def test_a_request_after_the_end_of_a_connection_fails() -> None:
+    """It would wait for its answer for ever."""
+    near, _ = trio.testing.memory_stream_pair()
+    peer = LightPeer(near)
+    peer.closed.set()
+    with trio.fail_after(1), pytest.raises(trio.BrokenResourceError):
+        await peer.request("ping")
 
 
 @pytest.mark.parametrize("phase", ["making", "1 publishers", "2 subs", "measuring", "closing"])
