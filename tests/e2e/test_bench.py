@@ -68,7 +68,7 @@ def test_plain_rtp_and_simulcast(daemon: Daemon) -> None:
         assert figures["joins"]["done"] == 3
         assert figures["media"]["received_per_second"] > 0
         assert set(figures["faults"].values()) == {0}
-    assert figures["counters"]["sources"] == 6
+    assert figures["counters"]["feeds"] == 6
 
 
 def test_ctrl_c_closes_the_rooms(daemon: Daemon) -> None:

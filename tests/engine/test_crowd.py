@@ -19,7 +19,7 @@ from meet_trio.engine import (
     CrowdReport,
     Engine,
     EngineSettings,
-    SourceSpec,
+    FeedSpec,
     StreamBegun,
     ViewedSpec,
 )
@@ -61,8 +61,8 @@ def add_end(engine: Engine, crowd: Crowd, transport: int, transport_cc_id: int) 
     return endpoint
 
 
-def camera() -> SourceSpec:
-    return SourceSpec(
+def camera() -> FeedSpec:
+    return FeedSpec(
         video=True,
         number=NUMBER,
         ssrc=1000,
@@ -141,7 +141,7 @@ def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
             )
         while len(watcher.answered) < 1 + VIEWERS:
             watcher.read()
-        crowd.add_source(publisher, camera())
+        crowd.add_feed(publisher, camera())
         crowd.set_silent(False)
         watcher.wait_for(sent_frames=FRAMES)
         crowd.set_silent(True)
@@ -151,7 +151,7 @@ def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
         end = watcher.wait_for(received_packets=VIEWERS * sent, feedback_sent=VIEWERS)
         counters = end.counters
         assert counters["received_packets"] == VIEWERS * sent
-        faults = ("lost", "duplicates", "unauthentic", "unknown_ssrc", "unstamped", "wrong_source")
+        faults = ("lost", "duplicates", "unauthentic", "unknown_ssrc", "unlabelled", "wrong_feed")
         assert {name: counters[name] for name in faults} == dict.fromkeys(faults, 0)
         assert sum(end.delays) == VIEWERS * sent
         assert 0 < end.longest_delay < DEADLINE * 1e6
@@ -163,7 +163,7 @@ def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
         crowd.close()
 
 
-def test_another_source_is_noticed(engine: Engine) -> None:
+def test_another_feed_is_noticed(engine: Engine) -> None:
     """The check can fail: the viewer expects another publisher, and has the wrong key."""
     crowd = Crowd()
     try:
@@ -178,8 +178,8 @@ def test_another_source_is_noticed(engine: Engine) -> None:
         crowd.set_srtp(viewer, PROFILE, KEYS[1], KEYS[1])
         while len(watcher.answered) < 3:
             watcher.read()
-        crowd.add_source(publisher, camera())
-        report = watcher.wait_for(wrong_source=8, unauthentic=8)
+        crowd.add_feed(publisher, camera())
+        report = watcher.wait_for(wrong_feed=8, unauthentic=8)
         assert not any(report.delays)
     finally:
         crowd.close()
@@ -211,7 +211,7 @@ def test_datagrams_that_were_sent_as_one(join: bool) -> None:
             server.sendmsg(packets, [(socket.IPPROTO_UDP, UDP_SEGMENT, size)], 0, address)
             counters = watcher.wait_for(received_packets=5).counters
         assert counters["received_bytes"] == sum(map(len, packets))
-        assert counters["unstamped"] == 5
+        assert counters["unlabelled"] == 5
         assert counters["malformed"] == counters["lost"] == 0
     finally:
         crowd.close()
@@ -231,7 +231,7 @@ def test_closing_leaves_nothing(taken: bool) -> None:
         nobody.bind(("127.0.0.1", 0))
         for _ in range(3):
             crowd.add_endpoint(connected(nobody.getsockname()[1]), -1, b"\0" * 20, 0, 1)
-    crowd.add_source(0, camera())
+    crowd.add_feed(0, camera())
     assert resources()[1] == 1
     if taken:
         Watcher(crowd).report()
@@ -246,9 +246,9 @@ def test_impossible_arguments() -> None:
     crowd = Crowd()
     try:
         with pytest.raises(ValueError, match="frame_size"):
-            crowd.add_source(0, SourceSpec(True, 1, 1, 96, 90_000, 0.01, 0, 1000, 1000))
+            crowd.add_feed(0, FeedSpec(True, 1, 1, 96, 90_000, 0.01, 0, 1000, 1000))
         with pytest.raises(ValueError, match="packet_size"):
-            crowd.add_source(0, SourceSpec(True, 1, 1, 96, 90_000, 0.01, 1000, 5000, 1000))
+            crowd.add_feed(0, FeedSpec(True, 1, 1, 96, 90_000, 0.01, 1000, 5000, 1000))
         with pytest.raises(ValueError, match="profile"):
             crowd.set_srtp(0, 3, b"", b"")
         with pytest.raises(ValueError, match="check"):

@@ -61,7 +61,7 @@ def test_summary(tmp_path: Path) -> None:
 
 def test_crowd(tmp_path: Path) -> None:
     """The clients' ends of the load generator, a publisher's and a viewer's."""
-    units = [C / "crowd" / f"{unit}.c" for unit in ("totals", "source", "viewed", "endpoint")]
+    units = [C / "crowd" / f"{unit}.c" for unit in ("totals", "feed", "viewed", "endpoint")]
     below = [*(C / "formats").glob("*.c"), *(C / "base").glob("*.c")]
     program = _build(tmp_path / "crowd", C / "tests" / "crowd" / "media.c", *units, *below)
     assert " 0 failures" in _run(program)

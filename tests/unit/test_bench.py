@@ -146,7 +146,7 @@ def sample(at: float, **counters: int) -> Sample:
         *("sent_packets", "sent_frames", "left_out_frames", "late_frames", "received_packets"),
         *("received_bytes", "recovered", "late", "lost", "left_out_packets", "streams", "unsent"),
         *("silent_streams", "busy_us", "cpu_us", "duplicates", "unauthentic", "malformed"),
-        *("unknown_ssrc", "unstamped", "wrong_source"),
+        *("unknown_ssrc", "unlabelled", "wrong_feed"),
     )
     cpu = {(1, 1, "engine"): at / 4, (1, 2, "python"): at / 100}
     usage = Usage(at, cpu, 5_000_000, stolen=0.0, machine=2 * at)
@@ -223,8 +223,8 @@ def test_stolen_time_is_told() -> None:
     [
         ({"lost": 100}, "0.99 % lost"),
         ({"received_packets": 9700}, "97.0 % of the packets"),
-        ({"wrong_source": 1}, "1 packets were wrong"),
-        ({"wrong_source": 1, "late_frames": 30}, "machine was busy: 10 %"),
+        ({"wrong_feed": 1}, "1 packets were wrong"),
+        ({"wrong_feed": 1, "late_frames": 30}, "machine was busy: 10 %"),
     ],
 )
 def test_shortfalls_are_named(counters: dict[str, int], words: str) -> None:

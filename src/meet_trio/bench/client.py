@@ -35,11 +35,11 @@ from meet_trio.bench.scenario import (
     Scenario,
     Way,
 )
-from meet_trio.engine import SourceSpec, ViewedSpec
+from meet_trio.engine import FeedSpec, ViewedSpec
 
 _VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
 _SHIFT = 3
-"""A source's number is the publisher's, then one bit for audio, then two for the encoding."""
+"""A feed's number is the publisher's, then one bit for audio, then two for the encoding."""
 
 
 @attrs.define(eq=False)
@@ -167,7 +167,7 @@ class LoadClient:
     # publishing
 
     async def _produce(self, peer: LightPeer, transport: str, endpoint: Endpoint) -> None:
-        for parameters, sources, kind, source in self._tracks():
+        for parameters, feeds, kind, source in self._tracks():
             data = {
                 "transportId": transport,
                 "kind": kind,
@@ -175,10 +175,10 @@ class LoadClient:
                 "appData": {"source": source},
             }
             await peer.request("produce", data)
-            for spec in sources:
+            for spec in feeds:
                 endpoint.send(spec)
 
-    def _tracks(self) -> list[tuple[dict[str, Any], list[SourceSpec], str, str]]:
+    def _tracks(self) -> list[tuple[dict[str, Any], list[FeedSpec], str, str]]:
         video = self._camera()
         return [self._microphone(), video] if self.scenario.audio else [video]
 
@@ -186,7 +186,7 @@ class LoadClient:
         assert self.publisher is not None
         return self.publisher << _SHIFT | audio << 2 | encoding
 
-    def _camera(self) -> tuple[dict[str, Any], list[SourceSpec], str, str]:
+    def _camera(self) -> tuple[dict[str, Any], list[FeedSpec], str, str]:
         scenario = self.scenario
         cname = f"bench-{self.publisher}"
         ssrcs = [(new_ssrc(), new_ssrc()) for _ in range(scenario.encodings)]
@@ -200,7 +200,7 @@ class LoadClient:
         for i, (ssrc, rtx_ssrc) in enumerate(ssrcs):
             frames = scenario.frames(i)
             specs.append(
-                SourceSpec(
+                FeedSpec(
                     video=True,
                     number=self._number(encoding=i),
                     ssrc=ssrc,
@@ -221,11 +221,11 @@ class LoadClient:
             )
         return parameters, specs, "video", "webcam"
 
-    def _microphone(self) -> tuple[dict[str, Any], list[SourceSpec], str, str]:
+    def _microphone(self) -> tuple[dict[str, Any], list[FeedSpec], str, str]:
         cname = f"bench-{self.publisher}"
         parameters = audio_parameters("1", cname, ssrc := new_ssrc())
         size = max(LEAST_PAYLOAD, round(AUDIO_BITRATE / 8 * AUDIO_INTERVAL))
-        spec = SourceSpec(
+        spec = FeedSpec(
             video=False,
             number=self._number(audio=True),
             ssrc=ssrc,

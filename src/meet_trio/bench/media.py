@@ -22,7 +22,7 @@ from meet_trio.engine import (
     CrowdFailed,
     CrowdReport,
     DtlsReceived,
-    SourceSpec,
+    FeedSpec,
     StreamBegun,
     ViewedSpec,
 )
@@ -55,8 +55,8 @@ class Endpoint:
     def view(self, spec: ViewedSpec) -> None:
         self.host.crowd.add_viewed(self.number, spec)
 
-    def send(self, spec: SourceSpec) -> None:
-        self.host.crowd.add_source(self.number, spec)
+    def send(self, spec: FeedSpec) -> None:
+        self.host.crowd.add_feed(self.number, spec)
 
     async def shake_hands(self) -> None:
         """ICE, then DTLS as its client; returns when media can flow. Raises BenchError."""

@@ -84,7 +84,7 @@ class Interval:
         return 100 * late / frames if frames else 0.0
 
 
-FAULTS = ("duplicates", "unauthentic", "malformed", "unknown_ssrc", "unstamped", "wrong_source")
+FAULTS = ("duplicates", "unauthentic", "malformed", "unknown_ssrc", "unlabelled", "wrong_feed")
 """Counters of packets that should not have come as they did."""
 
 

@@ -8,9 +8,9 @@ from meet_trio.bench.errors import ScenarioError
 
 Way = Literal["webrtc", "plain"]
 
-MAX_PAYLOAD = 1400  # bytes of a packet, MT_SOURCE_MAX_PAYLOAD of the C code
-MAX_FRAME_PACKETS = 256  # MT_SOURCE_MAX_PACKETS
-LEAST_PAYLOAD = 40  # bytes: a stamp fits
+MAX_PAYLOAD = 1400  # bytes of a packet, MT_FEED_MAX_PAYLOAD of the C code
+MAX_FRAME_PACKETS = 256  # MT_FEED_MAX_PACKETS
+LEAST_PAYLOAD = 40  # bytes: a label fits
 MAX_PEERS = 5000
 """Clients of one run: each has up to four sockets."""
 LAYERS = 3

@@ -17,7 +17,7 @@ from meet_trio.bench.plots import write_plots
 from meet_trio.bench.process import family
 from meet_trio.bench.result import Result
 from meet_trio.bench.scenario import MAX_PEERS, Scenario
-from meet_trio.bench.tables import Progress, show, show_limit
+from meet_trio.bench.tables import Progress, loads, show, show_limit
 from meet_trio.bench.trial import Trial
 
 _SOCKETS_PER_PEER = 6  # signaling, two transports of two sockets each, and one to spare
@@ -149,11 +149,11 @@ async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> L
     runs: list[tuple[int, list[str], Result]] = []
     doubts: list[str] = []
     while not session.stopped and not doubts and (load := search.next()) is not None:
-        session.progress.head(f"{load} {unit}")
+        session.progress.head(loads(load, unit))
         result = await session.run_one(_with(scenario, unit, load))
         missed = shortfalls(result, Bars())
         if result.saturated:
-            doubts.append(f"with {load} {unit} the generator was at its limit")
+            doubts.append(f"with {loads(load, unit)} the generator was at its limit")
         elif not result.stopped:
             search.tell(load, not missed)
             runs.append((load, missed, result))

@@ -91,16 +91,17 @@ def show_limit(search: LimitSearch, unit: str, people: int, reasons: list[str]) 
     """What the search has found. ``people``: those of the greatest load that was carried."""
     why = "; ".join(reasons)
     if search.carried:
-        print(f"The server carries {_loads(search.carried, unit)}: {people} people.")
+        print(f"The server carries {loads(search.carried, unit)}: {people} people.")
     if search.refused is not None:
-        print(f"It does not carry {_loads(search.refused, unit)}: {why}")
+        print(f"It does not carry {loads(search.refused, unit)}: {why}")
     elif search.carried:
         print(f"More was not tried{f': {why}' if why else ''}.")
     else:
         print(f"Nothing is known: {why}")
 
 
-def _loads(number: int, unit: str) -> str:
+def loads(number: int, unit: str) -> str:
+    """``1 room``, ``2 rooms``."""
     return f"{number} {unit if number != 1 else unit.removesuffix('s')}"
 
 

@@ -29,7 +29,7 @@ from meet_trio.bench.scenario import Scenario
 
 _SUBSCRIBER, _PUBLISHER, _OWNER = 1, 2, 16  # bits of a role
 _CLOSING_AT_ONCE = 50
-_SETTLE = 0.5  # seconds, for what is under way when the sources stop
+_SETTLE = 0.5  # seconds, for what is under way when the feeds stop
 _MOST_SAMPLES = 3600
 _PING_INTERVAL = 0.1  # seconds; one peer after the other
 _MOST_REASONS = 20  # kinds of failure that are told apart

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Self
 
-from meet_trio.engine.crowd_records import CrowdEvent, SourceSpec, ViewedSpec
+from meet_trio.engine.crowd_records import CrowdEvent, FeedSpec, ViewedSpec
 from meet_trio.engine.records import ConsumerSpec, EngineEvent, EngineSettings, ProducerSpec
 
 class _Commands:
@@ -206,10 +206,10 @@ class Crowd:
     def send(self, endpoint: int, datagram: bytes) -> None:
         """Send a DTLS datagram."""
 
-    def add_source(self, endpoint: int, spec: SourceSpec) -> None: ...
+    def add_feed(self, endpoint: int, spec: FeedSpec) -> None: ...
     def add_viewed(self, endpoint: int, spec: ViewedSpec) -> None: ...
     def set_silent(self, silent: bool) -> None:
-        """While silent the sources do not send."""
+        """While silent the feeds do not send."""
 
     def request_report(self, token: int) -> None:
         """Ask for a ``CrowdReport`` with this token."""

@@ -11,11 +11,10 @@ import attrs
 
 
 @attrs.frozen
-class SourceSpec:
+class FeedSpec:
     """One encoding that an endpoint sends.
 
-    - ``number``: what its packets are stamped with. The two lowest bits tell encodings of one track
-      apart.
+    - ``number``: the label of its packets. The two lowest bits tell encodings of one track apart.
     - ``frame_size``, ``keyframe_size``: payload of a frame, cut into packets of ``packet_size`` at
       most.
     - ``keyframe_interval``: frames from one key frame to the next; 0: they are made when asked for.
@@ -42,7 +41,7 @@ class SourceSpec:
 
 @attrs.frozen
 class ViewedSpec:
-    """One stream that an endpoint receives. ``number`` is that of its source, whose two lowest bits
+    """One stream that an endpoint receives. ``number`` is that of its feed, whose two lowest bits
     do not count. ``nack``: missing packets are asked for.
     """
 

@@ -13,8 +13,8 @@ cdef extern from "crowd/crowd.h":
         MT_CHECK_BYTES
         MT_HISTOGRAM_BUCKETS
         MT_CROWD_COUNTER_COUNT
-        MT_SOURCE_MAX_PAYLOAD
-        MT_SOURCE_MAX_PACKETS
+        MT_FEED_MAX_PAYLOAD
+        MT_FEED_MAX_PACKETS
 
     ctypedef struct mt_crowd:
         pass
@@ -23,7 +23,7 @@ cdef extern from "crowd/crowd.h":
         MT_CROWD_ADD_ENDPOINT
         MT_CROWD_SET_KEYS
         MT_CROWD_SEND
-        MT_CROWD_ADD_SOURCE
+        MT_CROWD_ADD_FEED
         MT_CROWD_ADD_VIEWED
         MT_CROWD_SET_SILENT
         MT_CROWD_REPORT
@@ -34,7 +34,7 @@ cdef extern from "crowd/crowd.h":
         uint16_t check_len
         uint8_t check[1]  # longer in C; only its address is used
 
-    ctypedef struct mt_source_spec:
+    ctypedef struct mt_feed_spec:
         bool_t video
         uint32_t number
         uint32_t ssrc
@@ -58,13 +58,13 @@ cdef extern from "crowd/crowd.h":
         uint32_t ssrc
         uint32_t rtx_ssrc
         uint32_t clock_rate
-        uint32_t source
+        uint32_t feed
 
     ctypedef union mt_crowd_command_u:
         mt_endpoint_spec endpoint
         mt_srtp_spec srtp
         mt_data data
-        mt_source_spec source
+        mt_feed_spec feed
         mt_viewed_spec viewed
         bool_t silent
 
@@ -114,15 +114,15 @@ cdef uint32_t _positive(object value, str name, uint32_t most) except? 0:
     return value
 
 
-cdef int _source_spec(mt_source_spec *out, object spec) except -1:
+cdef int _feed_spec(mt_feed_spec *out, object spec) except -1:
     out.video, out.number = spec.video, spec.number
     out.ssrc, out.rtx_ssrc = _ssrc(spec.ssrc, "ssrc"), spec.rtx_ssrc
     out.payload_type = _payload_type(spec.payload_type, "payload_type", False)
     out.rtx_payload_type = _payload_type(spec.rtx_payload_type, "rtx_payload_type", False)
     out.clock_rate = _positive(spec.clock_rate, "clock_rate", 1_000_000)
     out.interval_us = _positive(round(spec.interval * 1e6), "interval in µs", 1_000_000)
-    out.packet_bytes = _positive(spec.packet_size, "packet_size", MT_SOURCE_MAX_PAYLOAD)
-    most = MT_SOURCE_MAX_PACKETS * out.packet_bytes
+    out.packet_bytes = _positive(spec.packet_size, "packet_size", MT_FEED_MAX_PAYLOAD)
+    most = MT_FEED_MAX_PACKETS * out.packet_bytes
     out.frame_bytes = _positive(spec.frame_size, "frame_size", most)
     if spec.video:
         out.keyframe_bytes = _positive(spec.keyframe_size, "keyframe_size", most)
@@ -233,11 +233,11 @@ cdef class Crowd:
         memcpy(c.u.data.bytes, <const char *>datagram, len(datagram))
         self._give(&c)
 
-    def add_source(self, uint32_t endpoint, spec):
+    def add_feed(self, uint32_t endpoint, spec):
         cdef mt_crowd_command c
         memset(&c, 0, sizeof(c))
-        c.type, c.id = MT_CROWD_ADD_SOURCE, endpoint
-        _source_spec(&c.u.source, spec)
+        c.type, c.id = MT_CROWD_ADD_FEED, endpoint
+        _feed_spec(&c.u.feed, spec)
         self._give(&c)
 
     def add_viewed(self, uint32_t endpoint, spec):
@@ -247,7 +247,7 @@ cdef class Crowd:
         c.u.viewed.video, c.u.viewed.nack = spec.video, spec.nack
         c.u.viewed.ssrc, c.u.viewed.rtx_ssrc = _ssrc(spec.ssrc, "ssrc"), spec.rtx_ssrc
         c.u.viewed.clock_rate = _positive(spec.clock_rate, "clock_rate", 1_000_000)
-        c.u.viewed.source = spec.number
+        c.u.viewed.feed = spec.number
         self._give(&c)
 
     def set_silent(self, bint silent):

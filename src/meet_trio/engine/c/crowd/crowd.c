@@ -50,9 +50,9 @@ struct mt_crowd {
   mt_endpoint_sink sink;
   member *members;
   uint32_t count, room;
-  mt_source **sources; /* a binary heap by the time that they are due */
-  uint32_t source_count, source_room;
-  bool silent; /* sources send no more */
+  mt_feed **feeds; /* a binary heap by the time that they are due */
+  uint32_t feed_count, feed_room;
+  bool silent; /* feeds send no more */
   uint32_t round_next;
   int64_t round_at;
   int64_t timer_at;
@@ -149,23 +149,23 @@ static void sink_event(void *context, mt_endpoint_event event, uint32_t id, uint
   }
 }
 
-/* ---- the heap of sources ---- */
+/* ---- the heap of feeds ---- */
 
 static void swap(mt_crowd *c, uint32_t a, uint32_t b) {
-  mt_source *s = c->sources[a];
-  c->sources[a] = c->sources[b];
-  c->sources[b] = s;
+  mt_feed *s = c->feeds[a];
+  c->feeds[a] = c->feeds[b];
+  c->feeds[b] = s;
 }
 
 static void sift_up(mt_crowd *c, uint32_t i) {
-  for (; i && c->sources[i]->due < c->sources[(i - 1) / 2]->due; i = (i - 1) / 2) swap(c, i, (i - 1) / 2);
+  for (; i && c->feeds[i]->due < c->feeds[(i - 1) / 2]->due; i = (i - 1) / 2) swap(c, i, (i - 1) / 2);
 }
 
 static void sift_down(mt_crowd *c) {
   for (uint32_t i = 0, least;; i = least) {
     least = i;
-    for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < c->source_count; child++)
-      if (c->sources[child]->due < c->sources[least]->due) least = child;
+    for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < c->feed_count; child++)
+      if (c->feeds[child]->due < c->feeds[least]->due) least = child;
     if (least == i) return;
     swap(c, i, least);
   }
@@ -173,8 +173,8 @@ static void sift_down(mt_crowd *c) {
 
 /* Sends the frames that are due, a limited number. */
 static void send_frames(mt_crowd *c) {
-  for (unsigned i = 0; i < FRAMES_PER_TURN && c->source_count && !c->silent; i++) {
-    mt_source *s = c->sources[0];
+  for (unsigned i = 0; i < FRAMES_PER_TURN && c->feed_count && !c->silent; i++) {
+    mt_feed *s = c->feeds[0];
     int64_t now = now_us(), behind = now - s->due;
     if (behind < 0) return;
     if (behind > BEHIND_US) {
@@ -225,15 +225,15 @@ static bool add_endpoint(mt_crowd *c, mt_crowd_command *command, int64_t now) {
   return true;
 }
 
-static bool add_source(mt_crowd *c, mt_endpoint *e, const mt_source_spec *spec, int64_t now) {
-  if (!grow((void **)&c->sources, &c->source_room, c->source_count, sizeof *c->sources)) return false;
+static bool add_feed(mt_crowd *c, mt_endpoint *e, const mt_feed_spec *spec, int64_t now) {
+  if (!grow((void **)&c->feeds, &c->feed_room, c->feed_count, sizeof *c->feeds)) return false;
   uint64_t random = mt_hash64(c->seed ^ spec->ssrc);
-  mt_source *s = mt_source_new(spec, random >> 49, now + (int64_t)(random % spec->interval_us));
+  mt_feed *s = mt_feed_new(spec, random >> 49, now + (int64_t)(random % spec->interval_us));
   if (!s) return false;
-  mt_endpoint_add_source(e, s);
-  c->sources[c->source_count++] = s;
-  sift_up(c, c->source_count - 1);
-  c->totals.sources++;
+  mt_endpoint_add_feed(e, s);
+  c->feeds[c->feed_count++] = s;
+  sift_up(c, c->feed_count - 1);
+  c->totals.feeds++;
   return true;
 }
 
@@ -249,13 +249,13 @@ static void report(mt_crowd *c, uint32_t token, int64_t now) {
 
 /* The frames of the time of silence are not made later. */
 static void set_silent(mt_crowd *c, bool silent, int64_t now) {
-  uint32_t count = c->source_count;
+  uint32_t count = c->feed_count;
   if (c->silent && !silent) {
-    c->source_count = 0;
+    c->feed_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-      mt_source *s = c->sources[i];
+      mt_feed *s = c->feeds[i];
       if (s->due < now) s->due += ((now - s->due) / s->spec.interval_us + 1) * s->spec.interval_us;
-      c->source_count++;
+      c->feed_count++;
       sift_up(c, i);
     }
   }
@@ -278,7 +278,7 @@ static bool apply(mt_crowd *c, mt_crowd_command *command, int64_t now) {
   switch (command->type) {
   case MT_CROWD_SET_KEYS: return mt_endpoint_set_keys(e, command->u.srtp.profile, command->u.srtp.tx, command->u.srtp.rx);
   case MT_CROWD_SEND: sink_send(c, command->id, false, command->u.data.bytes, command->u.data.len); return true;
-  case MT_CROWD_ADD_SOURCE: return add_source(c, e, &command->u.source, now);
+  case MT_CROWD_ADD_FEED: return add_feed(c, e, &command->u.feed, now);
   case MT_CROWD_ADD_VIEWED: return mt_endpoint_add_viewed(e, &command->u.viewed);
   case MT_CROWD_ADD_ENDPOINT:
   case MT_CROWD_SET_SILENT:
@@ -333,7 +333,7 @@ static void rounds(mt_crowd *c, int64_t now) {
 static int64_t next_deadline(const mt_crowd *c) {
   int64_t least = c->count ? MT_ENDPOINT_ROUND / c->count : MT_SECOND;
   int64_t at = c->round_at + (least < ROUND_LEAST_US ? ROUND_LEAST_US : least + 1);
-  if (c->source_count && !c->silent && c->sources[0]->due < at) at = c->sources[0]->due;
+  if (c->feed_count && !c->silent && c->feeds[0]->due < at) at = c->feeds[0]->due;
   return at;
 }
 
@@ -449,7 +449,7 @@ void mt_crowd_close(mt_crowd *c) {
     close_fd(c->members[i].fds[1]);
   }
   free(c->members);
-  free(c->sources);
+  free(c->feeds);
   for (mt_crowd_command *m; c->commands.items && (m = mt_ring_peek(&c->commands)); mt_ring_pop(&c->commands))
     mt_crowd_command_discard(m);
   for (mt_crowd_event *e; c->events.items && (e = mt_ring_peek(&c->events)); mt_ring_pop(&c->events)) free(e->data);

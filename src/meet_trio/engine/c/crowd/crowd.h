@@ -1,6 +1,6 @@
 /* A crowd: the media of many clients of a server, to load it and to measure it: a thread with the sockets and the clock.
  *
- * Another thread, which is Python's, gives commands and takes events, by rings as with an engine (thread.h). Endpoints, sources and
+ * Another thread, which is Python's, gives commands and takes events, by rings as with an engine (thread.h). Endpoints, feeds and
  * streams live until the crowd is closed. Each endpoint has a connected UDP socket of its own, a plain one two, as many clients
  * would have.
  *
@@ -19,9 +19,9 @@ typedef enum {
   MT_CROWD_ADD_ENDPOINT = 1, /* endpoint, fds */
   MT_CROWD_SET_KEYS,         /* srtp */
   MT_CROWD_SEND,             /* data, which the command owns */
-  MT_CROWD_ADD_SOURCE,       /* source */
+  MT_CROWD_ADD_FEED,         /* feed */
   MT_CROWD_ADD_VIEWED,       /* viewed */
-  MT_CROWD_SET_SILENT,       /* silent: sources do not send */
+  MT_CROWD_SET_SILENT,       /* silent: feeds do not send */
   MT_CROWD_REPORT,           /* id: a token */
 } mt_crowd_command_type;
 
@@ -33,7 +33,7 @@ typedef struct {
     mt_endpoint_spec endpoint;
     mt_srtp_spec srtp;
     mt_data data;
-    mt_source_spec source;
+    mt_feed_spec feed;
     mt_viewed_spec viewed;
     bool silent;
   } u;

@@ -46,9 +46,9 @@ mt_endpoint *mt_endpoint_new(const mt_endpoint_spec *spec, const mt_endpoint_sin
 
 void mt_endpoint_free(mt_endpoint *e) {
   if (!e) return;
-  for (mt_source *s = e->sources; s;) {
-    mt_source *next = s->next;
-    mt_source_free(s);
+  for (mt_feed *s = e->feeds; s;) {
+    mt_feed *next = s->next;
+    mt_feed_free(s);
     s = next;
   }
   for (mt_viewed *v = e->viewed; v;) {
@@ -71,10 +71,10 @@ bool mt_endpoint_set_keys(mt_endpoint *e, uint32_t profile, const uint8_t *tx, c
   return true;
 }
 
-void mt_endpoint_add_source(mt_endpoint *e, mt_source *s) {
+void mt_endpoint_add_feed(mt_endpoint *e, mt_feed *s) {
   s->owner = e;
-  s->next = e->sources;
-  e->sources = s;
+  s->next = e->feeds;
+  e->feeds = s;
 }
 
 static void count_unknown(mt_endpoint *e, uint32_t ssrc) {
@@ -132,18 +132,18 @@ static void send_rtcp(mt_endpoint *e, uint8_t *p, size_t n, size_t cap) {
   e->totals->reports_sent++;
 }
 
-void mt_endpoint_send_frame(mt_endpoint *e, mt_source *s, int64_t now) {
+void mt_endpoint_send_frame(mt_endpoint *e, mt_feed *s, int64_t now) {
   if (!e->srtp) { /* it cannot be sent yet */
     s->due += s->spec.interval_us;
     return;
   }
-  unsigned count = mt_source_begin(s);
+  unsigned count = mt_feed_begin(s);
   for (unsigned i = 0; i < count; i++) {
     uint8_t out[MT_DATAGRAM_MAX];
     size_t header_len;
     uint64_t index;
     uint16_t number = s->spec.ext_ids[MT_EXT_TRANSPORT_CC] ? e->transport_number++ : 0;
-    size_t len = mt_source_write(s, i, now, number, out, &header_len, &index);
+    size_t len = mt_feed_write(s, i, now, number, out, &header_len, &index);
     e->totals->sent_packets++;
     e->totals->sent_bytes += len;
     len = mt_srtp_protect(e->srtp, index, out, header_len, len - header_len, NULL, 0);
@@ -153,12 +153,12 @@ void mt_endpoint_send_frame(mt_endpoint *e, mt_source *s, int64_t now) {
   if (s->is_keyframe) e->totals->sent_keyframes++;
 }
 
-static void repeat(mt_endpoint *e, mt_source *s, uint16_t sequence, int64_t now) {
+static void repeat(mt_endpoint *e, mt_feed *s, uint16_t sequence, int64_t now) {
   uint8_t out[MT_DATAGRAM_MAX];
   size_t header_len;
   uint64_t index;
   uint16_t number = s->spec.ext_ids[MT_EXT_TRANSPORT_CC] ? e->transport_number : 0;
-  size_t len = mt_source_repeat(s, sequence, now, number, out, &header_len, &index);
+  size_t len = mt_feed_repeat(s, sequence, now, number, out, &header_len, &index);
   if (!len) return;
   if (s->spec.ext_ids[MT_EXT_TRANSPORT_CC]) e->transport_number++;
   len = mt_srtp_protect(e->srtp, index, out, header_len, len - header_len, NULL, 0);
@@ -223,7 +223,7 @@ static void take_rtp(mt_endpoint *e, int64_t now, uint8_t *p, size_t n) {
   if (ext && ext->len == 2) note_arrival(e, mt_load16(p + ext->offset), h.ssrc, now);
 }
 
-static void take_nack(mt_endpoint *e, mt_source *s, const mt_rtcp_packet *packet, int64_t now) {
+static void take_nack(mt_endpoint *e, mt_feed *s, const mt_rtcp_packet *packet, int64_t now) {
   uint16_t pid, blp;
   unsigned done = 0;
   for (unsigned i = 0; done < MAX_REPEATED && mt_rtcp_read_nack(packet, i, &pid, &blp); i++) {
@@ -236,7 +236,7 @@ static void take_nack(mt_endpoint *e, mt_source *s, const mt_rtcp_packet *packet
   }
 }
 
-static void want_keyframe(mt_endpoint *e, mt_source *s) {
+static void want_keyframe(mt_endpoint *e, mt_feed *s) {
   e->totals->keyframe_requests++;
   s->keyframe_wanted = s->spec.video;
 }
@@ -251,7 +251,7 @@ static void take_rtcp_packet(mt_endpoint *e, const mt_rtcp_packet *packet, int64
     return;
   }
   if (!mt_rtcp_read_feedback(packet, &sender, &media)) return;
-  for (mt_source *s = e->sources; s; s = s->next) {
+  for (mt_feed *s = e->feeds; s; s = s->next) {
     if (packet->type == MT_RTCP_RTPFB && packet->count == MT_RTPFB_NACK && media == s->spec.ssrc) take_nack(e, s, packet, now);
     if (packet->type == MT_RTCP_PSFB && packet->count == MT_PSFB_PLI && media == s->spec.ssrc) want_keyframe(e, s);
     for (unsigned i = 0; packet->count == MT_PSFB_FIR && mt_rtcp_read_fir(packet, i, &ssrc, &number); i++)
@@ -294,9 +294,9 @@ static void check(mt_endpoint *e, int64_t now) {
   e->check_wait = e->check_wait * 2 > LONGEST_CHECK_US ? LONGEST_CHECK_US : e->check_wait * 2;
 }
 
-/* An SR and its SDES for each source that has sent something. */
-static void report_sources(mt_endpoint *e, int64_t now) {
-  for (mt_source *s = e->sources; s; s = s->next) {
+/* An SR and its SDES for each feed that has sent something. */
+static void report_feeds(mt_endpoint *e, int64_t now) {
+  for (mt_feed *s = e->feeds; s; s = s->next) {
     if (!s->next_number || now < s->report_due) continue;
     s->report_due = now + REPORT_US;
     uint8_t out[MAX_RTCP];
@@ -372,7 +372,7 @@ static void send_feedback(mt_endpoint *e, int64_t now) {
 void mt_endpoint_round(mt_endpoint *e, int64_t now) {
   check(e, now);
   if (!e->srtp) return;
-  report_sources(e, now);
+  report_feeds(e, now);
   if (!e->viewed) return;
   ask_for_missing(e, now);
   send_feedback(e, now);

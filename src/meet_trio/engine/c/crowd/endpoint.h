@@ -1,16 +1,16 @@
-/* An endpoint: the client's end of one transport, as a browser is it towards an SFU: ICE's controlling side, SRTP, the sources that
+/* An endpoint: the client's end of one transport, as a browser is it towards an SFU: ICE's controlling side, SRTP, the feeds that
  * it sends and the streams that it views, and RTCP. It has no socket and no clock.
  *
  * ICE: the caller brings one signed connectivity check, which is sent again and again until it is answered, and then every 2.5 s
  * for consent (RFC 7675). DTLS goes up to the caller, which brings the keys. A plain transport has neither.
  *
- * RTCP: SR for sources each second, RR for viewed streams each second, NACKs, and transport-wide feedback ten times a second. It
+ * RTCP: SR for feeds each second, RR for viewed streams each second, NACKs, and transport-wide feedback ten times a second. It
  * answers NACKs by retransmissions, and PLI and FIR by a key frame.
  */
 #ifndef MT_CROWD_ENDPOINT_H
 #define MT_CROWD_ENDPOINT_H
 
-#include "crowd/source.h"
+#include "crowd/feed.h"
 #include "crowd/totals.h"
 #include "crowd/viewed.h"
 
@@ -51,7 +51,7 @@ typedef struct mt_endpoint {
   int64_t check_due, check_wait;
   uint32_t rtcp_index;
   uint16_t transport_number; /* of the next packet that is sent */
-  mt_source *sources;
+  mt_feed *feeds;
   mt_viewed *viewed;
   mt_table by_ssrc;
   /* Media may come before signaling has told of its stream. */
@@ -70,15 +70,15 @@ typedef struct mt_endpoint {
 
 /* NULL: no memory. `totals` outlives it. */
 mt_endpoint *mt_endpoint_new(const mt_endpoint_spec *spec, const mt_endpoint_sink *sink, mt_crowd_totals *totals, int64_t now);
-void mt_endpoint_free(mt_endpoint *e); /* with its sources and viewed streams */
+void mt_endpoint_free(mt_endpoint *e); /* with its feeds and viewed streams */
 /* False: no memory, or unknown profile. Media flows from then on. */
 bool mt_endpoint_set_keys(mt_endpoint *e, uint32_t profile, const uint8_t *tx, const uint8_t *rx);
-void mt_endpoint_add_source(mt_endpoint *e, mt_source *s);
+void mt_endpoint_add_feed(mt_endpoint *e, mt_feed *s);
 bool mt_endpoint_add_viewed(mt_endpoint *e, const mt_viewed_spec *spec); /* false: no memory */
 
 /* Takes a datagram, which is changed. `now`: when it came. */
 void mt_endpoint_take(mt_endpoint *e, int64_t now, uint8_t *p, size_t n);
-void mt_endpoint_send_frame(mt_endpoint *e, mt_source *s, int64_t now); /* the frame that is due */
-void mt_endpoint_round(mt_endpoint *e, int64_t now);                    /* checks and RTCP that are due */
+void mt_endpoint_send_frame(mt_endpoint *e, mt_feed *s, int64_t now); /* the frame that is due */
+void mt_endpoint_round(mt_endpoint *e, int64_t now);                  /* checks and RTCP that are due */
 
 #endif

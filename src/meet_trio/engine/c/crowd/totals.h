@@ -25,9 +25,9 @@
   X(malformed) \
   X(unknown_ssrc)      /* now: of no stream that is known so far */                                                             \
   X(early)             /* packets of a stream that became known later, by signaling */ \
-  X(unstamped)         /* payload without a stamp */ \
-  X(wrong_source)      /* stamped by another source than the stream's */ \
-  X(left_out_packets)  /* sent by a stream's source and without a number of the stream: lost on the way in, or withheld */ \
+  X(unlabelled)         /* payload without a label */ \
+  X(wrong_feed)      /* labelled by another feed than the stream's */ \
+  X(left_out_packets)  /* sent by a stream's feed and without a number of the stream: lost on the way in, or withheld */ \
   X(nacks_sent) \
   X(nacks_received)    /* numbers in them */ \
   X(keyframe_requests) /* PLI and FIR that were received */ \
@@ -35,7 +35,7 @@
   X(feedback_sent)     /* of these: transport-wide feedback */ \
   X(rtcp_received) \
   X(endpoints)         /* now */ \
-  X(sources)           /* now */ \
+  X(feeds)           /* now */ \
   X(streams)           /* now: to be received */ \
   X(silent_streams)    /* now: nothing of them has come yet */ \
   X(busy_us)           /* the thread did not wait */ \
@@ -46,7 +46,7 @@ typedef struct {
 #define X(name) uint64_t name;
   MT_CROWD_COUNTERS(X)
 #undef X
-  mt_histogram delay; /* from a packet's stamp to its arrival */
+  mt_histogram delay; /* from a packet's label to its arrival */
 } mt_crowd_totals;
 
 enum {

@@ -1,7 +1,7 @@
 /* See viewed.h. */
 #include "crowd/viewed.h"
 
-#include "crowd/stamp.h"
+#include "crowd/label.h"
 
 #include <string.h>
 
@@ -45,27 +45,27 @@ static void count_jitter(mt_viewed *v, const mt_rtp *h, int64_t arrived) {
 }
 
 /* Looks at the payload of a packet that has come for the first time. */
-static void check_stamp(mt_viewed *v, mt_crowd_totals *totals, const uint8_t *payload, size_t n, uint64_t index, int64_t arrived,
+static void check_label(mt_viewed *v, mt_crowd_totals *totals, const uint8_t *payload, size_t n, uint64_t index, int64_t arrived,
                         bool repeated) {
-  mt_stamp stamp;
-  if (!mt_stamp_read_untrusted(payload, n, v->spec.video, &stamp)) {
-    totals->unstamped++;
+  mt_label label;
+  if (!mt_label_read_untrusted(payload, n, v->spec.video, &label)) {
+    totals->unlabelled++;
     return;
   }
-  if ((stamp.source ^ v->spec.source) & ~(uint32_t)MT_VIEWED_LAYERS) {
-    totals->wrong_source++;
+  if ((label.feed ^ v->spec.feed) & ~(uint32_t)MT_VIEWED_LAYERS) {
+    totals->wrong_feed++;
     return;
   }
   if (repeated) return; /* its delay is that of the loss */
-  mt_histogram_add(&totals->delay, arrived - stamp.sent);
-  uint32_t distance = stamp.number - (uint32_t)index;
+  mt_histogram_add(&totals->delay, arrived - label.sent);
+  uint32_t distance = label.number - (uint32_t)index;
   int32_t left_out = (int32_t)(distance - v->distance);
-  bool goes_on = v->has_stamp && stamp.source == v->stamped_source;
+  bool goes_on = v->has_label && label.feed == v->labelled_feed;
   /* a packet that comes late has an older distance */
   if (goes_on && left_out < 0) return;
   if (goes_on) totals->left_out_packets += (uint32_t)left_out;
-  v->has_stamp = true;
-  v->stamped_source = stamp.source;
+  v->has_label = true;
+  v->labelled_feed = label.feed;
   v->distance = distance;
 }
 
@@ -98,7 +98,7 @@ static mt_viewed_result take_repeated(mt_viewed *v, mt_srtp *srtp, mt_crowd_tota
   drop_missing(v, original);
   count_new(v, totals, len);
   totals->recovered++;
-  check_stamp(v, totals, p + h->header_len + OSN, payload_len - OSN, original, arrived, true);
+  check_label(v, totals, p + h->header_len + OSN, payload_len - OSN, original, arrived, true);
   return MT_VIEWED_TAKEN;
 }
 
@@ -121,7 +121,7 @@ mt_viewed_result mt_viewed_take(mt_viewed *v, mt_srtp *srtp, mt_crowd_totals *to
   count_new(v, totals, len);
   count_jitter(v, h, arrived);
   if (!mt_rtp_payload_untrusted(p, len, h, &payload_len)) totals->malformed++;
-  else if (payload_len) check_stamp(v, totals, p + h->header_len, payload_len, index, arrived, false);
+  else if (payload_len) check_label(v, totals, p + h->header_len, payload_len, index, arrived, false);
   return begins ? MT_VIEWED_BEGUN : MT_VIEWED_TAKEN;
 }
 

@@ -1,10 +1,10 @@
 /* A viewed stream: one SSRC that a crowd receives, and the check of each packet of it.
  *
- * A packet is authentic, comes once, and has the stamp of the stream's source. A number that does not come is lost until it comes
+ * A packet is authentic, comes once, and has the label of the stream's feed. A number that does not come is lost until it comes
  * late or as a retransmission. Numbers that have not come are asked for by NACKs, a few times.
  *
- * A server may leave packets out and number the others without a gap. Then the distance from a packet's number to its stamp's
- * number grows, as long as both are of the same source: these packets are counted too.
+ * A server may leave packets out and number the others without a gap. Then the distance from a packet's number to its label's
+ * number grows, as long as both are of the same feed: these packets are counted too.
  */
 #ifndef MT_CROWD_VIEWED_H
 #define MT_CROWD_VIEWED_H
@@ -20,14 +20,14 @@ enum {
   MT_VIEWED_MISSING = 64,    /* numbers that are asked for at a time */
   MT_VIEWED_NACK_TRIES = 10, /* for a number */
   MT_VIEWED_NACK_US = 60000, /* from one NACK for a number to the next */
-  MT_VIEWED_LAYERS = 3,      /* low bits of a source's number: which encoding of it */
+  MT_VIEWED_LAYERS = 3,      /* low bits of a feed's number: which encoding of it */
 };
 
 typedef struct {
   bool video, nack;
   uint32_t ssrc, rtx_ssrc; /* rtx_ssrc 0: none */
   uint32_t clock_rate;     /* Hz */
-  uint32_t source;         /* the number in its stamps, apart from MT_VIEWED_LAYERS */
+  uint32_t feed;           /* the number in its labels, apart from MT_VIEWED_LAYERS */
 } mt_viewed_spec;
 
 typedef struct {
@@ -46,9 +46,9 @@ typedef struct mt_viewed {
   mt_viewed_key key, rtx_key;
   mt_srtp_window window, rtx_window;
   uint64_t first, received; /* the first index; packets that came, each once */
-  uint32_t stamped_source;  /* of the packet before */
-  bool has_stamp;
-  uint32_t distance; /* from the low bits of an index to its stamp's number */
+  uint32_t labelled_feed;   /* of the packet before */
+  bool has_label;
+  uint32_t distance; /* from the low bits of an index to its label's number */
   unsigned missing_count;
   mt_missing_number missing[MT_VIEWED_MISSING];
   /* for reports */

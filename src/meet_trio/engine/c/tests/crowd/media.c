@@ -7,7 +7,7 @@
 enum {
   SSRC = 1000,
   RTX_SSRC = 1001,
-  SOURCE = 5 << 3,
+  FEED = 5 << 3,
   TRANSPORT_CC = 3,
   MS = 1000,
   FRAME = 33 * MS,
@@ -49,14 +49,14 @@ static void sink_event(void *context, mt_endpoint_event event, uint32_t id, uint
 typedef struct {
   mt_endpoint_sink sinks[2];
   end publisher, viewer;
-  mt_source *source;
+  mt_feed *feed;
   int64_t now;
 } world;
 
-static mt_source_spec camera(void) {
-  mt_source_spec spec = {
+static mt_feed_spec camera(void) {
+  mt_feed_spec spec = {
       .video = true,
-      .number = SOURCE,
+      .number = FEED,
       .ssrc = SSRC,
       .rtx_ssrc = RTX_SSRC,
       .payload_type = 96,
@@ -91,11 +91,11 @@ static world *open_world(bool encrypted) {
     CHECK(mt_endpoint_set_keys(w->publisher.endpoint, MT_SRTP_AEAD_AES_128_GCM, one, other));
     CHECK(mt_endpoint_set_keys(w->viewer.endpoint, MT_SRTP_AEAD_AES_128_GCM, other, one));
   }
-  mt_source_spec spec = camera();
-  w->source = mt_source_new(&spec, 65000, w->now);
-  if (!w->source) abort();
-  mt_endpoint_add_source(w->publisher.endpoint, w->source);
-  mt_viewed_spec viewed = {true, true, SSRC, RTX_SSRC, 90000, SOURCE};
+  mt_feed_spec spec = camera();
+  w->feed = mt_feed_new(&spec, 65000, w->now);
+  if (!w->feed) abort();
+  mt_endpoint_add_feed(w->publisher.endpoint, w->feed);
+  mt_viewed_spec viewed = {true, true, SSRC, RTX_SSRC, 90000, FEED};
   CHECK(mt_endpoint_add_viewed(w->viewer.endpoint, &viewed));
   return w;
 }
@@ -119,7 +119,7 @@ static void hand_over(world *w, end *from, end *to, unsigned i) {
 static unsigned frame(world *w) {
   w->publisher.count = 0;
   w->now += FRAME;
-  mt_endpoint_send_frame(w->publisher.endpoint, w->source, w->now);
+  mt_endpoint_send_frame(w->publisher.endpoint, w->feed, w->now);
   return w->publisher.count;
 }
 
@@ -153,32 +153,32 @@ static void test_histogram(void) {
 }
 
 static void test_frames(void) {
-  mt_source_spec spec = camera();
+  mt_feed_spec spec = camera();
   spec.keyframe_interval = 3;
-  mt_source *s = mt_source_new(&spec, 9, 0);
+  mt_feed *s = mt_feed_new(&spec, 9, 0);
   for (unsigned n = 0; n < 8; n++) {
     if (n == 4) s->keyframe_wanted = true;
     bool key = n == 0 || n == 3 || n == 4 || n == 7;
-    unsigned count = mt_source_begin(s);
+    unsigned count = mt_feed_begin(s);
     CHECK(s->is_keyframe == key);
     CHECK(count == (key ? 9 : 4));
     for (unsigned i = 0; i < count; i++) {
       uint8_t out[MT_DATAGRAM_MAX];
       size_t header;
       uint64_t index;
-      size_t len = mt_source_write(s, i, 1234567, 0, out, &header, &index);
+      size_t len = mt_feed_write(s, i, 1234567, 0, out, &header, &index);
       /* 3001 bytes in four packets: the last one has the odd byte */
       CHECK(len - header == (key ? 1000u : i == 3 ? 751u : 750u));
       CHECK(out[1] >> 7 == (i + 1 == count));
-      mt_stamp stamp;
-      CHECK(mt_stamp_read_untrusted(out + header, len - header, true, &stamp));
-      CHECK(stamp.sent == 1234567 && stamp.source == SOURCE && stamp.number == index - 9);
+      mt_label label;
+      CHECK(mt_label_read_untrusted(out + header, len - header, true, &label));
+      CHECK(label.sent == 1234567 && label.feed == FEED && label.number == index - 9);
     }
   }
   CHECK(s->due == 8 * FRAME);
-  mt_source_free(s);
+  mt_feed_free(s);
   spec.packet_bytes = 30;
-  CHECK(!mt_source_new(&spec, 0, 0)); /* no stamp fits */
+  CHECK(!mt_feed_new(&spec, 0, 0)); /* no label fits */
 }
 
 static void test_all_arrives(bool encrypted) {
@@ -187,7 +187,7 @@ static void test_all_arrives(bool encrypted) {
   const mt_crowd_totals *t = &w->viewer.totals;
   CHECK(t->received_packets == w->publisher.totals.sent_packets && t->received_packets == 9 + 199 * 4);
   CHECK(t->received_bytes == w->publisher.totals.sent_bytes);
-  CHECK(lost(w) == 0 && t->duplicates == 0 && t->left_out_packets == 0 && t->wrong_source == 0 && t->unstamped == 0);
+  CHECK(lost(w) == 0 && t->duplicates == 0 && t->left_out_packets == 0 && t->wrong_feed == 0 && t->unlabelled == 0);
   CHECK(t->delay.counts[mt_histogram_bucket(2 * MS)] == t->received_packets && t->delay.longest == 2 * MS);
   CHECK(w->viewer.begun == 1 && t->silent_streams == 0);
   CHECK(w->publisher.totals.sent_frames == 200 && w->publisher.totals.sent_keyframes == 1);
@@ -244,12 +244,12 @@ static void test_what_is_wrong_is_counted(void) {
   CHECK(t->unknown_ssrc == 1);
   hand_over(w, &w->publisher, &w->viewer, 3);
   CHECK(lost(w) == 2);
-  w->source->spec.number = SOURCE + 1; /* another encoding of it */
+  w->feed->spec.number = FEED + 1; /* another encoding of it */
   deliver_frames(w, 1);
-  CHECK(t->wrong_source == 0);
-  w->source->spec.number = SOURCE + 8;
+  CHECK(t->wrong_feed == 0);
+  w->feed->spec.number = FEED + 8;
   deliver_frames(w, 1);
-  CHECK(t->wrong_source == 4);
+  CHECK(t->wrong_feed == 4);
   close_world(w);
 }
 
@@ -257,7 +257,7 @@ static void test_what_is_wrong_is_counted(void) {
 static void test_early_packets(void) {
   world *w = open_world(false);
   mt_crowd_totals *t = &w->viewer.totals;
-  mt_viewed_spec viewed = {true, true, 5, 6, 90000, SOURCE};
+  mt_viewed_spec viewed = {true, true, 5, 6, 90000, FEED};
   for (uint32_t ssrc = 5; ssrc < 5 + 2 * MT_UNKNOWN; ssrc++) {
     frame(w);
     for (unsigned i = 0; i < 2; i++) {

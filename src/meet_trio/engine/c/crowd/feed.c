@@ -1,5 +1,5 @@
-/* See source.h. */
-#include "crowd/source.h"
+/* See feed.h. */
+#include "crowd/feed.h"
 
 #include "formats/rtp.h"
 
@@ -15,10 +15,10 @@ enum {
   EXTENSIONS = 5,
 };
 
-mt_source *mt_source_new(const mt_source_spec *spec, uint64_t first_index, int64_t first_due) {
-  uint32_t least = MT_STAMP_BYTES + (spec->video ? MT_STAMP_VIDEO_AT : MT_STAMP_AUDIO_AT);
-  if (spec->packet_bytes < least || spec->packet_bytes > MT_SOURCE_MAX_PAYLOAD || !spec->interval_us) return NULL;
-  mt_source *s = calloc(1, sizeof *s);
+mt_feed *mt_feed_new(const mt_feed_spec *spec, uint64_t first_index, int64_t first_due) {
+  uint32_t least = MT_LABEL_BYTES + (spec->video ? MT_LABEL_VIDEO_AT : MT_LABEL_AUDIO_AT);
+  if (spec->packet_bytes < least || spec->packet_bytes > MT_FEED_MAX_PAYLOAD || !spec->interval_us) return NULL;
+  mt_feed *s = calloc(1, sizeof *s);
   if (!s) return NULL;
   s->spec = *spec;
   s->index = s->rtx_index = first_index;
@@ -26,7 +26,7 @@ mt_source *mt_source_new(const mt_source_spec *spec, uint64_t first_index, int64
   s->report_due = first_due + MT_SECOND;
   s->keyframe_wanted = spec->video;
   if (spec->video) {
-    s->kept = calloc(MT_SOURCE_KEPT, sizeof *s->kept);
+    s->kept = calloc(MT_FEED_KEPT, sizeof *s->kept);
     if (!s->kept) {
       free(s);
       return NULL;
@@ -35,18 +35,16 @@ mt_source *mt_source_new(const mt_source_spec *spec, uint64_t first_index, int64
   return s;
 }
 
-void mt_source_free(mt_source *s) {
+void mt_feed_free(mt_feed *s) {
   if (!s) return;
   free(s->kept);
   free(s);
 }
 
-static uint32_t least_packet(const mt_source *s) {
-  return MT_STAMP_BYTES + (s->spec.video ? MT_STAMP_VIDEO_AT : MT_STAMP_AUDIO_AT);
-}
+static uint32_t least_packet(const mt_feed *s) { return MT_LABEL_BYTES + (s->spec.video ? MT_LABEL_VIDEO_AT : MT_LABEL_AUDIO_AT); }
 
-unsigned mt_source_begin(mt_source *s) {
-  const mt_source_spec *spec = &s->spec;
+unsigned mt_feed_begin(mt_feed *s) {
+  const mt_feed_spec *spec = &s->spec;
   bool due = spec->keyframe_interval && s->since_keyframe >= spec->keyframe_interval;
   s->is_keyframe = spec->video && (s->keyframe_wanted || due);
   if (s->is_keyframe) {
@@ -56,7 +54,7 @@ unsigned mt_source_begin(mt_source *s) {
   s->bytes = s->is_keyframe ? spec->keyframe_bytes : spec->frame_bytes;
   s->packets = (s->bytes + spec->packet_bytes - 1) / spec->packet_bytes;
   if (!spec->video || s->packets == 0) s->packets = 1;
-  if (s->packets > MT_SOURCE_MAX_PACKETS) s->packets = MT_SOURCE_MAX_PACKETS;
+  if (s->packets > MT_FEED_MAX_PACKETS) s->packets = MT_FEED_MAX_PACKETS;
   uint32_t least = least_packet(s) * s->packets, most = spec->packet_bytes * s->packets;
   if (s->bytes < least) s->bytes = least;
   if (s->bytes > most) s->bytes = most;
@@ -68,7 +66,7 @@ unsigned mt_source_begin(mt_source *s) {
 }
 
 /* The descriptor and what a server looks for in the first bytes of a frame. */
-static void write_video_head(const mt_source *s, unsigned i, uint8_t *p) {
+static void write_video_head(const mt_feed *s, unsigned i, uint8_t *p) {
   uint16_t picture = (uint16_t)(s->frames & ((1u << PICTURE_ID_BITS) - 1));
   p[0] = (uint8_t)(0x80 | (i == 0 ? 0x10 : 0)); /* X; S in the first packet */
   p[1] = 0x80 | 0x40 | 0x20;                    /* I, L, T */
@@ -83,9 +81,9 @@ static void write_video_head(const mt_source *s, unsigned i, uint8_t *p) {
   memcpy(p + DESCRIPTOR + 3, key, sizeof key);
 }
 
-static size_t write_header(const mt_source *s, uint8_t *out, uint8_t payload_type, bool marker, uint16_t sequence,
-                           uint32_t timestamp, uint32_t ssrc, uint16_t transport_number, int64_t now) {
-  const mt_source_spec *spec = &s->spec;
+static size_t write_header(const mt_feed *s, uint8_t *out, uint8_t payload_type, bool marker, uint16_t sequence, uint32_t timestamp,
+                           uint32_t ssrc, uint16_t transport_number, int64_t now) {
+  const mt_feed_spec *spec = &s->spec;
   uint8_t level = LOUDNESS, number[2], time[3];
   mt_store16(number, transport_number);
   /* seconds with 18 bits behind the point, of which 24 bits are sent */
@@ -97,12 +95,12 @@ static size_t write_header(const mt_source *s, uint8_t *out, uint8_t payload_typ
       {spec->ext_ids[MT_EXT_TRANSPORT_CC], sizeof number, number},
       {spec->ext_ids[MT_EXT_AUDIO_LEVEL], sizeof level, &level},
   };
-  return mt_rtp_write_header(out, MT_SOURCE_HEADER, payload_type, marker, sequence, timestamp, ssrc, ext, EXTENSIONS, NULL);
+  return mt_rtp_write_header(out, MT_FEED_HEADER, payload_type, marker, sequence, timestamp, ssrc, ext, EXTENSIONS, NULL);
 }
 
-size_t mt_source_write(mt_source *s, unsigned i, int64_t now, uint16_t transport_number, uint8_t *out, size_t *header_len,
-                       uint64_t *index) {
-  const mt_source_spec *spec = &s->spec;
+size_t mt_feed_write(mt_feed *s, unsigned i, int64_t now, uint16_t transport_number, uint8_t *out, size_t *header_len,
+                     uint64_t *index) {
+  const mt_feed_spec *spec = &s->spec;
   uint32_t longer = s->bytes % s->packets; /* the last ones have one byte more */
   size_t len = s->bytes / s->packets + (i >= s->packets - longer ? 1 : 0);
   bool last = i + 1 == s->packets;
@@ -110,15 +108,15 @@ size_t mt_source_write(mt_source *s, unsigned i, int64_t now, uint16_t transport
   *header_len = write_header(s, out, spec->payload_type, spec->video && last, (uint16_t)*index, s->timestamp, spec->ssrc,
                              transport_number, now);
   uint8_t *payload = out + *header_len;
-  mt_stamp stamp = {.sent = now, .source = spec->number, .number = s->next_number++};
+  mt_label label = {.sent = now, .feed = spec->number, .number = s->next_number++};
   if (spec->video) write_video_head(s, i, payload);
   else payload[0] = OPUS_TOC;
-  size_t at = spec->video ? MT_STAMP_VIDEO_AT : MT_STAMP_AUDIO_AT;
-  mt_stamp_write(payload + at, &stamp);
-  memset(payload + at + MT_STAMP_BYTES, (int)i, len - at - MT_STAMP_BYTES);
+  size_t at = spec->video ? MT_LABEL_VIDEO_AT : MT_LABEL_AUDIO_AT;
+  mt_label_write(payload + at, &label);
+  memset(payload + at + MT_LABEL_BYTES, (int)i, len - at - MT_LABEL_BYTES);
   s->octets += (uint32_t)len;
   if (s->kept) {
-    mt_source_packet *kept = &s->kept[*index % MT_SOURCE_KEPT];
+    mt_feed_packet *kept = &s->kept[*index % MT_FEED_KEPT];
     kept->index = *index;
     kept->len = (uint16_t)(*header_len + len);
     kept->header_len = (uint16_t)*header_len;
@@ -127,10 +125,10 @@ size_t mt_source_write(mt_source *s, unsigned i, int64_t now, uint16_t transport
   return *header_len + len;
 }
 
-size_t mt_source_repeat(mt_source *s, uint16_t sequence, int64_t now, uint16_t transport_number, uint8_t *out, size_t *header_len,
-                        uint64_t *index) {
+size_t mt_feed_repeat(mt_feed *s, uint16_t sequence, int64_t now, uint16_t transport_number, uint8_t *out, size_t *header_len,
+                      uint64_t *index) {
   if (!s->kept || !s->spec.rtx_ssrc) return 0;
-  const mt_source_packet *kept = &s->kept[sequence % MT_SOURCE_KEPT];
+  const mt_feed_packet *kept = &s->kept[sequence % MT_FEED_KEPT];
   if (!kept->len || (uint16_t)kept->index != sequence) return 0;
   *index = s->rtx_index++;
   *header_len = write_header(s, out, s->spec.rtx_payload_type, kept->bytes[1] >> 7, (uint16_t)*index, mt_load32(kept->bytes + 4),
