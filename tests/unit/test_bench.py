@@ -225,6 +225,7 @@ def test_stolen_time_is_told() -> None:
         ({"received_packets": 9700}, "97.0 % of the packets"),
         ({"wrong_feed": 1}, "1 packets were wrong"),
         ({"wrong_feed": 1, "late_frames": 30}, "machine was busy: 10 %"),
+        ({"lost": 900, "busy_us": 9_900_000}, "the generator was at its limit"),
     ],
 )
 def test_shortfalls_are_named(counters: dict[str, int], words: str) -> None:

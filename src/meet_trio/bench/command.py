@@ -108,6 +108,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
         choices=("rooms", "subscribers"),
         help="run again and again with more of these (default: rooms), until it is too much",
     )
+    _number(run, "max-delay", 50.0, "with --find-limit: ms for 99 of 100 packets", kind=float)
+    _number(run, "max-loss", 0.5, "with --find-limit: percent of the packets", kind=float)
     out = parser.add_argument_group("the output")
     out.add_argument("--json", action="store_true", help="print one JSON object")
     out.add_argument("--plots", type=Path, metavar="DIR", help="write SVG files there")
@@ -149,6 +151,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (BenchError, BaseExceptionGroup) as error:
         print(f"meet-trio: {_bench_error(error)}", file=sys.stderr)
         return UNUSABLE
+    except KeyboardInterrupt:  # before the run has begun
+        return DOUBTFUL
 
 
 def _bench_error(error: BaseException) -> BenchError:

@@ -67,6 +67,8 @@ class LimitSearch:
 
 def shortfalls(result: Result, bars: Bars) -> list[str]:
     """Which bars a run has missed, as words; empty: the server has carried the load."""
+    if result.saturated:
+        return ["the generator was at its limit, so the server may carry more"]
     figures = result.figures()
     media, joins = figures["media"], figures["joins"]
     found = []

@@ -269,7 +269,7 @@ class Result:
             found.append(f"Packets were wrong: {listed}.")
         if self.joins.failures:
             number = sum(self.joins.failures.values())
-            found.append(f"{number} of {self.joins.wanted} peers have failed.")
+            found.append(f"{number} of {self.scenario.peers} peers have failed.")
         return found
 
 

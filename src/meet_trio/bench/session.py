@@ -120,7 +120,10 @@ def _tell_limit(arguments: argparse.Namespace, found: LimitFound) -> int:
             carried = [result for load, missed, result in found.runs if not missed]
             show((carried or [found.runs[-1][2]])[-1].figures())
         show_limit(found.search, found.unit, found.people, found.reasons)
-    return 0 if found.search.carried and not found.open else 1
+    known = not found.open and not any(
+        result.saturated for load, _, result in found.runs if load == found.search.refused
+    )
+    return 0 if found.search.carried and known else 1
 
 
 async def _until_stopped(session: BenchSession, scenario: Scenario) -> Result | LimitFound:
@@ -145,20 +148,17 @@ async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> L
         most = MAX_PEERS // scenario.rooms - scenario.publishers
     else:
         most = MAX_PEERS // others
+    bars = Bars(session.arguments.max_loss, delay_p99=session.arguments.max_delay)
     search = LimitSearch(getattr(scenario, unit), most)
     runs: list[tuple[int, list[str], Result]] = []
-    doubts: list[str] = []
-    while not session.stopped and not doubts and (load := search.next()) is not None:
+    while not session.stopped and (load := search.next()) is not None:
         session.progress.head(loads(load, unit))
         result = await session.run_one(_with(scenario, unit, load))
-        missed = shortfalls(result, Bars())
-        if result.saturated:
-            doubts.append(f"with {loads(load, unit)} the generator was at its limit")
-        elif not result.stopped:
+        missed = shortfalls(result, bars)
+        if not result.stopped:
             search.tell(load, not missed)
             runs.append((load, missed, result))
-    if session.stopped:
-        doubts.append("the search was stopped")
+    doubts = ["the search was stopped"] if session.stopped else []
     people = _with(scenario, unit, max(1, search.carried)).peers
     return LimitFound(search, unit, people if search.carried else 0, runs, doubts)
 

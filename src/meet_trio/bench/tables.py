@@ -93,7 +93,7 @@ def show_limit(search: LimitSearch, unit: str, people: int, reasons: list[str]) 
     if search.carried:
         print(f"The server carries {loads(search.carried, unit)}: {people} people.")
     if search.refused is not None:
-        print(f"It does not carry {loads(search.refused, unit)}: {why}")
+        print(f"Not carried: {loads(search.refused, unit)}: {why}")
     elif search.carried:
         print(f"More was not tried{f': {why}' if why else ''}.")
     else:

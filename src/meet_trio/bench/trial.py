@@ -5,6 +5,8 @@ has failed still closes its rooms: the first peer of each is its owner and asks 
 If that fails too, the server closes an empty room by itself.
 """
 
+import contextlib
+import itertools
 import math
 import os
 import ssl
@@ -32,6 +34,8 @@ _CLOSING_AT_ONCE = 50
 _SETTLE = 0.5  # seconds, for what is under way when the feeds stop
 _MOST_SAMPLES = 3600
 _PING_INTERVAL = 0.1  # seconds; one peer after the other
+_MOST_PINGS = 10_000
+_ENDED = OSError, trio.BrokenResourceError, trio.ClosedResourceError
 _MOST_REASONS = 20  # kinds of failure that are told apart
 
 
@@ -161,10 +165,9 @@ class Trial:
             if owner.peer is None or owner.peer.closed.is_set():
                 return
             async with limiter:
-                try:
+                # otherwise the room is closed already, or its peers are about to go
+                with contextlib.suppress(RequestFailed, *_ENDED):
                     await owner.peer.request("moderator:closeRoom", {})
-                except (RequestFailed, OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                    return  # it is closed, or its peers are about to go
 
         async with trio.open_nursery() as nursery:
             for owner in self._owners:
@@ -203,17 +206,16 @@ class Trial:
     async def _pinging(self) -> AsyncIterator[None]:
         """Measure round trips of signaling, one peer after the other."""
 
+        interval = max(_PING_INTERVAL, self.scenario.duration / _MOST_PINGS)
+
         async def ping() -> None:
-            for number in range(math.ceil(self.scenario.duration / _PING_INTERVAL)):
-                client = self.clients[number % len(self.clients)]
+            for client in itertools.cycle(self.clients):
                 start = time.monotonic()
                 if client.peer is not None and client.failure is None:
-                    try:
+                    with contextlib.suppress(RequestFailed, *_ENDED):
                         await client.peer.request("ping")
-                    except (RequestFailed, OSError, trio.BrokenResourceError):
-                        continue
-                    self._pings.append(time.monotonic() - start)
-                await trio.sleep(_PING_INTERVAL)
+                        self._pings.append(time.monotonic() - start)
+                await trio.sleep(interval)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ping)
@@ -223,7 +225,7 @@ class Trial:
     async def _result(self) -> Result:
         return Result(
             scenario=self.scenario,
-            joins=_joins_of(self._joined or self.clients, self._joining),
+            joins=self._joins(),
             joining=self._joining,
             measuring=self._measuring,
             final=await self._sample(),
@@ -232,19 +234,20 @@ class Trial:
             stopped=self._work.cancelled_caught,
         )
 
-
-def _joins_of(clients: Sequence[LoadClient], joining: Interval | None) -> Joins:
-    well = [c for c in clients if c.settled.is_set() and c.failure is None]
-    reasons = Counter(c.failure for c in clients if c.failure is not None)
-    server = None if joining is None else joining.server
-    return Joins(
-        wanted=len(clients),
-        done=len(well),
-        seconds=0.0 if joining is None else joining.seconds,
-        signaling=[c.joined for c in well if c.joined is not None],
-        connected=[c.connected for c in well if c.connected is not None],
-        first_media=[c.first_media for c in well if c.first_media is not None],
-        all_media=[c.all_media for c in well if c.all_media is not None],
-        failures=dict(reasons.most_common(_MOST_REASONS)),
-        cpu=None if server is None else server.cpu,
-    )
+    def _joins(self) -> Joins:
+        """Of those who joined last; the failures are everybody's."""
+        clients = self._joined or self.clients
+        well = [c for c in clients if c.settled.is_set() and c.failure is None]
+        reasons = Counter(c.failure for c in self.clients if c.failure is not None)
+        server = None if self._joining is None else self._joining.server
+        return Joins(
+            wanted=len(clients),
+            done=len(well),
+            seconds=0.0 if self._joining is None else self._joining.seconds,
+            signaling=[c.joined for c in well if c.joined is not None],
+            connected=[c.connected for c in well if c.connected is not None],
+            first_media=[c.first_media for c in well if c.first_media is not None],
+            all_media=[c.all_media for c in well if c.all_media is not None],
+            failures=dict(reasons.most_common(_MOST_REASONS)),
+            cpu=None if server is None else server.cpu,
+        )
