@@ -9,6 +9,7 @@ that are answered with an error, ``ignore`` those that are not answered.
 import contextlib
 import itertools
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -47,6 +48,7 @@ class FakeMeeting:
 
     nursery: trio.Nursery
     port: int = 0
+    scheme: str = "ws"
     drop: Callable[[int], bool] = lambda count: False
     change: Callable[[bytes], bytes] = lambda packet: packet
     refuse: set[str] = attrs.field(factory=set)
@@ -75,7 +77,7 @@ class FakeMeeting:
         if "connection" in self.refuse:
             raise BenchError("connection: 500")
         peer = f"peer{next(self._numbers)}"
-        return Admission(peer, f"ws://127.0.0.1:{self.port}?peerId={peer}&roomId={room}")
+        return Admission(peer, f"{self.scheme}://127.0.0.1:{self.port}?peerId={peer}&roomId={room}")
 
     # signaling
 
@@ -183,13 +185,16 @@ class FakeMeeting:
 
 
 @contextlib.asynccontextmanager
-async def open_fake_meeting() -> AsyncIterator[tuple[FakeMeeting, Api]]:
-    """A running server on loopback, and its API."""
+async def open_fake_meeting(
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[tuple[FakeMeeting, Api]]:
+    """A running server on loopback, and its API. With ``tls`` signaling is encrypted."""
     async with trio.open_nursery() as nursery:
         meeting = FakeMeeting(nursery)
         try:
-            server = await nursery.start(serve_websocket, meeting.serve, "127.0.0.1", 0, None)
+            server = await nursery.start(serve_websocket, meeting.serve, "127.0.0.1", 0, tls)
             meeting.port = server.port
+            meeting.scheme = "ws" if tls is None else "wss"
             api: Any = meeting  # it has the same methods
             yield meeting, api
             nursery.cancel_scope.cancel()

@@ -1,12 +1,14 @@
 """The load generator against a small server of its own: what it measures, and how it ends."""
 
 import os
+import ssl
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
 import trio.testing
+from support.certificates import make_certificate
 from support.fake_meeting import open_fake_meeting
 
 from meet_trio.bench.errors import BenchError
@@ -58,6 +60,19 @@ async def test_a_run() -> None:
     assert figures["media"]["ping_ms"] is not None
     assert sorted(meeting.closed) == ["room1", "room5"]
     assert not meeting.rooms
+
+
+async def test_signaling_by_tls(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "meet.test")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    trusting = ssl.create_default_context(cafile=certificate)
+    async with open_fake_meeting(tls) as (meeting, api):
+        with pytest.RaisesGroup(BenchError, flatten_subgroups=True):
+            await Trial(api, SMALL, ssl_context=ssl.create_default_context()).run()
+        result = await Trial(api, attrs.evolve(SMALL, duration=0.1), ssl_context=trusting).run()
+        assert len(meeting.closed) == 1
+    assert result.joins.done == 2
 
 
 async def test_loss_is_seen() -> None:
