@@ -170,7 +170,13 @@ def result_of(before: Sample, after: Sample, **changes: object) -> Result:
     return attrs.evolve(result, **changes)  # type: ignore[arg-type]
 
 
-GOOD = {"sent_packets": 1000, "sent_frames": 300, "received_packets": 10_000, "busy_us": 2_000_000}
+GOOD = {
+    "sent_packets": 1000,
+    "sent_frames": 300,
+    "received_packets": 10_000,
+    "busy_us": 2_000_000,
+    "streams": 10,
+}
 
 
 def test_figures_of_a_run() -> None:
@@ -204,6 +210,7 @@ def test_the_media_is_subtracted_from_the_joins() -> None:
         ({"late_frames": 30}, "late"),
         ({"silent_streams": 3, "streams": 10}, "3 of 10 streams"),
         ({"unauthentic": 2}, "2 unauthentic"),
+        ({"streams": 7}, "3 of 10 streams were never offered"),
     ],
 )
 def test_doubts_are_told(counters: dict[str, int], words: str) -> None:
@@ -224,6 +231,8 @@ def test_stolen_time_is_told() -> None:
         ({"lost": 100}, "0.99 % lost"),
         ({"received_packets": 9700}, "97.0 % of the packets"),
         ({"wrong_feed": 1}, "1 packets were wrong"),
+        ({"silent_streams": 2}, "2 streams never begun"),
+        ({"streams": 9}, "1 streams never offered"),
         ({"wrong_feed": 1, "late_frames": 30}, "machine was busy: 10 %"),
         ({"lost": 900, "busy_us": 9_900_000}, "the generator was at its limit"),
     ],

@@ -64,7 +64,7 @@ class LoadClient:
     all_media: float | None = None
     failure: str | None = None
     settled: trio.Event = attrs.field(factory=trio.Event)
-    """It is connected and has all offers, or it has failed."""
+    """It is connected, a subscriber has all offers, or it has failed."""
     _start: float = 0.0
     _receiving: Endpoint | None = None
     _transport_cc_id: int = 0
@@ -95,7 +95,8 @@ class LoadClient:
                     with trio.CancelScope(deadline=deadline) as scope:
                         await ready.wait()
                         await self._join(peer)
-                        if self.streams:
+                        # a publisher's streams come as the other publishers do
+                        if self.streams and self.publisher is None:
                             await self._offered.wait()
                     if scope.cancelled_caught:
                         self.failure = f"it has not joined in {self.scenario.join_timeout:g} s"

@@ -77,6 +77,12 @@ def shortfalls(result: Result, bars: Bars) -> list[str]:
         found.append(f"{sum(joins['failures'].values())} peers have failed ({number}: {reason})")
     if media is None:
         return [*found, "nothing was measured"]
+    for number, what in (
+        (result.missing_streams, "never offered"),
+        (media["silent_streams"], "never begun"),
+    ):
+        if number:
+            found.append(f"{number} streams {what}")
     if (lost := media["lost_percent"]) > bars.lost_percent:
         found.append(f"{lost:.2f} % lost")
     forwarded = media["forwarded_percent"]

@@ -237,6 +237,12 @@ class Result:
         m = self.measuring
         return m is not None and m.busy_percent > SATURATED_PERCENT
 
+    @property
+    def missing_streams(self) -> int:
+        """Those that the server has not offered to its viewers."""
+        m = self.measuring
+        return 0 if m is None else max(0, self.scenario.streams - m.after.counters["streams"])
+
     def warnings(self) -> list[str]:
         """What makes the figures doubtful, as sentences."""
         found = []
@@ -257,6 +263,8 @@ class Result:
             found.append(
                 f"{stolen:.1f} % of the machine's time was stolen: CPU figures are doubtful."
             )
+        if m is not None and (missing := self.missing_streams):
+            found.append(f"{missing} of {self.scenario.streams} streams were never offered.")
         if m is not None and (silent := m.after.counters["silent_streams"]):
             found.append(
                 f"{silent} of {m.after.counters['streams']} streams have never begun. A server "
