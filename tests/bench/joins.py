@@ -20,10 +20,11 @@ import attrs
 import trio
 from support.api import MeetApi
 from support.daemon import Daemon, api_of, start_daemon
-from support.light_peer import LightPeer, open_light_peer
 from support.participant import open_participant
 from support.peers import CAPABILITIES
-from support.rtp_parameters import simulcast_encodings, video_parameters
+
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
+from meet_trio.bench.rtp_parameters import simulcast_encodings, video_parameters
 
 SIZES = (10, 25, 50, 100)  # peers in the room
 PUBLISHERS = 4
