@@ -16,7 +16,7 @@ import trio
 from meet_trio.bench.api import Admission
 from meet_trio.bench.errors import BenchError
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
-from meet_trio.bench.media import CrowdHost, Endpoint, new_ssrc
+from meet_trio.bench.media import CrowdHost, MediaEnd, new_ssrc
 from meet_trio.bench.rtp_parameters import (
     OPUS_PAYLOAD_TYPE,
     RTX_PAYLOAD_TYPE,
@@ -66,7 +66,7 @@ class LoadClient:
     settled: trio.Event = attrs.field(factory=trio.Event)
     """It is connected, a subscriber has all offers, or it has failed."""
     _start: float = 0.0
-    _receiving: Endpoint | None = None
+    _receiving: MediaEnd | None = None
     _transport_cc_id: int = 0
     _offers: int = 0
     _offered: trio.Event = attrs.field(factory=trio.Event)
@@ -120,7 +120,7 @@ class LoadClient:
             0,
         )
         connections: list[Callable[[], Any]] = []
-        sending: tuple[str, Endpoint] | None = None
+        sending: tuple[str, MediaEnd] | None = None
         if self.publisher is not None:
             sending = await self._open(peer, self.scenario.publish_by, connections, send=True)
         if self.streams:
@@ -140,7 +140,7 @@ class LoadClient:
 
     async def _open(
         self, peer: LightPeer, way: Way, connections: list[Callable[[], Any]], *, send: bool
-    ) -> tuple[str, Endpoint]:
+    ) -> tuple[str, MediaEnd]:
         """Create a transport. What connects it goes to ``connections``."""
         wanted: dict[str, Any] = {"producing": send, "consuming": not send}
         if way == "plain":
@@ -157,7 +157,7 @@ class LoadClient:
         connections.append(lambda: self._connect(peer, answer["id"], endpoint))
         return answer["id"], endpoint
 
-    async def _connect(self, peer: LightPeer, transport: str, endpoint: Endpoint) -> None:
+    async def _connect(self, peer: LightPeer, transport: str, endpoint: MediaEnd) -> None:
         fingerprint = {"algorithm": "sha-256", "value": self.host.identity.fingerprint}
         parameters = {"role": "client", "fingerprints": [fingerprint]}
         await peer.request(
@@ -167,7 +167,7 @@ class LoadClient:
 
     # publishing
 
-    async def _produce(self, peer: LightPeer, transport: str, endpoint: Endpoint) -> None:
+    async def _produce(self, peer: LightPeer, transport: str, endpoint: MediaEnd) -> None:
         for parameters, feeds, kind, source in self._tracks():
             data = {
                 "transportId": transport,

@@ -40,7 +40,7 @@ _BIND_TRIES = 100
 
 
 @attrs.define(eq=False)
-class Endpoint:
+class MediaEnd:
     """The client's end of one transport. ``begun`` has the streams' first packets, by SSRC."""
 
     host: "CrowdHost"
@@ -101,7 +101,7 @@ class CrowdHost:
 
     crowd: Crowd
     identity: Identity
-    endpoints: list[Endpoint] = attrs.field(factory=list)
+    endpoints: list[MediaEnd] = attrs.field(factory=list)
     _reports: dict[int, trio.MemorySendChannel[CrowdReport]] = attrs.field(factory=dict)
     _next_token: int = 0
 
@@ -134,7 +134,7 @@ class CrowdHost:
         self.crowd.request_report(token)
         return await receive.receive()
 
-    def add_webrtc(self, answer: Mapping[str, Any], transport_cc_id: int) -> Endpoint:
+    def add_webrtc(self, answer: Mapping[str, Any], transport_cc_id: int) -> MediaEnd:
         """The end of a transport that ``createWebRtcTransport`` has made; ICE begins at once."""
         candidate = max(
             (c for c in answer["iceCandidates"] if c["protocol"] == "udp"),
@@ -155,7 +155,7 @@ class CrowdHost:
         )
         return endpoint
 
-    def add_plain(self, answer: Mapping[str, Any]) -> tuple[Endpoint, tuple[str, int, int]]:
+    def add_plain(self, answer: Mapping[str, Any]) -> tuple[MediaEnd, tuple[str, int, int]]:
         """The end of a transport that ``createPlainTransport`` has made, and its address with the
         ports for RTP and RTCP.
         """
@@ -172,12 +172,12 @@ class CrowdHost:
 
     def _add(
         self, rtp: socket.socket, rtcp: socket.socket | None, check: bytes, transport_cc_id: int
-    ) -> Endpoint:
+    ) -> MediaEnd:
         # the crowd closes the sockets from here on, also if this fails
         number = self.crowd.add_endpoint(
             rtp.detach(), rtcp.detach() if rtcp else -1, check, transport_cc_id, new_ssrc()
         )
-        endpoint = Endpoint(self, number)
+        endpoint = MediaEnd(self, number)
         self.endpoints.append(endpoint)
         return endpoint
 

@@ -130,14 +130,16 @@ async def _until_stopped(session: BenchSession, scenario: Scenario) -> Result | 
     """The first signal ends the work in order, the second one everything."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_take_signals, session, nursery.cancel_scope)
-        unit = session.arguments.find_limit
-        if unit:
-            found: Result | LimitFound = await _find_limit(session, scenario, unit)
-        else:
-            found = await session.run_one(scenario)
+        found = await _run_as_asked(session, scenario)
         nursery.cancel_scope.cancel()
         return found
     raise BenchError("stopped at once: rooms may be left, and the server closes them soon")
+
+
+async def _run_as_asked(session: BenchSession, scenario: Scenario) -> Result | LimitFound:
+    if session.arguments.find_limit:
+        return await _find_limit(session, scenario, session.arguments.find_limit)
+    return await session.run_one(scenario)
 
 
 async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> LimitFound:
