@@ -205,14 +205,13 @@ async def open_light_peer(
     url = urlsplit(token_url)
     assert url.hostname is not None
     secure = url.scheme == "wss"
-    stream: trio.abc.Stream = await trio.open_tcp_stream(
-        url.hostname, port or url.port or (443 if secure else 80)
-    )
-    async with stream:
+    tcp = await trio.open_tcp_stream(url.hostname, port or url.port or (443 if secure else 80))
+    async with tcp:
+        stream: trio.abc.Stream = tcp
         if secure:
             context = ssl_context or ssl.create_default_context()
             stream = trio.SSLStream(
-                stream, context, server_hostname=url.hostname, https_compatible=True
+                tcp, context, server_hostname=url.hostname, https_compatible=True
             )
         peer = LightPeer(stream)
         await peer.handshake(f"{path}?{url.query}&EIO=4&transport=websocket", headers or {})
