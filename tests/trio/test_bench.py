@@ -62,6 +62,18 @@ async def test_a_run() -> None:
     assert not meeting.rooms
 
 
+async def test_quiet_joins() -> None:
+    """Media begins when all have joined, so its first packets say nothing of the joins."""
+    async with open_fake_meeting() as (_, api):
+        trial = Trial(api, attrs.evolve(SMALL, quiet_joins=True))
+        result = await trial.run()
+    assert result.joining is not None
+    assert result.joining.count("sent_packets") == 0
+    assert result.final.counters["sent_packets"] > 0
+    assert result.joins.done == 2
+    assert not result.joins.first_media
+
+
 async def test_signaling_by_tls(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path, "meet.test")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

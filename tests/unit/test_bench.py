@@ -1,6 +1,8 @@
 """The load generator's arithmetic: frames, percentiles, the search for the limit, figures."""
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,15 @@ from meet_trio.bench.process import Usage, between
 from meet_trio.bench.result import Interval, Joins, Result, Sample
 from meet_trio.bench.scenario import LAYER_RATIO, Scenario
 from meet_trio.bench.tables import live_table, rows
+
+
+def test_the_help_is_light() -> None:
+    """The generator is loaded when it runs."""
+    code = "import sys, meet_trio.cli.bench; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"trio", "httpx", "rich", "OpenSSL", "cryptography", "meet_trio.engine"}
+    assert not set(done.stdout.split()) & heavy
+
 
 # Scenarios
 
@@ -159,6 +170,7 @@ def result_of(before: Sample, after: Sample, **changes: object) -> Result:
     joins = Joins(10, 10, 2.0, [0.01] * 10, [0.02] * 10, [0.03] * 10, [0.04] * 10, {}, 0.5)
     result = Result(
         scenario=Scenario(publishers=1, subscribers=10),
+        begun=sample(0),
         joins=joins,
         joining=Interval(sample(0), sample(2)),
         measuring=Interval(before, after),
@@ -190,6 +202,8 @@ def test_figures_of_a_run() -> None:
     assert server["cpu_percent"] == pytest.approx(26)
     assert server["cpu_percent_by_thread"] == pytest.approx({"engine": 25, "python": 1})
     assert server["cpu_ms_per_join"] == pytest.approx(50)
+    assert server["memory_bytes"] == server["memory_bytes_before"] == 5_000_000
+    assert [s["at"] for s in figures["samples"]] == [10]
     assert generator["busy_percent"] == pytest.approx(20)
     assert not figures["warnings"]
     assert not shortfalls(result_of(sample(10), sample(20, **GOOD)), Bars())

@@ -24,7 +24,7 @@ def write_plots(folder: Path, samples: Sequence[Mapping[str, Any]]) -> list[Path
     written = []
     for name, (title, lines) in _PLOTS.items():
         curves = {
-            label: [(s["at"] - samples[0]["at"], s[key]) for s in samples if s[key] is not None]
+            label: [(s["at"], s[key]) for s in samples if s[key] is not None]
             for key, label in lines.items()
         }
         curves = {label: points for label, points in curves.items() if points}

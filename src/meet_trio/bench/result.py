@@ -105,11 +105,12 @@ class Joins:
 
 @attrs.frozen
 class Result:
-    """``joining`` and ``measuring`` have the counts of these times; ``final`` those of the whole
-    run. ``samples`` are of the time of measuring.
+    """``begun`` is before anybody joined. ``joining`` and ``measuring`` have the counts of these
+    times, ``final`` those of the whole run. ``samples`` are of the time of measuring.
     """
 
     scenario: Scenario
+    begun: Sample | None
     joins: Joins
     joining: Interval | None
     measuring: Interval | None
@@ -131,7 +132,7 @@ class Result:
             "counters": dict(self.final.counters),
             "warnings": self.warnings(),
             "samples": [
-                _sample_figures(Interval(a, b))
+                _sample_figures(Interval(a, b), self.samples[0].at)
                 for a, b in zip(self.samples, self.samples[1:], strict=False)
             ],
         }
@@ -197,6 +198,9 @@ class Result:
             "cpu_us_per_packet": 1e6 * m.server.cpu / packets if packets else None,
             "cpu_ms_per_join": self.cpu_per_join,
             "memory_bytes": m.after.server.memory,
+            "memory_bytes_before": self.begun.server.memory
+            if self.begun is not None and self.begun.server is not None
+            else None,
             "threads": m.after.server.threads,
             "cpu_percent_by_thread": {
                 name: 100 * used / m.seconds for name, used in sorted(m.server.by_name.items())
@@ -293,11 +297,11 @@ def _spread(seconds: Sequence[float]) -> dict[str, float] | None:
     return {"p50": at(50), "p99": at(99), "max": 1e3 * ordered[-1]}
 
 
-def _sample_figures(interval: Interval) -> dict[str, Any]:
+def _sample_figures(interval: Interval, start: float) -> dict[str, Any]:
     server = interval.server
     delay = interval.delay
     return {
-        "at": interval.after.at,
+        "at": interval.after.at - start,
         "received_per_second": interval.rate("received_packets"),
         "received_bits_per_second": 8 * interval.rate("received_bytes"),
         "lost_percent": interval.lost_percent,

@@ -153,7 +153,15 @@ def rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
                     for name, percent in server["cpu_percent_by_thread"].items()
                 ),
             ),
-            ("server's memory", f"{server['memory_bytes'] / 1e6:.0f} MB"),
+            (
+                "server's memory",
+                f"{server['memory_bytes'] / 1e6:.0f} MB"
+                + (
+                    ""
+                    if (before := server["memory_bytes_before"]) is None
+                    else f", {before / 1e6:.0f} MB before"
+                ),
+            ),
             ("server's threads", str(server["threads"])),
             ("stolen", f"{server['stolen_percent']:.2f} %"),
         ]

@@ -61,6 +61,7 @@ class Trial:
     _pings: list[float] = attrs.field(factory=list)
     _joined: Sequence[LoadClient] = ()
     """Those of the last time of joining, whose figures count."""
+    _begun: Sample | None = None
     _joining: Interval | None = None
     _measuring: Interval | None = None
 
@@ -87,6 +88,7 @@ class Trial:
 
     async def _do_work(self, nursery: trio.Nursery) -> None:
         self.on_phase("making rooms")
+        self._begun = await self._sample()
         await self._invite()
         if self.scenario.quiet_joins:
             self._set_silent(True)
@@ -225,6 +227,7 @@ class Trial:
     async def _result(self) -> Result:
         return Result(
             scenario=self.scenario,
+            begun=self._begun,
             joins=self._joins(),
             joining=self._joining,
             measuring=self._measuring,
@@ -240,14 +243,15 @@ class Trial:
         well = [c for c in clients if c.settled.is_set() and c.failure is None]
         reasons = Counter(c.failure for c in self.clients if c.failure is not None)
         server = None if self._joining is None else self._joining.server
+        watched = [] if self.scenario.quiet_joins else well  # media has waited for the last one
         return Joins(
             wanted=len(clients),
             done=len(well),
             seconds=0.0 if self._joining is None else self._joining.seconds,
             signaling=[c.joined for c in well if c.joined is not None],
             connected=[c.connected for c in well if c.connected is not None],
-            first_media=[c.first_media for c in well if c.first_media is not None],
-            all_media=[c.all_media for c in well if c.all_media is not None],
+            first_media=[c.first_media for c in watched if c.first_media is not None],
+            all_media=[c.all_media for c in watched if c.all_media is not None],
             failures=dict(reasons.most_common(_MOST_REASONS)),
             cpu=None if server is None else server.cpu,
         )
