@@ -45,7 +45,7 @@ def leaf(error: BaseException) -> BaseException:
 async def test_a_run() -> None:
     async with open_fake_meeting() as (meeting, api):
         before = held()
-        result = await Trial(api, attrs.evolve(SMALL, rooms=2, audio=True)).run()
+        result = await Trial(api, attrs.evolve(SMALL, rooms=2, audio=True, threads=2)).run()
         await trio.testing.wait_all_tasks_blocked()
         assert held()[1] == before[1]
     figures = result.figures()
