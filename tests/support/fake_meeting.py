@@ -49,6 +49,7 @@ class FakeMeeting:
     nursery: trio.Nursery
     port: int = 0
     scheme: str = "ws"
+    most_rooms: int = 1000
     drop: Callable[[int], bool] = lambda count: False
     change: Callable[[bytes], bytes] = lambda packet: packet
     refuse: set[str] = attrs.field(factory=set)
@@ -69,6 +70,8 @@ class FakeMeeting:
         pass
 
     async def create_room(self) -> str:
+        if len(self.rooms) >= self.most_rooms:
+            raise BenchError(f"there are {self.most_rooms} rooms")
         room = f"room{next(self._numbers)}"
         self.rooms.add(room)
         return room

@@ -1,6 +1,9 @@
 """The load generator against a small server of its own: what it measures, and how it ends."""
 
+import argparse
+import json
 import os
+import socket
 import ssl
 from pathlib import Path
 
@@ -11,10 +14,14 @@ import trio.testing
 from support.certificates import make_certificate
 from support.fake_meeting import open_fake_meeting
 
+from meet_trio.bench.api import Api
 from meet_trio.bench.errors import BenchError
 from meet_trio.bench.light_peer import LightPeer
 from meet_trio.bench.limit import Bars, shortfalls
+from meet_trio.bench.result import Result
 from meet_trio.bench.scenario import Scenario
+from meet_trio.bench.session import BenchSession, find_limit
+from meet_trio.bench.tables import Progress
 from meet_trio.bench.trial import Trial
 
 SMALL = Scenario(
@@ -128,6 +135,56 @@ async def test_a_peer_that_does_not_join_is_counted() -> None:
     assert dict(result.joins.failures) == {"it has not joined in 1 s": 2}
     assert result.joins.done == 0
     assert any("2 peers have failed" in missed for missed in shortfalls(result, Bars()))
+
+
+async def test_a_server_that_only_accepts_ends_in_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(10)
+        async with open_fake_meeting() as (meeting, api):
+            meeting.port = silent.getsockname()[1]
+            with (
+                trio.fail_after(30),
+                pytest.RaisesGroup(
+                    pytest.RaisesExc(BenchError, match="not joined in 1 s"), flatten_subgroups=True
+                ),
+            ):
+                await Trial(api, attrs.evolve(SMALL, join_timeout=1)).run()
+
+
+def session_of(api: Api, monkeypatch: pytest.MonkeyPatch) -> BenchSession:
+    """A session whose runs are against the small server."""
+    session = BenchSession(argparse.Namespace(max_loss=0.5, max_delay=5000), "", Progress())
+
+    async def run_one(scenario: Scenario) -> Result:
+        return await Trial(api, scenario).run()
+
+    monkeypatch.setattr(BenchSession, "run_one", lambda _, scenario: run_one(scenario))
+    return session
+
+
+async def test_the_limit_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes two rooms and no third one."""
+    async with open_fake_meeting() as (meeting, api):
+        meeting.most_rooms = 2
+        session = session_of(api, monkeypatch)
+        short = attrs.evolve(SMALL, duration=0.1, bitrate=50_000)
+        found = await find_limit(session, short, "rooms")
+    assert (found.search.carried, found.search.refused) == (2, 3)
+    assert found.people == 6
+    assert found.reasons == ["there are 2 rooms"]
+    assert [load for load, _, _ in found.runs] == [1, 2, 4, 4, 3, 3]
+    assert json.dumps(found.figures())
+
+
+async def test_a_first_run_that_is_impossible_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_fake_meeting() as (meeting, api):
+        meeting.most_rooms = 0
+        session = session_of(api, monkeypatch)
+        with pytest.RaisesGroup(BenchError, flatten_subgroups=True):
+            await find_limit(session, SMALL, "rooms")
 
 
 @pytest.mark.parametrize("refused", ["produce", "createPlainTransport", "connection"])

@@ -5,6 +5,7 @@ connections, ``produce``. The server then offers streams, which the peer views a
 """
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -73,37 +74,48 @@ class LoadClient:
 
     async def stay(self) -> None:
         """Join and stay until cancelled. What goes wrong is in ``failure``."""
-        try:
-            await self._stay()
-        except (Exception, ExceptionGroup) as error:
-            self.failure = _reason(error)
-            self.settled.set()
-
-    async def _stay(self) -> None:
         self._start = time.monotonic()
         deadline = trio.current_time() + self.scenario.join_timeout
-        async with open_light_peer(self.invitation.url, ssl_context=self.ssl_context) as peer:
-            ready = trio.Event()
-            peer.on_notice = lambda method, _: ready.set() if method == "roomReady" else None
-            peer.on_request = self._take_request
-            self.peer = peer
-            if peer.notices["roomReady"]:
-                ready.set()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._notice_end, peer)
-                try:
-                    with trio.CancelScope(deadline=deadline) as scope:
-                        await ready.wait()
-                        await self._join(peer)
-                        # a publisher's streams come as the other publishers do
-                        if self.streams and self.publisher is None:
-                            await self._offered.wait()
-                    if scope.cancelled_caught:
-                        self.failure = f"it has not joined in {self.scenario.join_timeout:g} s"
-                except (Exception, ExceptionGroup) as error:
-                    # it stays connected, because it may be the one who closes the room
-                    self.failure = _reason(error)
-                self.settled.set()
+        try:
+            with trio.CancelScope(deadline=deadline) as connecting:
+                async with open_light_peer(
+                    self.invitation.url, ssl_context=self.ssl_context
+                ) as peer:
+                    connecting.deadline = math.inf
+                    await self._stay(peer, deadline)
+            if connecting.cancelled_caught:
+                self.failure = self._late
+        except (Exception, ExceptionGroup) as error:
+            self.failure = _reason(error)
+        finally:
+            self.settled.set()
+
+    @property
+    def _late(self) -> str:
+        return f"it has not joined in {self.scenario.join_timeout:g} s"
+
+    async def _stay(self, peer: LightPeer, deadline: float) -> None:
+        ready = trio.Event()
+        peer.on_notice = lambda method, _: ready.set() if method == "roomReady" else None
+        peer.on_request = self._take_request
+        self.peer = peer
+        if peer.notices["roomReady"]:
+            ready.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._notice_end, peer)
+            try:
+                with trio.CancelScope(deadline=deadline) as scope:
+                    await ready.wait()
+                    await self._join(peer)
+                    # a publisher's streams come as the other publishers do
+                    if self.streams and self.publisher is None:
+                        await self._offered.wait()
+                if scope.cancelled_caught:
+                    self.failure = self._late
+            except (Exception, ExceptionGroup) as error:
+                # it stays connected, because it may be the one who closes the room
+                self.failure = _reason(error)
+            self.settled.set()
 
     async def _notice_end(self, peer: LightPeer) -> None:
         await peer.closed.wait()

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from meet_trio.bench.errors import BenchError, ScenarioError
+from meet_trio.bench.errors import BenchError, ScenarioError, bench_error_of
 from meet_trio.bench.scenario import Scenario
 
 FINE, DOUBTFUL, USAGE, UNUSABLE = range(4)
@@ -149,21 +149,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return session.run(arguments, token, scenario)
     except (BenchError, BaseExceptionGroup) as error:
-        print(f"meet-trio: {_bench_error(error)}", file=sys.stderr)
+        print(f"meet-trio: {bench_error_of(error)}", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:  # before the run has begun
         return DOUBTFUL
-
-
-def _bench_error(error: BaseException) -> BenchError:
-    """The error in groups of groups. Raises what is none of ours."""
-    if isinstance(error, BenchError):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        ours, others = error.split(BenchError)
-        if ours is not None and others is None:
-            return _bench_error(ours.exceptions[0])
-    raise error
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from meet_trio.bench.api import Api, open_api
-from meet_trio.bench.errors import BenchError
+from meet_trio.bench.errors import BenchError, bench_error_of
 from meet_trio.bench.limit import Bars, LimitSearch, shortfalls
 from meet_trio.bench.plots import write_plots
 from meet_trio.bench.process import family
@@ -62,12 +62,14 @@ class BenchSession:
 
 @attrs.frozen
 class LimitFound:
-    """``runs``: each load, what it missed, and its result. ``open``: why no more was tried."""
+    """``runs``: each load, what it missed, and its result, None if the server could not be used any
+    more. ``open``: why no more was tried.
+    """
 
     search: LimitSearch
     unit: str
     people: int
-    runs: list[tuple[int, list[str], Result]]
+    runs: list[tuple[int, list[str], Result | None]]
     open: list[str]
 
     @property
@@ -86,7 +88,7 @@ class LimitFound:
             "people": self.people,
             "reasons": self.reasons,
             "runs": [
-                {"load": load, "missed": missed, "figures": {**result.figures(), "samples": []}}
+                {"load": load, "missed": missed, "figures": result and _without_samples(result)}
                 for load, missed, result in self.runs
             ],
         }
@@ -116,12 +118,15 @@ def _tell_limit(arguments: argparse.Namespace, found: LimitFound) -> int:
     if arguments.json:
         print(json.dumps(found.figures(), indent=2))
     else:
-        if found.runs:
-            carried = [result for load, missed, result in found.runs if not missed]
-            show((carried or [found.runs[-1][2]])[-1].figures())
+        results = [result for _, _, result in found.runs if result is not None]
+        carried = [result for _, missed, result in found.runs if result is not None and not missed]
+        for result in (carried or results)[-1:]:
+            show(result.figures())
         show_limit(found.search, found.unit, found.people, found.reasons)
     known = not found.open and not any(
-        result.saturated for load, _, result in found.runs if load == found.search.refused
+        result is not None and result.saturated
+        for load, _, result in found.runs
+        if load == found.search.refused
     )
     return 0 if found.search.carried and known else 1
 
@@ -138,11 +143,11 @@ async def _until_stopped(session: BenchSession, scenario: Scenario) -> Result | 
 
 async def _run_as_asked(session: BenchSession, scenario: Scenario) -> Result | LimitFound:
     if session.arguments.find_limit:
-        return await _find_limit(session, scenario, session.arguments.find_limit)
+        return await find_limit(session, scenario, session.arguments.find_limit)
     return await session.run_one(scenario)
 
 
-async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> LimitFound:
+async def find_limit(session: BenchSession, scenario: Scenario, unit: str) -> LimitFound:
     """Run with more and more rooms or subscribers."""
     others = scenario.publishers + scenario.subscribers
     if unit == "subscribers":
@@ -152,17 +157,27 @@ async def _find_limit(session: BenchSession, scenario: Scenario, unit: str) -> L
         most = MAX_PEERS // others
     bars = Bars(session.arguments.max_loss, delay_p99=session.arguments.max_delay)
     search = LimitSearch(getattr(scenario, unit), most)
-    runs: list[tuple[int, list[str], Result]] = []
+    runs: list[tuple[int, list[str], Result | None]] = []
     while not session.stopped and (load := search.next()) is not None:
         session.progress.head(loads(load, unit))
-        result = await session.run_one(_with(scenario, unit, load))
-        missed = shortfalls(result, bars)
-        if not result.stopped:
+        result: Result | None = None
+        try:
+            result = await session.run_one(_with(scenario, unit, load))
+            missed = shortfalls(result, bars)
+        except (BenchError, BaseExceptionGroup) as error:
+            missed = [str(bench_error_of(error))]
+            if not search.carried:  # it is not the load
+                raise
+        if result is None or not result.stopped:
             search.tell(load, not missed)
             runs.append((load, missed, result))
     doubts = ["the search was stopped"] if session.stopped else []
     people = _with(scenario, unit, max(1, search.carried)).peers
     return LimitFound(search, unit, people if search.carried else 0, runs, doubts)
+
+
+def _without_samples(result: Result) -> dict[str, Any]:
+    return {**result.figures(), "samples": []}
 
 
 def _with(scenario: Scenario, unit: str, load: int) -> Scenario:
