@@ -220,7 +220,10 @@ def test_the_media_is_subtracted_from_the_joins() -> None:
 @pytest.mark.parametrize(
     ("counters", "words"),
     [
-        ({"busy_us": 9_500_000}, "saturated"),
+        (
+            {"busy_us": 9_500_000, "cpu_us": 4_000_000},
+            "saturated (busy 95 % of the time, with 40 % of a core)",
+        ),
         ({"late_frames": 30}, "late"),
         ({"silent_streams": 3, "streams": 10}, "3 of 10 streams"),
         ({"unauthentic": 2}, "2 unauthentic"),

@@ -255,7 +255,8 @@ class Result:
             found.append("The run was stopped before its end.")
         if m is not None and self.saturated:
             found.append(
-                f"The generator was saturated (busy {m.busy_percent:.0f} %): "
+                f"The generator was saturated (busy {m.busy_percent:.0f} % of the time, with "
+                f"{m.rate('cpu_us') / 1e4 / m.after.threads:.0f} % of a core): "
                 "this is no measurement of the server. Try --threads, or another machine."
             )
         if m is not None and (late := m.late_percent) > LATE_PERCENT:
