@@ -1,0 +1,350 @@
+"""What one forwarded packet costs, in CPU time of all of the server's threads:
+``PYTHONPATH=tests python tests/bench/packets.py [OTHER_CHECKOUT]``.
+
+A real engine sends through real sockets: publishers of plain RTP (four, each with packets of 1200
+bytes in frames), and viewers who all watch all of them, by SRTP or by plain RTP. As libwebrtc does,
+the publishers make some of a frame's packets a byte longer, the last ones. Publishers and viewers
+are processes of their own; viewers read all that comes. CPU time comes from
+``/proc/PID/task/*/schedstat``, so it has all of the kernel's work for the sends; on loopback that
+includes the receivers' half.
+
+With the path of another checkout (whose ``.venv`` is built) both engines run in turn, again and
+again, and the medians of the pairs' ratios are printed. Time that the hypervisor has given to
+others (``steal`` of ``/proc/stat``) is printed for each run: figures of a run with more than one
+percent mean little.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import multiprocessing
+import os
+import secrets
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import attrs
+from support.engine_world import PROFILES, VIEWED, Camera, video, viewed
+from support.wire.rtp import RtpPacket, build_rtp
+from support.wire.stun import binding_request, build_stun
+
+PROFILE = 0x0007
+SIZE = 1200  # bytes of a packet from a publisher
+PASSWORD = "password-of-it"
+WARM_UP = 1.0  # seconds
+DRAIN = 0.002  # seconds between two looks at a viewer's socket
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    publishers: int = 4
+    viewers: int = 50
+    rate: float = 48_000
+    """Forwarded packets a second."""
+    frame: int = 8
+    """Packets that a publisher sends at once."""
+    plain: bool = False
+    """Viewers on plain RTP."""
+    seconds: float = 4.0
+
+
+# The server: a process with nothing but an engine
+
+
+def serve(load: Load) -> None:
+    """Print where publishers and viewers send to, and wait for lines; ``count`` asks for a count of
+    forwarded packets.
+    """
+    from meet_trio.engine import Engine, EngineSettings, StatsReady
+
+    engine = Engine(EngineSettings())
+    numbers = itertools.count(1)
+    publishers: list[int] = []
+    checks: list[str] = []
+    for producer in range(1, load.publishers + 1):
+        transport = next(numbers)
+        rtp, rtcp = bound(), bound()
+        publishers.append(rtp.getsockname()[1])
+        engine.add_plain_transport(transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), True)
+        engine.add_producer(producer, transport, video())
+        engine.set_max_incoming_bitrate(transport, 10**9)
+    consumers = itertools.count(1)
+    ports = json.loads(sys.stdin.readline())
+    for viewer in range(load.viewers):
+        transport = next(numbers)
+        if load.plain:
+            rtp, rtcp = bound(), bound()
+            engine.add_plain_transport(
+                transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), False
+            )
+            engine.connect_plain_transport(transport, "127.0.0.1", ports[viewer], ports[viewer] + 1)
+        else:
+            engine.add_transport(transport, f"u{transport}", PASSWORD)
+            keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
+            engine.set_srtp(transport, PROFILE, *keys)
+            check = binding_request(
+                remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
+            )
+            checks.append(build_stun(check, PASSWORD).hex())
+        for producer in range(1, load.publishers + 1):
+            spec = viewed(next(consumers), header_extensions=VIEWED)
+            engine.add_consumer(transport * 100 + producer, transport, producer, spec)
+    print(json.dumps([publishers, engine.port, checks]), flush=True)
+    for _ in sys.stdin:
+        engine.request_stats(1)
+        found = None
+        while found is None:
+            select.select([engine.event_fd], [], [], 1)
+            for event in engine.read_events():
+                if isinstance(event, StatsReady):
+                    found = dict(event.stats["engine"])
+        print(json.dumps(found), flush=True)
+    engine.close()
+
+
+def bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+# Publishers and viewers
+
+
+def publish(ports: list[int], load: Load, started: Any) -> None:
+    """Each publisher's frames lie between those of the others."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    cameras = [Camera(ssrc=1000, parts=load.frame, tag=b"x" * SIZE) for _ in ports]
+    interval = load.frame * load.viewers / load.rate  # seconds between two frames of all
+    turns = itertools.cycle(range(len(ports)))
+    key_frames = set(range(len(ports)))
+    began = time.monotonic()
+    started.set()
+    for count in itertools.count():
+        turn = next(turns)
+        frame = cameras[turn].frame(key=turn in key_frames)
+        packets = [build_rtp(p) for p in near_equal(frame, count // len(ports))]
+        key_frames.discard(turn)
+        if count % (4 * round(load.rate / load.viewers)) < len(ports):
+            key_frames.add(turn)
+        time.sleep(max(0.0, began + count * interval - time.monotonic()))
+        for packet in packets:
+            sock.sendto(packet, ("127.0.0.1", ports[turn]))
+
+
+def near_equal(frame: list[RtpPacket], count: int) -> list[RtpPacket]:
+    """The frame's packets, all of ``SIZE``, but for a varying number of the last ones, which have a
+    byte more.
+    """
+    payload = SIZE - 12
+    longer = count % len(frame)
+    return [
+        attrs.evolve(p, payload=p.payload[: payload + (i >= len(frame) - longer)])
+        for i, p in enumerate(frame)
+    ]
+
+
+def watch(load: Load, pipe: Connection) -> None:
+    """Be the viewers: read what comes, and count it."""
+    sockets = [bound_pair() for _ in range(load.viewers)]
+    pipe.send([pair[0].getsockname()[1] for pair in sockets])
+    port, checks = pipe.recv()
+    for pair, check in zip(sockets, checks, strict=False):
+        pair[0].sendto(bytes.fromhex(check), ("127.0.0.1", port))
+    received = 0
+    into = bytearray(2048)
+    while True:
+        if pipe.poll():
+            pipe.recv()
+            pipe.send(received)
+        for rtp, rtcp in sockets:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    rtp.recv_into(into)
+                    received += 1
+            with contextlib.suppress(BlockingIOError):
+                rtcp.recv_into(into)
+        time.sleep(DRAIN)
+
+
+def bound_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ports in a row."""
+    while True:
+        rtp, rtcp = bound(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        rtcp.setblocking(False)
+        with contextlib.suppress(OSError):
+            rtcp.bind(("127.0.0.1", rtp.getsockname()[1] + 1))
+            return rtp, rtcp
+        rtp.close()
+        rtcp.close()
+
+
+# Measuring
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of all threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def stolen() -> tuple[int, int]:
+    """Ticks that were stolen, and all."""
+    ticks = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
+@attrs.frozen
+class Run:
+    cost: float
+    """Microseconds for each forwarded packet."""
+    rate: float
+    """Forwarded packets a second."""
+    arrived: float
+    """Received packets for each forwarded one."""
+    busy: float
+    """The share of a core that the server has used."""
+    stolen: float
+    """The share of the machine's time."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cost:6.2f} us, {self.rate / 1000:5.1f} kpps, {self.busy:4.0%} of a core, "
+            f"{self.arrived:7.2%} arrived, {self.stolen:4.1%} stolen"
+        )
+
+
+class Server:
+    def __init__(self, checkout: Path, load: Load) -> None:
+        python = checkout / ".venv" / "bin" / "python"
+        program = [str(python), __file__, "--serve", json.dumps(attrs.asdict(load))]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        self._process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.pid = self._process.pid
+
+    def ask(self, what: object) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def running(checkout: Path, load: Load) -> Iterator[tuple[Server, Connection]]:
+    """A server with its load."""
+    spawning = multiprocessing.get_context("spawn")
+    pipe, others = spawning.Pipe()
+    viewers = spawning.Process(target=watch, args=(load, others), daemon=True)
+    viewers.start()
+    server = Server(checkout, load)
+    publishers, port, checks = server.ask(pipe.recv())
+    pipe.send((port, checks))
+    time.sleep(0.2)
+    started = spawning.Event()
+    sender = spawning.Process(target=publish, args=(publishers, load, started), daemon=True)
+    sender.start()
+    started.wait()
+    try:
+        yield server, pipe
+    finally:
+        for process in (sender, viewers):
+            process.kill()
+            process.join()
+        server.close()
+
+
+def received(pipe: Connection) -> int:
+    pipe.send(None)
+    return int(pipe.recv())
+
+
+def measure(checkout: Path, load: Load) -> Run:
+    with running(checkout, load) as (server, pipe):
+        time.sleep(WARM_UP)
+        arrived, counted, used, before = (
+            received(pipe), server.ask("count"), cpu_of(server.pid), stolen(),
+        )  # fmt: skip
+        began = time.monotonic()
+        time.sleep(load.seconds)
+        used, after = cpu_of(server.pid) - used, stolen()
+        packets = server.ask("count")["rtp_forwarded"] - counted["rtp_forwarded"]
+        elapsed = time.monotonic() - began
+        arrived = received(pipe) - arrived
+    return Run(
+        cost=used / packets * 1e6,
+        rate=packets / elapsed,
+        arrived=arrived / packets,
+        busy=used / elapsed,
+        stolen=(after[0] - before[0]) / (after[1] - before[1]),
+    )
+
+
+def compare(here: Path, other: Path | None, load: Load, turns: int) -> None:
+    way = "plain" if load.plain else "SRTP"
+    print(f"frames of {load.frame}, {way} out, {load.rate / 1000:.0f} kpps", flush=True)
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(turns):
+        run = measure(here, load)
+        ours.append(run.cost)
+        line = f"  {run}"
+        if other is not None:
+            run = measure(other, load)
+            theirs.append(run.cost)
+            line += f" | other: {run}"
+        print(line, flush=True)
+    line = f"  median {statistics.median(ours):.2f} us"
+    if theirs:
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        line += f", other {statistics.median(theirs):.2f} us, ratio {ratio:.3f}"
+    print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What one forwarded packet costs.")
+    parser.add_argument("other", nargs="?", type=Path, help="another checkout with a built .venv")
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 3, 1])
+    parser.add_argument("--ways", nargs="+", choices=("srtp", "plain"), default=["srtp", "plain"])
+    parser.add_argument("--rate", type=float, default=Load().rate)
+    parser.add_argument("--viewers", type=int, default=Load().viewers)
+    parser.add_argument("--seconds", type=float, default=Load().seconds)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(Load(**json.loads(arguments.serve)))
+        return
+    here = Path(__file__).parents[2]
+    for way in arguments.ways:
+        for frame in arguments.frames:
+            load = Load(
+                frame=frame,
+                plain=way == "plain",
+                rate=arguments.rate,
+                viewers=arguments.viewers,
+                seconds=arguments.seconds,
+            )
+            compare(here, arguments.other, load, arguments.turns)
+
+
+if __name__ == "__main__":
+    main()
