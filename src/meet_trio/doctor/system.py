@@ -11,7 +11,7 @@ from meet_trio.doctor.inspection import Inspection
 from meet_trio.doctor.machine import Machine
 from meet_trio.doctor.server import holders_of
 
-SOCKET_BUFFER = 8 << 20  # bytes; what mt_udp_enlarge asks for (engine/c/io/udp.c)
+SOCKET_BUFFER = 8 << 20  # bytes; what mt_udp_prepare asks for (engine/c/io/udp.c)
 OLDEST_KERNEL = (4, 18)
 FULL_TABLE = 0.8  # the part of the conntrack table that may be in use
 LEAST_MEMORY, LITTLE_MEMORY = 128, 512  # MiB; a problem below, a warning below

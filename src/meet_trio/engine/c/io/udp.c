@@ -51,7 +51,12 @@ static void set_buffer(int fd, int forced, int plain) {
   if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
-void mt_udp_enlarge(int fd) {
+/* IP_PMTUDISC_WANT, the default, lets the kernel make fragments, so it gives each datagram a number of its own (RFC 791). That
+ * costs 4 % of its work. An IPv6 socket has the option for IPv4-mapped addresses; IPv6 datagrams have no number. */
+static bool set_discovery(int fd, int mode) { return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof mode) == 0; }
+
+void mt_udp_prepare(int fd) {
+  set_discovery(fd, IP_PMTUDISC_DO);
   set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
   set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
 }
@@ -94,6 +99,13 @@ static bool wait_for_room(int fd) {
   return poll(&p, 1, FULL_WAIT_MS) == 1;
 }
 
+/* The datagram is longer than its path's MTU. False: the kernel does not take it. */
+static bool send_in_fragments(int fd, const struct msghdr *datagram) {
+  bool sent = set_discovery(fd, IP_PMTUDISC_WANT) && sendmsg(fd, datagram, MSG_DONTWAIT) >= 0;
+  set_discovery(fd, IP_PMTUDISC_DO);
+  return sent;
+}
+
 /* Sends one socket's datagrams. */
 static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) {
   unsigned at = 0;
@@ -109,8 +121,8 @@ static void send_by(mt_udp *u, int fd, struct mmsghdr *headers, unsigned count) 
       waited = true;
       if (wait_for_room(fd)) continue;
     }
-    u->lost++; /* an error concerns the first datagram only, so the others are tried */
-    at++;
+    if (errno != EMSGSIZE || !send_in_fragments(fd, &headers[at].msg_hdr)) u->lost++;
+    at++; /* an error concerns the first datagram only, so the others are tried */
   }
 }
 

@@ -4,6 +4,8 @@
  * datagrams of several sockets in the order in which they were sent. A batch of one socket is sent at once, a mixed one socket by
  * socket.
  *
+ * Datagrams leave with DF, so the kernel need not number them. One that is longer than the MTU of its path is sent in fragments.
+ *
  * A datagram that the kernel does not take is lost, as on any network: waiting would delay all other datagrams. Opening and closing
  * sockets is left to io/listen.c and io/pairs.c.
  */
@@ -24,8 +26,8 @@ typedef struct mt_udp mt_udp;
 mt_udp *mt_udp_new(void);    /* NULL: no memory */
 void mt_udp_free(mt_udp *u); /* leaves the sockets open; NULL is allowed */
 
-/* Enlarges the kernel's buffers of a socket to 8 MiB, because one batch of video for many viewers is a burst. */
-void mt_udp_enlarge(int fd);
+/* Sets a new socket's options: DF, and buffers of 8 MiB in the kernel, because one batch of video for many viewers is a burst. */
+void mt_udp_prepare(int fd);
 
 /* Receives at most MT_UDP_BATCH datagrams and returns their number. 0: none waits. -1: the socket is broken, and errno is set. */
 int mt_udp_receive(mt_udp *u, mt_socket s);
