@@ -65,3 +65,9 @@ def test_crowd(tmp_path: Path) -> None:
     below = [*(C / "formats").glob("*.c"), *(C / "base").glob("*.c")]
     program = _build(tmp_path / "crowd", C / "tests" / "crowd" / "media.c", *units, *below)
     assert " 0 failures" in _run(program)
+
+
+def test_udp(tmp_path: Path) -> None:
+    """Its kernel is part of the test."""
+    program = _build(tmp_path / "udp", C / "tests" / "io" / "udp.c")
+    assert " 0 failures" in _run(program)

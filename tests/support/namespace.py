@@ -44,6 +44,10 @@ class Namespace:
             finally:
                 _enter(home.fileno())
 
+    def run(self, line: str) -> None:
+        """``ip`` with these arguments."""
+        _ip(self, [line])
+
     @property
     def _path(self) -> str:
         return f"/proc/{self.pid}/ns/net"

@@ -156,6 +156,12 @@ class Core(_Commands):
     ) -> None:
         """A datagram that came by a plain transport's RTP or RTCP socket."""
 
+    def gather(self) -> None:
+        """Packets of the datagrams that follow may wait for others, until ``forward`` is called.
+        That has to come before any other call.
+        """
+
+    def forward(self) -> None: ...
     def tick(self) -> int:
         """Do what is due; returns the time of the next call, in µs."""
 

@@ -36,6 +36,9 @@ class EngineSettings:
       1.25 MB.
     - ``relay_packets``: the packets that may be on their way to one other engine; a power of two.
       Each takes 1.6 KB of memory once it was used.
+    - ``gso``: UDP datagrams for one destination are given to the kernel together (UDP_SEGMENT),
+      where it takes them, and the packets of a frame are padded to one length where that takes a
+      byte.
     - ``max_tcp_connections``: ICE-TCP connections at once.
     - ``max_tcp_strangers``, ``max_tcp_strangers_per_address``: those among them that have not
       proved to know a transport's password. Above a limit the oldest is closed.
@@ -58,6 +61,7 @@ class EngineSettings:
     incoming_excess: float = 2.0
     incoming_burst: float = 10.0
     relay_packets: int = 1024
+    gso: bool = True
     max_tcp_connections: int = 4096
     max_tcp_strangers: int = 1024
     max_tcp_strangers_per_address: int = 256

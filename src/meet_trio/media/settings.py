@@ -116,6 +116,12 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         "media waiting for one ICE-TCP connection that does not read fast enough; media beyond it "
         "is lost (the default is a second at 2 Mbit/s)",
     ),
+    "gso": about(
+        "media.gso",
+        kinds.SWITCH,
+        "whether datagrams for one client are given to the kernel together (Linux UDP GSO), where it "
+        "takes them; without it each costs as much as three or four",
+    ),
     "incoming_excess": about(
         "media.incoming_excess",
         number(1, 1000),

@@ -25,8 +25,9 @@
 enum {
   COMMAND_SLOTS = 4096,
   EVENT_SLOTS = 4096,
-  READY_PER_TURN = 64,     /* epoll events */
-  BATCHES_PER_TURN = 8,    /* of one socket, before other sockets and commands get their turn */
+  READY_PER_TURN = 64, /* epoll events */
+  DATAGRAMS_PER_TURN =
+      512, /* of one socket, before other sockets and commands get their turn; what is received at once counts whole */
   COMMANDS_PER_TURN = 256, /* before packets get their turn */
   FIRST_PAIRS = 8,         /* slots of the table of plain transports */
   MAX_SLEEP_MS = 1000,
@@ -207,24 +208,45 @@ static void flush(mt_engine *e) {
   mt_tcp_flush(e->tcp, now_us());
 }
 
+/* Forwards what was received. Other engines are woken before for the packets that cross to them. */
+static void forward(mt_engine *e) {
+  wake_others(e);
+  mt_core_forward(e->core, now_us());
+  flush(e);
+}
+
+/* Passes what was received at once to the core, and returns the number of datagrams. */
+static unsigned take_received(mt_engine *e, uint8_t kind, uint32_t local) {
+  mt_path from;
+  size_t len;
+  unsigned count = 0;
+  int64_t now = now_us();
+  mt_core_gather(e->core);
+  for (uint8_t *data; (data = mt_udp_next(e->udp, &from, &len)); count++) {
+    from.kind = kind;
+    from.local = local;
+    mt_core_datagram(e->core, now, &from, data, len);
+  }
+  return count;
+}
+
 /* Passes datagrams of a socket to the core. `*failure` is set if the socket is broken. */
 static void receive(mt_engine *e, mt_socket s, uint8_t kind, uint32_t local, const char **failure) {
-  for (unsigned i = 0; i < BATCHES_PER_TURN; i++) {
+  unsigned waiting = 0; /* datagrams that were received and not forwarded */
+  for (unsigned all = 0; all < DATAGRAMS_PER_TURN;) {
     int n = mt_udp_receive(e->udp, s);
     if (n < 0) *failure = "a UDP socket is broken";
-    if (n <= 0) return;
-    int64_t now = now_us();
-    for (int k = 0; k < n; k++) {
-      mt_path from;
-      size_t len;
-      uint8_t *data = mt_udp_datagram(e->udp, k, &from, &len);
-      from.kind = kind;
-      from.local = local;
-      mt_core_datagram(e->core, now, &from, data, len);
+    if (n <= 0) break;
+    unsigned count = take_received(e, kind, local);
+    all += count;
+    waiting += count;
+    if (waiting >= MT_UDP_BATCH) {
+      forward(e);
+      waiting = 0;
     }
-    flush(e);
-    if (n < MT_UDP_BATCH) return;
+    if (n < MT_UDP_MESSAGES) break;
   }
+  if (waiting) forward(e);
 }
 
 /* Handles an epoll event by its data. */
@@ -329,7 +351,8 @@ static bool start(mt_engine *e) {
   return e->started;
 }
 
-static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses) {
+static bool set_up(mt_engine *e, const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
+                   mt_addresses *addresses) {
   mt_sink sink = {e, sink_reserve, sink_send, sink_event};
   if (!mt_listen_open(&e->listen, addresses)) return false;
   e->port = addresses->port;
@@ -340,7 +363,7 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_setti
   e->waker = mt_waker_new(e->command_fd);
   if (!e->waker) return false;
   errno = ENOMEM;
-  e->udp = mt_udp_new();
+  e->udp = mt_udp_new(udp->gso);
   if (!e->udp || !mt_table_init(&e->pairs, FIRST_PAIRS)) return false;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
@@ -350,12 +373,13 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_tcp_setti
   return e->tcp && watch_all(e) && start(e);
 }
 
-mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses) {
+mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
+                          mt_addresses *addresses) {
   mt_engine *e = aligned_alloc(MT_CACHE_LINE, (sizeof *e + MT_CACHE_LINE - 1) / MT_CACHE_LINE * MT_CACHE_LINE);
   if (!e) return NULL;
   memset(e, 0, sizeof *e);
   e->epoll_fd = e->command_fd = e->event_fd = -1;
-  if (set_up(e, settings, tcp, addresses)) return e;
+  if (set_up(e, settings, udp, tcp, addresses)) return e;
   int error = errno;
   mt_engine_close(e);
   errno = error;

@@ -21,8 +21,13 @@
 
 typedef struct mt_engine mt_engine;
 
+typedef struct {
+  bool gso; /* UDP datagrams may leave in runs (io/gso.h) */
+} mt_udp_settings;
+
 /* Opens the sockets and starts the thread. NULL: failure, with errno set; if an address was refused, `addresses` tells which. */
-mt_engine *mt_engine_open(const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses);
+mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
+                          mt_addresses *addresses);
 void mt_engine_close(mt_engine *e); /* ends the thread, waits for it, and drops waiting commands and events */
 uint16_t mt_engine_port(const mt_engine *e);
 mt_waker *mt_engine_waker(mt_engine *e);    /* for links from other engines; the engine keeps its reference */

@@ -43,6 +43,7 @@ cdef extern from "core/core.h":
         uint32_t nack_interval_ms
         uint32_t nack_tries
         uint32_t layer_silence_ms
+        bool_t equal_lengths
         uint64_t start_bitrate
         uint32_t excess_percent
         uint32_t excess_ms
@@ -220,6 +221,8 @@ cdef extern from "core/core.h":
     void mt_core_datagram(
         mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
     )
+    void mt_core_gather(mt_core *core)
+    void mt_core_forward(mt_core *core, int64_t now)
     void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path)
     void mt_core_command(mt_core *core, int64_t now, const mt_command *command)
     int64_t mt_core_tick(mt_core *core, int64_t now)
@@ -376,8 +379,14 @@ cdef extern from "thread.h":
     ctypedef struct mt_engine:
         pass
 
+    ctypedef struct mt_udp_settings:
+        bool_t gso
+
     mt_engine *mt_engine_open(
-        const mt_settings *settings, const mt_tcp_settings *tcp, mt_addresses *addresses
+        const mt_settings *settings,
+        const mt_udp_settings *udp,
+        const mt_tcp_settings *tcp,
+        mt_addresses *addresses,
     )
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)

@@ -103,6 +103,14 @@ cdef class Core(_Commands):
         mt_core_datagram(self._core, self.now, path, copy, len(data))
         return 0
 
+    def gather(self):
+        self._open()
+        mt_core_gather(self._core)
+
+    def forward(self):
+        self._open()
+        mt_core_forward(self._core, self.now)
+
     def tick(self):
         self._open()
         return mt_core_tick(self._core, self.now)

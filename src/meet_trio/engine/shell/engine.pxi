@@ -9,6 +9,7 @@ cdef class Engine(_Commands):
 
     def __init__(self, settings):
         cdef mt_settings s
+        cdef mt_udp_settings udp
         cdef mt_tcp_settings tcp
         cdef mt_addresses addresses
         if self._engine:
@@ -16,10 +17,11 @@ cdef class Engine(_Commands):
         self._queue = _Queue()
         _addresses(&addresses, settings)
         _settings(&s, settings, secrets.randbits(64))
+        udp.gso = settings.gso
         _tcp_settings(&tcp, settings)
         self._slots = _power_of_two(settings.relay_packets, "relay_packets")
         self.ips = tuple(settings.listen_ips)
-        self._engine = mt_engine_open(&s, &tcp, &addresses)
+        self._engine = mt_engine_open(&s, &udp, &tcp, &addresses)
         if not self._engine:
             code = errno
             protocol = "TCP" if addresses.refused_tcp else "UDP"

@@ -30,6 +30,7 @@ cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
         raise ValueError(f"incoming_excess: {s.incoming_excess} is not 1 to 1000")
     out.excess_percent = round(s.incoming_excess * 100)
     out.excess_ms = _ms(s.incoming_burst, "incoming_burst")
+    out.equal_lengths = s.gso
     out.seed = seed
     return 0
 

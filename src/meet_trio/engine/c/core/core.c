@@ -6,6 +6,7 @@
 #include "core/plain.h"
 #include "core/transport.h"
 #include "egress/downlink.h"
+#include "egress/fanout.h"
 #include "egress/keyframes.h"
 #include "egress/numbering.h"
 #include "egress/pacer.h"
@@ -50,9 +51,9 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_pool_init(&core->sent, MT_SENT_SLOTS * sizeof(mt_sent));
-  mt_list *lists[] = {&core->traces,     &core->all_transports, &core->mirrors, &core->links,   &core->changed,
-                      &core->nacking,    &core->wanting,        &core->feeding, &core->owed,    &core->scored,
-                      &core->allocating, &core->pacing,         &core->claims,  &core->tailing, &core->holding};
+  mt_list *lists[] = {&core->traces,  &core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking,
+                      &core->wanting, &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->gathered,
+                      &core->pacing,  &core->claims,         &core->tailing, &core->holding};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
@@ -110,6 +111,13 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
   } else {
     core->counters.dropped_unknown_kind++;
   }
+}
+
+void mt_core_gather(mt_core *core) { core->gathering = true; }
+
+void mt_core_forward(mt_core *core, int64_t now) {
+  core->gathering = false;
+  mt_fanout_settle(core, now);
 }
 
 bool mt_core_knows(mt_core *core, const mt_path *path) { return mt_route_find(core, path) != NULL; }

@@ -28,6 +28,9 @@ void mt_core_free(mt_core *core);                                       /* NULL 
 
 /* A datagram of `len` bytes has come by the path `from`. Its `data` is decrypted in place. */
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
+/* Between these two calls packets of datagrams may be gathered (egress/fanout.h). The second one forwards them. */
+void mt_core_gather(mt_core *core);
+void mt_core_forward(mt_core *core, int64_t now);
 /* True: the path is a route of a transport, so it has proved itself and its consent was not lost since. */
 bool mt_core_knows(mt_core *core, const mt_path *path);
 /* The TCP connection of `path` has ended. A transport that sent its media there sends it by the route heard last, if that works. */

@@ -2,6 +2,7 @@
 #include "core/exchange.h"
 
 #include "base/ring.h"
+#include "egress/fanout.h"
 #include "egress/relay.h"
 #include "ingress/mirror.h"
 #include "links/link.h"
@@ -48,6 +49,7 @@ bool mt_exchange_idle(mt_core *core) {
 bool mt_exchange_take(mt_core *core, int64_t now) {
   bool more = false;
   core->last_now = now;
+  core->gathering = true;
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
     mt_ring *ring = incoming(end);
@@ -61,6 +63,8 @@ bool mt_exchange_take(mt_core *core, int64_t now) {
       mt_ring_pop(ring);
     }
   }
+  core->gathering = false;
+  mt_fanout_settle(core, now);
   return more;
 }
 

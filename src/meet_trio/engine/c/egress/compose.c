@@ -86,7 +86,12 @@ size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const 
     prefix_len += taken;
   }
   if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
-  return protect(c->transport, index, out, header, prefix_len, p->data + p->payload + taken, p->payload_len - taken);
+  size_t rest = p->payload_len - taken;
+  if (p->padding && !rtx_index) {
+    out[0] |= PADDING_BIT;
+    rest += p->padding;
+  }
+  return protect(c->transport, index, out, header, prefix_len, p->data + p->payload + taken, rest);
 }
 
 size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index, uint32_t timestamp, const mt_stamps *v) {

@@ -4,15 +4,93 @@
 #include "egress/forward.h"
 #include "egress/layers.h"
 
-void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, int64_t now) {
+static mt_stream *stream_of(mt_producer *p, const mt_gathered *g) { return &p->streams[g->stream]; }
+
+/* ---- equal lengths ---- */
+
+static bool of_one_frame(const mt_gathered *a, const mt_gathered *b) {
+  return a->stream == b->stream && a->packet->timestamp == b->packet->timestamp;
+}
+
+static void pad(mt_packet *p) {
+  size_t end = (size_t)p->payload + p->payload_len;
+  if (p->padding || end >= MT_PACKET_DATA) return;
+  p->data[end] = p->padding = 1; /* the last byte of the padding says how long it is (RFC 3550 section 5.1) */
+}
+
+/* The last packet may be the shorter one. */
+static void equalize_frame(const mt_gathered *frame, uint32_t count) {
+  uint16_t longest = 0;
+  for (uint32_t i = 0; i < count; i++)
+    if (frame[i].packet->payload_len > longest) longest = frame[i].packet->payload_len;
+  for (uint32_t i = 0; i + 1 < count; i++)
+    if (frame[i].packet->payload_len + 1 == longest) pad(frame[i].packet);
+}
+
+static void equalize(const mt_producer *p) {
+  for (uint32_t i = 0, n; i < p->gathered_count; i += n) {
+    for (n = 1; i + n < p->gathered_count && of_one_frame(&p->gathered[i], &p->gathered[i + n]);) n++;
+    equalize_frame(&p->gathered[i], n);
+  }
+}
+
+/* ---- gathering ---- */
+
+/* Hides all gathered packets from the consumers. */
+static void hide(mt_producer *p) {
+  for (uint32_t i = p->gathered_count; i > 0; i--) stream_of(p, &p->gathered[i - 1])->shown = p->gathered[i - 1].packet->sequence;
+}
+
+static void forward_gathered(mt_core *core, mt_producer *p, mt_consumer *c, int64_t now) {
+  hide(p);
+  for (uint32_t i = 0; i < p->gathered_count; i++) {
+    const mt_gathered *g = &p->gathered[i];
+    mt_stream *s = stream_of(p, g);
+    s->shown = g->packet->sequence + 1;
+    mt_consumer_forward(core, c, s, g->packet, now);
+  }
+}
+
+void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
+  if (!p->gathered_count) return;
+  mt_list_remove(&p->in_gathered);
+  if (core->settings.equal_lengths && p->spec.video) equalize(p);
+  MT_EACH (item, &p->consumers) forward_gathered(core, p, MT_OF(item, mt_consumer, in_producer), now);
+  for (uint32_t i = 0; i < p->gathered_count; i++) stream_of(p, &p->gathered[i])->shown = UINT64_MAX;
+  p->gathered_count = 0;
+}
+
+void mt_fanout_settle(mt_core *core, int64_t now) {
+  MT_EACH (item, &core->gathered) mt_producer_settle(core, MT_OF(item, mt_producer, in_gathered), now);
+}
+
+static bool has_room(const mt_producer *p, const mt_stream *s) {
+  return p->gathered_count < MT_MAX_GATHERED && p->gathered_count < s->history.mask; /* which has them all then */
+}
+
+static void gather(mt_core *core, mt_stream *s, mt_packet *packet) {
+  mt_producer *p = s->producer;
+  if (!p->gathered_count) mt_list_append(&core->gathered, &p->in_gathered);
+  if (packet->sequence < s->shown) s->shown = packet->sequence;
+  p->gathered[p->gathered_count++] = (mt_gathered){packet, s->index};
+}
+
+void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, bool alone, int64_t now) {
   mt_producer *p = s->producer;
   if (p->paused) {
     core->counters.dropped_rtp_paused++;
     return;
   }
+  if (core->gathering && !alone) {
+    gather(core, s, packet);
+    if (!has_room(p, s)) mt_producer_settle(core, p, now);
+    return;
+  }
+  mt_producer_settle(core, p, now);
   MT_EACH (item, &p->consumers) mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
 }
 
 void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now) {
+  mt_producer_settle(core, p, now);
   MT_EACH (item, &p->consumers) mt_consumer_choose_layer(core, MT_OF(item, mt_consumer, in_producer), may_fall, now);
 }

@@ -59,6 +59,14 @@ static void pass(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p,
   emit(core, c, e, p, now);
 }
 
+/* NULL: the packet is not kept, or consumers do not see it yet. */
+static const mt_packet *find(const mt_stream *s, uint64_t sequence) {
+  return sequence < s->shown ? mt_history_find(&s->history, sequence) : NULL;
+}
+
+/* One past the newest packet that consumers see. */
+static uint64_t end_of(const mt_stream *s) { return s->history.end < s->shown ? s->history.end : s->shown; }
+
 typedef struct { /* the packets of a history from one packet on */
   unsigned packets;
   size_t bytes;  /* of payload */
@@ -68,8 +76,8 @@ typedef struct { /* the packets of a history from one packet on */
 /* The loop ends with the history, not at the stream's highest number, which may be ahead of it. */
 static backlog backlog_from(const mt_stream *s, uint64_t first) {
   backlog found = {.complete = true};
-  for (uint64_t i = first; i < s->history.end; i++) {
-    const mt_packet *p = mt_history_find(&s->history, i);
+  for (uint64_t i = first; i < end_of(s); i++) {
+    const mt_packet *p = find(s, i);
     if (!p) {
       found.complete = false;
       continue;
@@ -89,9 +97,18 @@ static bool bearable(const mt_consumer *c, const backlog *b) {
   return b->bytes * BITS <= mt_estimator_estimate(d->estimator)->bitrate * CATCH_UP_US / MT_SECOND;
 }
 
+/* The newest packet, of which the first one is `p`. */
+static const mt_packet *newest_from(const mt_stream *s, const mt_packet *p) {
+  for (uint64_t i = end_of(s); i > p->sequence + 1; i--) {
+    const mt_packet *newer = find(s, i - 1);
+    if (newer) return newer;
+  }
+  return p;
+}
+
 /* Begin an epoch with packet `first` of `s`, and send every packet of the history from there on. */
 static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t first, int64_t now) {
-  const mt_packet *p = mt_history_find(&s->history, first);
+  const mt_packet *p = find(s, first);
   c->switching = false;
   if (p) {
     backlog since = backlog_from(s, first);
@@ -101,9 +118,9 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
     mt_want_keyframe(core, s, now);
     return;
   }
-  mt_consumer_begin_epoch(core, c, s, p, mt_history_find(&s->history, s->history.end - 1), now);
-  for (uint64_t i = first; i < s->history.end; i++)
-    if ((p = mt_history_find(&s->history, i))) pass(core, c, &c->epochs[0], p, now);
+  mt_consumer_begin_epoch(core, c, s, p, newest_from(s, p), now);
+  for (uint64_t i = first; i < end_of(s); i++)
+    if ((p = find(s, i))) pass(core, c, &c->epochs[0], p, now);
   mt_consumer_choose_layer(core, c, true, now); /* announces the layer */
 }
 
@@ -118,7 +135,7 @@ static void finish_switch(mt_core *core, mt_consumer *c, int64_t now) {
 static bool catch_up_with(mt_core *core, mt_consumer *c, mt_stream *s, int64_t now) {
   const mt_producer *producer = c->producer;
   if (!s->has_keyframe) return false;
-  const mt_packet *p = mt_history_find(&s->history, s->keyframe_first);
+  const mt_packet *p = find(s, s->keyframe_first);
   if (!p || now - p->arrived > (int64_t)core->settings.pli_interval_ms * MT_MS) return false;
   if (c->started && p->arrived <= c->last_sent) return false; /* it has had this one: otherwise each resuming would cost as much */
   if (producer->mirror && p->arrived <= s->listened_since) return false;

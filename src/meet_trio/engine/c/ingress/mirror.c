@@ -20,6 +20,7 @@ static void attach(mt_core *core, mt_producer *m, mt_link_end *end, uint32_t rel
 }
 
 static void detach(mt_core *core, mt_producer *m, int64_t now) {
+  mt_producer_settle(core, m, now);
   m->link = NULL;
   mt_list_remove(&m->in_link);
   MT_EACH (item, &m->consumers) mt_consumer_halt(core, MT_OF(item, mt_consumer, in_producer));
@@ -45,6 +46,7 @@ static void take_state(mt_core *core, mt_stream *s, const mt_crossing *m, int64_
 
 /* The source lost packets because the ring was full. Nobody sends them again, so decoders need a key frame. */
 static void take_gap(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
+  mt_producer_settle(core, s->producer, now);
   mt_want_keyframe(core, s, now);
   if (sequence > s->highest + MT_MAX_MISSING) mt_stream_cut(s);
 }

@@ -43,6 +43,7 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
   mt_list_init(&p->consumers);
   mt_list_init(&p->relays);
   mt_list_init(&p->in_link);
+  mt_list_init(&p->in_gathered);
   for (unsigned kind = 0; kind < MT_EXT_COUNT; kind++)
     if (p->spec.ext_ids[kind]) p->ext_kind[p->spec.ext_ids[kind]] = (uint8_t)(kind + 1);
   mt_list_append(t ? &t->producers : &core->mirrors, &p->in_transport);
@@ -69,6 +70,7 @@ void mt_producer_remove(mt_core *core, mt_producer *p) {
   mt_table_remove(&core->producers, &p->node);
   mt_list_remove(&p->in_transport);
   mt_list_remove(&p->changes.in_changed);
+  mt_list_remove(&p->in_gathered);
   free(p);
 }
 

@@ -26,6 +26,7 @@ enum {
 bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) {
   s->producer = p;
   s->index = index;
+  s->shown = UINT64_MAX;
   mt_list_init(&s->nacking);
   mt_list_init(&s->wanting);
   mt_list_init(&s->tailing);
@@ -67,6 +68,7 @@ void mt_stream_cut(mt_stream *s) {
 }
 
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
+  mt_producer_settle(core, s->producer, now);
   count_lost(core, s);
   s->lost_counted = 0;
   s->generation++;
@@ -209,6 +211,7 @@ static mt_packet *make_packet(mt_core *core, mt_stream *s, const mt_rtp *h, cons
   p->arrived = now;
   p->timestamp = h->timestamp;
   p->marker = h->marker;
+  p->padding = 0;
   p->keyframe = p->has_vp8 = p->has_vp9 = p->has_dd = false;
   p->layering = mt_layering_unknown();
   if (!copy_data(p, s->producer, h, from, payload, payload_len)) {
@@ -267,14 +270,24 @@ static void arrives_again(mt_core *core, mt_stream *s, int64_t now) {
   mt_producer_choose_layers(core, s->producer, false, now);
 }
 
+/* The packet is the one after the newest, so it may wait for others. Else those that wait are forwarded before anything changes. */
+static bool follows(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
+  if (s->started && sequence == s->highest + 1) return true;
+  mt_producer_settle(core, s->producer, now);
+  return false;
+}
+
 /* The packet enters the history and is forwarded. Other engines get it first, because they can work on it at the same time. */
-static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, int64_t now) {
+static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, bool following,
+                             int64_t now) {
+  bool alone = !following || !was_arriving || p->keyframe; /* a key frame's first packet begins much */
+  if (alone) mt_producer_settle(core, s->producer, now);
   if (!was_arriving) arrives_again(core, s, now);
   if (p->keyframe) note_keyframe(s, p);             /* after the choice of layers, which may want a key frame */
   if (s->producer->paused) s->has_keyframe = false; /* viewers do not get what comes during a pause by catching up later */
   if (!mt_history_add(&s->history, &core->packets, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
   mt_relay_packet(core, s, p, arrived);
-  mt_producer_forward(core, s, p, now);
+  mt_producer_forward(core, s, p, alone, now);
 }
 
 /* Key frames do not count: they are rare, and one of them makes a second look many times as expensive as the next. */
@@ -288,6 +301,7 @@ static void count_layers(mt_stream *s, const mt_packet *p) {
 void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8_t *from, const uint8_t *payload,
                        size_t payload_len, uint64_t sequence, bool recovered, int64_t now) {
   mt_producer *producer = s->producer;
+  bool following = follows(core, s, sequence, now) && !recovered;
   mt_packet *p = make_packet(core, s, h, from, payload, payload_len, sequence, now);
   if (!p) return; /* before any state changes: the sequence numbers must not move ahead of the history */
   bool was_arriving = mt_stream_arriving(core, s, now);
@@ -312,7 +326,7 @@ void mt_stream_receive(mt_core *core, mt_stream *s, const mt_rtp *h, const uint8
   uint8_t level_id = producer->spec.ext_ids[MT_EXT_AUDIO_LEVEL];
   const mt_rtp_ext *level = level_id ? mt_rtp_find_ext(h, level_id) : NULL;
   if (level && level->len == 1 && !producer->paused) mt_level_heard(producer, from[level->offset], now);
-  keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, now);
+  keep_and_forward(core, s, p, was_arriving, !recovered && payload_len, following, now);
 }
 
 /* ---- mirrors ---- */
@@ -327,6 +341,7 @@ void mt_stream_mirror_alive(mt_core *core, mt_stream *s, bool marker, int64_t no
 /* The engine that has the client has dropped duplicates already, so every packet is new here. */
 void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool arrived, int64_t now) {
   bool was_arriving = mt_stream_arriving(core, s, now);
+  bool following = follows(core, s, from->sequence, now);
   s->started = true;
   if (arrived) mt_stream_note_arrival(s, from->marker, now);
   s->stats.packets++;
@@ -339,9 +354,10 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
+  p->padding = 0;
   p->arrived = now; /* the time here: the packet may have waited in the ring for longer than the history keeps packets */
   count_layers(s, p);
-  keep_and_forward(core, s, p, was_arriving, arrived, now);
+  keep_and_forward(core, s, p, was_arriving, arrived, following, now);
 }
 
 /* RFC 3550 appendix A.3 */

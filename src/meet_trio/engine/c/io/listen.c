@@ -59,7 +59,7 @@ static bool open_both(mt_listen *l, mt_addresses *a, uint16_t *port) {
   a->refused = i;
   a->refused_tcp = false;
   if (!open_socket(a, i, SOCK_DGRAM, port, &l->udp[i])) return false;
-  mt_udp_prepare(l->udp[i].fd);
+  mt_udp_prepare(&l->udp[i]);
   a->refused_tcp = true;
   if (open_socket(a, i, SOCK_STREAM, port, &l->tcp[i])) return true;
   int error = errno;

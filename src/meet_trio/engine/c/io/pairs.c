@@ -18,7 +18,7 @@ static bool socket_init(mt_socket *s, int fd) {
   if (getsockname(fd, (struct sockaddr *)&own, &len) != 0) return false;
   s->family = own.ss_family;
   if (s->family != AF_INET && s->family != AF_INET6) return false;
-  mt_udp_prepare(fd);
+  mt_udp_prepare(s);
   return true;
 }
 

@@ -38,6 +38,7 @@ typedef struct {
   mt_packet_ext ext[MT_EXT_COUNT];
   uint16_t payload;     /* offset in `data` */
   uint16_t payload_len; /* bytes */
+  uint8_t padding;      /* bytes of RTP padding behind the payload, in `data`; RTX leaves them out */
   uint8_t data[MT_PACKET_DATA];
 } mt_packet;
 

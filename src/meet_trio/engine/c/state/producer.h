@@ -24,6 +24,13 @@ typedef struct { /* a producer's way to one other engine */
   bool introduced;  /* the mirror has had the state of each encoding */
 } mt_relay;
 
+enum { MT_MAX_GATHERED = 64 }; /* packets of a producer that wait together to be forwarded */
+
+typedef struct { /* a packet that waits to be forwarded; see egress/fanout.h */
+  mt_packet *packet;
+  uint8_t stream; /* index in mt_producer.streams */
+} mt_gathered;
+
 struct mt_producer {
   mt_node node;         /* in mt_core.producers */
   mt_list in_transport; /* or in mt_core.mirrors */
@@ -40,6 +47,9 @@ struct mt_producer {
   bool level_watched;             /* a change of the level makes an event */
   int64_t level_heard;            /* time of the last audio level; 0: never */
   mt_list relays;
+  mt_list in_gathered; /* in mt_core.gathered while packets wait */
+  uint32_t gathered_count;
+  mt_gathered gathered[MT_MAX_GATHERED];
 
   /* Of a mirror: */
   bool mirror;

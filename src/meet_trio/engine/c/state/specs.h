@@ -25,6 +25,7 @@ typedef struct {
   uint32_t layer_silence_ms; /* silence after which a stream is not active; see state/arriving.h */
   uint32_t excess_percent;   /* media accepted in the long run, in percent of the limit that the client is told */
   uint32_t excess_ms;        /* largest burst accepted: the bytes that the limit allows in this time */
+  bool equal_lengths;        /* the packets of a frame are padded to one length where that takes a byte */
   uint64_t start_bitrate;    /* bit/s: estimate of a client's link before anything is known */
   uint64_t seed;             /* of random numbers and hashes */
 } mt_settings;

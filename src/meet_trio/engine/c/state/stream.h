@@ -40,6 +40,7 @@ struct mt_stream {
   uint32_t frames;       /* packets with the marker: ended frames, complete or not */
   uint32_t frames_of_others[MT_MAX_ENCODINGS]; /* `frames` of the producer's other streams at the last arrival */
   uint64_t base, highest;                      /* extended sequence numbers: the first one, and the highest */
+  uint64_t shown;                              /* consumers see the packets before this one; see egress/fanout.h */
   mt_history history;
   mt_list nacking;             /* in mt_core.nacking while packets are missing */
   mt_list wanting;             /* in mt_core.wanting while `keyframe_wanted` */

@@ -49,6 +49,7 @@ static const mt_settings settings = {.history_packets = 64,
                                      .nack_interval_ms = 50,
                                      .nack_tries = 4,
                                      .layer_silence_ms = 1500,
+                                     .equal_lengths = true,
                                      .start_bitrate = 1000000,
                                      .excess_percent = 200,
                                      .excess_ms = 10000,
@@ -95,7 +96,7 @@ static struct {
 } consumers[VIEWS];
 static int64_t now;
 static uint32_t last_id, serial;
-static bool deaf, show;
+static bool deaf, show, gathers;
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static uint64_t out_count[CORES], out_bytes[CORES], given[CORES];
 static unsigned dtls_events;
@@ -353,6 +354,24 @@ static void settle(unsigned i) {
 
 /* ---- calls ---- */
 
+/* The gathered packets of each producer, of which there are no more than a history has. */
+static uint64_t w_gathered(const mt_core *core) {
+  uint64_t w = 0;
+  MT_EACH (item, &core->gathered) w += 2 * w_forward(MT_OF(item, mt_producer, in_gathered));
+  return w;
+}
+
+/* Before any call that is no datagram */
+static void forward_gathered(void) {
+  for (unsigned i = 0; i < CORES; i++) {
+    if (!cores[i]) continue;
+    allow(W_CALL + w_gathered(cores[i]));
+    mt_core_forward(cores[i], now);
+    worked("forward");
+    settle(i);
+  }
+}
+
 static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_t len) {
   mt_core *core = cores[c->home];
   mt_transport *t = mt_find_transport(core, c->id);
@@ -362,7 +381,8 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
   bool media = mt_is_rtp_or_rtcp(data, len), rtcp = media && mt_is_rtcp(data, len);
   uint64_t in = core->counters.datagrams_in, ended = ends(core), taken = taken_packets(core, c->id), out = out_count[c->home];
   unsigned dtls = dtls_events;
-  allow((rtcp ? w_rtcp(t, len) : w_rtp(t)) + (media && !mt_route_find(core, from) ? W_REBINDING : 0));
+  if (gathers) mt_core_gather(core);
+  allow((rtcp ? w_rtcp(t, len) : w_rtp(t)) + w_gathered(core) + (media && !mt_route_find(core, from) ? W_REBINDING : 0));
   mt_core_datagram(core, now, from, data, len);
   worked(rtcp ? "rtcp" : media ? "rtp" : "datagram");
   free(data);
@@ -378,6 +398,7 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
 
 static void command(unsigned i, mt_command *c) {
   if (!cores[i]) return;
+  forward_gathered();
   given[i]++;
   allow(w_all(cores[i]) + (c->type == MT_REMOVE_TRANSPORT ? w_all(cores[i]) : 0));
   mt_core_command(cores[i], now, c);
@@ -396,6 +417,7 @@ static void prefer(unsigned home, uint32_t id, uint32_t spatial, uint32_t tempor
 }
 
 static void tick(unsigned i) {
+  forward_gathered();
   allow(w_all(cores[i]));
   mt_core_tick(cores[i], now);
   worked("tick");
@@ -403,6 +425,7 @@ static void tick(unsigned i) {
 }
 
 static void cross(unsigned i) {
+  forward_gathered();
   for (unsigned turn = 0; turn < 8; turn++) {
     uint64_t most = w_producers(&cores[i]->mirrors, w_forward, true) + w_producers(&cores[i]->mirrors, w_reset, true);
     mt_exchange_count(cores[i]);
@@ -948,11 +971,13 @@ static void perform(const instruction *i) {
   case OP_RAW: send_raw(c, i); break;
   case OP_CLOSED:
     if (!c->alive) break;
+    forward_gathered();
     mt_core_path_closed(cores[c->home], now, &c->at[i->x % ADDRESSES].path);
     break;
   case OP_WISH: wished(c, i); break;
   case OP_MOVE: move(c, i->x); break;
   case OP_TRACE: simple(c->home, MT_TRACE_TRANSPORT, c->id, i->x & 1); break;
+  case OP_GATHER: gathers = i->x & 1; break;
   case OP_REPEAT:
   case OP_COUNT: break;
   }
@@ -995,6 +1020,7 @@ static void run(const uint8_t *data, size_t size) {
 }
 
 static void everybody_leaves(void) {
+  gathers = false;
   pass(ROUND_MS * MT_MS, true); /* everything that is due */
   deaf = false;
   for (unsigned i = 0; i < CLIENTS; i++) leave(&clients[i]);
@@ -1013,7 +1039,7 @@ static void everybody_leaves(void) {
     HOLDS(cores[i]->ufrags.count == 0 && cores[i]->routes.count == 0, "names or routes are left");
     HOLDS(cores[i]->sources_by_ssrc.count == 0 && cores[i]->sources_by_index.count == 0, "sources are left");
     HOLDS(mt_list_empty(&cores[i]->changed) && mt_list_empty(&cores[i]->nacking) && mt_list_empty(&cores[i]->wanting) &&
-              mt_list_empty(&cores[i]->feeding) && mt_list_empty(&cores[i]->claims),
+              mt_list_empty(&cores[i]->feeding) && mt_list_empty(&cores[i]->gathered) && mt_list_empty(&cores[i]->claims),
           "something is left to do");
   }
   HOLDS(fuzz_sessions() == 0, "%u SRTP sessions are left", fuzz_sessions());
@@ -1052,7 +1078,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memset(given, 0, sizeof given);
   now = MT_SECOND;
   last_id = serial = dtls_events = 0;
-  deaf = false;
+  deaf = gathers = false;
   fuzz_oracles_begin();
   have_core(0);
   run(data, size);

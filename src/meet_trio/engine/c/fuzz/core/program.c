@@ -149,7 +149,9 @@ static unsigned watch(instruction *out, uint8_t who, uint8_t place, uint8_t cons
 }
 
 static unsigned meeting(instruction *out) {
-  unsigned n = join(out, 0);
+  unsigned n = 0;
+  if (dice(2)) out[n++] = (instruction){.op = OP_GATHER, .x = 1};
+  n += join(out + n, 0);
   uint8_t viewers = (uint8_t)(1 + dice(2));
   n += publish(out + n, 0, 0);
   for (uint8_t i = 1; i <= viewers; i++) {

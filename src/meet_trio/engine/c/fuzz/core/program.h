@@ -41,6 +41,7 @@
  *               client    limit (of the client)
  *   MOVE        client    which address             -                          -
  *   TRACE       client    1: from now on; else no more
+ *   GATHER      -         1: from now on packets of datagrams between other calls are gathered; else no more
  */
 #ifndef MT_FUZZ_PROGRAM_H
 #define MT_FUZZ_PROGRAM_H
@@ -74,7 +75,8 @@ enum { STEP_BYTES = 12, MAX_INSTRUCTIONS = 128, MAX_STEPS = 1500, MAX_TIMES = 60
   X(CLOSED) \
   X(WISH) \
   X(MOVE) \
-  X(TRACE)
+  X(TRACE) \
+  X(GATHER)
 /* clang-format on */
 
 typedef enum {

@@ -1,0 +1,287 @@
+"""Packets that come together are forwarded together, consumer by consumer: each consumer gets what
+it would get if they had come one by one.
+"""
+
+import random
+from collections.abc import Callable
+
+import attrs
+import pytest
+from support.engine_plain import PlainClient
+from support.engine_world import (
+    VIEWED_ADAPTED,
+    Camera,
+    EngineClient,
+    World,
+    audio,
+    layer_cameras,
+    simulcast,
+    video,
+)
+from support.wire.rtp import RtpPacket
+
+from meet_trio.engine import EngineSettings
+
+BATCH = 64  # packets that the core gathers of one producer
+
+
+@attrs.frozen
+class Sent:
+    """A packet that a viewer gets, without what tells when it left."""
+
+    ssrc: int
+    sequence: int
+    timestamp: int
+    marker: bool
+    payload: bytes
+
+
+@attrs.define(eq=False)
+class Scene:
+    """One publisher with a camera of two layers, another camera and a microphone; some viewers."""
+
+    world: World
+    publisher: EngineClient
+    viewers: list[EngineClient]
+    producer: int
+    _protected: dict[tuple[int, int], bytes] = attrs.field(factory=dict)
+
+    def protect(self, packet: RtpPacket) -> bytes:
+        """The same bytes each time."""
+        key = packet.ssrc, packet.sequence_number
+        if key not in self._protected:
+            self._protected[key] = self.publisher.protect(packet)
+        return self._protected[key]
+
+    @classmethod
+    def open(cls, *, gso: bool = False) -> "Scene":
+        world = World(EngineSettings(gso=gso, history_packets=256))
+        publisher = world.client()
+        layered = world.produce(publisher, simulcast(2, mid="v0"))
+        camera = world.produce(publisher, video(mid="v1"))
+        sound = world.produce(publisher, audio(mid="a0"))
+        viewers = [world.client() for _ in range(3)]
+        for producer in (layered, camera, sound):
+            for i, viewer in enumerate(viewers):
+                extensions = VIEWED_ADAPTED if i == 2 else {}
+                nack = producer != sound
+                world.consume(viewer, producer, nack=nack, header_extensions=extensions)
+        return cls(world, publisher, viewers, layered)
+
+    def give(self, batch: list[bytes], *, together: bool) -> None:
+        if together:
+            self.world.core.gather()
+        for data in batch:
+            self.world.core.datagram(*self.publisher.address, data)
+        if together:
+            self.world.core.forward()
+        self.world.deliver()
+
+    def got(self) -> list[dict[int, list[Sent]]]:
+        """Of each viewer, by SSRC, in order."""
+        out = []
+        for viewer in self.viewers:
+            found: dict[int, list[Sent]] = {}
+            for p in viewer.rtp:
+                found.setdefault(p.ssrc, []).append(
+                    Sent(p.ssrc, p.sequence_number, p.timestamp, p.marker, p.payload)
+                )
+            out.append(found)
+        return out
+
+
+def traffic(seed: int) -> list[tuple[int, list[RtpPacket]]]:
+    """Batches, each with the microseconds before it: frames of all streams, some packets of which
+    are lost, late, or there twice.
+    """
+    dice = random.Random(seed)
+    layers = layer_cameras(2, mid="v0")
+    camera = Camera(ssrc=1000, parts=3)
+    sound = Camera(ssrc=2000, payload_type=111, parts=1)
+    late: list[RtpPacket] = []
+    batches = []
+    for i in range(40):
+        batch: list[RtpPacket] = []
+        for _ in range(dice.choice((1, 1, 1, 2, 5))):
+            for stream in (*layers, camera, sound):
+                if dice.random() < 0.8:
+                    stream.parts = 1 if stream is sound else dice.randrange(1, 9)
+                    batch += stream.frame(
+                        key=stream is not sound and dice.random() < 0.1 + (i == 0)
+                    )
+        kept = [p for p in batch if dice.random() > 0.03]
+        late, batch = [p for p in batch if p not in kept][:3], kept + late
+        if dice.random() < 0.3:
+            at = dice.randrange(len(batch) or 1)
+            batch[at : at + 4] = reversed(batch[at : at + 4])
+        if batch and dice.random() < 0.2:
+            batch.append(dice.choice(batch))
+        batches.append((dice.choice((0, 5_000, 33_000)), batch))
+    return batches
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_viewer_gets_the_same(seed: int) -> None:
+    one, other = Scene.open(), Scene.open()
+    for us, batch in traffic(seed):
+        for scene, together in ((one, False), (other, True)):
+            scene.world.core.now += us
+            scene.world.core.tick()
+            scene.give([scene.protect(p) for p in batch], together=together)
+    for scene in (one, other):
+        scene.world.run(1.0)  # what the pacer holds
+    assert one.got() == other.got()
+    assert all(len(viewer) == 3 for viewer in one.got())
+    assert one.world.counter("rtp_forwarded") == other.world.counter("rtp_forwarded")
+
+
+def runs(sent: list[tuple[str, int, bytes]]) -> list[tuple[int, int]]:
+    """The port, and the number of datagrams that go to it one after the other."""
+    out: list[tuple[int, int]] = []
+    for _, port, _ in sent:
+        same = out and out[-1][0] == port
+        out = [*out[:-1], (port, out[-1][1] + 1)] if same else [*out, (port, 1)]
+    return out
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Viewers of one camera, which has begun."""
+    world = World(EngineSettings())
+    publisher = world.client()
+    producer = world.produce(publisher, video())
+    viewers = [world.client() for _ in range(3)]
+    for viewer in viewers:
+        world.consume(viewer, producer, header_extensions={})
+    return Scene(world, publisher, viewers, producer)
+
+
+@pytest.fixture
+def frame(scene: Scene) -> Callable[[int], list[bytes]]:
+    """The next frame, of that many packets."""
+    camera = Camera(tag=b"x" * 500)
+    scene.give([scene.publisher.protect(p) for p in camera.frame(key=True)], together=True)
+
+    def next_frame(parts: int) -> list[bytes]:
+        camera.parts = parts
+        return [scene.publisher.protect(p) for p in camera.frame()]
+
+    return next_frame
+
+
+def test_datagrams_of_a_frame_leave_viewer_by_viewer(
+    scene: Scene, frame: Callable[[int], list[bytes]]
+) -> None:
+    scene.world.core.gather()
+    for data in frame(8):
+        scene.world.core.datagram(*scene.publisher.address, data)
+    assert scene.world.core.take_sent() == []
+    scene.world.core.forward()
+    assert runs(scene.world.core.take_sent()) == [(v.address[1], 8) for v in scene.viewers]
+
+
+def test_no_more_wait_than_a_batch(scene: Scene, frame: Callable[[int], list[bytes]]) -> None:
+    scene.world.core.gather()
+    for data in frame(BATCH + 1):
+        scene.world.core.datagram(*scene.publisher.address, data)
+    assert runs(scene.world.core.take_sent()) == [(v.address[1], BATCH) for v in scene.viewers]
+    scene.world.core.forward()
+    assert runs(scene.world.core.take_sent()) == [(v.address[1], 1) for v in scene.viewers]
+
+
+def test_a_viewer_who_begins_meanwhile_gets_each_packet_once(
+    scene: Scene, frame: Callable[[int], list[bytes]]
+) -> None:
+    """It catches up with the key frame and what followed, but not with what waits."""
+    late = PlainClient.open(scene.world, comedia=True)
+    scene.world.consume(late, scene.producer, header_extensions={})
+    scene.world.core.gather()
+    for data in frame(4):
+        scene.world.core.datagram(*scene.publisher.address, data)
+    late.send(Camera(ssrc=5, parts=1).frame()[0])
+    assert len(late.rtp) == 2
+    scene.world.core.forward()
+    scene.world.deliver()
+    numbers = [p.sequence_number for p in late.rtp]
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+
+
+def bursts(*, together: bool) -> list[tuple[int, list[int]]]:
+    """When datagrams of video leave for a viewer on a slow link, and how long those are that leave
+    at that time.
+    """
+    world = World(EngineSettings(initial_outgoing_bitrate=400_000))
+    publisher, viewer = world.client(), world.client()
+    producer = world.produce(publisher, video())
+    world.consume(viewer, producer, header_extensions=VIEWED_ADAPTED)
+    scene = Scene(world, publisher, [viewer], producer)
+    camera = Camera(tag=b"x" * 1100, parts=8)
+    out = []
+    for i in range(20):
+        frame = [publisher.protect(p) for p in camera.frame(key=i == 0)]
+        for step in range(33):
+            viewer.raw.clear()
+            scene.give([] if step else frame, together=together)
+            world.core.tick()
+            world.deliver()
+            out.append((world.core.now, [len(data) for data in viewer.raw]))
+            world.core.now += 1000
+    return out
+
+
+def test_a_slow_link_gets_no_larger_bursts() -> None:
+    alone, gathered = bursts(together=False), bursts(together=True)
+    assert gathered == alone
+    assert sum(len(lengths) for _, lengths in gathered) > 50
+    assert max(sum(lengths) for _, lengths in gathered) <= 3000 + 1200
+
+
+# Equal lengths
+
+
+def lengths(sizes: list[int], *, gso: bool = True) -> tuple[list[int], list[RtpPacket]]:
+    """The lengths of the datagrams to a viewer for a frame with payloads of these sizes, and what
+    the viewer reads.
+    """
+    world = World(EngineSettings(gso=gso))
+    publisher, viewer = world.client(), world.client()
+    producer = world.produce(publisher, video())
+    world.consume(viewer, producer, header_extensions={})
+    scene = Scene(world, publisher, [viewer], producer)
+    camera = Camera(tag=b"x" * 900, parts=len(sizes))
+    scene.give([publisher.protect(p) for p in camera.frame(key=True)], together=True)
+    viewer.rtp.clear()
+    viewer.raw.clear()
+    frame = [
+        attrs.evolve(p, payload=p.payload[:size])
+        for p, size in zip(camera.frame(), sizes, strict=True)
+    ]
+    scene.give([publisher.protect(p) for p in frame], together=True)
+    return [len(data) for data in viewer.raw], viewer.rtp
+
+
+def test_packets_of_a_frame_are_padded_to_one_length() -> None:
+    sent, read = lengths([800, 800, 800, 801, 801])
+    assert sent == [12 + 801 + 16] * 5
+    assert [len(p.payload) for p in read] == [800, 800, 800, 801, 801]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [800, 800, 802],  # more than a byte
+        [801, 801, 800],  # the last one may be shorter
+        [800],
+        [800, 500, 801],
+    ],
+)
+def test_other_lengths_stay(sizes: list[int]) -> None:
+    sent, _ = lengths(sizes)
+    padded = [size + 1 if size + 1 == max(sizes) and i < len(sizes) - 1 else size
+              for i, size in enumerate(sizes)]  # fmt: skip
+    assert sent == [12 + size + 16 for size in padded]
+
+
+def test_nothing_is_padded_without_gso() -> None:
+    sent, _ = lengths([800, 801], gso=False)
+    assert sent == [12 + 800 + 16, 12 + 801 + 16]
