@@ -10,8 +10,11 @@ includes the receivers' half.
 
 With the path of another checkout (whose ``.venv`` is built) both engines run in turn, again and
 again, and the medians of the pairs' ratios are printed. Time that the hypervisor has given to
-others (``steal`` of ``/proc/stat``) is printed for each run: figures of a run with more than one
-percent mean little.
+others (``steal`` of ``/proc/stat``) is printed for each run.
+
+A run on a busy machine is made again: where the load was not what was asked for, or not all of it
+has arrived, or the kernel has done a part of the work in threads of its own (``ksoftirqd``), which
+no thread of the server pays for.
 """
 
 import argparse
@@ -42,6 +45,8 @@ SIZE = 1200  # bytes of a packet from a publisher
 PASSWORD = "password-of-it"
 WARM_UP = 1.0  # seconds
 DRAIN = 0.002  # seconds between two looks at a viewer's socket
+TOLERANCE = 0.03
+TRIES = 10  # for a run on a machine that is not busy
 
 
 @attrs.frozen(kw_only=True)
@@ -199,6 +204,12 @@ def cpu_of(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
+def softirq_threads() -> list[int]:
+    """The kernel's threads that take over where there is too much to do for interrupts."""
+    names = ((int(p.parent.name), p.read_text()) for p in Path("/proc").glob("[0-9]*/comm"))
+    return [pid for pid, name in names if name.startswith("ksoftirqd/")]
+
+
 def stolen() -> tuple[int, int]:
     """Ticks that were stolen, and all."""
     ticks = [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
@@ -215,13 +226,23 @@ class Run:
     """Received packets for each forwarded one."""
     busy: float
     """The share of a core that the server has used."""
+    elsewhere: float
+    """What the kernel's own threads have used, for each second that the server has."""
     stolen: float
     """The share of the machine's time."""
+
+    def is_good(self, load: Load) -> bool:
+        return (
+            abs(self.rate / load.rate - 1) < TOLERANCE
+            and abs(self.arrived - 1) < TOLERANCE
+            and self.elsewhere < TOLERANCE
+        )
 
     def __str__(self) -> str:
         return (
             f"{self.cost:6.2f} us, {self.rate / 1000:5.1f} kpps, {self.busy:4.0%} of a core, "
-            f"{self.arrived:7.2%} arrived, {self.stolen:4.1%} stolen"
+            f"{self.arrived:6.1%} arrived, {self.elsewhere:3.0%} elsewhere, "
+            f"{self.stolen:4.1%} stolen"
         )
 
 
@@ -280,12 +301,13 @@ def received(pipe: Connection) -> int:
 def measure(checkout: Path, load: Load) -> Run:
     with running(checkout, load) as (server, pipe):
         time.sleep(WARM_UP)
-        arrived, counted, used, before = (
-            received(pipe), server.ask("count"), cpu_of(server.pid), stolen(),
-        )  # fmt: skip
+        softirqs = softirq_threads()
+        arrived, counted = received(pipe), server.ask("count")
+        used, others, before = cpu_of(server.pid), sum(map(cpu_of, softirqs)), stolen()
         began = time.monotonic()
         time.sleep(load.seconds)
         used, after = cpu_of(server.pid) - used, stolen()
+        others = sum(map(cpu_of, softirqs)) - others
         packets = server.ask("count")["rtp_forwarded"] - counted["rtp_forwarded"]
         elapsed = time.monotonic() - began
         arrived = received(pipe) - arrived
@@ -294,8 +316,18 @@ def measure(checkout: Path, load: Load) -> Run:
         rate=packets / elapsed,
         arrived=arrived / packets,
         busy=used / elapsed,
+        elsewhere=others / used,
         stolen=(after[0] - before[0]) / (after[1] - before[1]),
     )
+
+
+def measure_well(checkout: Path, load: Load) -> Run:
+    for _ in range(TRIES):
+        run = measure(checkout, load)
+        if run.is_good(load):
+            return run
+        print(f"  again: {run}", flush=True)
+    raise SystemExit("the machine is too busy")
 
 
 def compare(here: Path, other: Path | None, load: Load, turns: int) -> None:
@@ -304,11 +336,11 @@ def compare(here: Path, other: Path | None, load: Load, turns: int) -> None:
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(turns):
-        run = measure(here, load)
+        run = measure_well(here, load)
         ours.append(run.cost)
         line = f"  {run}"
         if other is not None:
-            run = measure(other, load)
+            run = measure_well(other, load)
             theirs.append(run.cost)
             line += f" | other: {run}"
         print(line, flush=True)
