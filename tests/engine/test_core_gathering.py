@@ -44,6 +44,8 @@ class Scene:
     publisher: EngineClient
     viewers: list[EngineClient]
     producer: int
+    choosers: list[int] = attrs.field(factory=list)
+    """The consumers of the camera with two layers."""
     _protected: dict[tuple[int, int], bytes] = attrs.field(factory=dict)
 
     def protect(self, packet: RtpPacket) -> bytes:
@@ -61,12 +63,17 @@ class Scene:
         camera = world.produce(publisher, video(mid="v1"))
         sound = world.produce(publisher, audio(mid="a0"))
         viewers = [world.client() for _ in range(3)]
+        consumers = []
         for producer in (layered, camera, sound):
             for i, viewer in enumerate(viewers):
-                extensions = VIEWED_ADAPTED if i == 2 else {}
+                adapted = i == 2  # its budget is shared by all that it gets, in the order of coming
+                if adapted and producer != layered:
+                    continue
+                extensions = VIEWED_ADAPTED if adapted else {}
                 nack = producer != sound
-                world.consume(viewer, producer, nack=nack, header_extensions=extensions)
-        return cls(world, publisher, viewers, layered)
+                number = world.consume(viewer, producer, nack=nack, header_extensions=extensions)
+                consumers.append(number)
+        return cls(world, publisher, viewers, layered, consumers[: len(viewers)])
 
     def give(self, batch: list[bytes], *, together: bool) -> None:
         if together:
@@ -90,9 +97,9 @@ class Scene:
         return out
 
 
-def traffic(seed: int) -> list[tuple[int, list[RtpPacket]]]:
-    """Batches, each with the microseconds before it: frames of all streams, some packets of which
-    are lost, late, or there twice.
+def traffic(seed: int) -> list[tuple[int, list[RtpPacket], list[RtpPacket]]]:
+    """Batches as they are made and as they come, each with the microseconds before it: frames of
+    all streams, some packets of which are lost, late, or there twice.
     """
     dice = random.Random(seed)
     layers = layer_cameras(2, mid="v0")
@@ -103,12 +110,18 @@ def traffic(seed: int) -> list[tuple[int, list[RtpPacket]]]:
     for i in range(40):
         batch: list[RtpPacket] = []
         for _ in range(dice.choice((1, 1, 1, 2, 5))):
+            frames = []
             for stream in (*layers, camera, sound):
                 if dice.random() < 0.8:
                     stream.parts = 1 if stream is sound else dice.randrange(1, 9)
-                    batch += stream.frame(
-                        key=stream is not sound and dice.random() < 0.1 + (i == 0)
-                    )
+                    key = stream is not sound and dice.random() < 0.3 + (i == 0)
+                    if dice.random() < 0.05:  # past all that the history keeps
+                        stream.sequence = (stream.sequence + 700) & 0xFFFF
+                    frames.append(stream.frame(key=key))
+            while frames := [frame for frame in frames if frame]:  # they overlap
+                frame = dice.choice(frames[:2])
+                batch += [frame.pop(0) for _ in frame[: dice.randrange(1, 9)]]
+        made = list(batch)
         kept = [p for p in batch if dice.random() > 0.03]
         late, batch = [p for p in batch if p not in kept][:3], kept + late
         if dice.random() < 0.3:
@@ -116,22 +129,27 @@ def traffic(seed: int) -> list[tuple[int, list[RtpPacket]]]:
             batch[at : at + 4] = reversed(batch[at : at + 4])
         if batch and dice.random() < 0.2:
             batch.append(dice.choice(batch))
-        batches.append((dice.choice((0, 5_000, 33_000)), batch))
+        batches.append((dice.choice((0, 5_000, 33_000)), made, batch))
     return batches
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_each_viewer_gets_the_same(seed: int) -> None:
     one, other = Scene.open(), Scene.open()
-    for us, batch in traffic(seed):
+    dice = random.Random(seed)
+    for us, made, batch in traffic(seed):
+        chooser, layer = dice.randrange(len(one.choosers)), dice.randrange(2)
         for scene, together in ((one, False), (other, True)):
+            scene.world.core.set_preferred_layers(scene.choosers[chooser], layer)
+            for packet in made:
+                scene.protect(packet)
             scene.world.core.now += us
             scene.world.core.tick()
             scene.give([scene.protect(p) for p in batch], together=together)
     for scene in (one, other):
         scene.world.run(1.0)  # what the pacer holds
     assert one.got() == other.got()
-    assert all(len(viewer) == 3 for viewer in one.got())
+    assert [len(viewer) for viewer in one.got()] == [3, 3, 1]
     assert one.world.counter("rtp_forwarded") == other.world.counter("rtp_forwarded")
 
 
