@@ -207,6 +207,21 @@ def test_no_more_wait_than_a_batch(scene: Scene, frame: Callable[[int], list[byt
     assert runs(scene.world.core.take_sent()) == [(v.address[1], 1) for v in scene.viewers]
 
 
+def test_packets_that_wait_stay_in_the_history() -> None:
+    """However short that is: the next packet would push them out of it."""
+    world = World(EngineSettings(history=0))
+    publisher, viewer = world.client(), world.client()
+    world.consume(viewer, world.produce(publisher, video()), header_extensions={})
+    camera = Camera(parts=6)
+    world.core.gather()
+    for packet in camera.frame(key=True):
+        world.core.datagram(*publisher.address, publisher.protect(packet))
+        world.core.now += 1000
+    world.core.forward()
+    world.deliver()
+    assert [p.payload[-5:] for p in viewer.rtp] == [b"100.%d" % i for i in range(6)]
+
+
 def test_a_viewer_who_begins_meanwhile_gets_each_packet_once(
     scene: Scene, frame: Callable[[int], list[bytes]]
 ) -> None:

@@ -51,6 +51,8 @@ static void forward_gathered(mt_core *core, mt_producer *p, mt_consumer *c, int6
   }
 }
 
+int64_t mt_producer_gathered(const mt_producer *p) { return p->gathered_count ? p->gathered[0].packet->arrived : INT64_MAX; }
+
 void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
   if (!p->gathered_count) return;
   mt_list_remove(&p->in_gathered);

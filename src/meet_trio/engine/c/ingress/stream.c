@@ -281,11 +281,12 @@ static bool follows(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now)
 static void keep_and_forward(mt_core *core, mt_stream *s, mt_packet *p, bool was_arriving, bool arrived, bool following,
                              int64_t now) {
   bool alone = !following || !was_arriving || p->keyframe; /* a key frame's first packet begins much */
-  if (alone) mt_producer_settle(core, s->producer, now);
+  int64_t horizon = now - (int64_t)core->settings.history_ms * MT_MS;
+  if (alone || mt_producer_gathered(s->producer) < horizon) mt_producer_settle(core, s->producer, now);
   if (!was_arriving) arrives_again(core, s, now);
   if (p->keyframe) note_keyframe(s, p);             /* after the choice of layers, which may want a key frame */
   if (s->producer->paused) s->has_keyframe = false; /* viewers do not get what comes during a pause by catching up later */
-  if (!mt_history_add(&s->history, &core->packets, p, now - (int64_t)core->settings.history_ms * MT_MS)) return;
+  if (!mt_history_add(&s->history, &core->packets, p, horizon)) return;
   mt_relay_packet(core, s, p, arrived);
   mt_producer_forward(core, s, p, alone, now);
 }
