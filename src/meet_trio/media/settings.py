@@ -119,8 +119,8 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
     "gso": about(
         "media.gso",
         kinds.SWITCH,
-        "whether datagrams for one client are given to the kernel together (Linux UDP GSO), where it "
-        "takes them; without it each costs as much as three or four",
+        "whether datagrams for one client are given to the kernel together (Linux UDP GSO), where "
+        "it takes them; without it each costs as much as two or three",
     ),
     "incoming_excess": about(
         "media.incoming_excess",

@@ -25,11 +25,10 @@
 enum {
   COMMAND_SLOTS = 4096,
   EVENT_SLOTS = 4096,
-  READY_PER_TURN = 64, /* epoll events */
-  DATAGRAMS_PER_TURN =
-      512, /* of one socket, before other sockets and commands get their turn; what is received at once counts whole */
-  COMMANDS_PER_TURN = 256, /* before packets get their turn */
-  FIRST_PAIRS = 8,         /* slots of the table of plain transports */
+  READY_PER_TURN = 64,      /* epoll events */
+  DATAGRAMS_PER_TURN = 512, /* of one socket, before other sockets and commands get their turn */
+  COMMANDS_PER_TURN = 256,  /* before packets get their turn */
+  FIRST_PAIRS = 8,          /* slots of the table of plain transports */
   MAX_SLEEP_MS = 1000,
   TRACED_SLOTS = 16,            /* of EVENT_SLOTS that traces may take: 2 MB, and room for all other events */
   FAILED_RETRY_US = 10 * MT_MS, /* until the event of a failure is offered again */
