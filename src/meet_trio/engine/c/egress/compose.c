@@ -85,7 +85,7 @@ size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const 
     mt_vp9_rewrite(prefix + prefix_len, &p->vp9, n->picture_id, n->tl0picidx);
     prefix_len += taken;
   }
-  if (header + MAX_PREFIX + p->payload_len + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
+  if (header + MAX_PREFIX + p->payload_len + p->padding + MT_SRTP_MAX_OVERHEAD > MT_DATAGRAM_MAX) return 0;
   size_t rest = p->payload_len - taken;
   if (p->padding && !rtx_index) {
     out[0] |= PADDING_BIT;

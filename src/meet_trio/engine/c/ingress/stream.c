@@ -352,6 +352,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
   mt_packet *p = mt_pool_get(&core->packets);
   if (!p) {
     core->counters.dropped_no_memory++;
+    mt_producer_settle(core, s->producer, now); /* what follows leaves a gap */
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
