@@ -80,6 +80,11 @@ static void set_buffer(int fd, int forced, int plain) {
   if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) setsockopt(fd, SOL_SOCKET, plain, &size, sizeof size);
 }
 
+void mt_udp_enlarge(int fd) {
+  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
+  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+}
+
 /* IP_PMTUDISC_WANT, the default, lets the kernel make fragments, so it gives each datagram a number of its own (RFC 791). That
  * costs 4 % of its work. An IPv6 socket has the option for IPv4-mapped addresses; IPv6 datagrams have no number. */
 static bool set_discovery(int fd, int mode) { return setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &mode, sizeof mode) == 0; }
@@ -89,8 +94,7 @@ void mt_udp_prepare(mt_socket *s) {
   set_discovery(s->fd, IP_PMTUDISC_DO);
   s->gso = setsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
   setsockopt(s->fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on);
-  set_buffer(s->fd, SO_RCVBUFFORCE, SO_RCVBUF);
-  set_buffer(s->fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  mt_udp_enlarge(s->fd);
 }
 
 /* ---- in ---- */

@@ -35,9 +35,10 @@ typedef struct mt_udp mt_udp;
 mt_udp *mt_udp_new(bool gso); /* `gso`: datagrams may be sent in runs. NULL: no memory */
 void mt_udp_free(mt_udp *u);  /* leaves the sockets open; NULL is allowed */
 
-/* Prepares a new socket of which `fd` and `family` are set: DF, GSO, GRO. Enlarges the kernel's buffers to 8 MiB, because one batch
- * of video for many viewers is a burst. */
+/* Prepares a new socket of which `fd` and `family` are set: DF, GSO, GRO, and mt_udp_enlarge. */
 void mt_udp_prepare(mt_socket *s);
+/* Enlarges the kernel's buffers to 8 MiB, because one batch of video for many viewers is a burst. */
+void mt_udp_enlarge(int fd);
 
 /* Receives MT_UDP_MESSAGES messages at most and returns their number. 0: none waits. -1: the socket is broken, and errno is set. */
 int mt_udp_receive(mt_udp *u, mt_socket s);
