@@ -40,7 +40,7 @@ def test_a_small_load(daemon: Daemon) -> None:
     """Every packet reaches every viewer, and the server's figures are there."""
     flags = ("--rooms", "2", "--publishers", "2", "--subscribers", "3", "--publishers-view")
     media = ("--audio", "--bitrate", "200k", "--warm-up", "0.5", "--duration", "1", "--json")
-    process = bench(daemon, *flags, *media, "--join-rate", "50")
+    process = bench(daemon, *flags, *media, "--join-rate", "50", "--quiet-joins")
     out, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode in (0, 1), errors  # 1: the machine was too busy to be believed
     figures = json.loads(out)
@@ -48,13 +48,16 @@ def test_a_small_load(daemon: Daemon) -> None:
     media_figures = figures["media"]
     assert media_figures["streams"] == 2 * (3 * 4 + 2 * 2)
     assert media_figures["silent_streams"] == 0
-    assert media_figures["lost_percent"] < 1
-    assert 95 < media_figures["forwarded_percent"] < 105
+    # Media has begun when all had joined, so each packet of a publisher is for four viewers.
+    counters = figures["counters"]
+    for_viewers = 4 * counters["sent_packets"]
+    assert 0.99 * for_viewers < counters["received_packets"] <= for_viewers
+    assert media_figures["forwarded_percent"] > 0
     assert set(figures["faults"].values()) == {0}
     assert figures["server"]["cpu_us_per_packet"] > 0
     assert figures["server"]["cpu_ms_per_join"] > 0
     assert "meet-engine" in figures["server"]["cpu_percent_by_thread"]
-    assert figures["counters"]["feedback_sent"] > 0
+    assert counters["feedback_sent"] > 0
     assert not rooms(daemon)
 
 
