@@ -7,6 +7,7 @@
 #include "io/udp.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -289,6 +290,7 @@ static bool apply(mt_crowd *c, mt_crowd_command *command, int64_t now) {
 
 void mt_crowd_command_discard(mt_crowd_command *command) {
   if (command->type == MT_CROWD_SEND) free(command->u.data.bytes);
+  if (command->type == MT_CROWD_SET_KEYS) OPENSSL_cleanse(&command->u.srtp, sizeof command->u.srtp);
   for (unsigned i = 0; i < 2 && command->type == MT_CROWD_ADD_ENDPOINT; i++)
     if (command->fds[i] >= 0) close(command->fds[i]);
 }
