@@ -88,9 +88,9 @@ async def make_transport(peer: LightPeer, *, producing: bool) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_server(checkout: Path | None) -> AsyncIterator[Server]:
+async def open_server(checkout: Path | None, **environ: str) -> AsyncIterator[Server]:
     python = sys.executable if checkout is None else str(checkout / ".venv/bin/python")
-    daemon = start_daemon(python=python)
+    daemon = start_daemon(python=python, **environ)
     try:
         api = api_of(daemon)
         name = checkout.name if checkout else "here"
