@@ -58,7 +58,7 @@ async def test_an_engine_that_does_not_answer(
 
     def request_stats(token: int) -> None:
         if answers:
-            world.hear(StatsReady(token, {}))
+            world.hear(StatsReady(token, {"engine": {}}))
 
     async with open_world() as world, trio.open_nursery() as nursery:
         monkeypatch.setattr(world.engine, "request_stats", request_stats)
@@ -71,6 +71,33 @@ async def test_an_engine_that_does_not_answer(
         answers = True
         await trio.sleep(5)
         assert health.reasons() == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_engine_that_is_busy(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The share is that of the time between the last two answers."""
+    busy = [1_000_000, 5_500_000, 10_050_000, 14_000_000]
+
+    def request_stats(token: int) -> None:
+        world.hear(StatsReady(token, {"engine": {"busy_us": busy.pop(0)}}))
+
+    async with open_world() as world, trio.open_nursery() as nursery:
+        monkeypatch.setattr(world.engine, "request_stats", request_stats)
+        health = health_of(world)
+        await nursery.start(health.run)
+        await trio.sleep(4)
+        assert health.reasons() == []  # one answer says nothing
+        await trio.sleep(5)
+        assert health.reasons() == []  # 90 %
+        await trio.sleep(5)
+        assert health.reasons() == [f"{ENGINE} is busy 91% of the time"]
+        health.settings = HealthSettings(engine_busy=0.95)
+        assert health.reasons() == []
+        health.settings = HealthSettings(engine_busy=0.7)
+        await trio.sleep(5)
+        assert health.reasons() == [f"{ENGINE} is busy 79% of the time"]
         nursery.cancel_scope.cancel()
 
 

@@ -3,6 +3,7 @@
 - An engine has failed, has taken no commands for some time, or does not answer. Every few seconds
   each engine is asked for its figures. A single missing answer counts for nothing: the loop may
   have been late.
+- An engine was busy for nearly all of the time between its last two answers. Media is late then.
 - Tasks wait too long for their turn, see ``lag``. The last ten seconds count.
 - Webhooks are stuck: many wait, one waits for long, or the last ones were given up.
 - The server drains or shuts down.
@@ -40,6 +41,14 @@ class Webhooks(Protocol):
     def lost_in_a_row(self) -> int: ...
 
 
+@attrs.frozen
+class Answer:
+    """``at``: when an engine answered. ``busy``: the seconds that its thread had worked by then."""
+
+    at: float
+    busy: float
+
+
 @attrs.define(eq=False)
 class Health:
     """``settings`` may be replaced at any time."""
@@ -51,6 +60,8 @@ class Health:
     # of the last seconds, the oldest first
     _snapshots: deque[Snapshot] = attrs.field(factory=lambda: deque(maxlen=_WINDOW))
     _missing_answers: dict[EngineHost, int] = attrs.field(factory=dict)
+    _answers: dict[EngineHost, deque[Answer]] = attrs.field(factory=dict)
+    """The last two of each engine."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch the loop and the engines until cancelled."""
@@ -69,7 +80,9 @@ class Health:
     async def _ask(self, host: EngineHost) -> None:
         while not host.failed:
             try:
-                await host.stats()
+                busy = (await host.stats())["engine"].get("busy_us", 0) / 1e6
+                answers = self._answers.setdefault(host, deque(maxlen=2))
+                answers.append(Answer(trio.current_time(), busy))
                 self._missing_answers[host] = 0
             except EngineError:
                 self._missing_answers[host] = self._missing_answers.get(host, 0) + 1
@@ -93,7 +106,17 @@ class Health:
                 found.append(f"{name} has taken no commands for {host.stuck_for:g} s")
             elif self._missing_answers.get(host, 0) >= _MISSING_ANSWERS:
                 found.append(f"{name} does not answer")
+            elif (share := self._busy_share(host)) > self.settings.engine_busy:
+                found.append(f"{name} is busy {share:.0%} of the time")
         return found
+
+    def _busy_share(self, host: EngineHost) -> float:
+        """Between the last two answers; 0 before there are two."""
+        answers = self._answers.get(host)
+        if answers is None or len(answers) < 2:
+            return 0.0
+        before, after = answers
+        return (after.busy - before.busy) / (after.at - before.at)
 
     def _of_loop(self) -> list[str]:
         if not self._snapshots:

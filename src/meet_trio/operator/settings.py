@@ -32,6 +32,15 @@ class HealthSettings:
             reload=True,
         ),
     )
+    engine_busy: float = attrs.field(
+        default=0.9,
+        metadata=about(
+            "health.engine_busy",
+            number(0.1, 1),
+            "unhealthy if a media engine works for more than this share of five seconds",
+            reload=True,
+        ),
+    )
     loop_lag: float = attrs.field(
         default=0.5,
         metadata=about(
