@@ -5,6 +5,7 @@
 #include "core/transport.h"
 #include "egress/consumer.h"
 #include "egress/downlink.h"
+#include "egress/fanout.h"
 #include "egress/keyframes.h"
 #include "egress/layers.h"
 #include "egress/relay.h"
@@ -43,6 +44,7 @@ static void request_stats(mt_core *core, uint32_t token) {
 
 /* The switch has no `default`, so that the compiler names a command that is missing here. */
 void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
+  mt_fanout_settle(core, now);
   mt_transport *t = mt_find_transport(core, c->id);
   mt_producer *producer = mt_find_producer(core, c->id);
   mt_consumer *consumer = mt_find_consumer(core, c->id);

@@ -115,14 +115,12 @@ void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *
 
 void mt_core_gather(mt_core *core) { core->gathering = true; }
 
-void mt_core_forward(mt_core *core, int64_t now) {
-  core->gathering = false;
-  mt_fanout_settle(core, now);
-}
+void mt_core_forward(mt_core *core, int64_t now) { mt_fanout_settle(core, now); }
 
 bool mt_core_knows(mt_core *core, const mt_path *path) { return mt_route_find(core, path) != NULL; }
 
 void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
+  mt_fanout_settle(core, now);
   mt_route *r = mt_route_find(core, path);
   if (r) mt_route_lose(core, r, now);
 }
@@ -154,6 +152,7 @@ static void round_of_all(mt_core *core, int64_t now) {
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t mt_core_tick(mt_core *core, int64_t now) {
+  mt_fanout_settle(core, now);
   if (now < core->next_tick) return core->next_tick;
   core->last_now = now;
   int64_t next = mt_claims_tick(core, now); /* first: it decides where the round's reports go */

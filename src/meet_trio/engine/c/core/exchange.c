@@ -63,7 +63,6 @@ bool mt_exchange_take(mt_core *core, int64_t now) {
       mt_ring_pop(ring);
     }
   }
-  core->gathering = false;
   mt_fanout_settle(core, now);
   return more;
 }

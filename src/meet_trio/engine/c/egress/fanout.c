@@ -63,6 +63,7 @@ void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
 }
 
 void mt_fanout_settle(mt_core *core, int64_t now) {
+  core->gathering = false;
   MT_EACH (item, &core->gathered) mt_producer_settle(core, MT_OF(item, mt_producer, in_gathered), now);
 }
 

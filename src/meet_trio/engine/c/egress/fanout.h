@@ -20,7 +20,7 @@ void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, bool al
 int64_t mt_producer_gathered(const mt_producer *p);
 /* Forwards the producer's gathered packets. */
 void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now);
-/* The same for all producers. */
+/* The same for all producers. No packets are gathered from now on. */
 void mt_fanout_settle(mt_core *core, int64_t now);
 /* `may_fall`: a consumer may also change to a lower layer. */
 void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now);

@@ -4,7 +4,9 @@
  *  - No SRTP index is used twice with other bytes. No call does more work than the size of the state and of the datagram
  *    allow (oracles.h; the allowances are below, in edges of code).
  *  - Each datagram has one fate: exactly one of the counters of drops and answers rises, or it was taken (see `fate`). Sent
- *    datagrams are counted as they leave. A protected RTP packet is counted as forwarded or as a retransmission.
+ *    datagrams are counted as they leave. A protected RTP packet is counted as forwarded or as a retransmission. The consumer's
+ *    index of a forwarded one was not used before, so none is forwarded twice: not by catching up, nor by gathering.
+ *  - Gathered packets wait for datagrams only: any other call has forwarded them when it returns.
  *  - A datagram goes only to an address that proved this transport's credentials within the time of consent, or that it claims
  *    since at most CONFIRM_MS, or, from a plain
  *    transport, to one in its networks that it was connected to or (comedia) heard from. Nothing larger than a datagram is sent.
@@ -343,9 +345,14 @@ static void settle(unsigned i) {
         "%llu datagrams of %llu bytes left, %llu of %llu were counted", (unsigned long long)out_count[i],
         (unsigned long long)out_bytes[i], (unsigned long long)c->datagrams_out, (unsigned long long)c->bytes_out);
   HOLDS(c->commands == given[i], "%llu commands were given", (unsigned long long)given[i]);
-  uint64_t sent = 0;
-  for (unsigned k = 0; k < CORES; k++)
-    if (cores[k]) sent += sent_by(&cores[k]->counters);
+  uint64_t sent = 0, forwarded = 0;
+  for (unsigned k = 0; k < CORES; k++) {
+    if (!cores[k]) continue;
+    sent += sent_by(&cores[k]->counters);
+    forwarded += cores[k]->counters.rtp_forwarded;
+  }
+  HOLDS(forwarded == fuzz_firsts[0], "%llu packets were forwarded by %llu indices", (unsigned long long)forwarded,
+        (unsigned long long)fuzz_firsts[0]);
   HOLDS(sent == fuzz_protected, "%llu RTP packets were protected, %llu are counted as sent", (unsigned long long)fuzz_protected,
         (unsigned long long)sent);
   HOLDS(cores[i]->packets.used <= cores[i]->packets.count, "%llu buffers are used of %llu",
@@ -361,15 +368,17 @@ static uint64_t w_gathered(const mt_core *core) {
   return w;
 }
 
-/* Before any call that is no datagram */
-static void forward_gathered(void) {
-  for (unsigned i = 0; i < CORES; i++) {
-    if (!cores[i]) continue;
-    allow(W_CALL + w_gathered(cores[i]));
-    mt_core_forward(cores[i], now);
-    worked("forward");
-    settle(i);
-  }
+/* After a call that is no datagram */
+static void settle_all(unsigned i) {
+  settle(i);
+  HOLDS(mt_list_empty(&cores[i]->gathered) && !cores[i]->gathering, "packets are gathered");
+}
+
+static void forward_gathered(unsigned i) {
+  allow(W_CALL + w_gathered(cores[i]));
+  mt_core_forward(cores[i], now);
+  worked("forward");
+  settle_all(i);
 }
 
 static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_t len) {
@@ -398,12 +407,11 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
 
 static void command(unsigned i, mt_command *c) {
   if (!cores[i]) return;
-  forward_gathered();
   given[i]++;
-  allow(w_all(cores[i]) + (c->type == MT_REMOVE_TRANSPORT ? w_all(cores[i]) : 0));
+  allow(w_gathered(cores[i]) + w_all(cores[i]) + (c->type == MT_REMOVE_TRANSPORT ? w_all(cores[i]) : 0));
   mt_core_command(cores[i], now, c);
   worked("command");
-  settle(i);
+  settle_all(i);
 }
 
 static void simple(unsigned home, mt_command_type type, uint32_t id, uint64_t number) {
@@ -417,22 +425,20 @@ static void prefer(unsigned home, uint32_t id, uint32_t spatial, uint32_t tempor
 }
 
 static void tick(unsigned i) {
-  forward_gathered();
-  allow(w_all(cores[i]));
+  allow(w_gathered(cores[i]) + w_all(cores[i]));
   mt_core_tick(cores[i], now);
   worked("tick");
-  settle(i);
+  settle_all(i);
 }
 
 static void cross(unsigned i) {
-  forward_gathered();
   for (unsigned turn = 0; turn < 8; turn++) {
     uint64_t most = w_producers(&cores[i]->mirrors, w_forward, true) + w_producers(&cores[i]->mirrors, w_reset, true);
     mt_exchange_count(cores[i]);
-    allow(w_all(cores[i]) + (W_CALL + most) * (LINK_SLOTS + 1024 / 4));
+    allow(w_gathered(cores[i]) + w_all(cores[i]) + (W_CALL + most) * (LINK_SLOTS + 1024 / 4));
     bool more = mt_exchange_take(cores[i], now);
     worked("cross");
-    settle(i);
+    settle_all(i);
     if (!more) return;
   }
 }
@@ -971,13 +977,17 @@ static void perform(const instruction *i) {
   case OP_RAW: send_raw(c, i); break;
   case OP_CLOSED:
     if (!c->alive) break;
-    forward_gathered();
     mt_core_path_closed(cores[c->home], now, &c->at[i->x % ADDRESSES].path);
+    settle_all(c->home);
     break;
   case OP_WISH: wished(c, i); break;
   case OP_MOVE: move(c, i->x); break;
   case OP_TRACE: simple(c->home, MT_TRACE_TRANSPORT, c->id, i->x & 1); break;
-  case OP_GATHER: gathers = i->x & 1; break;
+  case OP_GATHER:
+    gathers = !(i->x & 1);
+    for (unsigned k = 0; k < CORES; k++)
+      if (cores[k]) forward_gathered(k);
+    break;
   case OP_REPEAT:
   case OP_COUNT: break;
   }
@@ -1078,7 +1088,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memset(given, 0, sizeof given);
   now = MT_SECOND;
   last_id = serial = dtls_events = 0;
-  deaf = gathers = false;
+  deaf = false;
+  gathers = true;
   fuzz_oracles_begin();
   have_core(0);
   run(data, size);

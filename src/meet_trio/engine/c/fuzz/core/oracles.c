@@ -45,13 +45,13 @@ static struct {
 } sessions[SESSIONS];
 static unsigned session_count;
 static uint32_t last_session;
-uint64_t fuzz_protected;
+uint64_t fuzz_protected, fuzz_firsts[2];
 
 void fuzz_oracles_begin(void) {
   run++;
   used = 0;
   last_session = 0;
-  fuzz_protected = 0;
+  fuzz_protected = fuzz_firsts[0] = fuzz_firsts[1] = 0;
   HOLDS(session_count == 0, "%u SRTP sessions are left from the program before", session_count);
 }
 
@@ -87,7 +87,8 @@ static uint64_t hash_of(const uint8_t *p, size_t n, uint64_t seed) {
   return mt_hash64(h ^ w);
 }
 
-static void use_index(const mt_srtp *s, uint32_t ssrc, bool rtcp, uint64_t index, uint64_t hash) {
+/* True: for the first time. */
+static bool use_index(const mt_srtp *s, uint32_t ssrc, bool rtcp, uint64_t index, uint64_t hash) {
   uint32_t session = number_of(s);
   uint64_t at = mt_hash64(index ^ mt_hash64((uint64_t)ssrc << 32 | session << 1 | rtcp));
   use *u = &uses[at % SLOTS];
@@ -96,10 +97,11 @@ static void use_index(const mt_srtp *s, uint32_t ssrc, bool rtcp, uint64_t index
   if (u->run == run) {
     HOLDS(u->hash == hash, "index %llu of SSRC %u is used again with other bytes (%s of session %u)", (unsigned long long)index,
           ssrc, rtcp ? "SRTCP" : "SRTP", session);
-    return;
+    return false;
   }
   HOLDS(++used < MOST, "a program sends at most %d packets", MOST);
   *u = (use){run, index, hash, session, ssrc, rtcp};
+  return true;
 }
 
 mt_srtp *__wrap_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
@@ -126,7 +128,7 @@ size_t __wrap_mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t h
   size_t len = __real_mt_srtp_protect(s, index, out, header_len, prefix_len, rest, rest_len);
   if (!len) return 0;
   fuzz_protected++;
-  use_index(s, ssrc, false, index, hash);
+  if (use_index(s, ssrc, false, index, hash)) fuzz_firsts[ssrc % 2]++;
   return len;
 }
 

@@ -28,6 +28,7 @@
 extern volatile uint64_t fuzz_work;      /* of this call */
 extern volatile uint64_t fuzz_allowance; /* for this call; UINT64_MAX between calls */
 extern uint64_t fuzz_protected;          /* RTP packets that the core has protected */
+extern uint64_t fuzz_firsts[2];          /* those with an index that was not used before, of even SSRCs and of odd ones */
 
 void fuzz_oracles_begin(void); /* starts a program */
 bool fuzz_oracles_full(void);  /* no further packets can be remembered: end */

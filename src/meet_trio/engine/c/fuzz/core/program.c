@@ -150,7 +150,7 @@ static unsigned watch(instruction *out, uint8_t who, uint8_t place, uint8_t cons
 
 static unsigned meeting(instruction *out) {
   unsigned n = 0;
-  if (dice(2)) out[n++] = (instruction){.op = OP_GATHER, .x = 1};
+  if (dice(4) == 0) out[n++] = (instruction){.op = OP_GATHER, .x = 1};
   n += join(out + n, 0);
   uint8_t viewers = (uint8_t)(1 + dice(2));
   n += publish(out + n, 0, 0);

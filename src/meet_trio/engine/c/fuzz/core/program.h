@@ -41,7 +41,8 @@
  *               client    limit (of the client)
  *   MOVE        client    which address             -                          -
  *   TRACE       client    1: from now on; else no more
- *   GATHER      -         1: from now on packets of datagrams between other calls are gathered; else no more
+ *   GATHER      -         1: packets are forwarded as they come; else, as at first, those of datagrams between two other calls
+ *                         are gathered
  */
 #ifndef MT_FUZZ_PROGRAM_H
 #define MT_FUZZ_PROGRAM_H
