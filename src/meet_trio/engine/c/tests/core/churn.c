@@ -1,6 +1,6 @@
 /* Two linked cores under random load: clients come and go, produce, consume, pause, lose, reorder, ask again, report,
- * and send rubbish. The seed determines the order. Packets flow all the time, and Python is at times too slow to read
- * events. Sanitizers watch memory. The far ends check rules that hold at any moment:
+ * and send rubbish. The seed determines the order. Packets flow all the time, some of them gathered, and Python is at times too
+ * slow to read events. Sanitizers watch memory. The far ends check rules that hold at any moment:
  *
  *  - Every SRTP and SRTCP packet is authentic, and no index is used twice with the same SSRC (the receiver's replay window).
  *  - Over plain RTP packets go only to the client itself, RTP and RTCP by the right socket, even when others talk to it.
@@ -15,6 +15,7 @@
 #include "links/link.h"
 #include "formats/rtcp.h"
 #include "formats/rtp.h"
+#include "state/core_state.h"
 #include "state/figures.h"
 #include "state/trace.h"
 #include "formats/stun.h"
@@ -61,7 +62,7 @@ static struct {
 static uint32_t consumers[IDS];
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static bool deaf; /* events are refused */
-static uint64_t media_out, events, traced;
+static uint64_t media_out, events, traced, gathered;
 static mt_stats last_stats[CORES];
 
 static uint32_t dice(uint32_t sides) {
@@ -306,8 +307,15 @@ static void consume(client *c, uint32_t producer) {
   consumers[dice(IDS)] = cmd.id;
 }
 
-static void send_media(client *c) {
-  uint8_t p[1600], layer = (uint8_t)dice(3);
+/* Mostly one of that core. */
+static uint32_t some_producer(unsigned home) {
+  uint32_t place = dice(IDS);
+  for (unsigned i = 0; i < 8 && producers[place].home != home; i++) place = dice(IDS);
+  return producers[place].id;
+}
+
+static void send_layer(client *c, uint8_t layer) {
+  uint8_t p[1600];
   bool rtx = dice(8) == 0;
   uint32_t which = layer + (rtx ? 4u : 0u), ssrc = 1000 + which;
   if (!c->keyed) return;
@@ -341,6 +349,8 @@ static void send_media(client *c) {
   mt_core_datagram(cores[c->home], now, &c->path, p, len);
 }
 
+static void send_media(client *c) { send_layer(c, (uint8_t)dice(3)); }
+
 static void send_rtcp(client *c) {
   uint8_t p[1600];
   size_t n = 0, cap = sizeof p - MT_SRTCP_MAX_OVERHEAD;
@@ -364,6 +374,20 @@ static void send_rtcp(client *c) {
   }
   n = n ? mt_srtcp_protect(c->srtp, c->srtcp_index++, p, n, sizeof p) : 0;
   if (n) mt_core_datagram(cores[c->home], now, &c->rtcp_path, p, n);
+}
+
+/* Datagrams of one core's clients that come together. The next call that is no datagram may be what forwards them. */
+static void send_together(unsigned home) {
+  mt_core_gather(cores[home]);
+  for (unsigned n = 2 + dice(3); n; n--) {
+    client *c = &clients[dice(CLIENTS)];
+    if (!c->alive || c->home != home) continue;
+    uint8_t layer = (uint8_t)dice(3);
+    for (unsigned k = dice(6); k; k--) send_layer(c, layer);
+    if (dice(4) == 0) send_rtcp(c);
+  }
+  gathered += !mt_list_empty(&cores[home]->gathered);
+  if (dice(2)) mt_core_forward(cores[home], now);
 }
 
 static void give_link(unsigned to, mt_command_type type, uint32_t id, mt_link *link) {
@@ -422,6 +446,13 @@ static void move(client *c) {
   check(c);
 }
 
+/* Some clients are silent meanwhile. */
+static void pass_long(void) {
+  now += (int64_t)dice(60) * 1000000;
+  for (unsigned i = 0; i < CLIENTS; i++)
+    if (clients[i].alive && !clients[i].plain && dice(4)) check(&clients[i]);
+}
+
 static void step(void) {
   client *c = &clients[dice(CLIENTS)];
   uint32_t what = dice(1000);
@@ -433,21 +464,22 @@ static void step(void) {
     return;
   }
   if (!c->keyed && dice(10) == 0) take_keys(c);
-  if (what < 700) send_media(c);
+  if (what < 600) send_media(c);
+  else if (what < 700) send_together(c->home);
   else if (what < 850) send_rtcp(c);
   else if (what < 880) send_rubbish(c);
   else if (what < 900 && c->plain) be_spoken_to_by_strangers(c);
   else if (what < 900) check(c);
   else if (what < 910) produce(c);
-  else if (what < 925) consume(c, producers[dice(IDS)].id);
+  else if (what < 925) consume(c, some_producer(c->home));
   else if (what < 935) relay();
-  else if (what < 945) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(2));
+  else if (what < 945) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(4) == 0);
   else if (what < 951) prefer(consumers[dice(IDS)], (mt_layers){dice(5), dice(9)});
   else if (what < 953) command(MT_SET_CONSUMER_PRIORITY, consumers[dice(IDS)], dice(300));
   else if (what < 955) command(MT_REQUEST_CONSUMER_KEYFRAME, consumers[dice(IDS)], 0);
   else if (what < 965) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
   else if (what < 970) command(MT_REMOVE_PRODUCER, producers[dice(IDS)].id, 0);
-  else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)].id, dice(2));
+  else if (what < 980) command(MT_PAUSE_PRODUCER, producers[dice(IDS)].id, dice(4) == 0);
   else if (what < 983) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
   else if (what < 985) command(MT_WATCH_LEVEL, producers[dice(IDS)].id, 0);
   else if (what < 988) command(MT_REQUEST_STATS, dice(100), 0);
@@ -456,7 +488,7 @@ static void step(void) {
   else if (what < 991) command(MT_TRACE_TRANSPORT, c->id, dice(3));
   else if (what < 992) leave(c);
   else if (what < 994) restart(c);
-  else if (what < 996) now += (int64_t)dice(60) * 1000000;
+  else if (what < 996) pass_long();
   else if (what < 998) move(c);
   else deaf = !deaf;
 }
@@ -473,6 +505,7 @@ int main(int argc, char **argv) {
                           .nack_interval_ms = 50,
                           .nack_tries = 4,
                           .layer_silence_ms = 1500,
+                          .equal_lengths = true,
                           .start_bitrate = 1000000,
                           .seed = state};
   for (unsigned i = 0; i < CORES; i++) {
@@ -520,6 +553,7 @@ int main(int argc, char **argv) {
     CHECK(crossed > steps / 400);
     CHECK(events > steps / 1000);
     CHECK(traced > steps / 1000);
+    CHECK(gathered > steps / 100);
   }
   printf("%llu media packets out, %llu crossed, %llu retransmissions, %llu moves, %llu events\n", (unsigned long long)media_out,
          (unsigned long long)crossed, (unsigned long long)resent, (unsigned long long)moved, (unsigned long long)events);

@@ -36,6 +36,7 @@ static void allowed(mt_srtp *one, mt_srtp *other, mt_srtp *null) {
   rtcp(one, 7, 1);
   rtcp(one, 8, 2);
   rtp(null, 1, 7, "text");
+  if (fuzz_protected != 6 || fuzz_firsts[0] != 1 || fuzz_firsts[1] != 4) exit(2);
 }
 
 int main(int argc, char **argv) {
