@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+from support.engine_pair import Pair
 from support.engine_plain import PlainClient
 from support.engine_world import (
+    ORIENTATION_URI,
+    PUBLISHED,
     VIEWED_ADAPTED,
     Camera,
     EngineClient,
@@ -18,7 +21,10 @@ from support.engine_world import (
     simulcast,
     video,
 )
+from support.wire.demux import DatagramKind, classify
+from support.wire.rtcp import Nack
 from support.wire.rtp import RtpPacket
+from support.wire.stun import binding_request, build_stun
 
 from meet_trio.engine import EngineSettings
 
@@ -222,6 +228,19 @@ def test_packets_that_wait_stay_in_the_history() -> None:
     assert [p.payload[-5:] for p in viewer.rtp] == [b"100.%d" % i for i in range(6)]
 
 
+def test_fewer_wait_than_a_short_history_has() -> None:
+    world = World(EngineSettings(history_packets=16))
+    publisher, viewer = world.client(), world.client()
+    world.consume(viewer, world.produce(publisher, video()), header_extensions={})
+    camera = Camera(parts=40)
+    world.core.gather()
+    for packet in camera.frame(key=True):
+        world.core.datagram(*publisher.address, publisher.protect(packet))
+    world.core.forward()
+    world.deliver()
+    assert [p.payload.split(b".")[-1] for p in viewer.rtp] == [b"%d" % i for i in range(40)]
+
+
 def test_a_viewer_who_begins_meanwhile_gets_each_packet_once(
     scene: Scene, frame: Callable[[int], list[bytes]]
 ) -> None:
@@ -237,6 +256,61 @@ def test_a_viewer_who_begins_meanwhile_gets_each_packet_once(
     scene.world.deliver()
     numbers = [p.sequence_number for p in late.rtp]
     assert numbers == list(range(numbers[0], numbers[0] + 6))
+
+
+def a_command(scene: Scene) -> None:
+    scene.world.core.set_producer_paused(scene.producer, True)
+
+
+def a_tick(scene: Scene) -> None:
+    """By then the history keeps none of the packets that wait."""
+    scene.world.core.now += 10_000_000
+    scene.world.core.tick()
+
+
+def an_exchange(scene: Scene) -> None:
+    scene.world.core.cross()
+
+
+def an_end_of_a_connection(scene: Scene) -> None:
+    scene.world.core.tcp_closed(1, *scene.viewers[0].address)
+
+
+CALLS = (a_command, a_tick, an_exchange, an_end_of_a_connection)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_any_other_call_forwards_what_waits(
+    scene: Scene, frame: Callable[[int], list[bytes]], call: Callable[[Scene], None]
+) -> None:
+    """Before it does what it is for: a viewer whose connection ends has got it, too."""
+    by_tcp = scene.viewers[0]
+    check = binding_request(
+        remote_ufrag=by_tcp.ufrag, local_ufrag="theirs", tie_breaker=1, nominate=True
+    )
+    scene.world.core.tcp_datagram(1, *by_tcp.address, build_stun(check, by_tcp.password))
+    scene.world.core.take_tcp_sent()
+    scene.world.core.gather()
+    for data in frame(4):
+        scene.world.core.datagram(*scene.publisher.address, data)
+    assert scene.world.core.take_sent() == scene.world.core.take_tcp_sent() == []
+    call(scene)
+    by_udp = [(v.address[1], 4) for v in scene.viewers[1:]]
+    assert [run for run in runs(scene.world.core.take_sent()) if run[1] == 4] == by_udp
+    sent = [classify(data) for _, data in scene.world.core.take_tcp_sent()]
+    assert sent.count(DatagramKind.RTP) == 4
+
+
+@pytest.mark.parametrize("call", CALLS[1:])
+def test_nothing_waits_after_it(
+    scene: Scene, frame: Callable[[int], list[bytes]], call: Callable[[Scene], None]
+) -> None:
+    scene.world.core.gather()
+    call(scene)
+    scene.world.core.take_sent()
+    for data in frame(2):
+        scene.world.core.datagram(*scene.publisher.address, data)
+        assert len(scene.world.core.take_sent()) == len(scene.viewers)
 
 
 def bursts(*, together: bool) -> list[tuple[int, list[int]]]:
@@ -272,6 +346,10 @@ def test_a_slow_link_gets_no_larger_bursts() -> None:
 # Equal lengths
 
 
+def cut(packet: RtpPacket, size: int) -> RtpPacket:
+    return attrs.evolve(packet, payload=packet.payload[:size])
+
+
 def lengths(sizes: list[int], *, gso: bool = True) -> tuple[list[int], list[RtpPacket]]:
     """The lengths of the datagrams to a viewer for a frame with payloads of these sizes, and what
     the viewer reads.
@@ -285,10 +363,7 @@ def lengths(sizes: list[int], *, gso: bool = True) -> tuple[list[int], list[RtpP
     scene.give([publisher.protect(p) for p in camera.frame(key=True)], together=True)
     viewer.rtp.clear()
     viewer.raw.clear()
-    frame = [
-        attrs.evolve(p, payload=p.payload[:size])
-        for p, size in zip(camera.frame(), sizes, strict=True)
-    ]
+    frame = [cut(p, size) for p, size in zip(camera.frame(), sizes, strict=True)]
     scene.give([publisher.protect(p) for p in frame], together=True)
     return [len(data) for data in viewer.raw], viewer.rtp
 
@@ -318,3 +393,139 @@ def test_other_lengths_stay(sizes: list[int]) -> None:
 def test_nothing_is_padded_without_gso() -> None:
     sent, _ = lengths([800, 801], gso=False)
     assert sent == [12 + 800 + 16, 12 + 801 + 16]
+
+
+def test_frames_are_padded_each_for_itself() -> None:
+    world = World(EngineSettings())
+    publisher, viewer = world.client(), world.client()
+    world.consume(viewer, world.produce(publisher, video()), header_extensions={})
+    scene = Scene(world, publisher, [viewer], 0)
+    camera = Camera(tag=b"x" * 900, parts=1)
+    scene.give([publisher.protect(p) for p in camera.frame(key=True)], together=True)
+    viewer.raw.clear()
+    batch = [cut(camera.frame()[0], size) for size in (800, 801, 802)]
+    scene.give([publisher.protect(p) for p in batch], together=True)
+    assert [len(data) for data in viewer.raw] == [12 + size + 16 for size in (800, 801, 802)]
+
+
+def test_layers_are_padded_each_for_itself() -> None:
+    """Their frames have one timestamp here, and their packets come in turn."""
+    world = World(EngineSettings())
+    publisher, viewer = world.client(), world.client()
+    world.consume(viewer, world.produce(publisher, simulcast(2)), header_extensions={})
+    scene = Scene(world, publisher, [viewer], 0)
+    cameras = layer_cameras(2)
+    for camera in cameras:
+        camera.parts, camera.tag, camera.timestamp = 2, b"x" * 900, 5
+        scene.give([publisher.protect(p) for p in camera.frame(key=True)], together=True)
+    viewer.raw.clear()
+    low, high = (camera.frame() for camera in cameras)
+    batch = [cut(low[0], 801), cut(high[0], 800), cut(low[1], 801), cut(high[1], 800)]
+    scene.give([publisher.protect(p) for p in batch], together=True)
+    assert [len(data) for data in viewer.raw] == [12 + 800 + 16] * 2
+
+
+def test_a_packet_without_room_is_not_padded() -> None:
+    """A byte behind the largest one would be another packet's."""
+    world = World(EngineSettings())
+    publisher, viewer = PlainClient.open(world, comedia=True), world.client()
+    world.consume(viewer, world.produce(publisher, video()), header_extensions={})
+    camera = Camera(tag=b"x" * 1600, parts=2)
+    publisher.send(*(cut(p, 500) for p in camera.frame(key=True)))
+    sizes: list[int] = []
+    viewer.receive_media = lambda data: sizes.append(len(data))  # libsrtp takes none so large
+    orientation = {PUBLISHED[ORIENTATION_URI]: b"\1"}
+    full, longer = camera.frame()
+    world.core.gather()
+    publisher.send(attrs.evolve(cut(full, 1499), extensions=orientation), cut(longer, 1500))
+    assert sizes == []
+    world.core.forward()
+    world.deliver()
+    assert sizes == [12 + size + 16 for size in (1499, 1500)]
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair(EngineSettings())
+
+
+def without_rtx(pair: Pair, client: EngineClient, producer: int) -> int:
+    changes = {"rtx_ssrc": None, "rtx_payload_type": None, "header_extensions": {}}
+    return pair.consume(client, producer, **changes) + 50_000
+
+
+def test_each_engine_pads_for_itself(pair: Pair) -> None:
+    """Packets cross as they came, before they are padded. Those that cross one by one are not
+    padded there. Viewers read the same, and what is sent again has the bytes of the first time.
+    """
+    publisher, near, far = pair.a.client(), pair.a.client(), pair.b.client()
+    producer = pair.produce(publisher, video())
+    viewers = [(viewer, without_rtx(pair, viewer, producer)) for viewer in (near, far)]
+    camera = Camera(tag=b"x" * 900)
+    pair.send(publisher, *camera.frame(key=True))
+    for viewer, _ in viewers:
+        viewer.rtp.clear()
+        viewer.raw.clear()
+    pair.a.core.gather()
+    for p in [cut(p, size) for p, size in zip(camera.frame(), (800, 801), strict=True)]:
+        pair.a.core.datagram(*publisher.address, publisher.protect(p))
+        pair.b.core.cross()
+    pair.a.core.forward()
+    pair.a.deliver()
+    pair.b.deliver()
+    assert [len(data) for data in near.raw] == [12 + 801 + 16] * 2
+    assert [len(data) for data in far.raw] == [12 + 800 + 16, 12 + 801 + 16]
+    assert [p.payload[9:] for p in near.rtp] == [p.payload[9:] for p in far.rtp]
+    pair.run(0.1)
+    for viewer, ssrc in viewers:
+        first = list(viewer.raw)
+        viewer.drop = lambda _: True  # its SRTP takes no packet twice
+        numbers = tuple(p.sequence_number for p in viewer.rtp)
+        viewer.send_rtcp(Nack(sender_ssrc=1, media_ssrc=ssrc, lost=numbers))
+        assert viewer.raw == first * 2
+    home, mirror = pair.a.stats()["producers"], pair.b.stats()["mirrors"]
+    counted = [all_of[str(producer)]["streams"][0]["byteCount"] for all_of in (home, mirror)]
+    assert counted[0] == counted[1]
+
+
+def test_what_waits_is_not_sent_again(pair: Pair) -> None:
+    """Only once it was sent, and then with those bytes."""
+    publisher, viewer = pair.a.client(), pair.a.client()
+    ssrc = without_rtx(pair, viewer, pair.produce(publisher, video()))
+    camera = Camera(tag=b"x" * 900)
+    pair.send(publisher, *camera.frame(key=True))
+    last = viewer.rtp[-1].sequence_number
+    asked = tuple(last + i & 0xFFFF for i in range(3))
+    seen = len(viewer.raw)
+    pair.a.core.gather()
+    for p in [cut(p, size) for p, size in zip(camera.frame(), (800, 801), strict=True)]:
+        pair.a.core.datagram(*publisher.address, publisher.protect(p))
+    viewer.drop = lambda _: True
+    pair.a.core.now += 100_000
+    viewer.send_rtcp(Nack(sender_ssrc=1, media_ssrc=ssrc, lost=asked))
+    assert viewer.raw[seen:] == viewer.raw[seen - 1 : seen]
+    pair.a.core.forward()
+    pair.a.deliver()
+    sent = viewer.raw[seen + 1 :]
+    assert [len(data) for data in sent] == [12 + 801 + 16] * 2
+    viewer.send_rtcp(Nack(sender_ssrc=1, media_ssrc=ssrc, lost=asked[1:]))
+    assert viewer.raw[seen + 3 :] == sent
+
+
+def test_a_retransmission_by_rtx_is_not_padded() -> None:
+    world = World(EngineSettings())
+    publisher, viewer = world.client(), world.client()
+    number = world.consume(viewer, world.produce(publisher, video()), header_extensions={})
+    scene = Scene(world, publisher, [viewer], 0)
+    camera = Camera(tag=b"x" * 900)
+    scene.give([publisher.protect(p) for p in camera.frame(key=True)], together=True)
+    frame = [cut(p, size) for p, size in zip(camera.frame(), (800, 801), strict=True)]
+    scene.give([publisher.protect(p) for p in frame], together=True)
+    padded = viewer.rtp[-2]
+    assert padded.padding == 1
+    world.run(0.1)
+    lost = (padded.sequence_number,)
+    viewer.send_rtcp(Nack(sender_ssrc=1, media_ssrc=number + 50_000, lost=lost))
+    again = viewer.rtp[-1]
+    assert (again.ssrc, again.padding) == (number + 60_000, 0)
+    assert again.payload[2:] == padded.payload

@@ -14,7 +14,7 @@ static bool of_one_frame(const mt_gathered *a, const mt_gathered *b) {
 
 static void pad(mt_packet *p) {
   size_t end = (size_t)p->payload + p->payload_len;
-  if (p->padding || end >= MT_PACKET_DATA) return;
+  if (end >= MT_PACKET_DATA) return;
   p->data[end] = p->padding = 1; /* the last byte of the padding says how long it is (RFC 3550 section 5.1) */
 }
 
