@@ -301,6 +301,15 @@ def test_any_other_call_forwards_what_waits(
     assert sent.count(DatagramKind.RTP) == 4
 
 
+def test_packets_of_a_paused_producer_do_not_wait(
+    scene: Scene, frame: Callable[[int], list[bytes]]
+) -> None:
+    scene.world.core.set_producer_paused(scene.producer, True)
+    scene.give(frame(3), together=True)
+    assert scene.world.core.take_sent() == []
+    assert scene.world.counter("dropped_rtp_paused") == 3
+
+
 @pytest.mark.parametrize("call", CALLS[1:])
 def test_nothing_waits_after_it(
     scene: Scene, frame: Callable[[int], list[bytes]], call: Callable[[Scene], None]

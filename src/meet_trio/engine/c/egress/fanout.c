@@ -56,7 +56,7 @@ int64_t mt_producer_gathered(const mt_producer *p) { return p->gathered_count ? 
 void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
   if (!p->gathered_count) return;
   mt_list_remove(&p->in_gathered);
-  if (core->settings.equal_lengths && p->spec.video) equalize(p);
+  if (core->settings.equal_lengths) equalize(p);
   MT_EACH (item, &p->consumers) forward_gathered(core, p, MT_OF(item, mt_consumer, in_producer), now);
   for (uint32_t i = 0; i < p->gathered_count; i++) stream_of(p, &p->gathered[i])->shown = UINT64_MAX;
   p->gathered_count = 0;

@@ -368,7 +368,7 @@ static uint64_t w_gathered(const mt_core *core) {
   return w;
 }
 
-/* After a call that is no datagram */
+/* After a call that is no datagram, or while none is gathered */
 static void settle_all(unsigned i) {
   settle(i);
   HOLDS(mt_list_empty(&cores[i]->gathered) && !cores[i]->gathering, "packets are gathered");
@@ -402,7 +402,8 @@ static void datagram(client *c, const mt_path *from, const uint8_t *bytes, size_
   else if (media) fates += taken_packets(core, c->id) - taken;
   else fates += dtls_events - dtls + (fates == 0 && out_count[c->home] > out); /* a check may be answered by an error */
   HOLDS(fates == 1, "a datagram has %llu fates", (unsigned long long)fates);
-  settle(c->home);
+  if (gathers) settle(c->home);
+  else settle_all(c->home);
 }
 
 static void command(unsigned i, mt_command *c) {
