@@ -18,6 +18,8 @@ from support.engine_world import (
     World,
     audio,
     layer_cameras,
+    layers_of,
+    of,
     simulcast,
     video,
 )
@@ -122,7 +124,8 @@ def traffic(seed: int) -> list[tuple[int, list[RtpPacket], list[RtpPacket]]]:
                     stream.parts = 1 if stream is sound else dice.randrange(1, 9)
                     key = stream is not sound and dice.random() < 0.3 + (i == 0)
                     if dice.random() < 0.05:  # past all that the history keeps
-                        stream.sequence = (stream.sequence + 700) & 0xFFFF
+                        jump = dice.choice((700, 4000))  # the second one is a new beginning
+                        stream.sequence = (stream.sequence + jump) & 0xFFFF
                     frames.append(stream.frame(key=key))
             while frames := [frame for frame in frames if frame]:  # they overlap
                 frame = dice.choice(frames[:2])
@@ -538,3 +541,19 @@ def test_a_retransmission_by_rtx_is_not_padded() -> None:
     again = viewer.rtp[-1]
     assert (again.ssrc, again.padding) == (number + 60_000, 0)
     assert again.payload[2:] == padded.payload
+
+
+def test_what_waits_in_a_mirror_comes_before_another_layer(pair: Pair) -> None:
+    """A switch waits for the end of the frame, which waits itself when a better layer begins."""
+    publisher, viewer = pair.a.client(), pair.b.client()
+    consumer = pair.consume(viewer, pair.produce(publisher, simulcast(3)))
+    low, middle, high = layer_cameras(3)
+    pair.send(publisher, *low.frame(key=True))
+    pair.send(publisher, *middle.frame())
+    pair.run(0.1)
+    first, last = low.frame()
+    frames = [first, *middle.frame(key=True), last, *high.frame()]
+    publisher.send(*frames)
+    pair.b.core.cross()
+    pair.b.deliver()
+    assert layers_of(of(viewer.rtp, consumer + 50_000)) == [b"r0", b"r1"]

@@ -89,7 +89,6 @@ void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, bool al
     if (!has_room(p, s)) mt_producer_settle(core, p, now);
     return;
   }
-  mt_producer_settle(core, p, now);
   MT_EACH (item, &p->consumers) mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
 }
 

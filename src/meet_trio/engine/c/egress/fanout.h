@@ -14,7 +14,8 @@
 
 #include "state/core_state.h"
 
-/* Forwards a packet that the stream's history has taken. Nothing while the producer is paused. `alone`: it must not be gathered. */
+/* Forwards a packet that the stream's history has taken. Nothing while the producer is paused. `alone`: it must not be gathered; no
+ * other waits. */
 void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, bool alone, int64_t now);
 /* When the first of the producer's gathered packets came. INT64_MAX: there are none. */
 int64_t mt_producer_gathered(const mt_producer *p);

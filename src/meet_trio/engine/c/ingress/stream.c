@@ -272,7 +272,7 @@ static void arrives_again(mt_core *core, mt_stream *s, int64_t now) {
 
 /* The packet is the one after the newest, so it may wait for others. Else those that wait are forwarded before anything changes. */
 static bool follows(mt_core *core, mt_stream *s, uint64_t sequence, int64_t now) {
-  if (s->started && sequence == s->highest + 1) return true;
+  if (sequence == s->highest + 1) return true;
   mt_producer_settle(core, s->producer, now);
   return false;
 }

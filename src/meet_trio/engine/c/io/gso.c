@@ -18,7 +18,7 @@ bool mt_gso_add(mt_gso *g, int fd, int family, bool may_run, const mt_path *to, 
   mt_run *r = g->count ? &g->runs[g->count - 1] : NULL;
   if (!r || !continues(r, fd, to, len)) {
     if (g->datagrams >= MT_BATCH_DATAGRAMS) return false;
-    bool single = !g->enabled || !may_run || !len || mt_path_equal(refused_place(g, to), to);
+    bool single = !g->enabled || !may_run || mt_path_equal(refused_place(g, to), to);
     r = &g->runs[g->count++];
     *r = (mt_run){.fd = fd, .family = family, .to = *to, .ended = single, .at = g->used, .each = len};
     if (fd != g->runs[0].fd) g->mixed = true;

@@ -48,7 +48,7 @@ typedef struct {
 
 /* The place of the next datagram: MT_DATAGRAM_MAX bytes. */
 static inline uint8_t *mt_gso_place(mt_gso *g) { return g->data + g->used; }
-/* Adds the `len` bytes at that place. `may_run`: the socket can send runs. False: the runs have to be sent first. */
+/* Adds the `len` bytes at that place, at least one. `may_run`: the socket can send runs. False: the runs have to be sent first. */
 bool mt_gso_add(mt_gso *g, int fd, int family, bool may_run, const mt_path *to, size_t len);
 /* All runs were sent. The `rest` bytes of the next datagram move to its new place. */
 void mt_gso_clear(mt_gso *g, size_t rest);

@@ -40,15 +40,19 @@ static int run_error;     /* for each run of several datagrams */
 static uint16_t run_port; /* only to this port; 0: to any */
 static size_t mtu;        /* bytes of a datagram; 0: none */
 static unsigned full;     /* so many messages find no room */
+static int single_error;  /* for each datagram alone */
 static bool may_fragment;
+static bool joins;      /* what comes to FD (UDP_GRO) */
 static bool old_kernel; /* without UDP_SEGMENT */
+static unsigned discoveries, enlarged;
 
 static void reset(void) {
-  left = calls = messages = fragmented = waits = full = 0;
-  run_error = 0;
+  left = calls = messages = fragmented = waits = full = discoveries = enlarged = 0;
+  run_error = single_error = 0;
   run_port = 0;
   mtu = 0;
-  may_fragment = old_kernel = false;
+  may_fragment = true; /* a new socket's (IP_PMTUDISC_WANT) */
+  joins = old_kernel = false;
 }
 
 static uint16_t port_of(const struct msghdr *m) {
@@ -73,6 +77,7 @@ static int take(int fd, const struct msghdr *m) {
     full--;
     return EAGAIN;
   }
+  if (!segment && single_error) return single_error;
   if (segment && run_error && (!run_port || run_port == port_of(m))) return run_error;
   if (segment) CHECK(len > segment && len <= 65507 && (len + segment - 1) / segment <= 64);
   if (mtu && each > mtu && (segment || !may_fragment)) return EMSGSIZE;
@@ -108,7 +113,12 @@ static int fake_setsockopt(int fd, int level, int option, const void *value, soc
   int number;
   CHECK(len == sizeof number && fd > 0);
   memcpy(&number, value, sizeof number);
-  if (level == IPPROTO_IP && option == IP_MTU_DISCOVER) may_fragment = number != IP_PMTUDISC_DO;
+  if (level == IPPROTO_IP && option == IP_MTU_DISCOVER) {
+    may_fragment = number != IP_PMTUDISC_DO;
+    discoveries++;
+  }
+  if (level == IPPROTO_UDP && option == UDP_GRO && fd == FD) joins = number;
+  if (level == SOL_SOCKET && number == SOCKET_BUFFER) enlarged++;
   if (level == IPPROTO_UDP && option == UDP_SEGMENT && old_kernel) {
     errno = ENOPROTOOPT;
     return -1;
@@ -134,6 +144,8 @@ static void open_udp(bool gso) {
   other_sock = (mt_socket){.fd = OTHER_FD, .family = AF_INET};
   mt_udp_prepare(&sock);
   mt_udp_prepare(&other_sock);
+  CHECK(!may_fragment && joins && enlarged >= 4); /* both sockets, both ways */
+  discoveries = 0;
   udp = mt_udp_new(gso);
   next_byte = 0;
 }
@@ -216,6 +228,11 @@ static void test_limits(void) {
   check_order(40);
   CHECK(messages == 2);
   close_udp();
+  open_udp(true);
+  put(1000, 1300, MT_RUN_BYTES / 1300);
+  mt_udp_flush(udp);
+  CHECK(messages == 1);
+  close_udp();
   open_udp(true); /* a batch is sent when the run that fills it ends */
   put(1000, 700, 60);
   put(2000, 700, 60);
@@ -273,6 +290,7 @@ static void test_refused(int error) {
   mt_udp_flush(udp);
   check_order(12);
   CHECK(messages == 6 && calls == before + 1 && mt_udp_lost(udp) == 0);
+  CHECK(waits == 0 && discoveries == 0);
   close_udp();
 }
 
@@ -284,8 +302,8 @@ static void test_refused_by_all(void) {
     put((uint16_t)(1000 + i), 1200, 2);
     mt_udp_flush(udp);
     CHECK(left == 2);
+    CHECK(udp->gso.enabled == (i + 1 < MOST_REFUSALS));
   }
-  CHECK(!udp->gso.enabled);
   CHECK(calls < 1000 * 2 + 200); /* a run is tried no more */
   close_udp();
 }
@@ -293,6 +311,12 @@ static void test_refused_by_all(void) {
 /* What a client's way does, say with a small MTU, does not take runs from the others. */
 static void test_refused_by_some(void) {
   open_udp(true);
+  run_error = EMSGSIZE;
+  for (uint16_t i = 0; i < 2 * MOST_REFUSALS; i++) {
+    put((uint16_t)(1000 + i), 1200, 2);
+    mt_udp_flush(udp);
+  }
+  CHECK(udp->gso.enabled);
   for (uint16_t i = 0; i < 1000; i++) {
     left = 0;
     run_error = i % 10 == 9 ? 0 : EIO;
@@ -317,6 +341,26 @@ static void test_mtu(void) {
   mt_udp_flush(udp);
   check_order(7);
   CHECK(fragmented == 4 && !may_fragment && mt_udp_lost(udp) == 0);
+  left = messages = 0;
+  put(3000, 900, 3); /* a datagram that was too long alone is no reason to send no runs */
+  mt_udp_flush(udp);
+  CHECK(left == 3 && messages == 1);
+  close_udp();
+}
+
+/* Nothing helps: the datagrams are lost, those for others are not. */
+static void test_no_way(void) {
+  open_udp(true);
+  run_error = EIO;
+  single_error = ENETUNREACH;
+  put(1000, 1200, 3);
+  put(2000, 1200, 1);
+  mt_udp_flush(udp);
+  CHECK(left == 0 && mt_udp_lost(udp) == 4 && waits == 0 && discoveries == 0);
+  single_error = 0;
+  put(1000, 1200, 1);
+  mt_udp_flush(udp);
+  CHECK(left == 1 && mt_udp_lost(udp) == 4);
   close_udp();
 }
 
@@ -348,6 +392,10 @@ static void test_no_way_to_ipv6(void) {
   put(1000, 100, 1);
   mt_udp_flush(udp);
   CHECK(left == 1 && mt_udp_lost(udp) == 1);
+  mt_udp_reserve(udp)[0] = 1;
+  mt_udp_send(udp, (mt_socket){.fd = OTHER_FD, .family = AF_INET6}, &path, 100);
+  mt_udp_flush(udp);
+  CHECK(left == 2 && mt_udp_lost(udp) == 1);
   close_udp();
 }
 
@@ -357,14 +405,20 @@ typedef struct {
   size_t len;
   int each; /* 0: it comes alone */
   bool cut;
+  int level, type; /* of the note that has `each`; 0: those of UDP_GRO */
 } message;
 
 static const message *waiting;
 static unsigned waiting_count;
+static int receive_error;
 
 static int fake_recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout) {
   static uint8_t filling;
   CHECK(fd == FD && flags == MSG_DONTWAIT && !timeout && count >= waiting_count);
+  if (receive_error) {
+    errno = receive_error;
+    return -1;
+  }
   for (unsigned i = 0; i < waiting_count; i++) {
     struct msghdr *m = &headers[i].msg_hdr;
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(1000 + i))};
@@ -379,7 +433,9 @@ static int fake_recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int fl
       continue;
     }
     struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_GRO};
+    *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+                          .cmsg_level = waiting[i].level ? waiting[i].level : IPPROTO_UDP,
+                          .cmsg_type = waiting[i].type ? waiting[i].type : UDP_GRO};
     memcpy(CMSG_DATA(c), &waiting[i].each, sizeof(int));
   }
   return (int)waiting_count;
@@ -413,6 +469,35 @@ static void test_joined_datagrams(void) {
   close_udp();
 }
 
+static void test_other_notes(void) {
+  static const message some[] = {{.len = 900, .each = 300, .level = SOL_SOCKET}, {.len = 800, .each = 300, .type = UDP_SEGMENT}};
+  open_udp(true);
+  waiting = some;
+  waiting_count = 2;
+  mt_udp_receive(udp, sock);
+  next_is(1000, 900);
+  next_is(1001, 800);
+  close_udp();
+}
+
+/* Errors of single destinations are no errors of the socket. */
+static void test_receive_errors(void) {
+  static const int broken[] = {EBADF, ENOTSOCK, EFAULT, EINVAL}, passing[] = {EAGAIN, ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENOMEM};
+  mt_path from;
+  size_t len;
+  open_udp(true);
+  for (unsigned i = 0; i < sizeof broken / sizeof *broken; i++) {
+    receive_error = broken[i];
+    CHECK(mt_udp_receive(udp, sock) == -1 && !mt_udp_next(udp, &from, &len));
+  }
+  for (unsigned i = 0; i < sizeof passing / sizeof *passing; i++) {
+    receive_error = passing[i];
+    CHECK(mt_udp_receive(udp, sock) == 0 && !mt_udp_next(udp, &from, &len));
+  }
+  receive_error = 0;
+  close_udp();
+}
+
 static void test_too_long(void) {
   static const message some[] = {
       {.len = MT_DATAGRAM_MAX}, {.len = MT_DATAGRAM_MAX + 1}, {.len = 500, .cut = true}, {.len = 6000, .each = 3000}};
@@ -439,9 +524,12 @@ int main(void) {
   test_refused_by_all();
   test_refused_by_some();
   test_mtu();
+  test_no_way();
   test_no_room();
   test_no_way_to_ipv6();
   test_joined_datagrams();
+  test_other_notes();
+  test_receive_errors();
   test_too_long();
   return check_result();
 }
