@@ -557,3 +557,28 @@ def test_what_waits_in_a_mirror_comes_before_another_layer(pair: Pair) -> None:
     pair.b.core.cross()
     pair.b.deliver()
     assert layers_of(of(viewer.rtp, consumer + 50_000)) == [b"r0", b"r1"]
+
+
+def test_what_waits_in_a_mirror_comes_before_its_end(pair: Pair) -> None:
+    publisher, viewer = pair.a.client(), pair.b.client()
+    producer = pair.produce(publisher, video())
+    pair.consume(viewer, producer)
+    camera = Camera(parts=4)
+    pair.send(publisher, *camera.frame(key=True))
+    publisher.send(*camera.frame())
+    pair.a.core.stop_relaying(producer, pair.b.core)
+    pair.b.core.cross()
+    pair.b.deliver()
+    assert len(viewer.rtp) == 8
+
+
+def test_what_crosses_together_leaves_viewer_by_viewer(pair: Pair) -> None:
+    publisher, viewers = pair.a.client(), [pair.b.client() for _ in range(3)]
+    producer = pair.produce(publisher, video())
+    for viewer in viewers:
+        pair.consume(viewer, producer)
+    camera = Camera(parts=4)
+    pair.send(publisher, *camera.frame(key=True))
+    publisher.send(*camera.frame())
+    pair.b.core.cross()
+    assert runs(pair.b.core.take_sent()) == [(v.address[1], 4) for v in viewers]

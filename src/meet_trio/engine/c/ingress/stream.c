@@ -356,7 +356,7 @@ void mt_stream_mirror(mt_core *core, mt_stream *s, const mt_packet *from, bool a
     return;
   }
   memcpy(p, from, offsetof(mt_packet, data) + from->payload + from->payload_len);
-  p->padding = 0;
+  p->padding = 0;   /* its bytes have not crossed */
   p->arrived = now; /* the time here: the packet may have waited in the ring for longer than the history keeps packets */
   count_layers(s, p);
   keep_and_forward(core, s, p, was_arriving, arrived, following, now);
