@@ -4,6 +4,7 @@ it would get if they had come one by one.
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -353,6 +354,167 @@ def test_a_slow_link_gets_no_larger_bursts() -> None:
     assert gathered == alone
     assert sum(len(lengths) for _, lengths in gathered) > 50
     assert max(sum(lengths) for _, lengths in gathered) <= 3000 + 1200
+
+
+# Several streams for one viewer
+
+
+@attrs.define(eq=False)
+class Meeting:
+    """A camera, another camera and a microphone, each of a client of its own; viewers of all."""
+
+    world: World
+    publishers: list[EngineClient]
+    producers: list[int]
+    viewers: list[EngineClient]
+    consumers: list[list[int]]
+    """Of each viewer, in the order of ``producers``."""
+    cameras: list[Camera]
+    packets: list[list[bytes]] = attrs.field(factory=list)
+    """Of each publisher, that have not come yet."""
+
+    @classmethod
+    def open(cls, **consuming: Any) -> "Meeting":
+        world = World(EngineSettings(gso=False))
+        publishers = [world.client() for _ in range(3)]
+        specs = (video(), video(), audio())
+        producers = [world.produce(p, spec) for p, spec in zip(publishers, specs, strict=True)]
+        viewers = [world.client() for _ in range(3)]
+        consumers = [[world.consume(v, p, **consuming) for p in producers] for v in viewers]
+        cameras = [
+            Camera(tag=b"x" * 500),
+            Camera(tag=b"y" * 900),
+            Camera(ssrc=2000, payload_type=111, tag=b"z" * 50),
+        ]
+        meeting = cls(world, publishers, producers, viewers, consumers, cameras)
+        meeting.film(2, 2, 1, key=True)
+        meeting.come()
+        world.core.forward()
+        world.deliver()
+        for viewer in viewers:
+            assert len(viewer.rtp) == 5
+            viewer.rtp.clear()
+            viewer.raw.clear()
+        return meeting
+
+    def film(self, *parts: int, key: bool = False) -> None:
+        """As many packets of each."""
+        self.packets = []
+        for publisher, camera, n in zip(self.publishers, self.cameras, parts, strict=True):
+            camera.parts = n
+            frame = camera.frame(key=key and camera.ssrc == 1000)
+            self.packets.append([publisher.protect(p) for p in frame])
+
+    def come(self, seed: int = 0) -> None:
+        """What was filmed comes mixed, and waits."""
+        dice = random.Random(seed)
+        turns = [i for i, packets in enumerate(self.packets) for _ in packets]
+        dice.shuffle(turns)
+        self.world.core.gather()
+        for i in turns:
+            self.world.core.datagram(*self.publishers[i].address, self.packets[i].pop(0))
+
+    def forward(self) -> list[tuple[str, int, bytes]]:
+        self.world.core.forward()
+        sent: list[tuple[str, int, bytes]] = self.world.core.take_sent()
+        for ip, port, data in sent:
+            for viewer in self.viewers:
+                if viewer.address == (ip, port):
+                    viewer.receive(data)
+                    self.world.watch(viewer, data)
+        return sent
+
+
+def ssrcs(viewer: EngineClient) -> list[int]:
+    """In the order of coming, each as often as it came in a row."""
+    return [p.ssrc for p in viewer.rtp]
+
+
+def tags(viewer: EngineClient) -> dict[bytes, int]:
+    found = [bytes(set(p.payload) & set(b"xyz")) for p in viewer.rtp]
+    return {tag: found.count(tag) for tag in (b"x", b"y", b"z")}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_datagrams_of_several_streams_leave_viewer_by_viewer(seed: int) -> None:
+    """The longest first, since a shorter one can end a run."""
+    meeting = Meeting.open(header_extensions={})
+    meeting.film(4, 3, 1)
+    meeting.come(seed)
+    assert meeting.world.core.take_sent() == []
+    assert runs(meeting.forward()) == [(v.address[1], 8) for v in meeting.viewers]
+    for viewer, (small, large, sound) in zip(meeting.viewers, meeting.consumers, strict=True):
+        assert ssrcs(viewer) == [50_000 + n for n in [large] * 3 + [small] * 4 + [sound]]
+        lengths = [len(data) for data in viewer.raw]
+        assert lengths == sorted(lengths, reverse=True)
+
+
+def test_packets_of_several_streams_have_transport_wide_numbers_in_order() -> None:
+    meeting = Meeting.open(header_extensions=VIEWED_ADAPTED)
+    numbers: list[list[int]] = [[], [], []]
+    for seed in range(5):
+        meeting.film(2, 3, 1)
+        meeting.come(seed)
+        meeting.forward()
+        meeting.world.run(0.033)
+    for viewer, found in zip(meeting.viewers, numbers, strict=True):
+        found += [int.from_bytes(p.extensions[5], "big") for p in viewer.rtp]
+        assert len(found) == 30
+        assert found == list(range(found[0], found[0] + len(found)))
+        for ssrc in set(ssrcs(viewer)):
+            own = [p.sequence_number for p in viewer.rtp if p.ssrc == ssrc]
+            assert own == list(range(own[0], own[0] + len(own)))
+
+
+def test_a_viewer_who_closes_meanwhile_takes_nothing_from_others() -> None:
+    meeting = Meeting.open(header_extensions={})
+    meeting.film(4, 3, 1)
+    meeting.come()
+    meeting.world.core.remove_transport(meeting.viewers[1].number)
+    assert runs(meeting.forward()) == [(meeting.viewers[i].address[1], 8) for i in (0, 2)]
+
+
+def test_a_viewer_whose_address_changes_meanwhile_gets_all_there() -> None:
+    meeting = Meeting.open(header_extensions={})
+    moved = meeting.viewers[1]
+    meeting.film(4, 3, 1)
+    meeting.come()
+    moved.check(address=("10.1.0.1", 6000))
+    expected = [meeting.viewers[0].address[1], 6000, meeting.viewers[2].address[1]]
+    assert runs(meeting.forward()) == [(port, 8) for port in expected]
+
+
+def test_a_producer_that_closes_meanwhile_takes_nothing_from_others() -> None:
+    meeting = Meeting.open(header_extensions={})
+    meeting.film(4, 3, 1)
+    meeting.come()
+    meeting.world.core.remove_producer(meeting.producers[0])
+    assert runs(meeting.forward()) == [(v.address[1], 4) for v in meeting.viewers]
+    assert all(tags(v) == {b"x": 0, b"y": 3, b"z": 1} for v in meeting.viewers)
+
+
+def test_a_producer_that_pauses_meanwhile_takes_nothing_from_others() -> None:
+    meeting = Meeting.open(header_extensions={})
+    meeting.film(4, 3, 1)
+    meeting.come()
+    meeting.world.core.set_producer_paused(meeting.producers[0], True)
+    meeting.forward()
+    assert all(tags(v) == {b"x": 0, b"y": 3, b"z": 1} for v in meeting.viewers)
+    meeting.world.core.set_producer_paused(meeting.producers[0], False)
+    meeting.film(2, 0, 0, key=True)
+    meeting.come()
+    meeting.forward()
+    for viewer in meeting.viewers:
+        assert tags(viewer) == {b"x": 2, b"y": 3, b"z": 1}
+
+
+def test_a_stream_that_may_wait_no_longer_leaves_alone() -> None:
+    meeting = Meeting.open(header_extensions={})
+    meeting.film(BATCH, 3, 1)
+    meeting.come()
+    sent = meeting.world.core.take_sent()
+    assert runs(sent) == [(v.address[1], BATCH) for v in meeting.viewers]
+    assert runs(meeting.forward()) == [(v.address[1], 4) for v in meeting.viewers]
 
 
 # Equal lengths

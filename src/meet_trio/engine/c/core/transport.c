@@ -48,6 +48,8 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_list_init(&t->changes.in_changed);
   mt_list_init(&t->producers);
   mt_list_init(&t->consumers);
+  mt_list_init(&t->due);
+  mt_list_init(&t->in_due);
   mt_list_init(&t->idle);
   mt_list_init(&t->claim.in_claims);
   mt_list_append(&core->all_transports, &t->in_core);

@@ -102,6 +102,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->stats.score = MT_BEST_SCORE;
   mt_list_init(&c->in_transport);
   mt_list_init(&c->in_producer);
+  mt_list_init(&c->in_due);
   mt_list_init(&c->changes.in_changed);
   mt_list_init(&c->scored);
   mt_list_init(&c->owed);

@@ -27,7 +27,8 @@ static void equalize_frame(const mt_gathered *frame, uint32_t count) {
     if (frame[i].packet->payload_len + 1 == longest) pad(frame[i].packet);
 }
 
-static void equalize(const mt_producer *p) {
+static void equalize(const mt_core *core, const mt_producer *p) {
+  if (!core->settings.equal_lengths) return;
   for (uint32_t i = 0, n; i < p->gathered_count; i += n) {
     for (n = 1; i + n < p->gathered_count && of_one_frame(&p->gathered[i], &p->gathered[i + n]);) n++;
     equalize_frame(&p->gathered[i], n);
@@ -41,7 +42,8 @@ static void hide(mt_producer *p) {
   for (uint32_t i = p->gathered_count; i > 0; i--) stream_of(p, &p->gathered[i - 1])->shown = p->gathered[i - 1].packet->sequence;
 }
 
-static void forward_gathered(mt_core *core, mt_producer *p, mt_consumer *c, int64_t now) {
+static void forward_gathered(mt_core *core, mt_consumer *c, int64_t now) {
+  mt_producer *p = c->producer;
   hide(p);
   for (uint32_t i = 0; i < p->gathered_count; i++) {
     const mt_gathered *g = &p->gathered[i];
@@ -53,18 +55,62 @@ static void forward_gathered(mt_core *core, mt_producer *p, mt_consumer *c, int6
 
 int64_t mt_producer_gathered(const mt_producer *p) { return p->gathered_count ? p->gathered[0].packet->arrived : INT64_MAX; }
 
-void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
-  if (!p->gathered_count) return;
+static void clear(mt_producer *p) {
   mt_list_remove(&p->in_gathered);
-  if (core->settings.equal_lengths) equalize(p);
-  MT_EACH (item, &p->consumers) forward_gathered(core, p, MT_OF(item, mt_consumer, in_producer), now);
   for (uint32_t i = 0; i < p->gathered_count; i++) stream_of(p, &p->gathered[i])->shown = UINT64_MAX;
   p->gathered_count = 0;
 }
 
+void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
+  if (!p->gathered_count) return;
+  equalize(core, p);
+  MT_EACH (item, &p->consumers) forward_gathered(core, MT_OF(item, mt_consumer, in_producer), now);
+  clear(p);
+}
+
+/* ---- several producers ---- */
+
+/* The consumers of a producer get their turn with the others of their transport. */
+static void make_due(mt_producer *p, mt_list *transports) {
+  MT_EACH (item, &p->consumers) {
+    mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
+    mt_transport *t = c->transport;
+    if (mt_list_empty(&t->due)) mt_list_append(transports, &t->in_due);
+    mt_list_append(&t->due, &c->in_due);
+  }
+}
+
+static void forward_due(mt_core *core, mt_transport *t, int64_t now) {
+  mt_list_remove(&t->in_due);
+  MT_EACH (item, &t->due) {
+    mt_list_remove(item);
+    forward_gathered(core, MT_OF(item, mt_consumer, in_due), now);
+  }
+}
+
 void mt_fanout_settle(mt_core *core, int64_t now) {
   core->gathering = false;
-  MT_EACH (item, &core->gathered) mt_producer_settle(core, MT_OF(item, mt_producer, in_gathered), now);
+  mt_list *first = core->gathered.next, transports;
+  if (first == core->gathered.prev) { /* one producer, or none */
+    if (first != &core->gathered) mt_producer_settle(core, MT_OF(first, mt_producer, in_gathered), now);
+    return;
+  }
+  mt_list_init(&transports);
+  MT_EACH (item, &core->gathered) {
+    equalize(core, MT_OF(item, mt_producer, in_gathered));
+    make_due(MT_OF(item, mt_producer, in_gathered), &transports);
+  }
+  MT_EACH (item, &transports) forward_due(core, MT_OF(item, mt_transport, in_due), now);
+  MT_EACH (item, &core->gathered) clear(MT_OF(item, mt_producer, in_gathered));
+}
+
+/* Those with longer packets come first, because a shorter datagram can end a run, but a longer one begins another. */
+static void add_by_length(mt_list *gathered, mt_producer *p, const mt_packet *packet) {
+  mt_list *next = gathered;
+  while (next->prev != gathered &&
+         MT_OF(next->prev, mt_producer, in_gathered)->gathered[0].packet->payload_len < packet->payload_len)
+    next = next->prev;
+  mt_list_append(next, &p->in_gathered);
 }
 
 static bool has_room(const mt_producer *p, const mt_stream *s) {
@@ -73,7 +119,7 @@ static bool has_room(const mt_producer *p, const mt_stream *s) {
 
 static void gather(mt_core *core, mt_stream *s, mt_packet *packet) {
   mt_producer *p = s->producer;
-  if (!p->gathered_count) mt_list_append(&core->gathered, &p->in_gathered);
+  if (!p->gathered_count) add_by_length(&core->gathered, p, packet);
   if (packet->sequence < s->shown) s->shown = packet->sequence;
   p->gathered[p->gathered_count++] = (mt_gathered){packet, s->index};
 }

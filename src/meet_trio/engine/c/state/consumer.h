@@ -83,6 +83,7 @@ struct mt_consumer {
   mt_node node; /* in mt_core.consumers */
   mt_consumer_by_ssrc by_ssrc, by_rtx_ssrc;
   mt_list in_transport, in_producer;
+  mt_list in_due; /* in mt_transport.due */
   mt_changes changes;
   uint32_t id;
   mt_transport *transport;

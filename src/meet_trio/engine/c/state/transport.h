@@ -133,6 +133,8 @@ struct mt_transport {
   mt_ledger sent;        /* next indices of senders; see paths/senders.h */
   mt_ledger sent_before; /* when `sent` is full it replaces this one, whose entries are forgotten */
   mt_list producers, consumers;
+  mt_list due;          /* consumers that are about to get what was gathered; see egress/fanout.c */
+  mt_list in_due;       /* in a list of transports that have such */
   uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
   mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
   uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
