@@ -6,7 +6,12 @@ bytes in frames), and viewers who all watch all of them, by SRTP or by plain RTP
 the publishers make some of a frame's packets a byte longer, the last ones. Publishers and viewers
 are processes of their own; viewers read all that comes. CPU time comes from
 ``/proc/PID/task/*/schedstat``, so it has all of the kernel's work for the sends; on loopback that
-includes the receivers' half.
+includes the receivers' half. With ``--gro`` viewers take messages whole, as a network card would,
+so the kernel need not cut them on the server's account.
+
+``--call`` is a load like a call's: as many publishers as make the rate, who send by SRTP to the
+engine's one port, each at times of its own: video of 30 frames a second, each of 3 to 8 packets of
+nearly one length, and audio of 50 packets a second, each of another length.
 
 With the path of another checkout (whose ``.venv`` is built) both engines run in turn, again and
 again, and the medians of the pairs' ratios are printed. Time that the hypervisor has given to
@@ -19,10 +24,12 @@ no thread of the server pays for.
 
 import argparse
 import contextlib
+import heapq
 import itertools
 import json
 import multiprocessing
 import os
+import random
 import secrets
 import select
 import socket
@@ -36,7 +43,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from support.engine_world import PROFILES, VIEWED, Camera, video, viewed
+import pylibsrtp
+from support.engine_world import PROFILES, VIEWED, Camera, audio, video, viewed
 from support.wire.rtp import RtpPacket, build_rtp
 from support.wire.stun import binding_request, build_stun
 
@@ -47,6 +55,14 @@ WARM_UP = 1.0  # seconds
 DRAIN = 0.002  # seconds between two looks at a viewer's socket
 TOLERANCE = 0.03
 TRIES = 10  # for a run on a machine that is not busy
+UDP_GRO = 104
+
+# Of a publisher in a call
+FRAMES = 30  # a second
+PARTS = (3, 8)  # packets of a frame, at least and at most
+SIZES = (900, 1200)  # bytes of a packet of video
+SOUNDS = 50  # packets of audio a second
+SOUND_SIZES = (60, 160)  # bytes of such a packet
 
 
 @attrs.frozen(kw_only=True)
@@ -57,9 +73,26 @@ class Load:
     """Forwarded packets a second."""
     frame: int = 8
     """Packets that a publisher sends at once."""
+    call: bool = False
+    """Like a call, instead of frames of ``frame`` packets at equal intervals."""
     plain: bool = False
     """Viewers on plain RTP."""
+    gro: bool = False
+    """Viewers take messages whole."""
     seconds: float = 4.0
+
+    @classmethod
+    def of_call(cls, **fields: Any) -> "Load":
+        """With as many publishers as come near to the rate."""
+        load = cls(call=True, **fields)
+        each = load.viewers * (FRAMES * sum(PARTS) / 2 + SOUNDS)
+        publishers = max(1, round(load.rate / each))
+        return attrs.evolve(load, publishers=publishers, rate=publishers * each)
+
+    def __str__(self) -> str:
+        what = f"a call of {self.publishers}" if self.call else f"frames of {self.frame}"
+        way = "plain" if self.plain else "SRTP"
+        return f"{what}, {way} out{', GRO' * self.gro}, {self.rate / 1000:.0f} kpps"
 
 
 # The server: a process with nothing but an engine
@@ -73,36 +106,54 @@ def serve(load: Load) -> None:
 
     engine = Engine(EngineSettings())
     numbers = itertools.count(1)
-    publishers: list[int] = []
-    checks: list[str] = []
-    for producer in range(1, load.publishers + 1):
+
+    def connected() -> tuple[int, str, str]:
+        """A transport with SRTP, its client's connectivity check, and its client's key."""
         transport = next(numbers)
-        rtp, rtcp = bound(), bound()
-        publishers.append(rtp.getsockname()[1])
-        engine.add_plain_transport(transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), True)
-        engine.add_producer(producer, transport, video())
+        engine.add_transport(transport, f"u{transport}", PASSWORD)
+        keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
+        engine.set_srtp(transport, PROFILE, *keys)
+        check = binding_request(
+            remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
+        )
+        return transport, build_stun(check, PASSWORD).hex(), keys[1].hex()
+
+    producers = itertools.count(1)
+    streams: list[tuple[int, bool]] = []
+    publishers: list[Any] = []
+    for _ in range(load.publishers):
+        if load.call:
+            transport, *sender = connected()
+            publishers.append(sender)
+        else:
+            transport = next(numbers)
+            rtp, rtcp = bound(), bound()
+            publishers.append(rtp.getsockname()[1])
+            engine.add_plain_transport(
+                transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), True
+            )
+        for spec in (video(), audio())[: 1 + load.call]:
+            streams.append((next(producers), spec.kind == "video"))
+            engine.add_producer(streams[-1][0], transport, spec)
         engine.set_max_incoming_bitrate(transport, 10**9)
     consumers = itertools.count(1)
+    checks: list[str] = []
     ports = json.loads(sys.stdin.readline())
     for viewer in range(load.viewers):
-        transport = next(numbers)
         if load.plain:
+            transport = next(numbers)
             rtp, rtcp = bound(), bound()
             engine.add_plain_transport(
                 transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), False
             )
             engine.connect_plain_transport(transport, "127.0.0.1", ports[viewer], ports[viewer] + 1)
         else:
-            engine.add_transport(transport, f"u{transport}", PASSWORD)
-            keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
-            engine.set_srtp(transport, PROFILE, *keys)
-            check = binding_request(
-                remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
-            )
-            checks.append(build_stun(check, PASSWORD).hex())
-        for producer in range(1, load.publishers + 1):
-            spec = viewed(next(consumers), header_extensions=VIEWED)
-            engine.add_consumer(transport * 100 + producer, transport, producer, spec)
+            transport, check, _ = connected()
+            checks.append(check)
+        for producer, nack in streams:
+            number = next(consumers)
+            spec = viewed(number, nack=nack, header_extensions=VIEWED)
+            engine.add_consumer(number, transport, producer, spec)
     print(json.dumps([publishers, engine.port, checks]), flush=True)
     for _ in sys.stdin:
         engine.request_stats(1)
@@ -147,11 +198,48 @@ def publish(ports: list[int], load: Load, started: Any) -> None:
             sock.sendto(packet, ("127.0.0.1", ports[turn]))
 
 
-def near_equal(frame: list[RtpPacket], count: int) -> list[RtpPacket]:
-    """The frame's packets, all of ``SIZE``, but for a varying number of the last ones, which have a
+def call(clients: list[tuple[str, str]], port: int, started: Any) -> None:
+    """Each publisher sends at times of its own."""
+    dice = random.Random(1)
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in clients]
+    sessions = []
+    for sock, (check, key) in zip(socks, clients, strict=True):
+        sock.sendto(bytes.fromhex(check), ("127.0.0.1", port))
+        policy = pylibsrtp.Policy(
+            key=bytes.fromhex(key),
+            ssrc_type=pylibsrtp.Policy.SSRC_ANY_OUTBOUND,
+            srtp_profile=PROFILES[PROFILE][0],
+        )
+        sessions.append(pylibsrtp.Session(policy))
+    began = time.monotonic()
+    due: list[tuple[float, int, int, Camera]] = []  # when, whose, a second, of what
+    for i in range(len(clients)):
+        sizes = b"x" * max(SIZES)
+        due.append((began + dice.random() / FRAMES, i, FRAMES, Camera(ssrc=1000, tag=sizes)))
+        sound = Camera(ssrc=2000, payload_type=111, parts=1, tag=sizes)
+        due.append((began + dice.random() / SOUNDS, i, SOUNDS, sound))
+    heapq.heapify(due)
+    begun: set[int] = set()
+    started.set()
+    while True:
+        at, i, rate, stream = due[0]
+        time.sleep(max(0.0, at - time.monotonic()))
+        if rate == FRAMES:
+            stream.parts, size = dice.randint(*PARTS), dice.randint(*SIZES)
+            packets = near_equal(stream.frame(key=i not in begun), dice.randint(0, 7), size)
+            begun.add(i)
+        else:
+            packets = near_equal(stream.frame(), 0, dice.randint(*SOUND_SIZES))
+        for packet in packets:
+            socks[i].sendto(sessions[i].protect(build_rtp(packet)), ("127.0.0.1", port))
+        heapq.heapreplace(due, (at + 1 / rate, i, rate, stream))
+
+
+def near_equal(frame: list[RtpPacket], count: int, size: int = SIZE) -> list[RtpPacket]:
+    """The frame's packets, all of ``size``, but for a varying number of the last ones, which have a
     byte more.
     """
-    payload = SIZE - 12
+    payload = size - 12
     longer = count % len(frame)
     return [
         attrs.evolve(p, payload=p.payload[: payload + (i >= len(frame) - longer)])
@@ -162,12 +250,14 @@ def near_equal(frame: list[RtpPacket], count: int) -> list[RtpPacket]:
 def watch(load: Load, pipe: Connection) -> None:
     """Be the viewers: read what comes, and count it."""
     sockets = [bound_pair() for _ in range(load.viewers)]
+    for rtp, _ in sockets:
+        rtp.setsockopt(socket.IPPROTO_UDP, UDP_GRO, load.gro)
     pipe.send([pair[0].getsockname()[1] for pair in sockets])
     port, checks = pipe.recv()
     for pair, check in zip(sockets, checks, strict=False):
         pair[0].sendto(bytes.fromhex(check), ("127.0.0.1", port))
     received = 0
-    into = bytearray(2048)
+    into = bytearray(1 << 16)
     while True:
         if pipe.poll():
             pipe.recv()
@@ -175,11 +265,17 @@ def watch(load: Load, pipe: Connection) -> None:
         for rtp, rtcp in sockets:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    rtp.recv_into(into)
-                    received += 1
+                    received += datagrams_read(rtp, into)
             with contextlib.suppress(BlockingIOError):
                 rtcp.recv_into(into)
         time.sleep(DRAIN)
+
+
+def datagrams_read(sock: socket.socket, into: bytearray) -> int:
+    """How many the message had that was read."""
+    n, controls, _, _ = sock.recvmsg_into([into], 64)
+    each = int.from_bytes(controls[0][2], sys.byteorder) if controls else n
+    return -(-n // each)
 
 
 def bound_pair() -> tuple[socket.socket, socket.socket]:
@@ -281,7 +377,10 @@ def running(checkout: Path, load: Load) -> Iterator[tuple[Server, Connection]]:
     pipe.send((port, checks))
     time.sleep(0.2)
     started = spawning.Event()
-    sender = spawning.Process(target=publish, args=(publishers, load, started), daemon=True)
+    if load.call:
+        sender = spawning.Process(target=call, args=(publishers, port, started), daemon=True)
+    else:
+        sender = spawning.Process(target=publish, args=(publishers, load, started), daemon=True)
     sender.start()
     started.wait()
     try:
@@ -331,8 +430,7 @@ def measure_well(checkout: Path, load: Load) -> Run:
 
 
 def compare(here: Path, other: Path | None, load: Load, turns: int) -> None:
-    way = "plain" if load.plain else "SRTP"
-    print(f"frames of {load.frame}, {way} out, {load.rate / 1000:.0f} kpps", flush=True)
+    print(load, flush=True)
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(turns):
@@ -355,6 +453,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What one forwarded packet costs.")
     parser.add_argument("other", nargs="?", type=Path, help="another checkout with a built .venv")
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 3, 1])
+    parser.add_argument("--call", action="store_true", help="a load like a call's, no frames")
+    parser.add_argument("--gro", action="store_true", help="viewers take messages whole")
     parser.add_argument("--ways", nargs="+", choices=("srtp", "plain"), default=["srtp", "plain"])
     parser.add_argument("--rate", type=float, default=Load().rate)
     parser.add_argument("--viewers", type=int, default=Load().viewers)
@@ -367,14 +467,15 @@ def main() -> None:
         return
     here = Path(__file__).parents[2]
     for way in arguments.ways:
-        for frame in arguments.frames:
-            load = Load(
-                frame=frame,
-                plain=way == "plain",
-                rate=arguments.rate,
-                viewers=arguments.viewers,
-                seconds=arguments.seconds,
-            )
+        fields = {
+            "plain": way == "plain",
+            "gro": arguments.gro,
+            "rate": arguments.rate,
+            "viewers": arguments.viewers,
+            "seconds": arguments.seconds,
+        }
+        loads = [Load(frame=frame, **fields) for frame in arguments.frames]
+        for load in [Load.of_call(**fields)] if arguments.call else loads:
             compare(here, arguments.other, load, arguments.turns)
 
 
