@@ -11,7 +11,8 @@ so the kernel need not cut them on the server's account.
 
 ``--call`` is a load like a call's: as many publishers as make the rate, who send by SRTP to the
 engine's one port, each at times of its own: video of 30 frames a second, each of 3 to 8 packets of
-nearly one length, and audio of 50 packets a second, each of another length.
+nearly one length, and audio of 50 packets a second, each of another length. With ``--in-step``
+they all send at one time, so their packets come together.
 
 With the path of another checkout (whose ``.venv`` is built) both engines run in turn, again and
 again, and the medians of the pairs' ratios are printed. Time that the hypervisor has given to
@@ -75,6 +76,8 @@ class Load:
     """Packets that a publisher sends at once."""
     call: bool = False
     """Like a call, instead of frames of ``frame`` packets at equal intervals."""
+    in_step: bool = False
+    """All publishers of a call send at one time."""
     plain: bool = False
     """Viewers on plain RTP."""
     gro: bool = False
@@ -90,7 +93,11 @@ class Load:
         return attrs.evolve(load, publishers=publishers, rate=publishers * each)
 
     def __str__(self) -> str:
-        what = f"a call of {self.publishers}" if self.call else f"frames of {self.frame}"
+        what = (
+            f"a call of {self.publishers}{' in step' * self.in_step}"
+            if self.call
+            else f"frames of {self.frame}"
+        )
         way = "plain" if self.plain else "SRTP"
         return f"{what}, {way} out{', GRO' * self.gro}, {self.rate / 1000:.0f} kpps"
 
@@ -198,8 +205,8 @@ def publish(ports: list[int], load: Load, started: Any) -> None:
             sock.sendto(packet, ("127.0.0.1", ports[turn]))
 
 
-def call(clients: list[tuple[str, str]], port: int, started: Any) -> None:
-    """Each publisher sends at times of its own."""
+def call(clients: list[tuple[str, str]], port: int, load: Load, started: Any) -> None:
+    """Each publisher sends at times of its own, if not in step."""
     dice = random.Random(1)
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in clients]
     sessions = []
@@ -214,25 +221,28 @@ def call(clients: list[tuple[str, str]], port: int, started: Any) -> None:
     began = time.monotonic()
     due: list[tuple[float, int, int, Camera]] = []  # when, whose, a second, of what
     for i in range(len(clients)):
-        sizes = b"x" * max(SIZES)
-        due.append((began + dice.random() / FRAMES, i, FRAMES, Camera(ssrc=1000, tag=sizes)))
-        sound = Camera(ssrc=2000, payload_type=111, parts=1, tag=sizes)
-        due.append((began + dice.random() / SOUNDS, i, SOUNDS, sound))
+        for rate, ssrc, payload_type in ((FRAMES, 1000, 96), (SOUNDS, 2000, 111)):
+            at = began + (0 if load.in_step else dice.random() / rate)
+            stream = Camera(ssrc=ssrc, payload_type=payload_type, parts=1, tag=b"x" * max(SIZES))
+            due.append((at, i, rate, stream))
     heapq.heapify(due)
-    begun: set[int] = set()
     started.set()
     while True:
-        at, i, rate, stream = due[0]
+        at = due[0][0]
+        ready: list[tuple[socket.socket, bytes]] = []
+        while due[0][0] == at:
+            _, i, rate, stream = due[0]
+            if rate == FRAMES:
+                stream.parts, size = dice.randint(*PARTS), dice.randint(*SIZES)
+                key = at - began < WARM_UP / 2
+                packets = near_equal(stream.frame(key=key), dice.randint(0, 7), size)
+            else:
+                packets = near_equal(stream.frame(), 0, dice.randint(*SOUND_SIZES))
+            ready += [(socks[i], sessions[i].protect(build_rtp(p))) for p in packets]
+            heapq.heapreplace(due, (at + 1 / rate, i, rate, stream))
         time.sleep(max(0.0, at - time.monotonic()))
-        if rate == FRAMES:
-            stream.parts, size = dice.randint(*PARTS), dice.randint(*SIZES)
-            packets = near_equal(stream.frame(key=i not in begun), dice.randint(0, 7), size)
-            begun.add(i)
-        else:
-            packets = near_equal(stream.frame(), 0, dice.randint(*SOUND_SIZES))
-        for packet in packets:
-            socks[i].sendto(sessions[i].protect(build_rtp(packet)), ("127.0.0.1", port))
-        heapq.heapreplace(due, (at + 1 / rate, i, rate, stream))
+        for sock, data in ready:
+            sock.sendto(data, ("127.0.0.1", port))
 
 
 def near_equal(frame: list[RtpPacket], count: int, size: int = SIZE) -> list[RtpPacket]:
@@ -374,11 +384,12 @@ def running(checkout: Path, load: Load) -> Iterator[tuple[Server, Connection]]:
     viewers.start()
     server = Server(checkout, load)
     publishers, port, checks = server.ask(pipe.recv())
+    server.ask("count")  # all of them have their transports
     pipe.send((port, checks))
     time.sleep(0.2)
     started = spawning.Event()
     if load.call:
-        sender = spawning.Process(target=call, args=(publishers, port, started), daemon=True)
+        sender = spawning.Process(target=call, args=(publishers, port, load, started), daemon=True)
     else:
         sender = spawning.Process(target=publish, args=(publishers, load, started), daemon=True)
     sender.start()
@@ -454,6 +465,7 @@ def main() -> None:
     parser.add_argument("other", nargs="?", type=Path, help="another checkout with a built .venv")
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 3, 1])
     parser.add_argument("--call", action="store_true", help="a load like a call's, no frames")
+    parser.add_argument("--in-step", action="store_true", help="the call's publishers at one time")
     parser.add_argument("--gro", action="store_true", help="viewers take messages whole")
     parser.add_argument("--ways", nargs="+", choices=("srtp", "plain"), default=["srtp", "plain"])
     parser.add_argument("--rate", type=float, default=Load().rate)
@@ -475,7 +487,8 @@ def main() -> None:
             "seconds": arguments.seconds,
         }
         loads = [Load(frame=frame, **fields) for frame in arguments.frames]
-        for load in [Load.of_call(**fields)] if arguments.call else loads:
+        calls = [Load.of_call(in_step=arguments.in_step, **fields)]
+        for load in calls if arguments.call or arguments.in_step else loads:
             compare(here, arguments.other, load, arguments.turns)
 
 
