@@ -10,7 +10,7 @@ import attrs
 import pytest
 from support.engine_plain import LOOPBACK
 from support.engine_threads import resources, wait_event
-from support.engine_world import Camera, video, viewed
+from support.engine_world import Camera, audio, video, viewed
 from support.namespace import open_machine
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 
@@ -31,8 +31,10 @@ class Bench:
     sent: list[RtpPacket] = attrs.field(factory=list)
     _frames: Camera = attrs.field(factory=lambda: Camera(tag=b"x" * 800, parts=len(SIZES)))
 
-    def send_frame(self, *, joined: bool) -> None:
-        """``joined``: as one message, which the engine's socket receives as one."""
+    def send_frame(self, *, joined: bool, behind: bytes = b"") -> None:
+        """``joined``: as one message, which the engine's socket receives as one. Its last datagram
+        is ``behind``.
+        """
         frame = [
             attrs.evolve(p, payload=p.payload[:size])
             for p, size in zip(self._frames.frame(key=not self.sent), SIZES, strict=True)
@@ -41,7 +43,7 @@ class Bench:
         raw = [build_rtp(attrs.evolve(p, padding=max(SIZES) - len(p.payload))) for p in frame]
         if joined:
             length = struct.pack("H", len(raw[0]))
-            self.camera.sendmsg([b"".join(raw)], [(socket.IPPROTO_UDP, UDP_SEGMENT, length)])
+            self.camera.sendmsg([*raw, behind], [(socket.IPPROTO_UDP, UDP_SEGMENT, length)])
             return
         for data in raw:
             self.camera.send(data)
@@ -137,10 +139,10 @@ def test_a_viewer_gets_the_same_with_and_without() -> None:
     assert received(gso=False, joined=True) == alone
 
 
-def messages(bench: Bench) -> list[tuple[int, int]]:
-    """The lengths of the messages that a frame comes in, and those of their datagrams."""
+def messages(bench: Bench, count: int = len(SIZES)) -> list[tuple[int, int]]:
+    """The lengths of the messages that so many datagrams come in, and those of their datagrams."""
     out: list[tuple[int, int]] = []
-    while sum(-(-n // each) for n, each in out) < len(SIZES):
+    while sum(-(-n // each) for n, each in out) < count:
         data, notes, *_ = bench.viewer.recvmsg(65536, socket.CMSG_SPACE(4))
         each = struct.unpack("i", notes[0][2])[0] if notes else len(data)
         out.append((len(data), each))
@@ -156,6 +158,21 @@ def test_a_frame_leaves_as_one_message(ip: str) -> None:
         messages(bench)  # a key frame's first packet is sent alone
         bench.send_frame(joined=True)
         assert messages(bench) == [(5 * 713, 713)]
+
+
+def test_a_shorter_packet_of_another_stream_leaves_behind_it() -> None:
+    with open_bench() as bench:
+        bench.engine.add_producer(2, 1, audio())
+        hearing = viewed(2, rtx_ssrc=None, rtx_payload_type=None, mid="", header_extensions={})
+        bench.engine.add_consumer(2, 2, 2, attrs.evolve(hearing, nack=False))
+        bench.counters()
+        bench.viewer.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+        microphone = Camera(ssrc=2000, payload_type=111, parts=1, tag=b"z" * 50)
+        for _ in range(2):
+            sound = build_rtp(microphone.frame()[0])
+            bench.send_frame(joined=True, behind=sound)
+            came = messages(bench, len(SIZES) + 1)  # at first some are sent alone
+        assert came == [(5 * 713 + len(sound), 713)]
 
 
 def test_it_does_not_where_that_is_switched_off() -> None:
