@@ -70,7 +70,7 @@ void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
 
 /* ---- several producers ---- */
 
-/* The consumers of a producer get their turn with the others of their transport. */
+/* The consumers of a producer get their turn with the others of their transports. */
 static void make_due(mt_producer *p, mt_list *transports) {
   MT_EACH (item, &p->consumers) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_producer);
@@ -104,7 +104,7 @@ void mt_fanout_settle(mt_core *core, int64_t now) {
   MT_EACH (item, &core->gathered) clear(MT_OF(item, mt_producer, in_gathered));
 }
 
-/* Those with longer packets come first, because a shorter datagram can end a run, but a longer one begins another. */
+/* A shorter datagram can end a run, but a longer one begins another. So those with longer packets come first. */
 static void add_by_length(mt_list *gathered, mt_producer *p, const mt_packet *packet) {
   mt_list *next = gathered;
   while (next->prev != gathered &&

@@ -59,7 +59,7 @@ struct mt_core {
   mt_list owed;        /* consumers with a key frame request that is put off */
   mt_list scored;      /* consumers with a score event in the last second, the oldest event first */
   mt_list allocating;  /* mt_downlink whose layers are to be allocated anew */
-  mt_list gathered;    /* producers with packets that wait to be forwarded */
+  mt_list gathered;    /* producers with packets that wait to be forwarded, the longest first */
   bool gathering;      /* packets may wait; see egress/fanout.h */
   mt_list pacing;      /* mt_downlink with packets that wait, or with a probe */
   int64_t next_tick;   /* mt_core_tick does nothing before this time */
