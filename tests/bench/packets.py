@@ -195,7 +195,8 @@ def publish(ports: list[int], load: Load, started: Any) -> None:
     started.set()
     for count in itertools.count():
         turn = next(turns)
-        frame = cameras[turn].frame(key=turn in key_frames)
+        early = count * interval < WARM_UP / 2  # a viewer may begin late
+        frame = cameras[turn].frame(key=early or turn in key_frames)
         packets = [build_rtp(p) for p in near_equal(frame, count // len(ports))]
         key_frames.discard(turn)
         if count % (4 * round(load.rate / load.viewers)) < len(ports):
