@@ -9,7 +9,7 @@
 #include "egress/fanout.h"
 #include "egress/keyframes.h"
 #include "egress/numbering.h"
-#include "egress/pacer.h"
+#include "egress/pacing.h"
 #include "egress/playout.h"
 #include "egress/resend.h"
 #include "egress/scores.h"

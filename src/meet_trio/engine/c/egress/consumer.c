@@ -106,6 +106,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   mt_list_init(&c->changes.in_changed);
   mt_list_init(&c->scored);
   mt_list_init(&c->owed);
+  mt_list_init(&c->behind);
   mt_list_init(&c->holding);
   mt_list_append(&t->consumers, &c->in_transport);
   if (p) mt_list_append(&p->consumers, &c->in_producer);
@@ -131,6 +132,7 @@ void mt_consumer_remove(mt_core *core, mt_consumer *c) {
   mt_list_remove(&c->changes.in_changed);
   mt_list_remove(&c->scored);
   mt_list_remove(&c->owed);
+  mt_list_remove(&c->behind);
   mt_list_remove(&c->holding);
   mt_pacer_forget(c);
   mt_mark_allocation(core, t);

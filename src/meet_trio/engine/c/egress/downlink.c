@@ -29,6 +29,7 @@ void mt_downlink_begin(mt_core *core, mt_transport *t, int64_t now) {
   d->moved = t->moved;
   mt_list_init(&d->in_allocating);
   mt_list_init(&d->in_pacing);
+  mt_list_init(&d->behind);
   t->downlink = d;
   mt_mark_allocation(core, t);
 }

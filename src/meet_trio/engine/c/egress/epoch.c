@@ -80,6 +80,7 @@ void mt_consumer_close_epoch(mt_consumer *c) {
   mt_epoch *e = &c->epochs[0];
   if (!e->open) return;
   e->open = false;
+  mt_list_remove(&c->behind);
   e->last = mt_epoch_newest(c, e);
 }
 

@@ -18,6 +18,7 @@ enum {
   FREEZE_US = 500 * MT_MS,     /* a longer gap in a video is a freeze */
   BITS = 8,
   CATCH_UP_PACKETS = 256, /* packets of it; each is encrypted for that consumer */
+  TURN_PACKETS = 32,      /* that a consumer which is behind gets in its turn: about a frame of 9 Mbit/s */
 };
 
 /* The next packet of a consumer comes `now`. A gap that ends with the stream itself is none. */
@@ -52,9 +53,23 @@ static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p,
   mt_pacer_send(core, c, e, p, &n, now);
 }
 
-/* A packet of the open epoch: it is sent, or left out with its frame. */
+static bool is_behind(const mt_consumer *c) { return !mt_list_empty(&c->behind); }
+
+/* The packets from `next` on stay in the history until the pacer has room. */
+static void fall_behind(mt_core *core, mt_consumer *c, uint64_t next, int64_t now) {
+  mt_downlink *d = c->transport->downlink;
+  c->next = next;
+  mt_list_append(&d->behind, &c->behind);
+  mt_pacer_wake(core, d, now);
+}
+
+/* A packet of the open epoch: it is sent, or left out with its frame. Only a packet that the pacer takes gets a number. */
 static void pass(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   bool newer = p->sequence > mt_epoch_newest(c, e);
+  if (newer && !mt_pacer_has_room(c)) {
+    fall_behind(core, c, p->sequence, now);
+    return;
+  }
   if (newer && mt_consumer_leaves_out(c, p) && mt_epoch_leave_out(core, c, e, p)) return;
   emit(core, c, e, p, now);
 }
@@ -106,7 +121,20 @@ static const mt_packet *newest_from(const mt_stream *s, const mt_packet *p) {
   return p;
 }
 
-/* Begin an epoch with packet `first` of `s`, and send every packet of the history from there on. */
+/* A switch has waited for the end of this frame. */
+static bool frame_has_ended(const mt_consumer *c) { return c->switching && c->last_marker; }
+
+/* Passes the packets of the history from `first` on, `most` of them, as far as the pacer has room. The others stay behind. */
+static void pass_from(mt_core *core, mt_consumer *c, const mt_stream *s, uint64_t first, unsigned most, int64_t now) {
+  for (uint64_t i = first; i < end_of(s) && !is_behind(c); i++) {
+    const mt_packet *p = find(s, i);
+    if (!p) continue;
+    if (most && !frame_has_ended(c)) most--, pass(core, c, &c->epochs[0], p, now);
+    else fall_behind(core, c, i, now);
+  }
+}
+
+/* Begin an epoch with packet `first` of `s`, and pass every packet of the history from there on. */
 static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t first, int64_t now) {
   const mt_packet *p = find(s, first);
   c->switching = false;
@@ -119,8 +147,7 @@ static void start_with(mt_core *core, mt_consumer *c, mt_stream *s, uint64_t fir
     return;
   }
   mt_consumer_begin_epoch(core, c, s, p, newest_from(s, p), now);
-  for (uint64_t i = first; i < end_of(s); i++)
-    if ((p = find(s, i))) pass(core, c, &c->epochs[0], p, now);
+  pass_from(core, c, s, first, CATCH_UP_PACKETS, now);
   mt_consumer_choose_layer(core, c, true, now); /* announces the layer */
 }
 
@@ -161,6 +188,27 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   return false;
 }
 
+/* ---- behind ---- */
+
+/* The history has dropped packets that the consumer has not got. It goes on with a key frame; no number was used for them. */
+static void give_up(mt_core *core, mt_consumer *c, const mt_stream *s, int64_t now) {
+  core->counters.dropped_queue_full += s->history.oldest - c->next;
+  mt_consumer_close_epoch(c);
+  if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
+}
+
+void mt_consumer_go_on(mt_core *core, mt_consumer *c, int64_t now) {
+  const mt_stream *s = &c->producer->streams[c->epochs[0].stream];
+  mt_list_remove(&c->behind);
+  if (!c->transport->srtp || !c->transport->selected) return;
+  if (c->next < s->history.oldest) {
+    give_up(core, c, s, now);
+    return;
+  }
+  pass_from(core, c, s, c->next, TURN_PACKETS, now);
+  if (frame_has_ended(c)) finish_switch(core, c, now);
+}
+
 /* ---- each packet ---- */
 
 static bool inside_frame(const mt_consumer *c, int64_t now) {
@@ -186,8 +234,9 @@ void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet 
   if (c->paused || !c->transport->srtp || !c->transport->selected) return;
   mt_epoch *e = &c->epochs[0];
   if (e->open && mt_epoch_of_stream(e, s) && p->sequence >= e->first) {
+    if (is_behind(c) && p->sequence >= c->next) return;
     pass(core, c, e, p, now);
-    if (c->switching && c->last_marker) finish_switch(core, c, now);
+    if (frame_has_ended(c)) finish_switch(core, c, now);
     return;
   }
   for (unsigned i = 0; i < 2; i++) {

@@ -8,6 +8,10 @@
  * Frames above the wanted layers are left out (egress/temporal.h, egress/numbering.h). The others go to the pacer, which sends them
  * at once or a little later.
  *
+ * If the pacer's queue is full, the consumer is behind: it takes nothing that comes, and goes on with the history when the queue has
+ * room again. A packet gets its number only when the pacer takes it. So a packet that the history has dropped meanwhile leaves no gap
+ * that the client would ask for: the consumer goes on with a key frame.
+ *
  * Nothing is sent while the consumer is paused or its transport has no keys or no selected route.
  */
 #ifndef MT_EGRESS_FORWARD_H
@@ -19,5 +23,7 @@ void mt_consumer_forward(mt_core *core, mt_consumer *c, mt_stream *s, mt_packet 
 /* Begins with a key frame of the history: of the target, or of a lower stream if that one's past is too much for the client's link.
  * False: there is none that will do; one must be requested. */
 bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now);
+/* The pacer has room for a consumer that is behind: some packets of the history are passed. */
+void mt_consumer_go_on(mt_core *core, mt_consumer *c, int64_t now);
 
 #endif

@@ -2,7 +2,6 @@
 #include "egress/pacer.h"
 
 #include "egress/keyframes.h"
-#include "egress/probing.h"
 #include "egress/send.h"
 #include "state/marks.h"
 
@@ -12,7 +11,6 @@ enum {
   LEAST_BURST = 3000,          /* bytes: and at least these */
   QUEUE_US = 100 * MT_MS,      /* the pace is never below what would empty the queue in this time, */
   LONG_QUEUE_US = 300 * MT_MS, /* or in this time while the link has a queue of its own */
-  STEP_US = 5 * MT_MS,         /* between two steps */
   MAX_DEBT_US = 50 * MT_MS,    /* what leaves at once delays video by no more */
   BITS = 8,
 };
@@ -42,7 +40,7 @@ void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now) {
 
 static mt_queued *slot(const mt_downlink *d, uint32_t i) { return &d->queue[(d->head + i) % MT_QUEUE_SLOTS]; }
 
-/* False: there is no room. */
+/* False: there is no room, or no memory. */
 static bool enqueue(mt_core *core, mt_downlink *d, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n,
                     int64_t now) {
   if (!d->queue && !(d->queue = mt_pool_get(&core->queues))) return false;
@@ -80,44 +78,38 @@ static void send_first(mt_core *core, mt_downlink *d, int64_t now) {
   const mt_stream *s = &c->producer->streams[q->stream];
   const mt_packet *p = s->generation == q->generation ? mt_history_find(&s->history, q->stream_sequence) : NULL;
   mt_numbers n = {q->sequence, q->timestamp, q->picture_id, q->tl0picidx, q->marker};
-  if (p) mt_consumer_send(core, c, q->stream, p, &n, now);
+  if (p) {
+    mt_consumer_send(core, c, q->stream, p, &n, now);
+  } else if (s->generation == q->generation) { /* the client will miss this number, and nobody can send it */
+    core->counters.dropped_queue_full++;
+    mt_consumer_request_keyframe(core, c, now);
+  }
 }
 
 /* ---- sending ---- */
+
+bool mt_pacer_has_room(const mt_consumer *c) {
+  const mt_downlink *d = c->transport->downlink;
+  return !d || d->count < MT_QUEUE_SLOTS || !c->producer->spec.video;
+}
 
 void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {
   mt_downlink *d = c->transport->downlink;
   if (d && c->producer->spec.video) {
     if (!d->count) fill(d, now);
-    if (d->count || d->budget.level <= 0) {
-      if (enqueue(core, d, c, e, p, n, now)) return;
-      core->counters.dropped_queue_full++;
-      mt_consumer_ask_keyframe(core, c, &c->producer->streams[e->stream], now);
-      return;
-    }
+    if ((d->count || d->budget.level <= 0) && enqueue(core, d, c, e, p, n, now)) return;
   }
   mt_consumer_send(core, c, e->stream, p, n, now);
 }
 
-/* Returns the time of the next step, or INT64_MAX if nothing waits. */
-static int64_t step(mt_core *core, mt_downlink *d, int64_t now) {
+void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now) {
   fill(d, now);
   while (d->count && d->budget.level > 0) send_first(core, d, now);
-  bool probing = mt_probe_step(core, d, now);
-  if (d->count || probing) return now + STEP_US;
+}
+
+void mt_pacer_rest(mt_core *core, mt_downlink *d) {
   mt_pool_put(&core->queues, d->queue);
   d->queue = NULL;
   d->head = 0;
   mt_list_remove(&d->in_pacing);
-  return INT64_MAX;
-}
-
-int64_t mt_pacers_tick(mt_core *core, int64_t now) {
-  int64_t next = INT64_MAX;
-  MT_EACH (item, &core->pacing) {
-    mt_downlink *d = MT_OF(item, mt_downlink, in_pacing);
-    if (now >= d->pace_due) d->pace_due = step(core, d, now);
-    if (d->pace_due < next) next = d->pace_due;
-  }
-  return next;
 }

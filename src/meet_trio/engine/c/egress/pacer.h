@@ -3,14 +3,16 @@
  * Bytes leave at PACE_PERCENT of the estimate. Video waits in order; the room for a burst lets most packets pass without waiting.
  * Audio, retransmissions, redundancy and probes leave at once. If they have transport-wide numbers, video pays for their bytes. A
  * queue that would need more than QUEUE_US raises the pace. While the link has a queue of its own, the pace is that of the estimate,
- * and LONG_QUEUE_US holds. Packets that find the queue full are lost, and a key frame is wanted.
+ * and LONG_QUEUE_US holds.
+ *
+ * A full queue is no loss: the consumer's next packets wait in the history, without numbers (egress/forward.h). Late packets have
+ * their numbers already, so they leave at once if the queue is full.
  *
  * With REMB alone no packet has a transport-wide number, so no bytes are counted and nothing waits.
  *
  * A packet that waits is only its numbers. Its payload stays in the stream's history, and transport-wide number and send time are
  * written when it leaves.
- *
- * The pacer's steps also send probes (egress/probing.h).
+ * If the history has dropped it by then, a key frame is wanted.
  */
 #ifndef MT_EGRESS_PACER_H
 #define MT_EGRESS_PACER_H
@@ -19,9 +21,10 @@
 
 /* Sends `p` of epoch `e` with the numbers `n`, now or when the pace allows. */
 void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
-void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now); /* packets wait, or a probe is to be sent */
-void mt_pacer_forget(mt_consumer *c);                           /* the consumer is removed: its packets that wait are not sent */
-/* Sends what is due. Returns the time of the next step. */
-int64_t mt_pacers_tick(mt_core *core, int64_t now);
+void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now);    /* packets wait, or a probe is to be sent */
+void mt_pacer_forget(mt_consumer *c);                              /* the consumer is removed: its packets that wait are not sent */
+bool mt_pacer_has_room(const mt_consumer *c);                      /* for another packet of the consumer */
+void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now); /* sends what waits, as far as the pace allows */
+void mt_pacer_rest(mt_core *core, mt_downlink *d);                 /* nothing waits, so no further step is due */
 
 #endif

@@ -118,6 +118,8 @@ struct mt_consumer {
   bool switching;             /* a key frame of `target` waits for the end of the current frame */
   uint64_t switch_first;      /* that key frame's first extended sequence number in its stream */
   int64_t switch_since;       /* when it came */
+  mt_list behind; /* in mt_downlink.behind while it goes on with the history and not with what comes; see egress/forward.h */
+  uint64_t next;  /* then: the first packet of the stream that it has not got, an extended sequence number */
 
   /* The newest packet sent. */
   bool started;            /* an epoch has begun */

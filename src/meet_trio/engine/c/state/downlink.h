@@ -38,6 +38,7 @@ typedef struct {
   mt_bucket budget;     /* bytes that may leave now */
   mt_queued *queue;     /* MT_QUEUE_SLOTS; NULL: nothing waits */
   uint32_t head, count; /* of the packets that wait */
+  mt_list behind;       /* consumers whose next packets wait in their histories until the queue has room */
   size_t waiting;       /* bytes of them */
   int64_t pace_due;     /* time of the next step */
   uint8_t probe;        /* number of the probe that runs; 0: none */
