@@ -12,6 +12,7 @@ enum {
   QUEUE_US = 100 * MT_MS,      /* the pace is never below what would empty the queue in this time, */
   LONG_QUEUE_US = 300 * MT_MS, /* or in this time while the link has a queue of its own */
   MAX_DEBT_US = 50 * MT_MS,    /* what leaves at once delays video by no more */
+  LATE_SLOTS = 32,             /* of the queue: only late packets take them */
   BITS = 8,
 };
 
@@ -90,7 +91,7 @@ static void send_first(mt_core *core, mt_downlink *d, int64_t now) {
 
 bool mt_pacer_has_room(const mt_consumer *c) {
   const mt_downlink *d = c->transport->downlink;
-  return !d || d->count < MT_QUEUE_SLOTS || !c->producer->spec.video;
+  return !d || d->count < MT_QUEUE_SLOTS - LATE_SLOTS || !c->producer->spec.video;
 }
 
 void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now) {

@@ -6,7 +6,7 @@
  * and LONG_QUEUE_US holds.
  *
  * A full queue is no loss: the consumer's next packets wait in the history, without numbers (egress/forward.h). Late packets have
- * their numbers already, so they leave at once if the queue is full.
+ * their numbers already. So the last LATE_SLOTS of the queue are for them, and what finds these full leaves at once.
  *
  * With REMB alone no packet has a transport-wide number, so no bytes are counted and nothing waits.
  *
@@ -23,7 +23,7 @@
 void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_packet *p, const mt_numbers *n, int64_t now);
 void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now);    /* packets wait, or a probe is to be sent */
 void mt_pacer_forget(mt_consumer *c);                              /* the consumer is removed: its packets that wait are not sent */
-bool mt_pacer_has_room(const mt_consumer *c);                      /* for another packet of the consumer */
+bool mt_pacer_has_room(const mt_consumer *c);                      /* for a new packet of the consumer */
 void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now); /* sends what waits, as far as the pace allows */
 void mt_pacer_rest(mt_core *core, mt_downlink *d);                 /* nothing waits, so no further step is due */
 
