@@ -190,18 +190,27 @@ bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
 
 /* ---- behind ---- */
 
-/* The history has dropped packets that the consumer has not got. It goes on with a key frame; no number was used for them. */
+/* Half of the history is left for packets that wait in the queue: they have numbers, and must not be dropped. */
+static bool too_far_behind(const mt_core *core, const mt_consumer *c, const mt_stream *s, int64_t now) {
+  const mt_packet *p = mt_history_find(&s->history, c->next);
+  return !p || s->history.end - c->next > s->history.mask / 2 || now - p->arrived > (int64_t)core->settings.history_ms * MT_MS / 2;
+}
+
+/* The consumer goes on with a key frame. No number was used for what it has not got. */
 static void give_up(mt_core *core, mt_consumer *c, const mt_stream *s, int64_t now) {
-  core->counters.dropped_queue_full += s->history.oldest - c->next;
+  uint64_t next = c->next, end = end_of(s);
   mt_consumer_close_epoch(c);
-  if (!mt_consumer_catch_up(core, c, now)) mt_consumer_ask_keyframe(core, c, NULL, now);
+  bool caught_up = mt_consumer_catch_up(core, c, now);
+  if (caught_up && mt_epoch_of_stream(&c->epochs[0], s)) end = c->epochs[0].first;
+  if (!caught_up) mt_consumer_ask_keyframe(core, c, NULL, now);
+  if (end > next) core->counters.dropped_queue_full += end - next;
 }
 
 void mt_consumer_go_on(mt_core *core, mt_consumer *c, int64_t now) {
   const mt_stream *s = &c->producer->streams[c->epochs[0].stream];
   mt_list_remove(&c->behind);
   if (!c->transport->srtp || !c->transport->selected) return;
-  if (c->next < s->history.oldest) {
+  if (too_far_behind(core, c, s, now)) {
     give_up(core, c, s, now);
     return;
   }

@@ -24,8 +24,14 @@ static double pace(const mt_downlink *d) {
   return estimated > draining ? estimated : draining;
 }
 
+/* While packets wait, the link is not idle: a step that comes late sends what was due meanwhile. */
+static int64_t burst_us(const mt_downlink *d, int64_t now) {
+  int64_t late = d->count ? now - d->budget.filled : 0;
+  return late < BURST_US ? BURST_US : late > QUEUE_US ? QUEUE_US : late;
+}
+
 static void fill(mt_downlink *d, int64_t now) {
-  double rate = pace(d), burst = rate * BURST_US / MT_SECOND, debt = rate * MAX_DEBT_US / MT_SECOND;
+  double rate = pace(d), burst = rate * (double)burst_us(d, now) / MT_SECOND, debt = rate * MAX_DEBT_US / MT_SECOND;
   if (d->budget.level < -debt) d->budget.level = -debt;
   mt_bucket_fill(&d->budget, rate, burst > LEAST_BURST ? burst : LEAST_BURST, now);
 }
