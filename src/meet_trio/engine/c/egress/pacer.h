@@ -11,8 +11,7 @@
  * With REMB alone no packet has a transport-wide number, so no bytes are counted and nothing waits.
  *
  * A packet that waits is only its numbers. Its payload stays in the stream's history, and transport-wide number and send time are
- * written when it leaves.
- * If the history has dropped it by then, a key frame is wanted.
+ * written when it leaves. If the history has dropped it by then, a key frame is wanted.
  */
 #ifndef MT_EGRESS_PACER_H
 #define MT_EGRESS_PACER_H
