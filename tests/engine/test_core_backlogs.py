@@ -183,6 +183,29 @@ def test_late_packets_neither_wait_in_the_history_nor_are_dropped(count: int) ->
     assert {p.payload for p in late.held} <= {p.payload for p in call.bob.media()}
 
 
+def test_a_late_step_sends_what_was_due_meanwhile() -> None:
+    """Or an engine with too little CPU time would never empty its queues."""
+    call = Call(6, RATE // 2)
+    call.run(0.05)
+    call.view()
+    assert call.waiting() > FULL
+    before = call.bob.bytes_through
+    call.world.run(0.03, step=0.03)
+    pace = 100_000_000 * 1.3 / 8
+    assert call.bob.bytes_through - before == pytest.approx(0.03 * pace, rel=0.2)
+
+
+def test_a_number_whose_packet_the_history_has_dropped_is_made_up_for() -> None:
+    """A key frame is larger than all of the history, and the client does not ask."""
+    call = Call(1, history_packets=128)
+    call.bob.nack = False
+    call.run(1.5)
+    call.view()
+    call.run(1.5)
+    assert call.world.counter("dropped_queue_full") > 0
+    assert call.key_frames > 2
+
+
 def test_what_the_history_drops_meanwhile_has_no_numbers() -> None:
     """Who is too far behind goes on with a key frame, and its numbers go on, too."""
     call = Call(6, RATE // 2, history_packets=256)
