@@ -13,6 +13,7 @@
 #include "egress/playout.h"
 #include "egress/resend.h"
 #include "egress/scores.h"
+#include "egress/sent.h"
 #include "egress/viewer.h"
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
@@ -47,10 +48,10 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   core->sink = *sink;
   core->random = settings->seed;
   mt_pool_init(&core->packets, sizeof(mt_packet));
-  mt_pool_init(&core->records, MT_RECORD_BYTES);
+  mt_pool_init(&core->missing, MT_MAX_MISSING * sizeof(mt_missing));
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
-  mt_pool_init(&core->sent, MT_SENT_SLOTS * sizeof(mt_sent));
+  mt_sent_init(core);
   mt_list *lists[] = {&core->traces,  &core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking,
                       &core->wanting, &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->gathered,
                       &core->pacing,  &core->claims,         &core->tailing, &core->holding};
@@ -73,10 +74,10 @@ void mt_core_free(mt_core *core) {
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->packets);
-  mt_pool_free(&core->records);
+  mt_pool_free(&core->missing);
   mt_pool_free(&core->numberings);
   mt_pool_free(&core->queues);
-  mt_pool_free(&core->sent);
+  for (unsigned i = 0; i < MT_SENT_SIZES; i++) mt_pool_free(&core->sent[i]);
   free(core);
 }
 
@@ -131,10 +132,10 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 static void round_of_all(mt_core *core, int64_t now) {
   mt_exchange_round(core);
   mt_pool_trim(&core->packets);
-  mt_pool_trim(&core->records);
+  mt_pool_trim(&core->missing);
   mt_pool_trim(&core->numberings);
   mt_pool_trim(&core->queues);
-  mt_pool_trim(&core->sent);
+  for (unsigned i = 0; i < MT_SENT_SIZES; i++) mt_pool_trim(&core->sent[i]);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);

@@ -9,13 +9,13 @@
 #include "egress/numbering.h"
 #include "egress/pacer.h"
 #include "egress/scores.h"
+#include "egress/sent.h"
 #include "links/wish.h"
 #include "paths/senders.h"
 #include "state/find.h"
 #include "state/marks.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { LOWEST_PRIORITY = 1 };
 
@@ -44,18 +44,8 @@ void mt_consumer_prioritize(mt_core *core, mt_consumer *c, uint64_t priority) {
   c->priority = priority < LOWEST_PRIORITY ? LOWEST_PRIORITY : priority > UINT8_MAX ? UINT8_MAX : (uint8_t)priority;
 }
 
-static mt_pool *memory_of_sent(mt_core *core, const mt_consumer *c) {
-  return c->sent_slots == MT_SENT_SLOTS ? &core->sent : &core->records;
-}
-
 /* All steps that can fail. `c` holds what was taken, also after a failure: `discard` gives it back. */
 static bool prepare(mt_core *core, mt_consumer *c) {
-  if (c->spec.nack) {
-    bool is_audio = c->producer && !c->producer->spec.video;
-    c->sent_slots = is_audio ? MT_SENT_AUDIO_SLOTS : MT_SENT_SLOTS;
-    if (!(c->sent = mt_pool_get(memory_of_sent(core, c)))) return false;
-    memset(c->sent, 0, c->sent_slots * sizeof(mt_sent));
-  }
   if (!mt_sender_take(core, c->transport, c->spec.ssrc, &c->senders[0])) return false;
   c->sender = &c->senders[0];
   if (!c->spec.rtx_ssrc) return true;
@@ -67,7 +57,7 @@ static bool prepare(mt_core *core, mt_consumer *c) {
 static void discard(mt_core *core, mt_consumer *c) {
   if (c->sender) mt_sender_leave(core, c->transport, c->sender);
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
-  mt_pool_put(memory_of_sent(core, c), c->sent);
+  mt_sent_free(core, c);
   for (unsigned i = 0; i < 2; i++) mt_epoch_free(core, &c->epochs[i]);
   free(c);
 }
@@ -87,6 +77,8 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
     discard(core, c);
     return;
   }
+  bool is_audio = p && !p->spec.video;
+  if (c->spec.nack) c->sent_most = is_audio ? MT_SENT_MOST_AUDIO : MT_SENT_MOST;
   c->id = id;
   c->producer_id = producer;
   c->paused = true; /* until it has a target: it may catch up with that, and need no key frame */

@@ -2,6 +2,7 @@
 #include "egress/epoch.h"
 
 #include "egress/numbering.h"
+#include "egress/sent.h"
 #include "state/marks.h"
 
 enum {
@@ -22,14 +23,14 @@ static bool common_clock(const mt_consumer *c, const mt_stream *s, const mt_pack
   const mt_stream *old = &c->producer->streams[before->stream];
   if (!before->used) return false;
   if (old == s) {
-    *out = p->timestamp + before->timestamp_delta;
+    *out = p->timestamp + before->timing.delta;
     return true;
   }
   if (!s->has_sr || !old->has_sr) return false;
   double apart = (double)(int64_t)(s->sr_ntp - old->sr_ntp) / NTP_SECOND;
   if (apart > MAX_REPORTS_APART_S || apart < -MAX_REPORTS_APART_S) return false;
   int64_t ticks = (int64_t)(apart * s->producer->spec.clock_rate);
-  *out = p->timestamp - s->sr_timestamp + old->sr_timestamp + (uint32_t)(uint64_t)ticks + before->timestamp_delta;
+  *out = p->timestamp - s->sr_timestamp + old->sr_timestamp + (uint32_t)(uint64_t)ticks + before->timing.delta;
   return true;
 }
 
@@ -46,26 +47,27 @@ static uint32_t first_timestamp(mt_core *core, const mt_consumer *c, const mt_st
   return timestamp;
 }
 
-uint32_t mt_epoch_timestamp(const mt_epoch *e, uint32_t timestamp) {
-  int32_t past = (int32_t)(e->present - timestamp);
-  if (!e->hurried || past <= 0) return timestamp + e->timestamp_delta;
-  return e->present + e->timestamp_delta - (uint32_t)past / HURRY;
+uint32_t mt_epoch_timestamp(const mt_timing *t, uint32_t timestamp) {
+  int32_t past = (int32_t)(t->present - timestamp);
+  if (!t->hurried || past <= 0) return timestamp + t->delta;
+  return t->present + t->delta - (uint32_t)past / HURRY;
 }
 
 void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, const mt_packet *newest,
                              int64_t now) {
-  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence, .present = newest->timestamp};
+  mt_epoch e = {.used = true, .open = true, .stream = s->index, .first = p->sequence, .timing.present = newest->timestamp};
   int32_t past = (int32_t)(newest->timestamp - p->timestamp);
-  e.hurried = past > (int32_t)(s->producer->spec.clock_rate / 1000 * LEAST_PAST_MS);
-  if (!e.hurried) newest = p;
+  e.timing.hurried = past > (int32_t)(s->producer->spec.clock_rate / 1000 * LEAST_PAST_MS);
+  if (!e.timing.hurried) newest = p;
   e.sequence_delta = c->highest + 1 - p->sequence;
-  e.timestamp_delta = first_timestamp(core, c, s, newest, now) - newest->timestamp;
-  int32_t ahead = (int32_t)(mt_epoch_timestamp(&e, p->timestamp) - c->last_timestamp);
-  if (c->started && ahead <= 0) e.timestamp_delta += (uint32_t)(1 - ahead);
+  e.timing.delta = first_timestamp(core, c, s, newest, now) - newest->timestamp;
+  int32_t ahead = (int32_t)(mt_epoch_timestamp(&e.timing, p->timestamp) - c->last_timestamp);
+  if (c->started && ahead <= 0) e.timing.delta += (uint32_t)(1 - ahead);
   if (c->has_picture) {
     e.picture_delta = (uint16_t)(c->last_picture + 1 - mt_packet_picture(p));
     e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - mt_packet_tl0picidx(p));
   }
+  e.sent = mt_sent_begin(c, &e, c->highest + 1);
   mt_consumer_close_epoch(c);
   mt_epoch_free(core, &c->epochs[1]);
   c->epochs[1] = c->epochs[0];
@@ -89,4 +91,5 @@ void mt_consumer_cut(mt_consumer *c, const mt_stream *s, bool reset) {
   if (c->target == s->index) c->switching = false;
   for (unsigned i = 0; reset && i < 2; i++)
     if (c->epochs[i].stream == s->index) c->epochs[i].used = false;
+  if (reset) mt_sent_void(c, s->index);
 }

@@ -18,7 +18,7 @@
 /* A new epoch begins with packet `p` of `s`; the current one is closed. `newest`: of the stream's history. */
 void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, const mt_packet *p, const mt_packet *newest,
                              int64_t now);
-uint32_t mt_epoch_timestamp(const mt_epoch *e, uint32_t timestamp); /* the consumer's, for a timestamp of the stream */
+uint32_t mt_epoch_timestamp(const mt_timing *t, uint32_t timestamp); /* the consumer's, for a timestamp of the stream */
 /* No newer packet belongs to the current epoch; late packets of it still get their numbers. */
 void mt_consumer_close_epoch(mt_consumer *c);
 /* The packets of `s` do not continue the earlier ones. `reset`: its numbers begin anew too, and late packets of the old

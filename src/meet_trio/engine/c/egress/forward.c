@@ -34,7 +34,7 @@ static void count_freeze(mt_consumer *c, int64_t now) {
 static void emit(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p, int64_t now) {
   mt_numbers n;
   if (!mt_epoch_numbers(e, p, &n)) return;
-  n.timestamp = mt_epoch_timestamp(e, p->timestamp);
+  n.timestamp = mt_epoch_timestamp(&e->timing, p->timestamp);
   n.marker = p->marker || mt_consumer_ends_picture(c, p);
   if (n.sequence > c->highest) {
     c->highest = n.sequence;

@@ -63,6 +63,7 @@ static bool enqueue(mt_core *core, mt_downlink *d, mt_consumer *c, const mt_epoc
       .tl0picidx = n->tl0picidx,
       .marker = n->marker,
       .stream = e->stream,
+      .epoch = e->sent,
   };
   d->waiting += p->payload_len + (size_t)MT_PACKET_OVERHEAD;
   mt_pacer_wake(core, d, now);
@@ -86,7 +87,7 @@ static void send_first(mt_core *core, mt_downlink *d, int64_t now) {
   const mt_packet *p = s->generation == q->generation ? mt_history_find(&s->history, q->stream_sequence) : NULL;
   mt_numbers n = {q->sequence, q->timestamp, q->picture_id, q->tl0picidx, q->marker};
   if (p) {
-    mt_consumer_send(core, c, q->stream, p, &n, now);
+    mt_consumer_send(core, c, q->epoch, p, &n, now);
   } else if (s->generation == q->generation) { /* the client will miss this number, and nobody can send it */
     core->counters.dropped_queue_full++;
     mt_consumer_request_keyframe(core, c, now);
@@ -106,7 +107,7 @@ void mt_pacer_send(mt_core *core, mt_consumer *c, const mt_epoch *e, const mt_pa
     if (!d->count) fill(d, now);
     if ((d->count || d->budget.level <= 0) && enqueue(core, d, c, e, p, n, now)) return;
   }
-  mt_consumer_send(core, c, e->stream, p, n, now);
+  mt_consumer_send(core, c, e->sent, p, n, now);
 }
 
 void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now) {

@@ -22,9 +22,8 @@ static mt_consumer *find_carrier(const mt_transport *t) {
 
 /* Returns the bytes of the datagram; 0: the packet is not kept any more. */
 static size_t repeat(mt_core *core, mt_consumer *c, uint64_t sequence, uint8_t cluster, int64_t now) {
-  const mt_packet *p;
-  const mt_sent *sent = mt_again_find(c, sequence, &p);
-  size_t len = sent ? mt_again_send(core, c, sent, p, cluster, now) : 0;
+  mt_again again;
+  size_t len = mt_again_find(c, sequence, &again) ? mt_again_send(core, c, &again, cluster, now) : 0;
   if (len) core->counters.packets_repeated++;
   return len;
 }

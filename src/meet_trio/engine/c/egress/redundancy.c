@@ -41,9 +41,9 @@ static uint8_t level_of(const mt_transport *t, int64_t now) {
 
 /* Returns the bytes of the copy. 0: the packet came longer ago than `most_age`, or is not kept any more. */
 static size_t repeat(mt_core *core, mt_consumer *c, uint64_t sequence, int64_t most_age, int64_t now) {
-  const mt_packet *p;
-  const mt_sent *sent = mt_again_find(c, sequence, &p);
-  size_t len = sent && now - p->arrived <= most_age ? mt_again_send(core, c, sent, p, 0, now) : 0;
+  mt_again again;
+  if (!mt_again_find(c, sequence, &again) || now - again.packet->arrived > most_age) return 0;
+  size_t len = mt_again_send(core, c, &again, 0, now);
   if (!len) return 0;
   core->counters.redundant_packets++;
   c->stats.redundant++;
@@ -65,14 +65,10 @@ static void repeat_audio(mt_core *core, mt_consumer *c, uint64_t sequence, uint8
 }
 
 /* The number of packets, up to `sequence`, that have the timestamp of `p`'s frame. */
-static unsigned frame_size(const mt_consumer *c, uint64_t sequence) {
-  uint32_t timestamp = c->sent[sequence % c->sent_slots].timestamp;
+static unsigned frame_size(const mt_consumer *c, const mt_packet *p, uint64_t sequence) {
+  mt_again again;
   unsigned n = 1;
-  while (n < LARGEST_FRAME) {
-    const mt_sent *s = &c->sent[(sequence - n) % c->sent_slots];
-    if (s->sequence != sequence - n || s->timestamp != timestamp) break;
-    n++;
-  }
+  while (n < LARGEST_FRAME && mt_again_find(c, sequence - n, &again) && again.packet->timestamp == p->timestamp) n++;
   return n;
 }
 
@@ -81,7 +77,7 @@ static bool is_lowest_layer(const mt_packet *p) { return p->has_vp8 && p->vp8.ha
 static void repeat_frame(mt_core *core, mt_consumer *c, const mt_packet *p, uint64_t sequence, int64_t now) {
   uint8_t level = level_of(c->transport, now);
   if (!repeat_video(core, c, sequence, 0, now) || level < SMALL_FRAMES) return;
-  unsigned size = frame_size(c, sequence);
+  unsigned size = frame_size(c, p, sequence);
   bool whole = size <= SMALL_FRAME || (level >= LOWEST_LAYER && is_lowest_layer(p));
   for (unsigned i = 1; whole && i < size; i++)
     if (!repeat_video(core, c, sequence - size + i, 0, now)) return;
@@ -91,7 +87,7 @@ void mt_redundancy_sent(mt_core *core, mt_consumer *c, const mt_packet *p, uint6
   bool video = c->producer->spec.video;
   if (video) earn(c->transport, len);
   uint8_t level = level_of(c->transport, now);
-  if (!c->sent || level < LAST_PACKETS || sequence != c->newest_sent)
+  if (level < LAST_PACKETS || sequence != c->newest_sent)
     return; /* a late packet was recovered, and is asked for if it is lost again */
   if (video && p->marker && c->rtx_sender) repeat_frame(core, c, p, sequence, now);
   if (!video && !c->rtx_sender) repeat_audio(core, c, sequence, level, now);

@@ -7,6 +7,7 @@
 #include "egress/keyframes.h"
 #include "egress/outgoing.h"
 #include "egress/redundancy.h"
+#include "egress/sent.h"
 #include "egress/viewer.h"
 #include "state/listening.h"
 #include "state/marks.h"
@@ -29,7 +30,7 @@ void mt_consumer_earn_resends(mt_consumer *c, size_t len) {
 
 static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t now) {
   int64_t least = c->stats.rtt_us > RESEND_LEAST_US ? c->stats.rtt_us : RESEND_LEAST_US;
-  return sent->resent && now - sent->resent < least;
+  return sent->again && mt_sent_since_again(sent, now) < least;
 }
 
 /* The packet cannot be sent again. If the client needs it, only a key frame helps, and the client would ask for one a second or
@@ -37,39 +38,34 @@ static bool asked_too_soon(const mt_consumer *c, const mt_sent *sent, int64_t no
  * before the last key frame is not needed. */
 static void miss(mt_core *core, mt_consumer *c, uint64_t wanted, int64_t now) {
   core->counters.retransmissions_missed++;
-  bool was_sent = wanted <= c->highest && c->sent[wanted % c->sent_slots].sequence >= wanted;
+  bool was_sent = mt_sent_find(c, wanted) || mt_sent_forgotten(c, wanted);
   if (was_sent && !c->paused && wanted >= c->last_keyframe) mt_consumer_ask_keyframe(core, c, mt_consumer_current_stream(c), now);
 }
 
-static void answer(mt_core *core, mt_consumer *c, mt_sent *sent, const mt_packet *p, int64_t now) {
+static void answer(mt_core *core, mt_consumer *c, const mt_again *again, int64_t now) {
   if (c->resend_bytes <= 0 || c->transport->resend_bytes <= 0 || !mt_downlink_may_repair(c->transport, now)) {
     core->counters.retransmissions_refused++;
     return;
   }
-  sent->resent = now;
-  size_t len = mt_again_send(core, c, sent, p, 0, now);
+  mt_sent_again(again->sent, now);
+  size_t len = mt_again_send(core, c, again, 0, now);
   if (!len) return;
   mt_downlink_repaired(c->transport, len);
   c->resend_bytes -= (int32_t)len;
   c->transport->resend_bytes -= (int32_t)len;
   core->counters.retransmissions++;
   c->stats.retransmissions++;
-  mt_redundancy_resent(core, c, sent->sequence, now);
+  mt_redundancy_resent(core, c, again->sequence, now);
 }
 
 /* ---- NACKs that wait ---- */
-
-static int64_t age_of(const mt_sent *sent, int64_t now) {
-  uint32_t elapsed = (mt_abs_send_time(now) - sent->abs_send_time) & MT_SEND_TIME_MASK;
-  return (int64_t)((uint64_t)elapsed * MT_SECOND >> MT_SEND_TIME_BITS);
-}
 
 /* The time for which a NACK for this packet still waits; 0: it is answered now. */
 static int64_t wait_for(const mt_consumer *c, const mt_sent *sent, int64_t now) {
   int64_t reorder = mt_viewer_reorder_us(c->transport);
   if (reorder < LEAST_REORDER_US) return 0;
   /* Feedback that says "lost" may have been sent before the packet came late: the next one has to say so, too. */
-  int64_t late = mt_viewer_rtt_us(c->transport) + reorder + FEEDBACK_US - age_of(sent, now);
+  int64_t late = mt_viewer_rtt_us(c->transport) + reorder + FEEDBACK_US - mt_send_time_age(sent->abs_send_time, now);
   if (mt_viewer_fate(c, sent) == MT_FATE_UNKNOWN) late += FEEDBACK_US;
   return late > 0 ? late : 0;
 }
@@ -82,13 +78,14 @@ static bool is_held(const mt_consumer *c, uint64_t sequence) {
 
 /* True: the NACK needs no answer now. A packet without a number of the transport, or one that was sent again before, does not
  * wait. */
-static bool hold(mt_core *core, mt_consumer *c, const mt_sent *sent, int64_t now) {
-  if (sent->resent || !c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) return false;
+static bool hold(mt_core *core, mt_consumer *c, const mt_again *again, int64_t now) {
+  const mt_sent *sent = again->sent;
+  if (sent->again || !c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) return false;
   int64_t wait = wait_for(c, sent, now);
   if (!wait) return false;
-  if (mt_viewer_fate(c, sent) == MT_FATE_RECEIVED || is_held(c, sent->sequence)) return true;
+  if (mt_viewer_fate(c, sent) == MT_FATE_RECEIVED || is_held(c, again->sequence)) return true;
   if (c->held_count == MT_MAX_HELD) return false;
-  c->held[c->held_count++] = sent->sequence;
+  c->held[c->held_count++] = again->sequence;
   mt_list_append(&core->holding, &c->holding);
   mt_due(core, now + LEAST_REORDER_US);
   return true;
@@ -97,11 +94,10 @@ static bool hold(mt_core *core, mt_consumer *c, const mt_sent *sent, int64_t now
 static void answer_held(mt_core *core, mt_consumer *c, int64_t now) {
   unsigned kept = 0;
   for (unsigned i = 0; i < c->held_count; i++) {
-    const mt_packet *p;
-    mt_sent *sent = mt_again_find(c, c->held[i], &p);
-    if (!sent || mt_viewer_fate(c, sent) == MT_FATE_RECEIVED) continue;
-    if (wait_for(c, sent, now)) c->held[kept++] = c->held[i];
-    else if (!sent->resent) answer(core, c, sent, p, now);
+    mt_again again;
+    if (!mt_again_find(c, c->held[i], &again) || mt_viewer_fate(c, again.sent) == MT_FATE_RECEIVED) continue;
+    if (wait_for(c, again.sent, now)) c->held[kept++] = c->held[i];
+    else if (!again.sent->again) answer(core, c, &again, now);
   }
   c->held_count = (uint8_t)kept;
   if (!kept) mt_list_remove(&c->holding);
@@ -113,11 +109,10 @@ int64_t mt_resend_tick(mt_core *core, int64_t now) {
 }
 
 void mt_consumer_resend(mt_core *core, mt_consumer *c, uint16_t sequence, int64_t now) {
-  if (!c->sent || !c->transport->srtp || !c->transport->selected) return;
+  if (!c->sent_most || !c->transport->srtp || !c->transport->selected) return;
   uint64_t wanted = mt_sequence_extend(c->highest, sequence);
-  const mt_packet *p;
-  mt_sent *sent = mt_again_find(c, wanted, &p);
-  if (!sent) miss(core, c, wanted, now);
+  mt_again again;
+  if (!mt_again_find(c, wanted, &again)) miss(core, c, wanted, now);
   else if (wanted < c->last_keyframe && mt_viewer_congested(c->transport, now)) return; /* the key frame needs the room */
-  else if (!asked_too_soon(c, sent, now) && !hold(core, c, sent, now)) answer(core, c, sent, p, now);
+  else if (!asked_too_soon(c, again.sent, now) && !hold(core, c, &again, now)) answer(core, c, &again, now);
 }

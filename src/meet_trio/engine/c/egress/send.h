@@ -4,7 +4,7 @@
 
 #include "egress/compose.h"
 
-/* Sends packet `p` of the producer's stream `stream` with the numbers `n`, at once. */
-void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t stream, const mt_packet *p, const mt_numbers *n, int64_t now);
+/* Sends packet `p` with the numbers `n`, at once. `epoch`: that it belongs to, as index in mt_consumer.sent_epochs. */
+void mt_consumer_send(mt_core *core, mt_consumer *c, uint8_t epoch, const mt_packet *p, const mt_numbers *n, int64_t now);
 
 #endif

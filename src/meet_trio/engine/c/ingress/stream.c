@@ -31,7 +31,7 @@ bool mt_stream_init(mt_core *core, mt_stream *s, mt_producer *p, uint8_t index) 
   mt_list_init(&s->wanting);
   mt_list_init(&s->tailing);
   s->stats.rid = p->spec.encodings[index].rid;
-  if (!p->mirror) s->missing = mt_pool_get(&core->records); /* a mirror sends no NACKs */
+  if (!p->mirror) s->missing = mt_pool_get(&core->missing); /* a mirror sends no NACKs */
   return mt_history_init(&s->history, p->spec.video ? core->settings.history_packets : AUDIO_HISTORY) && (p->mirror || s->missing);
 }
 
@@ -59,7 +59,7 @@ void mt_stream_free(mt_core *core, mt_stream *s) {
   mt_list_remove(&s->wanting);
   mt_list_remove(&s->tailing);
   mt_history_free(&s->history, &core->packets);
-  mt_pool_put(&core->records, s->missing);
+  mt_pool_put(&core->missing, s->missing);
 }
 
 /* Long gaps are not forwarded: a receiver that gets a sequence number from far ahead loses count of the roll-overs. */

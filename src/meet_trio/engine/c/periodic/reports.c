@@ -2,6 +2,7 @@
 #include "periodic/reports.h"
 
 #include "egress/scores.h"
+#include "egress/sent.h"
 #include "formats/rtcp.h"
 #include "ingress/missing.h"
 #include "ingress/stream.h"
@@ -121,7 +122,7 @@ static bool sender_info(mt_consumer *c, mt_rtcp_sender_info *out, int64_t now) {
   uint64_t since = (uint64_t)(now - s->sr_arrival);
   out->ssrc = c->spec.ssrc;
   out->ntp = s->sr_ntp + (since / MT_SECOND << NTP_SECOND_SHIFT) + ((since % MT_SECOND) << NTP_SECOND_SHIFT) / MT_SECOND;
-  out->rtp_timestamp = s->sr_timestamp + e->timestamp_delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
+  out->rtp_timestamp = s->sr_timestamp + e->timing.delta + (uint32_t)(since * c->producer->spec.clock_rate / MT_SECOND);
   out->packets = (uint32_t)c->packets;
   out->octets = (uint32_t)c->octets;
   c->reports[c->report_next].ntp_middle = (uint32_t)(out->ntp >> NTP_MIDDLE_SHIFT);
@@ -159,6 +160,7 @@ void mt_transport_report(mt_core *core, mt_transport *t, int64_t now) {
     mt_consumer *c = MT_OF(item, mt_consumer, in_transport);
     mt_rate_update(&c->rate, c->octets, elapsed);
     mt_rate_update(&c->redundant_rate, c->redundant_bytes, elapsed);
+    mt_sent_shrink(core, c, now);
   }
   report_to_publisher(core, t, now, elapsed);
   report_to_viewer(core, t, now);

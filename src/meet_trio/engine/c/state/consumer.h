@@ -19,6 +19,13 @@ typedef struct mt_consumer mt_consumer;
 typedef struct mt_numbering mt_numbering;
 typedef struct mt_producer mt_producer;
 
+/* How the timestamps of an epoch's packets are moved; see egress/epoch.h. */
+typedef struct {
+  uint32_t delta;   /* clock units */
+  uint32_t present; /* timestamp of the stream's newest packet when the epoch began */
+  bool hurried;     /* timestamps before `present` are compressed */
+} mt_timing;
+
 /* A stretch of one stream that is forwarded with constant offsets. The consumer's number is the stream's plus the delta, modulo the
  * number's size. */
 typedef struct {
@@ -27,13 +34,22 @@ typedef struct {
   uint8_t stream;       /* index in mt_producer.streams */
   uint64_t first, last; /* extended sequence numbers of the stream; `last` is set when the epoch is closed */
   uint64_t sequence_delta;
-  uint32_t timestamp_delta; /* clock units */
-  uint16_t picture_delta;   /* VP8 picture id */
-  uint8_t tl0_delta;        /* VP8 TL0PICIDX */
-  mt_numbering *numbering;  /* moves the numbers further; NULL: every packet was sent. See egress/numbering.h */
-  bool hurried;             /* timestamps before `present` are compressed; see egress/epoch.h */
-  uint32_t present;         /* timestamp of the stream's newest packet when the epoch began */
+  mt_timing timing;
+  uint16_t picture_delta;  /* VP8 picture id */
+  uint8_t tl0_delta;       /* VP8 TL0PICIDX */
+  uint8_t sent;            /* index in mt_consumer.sent_epochs */
+  mt_numbering *numbering; /* moves the numbers further; NULL: every packet was sent. See egress/numbering.h */
 } mt_epoch;
+
+/* What the packets of an epoch that were sent have in common. It lasts longer than the epoch; see egress/sent.h. */
+typedef struct {
+  bool known; /* false: empty, or the stream was reset since */
+  uint8_t stream, tl0_delta;
+  mt_timing timing;
+  uint64_t first;         /* extended number, the consumer's own: what was sent before it is forgotten */
+  uint64_t mark;          /* an extended number of the stream, less than 2^14 before its newest packet, */
+  uint64_t mark_sequence; /* and the consumer's own number of that packet */
+} mt_sent_epoch;
 
 /* A choice of layers that the publisher sends now. */
 typedef struct {
@@ -54,24 +70,21 @@ typedef struct {                           /* see egress/allocation.h */
   uint32_t penalty_us; /* wait after the last rise that failed */
 } mt_ladder;
 
-/* A packet that was sent, as far as a retransmission needs it. */
+/* A packet that was sent, as far as a retransmission needs it; see egress/sent.h. */
 typedef struct {
-  uint64_t sequence;         /* the consumer's extended sequence number; 0: an empty slot */
-  uint64_t stream_sequence;  /* the stream's extended sequence number */
-  uint64_t generation;       /* mt_stream.generation when it was sent */
-  uint32_t timestamp;        /* as sent, in clock units */
-  uint32_t abs_send_time;    /* header extension as sent: 24 bits, 1/2^18 s */
-  int64_t resent;            /* time of the last retransmission; 0: none */
-  uint16_t picture_id, twcc; /* as sent; `twcc`: transport-wide sequence number */
-  bool marker;               /* as sent */
-  uint8_t tl0picidx, stream; /* `stream`: index in mt_producer.streams */
+  uint32_t abs_send_time : 24; /* header extension as sent: 24 bits, 1/2^18 s */
+  uint32_t epoch : 3;          /* index in mt_consumer.sent_epochs */
+  uint32_t marker : 1;         /* as sent */
+  uint32_t known : 1;          /* 0: an empty slot */
+  uint16_t stream_sequence;    /* the low bits of the stream's extended sequence number */
+  uint16_t picture_id, twcc;   /* as sent; `twcc`: transport-wide sequence number */
+  uint16_t again;              /* time of the last retransmission in milliseconds, modulo 2^16; 0: none */
 } mt_sent;
 
 enum {
-  MT_MAX_HELD = 64,          /* NACKs that a consumer answers later */
-  MT_SENT_SLOTS = 768,       /* sent packets that a consumer of video remembers: 3 s at 2.4 Mbit/s */
-  MT_SENT_AUDIO_SLOTS = 256, /* and one of audio: 5 s at a packet each 20 ms */
-  MT_SR_MEMORY = 4           /* sent sender reports that a consumer remembers */
+  MT_MAX_HELD = 64,   /* NACKs that a consumer answers later */
+  MT_SENT_EPOCHS = 8, /* epochs whose packets it remembers */
+  MT_SR_MEMORY = 4    /* sent sender reports that it remembers */
 };
 
 typedef struct { /* in mt_transport.consumers_by_ssrc */
@@ -131,10 +144,14 @@ struct mt_consumer {
   bool has_picture;        /* a packet with a picture id was sent: the next two are set */
   uint16_t last_picture;   /* picture id or AV1's frame number, the consumer's own */
   uint8_t last_tl0;        /* TL0PICIDX, the consumer's own */
-  mt_sent *sent;           /* `sent_slots`, indexed by sequence number; NULL without NACK */
-  uint32_t sent_slots;     /* MT_SENT_SLOTS or MT_SENT_AUDIO_SLOTS */
-  uint64_t last_keyframe;  /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
-  int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
+  mt_sent *sent;           /* `sent_slots`, indexed by sequence number; see egress/sent.h */
+  uint16_t sent_slots;     /* 0: no memory was taken yet */
+  uint16_t sent_most;      /* slots at most; 0 without NACK */
+  bool sent_refused;       /* there was no memory for more slots */
+  uint8_t sent_epoch_next; /* the slot of `sent_epochs` for the next epoch */
+  mt_sent_epoch sent_epochs[MT_SENT_EPOCHS];
+  uint64_t last_keyframe; /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
+  int32_t resend_bytes;   /* budget for retransmissions, in bytes; see egress/resend.h */
 
   uint64_t newest_sent; /* extended sequence number, the highest that has left; packets up to `highest` may wait for the pacer */
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */

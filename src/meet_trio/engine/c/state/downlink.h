@@ -25,6 +25,7 @@ typedef struct {            /* a packet that waits for the pacer; its payload is
   uint16_t picture_id, len; /* `len`: bytes of payload */
   bool marker;
   uint8_t tl0picidx, stream;
+  uint8_t epoch; /* index in mt_consumer.sent_epochs */
 } mt_queued;
 
 typedef struct {
