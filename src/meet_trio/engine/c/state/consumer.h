@@ -92,69 +92,80 @@ typedef struct { /* in mt_transport.consumers_by_ssrc */
   mt_consumer *consumer;
 } mt_consumer_by_ssrc;
 
+/* The members stand in the order of how often they are touched. Forwarding a packet touches the first five cache lines of a
+ * consumer, and the end of an epoch, a report or a NACK those behind. */
 struct mt_consumer {
-  mt_node node; /* in mt_core.consumers */
-  mt_consumer_by_ssrc by_ssrc, by_rtx_ssrc;
-  mt_list in_transport, in_producer;
+  /* Each packet of the producer, sent or left out. */
+  mt_list in_producer;
   mt_list in_due; /* in mt_transport.due */
-  mt_changes changes;
-  uint32_t id;
   mt_transport *transport;
   mt_producer *producer; /* NULL: removed, or never there */
-  uint32_t producer_id;
-  mt_consumer_spec spec;
-  mt_sender *sender, *rtx_sender; /* in `senders`; NULL: none */
-  mt_sender senders[2];
   bool paused;
+  int8_t target;              /* index of the stream to forward; -1: none arrives */
+  bool switching;             /* a key frame of `target` waits for the end of the current frame */
   uint8_t preferred;          /* highest layer that the client wants */
   uint8_t preferred_temporal; /* highest temporal layer that the client wants */
-  uint8_t priority;           /* 1 and above: a higher one gets its layers before */
   int8_t allowed;             /* highest layer that its transport has room for; -1: none; see egress/allocation.h */
   uint8_t allowed_temporal;   /* highest temporal layer that its transport has room for */
-  int64_t allowed_since;      /* time of the last change of the two; 0: never */
-  mt_ladder ladder;           /* what its transport can choose from */
   uint8_t temporal;           /* highest temporal layer that is forwarded; frames above it are left out */
-  int64_t skipping_since;     /* microseconds: nothing is forwarded since then, until a key frame comes; 0: not so */
   bool frame_known;           /* the next two are set */
   bool frame_left_out;        /* the newest frame of the open epoch is left out */
   uint32_t frame_timestamp;   /* its timestamp, of the stream */
-  mt_svc svc;                 /* layers of VP9 and AV1; see egress/svc.h */
-  int64_t spatial_asked;      /* time of the last wish for a key frame that leads to another spatial layer; 0: never */
-  uint8_t followed;           /* value of `preferred` at the last choice of a target */
-  int8_t followed_allowed;    /* value of `allowed` then */
-  int8_t target;              /* index of the stream to forward; -1: none arrives */
-  uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
-  int8_t announced_layer;     /* of the last event, also of one that the sink has not taken yet; -1: none */
-  int64_t layer_announced;    /* time of that event */
-  int64_t layer_since;        /* time of the last change of the two; 0: never */
   mt_epoch epochs[2];         /* the current one, and the one before it */
-  bool switching;             /* a key frame of `target` waits for the end of the current frame */
-  uint64_t switch_first;      /* that key frame's first extended sequence number in its stream */
-  int64_t switch_since;       /* when it came */
   mt_list behind; /* in mt_downlink.behind while it goes on with the history and not with what comes; see egress/forward.h */
   uint64_t next;  /* then: the first packet of the stream that it has not got, an extended sequence number */
 
   /* The newest packet sent. */
-  bool started;            /* an epoch has begun */
   uint64_t highest;        /* extended sequence number, the consumer's own */
-  uint32_t last_timestamp; /* clock units, the consumer's own */
   int64_t last_sent;       /* when */
-  bool flowing;            /* it was sent after the last pause, so a gap before the next packet is a freeze */
-  bool last_marker;        /* it ended a frame */
-  bool has_picture;        /* a packet with a picture id was sent: the next two are set */
+  uint32_t last_timestamp; /* clock units, the consumer's own */
   uint16_t last_picture;   /* picture id or AV1's frame number, the consumer's own */
   uint8_t last_tl0;        /* TL0PICIDX, the consumer's own */
+  bool has_picture;        /* a packet with a picture id was sent: the two before are set */
+  bool started;            /* an epoch has begun */
+  bool flowing;            /* it was sent after the last pause, so a gap before the next packet is a freeze */
+  bool last_marker;        /* it ended a frame */
+  bool playout_written;    /* packets carry the playout delay */
+  mt_svc svc;              /* layers of VP9 and AV1; see egress/svc.h */
+
+  /* Each packet that leaves. */
+  mt_sender *sender, *rtx_sender; /* in `senders`; NULL: none */
+  mt_sender senders[2];
   mt_sent *sent;           /* `sent_slots`, indexed by sequence number; see egress/sent.h */
   uint16_t sent_slots;     /* 0: no memory was taken yet */
   uint16_t sent_most;      /* slots at most; 0 without NACK */
   bool sent_refused;       /* there was no memory for more slots */
   uint8_t sent_epoch_next; /* the slot of `sent_epochs` for the next epoch */
-  mt_sent_epoch sent_epochs[MT_SENT_EPOCHS];
-  uint64_t last_keyframe; /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
-  int32_t resend_bytes;   /* budget for retransmissions, in bytes; see egress/resend.h */
-
-  uint64_t newest_sent; /* extended sequence number, the highest that has left; packets up to `highest` may wait for the pacer */
+  int32_t resend_bytes;    /* budget for retransmissions, in bytes; see egress/resend.h */
+  uint64_t newest_sent;    /* extended sequence number, the highest that has left; packets up to `highest` may wait for the pacer */
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */
+  uint64_t last_keyframe;   /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
+  mt_consumer_spec spec;
+  mt_sent_epoch sent_epochs[MT_SENT_EPOCHS];
+
+  /* Its places, and what it was made with. */
+  mt_node node; /* in mt_core.consumers */
+  mt_consumer_by_ssrc by_ssrc, by_rtx_ssrc;
+  mt_list in_transport;
+  mt_changes changes;
+  uint32_t id, producer_id;
+
+  /* The choice of layers. */
+  uint8_t priority;           /* 1 and above: a higher one gets its layers before */
+  uint8_t followed;           /* value of `preferred` at the last choice of a target */
+  int8_t followed_allowed;    /* value of `allowed` then */
+  uint8_t announced_temporal; /* temporal layer of the last event; 0 if `announced_layer` is -1 */
+  int8_t announced_layer;     /* of the last event, also of one that the sink has not taken yet; -1: none */
+  int64_t allowed_since;      /* time of the last change of `allowed` or `allowed_temporal`; 0: never */
+  mt_ladder ladder;           /* what its transport can choose from */
+  int64_t skipping_since;     /* microseconds: nothing is forwarded since then, until a key frame comes; 0: not so */
+  int64_t spatial_asked;      /* time of the last wish for a key frame that leads to another spatial layer; 0: never */
+  int64_t layer_announced;    /* time of the last event */
+  int64_t layer_since;        /* time of the last change of the layers that it told; 0: never */
+  uint64_t switch_first;      /* while `switching`: that key frame's first extended sequence number in its stream */
+  int64_t switch_since;       /* when it came */
+
+  /* Reports, scores and key frames. */
   struct {
     uint32_t ntp_middle;                 /* middle 32 bits of the report's NTP timestamp */
     int64_t sent;                        /* when; 0: an empty slot */
@@ -170,17 +181,16 @@ struct mt_consumer {
   int64_t keyframes_paid;                /* time up to which the budget of key frame requests is used; see egress/keyframes.c */
   int64_t score_announced;               /* time of the last score event */
 
-  mt_list holding;            /* in mt_core.holding while NACKs wait; see egress/resend.h */
-  uint64_t held[MT_MAX_HELD]; /* numbers that they ask for, extended, its own */
+  mt_list holding; /* in mt_core.holding while NACKs wait; see egress/resend.h */
   uint8_t held_count;
-  int64_t keyframe_sent;     /* when the packet `last_keyframe` was sent */
-  uint64_t first;            /* extended sequence number of the first packet, its own */
-  uint64_t packets_reported; /* `packets` at the last receiver report */
-  int64_t lost_reported;     /* packets that the client had lost up to then */
-  int64_t lost_counted;      /* packets of rtp_lost_out */
-  uint64_t redundant_bytes;  /* sent as redundancy; see egress/redundancy.h */
-  int64_t playout_moved;     /* time of the last change of the playout delay; 0: never; see egress/playout.h */
-  bool playout_written;      /* packets carry it */
+  uint64_t held[MT_MAX_HELD]; /* numbers that they ask for, extended, its own */
+  int64_t keyframe_sent;      /* when the packet `last_keyframe` was sent */
+  uint64_t first;             /* extended sequence number of the first packet, its own */
+  uint64_t packets_reported;  /* `packets` at the last receiver report */
+  int64_t lost_reported;      /* packets that the client had lost up to then */
+  int64_t lost_counted;       /* packets of rtp_lost_out */
+  uint64_t redundant_bytes;   /* sent as redundancy; see egress/redundancy.h */
+  int64_t playout_moved;      /* time of the last change of the playout delay; 0: never; see egress/playout.h */
 
   mt_rate rate, redundant_rate;
   mt_consumer_stats stats;

@@ -89,12 +89,13 @@ typedef struct {
 
 typedef struct {
   uint32_t ssrc, rtx_ssrc; /* rtx_ssrc 0: none */
-  uint8_t payload_type;
   int16_t rtx_payload_type;
-  mt_text mid, cname;            /* mid empty: none */
+  uint8_t payload_type;
   uint8_t ext_ids[MT_EXT_COUNT]; /* by mt_ext_kind; 0: not negotiated */
-  bool nack, pli, fir;           /* RTCP feedback that was negotiated with the client */
-  bool paused;                   /* from the beginning */
+  mt_text mid;                   /* empty: none; its first bytes share a cache line with what is before */
+  mt_text cname;
+  bool nack, pli, fir; /* RTCP feedback that was negotiated with the client */
+  bool paused;         /* from the beginning */
 } mt_consumer_spec;
 
 typedef struct {

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { MAX_VIEWERS = 512, REPORTED = 256 /* packets */, FEEDBACK = 100 /* ms */ };
+enum { MAX_VIEWERS = 1024, REPORTED = 256 /* packets */, FEEDBACK = 100 /* ms */ };
 enum { PAYLOAD = 1200, FRAME = 8 /* packets */, PUBLISHER = 1, SSRC = 1000, PAYLOAD_TYPE = 96, VIEWED_TYPE = 101 };
 
 typedef struct { /* a viewer's transport-wide numbers */
