@@ -109,3 +109,31 @@ void mt_pool_free(mt_pool *pool) {
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
     MT_EACH (link, lists[i]) block_free(pool, link);
 }
+
+/* ---- pools of several sizes ---- */
+
+void mt_pools_init(mt_pools *pools, size_t least, size_t most) {
+  *pools = (mt_pools){.least = least};
+  for (size_t size = least; pools->count < MT_MOST_SIZES; size *= 2) {
+    mt_pool_init(&pools->pools[pools->count++], size < most ? size : most);
+    if (size >= most) return;
+  }
+}
+
+static mt_pool *pool_for(mt_pools *pools, size_t size) {
+  unsigned i = 0;
+  for (size_t fits = pools->least; fits < size; fits *= 2) i++;
+  return &pools->pools[i];
+}
+
+void *mt_pools_get(mt_pools *pools, size_t size) { return mt_pool_get(pool_for(pools, size)); }
+
+void mt_pools_put(mt_pools *pools, void *p, size_t size) { mt_pool_put(pool_for(pools, size), p); }
+
+void mt_pools_trim(mt_pools *pools) {
+  for (unsigned i = 0; i < pools->count; i++) mt_pool_trim(&pools->pools[i]);
+}
+
+void mt_pools_free(mt_pools *pools) {
+  for (unsigned i = 0; i < pools->count; i++) mt_pool_free(&pools->pools[i]);
+}

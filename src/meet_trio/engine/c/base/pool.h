@@ -31,4 +31,18 @@ void mt_pool_put(mt_pool *pool, void *p);      /* NULL is allowed */
 void mt_pool_trim(mt_pool *pool);
 void mt_pool_free(mt_pool *pool); /* returns all blocks, even those with items in use */
 
+/* Pools for arrays that double: a pool for each size. */
+enum { MT_MOST_SIZES = 6 };
+typedef struct {
+  mt_pool pools[MT_MOST_SIZES];
+  size_t least; /* bytes of an item of the first pool */
+  unsigned count;
+} mt_pools;
+
+void mt_pools_init(mt_pools *pools, size_t least, size_t most); /* bytes: of `least`, twice as many and so on, the last of `most` */
+void *mt_pools_get(mt_pools *pools, size_t size);               /* one of the sizes. NULL: no memory */
+void mt_pools_put(mt_pools *pools, void *p, size_t size);       /* the size that it was got with; NULL is allowed */
+void mt_pools_trim(mt_pools *pools);
+void mt_pools_free(mt_pools *pools);
+
 #endif

@@ -52,6 +52,7 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_sent_init(core);
+  mt_departures_pools(&core->departures);
   mt_list *lists[] = {&core->traces,  &core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking,
                       &core->wanting, &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->gathered,
                       &core->pacing,  &core->claims,         &core->tailing, &core->holding};
@@ -77,7 +78,8 @@ void mt_core_free(mt_core *core) {
   mt_pool_free(&core->missing);
   mt_pool_free(&core->numberings);
   mt_pool_free(&core->queues);
-  for (unsigned i = 0; i < MT_SENT_SIZES; i++) mt_pool_free(&core->sent[i]);
+  mt_pools_free(&core->sent);
+  mt_pools_free(&core->departures);
   free(core);
 }
 
@@ -135,7 +137,8 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_pool_trim(&core->missing);
   mt_pool_trim(&core->numberings);
   mt_pool_trim(&core->queues);
-  for (unsigned i = 0; i < MT_SENT_SIZES; i++) mt_pool_trim(&core->sent[i]);
+  mt_pools_trim(&core->sent);
+  mt_pools_trim(&core->departures);
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);

@@ -11,17 +11,7 @@ enum {
 
 /* ---- rings ---- */
 
-static mt_pool *pool_of(mt_core *core, uint32_t slots) {
-  unsigned i = 0;
-  for (uint32_t size = MT_SENT_LEAST; size < slots; size *= 2) i++;
-  return &core->sent[i];
-}
-
-void mt_sent_init(mt_core *core) {
-  uint32_t slots = MT_SENT_LEAST;
-  for (unsigned i = 0; i < MT_SENT_SIZES; i++, slots *= 2)
-    mt_pool_init(&core->sent[i], (slots < MT_SENT_MOST ? slots : MT_SENT_MOST) * sizeof(mt_sent));
-}
+void mt_sent_init(mt_core *core) { mt_pools_init(&core->sent, MT_SENT_LEAST * sizeof(mt_sent), MT_SENT_MOST * sizeof(mt_sent)); }
 
 static mt_sent *slot_of(const mt_consumer *c, uint64_t sequence) { return &c->sent[sequence % c->sent_slots]; }
 
@@ -39,7 +29,7 @@ static void copy(mt_sent *to, uint32_t to_slots, const mt_sent *from, uint32_t f
 }
 
 static bool resize(mt_core *core, mt_consumer *c, uint32_t slots) {
-  mt_sent *ring = mt_pool_get(pool_of(core, slots));
+  mt_sent *ring = mt_pools_get(&core->sent, slots * sizeof *ring);
   if (!ring) return false;
   memset(ring, 0, slots * sizeof *ring);
   copy(ring, slots, c->sent, c->sent_slots, c->newest_sent, slots < c->sent_slots ? slots : c->sent_slots);
@@ -56,7 +46,7 @@ static void grow(mt_core *core, mt_consumer *c) {
 }
 
 void mt_sent_free(mt_core *core, mt_consumer *c) {
-  if (c->sent) mt_pool_put(pool_of(core, c->sent_slots), c->sent);
+  mt_pools_put(&core->sent, c->sent, c->sent_slots * sizeof *c->sent);
   c->sent = NULL;
   c->sent_slots = 0;
 }

@@ -132,7 +132,10 @@ static void reset_path(mt_estimator *e) {
 
 mt_estimator *mt_estimator_new(const mt_estimator_spec *spec, int64_t now) {
   mt_estimator *e = calloc(1, sizeof *e);
-  if (!e) return NULL;
+  if (!e || !mt_departures_init(&e->departures, spec->departures)) {
+    free(e);
+    return NULL;
+  }
   e->start = spec->start;
   e->least = spec->least;
   e->most = spec->most ? spec->most : UINT64_MAX;
@@ -146,7 +149,10 @@ mt_estimator *mt_estimator_new(const mt_estimator_spec *spec, int64_t now) {
   return e;
 }
 
-void mt_estimator_free(mt_estimator *e) { free(e); }
+void mt_estimator_free(mt_estimator *e) {
+  if (e) mt_departures_free(&e->departures);
+  free(e);
+}
 
 const mt_estimate *mt_estimator_estimate(const mt_estimator *e) { return &e->figures; }
 
@@ -201,7 +207,8 @@ static bool probes(const mt_estimator *e, const mt_departure *p) {
 static void packets_lost(mt_estimator *e, uint64_t from, uint64_t to, int64_t now) {
   if (to > e->departures.next) to = e->departures.next;
   if (from < e->reported) from = e->reported;
-  if (e->departures.next > MT_DEPARTURES && from < e->departures.next - MT_DEPARTURES) from = e->departures.next - MT_DEPARTURES;
+  uint32_t kept = e->departures.count;
+  if (e->departures.next > kept && from < e->departures.next - kept) from = e->departures.next - kept;
   for (; from < to; from++) {
     mt_departure *p = mt_departures_find(&e->departures, from);
     if (!p || p->fate != MT_FATE_UNKNOWN) continue;

@@ -5,8 +5,8 @@
  * growth of queues, loss, and probes: the owner asks mt_estimator_probe before it waits for its next packet, and sends as much
  * padding or redundancy as that asks for.
  *
- * There is no I/O and no clock: `now` is microseconds, is above 0 and never goes back. Nothing is allocated after
- * mt_estimator_new. An estimator is about 36 KB. A call does a bounded amount of work: sending is a few stores, feedback is
+ * There is no I/O and no clock: `now` is microseconds, is above 0 and never goes back. An estimator is 2 KB, and 2 to 32 KB of
+ * departures, which alone are allocated after mt_estimator_new. A call does a bounded amount of work: sending is a few stores, feedback is
  * linear in the bytes of the feedback and in the packets that left. A client may claim anything: the estimate stays between its
  * bounds, and only this client is sent too much or too little.
  */
@@ -43,6 +43,7 @@ typedef enum {
 
 typedef struct {
   uint64_t start, least, most; /* bit/s; most 0: no bound */
+  mt_pools *departures;        /* memory; see mt_departures_pools */
 } mt_estimator_spec;
 
 typedef struct {

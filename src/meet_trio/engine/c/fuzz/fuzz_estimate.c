@@ -1,5 +1,6 @@
 /* The estimator: packets that leave, feedback of any bytes, all other calls in any order. The estimate stays within its bounds, its
  * figures are finite, and feedback is read in a number of steps that its bytes bound. */
+#include "base/pool.c"
 #include "estimate/aimd.c"
 #include "estimate/cluster.c"
 #include "estimate/departures.c"
@@ -63,7 +64,9 @@ static void feed(mt_estimator *e, input *in, int64_t now) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t *copy = fuzz_exact(data, size);
   input in = {copy, size};
-  mt_estimator_spec spec = {START, LEAST, MOST};
+  mt_pools pools;
+  mt_departures_pools(&pools);
+  mt_estimator_spec spec = {START, LEAST, MOST, &pools};
   int64_t now = 1;
   mt_estimator *e = mt_estimator_new(&spec, now);
   uint16_t number = 65500;
@@ -102,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check(e, limit);
   }
   mt_estimator_free(e);
+  mt_pools_free(&pools);
   free(copy);
   return 0;
 }

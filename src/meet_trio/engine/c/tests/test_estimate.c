@@ -1,5 +1,6 @@
 /* The estimator's parts with traces of known answers, and the estimator with single events. What it does on whole networks is
  * tested in tests/estimate. */
+#include "base/pool.c"
 #include "estimate/aimd.c"
 #include "estimate/cluster.c"
 #include "estimate/departures.c"
@@ -12,6 +13,8 @@
 #include "formats/rtcp.c"
 
 #include "check.h"
+
+static mt_pools pools;
 
 static bool near(double value, double wanted, double by) { return fabs(value - wanted) <= by; }
 
@@ -54,7 +57,7 @@ static void test_short_queues(void) {
 
 static void test_departures(void) {
   mt_departures *d = calloc(1, sizeof *d);
-  if (!d) abort();
+  if (!d || !mt_departures_init(d, &pools)) abort();
   uint64_t first = mt_departures_add(d, 65535, 100, 3, 1000);
   CHECK(first && mt_departures_add(d, 0, 200, 0, 2000) == first + 1); /* over the wrap */
   CHECK(!mt_departures_add(d, 65535, 100, 0, 3000));                  /* numbers rise */
@@ -72,7 +75,33 @@ static void test_departures(void) {
   int64_t late = (INT64_C(7) << 32) + 5;
   mt_departures_add(d, (uint16_t)d->next, 1, 0, late);
   CHECK(mt_departure_time(mt_departures_find(d, d->next - 1), late + 70000000) == late);
+  mt_departures_free(d);
   free(d);
+}
+
+/* The ring follows what leaves in MT_DEPARTURES_KEPT_US, and keeps all of that when it grows. */
+static uint32_t slots_for(unsigned packets_a_second) {
+  mt_departures d;
+  if (!mt_departures_init(&d, &pools)) abort();
+  unsigned kept = 2 * packets_a_second < MT_DEPARTURES ? 2 * packets_a_second : MT_DEPARTURES;
+  int64_t now = MT_SECOND;
+  for (unsigned i = 0; i < 10 * packets_a_second; i++, now += MT_SECOND / packets_a_second) {
+    mt_departures_add(&d, (uint16_t)(65000 + i), i % 1000 + 1, 0, now);
+    for (unsigned back = 1; back < kept && back <= i + 1; back += 97) {
+      const mt_departure *p = mt_departures_find(&d, d.next - back);
+      if (!p || p->bytes != (i + 1 - back) % 1000 + 1) return 0;
+    }
+  }
+  mt_departures_free(&d);
+  return d.count;
+}
+
+static void test_departures_grow(void) {
+  CHECK(slots_for(10) == MT_DEPARTURES_LEAST);
+  CHECK(slots_for(120) == MT_DEPARTURES_LEAST);
+  CHECK(slots_for(200) == 512);
+  CHECK(slots_for(1000) == 2048);
+  CHECK(slots_for(5000) == MT_DEPARTURES);
 }
 
 /* ---- trend ---- */
@@ -279,7 +308,7 @@ typedef struct {
 
 static world create(uint64_t start, uint64_t least, uint64_t most) {
   world w = {.now = 1000000};
-  w.e = mt_estimator_new(&(mt_estimator_spec){start, least, most}, w.now);
+  w.e = mt_estimator_new(&(mt_estimator_spec){start, least, most, &pools}, w.now);
   if (!w.e) abort();
   return w;
 }
@@ -404,7 +433,9 @@ static void test_size(void) { CHECK(sizeof(struct mt_estimator) <= 48 * 1024); }
 int main(void) {
   test_stuck();
   test_short_queues();
+  mt_departures_pools(&pools);
   test_departures();
+  test_departures_grow();
   test_trend();
   test_groups();
   test_queue();

@@ -39,6 +39,7 @@ typedef struct {
 
 typedef struct {
   viewer_spec spec;
+  mt_pools departures;
   mt_estimator *e;
   record *r;
   uint16_t number;
@@ -286,7 +287,8 @@ static void step_viewer(network *n, viewer *v) {
   s->capacity = capacity_at(n, n->now);
   if (seconds < v->spec.from || (v->spec.until > 0 && seconds >= v->spec.until)) return;
   if (!v->e) {
-    mt_estimator_spec spec = {v->spec.start, v->spec.least, v->spec.most};
+    mt_estimator_spec spec = {v->spec.start, v->spec.least, v->spec.most, &v->departures};
+    mt_departures_pools(&v->departures);
     v->e = mt_estimator_new(&spec, n->now);
     if (!v->e) abort();
     if (v->spec.greedy) mt_estimator_demand(v->e, 1000000000, 1000000000);
@@ -357,6 +359,7 @@ void network_competitor(network *n, double from, double until) {
 void network_free(network *n) {
   for (unsigned i = 0; i < n->viewer_count; i++) {
     mt_estimator_free(n->viewers[i]->e);
+    if (n->viewers[i]->e) mt_pools_free(&n->viewers[i]->departures);
     free(n->viewers[i]->r);
     free(n->viewers[i]);
   }
