@@ -46,3 +46,16 @@ def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
     done = subprocess.run([str(bench), "3", "200", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "600"
+
+
+def test_a_viewer_takes_little_memory(tmp_path: Path) -> None:
+    """A transport with one consumer of 240 packets a second, and one of audio: 27 and 18 KB."""
+    bench = tmp_path / "forward"
+    sources = map(str, [C / "tests" / "bench" / "forward.c", *core_sources()])
+    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-w", INCLUDES, *sources]
+    subprocess.run([*command, "-o", str(bench), "-lcrypto", "-lm"], check=True)
+    for rate, kind, most in ((240, (), 36_000), (50, ("audio",), 25_000)):
+        arguments = ["300", str(rate * 5), "1", str(rate), *kind]
+        done = subprocess.run([str(bench), *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert 10_000 < int(done.stdout.split()[2]) < most

@@ -37,7 +37,7 @@ typedef struct {
 } block;
 
 void mt_pool_init(mt_pool *pool, size_t size) {
-  *pool = (mt_pool){.size = (size + ITEM_ALIGNMENT - 1) & ~(size_t)(ITEM_ALIGNMENT - 1)};
+  *pool = (mt_pool){.spare = SPARE_BLOCKS, .size = (size + ITEM_ALIGNMENT - 1) & ~(size_t)(ITEM_ALIGNMENT - 1)};
   pool->per_block = (uint32_t)((BLOCK_BYTES - sizeof(block)) / pool->size);
   mt_list_init(&pool->full);
   mt_list_init(&pool->partial);
@@ -99,7 +99,7 @@ void mt_pool_put(mt_pool *pool, void *p) {
 }
 
 void mt_pool_trim(mt_pool *pool) {
-  if (pool->empty_count <= SPARE_BLOCKS) return;
+  if (pool->empty_count <= pool->spare) return;
   pool->empty_count--;
   block_free(pool, pool->empty.next);
 }
@@ -115,7 +115,9 @@ void mt_pool_free(mt_pool *pool) {
 void mt_pools_init(mt_pools *pools, size_t least, size_t most) {
   *pools = (mt_pools){.least = least};
   for (size_t size = least; pools->count < MT_MOST_SIZES; size *= 2) {
-    mt_pool_init(&pools->pools[pools->count++], size < most ? size : most);
+    mt_pool *pool = &pools->pools[pools->count++];
+    mt_pool_init(pool, size < most ? size : most);
+    pool->spare = 0;
     if (size >= most) return;
   }
 }

@@ -21,6 +21,7 @@ typedef struct {
   uint64_t count, used;         /* items that the blocks have room for, and items in use */
   uint32_t per_block;           /* items */
   uint32_t empty_count;         /* blocks in `empty` */
+  uint32_t spare;               /* empty blocks that are kept for the next burst */
 } mt_pool;
 
 void mt_pool_init(mt_pool *pool, size_t size); /* bytes of an item, at most about 80 KB */
@@ -31,7 +32,7 @@ void mt_pool_put(mt_pool *pool, void *p);      /* NULL is allowed */
 void mt_pool_trim(mt_pool *pool);
 void mt_pool_free(mt_pool *pool); /* returns all blocks, even those with items in use */
 
-/* Pools for arrays that double: a pool for each size. */
+/* Pools for arrays that double: a pool for each size. They keep no empty blocks, because arrays pass through most sizes only once. */
 enum { MT_MOST_SIZES = 6 };
 typedef struct {
   mt_pool pools[MT_MOST_SIZES];

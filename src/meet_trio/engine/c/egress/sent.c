@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum {
+  LOOKED_AT = 16,              /* slots before a ring grows, fewer than it has */
   NEAR = 1 << 14,              /* numbers of a stream; see `mark` */
   LONGEST_US = 60 * MT_SECOND, /* ages are known up to this: abs-send-time wraps after 64 s */
   SHARE = 4,                   /* a ring of which this part would do is made smaller */
@@ -57,11 +58,14 @@ static bool young(const mt_core *core, const mt_sent *sent, int64_t now) {
   return sent->known && mt_send_time_age(sent->abs_send_time, now) < (most < LONGEST_US ? most : LONGEST_US);
 }
 
-/* The first packet that `sequence` would replace is the oldest one. */
+/* The ring would lose a young packet. The numbers that `sequence` skips lose theirs, too; of a long gap the oldest are looked at. */
 static bool too_small(const mt_core *core, const mt_consumer *c, uint64_t sequence, int64_t now) {
   if (!c->sent_slots) return true;
   if (c->sent_slots == c->sent_most || (c->sent_refused && sequence % c->sent_slots)) return false;
-  return young(core, slot_of(c, c->newest_sent + 1), now);
+  uint64_t end = c->newest_sent + LOOKED_AT < sequence ? c->newest_sent + LOOKED_AT : sequence;
+  for (uint64_t i = c->newest_sent + 1; i <= end; i++)
+    if (young(core, slot_of(c, i), now)) return true;
+  return false;
 }
 
 /* The slots of numbers that were skipped are empty, and may become used when their packets come late. */

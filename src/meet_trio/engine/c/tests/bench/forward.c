@@ -1,9 +1,11 @@
 /* The CPU time of the core for each forwarded packet, without sockets: one publisher, some viewers, SRTP on both sides. The viewers
  * send transport-cc feedback ten times a second, whose work is part of the time.
  *
- *   forward VIEWERS PACKETS ROUNDS
+ *   forward VIEWERS PACKETS ROUNDS [RATE [audio]]
  *
- * Prints nanoseconds for each forwarded packet of the fastest round, and how many were forwarded in a round.
+ * RATE: packets a second that the publisher sends, 1000 unless given. Prints nanoseconds for each forwarded packet of the fastest
+ * round, how many were forwarded in a round, and the bytes of memory that each viewer has taken: those of the process at the end
+ * less those before the viewers came, when the publisher's history was full already.
  */
 #include "../client.h"
 
@@ -12,6 +14,7 @@
 
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAX_VIEWERS = 1024, REPORTED = 256 /* packets */, FEEDBACK = 100 /* ms */ };
 enum { PAYLOAD = 1200, FRAME = 8 /* packets */, PUBLISHER = 1, SSRC = 1000, PAYLOAD_TYPE = 96, VIEWED_TYPE = 101 };
@@ -28,6 +31,7 @@ static uint8_t out[MT_DATAGRAM_MAX];
 static unsigned long forwarded;
 static viewer viewers_by_id[MAX_VIEWERS + 2];
 static int64_t clock_us;
+static bool is_audio;
 
 static uint8_t *reserve(void *context) {
   (void)context;
@@ -74,8 +78,8 @@ static void join(mt_core *core, uint32_t id, int64_t now) {
 static void produce(mt_core *core, int64_t now) {
   mt_command add = {.type = MT_ADD_PRODUCER, .id = 1, .transport = PUBLISHER};
   mt_producer_spec *spec = &add.u.producer_spec;
-  *spec = (mt_producer_spec){.video = true,
-                             .codec = MT_CODEC_VP8,
+  *spec = (mt_producer_spec){.video = !is_audio,
+                             .codec = is_audio ? MT_CODEC_OTHER : MT_CODEC_VP8,
                              .payload_type = PAYLOAD_TYPE,
                              .rtx_payload_type = -1,
                              .clock_rate = 90000,
@@ -91,7 +95,7 @@ static void consume(mt_core *core, uint32_t viewer, int64_t now) {
   mt_command add = {.type = MT_ADD_CONSUMER, .id = viewer, .transport = viewer, .producer = 1};
   mt_consumer_spec *spec = &add.u.consumer_spec;
   *spec = (mt_consumer_spec){.ssrc = 2 * viewer,
-                             .rtx_ssrc = 2 * viewer + 1,
+                             .rtx_ssrc = is_audio ? 0 : 2 * viewer + 1,
                              .payload_type = VIEWED_TYPE,
                              .rtx_payload_type = 102,
                              .nack = true,
@@ -117,16 +121,24 @@ static void give_feedback(mt_core *core, uint32_t id, int64_t now) {
   mt_core_datagram(core, now, &from, packet, n);
 }
 
-/* A VP8 packet of a frame of FRAME packets; the first frame is a key frame. */
-static size_t write_packet(mt_srtp *srtp, uint64_t number, uint8_t *packet) {
+/* A VP8 packet of a frame of FRAME packets. */
+static size_t write_packet(mt_srtp *srtp, uint64_t number, bool is_key, uint8_t *packet) {
   static const uint8_t key_frame[] = {0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01};
   uint8_t payload[PAYLOAD] = {0};
   bool begins = number % FRAME == 0;
-  if (begins && number == 0) memcpy(payload, key_frame, sizeof key_frame);
+  if (begins && is_key) memcpy(payload, key_frame, sizeof key_frame);
   else payload[0] = begins ? 0x10 : 0, payload[1] = 1;
   size_t header = mt_rtp_write_header(packet, MT_RTP_MAX_HEADER, PAYLOAD_TYPE, number % FRAME == FRAME - 1, (uint16_t)number,
                                       (uint32_t)(number / FRAME * 3000), SSRC, NULL, 0, NULL);
   return mt_srtp_protect(srtp, number, packet, header, 0, payload, sizeof payload);
+}
+
+static size_t resident(void) {
+  unsigned long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f || fscanf(f, "%*u %lu", &pages) != 1) abort();
+  fclose(f);
+  return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static int64_t cpu_ns(void) {
@@ -136,14 +148,16 @@ static int64_t cpu_ns(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4) {
-    fprintf(stderr, "usage: forward VIEWERS PACKETS ROUNDS\n");
+  if (argc < 4 || argc > 6) {
+    fprintf(stderr, "usage: forward VIEWERS PACKETS ROUNDS [RATE [audio]]\n");
     return 2;
   }
+  int64_t rate = argc > 4 ? atoi(argv[4]) : 1000;
+  is_audio = argc > 5;
   unsigned viewers = (unsigned)atoi(argv[1]), packets = (unsigned)atoi(argv[2]), rounds = (unsigned)atoi(argv[3]);
-  if (viewers > MAX_VIEWERS) return 2;
+  if (viewers > MAX_VIEWERS || rate < 1) return 2;
   mt_settings settings = {.history_packets = 1024,
-                          .history_ms = 1000,
+                          .history_ms = 3000,
                           .dtls_per_second = 50,
                           .consent_ms = 1u << 30,
                           .pli_interval_ms = 500,
@@ -164,22 +178,34 @@ int main(int argc, char **argv) {
   mt_path from = path_of(PUBLISHER);
   join(core, PUBLISHER, now);
   produce(core, now);
+  keys_of(PUBLISHER, &keys);
+  mt_srtp *srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx); /* the publisher's side */
+  for (unsigned i = 0; i < viewers; i++) {
+    viewer *v = &viewers_by_id[PUBLISHER + 1 + i];
+    memset(v, 1, sizeof *v); /* its pages are there from now on */
+    keys_of(PUBLISHER + 1 + i, &keys);
+    *v = (viewer){.srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx)};
+  }
+  uint64_t number = 0;
+  while (number < settings.history_packets) {
+    uint8_t packet[MT_DATAGRAM_MAX];
+    size_t len = write_packet(srtp, number, number == 0, packet);
+    mt_core_datagram(core, now += MT_SECOND / rate, &from, packet, len);
+    mt_core_tick(core, now);
+    number++;
+  }
+  size_t before = resident();
   for (unsigned i = 0; i < viewers; i++) {
     join(core, PUBLISHER + 1 + i, now);
     consume(core, PUBLISHER + 1 + i, now);
-    keys_of(PUBLISHER + 1 + i, &keys);
-    viewers_by_id[PUBLISHER + 1 + i].srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx);
   }
-  keys_of(PUBLISHER, &keys);
-  mt_srtp *srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx); /* the publisher's side */
-  uint64_t number = 0;
   for (unsigned round = 0; round < rounds; round++) {
     int64_t spent = 0;
     forwarded = 0;
     for (unsigned i = 0; i < packets; i++) {
       uint8_t packet[MT_DATAGRAM_MAX];
-      size_t len = write_packet(srtp, number++, packet);
-      clock_us = now += 1000;
+      size_t len = write_packet(srtp, number++, round == 0 && i == 0, packet);
+      clock_us = now += MT_SECOND / rate;
       int64_t begun = cpu_ns();
       mt_core_datagram(core, now, &from, packet, len);
       mt_core_tick(core, now);
@@ -188,7 +214,8 @@ int main(int argc, char **argv) {
     }
     if (forwarded && spent / (int64_t)forwarded < best) best = spent / (int64_t)forwarded;
   }
-  printf("%lld %lu\n", (long long)best, forwarded);
+  size_t after = resident();
+  printf("%lld %lu %zu\n", (long long)best, forwarded, viewers && after > before ? (after - before) / viewers : 0);
   mt_srtp_free(srtp);
   mt_core_free(core);
   return 0;
