@@ -43,7 +43,8 @@ def build_scenarios(program: Path) -> Path:
         *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),
         *map(str, sorted((C / "tests" / "estimate").glob("*.c"))),
         *map(str, sorted((C / "estimate").glob("*.c"))),
-        *(str(C / "formats" / "rtcp.c"), "-o", str(program), "-lm"),
+        *(str(C / "base" / "pool.c"), str(C / "formats" / "rtcp.c")),
+        *("-o", str(program), "-lm"),
     ]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr

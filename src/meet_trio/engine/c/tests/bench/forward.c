@@ -4,8 +4,8 @@
  *   forward VIEWERS PACKETS ROUNDS [RATE [audio]]
  *
  * RATE: packets a second that the publisher sends, 1000 unless given. Prints nanoseconds for each forwarded packet of the fastest
- * round, how many were forwarded in a round, and the bytes of memory that each viewer has taken: those of the process at the end
- * less those before the viewers came, when the publisher's history was full already.
+ * round, how many were forwarded in a round, and the bytes of memory that each viewer has taken at the end, and before it consumed
+ * anything. These are the bytes of the process less those before the viewers came, when the publisher's history was full already.
  */
 #include "../client.h"
 
@@ -195,10 +195,9 @@ int main(int argc, char **argv) {
     number++;
   }
   size_t before = resident();
-  for (unsigned i = 0; i < viewers; i++) {
-    join(core, PUBLISHER + 1 + i, now);
-    consume(core, PUBLISHER + 1 + i, now);
-  }
+  for (unsigned i = 0; i < viewers; i++) join(core, PUBLISHER + 1 + i, now);
+  size_t joined = resident();
+  for (unsigned i = 0; i < viewers; i++) consume(core, PUBLISHER + 1 + i, now);
   for (unsigned round = 0; round < rounds; round++) {
     int64_t spent = 0;
     forwarded = 0;
@@ -214,8 +213,8 @@ int main(int argc, char **argv) {
     }
     if (forwarded && spent / (int64_t)forwarded < best) best = spent / (int64_t)forwarded;
   }
-  size_t after = resident();
-  printf("%lld %lu %zu\n", (long long)best, forwarded, viewers && after > before ? (after - before) / viewers : 0);
+  size_t by = viewers ? viewers : 1;
+  printf("%lld %lu %zu %zu\n", (long long)best, forwarded, (resident() - before) / by, (joined - before) / by);
   mt_srtp_free(srtp);
   mt_core_free(core);
   return 0;
