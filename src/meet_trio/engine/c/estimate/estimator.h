@@ -5,7 +5,7 @@
  * growth of queues, loss, and probes: the owner asks mt_estimator_probe before it waits for its next packet, and sends as much
  * padding or redundancy as that asks for.
  *
- * There is no I/O and no clock: `now` is microseconds, is above 0 and never goes back. An estimator is 2 KB, and 2 to 32 KB of
+ * There is no I/O and no clock: `now` is microseconds, is above 0 and never goes back. An estimator is 3 KB, and 2 to 32 KB of
  * departures, which alone are allocated after mt_estimator_new. A call does a bounded amount of work: sending is a few stores, feedback is
  * linear in the bytes of the feedback and in the packets that left. A client may claim anything: the estimate stays between its
  * bounds, and only this client is sent too much or too little.
