@@ -60,8 +60,9 @@ static bool young(const mt_core *core, const mt_sent *sent, int64_t now) {
 
 /* The ring would lose a young packet. The numbers that `sequence` skips lose theirs, too; of a long gap the oldest are looked at. */
 static bool too_small(const mt_core *core, const mt_consumer *c, uint64_t sequence, int64_t now) {
+  uint32_t slots = c->sent_slots ? c->sent_slots : MT_SENT_LEAST;
+  if (slots == c->sent_most || (c->sent_refused && sequence % slots)) return false;
   if (!c->sent_slots) return true;
-  if (c->sent_slots == c->sent_most || (c->sent_refused && sequence % c->sent_slots)) return false;
   uint64_t end = c->newest_sent + LOOKED_AT < sequence ? c->newest_sent + LOOKED_AT : sequence;
   for (uint64_t i = c->newest_sent + 1; i <= end; i++)
     if (young(core, slot_of(c, i), now)) return true;

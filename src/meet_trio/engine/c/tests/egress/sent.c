@@ -180,6 +180,19 @@ static void test_without_memory(void) {
   end();
 }
 
+static void test_without_a_first_ring(void) {
+  begin(MT_SENT_MOST);
+  uint8_t e = epoch(0, 1, 1);
+  no_memory = true;
+  for (unsigned i = 1; i <= MT_SENT_LEAST; i++) note(e, i, i);
+  CHECK(!consumer.sent_slots && !find(1) && mt_sent_forgotten(&consumer, 1));
+  CHECK(core.counters.dropped_no_memory == 2); /* the first packet, and after as many as a ring would have */
+  no_memory = false;
+  for (unsigned i = MT_SENT_LEAST + 1; i <= 2 * MT_SENT_LEAST; i++) note(e, i, i);
+  CHECK(find(2 * MT_SENT_LEAST) && !find(2 * MT_SENT_LEAST - 1));
+  end();
+}
+
 int main(void) {
   test_it_grows_and_shrinks();
   test_it_has_a_bound();
@@ -188,5 +201,6 @@ int main(void) {
   test_epochs();
   test_times_of_retransmissions();
   test_without_memory();
+  test_without_a_first_ring();
   return check_result();
 }
