@@ -89,8 +89,21 @@ test_packages() {
   [[ -n $(find /usr/lib* -name libgstvpx.so -print -quit) ]] || echo gstreamer1.0-plugins-good
 }
 
+# may_install: whether apt-get can be run here
+may_install() { command -v apt-get >/dev/null && { ((EUID == 0)) || sudo -n true 2>/dev/null; }; }
+
+# apt_install PACKAGE...: as root, or by a sudo that asks for no password
+apt_install() {
+  local as_root=()
+  ((EUID == 0)) || as_root=(sudo -n)
+  say "Installing $*"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2
+}
+
 install_packages() {
-  local found newest as_root=()
+  local found newest
   found=$(missing_packages | tr '\n' ' ')
   [[ -z ${found// /} ]] && return
   if ! find_python >/dev/null && command -v python3 >/dev/null; then
@@ -98,19 +111,22 @@ install_packages() {
     say "$newest is not one of 3.$min_python to 3.$max_python, which this project needs."
   fi
   read -ra found <<<"$found"
-  if ((EUID != 0)); then
-    sudo -n true 2>/dev/null ||
-      die "please install: ${found[*]}  (sudo apt-get install ${found[*]})"
-    as_root=(sudo -n)
-  fi
   command -v apt-get >/dev/null || die "please install what Debian calls: ${found[*]}"
-  say "Installing ${found[*]}"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends "${found[@]}" >&2
+  may_install || die "please install: ${found[*]}  (sudo apt-get install ${found[*]})"
+  apt_install "${found[@]}"
   find_python >/dev/null ||
     die "no Python from 3.$min_python to 3.$max_python here; install python3.$max_python with its" \
       "-venv and -dev packages"
+}
+
+# install_optional_packages: tries once to install what only makes the server faster:
+#   libipsec-mb     AES-GCM of media; Debian has it for amd64
+install_optional_packages() {
+  local stamp=build/.stamp-optional
+  [[ $(uname -m) != x86_64 || -e /usr/include/intel-ipsec-mb.h || -e $stamp ]] && return
+  { may_install && apt_install libipsec-mb-dev; } ||
+    say "Without libipsec-mb-dev the server encrypts media by libcrypto, which takes more time"
+  touch "$stamp"
 }
 
 make_venv() {
@@ -186,6 +202,7 @@ set_up() {
   flock 9
   install_packages
   install_packages # again: with an interpreter just installed, its -venv and -dev may be missing
+  install_optional_packages
   make_venv
   # node, npm, ninja and meson of the virtual environment
   PATH=$PWD/$venv/bin:$PATH

@@ -72,7 +72,7 @@ void mt_transport_restart(mt_core *core, mt_transport *t, const mt_ice_spec *ice
 }
 
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys, int64_t now) {
-  mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)keys->profile, keys->tx, keys->rx);
+  mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)keys->profile, core->settings.aead, keys->tx, keys->rx);
   /* A transport has one DTLS association and so one pair of keys. Other keys would need new replay windows and indices. */
   if (!srtp || t->srtp) {
     mt_srtp_free(srtp);

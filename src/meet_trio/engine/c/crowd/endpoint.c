@@ -64,7 +64,7 @@ void mt_endpoint_free(mt_endpoint *e) {
 }
 
 bool mt_endpoint_set_keys(mt_endpoint *e, uint32_t profile, const uint8_t *tx, const uint8_t *rx) {
-  mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)profile, tx, rx);
+  mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)profile, mt_aead_fastest(), tx, rx);
   if (!srtp) return false;
   mt_srtp_free(e->srtp);
   e->srtp = srtp;

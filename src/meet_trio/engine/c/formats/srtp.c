@@ -1,7 +1,9 @@
 /* See srtp.h.
  *
- * Each direction has a key set for RTP and one for RTCP: a cipher context and, for the CM profile, an HMAC state. The cipher
- * contexts are OpenSSL's EVP and keep their expanded keys. EVP_CipherInit_ex2 with an IV alone does not allocate.
+ * Each direction has a key set for RTP and one for RTCP: an AEAD key or, for the CM profile, a cipher context and an HMAC state. The
+ * cipher contexts are OpenSSL's EVP and keep their expanded keys. EVP_CipherInit_ex2 with an IV alone does not allocate.
+ *
+ * A payload is copied into its packet before it is encrypted: the ciphers take more time for two pieces than copying does.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED /* for hmac_sha1.h */
 #include "formats/srtp.h"
@@ -10,7 +12,6 @@
 #include "formats/hmac_sha1.h"
 
 #include <limits.h>
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +22,14 @@ enum {
   AES_128_KEY = 16,
   AES_256_KEY = 32,
   CM_SALT = 14,
-  GCM_SALT = 12,
-  GCM_TAG = 16,
+  GCM_SALT = MT_AEAD_IV,
+  GCM_TAG = MT_AEAD_TAG,
   CM_AUTH_KEY = 20,
   CM_TAG = 10, /* 80 bits, for RTP and RTCP alike */
   RTP_MIN_HEADER = 12,
   RTCP_MIN_HEADER = 8, /* the header and the sender's SSRC, which SRTCP leaves in clear */
   RTCP_INDEX_WORD = 4,
+  RTCP_AAD = RTCP_MIN_HEADER + RTCP_INDEX_WORD,
 };
 
 enum {
@@ -42,29 +44,30 @@ enum { LABEL_RTP = 0, LABEL_RTCP = 3, LABEL_ENCRYPTION = 0, LABEL_AUTH = 1, LABE
 enum { LABEL_AT = 7 /* byte of the salt that the label is XORed with */ };
 
 typedef struct {
-  EVP_CIPHER_CTX *cipher;
-  mt_hmac_sha1_key auth; /* of the CM profile */
+  mt_aead aead;            /* of the GCM profiles */
+  EVP_CIPHER_CTX *counter; /* of the CM profile, with `auth` */
+  mt_hmac_sha1_key auth;
   uint8_t salt[CM_SALT]; /* GCM uses GCM_SALT bytes of it */
 } keyset;
 
 struct mt_srtp {
   bool null; /* plain RTP: no keys, no tags */
   bool gcm;
+  mt_aead_library library; /* of the GCM profiles */
   size_t tag_len;
   keyset tx_rtp, tx_rtcp, rx_rtp, rx_rtcp;
 };
 
 typedef struct {
   size_t key, salt; /* bytes */
-  const char *cipher;
   const char *kdf_cipher;
 } profile_info;
 
 static bool profile_lookup(mt_srtp_profile profile, profile_info *out) {
   switch (profile) {
-  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){AES_128_KEY, CM_SALT, "AES-128-CTR", "AES-128-CTR"}; return true;
-  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){AES_128_KEY, GCM_SALT, "AES-128-GCM", "AES-128-CTR"}; return true;
-  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){AES_256_KEY, GCM_SALT, "AES-256-GCM", "AES-256-CTR"}; return true;
+  case MT_SRTP_AES128_CM_SHA1_80: *out = (profile_info){AES_128_KEY, CM_SALT, "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_128_GCM: *out = (profile_info){AES_128_KEY, GCM_SALT, "AES-128-CTR"}; return true;
+  case MT_SRTP_AEAD_AES_256_GCM: *out = (profile_info){AES_256_KEY, GCM_SALT, "AES-256-CTR"}; return true;
   }
   return false;
 }
@@ -93,45 +96,54 @@ static bool derive(EVP_CIPHER *aes_ctr, const profile_info *info, const uint8_t 
   return ok;
 }
 
-/* `salt`: GCM_SALT or CM_SALT bytes. `auth`: CM_AUTH_KEY bytes, which GCM ignores. */
-static bool keyset_init(keyset *k, EVP_CIPHER *cipher, bool gcm, const uint8_t *key, const uint8_t *salt, const uint8_t *auth,
-                        bool encrypt) {
-  memcpy(k->salt, salt, gcm ? GCM_SALT : CM_SALT);
-  if (!gcm) mt_hmac_sha1_prepare(&k->auth, auth, CM_AUTH_KEY);
-  k->cipher = EVP_CIPHER_CTX_new();
-  /* counter mode decrypts by encrypting, so the CM profile encrypts in both directions */
-  return k->cipher && EVP_CipherInit_ex2(k->cipher, cipher, key, NULL, encrypt || !gcm, NULL) == 1;
+static bool keyset_init_gcm(keyset *k, mt_aead_library library, const uint8_t *key, size_t len, const uint8_t salt[GCM_SALT]) {
+  memcpy(k->salt, salt, GCM_SALT);
+  return mt_aead_init(&k->aead, library, key, len);
 }
 
-static bool keyset_derive(keyset *k, EVP_CIPHER *cipher, EVP_CIPHER *kdf, const profile_info *info, bool gcm, const uint8_t *keying,
-                          uint8_t labels, bool encrypt) {
-  uint8_t key[AES_256_KEY], salt[CM_SALT], auth[CM_AUTH_KEY] = {0};
-  bool ok = derive(kdf, info, keying, (uint8_t)(labels + LABEL_ENCRYPTION), key, info->key) &&
-            derive(kdf, info, keying, (uint8_t)(labels + LABEL_SALT), salt, info->salt) &&
-            (gcm || derive(kdf, info, keying, (uint8_t)(labels + LABEL_AUTH), auth, sizeof auth)) &&
-            keyset_init(k, cipher, gcm, key, salt, auth, encrypt);
+static bool keyset_init_cm(keyset *k, EVP_CIPHER *aes_ctr, const uint8_t *key, const uint8_t salt[CM_SALT],
+                           const uint8_t auth[CM_AUTH_KEY]) {
+  memcpy(k->salt, salt, CM_SALT);
+  mt_hmac_sha1_prepare(&k->auth, auth, CM_AUTH_KEY);
+  k->counter = EVP_CIPHER_CTX_new();
+  /* counter mode decrypts by encrypting */
+  return k->counter && EVP_EncryptInit_ex2(k->counter, aes_ctr, key, NULL, NULL) == 1;
+}
+
+static bool keyset_derive(keyset *k, const mt_srtp *s, const profile_info *info, EVP_CIPHER *aes_ctr, const uint8_t *keying,
+                          uint8_t labels) {
+  uint8_t key[AES_256_KEY], salt[CM_SALT], auth[CM_AUTH_KEY];
+  bool ok = derive(aes_ctr, info, keying, (uint8_t)(labels + LABEL_ENCRYPTION), key, info->key) &&
+            derive(aes_ctr, info, keying, (uint8_t)(labels + LABEL_SALT), salt, info->salt);
+  if (ok && s->gcm) ok = keyset_init_gcm(k, s->library, key, info->key, salt);
+  else if (ok)
+    ok = derive(aes_ctr, info, keying, (uint8_t)(labels + LABEL_AUTH), auth, sizeof auth) &&
+         keyset_init_cm(k, aes_ctr, key, salt, auth);
   OPENSSL_cleanse(key, sizeof key);
   OPENSSL_cleanse(salt, sizeof salt);
   OPENSSL_cleanse(auth, sizeof auth);
   return ok;
 }
 
-mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx) {
+static void keyset_end(keyset *k) {
+  mt_aead_end(&k->aead);
+  EVP_CIPHER_CTX_free(k->counter);
+}
+
+mt_srtp *mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx) {
   profile_info info;
   if (!profile_lookup(profile, &info)) return NULL;
   mt_srtp *s = calloc(1, sizeof *s);
   if (!s) return NULL;
   s->gcm = profile != MT_SRTP_AES128_CM_SHA1_80;
+  s->library = library;
   s->tag_len = s->gcm ? GCM_TAG : CM_TAG;
-  /* the contexts hold references of their own to the fetched ciphers */
-  EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, info.cipher, NULL);
-  EVP_CIPHER *kdf = EVP_CIPHER_fetch(NULL, info.kdf_cipher, NULL);
-  bool ok = cipher && kdf && keyset_derive(&s->tx_rtp, cipher, kdf, &info, s->gcm, tx, LABEL_RTP, true) &&
-            keyset_derive(&s->tx_rtcp, cipher, kdf, &info, s->gcm, tx, LABEL_RTCP, true) &&
-            keyset_derive(&s->rx_rtp, cipher, kdf, &info, s->gcm, rx, LABEL_RTP, false) &&
-            keyset_derive(&s->rx_rtcp, cipher, kdf, &info, s->gcm, rx, LABEL_RTCP, false);
-  EVP_CIPHER_free(cipher);
-  EVP_CIPHER_free(kdf);
+  EVP_CIPHER *aes_ctr = EVP_CIPHER_fetch(NULL, info.kdf_cipher, NULL); /* contexts hold references of their own */
+  bool ok = aes_ctr && keyset_derive(&s->tx_rtp, s, &info, aes_ctr, tx, LABEL_RTP) &&
+            keyset_derive(&s->tx_rtcp, s, &info, aes_ctr, tx, LABEL_RTCP) &&
+            keyset_derive(&s->rx_rtp, s, &info, aes_ctr, rx, LABEL_RTP) &&
+            keyset_derive(&s->rx_rtcp, s, &info, aes_ctr, rx, LABEL_RTCP);
+  EVP_CIPHER_free(aes_ctr);
   if (ok) return s;
   mt_srtp_free(s);
   return NULL;
@@ -145,10 +157,10 @@ mt_srtp *mt_srtp_new_null(void) {
 
 void mt_srtp_free(mt_srtp *s) {
   if (!s) return;
-  EVP_CIPHER_CTX_free(s->tx_rtp.cipher);
-  EVP_CIPHER_CTX_free(s->tx_rtcp.cipher);
-  EVP_CIPHER_CTX_free(s->rx_rtp.cipher);
-  EVP_CIPHER_CTX_free(s->rx_rtcp.cipher);
+  keyset_end(&s->tx_rtp);
+  keyset_end(&s->tx_rtcp);
+  keyset_end(&s->rx_rtp);
+  keyset_end(&s->rx_rtcp);
   OPENSSL_cleanse(s, sizeof *s);
   free(s);
 }
@@ -209,41 +221,28 @@ static void cm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t 
   for (unsigned i = 0; i < 6; i++) iv[8 + i] ^= (uint8_t)(index >> (40 - 8 * i));
 }
 
-/* Encrypts or decrypts `len` bytes. With `out` NULL, GCM authenticates them as additional data. */
-static bool update(EVP_CIPHER_CTX *c, uint8_t *out, const uint8_t *in, size_t len) {
-  int n;
-  return len == 0 || EVP_CipherUpdate(c, out, &n, in, (int)len) == 1;
-}
-
-static bool gcm_start(const keyset *k, const uint8_t *ssrc, uint64_t index, const uint8_t *aad, size_t aad_len,
-                      const uint8_t *more_aad, size_t more_len) {
+static bool gcm_seal(const keyset *k, const uint8_t *ssrc, uint64_t index, const uint8_t *aad, size_t aad_len, uint8_t *data,
+                     size_t len, uint8_t tag[GCM_TAG]) {
   uint8_t iv[GCM_SALT];
   gcm_iv(k, ssrc, index, iv);
-  /* -1 keeps the context's direction */
-  return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1 && update(k->cipher, NULL, aad, aad_len) &&
-         update(k->cipher, NULL, more_aad, more_len);
+  return mt_aead_seal(&k->aead, iv, aad, aad_len, data, len, tag);
 }
 
-/* Ends an encryption and writes its tag. */
-static bool gcm_seal(const keyset *k, uint8_t tag[GCM_TAG]) {
-  OSSL_PARAM get[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
-  uint8_t none[16];
-  int n;
-  return EVP_CipherFinal_ex(k->cipher, none, &n) == 1 && EVP_CIPHER_CTX_get_params(k->cipher, get) == 1;
+/* False: the tag is wrong. */
+static bool gcm_open(const keyset *k, const uint8_t *ssrc, uint64_t index, const uint8_t *aad, size_t aad_len, uint8_t *data,
+                     size_t len, const uint8_t tag[GCM_TAG]) {
+  uint8_t iv[GCM_SALT];
+  gcm_iv(k, ssrc, index, iv);
+  return mt_aead_open(&k->aead, iv, aad, aad_len, data, len, tag);
 }
 
-/* Ends a decryption. False: the tag is wrong. */
-static bool gcm_open(const keyset *k, uint8_t tag[GCM_TAG]) {
-  OSSL_PARAM set[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, GCM_TAG), OSSL_PARAM_construct_end()};
-  uint8_t none[16];
-  int n;
-  return EVP_CIPHER_CTX_set_params(k->cipher, set) == 1 && EVP_CipherFinal_ex(k->cipher, none, &n) == 1;
-}
-
-static bool cm_start(const keyset *k, const uint8_t *ssrc, uint64_t index) {
+/* Encrypts or decrypts in place. */
+static bool cm_crypt(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t *data, size_t len) {
   uint8_t iv[AES_BLOCK];
+  int n;
   cm_iv(k, ssrc, index, iv);
-  return EVP_CipherInit_ex2(k->cipher, NULL, NULL, iv, -1, NULL) == 1;
+  return EVP_EncryptInit_ex2(k->counter, NULL, NULL, iv, NULL) == 1 &&
+         (len == 0 || EVP_EncryptUpdate(k->counter, data, &n, data, (int)len) == 1);
 }
 
 /* The HMAC of `data` and `more`; a packet carries its first CM_TAG bytes. */
@@ -263,19 +262,10 @@ size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_l
   uint8_t *payload = out + header_len;
   size_t len = header_len + prefix_len + rest_len;
   if (header_len < RTP_MIN_HEADER || len > INT_MAX || index >> RTP_INDEX_BITS || (index & 0xffff) != mt_load16(out + 2)) return 0;
-  if (s->null) {
-    if (rest_len) memcpy(payload + prefix_len, rest, rest_len);
-    return len;
-  }
-  if (s->gcm) {
-    if (!gcm_start(k, out + 8, index, out, header_len, NULL, 0) || !update(k->cipher, payload, payload, prefix_len) ||
-        !update(k->cipher, payload + prefix_len, rest, rest_len) || !gcm_seal(k, out + len))
-      return 0;
-    return len + GCM_TAG;
-  }
-  if (!cm_start(k, out + 8, index) || !update(k->cipher, payload, payload, prefix_len) ||
-      !update(k->cipher, payload + prefix_len, rest, rest_len))
-    return 0;
+  if (rest_len) memcpy(payload + prefix_len, rest, rest_len);
+  if (s->null) return len;
+  if (s->gcm) return gcm_seal(k, out + 8, index, out, header_len, payload, prefix_len + rest_len, out + len) ? len + GCM_TAG : 0;
+  if (!cm_crypt(k, out + 8, index, payload, prefix_len + rest_len)) return 0;
   uint8_t roc[4], tag[SHA_DIGEST_LENGTH];
   mt_store32(roc, (uint32_t)(index >> 16));
   cm_tag(k, out, len, roc, sizeof roc, tag);
@@ -293,15 +283,13 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
   if (!guess_index(w, mt_load16(packet + 2), &index)) return MT_SRTP_ERROR;
   if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
   if (s->gcm) {
-    if (!gcm_start(k, packet + 8, index, packet, header_len, NULL, 0) || !update(k->cipher, payload, payload, payload_len))
-      return MT_SRTP_ERROR;
-    if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
+    if (!gcm_open(k, packet + 8, index, packet, header_len, payload, payload_len, tag)) return MT_SRTP_BAD_AUTH;
   } else if (!s->null) {
     uint8_t roc[4], right[SHA_DIGEST_LENGTH];
     mt_store32(roc, (uint32_t)(index >> 16));
     cm_tag(k, packet, len - CM_TAG, roc, sizeof roc, right);
     if (CRYPTO_memcmp(right, tag, CM_TAG) != 0) return MT_SRTP_BAD_AUTH;
-    if (!cm_start(k, packet + 8, index) || !update(k->cipher, payload, payload, payload_len)) return MT_SRTP_ERROR;
+    if (!cm_crypt(k, packet + 8, index, payload, payload_len)) return MT_SRTP_ERROR;
   }
   window_accept(w, index);
   *out_len = len - s->tag_len;
@@ -310,6 +298,12 @@ mt_srtp_status mt_srtp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet,
 }
 
 /* ---- RTCP: the index word stands before the tag with CM (RFC 3711 section 3.4), after it with GCM (RFC 7714 section 9.2) ---- */
+
+/* What GCM authenticates without encrypting it (RFC 7714 section 9.2). */
+static void rtcp_aad(const uint8_t *packet, const uint8_t *word, uint8_t aad[RTCP_AAD]) {
+  memcpy(aad, packet, RTCP_MIN_HEADER);
+  memcpy(aad + RTCP_MIN_HEADER, word, RTCP_INDEX_WORD);
+}
 
 size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len, size_t cap) {
   const keyset *k = &s->tx_rtcp;
@@ -320,13 +314,13 @@ size_t mt_srtcp_protect(mt_srtp *s, uint32_t index, uint8_t *packet, size_t len,
   size_t body_len = len - RTCP_MIN_HEADER;
   mt_store32(word, (uint32_t)E_BIT << 24 | index);
   if (s->gcm) {
-    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, sizeof word) || !update(k->cipher, body, body, body_len) ||
-        !gcm_seal(k, packet + len))
-      return 0;
+    uint8_t aad[RTCP_AAD];
+    rtcp_aad(packet, word, aad);
+    if (!gcm_seal(k, packet + 4, index, aad, sizeof aad, body, body_len, packet + len)) return 0;
     memcpy(packet + len + GCM_TAG, word, sizeof word);
     return total;
   }
-  if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, body_len)) return 0;
+  if (!cm_crypt(k, packet + 4, index, body, body_len)) return 0;
   uint8_t tag[SHA_DIGEST_LENGTH];
   cm_tag(k, packet, len, word, sizeof word, tag);
   memcpy(packet + len, word, sizeof word);
@@ -350,15 +344,14 @@ mt_srtp_status mt_srtcp_unprotect(mt_srtp *s, mt_srtp_window *w, uint8_t *packet
   if (!(word[0] & E_BIT)) return MT_SRTP_BAD_AUTH;
   if (!window_fresh(w, index)) return MT_SRTP_REPLAYED;
   if (s->gcm) {
-    if (!gcm_start(k, packet + 4, index, packet, RTCP_MIN_HEADER, word, RTCP_INDEX_WORD) ||
-        !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER))
-      return MT_SRTP_ERROR;
-    if (!gcm_open(k, tag)) return MT_SRTP_BAD_AUTH;
+    uint8_t aad[RTCP_AAD];
+    rtcp_aad(packet, word, aad);
+    if (!gcm_open(k, packet + 4, index, aad, sizeof aad, body, plain_len - RTCP_MIN_HEADER, tag)) return MT_SRTP_BAD_AUTH;
   } else {
     uint8_t right[SHA_DIGEST_LENGTH];
     cm_tag(k, packet, plain_len + RTCP_INDEX_WORD, NULL, 0, right);
     if (CRYPTO_memcmp(right, tag, CM_TAG) != 0) return MT_SRTP_BAD_AUTH;
-    if (!cm_start(k, packet + 4, index) || !update(k->cipher, body, body, plain_len - RTCP_MIN_HEADER)) return MT_SRTP_ERROR;
+    if (!cm_crypt(k, packet + 4, index, body, plain_len - RTCP_MIN_HEADER)) return MT_SRTP_ERROR;
   }
   window_accept(w, index);
   *out_len = plain_len;

@@ -1,4 +1,4 @@
-/* SRTP and SRTCP for one DTLS association (RFC 3711, RFC 7714), on OpenSSL EVP.
+/* SRTP and SRTCP for one DTLS association (RFC 3711, RFC 7714), on libcrypto and, for AES-GCM, formats/aead.h.
  *
  * A session (mt_srtp) holds the keys of both directions. State of an SSRC belongs to the caller. A sender passes the 48-bit packet
  * index itself, so that the index can be exported and is not used twice by accident. A receiver keeps an mt_srtp_window for each
@@ -6,13 +6,15 @@
  *
  * mt_srtp_new derives the session keys; a packet then needs only a new IV, and the packet functions do not allocate. On the
  * receiving side the order is: lengths, replay window, authentication, decryption, and only then the window moves. So a forged
- * packet changes no state. The CM profile authenticates before it decrypts. GCM decrypts in place and then reports a bad tag, so
- * the buffer of a refused packet is garbage.
+ * packet changes no state. The CM profile authenticates before it decrypts. GCM decrypts in place and zeroes the payload of a packet
+ * that it refuses.
  *
  * The session is not rekeyed, and MKI and a key derivation rate are not supported: WebRTC uses neither.
  */
 #ifndef MT_FORMATS_SRTP_H
 #define MT_FORMATS_SRTP_H
+
+#include "formats/aead.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,9 +53,9 @@ typedef enum {
 /* The length of a profile's master key and master salt in bytes. 0: the profile is unknown. */
 size_t mt_srtp_keying_length(mt_srtp_profile profile);
 
-/* `tx`, `rx`: the master key followed by the master salt of the sent and of the received packets, mt_srtp_keying_length bytes each.
- * NULL: the profile is unknown, there is no memory, or OpenSSL refuses. */
-mt_srtp *mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
+/* `library`: of the GCM profiles. `tx`, `rx`: the master key followed by the master salt of the sent and of the received packets,
+ * mt_srtp_keying_length bytes each. NULL: the profile is unknown, there is no memory, or the library cannot be used or refuses. */
+mt_srtp *mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx);
 /* A session for plain RTP: packets are neither encrypted nor authenticated and stay unchanged. Indices and the RTP replay window
  * work the same. RTCP packets have no index then, so they have no replay protection. A DTLS handshake cannot negotiate such a
  * session. NULL: no memory. */

@@ -6,6 +6,7 @@
 #define MT_STATE_SPECS_H
 
 #include "base/limits.h"
+#include "formats/aead.h"
 #include "formats/path.h"
 #include "formats/srtp.h"
 
@@ -25,6 +26,7 @@ typedef struct {
   uint32_t layer_silence_ms; /* silence after which a stream is not active; see state/arriving.h */
   uint32_t excess_percent;   /* media accepted in the long run, in percent of the limit that the client is told */
   uint32_t excess_ms;        /* largest burst accepted: the bytes that the limit allows in this time */
+  mt_aead_library aead;      /* of transports with AES-GCM */
   bool equal_lengths;        /* the packets of a frame are padded to one length where that takes a byte */
   uint64_t start_bitrate;    /* bit/s: estimate of a client's link before anything is known */
   uint64_t seed;             /* of random numbers and hashes */

@@ -104,9 +104,9 @@ static bool use_index(const mt_srtp *s, uint32_t ssrc, bool rtcp, uint64_t index
   return true;
 }
 
-mt_srtp *__wrap_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
-mt_srtp *__wrap_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx) {
-  return note(__real_mt_srtp_new(profile, tx, rx));
+mt_srtp *__wrap_mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx);
+mt_srtp *__wrap_mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx) {
+  return note(__real_mt_srtp_new(profile, library, tx, rx));
 }
 
 mt_srtp *__wrap_mt_srtp_new_null(void);

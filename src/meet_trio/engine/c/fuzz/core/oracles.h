@@ -35,7 +35,7 @@ bool fuzz_oracles_full(void);  /* no further packets can be remembered: end */
 unsigned fuzz_sessions(void);  /* made by the core and not freed */
 
 /* SRTP of the clients, which is not watched */
-mt_srtp *__real_mt_srtp_new(mt_srtp_profile profile, const uint8_t *tx, const uint8_t *rx);
+mt_srtp *__real_mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx);
 mt_srtp *__real_mt_srtp_new_null(void);
 void __real_mt_srtp_free(mt_srtp *s);
 size_t __real_mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,

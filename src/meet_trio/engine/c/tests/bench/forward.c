@@ -165,6 +165,7 @@ int main(int argc, char **argv) {
                           .nack_interval_ms = 60,
                           .nack_tries = 10,
                           .layer_silence_ms = 1500,
+                          .aead = mt_aead_fastest(),
 #if __has_include("state/downlink.h") /* earlier versions do not adapt */
                           .start_bitrate = 50000000,
 #endif
@@ -179,12 +180,12 @@ int main(int argc, char **argv) {
   join(core, PUBLISHER, now);
   produce(core, now);
   keys_of(PUBLISHER, &keys);
-  mt_srtp *srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx); /* the publisher's side */
+  mt_srtp *srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, keys.rx, keys.tx); /* the publisher's side */
   for (unsigned i = 0; i < viewers; i++) {
     viewer *v = &viewers_by_id[PUBLISHER + 1 + i];
     memset(v, 1, sizeof *v); /* its pages are there from now on */
     keys_of(PUBLISHER + 1 + i, &keys);
-    *v = (viewer){.srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keys.rx, keys.tx)};
+    *v = (viewer){.srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, keys.rx, keys.tx)};
   }
   uint64_t number = 0;
   while (number < settings.history_packets) {

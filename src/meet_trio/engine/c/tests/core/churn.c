@@ -245,7 +245,7 @@ static void take_keys(client *c) {
     cmd.u.srtp.tx[i] = (uint8_t)dice(256);
     cmd.u.srtp.rx[i] = (uint8_t)dice(256);
   }
-  c->srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, cmd.u.srtp.rx, cmd.u.srtp.tx);
+  c->srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, cmd.u.srtp.rx, cmd.u.srtp.tx);
   c->keyed = true;
   mt_core_command(cores[c->home], now, &cmd);
 }
@@ -506,6 +506,7 @@ int main(int argc, char **argv) {
                           .nack_tries = 4,
                           .layer_silence_ms = 1500,
                           .equal_lengths = true,
+                          .aead = mt_aead_fastest(),
                           .start_bitrate = 1000000,
                           .seed = state};
   for (unsigned i = 0; i < CORES; i++) {

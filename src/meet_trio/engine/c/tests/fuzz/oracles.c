@@ -10,7 +10,7 @@
 
 static mt_srtp *session(uint8_t key) {
   uint8_t tx[MT_SRTP_MAX_KEYING] = {key}, rx[MT_SRTP_MAX_KEYING] = {0};
-  mt_srtp *s = key ? mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, tx, rx) : mt_srtp_new_null();
+  mt_srtp *s = key ? mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, tx, rx) : mt_srtp_new_null();
   if (!s) exit(2);
   return s;
 }

@@ -236,6 +236,7 @@ static void set_up(void) {
                                 .nack_interval_ms = 50,
                                 .nack_tries = 4,
                                 .layer_silence_ms = 1500,
+                                .aead = mt_aead_fastest(),
                                 .start_bitrate = 1000000,
                                 .seed = 1};
   const mt_tcp_settings tcp = {
@@ -245,7 +246,7 @@ static void set_up(void) {
   CHECK(engine != NULL);
   if (!engine) exit(check_result());
   publisher = connect_to_engine(SOCK_DGRAM, false);
-  srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, keying, keying);
+  srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, keying, keying);
   add_transport(PUBLISHER);
   add_producer();
   check_publisher();
