@@ -21,7 +21,7 @@ from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
 from meet_trio.live.registry import Registry
 from meet_trio.media.dtls import DtlsBridge, open_bridge
-from meet_trio.media.engines import EngineHost, open_engine
+from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.metrics_server import MetricsServer
@@ -109,6 +109,7 @@ async def _open(stack: AsyncExitStack, settings: Settings) -> Opened:
     hosts = [
         await _open_host(stack, settings, index, numbers) for index in range(settings.media.workers)
     ]
+    tell_cipher(settings.engine)
     console = stack.enter_context(open_console_socket(settings.console))
     return Opened(listeners, metrics_listeners, console, bridge, hosts)
 

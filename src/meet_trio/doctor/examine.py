@@ -13,7 +13,7 @@ from meet_trio.doctor.configuration import (
 )
 from meet_trio.doctor.findings import Diagnosis, Finding, note
 from meet_trio.doctor.inspection import Inspection
-from meet_trio.doctor.libraries import check_dtls_libraries
+from meet_trio.doctor.libraries import check_cipher, check_dtls_libraries
 from meet_trio.doctor.names import check_announced, check_listen, check_public_domain
 from meet_trio.doctor.ports import check_plain_ports, check_ports
 from meet_trio.doctor.reach import check_http, check_media
@@ -62,6 +62,7 @@ CHECKS: Mapping[str, Check] = {
     "connections": check_connection_table,
     "ipv6": check_ipv6,
     "versions": check_versions,
+    "cipher": check_cipher,
     "libraries": check_dtls_libraries,
 }
 """By name, in the order of the output. ``docs/doctor.md`` has a section for each."""

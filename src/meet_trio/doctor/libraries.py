@@ -1,15 +1,17 @@
-"""The check of the libraries that the server loads with its first room only.
+"""The checks of the libraries that the server loads with its first room only, and of the one that
+encrypts media.
 
 They are loaded in a process of its own: the doctor stays small, and a library that crashes takes
 only that process with it.
 """
 
+import json
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
 
-from meet_trio.doctor.findings import Finding, ok, problem
+from meet_trio.doctor.findings import Finding, note, ok, problem
 from meet_trio.doctor.inspection import Inspection
 
 PACKAGES = {
@@ -33,6 +35,12 @@ for name in {[*PACKAGES, _LAST]}:
 print("certificate", flush=True)
 module.DtlsIdentity()
 """
+_CIPHER_PROGRAM = """
+import json
+from meet_trio.engine import aead_library
+found = aead_library("auto")
+print(json.dumps([found.name, found.why_not]))
+"""
 _MOST_TOLD = 300  # characters of an error
 
 
@@ -50,6 +58,31 @@ async def check_dtls_libraries(seen: Inspection) -> Sequence[Finding]:
             "DTLS needs it: the server starts, and ends with its first room",
             f"{shlex.quote(sys.executable)} -m pip install --force-reinstall {package}; if that "
             "does not help, install meet-trio anew",
+        )
+    ]
+
+
+async def check_cipher(seen: Inspection) -> Sequence[Finding]:
+    """Load the library that media is encrypted with."""
+    if seen.settings.engine.aead == "libcrypto":
+        return [ok("media is encrypted by libcrypto, as media.aead says")]
+    code, output, errors = await seen.machine.run_python(_CIPHER_PROGRAM)
+    if code != 0:
+        return [
+            problem(
+                f"the library that encrypts media cannot be loaded: {_error(code, errors)}",
+                "the server loads it when it starts",
+                "MEET_TRIO_MEDIA_AEAD=libcrypto (media.aead) leaves libipsec-mb out",
+            )
+        ]
+    name, why_not = json.loads(output)
+    if "libIPSec_MB" not in why_not:
+        return [ok(f"media is encrypted by {name}" + (f": {why_not}" if why_not else ""))]
+    return [
+        note(
+            f"media is encrypted by {name}: {why_not}",
+            "libipsec-mb needs a fraction of the CPU time",
+            "apt-get install libipsec-mb1, then restart the server",
         )
     ]
 

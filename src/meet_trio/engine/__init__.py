@@ -4,7 +4,7 @@
 is the same state machine without thread, sockets and clock, for tests.
 """
 
-from meet_trio.engine._engine import Core, Crowd, Engine
+from meet_trio.engine._engine import Core, Crowd, Engine, aead_library
 from meet_trio.engine.crowd_records import (
     CheckAnswered,
     CrowdEvent,
@@ -16,6 +16,7 @@ from meet_trio.engine.crowd_records import (
     ViewedSpec,
 )
 from meet_trio.engine.records import (
+    AeadLibrary,
     AudioLevel,
     ConsumerScore,
     ConsumerSpec,
@@ -42,6 +43,7 @@ from meet_trio.engine.records import (
 )
 
 __all__ = [
+    "AeadLibrary",
     "AudioLevel",
     "CheckAnswered",
     "ConsumerScore",
@@ -76,4 +78,5 @@ __all__ = [
     "Summary",
     "TracedPacket",
     "ViewedSpec",
+    "aead_library",
 ]

@@ -2,7 +2,19 @@ from collections.abc import Iterable
 from typing import Self
 
 from meet_trio.engine.crowd_records import CrowdEvent, FeedSpec, ViewedSpec
-from meet_trio.engine.records import ConsumerSpec, EngineEvent, EngineSettings, ProducerSpec
+from meet_trio.engine.records import (
+    AeadChoice,
+    AeadLibrary,
+    ConsumerSpec,
+    EngineEvent,
+    EngineSettings,
+    ProducerSpec,
+)
+
+def aead_library(choice: AeadChoice) -> AeadLibrary:
+    """The library that engines with this setting use. The first call in a process may take some
+    milliseconds.
+    """
 
 class _Commands:
     """The commands of both classes. They never wait. An impossible argument raises ValueError, and

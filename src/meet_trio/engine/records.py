@@ -10,6 +10,18 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+AeadChoice: TypeAlias = Literal["auto", "libcrypto"]
+
+
+@attrs.frozen
+class AeadLibrary:
+    """``name``: the library that does AES-GCM, with its version if it is not libcrypto.
+    ``why_not``: why a faster one is not used; empty if it is, or is not wanted.
+    """
+
+    name: str
+    why_not: str = ""
+
 
 @attrs.frozen
 class EngineSettings:
@@ -39,6 +51,8 @@ class EngineSettings:
     - ``gso``: UDP datagrams for one destination are given to the kernel together (UDP_SEGMENT),
       where it takes them, and the packets of a frame are padded to one length where that takes a
       byte.
+    - ``aead``: which library does AES-GCM. ``auto``: libipsec-mb, if it can be used; otherwise
+      libcrypto.
     - ``max_tcp_connections``: ICE-TCP connections at once.
     - ``max_tcp_strangers``, ``max_tcp_strangers_per_address``: those among them that have not
       proved to know a transport's password. Above a limit the oldest is closed.
@@ -62,6 +76,7 @@ class EngineSettings:
     incoming_burst: float = 10.0
     relay_packets: int = 1024
     gso: bool = True
+    aead: AeadChoice = "auto"
     max_tcp_connections: int = 4096
     max_tcp_strangers: int = 1024
     max_tcp_strangers_per_address: int = 256

@@ -42,6 +42,7 @@ from meet_trio.engine import (
     Stats,
     StatsReady,
     StreamStarted,
+    aead_library,
 )
 from meet_trio.errors import LimitExceeded, MeetError, NotFound
 
@@ -340,6 +341,13 @@ class EngineHost:
             if token <= event.token:
                 with contextlib.suppress(trio.WouldBlock):
                     waiting.send_nowait(event.stats)
+
+
+def tell_cipher(settings: EngineSettings) -> None:
+    """Log which library encrypts the media of engines with these settings."""
+    library = aead_library(settings.aead)
+    why_not = f" ({library.why_not})" if library.why_not else ""
+    logger.info("media is encrypted by %s%s", library.name, why_not)
 
 
 @contextlib.asynccontextmanager

@@ -122,6 +122,12 @@ ENGINE_SETTINGS: Mapping[str, Metadata] = {
         "whether datagrams for one client are given to the kernel together (Linux UDP GSO), where "
         "it takes them; without it each costs as much as two or three",
     ),
+    "aead": about(
+        "media.aead",
+        kinds.one_of("auto", "libcrypto"),
+        "the library that encrypts media with AES-GCM; `auto` takes libipsec-mb, which needs a "
+        "fraction of the time, where it is installed and the processor has AVX2",
+    ),
     "incoming_excess": about(
         "media.incoming_excess",
         number(1, 1000),

@@ -24,6 +24,22 @@ cdef extern from "formats/path.h":
         uint8_t ip[16]
 
 
+cdef extern from "formats/ipsec_mb.h":
+    ctypedef struct mt_ipsec_mb_state:
+        bool_t usable
+        const char *text
+
+    const mt_ipsec_mb_state *mt_ipsec_mb_open()
+
+
+cdef extern from "formats/aead.h":
+    ctypedef enum mt_aead_library:
+        MT_AEAD_LIBCRYPTO
+        MT_AEAD_IPSEC_MB
+
+    mt_aead_library mt_aead_fastest()
+
+
 cdef extern from "core/core.h":
     enum:
         MT_DATAGRAM_MAX
@@ -43,6 +59,7 @@ cdef extern from "core/core.h":
         uint32_t nack_interval_ms
         uint32_t nack_tries
         uint32_t layer_silence_ms
+        mt_aead_library aead
         bool_t equal_lengths
         uint64_t start_bitrate
         uint32_t excess_percent

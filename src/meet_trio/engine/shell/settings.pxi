@@ -13,6 +13,22 @@ cdef uint32_t _ms(object seconds, str name) except? 0:
     return round(seconds * 1000)
 
 
+cdef int _aead(mt_aead_library *out, str choice) except -1:
+    if choice not in get_args(records.AeadChoice):
+        raise ValueError(f"aead: {choice!r} is not one of {get_args(records.AeadChoice)}")
+    out[0] = mt_aead_fastest() if choice == "auto" else MT_AEAD_LIBCRYPTO
+    return 0
+
+
+def aead_library(str choice):
+    cdef mt_aead_library library
+    _aead(&library, choice)
+    if library == MT_AEAD_IPSEC_MB:
+        return records.AeadLibrary(mt_ipsec_mb_open().text.decode(errors="replace"))
+    why = mt_ipsec_mb_open().text.decode(errors="replace") if choice == "auto" else ""
+    return records.AeadLibrary("libcrypto", why)
+
+
 cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
     out.history_packets = _power_of_two(s.history_packets, "history_packets")
     out.history_ms = _ms(s.history, "history")
@@ -30,6 +46,7 @@ cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
         raise ValueError(f"incoming_excess: {s.incoming_excess} is not 1 to 1000")
     out.excess_percent = round(s.incoming_excess * 100)
     out.excess_ms = _ms(s.incoming_burst, "incoming_burst")
+    _aead(&out.aead, s.aead)
     out.equal_lengths = s.gso
     out.seed = seed
     return 0
