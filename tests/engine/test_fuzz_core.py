@@ -48,7 +48,8 @@ def oracles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program that breaks the rule in its argument."""
     folder = tmp_path_factory.mktemp("oracles")
     parts = []
-    for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", "formats/srtp.c"):
+    formats = ("formats/srtp.c", "formats/aead.c", "formats/ipsec_mb.c")
+    for source in ("tests/fuzz/oracles.c", "fuzz/core/oracles.c", *formats):
         parts.append(folder / f"{source.replace('/', '-')}.o")
         watched = source != "fuzz/core/oracles.c"
         command = fuzzing.compile_core(C / source, parts[-1], watched=watched)

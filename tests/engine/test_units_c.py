@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.aead import need_libipsec_mb
 from support.c_sources import INCLUDES, C
 from support.fuzzing import UNITS
 
@@ -20,7 +21,7 @@ FUZZ_SECONDS = 1
 FUZZ_SEED = 1
 
 
-def _build(program: Path, *sources: Path) -> Path:
+def _build(program: Path, *sources: Path | str) -> Path:
     command = [*COMPILE, *map(str, sources), "-o", str(program), "-lcrypto", "-lm"]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
@@ -51,6 +52,36 @@ def test_fuzz(unit: str, tmp_path: Path) -> None:
     _run(program, "-w", tmp_path)
     _run(program, *sorted(tmp_path.glob("seed-*")))
     assert "runs of" in _run(program, "-t", str(FUZZ_SECONDS), "-s", str(FUZZ_SEED))
+
+
+def test_srtp_by_libipsec_mb(tmp_path: Path) -> None:
+    need_libipsec_mb()
+    program = _build(tmp_path / "srtp", C / "tests" / "test_srtp.c")
+    assert " 0 failures" in _run(program, "libipsec-mb")
+
+
+@pytest.fixture(scope="module")
+def aead(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("aead") / "aead"
+    return _build(program, C / "tests" / "aead" / "libraries.c")
+
+
+def test_aead(aead: Path) -> None:
+    assert " 0 failures" in _run(aead)
+
+
+def test_aead_by_libipsec_mb(aead: Path) -> None:
+    """It does what libcrypto does, and touches nothing beside its buffers."""
+    need_libipsec_mb()
+    assert " 0 failures" in _run(aead, "libipsec-mb")
+
+
+def test_aead_of_a_build_without_libipsec_mb(tmp_path: Path) -> None:
+    source = C / "tests" / "aead" / "libraries.c"
+    program = _build(tmp_path / "aead", source, "-DMT_WITHOUT_IPSEC_MB")
+    assert " 0 failures" in _run(program)
+    done = subprocess.run([program, "libipsec-mb"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (77, "this build was made without libipsec-mb\n")
 
 
 def test_summary(tmp_path: Path) -> None:

@@ -16,13 +16,15 @@ from struct import pack
 
 import pylibsrtp
 import pytest
+from support.aead import need_libipsec_mb
 from support.c_sources import load_units
 
-PROFILES = [
-    (0x0001, pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
-    (0x0007, pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
-    (0x0008, pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
-]
+PROFILES = {
+    "cm-sha1-80": (0x0001, pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 30),
+    "gcm-128": (0x0007, pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 28),
+    "gcm-256": (0x0008, pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM, 44),
+}
+LIBCRYPTO, IPSEC_MB = 0, 1  # mt_aead_library
 OK, TOO_SHORT, REPLAYED, BAD_AUTH = range(4)
 
 
@@ -32,10 +34,10 @@ class Window(ctypes.Structure):
 
 @pytest.fixture(scope="module")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    units = load_units(tmp_path_factory.mktemp("units"), "srtp")
+    units = load_units(tmp_path_factory.mktemp("units"), "srtp", "aead", "ipsec_mb")
     size = c_size_t
     for name, result, arguments in (
-        ("mt_srtp_new", c_void_p, [c_uint, c_char_p, c_char_p]),
+        ("mt_srtp_new", c_void_p, [c_uint, c_uint, c_char_p, c_char_p]),
         ("mt_srtp_free", None, [c_void_p]),
         ("mt_srtp_protect", size, [c_void_p, u64, c_void_p, size, size, c_char_p, size]),
         ("mt_srtp_unprotect", c_uint, [*[c_void_p] * 3, size, size, *[c_void_p] * 2]),
@@ -50,9 +52,9 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 class Ours:
     """One session of the engine, with a window per SSRC as the engine keeps them."""
 
-    def __init__(self, lib: ctypes.CDLL, profile: int, tx: bytes, rx: bytes) -> None:
+    def __init__(self, lib: ctypes.CDLL, profile: int, library: int, tx: bytes, rx: bytes) -> None:
         self.lib = lib
-        self.session = lib.mt_srtp_new(profile, tx, rx)
+        self.session = lib.mt_srtp_new(profile, library, tx, rx)
         assert self.session
         self.windows: dict[tuple[str, bytes], Window] = {}
 
@@ -111,11 +113,14 @@ class Theirs:
         )
 
 
-@pytest.fixture(params=PROFILES, ids=["cm-sha1-80", "gcm-128", "gcm-256"])
+@pytest.fixture(params=[*PROFILES, "gcm-128 by libipsec-mb", "gcm-256 by libipsec-mb"])
 def pair(request: pytest.FixtureRequest, lib: ctypes.CDLL) -> Iterator[tuple[Ours, Theirs]]:
-    profile, their_profile, keying = request.param
+    name, _, other = request.param.partition(" by ")
+    if other:
+        need_libipsec_mb()
+    profile, their_profile, keying = PROFILES[name]
     a, b = random.Random(1).randbytes(keying), random.Random(2).randbytes(keying)
-    ours = Ours(lib, profile, a, b)
+    ours = Ours(lib, profile, IPSEC_MB if other else LIBCRYPTO, a, b)
     yield ours, Theirs(their_profile, b, a)
     ours.close()
 

@@ -82,6 +82,7 @@ bool mt_aead_open(const mt_aead *k, const uint8_t iv[MT_AEAD_IV], const uint8_t 
   bool authentic;
   if (k->ipsec_mb) {
     uint8_t right[MT_AEAD_TAG];
+    for (unsigned i = 0; i < MT_AEAD_TAG; i++) right[i] = (uint8_t)~tag[i]; /* wrong, should the library write nothing */
     mt_ipsec_mb_decrypt(k->ipsec_mb, iv, aad, aad_len, data, len, right);
     authentic = CRYPTO_memcmp(right, tag, MT_AEAD_TAG) == 0;
   } else {

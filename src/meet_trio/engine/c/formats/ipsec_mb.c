@@ -12,7 +12,7 @@ static mt_ipsec_mb_state state; /* written once, by `load` */
 
 #define EXPLAIN(...) snprintf(state.text, sizeof state.text, __VA_ARGS__)
 
-#if defined(__x86_64__) && __has_include(<intel-ipsec-mb.h>)
+#if defined(__x86_64__) && !defined(MT_WITHOUT_IPSEC_MB) && __has_include(<intel-ipsec-mb.h>)
 
 #define LINUX /* its key data are aligned, as in the library itself */
 #define NO_COMPAT_IMB_API_053

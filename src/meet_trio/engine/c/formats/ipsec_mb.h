@@ -1,7 +1,7 @@
 /* AES-GCM of Intel's Multi-Buffer Crypto library, libipsec-mb (NIST SP 800-38D; tags of 16 bytes, IVs of 12).
  *
  * The library is opened at run time, so a program that was built with its header also runs on a machine without it. A build
- * without the header, or for another processor than x86-64, never uses it.
+ * without the header, with MT_WITHOUT_IPSEC_MB, or for another processor than x86-64, never uses it.
  *
  * It is used only where the processor has AES, PCLMULQDQ and AVX2, and the kernel keeps their registers. The library does not ask
  * about the kernel by itself. Its self-test runs when it is opened, and must pass.

@@ -12,7 +12,7 @@
 static unsigned keys_wiped;
 
 /* The memory of a key is zeros when it is given back. */
-static void free_wiped(void *p, size_t size) {
+static inline void free_wiped(void *p, size_t size) {
   static const uint8_t zeros[4096];
   CHECK(size <= sizeof zeros && memcmp(p, zeros, size) == 0);
   keys_wiped++;
