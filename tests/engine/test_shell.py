@@ -13,7 +13,14 @@ from typing import get_args
 
 import pytest
 
-from meet_trio.engine import Core, EngineEvent, EngineSettings, _engine
+from meet_trio.engine import (
+    AeadLibrary,
+    Core,
+    EngineEvent,
+    EngineSettings,
+    _engine,
+    aead_library,
+)
 
 ENGINE = Path(__file__).parents[2] / "src" / "meet_trio" / "engine"
 
@@ -107,3 +114,16 @@ def test_each_command_is_made_by_one_method() -> None:
     assert all(made.values())
     assert sorted(t for of_method in made.values() for t in of_method) == sorted(types)
     assert all(hasattr(Core, name) for name in made)
+
+
+def test_the_library_of_aead_is_known() -> None:
+    assert aead_library("libcrypto") == AeadLibrary("libcrypto")
+    found = aead_library("auto")
+    assert found.name == "libcrypto" if found.why_not else found.name.startswith("libipsec-mb ")
+
+
+def test_an_unknown_library_of_aead_is_refused() -> None:
+    with pytest.raises(ValueError, match="aead: 'none' is not one of"):
+        Core(EngineSettings(aead="none"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="aead: 'none' is not one of"):
+        aead_library("none")  # type: ignore[arg-type]
