@@ -21,6 +21,7 @@ from meet_trio.engine import (
     _engine,
     aead_library,
 )
+from meet_trio.engine.records import AeadChoice
 
 ENGINE = Path(__file__).parents[2] / "src" / "meet_trio" / "engine"
 
@@ -127,3 +128,15 @@ def test_an_unknown_library_of_aead_is_refused() -> None:
         Core(EngineSettings(aead="none"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="aead: 'none' is not one of"):
         aead_library("none")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("choice", get_args(AeadChoice))
+def test_a_library_of_aead_that_is_not_wanted_is_not_loaded(choice: AeadChoice) -> None:
+    program = f"""if True:
+        from meet_trio.engine import Core, EngineSettings, aead_library
+        Core(EngineSettings(aead="{choice}"))
+        aead_library("{choice}")
+        print("libIPSec_MB" in open("/proc/self/maps").read())
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == str(not aead_library(choice).name.startswith("libcrypto"))
