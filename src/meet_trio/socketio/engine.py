@@ -1,9 +1,9 @@
 """The Engine.IO server: makes connections from websockets and polls, and gives each to a handler.
 
 A connection that begins as a websocket lives in the task that called ``serve_websocket_stream``,
-until it ends. A connection that begins by polling has no such task: it lives in ``run``, so
-``asgi`` needs ``run`` to be running. After its upgrade, ``serve_websocket_stream`` only carries its
-packets.
+until it ends. A connection that begins by polling has no such task: it lives in ``run``. After its
+upgrade, ``serve_websocket_stream`` only carries its packets. ``run`` also makes the writes of all
+websockets (``write_turns``), so it has to run while there are connections.
 
 A connection ends when its handler returns or raises. The exception is logged. When the task is
 cancelled, the outbox and the goodbye are still sent, within ``close_timeout``.
@@ -57,8 +57,11 @@ class EngineIOServer:
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the connections that began by polling, until cancelled."""
+        """Make the writes of all websockets, and run the connections that began by polling, until
+        cancelled.
+        """
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._write_turns.run)
             try:
                 task_status.started()
                 await trio.sleep_forever()

@@ -6,6 +6,7 @@
             socket.emit(event.name, *event.args)
 
     server = Server(Settings(), {"/": chat})
+    await nursery.start(server.run)
     await server.serve_websocket_stream(stream, client="192.0.2.1")
 
 A handler runs in the connection's nursery. When it returns or raises, its client is disconnected
@@ -78,7 +79,7 @@ class Server:
         self._engine.allow_origins(origins)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Same as ``EngineIOServer.run``; ``asgi`` needs it."""
+        """Same as ``EngineIOServer.run``; all connections need it."""
         await self._engine.run(task_status=task_status)
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -116,6 +116,7 @@ async def test_random_bytes(autojump_clock: trio.testing.MockClock, seed: int) -
     random_ = random.Random(seed)
     async with trio.open_nursery() as nursery:
         server = Server(Settings(), {"/": echo})
+        await nursery.start(server.run)
         before = living()
         for _ in range(10):
             mine, theirs = trio.testing.memory_stream_pair()
@@ -143,3 +144,4 @@ async def test_random_bytes(autojump_clock: trio.testing.MockClock, seed: int) -
                 await mine.aclose()
         await trio.sleep(120)
         assert living() == before
+        nursery.cancel_scope.cancel()

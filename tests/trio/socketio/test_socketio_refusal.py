@@ -57,12 +57,14 @@ async def refused(
             await server.serve_websocket_stream(far, client="")
         await far.aclose()
 
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as holder, trio.open_nursery() as nursery:
+        await holder.start(server.run)
         nursery.start_soon(serve)
         if not cheaply:
             lines = [f"GET {target} HTTP/1.1", *(f"{name}: {v}" for name, v in headers.items())]
             await near.send_all("\r\n".join([*lines, "", ""]).encode())
         yield Client(near)
+        holder.cancel_scope.cancel()
 
 
 def _without_ids(said: bytes) -> list[object]:

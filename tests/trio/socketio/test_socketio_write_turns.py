@@ -19,8 +19,14 @@ from meet_trio.socketio.write_turns import WRITES_PER_TURN, WriteTurns
 PER_TURN = 10
 
 
-async def test_so_many_in_a_turn_and_in_order() -> None:
-    limiter, written = WriteTurns(PER_TURN), list[int]()
+def running(nursery: trio.Nursery) -> WriteTurns:
+    turns = WriteTurns(PER_TURN)
+    nursery.start_soon(turns.run)
+    return turns
+
+
+async def test_so_many_in_a_turn_and_in_order(nursery: trio.Nursery) -> None:
+    limiter, written = running(nursery), list[int]()
 
     def write(number: int) -> None:
         turns.count()
@@ -35,8 +41,8 @@ async def test_so_many_in_a_turn_and_in_order() -> None:
     assert turns.most == PER_TURN
 
 
-async def test_one_write_for_all_that_is_called_before_it() -> None:
-    limiter, written = WriteTurns(PER_TURN), list[str]()
+async def test_one_write_for_all_that_is_called_before_it(nursery: trio.Nursery) -> None:
+    limiter, written = running(nursery), list[str]()
 
     def write() -> None:
         written.append("x")
@@ -48,8 +54,8 @@ async def test_one_write_for_all_that_is_called_before_it() -> None:
     assert len(written) == 3
 
 
-async def test_who_writes_may_have_more_to_write() -> None:
-    limiter, left = WriteTurns(PER_TURN), [30]
+async def test_who_writes_may_have_more_to_write(nursery: trio.Nursery) -> None:
+    limiter, left = running(nursery), [30]
 
     def write() -> None:
         turns.count()
@@ -64,8 +70,8 @@ async def test_who_writes_may_have_more_to_write() -> None:
     assert turns.most == 1
 
 
-async def test_who_is_cancelled_leaves_its_place() -> None:
-    limiter, written = WriteTurns(PER_TURN), list[int]()
+async def test_who_is_cancelled_leaves_its_place(nursery: trio.Nursery) -> None:
+    limiter, written = running(nursery), list[int]()
     for number in range(3 * PER_TURN):  # so the next place is not reached in the turn that follows
         limiter.call(partial(written.append, number))
     with trio.CancelScope() as scope:
