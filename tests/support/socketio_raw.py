@@ -85,11 +85,9 @@ class RawClient:
         await self.stream.send_all(self._ws.send(event))
 
     async def say(self, *messages: str | bytes) -> None:
-        for message in messages:
-            if isinstance(message, str):
-                await self.send(TextMessage(message))
-            else:
-                await self.send(BytesMessage(message))
+        """Send these messages in one segment."""
+        events = (TextMessage(m) if isinstance(m, str) else BytesMessage(m) for m in messages)
+        await self.stream.send_all(b"".join(map(self._ws.send, events)))
 
     async def hear(self) -> Frame:
         """The next frame."""

@@ -371,8 +371,6 @@ class LivePeer:
             with connection.scope:
                 while True:
                     await self.handle(self, connection, await connection.socket.receive())
-                    # other tasks run between two events, also if more events are waiting
-                    await trio.lowlevel.checkpoint()
         except Disconnected as end:
             on_purpose = end.by_client
             logger.info("socket ended: %s", end.reason.value)

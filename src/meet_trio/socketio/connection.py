@@ -5,9 +5,10 @@ Two sides use a connection. One handler calls ``receive``, ``send`` and ``close`
 and wait in ``wait_for_change``.
 
 Received messages wait for the handler in a short queue. While it is full, the client is not read
-further. ``send`` never waits: it fills the session's bounded outbox, which the transport empties.
-A websocket on a stream that can write without waiting is emptied by ``write_now``, in a turn of the
-loop that many connections share.
+further. A handler that never waits takes them itself instead (``deliver_to``), in the step of the
+task that has read them. ``send`` never waits: it fills the session's bounded outbox, which the
+transport empties. A websocket on a stream that can write without waiting is emptied by
+``write_now``, in a turn of the loop that many connections share.
 All transports count what they read against the connection's ``allowance``.
 
 The tasks of a connection end by themselves once the session is closed. The handler is not
@@ -80,6 +81,7 @@ class EngineIOConnection:
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
         self._inbox_send, self._inbox_receive = trio.open_memory_channel[str | bytes](_INBOX)
+        self._take: Callable[[str | bytes], None] | None = None
         self._deadline_scope = trio.CancelScope()
         self._changed = trio.Event()
 
@@ -91,6 +93,20 @@ class EngineIOConnection:
             return await self._inbox_receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise Disconnected(self.reason) from None
+
+    @contextmanager
+    def deliver_to(self, take: Callable[[str | bytes], None]) -> Iterator[None]:
+        """Within this block ``take`` is called with each message. ``receive`` only waits for the
+        end. ``take`` must not raise.
+        """
+        self._take = take
+        try:
+            with suppress(trio.WouldBlock, trio.EndOfChannel):
+                while True:  # what came before
+                    take(self._inbox_receive.receive_nowait())
+            yield
+        finally:
+            self._take = None
 
     def send(self, *messages: str | bytes) -> None:
         """Send messages in this order, with nothing in between. Never waits. On a connection that
@@ -176,8 +192,11 @@ class EngineIOConnection:
         ProtocolError.
         """
         message = self.session.receive(packet, trio.current_time())
-        self.changed()
-        if message is not None:
+        if message is None:
+            self.changed()
+        elif self._take is not None:
+            self._take(message)
+        else:
             # these errors mean that the connection ends and the handler receives no more
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await self._inbox_send.send(message)

@@ -24,6 +24,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import attrs
 import trio
@@ -37,6 +38,7 @@ from meet_trio.socketio.protocol import (
     ConnectReceived,
     DisconnectReceived,
     EventReceived,
+    Frames,
     NamespaceState,
     ProtocolEvent,
     SocketIOProtocol,
@@ -158,14 +160,17 @@ class _Client:
         self._protocol = SocketIOProtocol(connection.handshake.eio, settings, handlers)
         self._sockets: dict[str, Socket] = {}
         self._connect_timeout = trio.CancelScope()
+        self._nursery: trio.Nursery
 
     async def run(self) -> None:
         self._unconnected.add(self._connection)
         try:
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as self._nursery:
                 self._start_connect_timeout()
                 with self._connect_timeout:
-                    await self._receive_messages(nursery)
+                    self._act_on(self._protocol.start())
+                    with suppress(Disconnected), self._connection.deliver_to(self._take):
+                        await self._connection.receive()
                 if self._connect_timeout.cancelled_caught:
                     self._connection.start_close(Reason.CONNECT_TIMEOUT)
                 self._end_all_sockets(self._connection.reason)
@@ -178,48 +183,56 @@ class _Client:
         for socket in self._sockets.values():
             socket.leave()
 
-    async def _receive_messages(self, nursery: trio.Nursery) -> None:
-        received: ProtocolEvent | list[str | bytes] | None = self._protocol.start()
+    def _take(self, message: str | bytes) -> None:
+        """Act on a message in the step of the task that has read it: a task between the reader and
+        the handlers would be woken for each message.
+        """
         try:
-            while True:
-                match received:
-                    case ConnectReceived():
-                        nursery.start_soon(self._connect, received)
-                    case EventReceived(namespace=namespace):
-                        self._sockets[namespace].take_event(received)
-                    case AckReceived(namespace=namespace):
-                        self._sockets[namespace].take_ack(received)
-                    case DisconnectReceived(namespace=namespace):
-                        self._client_left(namespace)
-                    case list():
-                        self._connection.send(*received)
-                received = self._protocol.receive(await self._connection.receive())
+            self._act_on(self._protocol.receive(message))
         except ProtocolError as error:
             logger.debug("the client broke the protocol: %s", error)
             self._connection.fail(Reason.PARSE_ERROR)
-        except Disconnected:
-            pass
+        except Exception:
+            logger.exception("taking a message failed")
+            self._connection.start_close(Reason.SERVER)
 
-    async def _connect(self, received: ConnectReceived) -> None:
-        namespace = received.namespace
+    def _act_on(self, received: ProtocolEvent | Frames | None) -> None:
+        match received:
+            case ConnectReceived():
+                if self._admit is None:  # the next message may be an event already
+                    self._connect(received)
+                else:
+                    self._nursery.start_soon(self._ask, received, self._admit)
+            case EventReceived(namespace=namespace):
+                self._sockets[namespace].take_event(received)
+            case AckReceived(namespace=namespace):
+                self._sockets[namespace].take_ack(received)
+            case DisconnectReceived(namespace=namespace):
+                self._client_left(namespace)
+            case list():
+                self._connection.send(*received)
+
+    async def _ask(self, received: ConnectReceived, admit: Admit) -> None:
         handshake = attrs.evolve(self._connection.handshake, auth=received.auth)
-        if self._admit is not None:
-            try:
-                await self._admit(namespace, handshake)
-            except Refused as refused:
-                if self._protocol.state(namespace) is NamespaceState.CONNECTING:
-                    frames = self._protocol.refuse(namespace, refused.message, refused.data)
-                    self._connection.send(*frames)
-                return
+        try:
+            await admit(received.namespace, handshake)
+        except Refused as refused:
+            if self._protocol.state(received.namespace) is NamespaceState.CONNECTING:
+                frames = self._protocol.refuse(received.namespace, refused.message, refused.data)
+                self._connection.send(*frames)
+            return
         if (
-            not self._connection.is_open
-            or self._protocol.state(namespace) is not NamespaceState.CONNECTING
-        ):
-            return  # the client left in the meantime
+            self._connection.is_open
+            and self._protocol.state(received.namespace) is NamespaceState.CONNECTING
+        ):  # else the client left in the meantime
+            self._connect(received)
+
+    def _connect(self, received: ConnectReceived) -> None:
+        namespace = received.namespace
         socket = Socket(
             secrets.token_urlsafe(15),
             namespace,
-            handshake,
+            attrs.evolve(self._connection.handshake, auth=received.auth),
             self._connection,
             self._protocol,
             self._leave_all_sockets,
@@ -228,12 +241,15 @@ class _Client:
         self._connect_timeout.deadline = math.inf
         self._unconnected.remove(self._connection)
         self._connection.send(*self._protocol.accept(namespace, socket.id))
+        self._nursery.start_soon(self._handle, socket)
+
+    async def _handle(self, socket: Socket) -> None:
         try:
-            await self._handlers[namespace](socket)
+            await self._handlers[socket.namespace](socket)
         except Disconnected:
             pass
         except Exception:
-            logger.exception("the handler of namespace %s failed", namespace)
+            logger.exception("the handler of namespace %s failed", socket.namespace)
         finally:
             socket.leave()
             self._forget(socket)

@@ -195,7 +195,11 @@ class Socket:
         return [event for by, event in cast(list[tuple[str, EncodedEvent]], sent) if by == self.id]
 
     async def receive(self) -> Event:
-        """The client's next event. Only one task may wait. Raises Disconnected."""
+        """The client's next event. Only one task may wait. Other tasks run before it returns.
+        Raises Disconnected.
+        """
+        if self._inbox:
+            await trio.lowlevel.checkpoint()
         while not self._inbox:
             if self._end_reason is not None:
                 raise Disconnected(self._end_reason)

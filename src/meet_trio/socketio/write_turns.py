@@ -19,8 +19,8 @@ WRITES_PER_TURN = 32  # of 20 to 80 µs each
 
 
 class WriteTurns:
-    """Permits ``per_turn`` writes in each turn of the loop, in the order of the calls, while ``run``
-    runs.
+    """Permits ``per_turn`` writes in each turn of the loop, in the order of the calls. ``run`` must
+    be running.
     """
 
     def __init__(self, per_turn: int = WRITES_PER_TURN) -> None:

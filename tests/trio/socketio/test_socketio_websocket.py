@@ -183,6 +183,18 @@ async def test_nothing_before_connect(autojump_clock: trio.testing.MockClock, fr
         assert await client.hear_all() == [NO_STATUS]
 
 
+async def test_an_event_right_behind_connect(autojump_clock: trio.testing.MockClock) -> None:
+    """Both come in one segment, so before the server has answered the first."""
+    async with serve(echo) as service:
+        client = service.client()
+        assert await client.open() is None
+        await client.say("40", '420["x"]')
+        heard = [await client.hear() for _ in range(4)]
+        assert heard[0][:1] == "0" and heard[1][:2] == "40"
+        assert heard[2:] == ["430[]", '42["x"]']
+        await client.say("41")
+
+
 async def test_tolerated(autojump_clock: trio.testing.MockClock) -> None:
     async with serve(echo) as service:
         client = await service.open()
