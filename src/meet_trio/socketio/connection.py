@@ -122,7 +122,10 @@ class EngineIOConnection:
         """
         for packet in packets:
             self.session.send(packet, event if packet is packets[-1] else None)
-        self.changed()
+        if self.write_now is not None and self.session.state is State.WEBSOCKET:
+            self.write_turns.call(self.write_now)  # no deadline has changed
+        else:
+            self.changed()
         self._outboxes.check()
 
     def unreceived(self) -> list[object] | None:

@@ -50,6 +50,7 @@ class DeliveryTracker:
         self._stream = stream if isinstance(stream, AckCountingStream) else None
         self._ends: deque[tuple[int, object]] = deque(maxlen=_MAX_MESSAGES)
         self._written: int | None = None
+        self._overhead = 0  # of the stream, which does not change
 
     def write(self, size: int, messages: Sequence[tuple[object, int]]) -> None:
         """Record that ``size`` bytes are about to be given to the stream. ``messages`` are the
@@ -66,7 +67,8 @@ class DeliveryTracker:
             if not messages or progress is None:
                 return
             self._written = progress[1]
-        overhead = self._stream.overhead
+            self._overhead = self._stream.overhead
+        overhead = self._overhead
         for message, end in messages:
             if overhead:  # a TLS record can only be read as a whole
                 records = -(-end // TLS_RECORD_SIZE)

@@ -14,6 +14,7 @@ import trio
 
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
+from meet_trio.socketio.frames import data_frame
 from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
 from meet_trio.socketio.session import OutboxEntry, State
 from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
@@ -140,11 +141,11 @@ def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
 def _encode(connection: EngineIOConnection, entry: OutboxEntry) -> Frame:
     if entry.packet.binary:
         return _frame(connection, entry.packet.packet(), entry.event)
-    return Frame(True, entry.packet.octets, entry.event)
+    return Frame(entry.packet.frame, entry.event)
 
 
 def _frame(connection: EngineIOConnection, packet: Packet, event: object = None) -> Frame:
-    frame = encode_frame(packet, connection.session.revision, b64=connection.b64)
-    if isinstance(frame, str):
-        return Frame(True, frame.encode(), event)
-    return Frame(False, frame, event)
+    payload = encode_frame(packet, connection.session.revision, b64=connection.b64)
+    if isinstance(payload, str):
+        return Frame(data_frame(payload.encode(), text=True), event)
+    return Frame(data_frame(payload, text=False), event)

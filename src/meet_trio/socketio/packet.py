@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.frames import data_frame
 from meet_trio.socketio.settings import Revision
 
 _SEPARATOR = "\x1e"
@@ -57,34 +58,41 @@ _TYPES = {str(kind.value): kind for kind in PacketType}
 class EncodedPacket:
     """An encoded packet to be sent; one object for all clients that get it.
 
-    ``octets`` is the payload of its websocket frame in revision 4: ``<type digit><text>`` in UTF-8,
-    or the binary message itself.
+    ``frame`` is its websocket frame in revision 4. The payload of that, of ``size`` bytes, is
+    ``octets``: ``<type digit><text>`` in UTF-8, or the binary message itself.
     """
 
-    __slots__ = ("_memory", "binary", "octets", "type")
+    __slots__ = ("_memory", "binary", "frame", "size", "type")
 
     def __init__(self, packet: Packet) -> None:
         self._memory: PacketMemory | None = None
         self.type = packet.type
         self.binary = isinstance(packet.data, bytes)
         if isinstance(packet.data, bytes):
-            self.octets = packet.data
+            octets = packet.data
         else:
-            self.octets = f"{packet.type.value}{packet.data}".encode()
+            octets = f"{packet.type.value}{packet.data}".encode()
+        self.size = len(octets)
+        self.frame = data_frame(octets, text=not self.binary)
+
+    @property
+    def octets(self) -> bytes:
+        return self.frame[len(self.frame) - self.size :]
 
     def packet(self) -> Packet:
         """The packet that it was made from."""
-        return Packet(self.type, self.octets if self.binary else self.octets[1:].decode())
+        octets = self.octets
+        return Packet(self.type, octets if self.binary else octets[1:].decode())
 
     def count_in(self, memory: "PacketMemory") -> None:
         """Count it in ``memory`` until it is garbage. Further calls do nothing."""
         if self._memory is None:
             self._memory = memory
-            memory.bytes += len(self.octets) + _OBJECT_BYTES
+            memory.bytes += self.size + _OBJECT_BYTES
 
     def __del__(self) -> None:
         if self._memory is not None:
-            self._memory.bytes -= len(self.octets) + _OBJECT_BYTES
+            self._memory.bytes -= self.size + _OBJECT_BYTES
 
 
 _OBJECT_BYTES = 256  # bytes that the objects of a packet take beside its octets, roughly

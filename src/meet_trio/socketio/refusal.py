@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import trio
 
 from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.frames import data_frame
 from meet_trio.socketio.request import (
     BAD_REQUEST,
     RequestRefused,
@@ -107,10 +108,7 @@ def _open_packet(settings: Settings) -> str:
 
 
 def _frame(text: str) -> bytes:
-    """An unmasked text frame (RFC 6455 §5.2) of short ASCII text."""
-    data = text.encode("ascii")
-    size = bytes((len(data),)) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2)
-    return b"\x81" + size + data
+    return data_frame(text.encode("ascii"), text=True)
 
 
 async def _asks_for_main_namespace(stream: trio.abc.Stream) -> bool:

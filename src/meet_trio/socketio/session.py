@@ -26,9 +26,7 @@ import enum
 import json
 import math
 from collections import deque
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketMemory, PacketType
@@ -73,8 +71,7 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
 _TAKE_SIZE: Final = 65536  # bytes that ``take`` returns at once, roughly
 
 
-@attrs.frozen
-class OutboxEntry:
+class OutboxEntry(NamedTuple):
     """A packet in the outbox. ``event``, if any, is the application's event that ends with this
     packet and can be sent again.
     """
@@ -203,7 +200,7 @@ class Session:
         while self._outbox and size < _TAKE_SIZE:
             entry = self._outbox.popleft()
             entries.append(entry)
-            size += len(entry.packet.octets)
+            size += entry.packet.size
         self._outbox_bytes -= size
         if self.state is State.CLOSING and self._on_polling and not entries:
             entries.append(OutboxEntry(EncodedPacket(Packet(PacketType.CLOSE))))
@@ -294,7 +291,7 @@ class Session:
             return
         packet.count_in(self._memory)
         self._outbox.append(OutboxEntry(packet, event))
-        self._outbox_bytes += len(packet.octets)
+        self._outbox_bytes += packet.size
         if (
             len(self._outbox) > self._settings.max_outbox_packets
             or self._outbox_bytes > self._settings.max_outbox_bytes

@@ -57,7 +57,7 @@ class EncodedEvent:
         frames = encode(Message(MessageType.EVENT, MAIN, [event, *args]))
         packets = [EncodedPacket(Packet(PacketType.MESSAGE, frame)) for frame in frames]
         self._packets = {MAIN: packets}
-        self.size = sum(len(packet.octets) for packet in packets)
+        self.size = sum(packet.size for packet in packets)
         """In bytes; includes attachments, but no heads of frames."""
 
     def packets(self, namespace: str) -> Sequence[EncodedPacket]:
@@ -65,11 +65,10 @@ class EncodedEvent:
         packets = self._packets.get(namespace)
         if packets is None:
             text, *attachments = self._packets[MAIN]
+            octets = text.octets
             # the namespace follows the number of attachments
             head = len(f"42{len(attachments)}-") if attachments else len("42")
-            text_in_namespace = (
-                text.octets[1:head].decode() + f"{namespace}," + text.octets[head:].decode()
-            )
+            text_in_namespace = octets[1:head].decode() + f"{namespace}," + octets[head:].decode()
             first = EncodedPacket(Packet(PacketType.MESSAGE, text_in_namespace))
             packets = self._packets[namespace] = [first, *attachments]
         return packets

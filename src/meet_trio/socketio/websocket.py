@@ -14,11 +14,9 @@ websocket with 1009. Engine.IO's packets are read and written in ``over_websocke
 """
 
 import logging
-import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
-import attrs
 import trio
 from trio_websocket import (
     ConnectionClosed,
@@ -163,12 +161,10 @@ class BoundedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-@attrs.frozen
-class Frame:
+class Frame(NamedTuple):
     """A data frame to be sent. ``WebSocket.unreceived`` returns ``event`` if it is not received."""
 
-    text: bool
-    payload: bytes
+    octets: bytes
     event: object = None
 
 
@@ -354,23 +350,12 @@ def _parts(frames: Sequence[Frame]) -> tuple[list[bytes], list[tuple[object, int
     parts: list[bytes] = []
     messages: list[tuple[object, int]] = []
     end = 0
-    for frame in frames:
-        head = _head(frame)
-        parts += (head, frame.payload)
-        end += len(head) + len(frame.payload)
-        if frame.event is not None:
-            messages.append((frame.event, end))
+    for octets, event in frames:
+        parts.append(octets)
+        end += len(octets)
+        if event is not None:
+            messages.append((event, end))
     return parts, messages
-
-
-def _head(frame: Frame) -> bytes:
-    """The head of a final, unmasked data frame (RFC 6455 §5.2)."""
-    first, size = 0x81 if frame.text else 0x82, len(frame.payload)
-    if size < 126:
-        return bytes((first, size))
-    if size < 65536:
-        return struct.pack("!BBH", first, 126, size)
-    return struct.pack("!BBQ", first, 127, size)
 
 
 def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearray]:
