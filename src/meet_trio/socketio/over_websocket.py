@@ -36,7 +36,7 @@ async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_write, connection, websocket)
-                await _read(connection, websocket)
+                await websocket.deliver(partial(_take, connection))
     except* WebSocketGone as gone:
         clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
         connection.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
@@ -89,13 +89,11 @@ async def upgrade(connection: EngineIOConnection, websocket: WebSocket) -> None:
             await say_goodbye(connection, websocket)
 
 
-async def _read(connection: EngineIOConnection, websocket: WebSocket) -> None:
-    while True:
-        frame = await websocket.receive()
-        try:
-            await connection.feed(_decode(connection, frame))
-        except ProtocolError:
-            connection.fail(Reason.PARSE_ERROR)
+async def _take(connection: EngineIOConnection, frame: str | bytes) -> None:
+    try:
+        await connection.feed(_decode(connection, frame))
+    except ProtocolError:
+        connection.fail(Reason.PARSE_ERROR)
 
 
 def _write_now(connection: EngineIOConnection, websocket: WebSocket) -> None:

@@ -4,10 +4,13 @@ It is trio-websocket with three additions: sends have a deadline, the opening ha
 deadline, and the closing handshake works while the task is cancelled.
 
 trio-websocket reads in a task of its own. Here that task is shielded and ended by ``close``, so a
-``finally`` block can still do the closing handshake. ``BoundedStream`` gives each send a deadline.
-After a send that was not finished, it refuses all further ones: the client would read them as part
-of the incomplete frame. ``BoundedStream`` also paces reading, by bytes and by frames, because
-trio-websocket answers a ping before the code above it sees anything.
+``finally`` block can still do the closing handshake. ``deliver`` has it hand over the messages
+itself: by trio-websocket's queue each of them would take three more steps of tasks.
+
+``BoundedStream`` gives each send a deadline. After a send that was not finished, it refuses all
+further ones: the client would read them as part of the incomplete frame. ``BoundedStream`` also
+paces reading, by bytes and by frames, because trio-websocket answers a ping before the code above
+it sees anything.
 
 No extension is negotiated, so permessage-deflate is left out. A message above the limit closes the
 websocket with 1009. Engine.IO's packets are read and written in ``over_websocket``.
@@ -15,7 +18,8 @@ websocket with 1009. Engine.IO's packets are read and written in ``over_websocke
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from contextlib import suppress
+from typing import NamedTuple, Never, Protocol, cast, runtime_checkable
 
 import trio
 from trio_websocket import (
@@ -73,6 +77,7 @@ class BoundedStream(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
         self.delivery = DeliveryTracker(stream)
         self.allowance = allowance
+        self.has_read = False  # set by each read
         self._frames = FrameCounter()
         self._stream = stream
         self._send_timeout = send_timeout
@@ -140,6 +145,7 @@ class BoundedStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         data = bytes(await self._stream.receive_some(max_bytes))
+        self.has_read = True
         try:
             frames = self._frames.feed_untrusted(data)
         except ProtocolError as error:
@@ -242,6 +248,26 @@ class WebSocket:
                 CloseReason.MESSAGE_TOO_BIG,
             )
             raise WebSocketGone(clean=clean) from None
+
+    async def deliver(self, take: Callable[[str | bytes], Awaitable[None]]) -> Never:
+        """Await ``take`` with each message, until the task is cancelled. Raises WebSocketGone.
+
+        ``take`` runs in the reading task, also while this task is being cancelled. It must raise
+        nothing but Cancelled.
+        """
+        connection = self._accepted()
+        queue = connection._send_channel
+        with suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                await take(connection._recv_channel.receive_nowait())
+        # The queue is empty, so nothing overtakes.
+        handover = _Handover(self._stream, queue, take)
+        connection._send_channel = cast("trio.MemorySendChannel[str | bytes]", handover)
+        try:
+            await self.receive()  # waits for the end
+            raise AssertionError("a message went through the queue")
+        finally:
+            connection._send_channel = queue
 
     def set_allowance(self, allowance: Allowance) -> None:
         """Read as much, and as fast, as ``allowance`` permits from now on."""
@@ -372,6 +398,29 @@ def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearr
                 filled = bytearray()
     if filled:
         yield filled
+
+
+class _Handover:
+    """What trio-websocket uses of the sending end of its queue. ``take`` gets what is sent.
+
+    Other tasks run between two messages of one read.
+    """
+
+    def __init__(
+        self,
+        stream: BoundedStream,
+        queue: trio.MemorySendChannel[str | bytes],
+        take: Callable[[str | bytes], Awaitable[None]],
+    ) -> None:
+        self._stream = stream
+        self._take = take
+        self.aclose = queue.aclose
+
+    async def send(self, message: str | bytes) -> None:
+        if not self._stream.has_read:
+            await trio.lowlevel.checkpoint()
+        self._stream.has_read = False
+        await self._take(message)
 
 
 class _ReaderNursery:

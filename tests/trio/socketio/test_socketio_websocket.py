@@ -8,6 +8,7 @@ import math
 import pytest
 import trio
 import trio.testing
+from support.loop_turns import counting
 from support.socketio_raw import EIO3, EIO4, Closed, Service, echo, serve, serve_with
 from wsproto.events import Ping, Pong
 
@@ -22,6 +23,7 @@ from meet_trio.socketio import (
     Settings,
     Socket,
 )
+from meet_trio.socketio.protocol import EventReceived
 
 NO_STATUS = Closed(1005)
 
@@ -192,6 +194,26 @@ async def test_an_event_right_behind_connect(autojump_clock: trio.testing.MockCl
         heard = [await client.hear() for _ in range(4)]
         assert [said[:2] for said in heard[:2]] == ["0{", "40"]
         assert heard[2:] == ["430[]", '42["x"]']
+        await client.say("41")
+
+
+async def test_messages_of_one_segment_leave_turns_to_others(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Socket.take_event
+
+    def counted(socket: Socket, event: EventReceived) -> None:
+        turns.count()
+        take(socket, event)
+
+    monkeypatch.setattr(Socket, "take_event", counted)
+    async with serve(echo) as service:
+        client = await service.open()
+        await client.connect()
+        with counting() as turns:
+            await client.say(*['42["x"]'] * 200)
+            assert [await client.hear() for _ in range(200)] == ['42["x"]'] * 200
+        assert turns.most <= 2
         await client.say("41")
 
 
