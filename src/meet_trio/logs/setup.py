@@ -17,6 +17,9 @@ from meet_trio.rates import Rate
 
 def set_up_logging(settings: LogSettings, stream: TextIO | None = None) -> LogLevels:
     """Log to ``stream``, or to standard error. The levels that are returned may be changed."""
+    # No line says where in the code, or in which process and thread, a record was made.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     levels = LogLevels(settings)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
