@@ -362,7 +362,7 @@ _register(r.Ping, lambda room, p, q: Outcome())
 _register(r.DumpStats, _dump_stats)
 _register(
     r.GetRouterRtpCapabilities,
-    lambda room, p, q: Outcome(result=room.context.router_capabilities.to_json()),
+    lambda room, p, q: Outcome(result=room.context.router_capabilities_json),
 )
 _register(r.Join, _join)
 _register(r.CreateWebRtcTransport, _create_transport)

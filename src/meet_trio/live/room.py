@@ -122,6 +122,10 @@ class RoomContext:
     recorder: Recorder | None = None
     totals: EngineTotals = attrs.field(factory=EngineTotals)
     tally: Tally = attrs.field(factory=Tally)
+    router_capabilities_json: Json = attrs.field(
+        init=False,
+        default=attrs.Factory(lambda self: self.router_capabilities.to_json(), takes_self=True),
+    )
     # of messages with audio levels
     level_budget: Bucket = attrs.field(
         default=attrs.Factory(
