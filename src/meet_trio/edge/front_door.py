@@ -220,6 +220,7 @@ class _Connection:
         self._settings = door.settings
         self._key = key
         self._stranger = True
+        self._parsed: tuple[bytes, RequestHead | None] = b"", None
         # The TLS handshake was counted. It counts in place of the first request.
         self._handshake_counted = False
         self._scope = trio.CancelScope()
@@ -289,20 +290,27 @@ class _Connection:
                     await answer(self._stream, 400, "this port does not speak TLS (http.tls_cert)")
                 return None
             # Hypercorn answers a malformed head, but the rate counts it here.
-            malformed = head and parse_head_untrusted(head) is None
+            malformed = head and self._parse(head) is None
             if malformed and (wait := self._door.count_request(self.address)) > 0:
                 await self._refuse(wait)
                 return None
             return head or None
         return None
 
+    def _parse(self, raw_head: bytes) -> RequestHead | None:
+        """The parsed head. Each is asked for several times in a row."""
+        if raw_head != self._parsed[0]:
+            self._parsed = raw_head, parse_head_untrusted(raw_head)
+        return self._parsed[1]
+
     def _for_websocket(self, raw_head: bytes) -> bool:
-        head = parse_head_untrusted(raw_head)
+        head = self._parse(raw_head)
         return head is not None and head.asks_for_websocket and head.path in self._door.websockets
 
     async def _serve_websocket(self, raw_head: bytes) -> None:
-        head = parse_head_untrusted(raw_head)
+        head = self._parse(raw_head)
         assert head is not None  # _for_websocket has parsed it
+        self._parsed = b"", None  # the websocket may last for hours
         verdict = await self._judge(head)
         if verdict.wait > 0:
             logger.info("too many requests from %s", verdict.client)
