@@ -4,6 +4,7 @@ import platform
 
 import trio
 from support.costs import PUBLISHERS, measure, table
+from support.steps import OTHERS, measure_steps
 from trio.testing import MockClock
 
 HEAD = """\
@@ -29,6 +30,10 @@ stream to a client takes about eight times that. Requests are charged at these p
 (`limits.work_per_second`, see [settings](settings.md)): 1000 messages a second are 8 % of the
 thread, and no peer gets more in the long run.
 
+A join on real sockets, from Kolab's call to the offers of two streams, takes {steps} steps of
+tasks, however many are told of it: in rooms of {few} and of {many} others. A step is what a task
+does between two waits. `tests/trio/test_costs.py` fails when they become many more.
+
 `dumpStats` queries the engine at most once in ten seconds, for all rooms together. The cost of the
 query grows with all of the engine's streams and is not in the table.
 
@@ -36,8 +41,10 @@ Made by `PYTHONPATH=tests python tests/bench/costs.py > docs/costs.md`.
 """
 
 if __name__ == "__main__":
+    steps = trio.run(measure_steps)
+    few, many = OTHERS
     lines = table(*trio.run(measure, clock=MockClock(autojump_threshold=0)))
     version = ".".join(platform.python_version_tuple()[:2])
     print(HEAD.format(version=version, publishers=PUBLISHERS))
     print("\n".join(lines))
-    print(TAIL, end="")
+    print(TAIL.format(steps=steps[few], few=few, many=many), end="")

@@ -370,7 +370,7 @@ class FakeSocket:
 
     def emit_encoded(self, event: EncodedEvent) -> None:
         (packet,) = event.packets("/")
-        self.emit(*json.loads(packet.octets[2:]))
+        self.emit(*json.loads(packet.frame[2 - packet.size :]))
 
     async def call(
         self,

@@ -5,6 +5,7 @@ goes through the whole room to find them: instructions are counted in rooms of o
 from pathlib import Path
 
 from support.costs import GROWS, SIZES, Measured, measure, slope
+from support.steps import OTHERS, measure_steps
 from trio.testing import MockClock
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs.md"
@@ -28,6 +29,14 @@ async def test_requests_cost_what_they_change_and_whom_they_tell(
     assert by_peers.keys() == by_streams.keys() == GROWS.keys()
     check(by_peers, "peers")
     check(by_streams, "streams")
+
+
+async def test_a_join_wakes_few_tasks_and_none_for_those_who_are_told() -> None:
+    steps = await measure_steps()
+    few, many = (steps[others] for others in OTHERS)
+    # Two queues between the websocket and the handlers would make it twenty more.
+    assert few <= 90, steps
+    assert many <= few + 6, steps
 
 
 def test_the_table_says_what_is_tested() -> None:

@@ -1,0 +1,91 @@
+"""The steps of tasks that a join takes in the whole server, by real sockets on loopback.
+
+A step is what a task does between two waits. Each costs Trio's scheduler as much as a hundred
+bytecode instructions or more, and the first of a turn of the loop a system call, whatever the task
+does in it.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import attrs
+import trio
+import trio.testing
+from support.peers import CAPABILITIES
+from support.server import LocalServer, open_server
+
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
+from meet_trio.bench.rtp_parameters import audio_parameters
+
+OTHERS = (2, 22)  # peers who are there already
+PUBLISHERS = 2
+_SETTLED = 0.05  # seconds without a step, after which nothing of a request is left to do
+_SERVER = ("meet_trio.", "trio_websocket.", "hypercorn.")
+_CLIENT = "meet_trio.bench."
+
+
+@attrs.define(eq=False)
+class Steps(trio.abc.Instrument):
+    """The number of steps of the server's tasks."""
+
+    count: int = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name.startswith(_SERVER) and not task.name.startswith(_CLIENT):
+            self.count += 1
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        trio.lowlevel.add_instrument(self)
+        try:
+            yield
+        finally:
+            trio.lowlevel.remove_instrument(self)
+
+
+async def measure_steps() -> dict[int, int]:
+    """The steps of a join in rooms with so many ``OTHERS``."""
+    async with open_server() as server:
+        return {others: await _steps_of_a_join(server, others) for others in OTHERS}
+
+
+async def _steps_of_a_join(server: LocalServer, others: int) -> int:
+    steps = Steps()
+    room = await server.api.create_room()
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(others):
+            peer = await stack.enter_async_context(_joined(server, room))
+            if number < PUBLISHERS:
+                await _publish(peer)
+        await trio.testing.wait_all_tasks_blocked(_SETTLED)
+        with steps.on():
+            await stack.enter_async_context(_joined(server, room))
+            await trio.testing.wait_all_tasks_blocked(_SETTLED)
+    return steps.count
+
+
+@contextlib.asynccontextmanager
+async def _joined(server: LocalServer, room: str) -> AsyncIterator[LightPeer]:
+    """A viewer who has joined, and has a transport to receive."""
+    token = await server.api.create_peer(room, role=31)
+    async with open_light_peer(token) as peer:
+        await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
+        await _transport(peer, producing=False)
+        yield peer
+
+
+async def _publish(peer: LightPeer) -> None:
+    await peer.request(
+        "produce",
+        {
+            "transportId": await _transport(peer, producing=True),
+            "kind": "audio",
+            "rtpParameters": audio_parameters(mid="1", ssrc=1000, cname="c"),
+            "appData": {"source": "mic"},
+        },
+    )
+
+
+async def _transport(peer: LightPeer, *, producing: bool) -> str:
+    kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
+    return str((await peer.request("createWebRtcTransport", kind))["id"])
