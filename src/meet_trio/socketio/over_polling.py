@@ -102,7 +102,7 @@ class Polling:
     def answer(self, entries: list[OutboxEntry]) -> Response:
         """The response that carries these packets."""
         connection = self._connection
-        packets = [entry.packet.packet() for entry in entries]
+        packets = [packet.packet() for packet, _ in entries]
         payload = encode_payload(packets, connection.session.revision, b64=connection.b64)
         if isinstance(payload, bytes):
             return Response(200, _OCTETS, payload)
@@ -115,7 +115,7 @@ class Polling:
                 return [_entry(PacketType.NOOP)]
             if session.has_packets:
                 entries = session.take()
-                if entries[-1].packet.type is PacketType.CLOSE:
+                if entries[-1][0].type is PacketType.CLOSE:
                     self._connection.fail(Reason.SERVER)
                 return entries
             await self._connection.wait_for_change()
@@ -135,7 +135,7 @@ class Polling:
 
 
 def _entry(kind: PacketType) -> OutboxEntry:
-    return OutboxEntry(EncodedPacket(Packet(kind)))
+    return EncodedPacket(Packet(kind)), None
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:

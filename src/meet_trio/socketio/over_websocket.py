@@ -103,8 +103,7 @@ def _write_now(connection: EngineIOConnection, websocket: WebSocket) -> None:
     session = connection.session
     try:
         if session.state is State.WEBSOCKET and websocket.is_free:
-            entries = session.take()
-            sent = websocket.send_now(*(_encode(connection, entry) for entry in entries))
+            sent = websocket.send_now([_encode(connection, entry) for entry in session.take()])
             if sent and not session.has_packets:
                 return
         connection.wake()
@@ -137,13 +136,14 @@ def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
 
 
 def _encode(connection: EngineIOConnection, entry: OutboxEntry) -> Frame:
-    if entry.packet.binary:
-        return _frame(connection, entry.packet.packet(), entry.event)
-    return Frame(entry.packet.frame, entry.event)
+    packet, event = entry
+    if packet.binary:
+        return _frame(connection, packet.packet(), event)
+    return packet.frame, event
 
 
 def _frame(connection: EngineIOConnection, packet: Packet, event: object = None) -> Frame:
     payload = encode_frame(packet, connection.session.revision, b64=connection.b64)
     if isinstance(payload, str):
-        return Frame(data_frame(payload.encode(), text=True), event)
-    return Frame(data_frame(payload, text=False), event)
+        return data_frame(payload.encode(), text=True), event
+    return data_frame(payload, text=False), event

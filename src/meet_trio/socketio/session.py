@@ -26,7 +26,7 @@ import enum
 import json
 import math
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketMemory, PacketType
@@ -71,13 +71,10 @@ _NEXT: Final[dict[State, dict[Input, State]]] = {
 _TAKE_SIZE: Final = 65536  # bytes that ``take`` returns at once, roughly
 
 
-class OutboxEntry(NamedTuple):
-    """A packet in the outbox. ``event``, if any, is the application's event that ends with this
-    packet and can be sent again.
-    """
-
-    packet: EncodedPacket
-    event: object = None
+OutboxEntry = tuple[EncodedPacket, object]
+"""A packet in the outbox, and the application's event, if any, that ends with this packet and can
+be sent again.
+"""
 
 
 class Session:
@@ -200,13 +197,13 @@ class Session:
         while self._outbox and size < _TAKE_SIZE:
             entry = self._outbox.popleft()
             entries.append(entry)
-            size += entry.packet.size
+            size += entry[0].size
         self._outbox_bytes -= size
         if self.state is State.CLOSING and self._on_polling and not entries:
-            entries.append(OutboxEntry(EncodedPacket(Packet(PacketType.CLOSE))))
+            entries.append((EncodedPacket(Packet(PacketType.CLOSE)), None))
         elif self.state is State.PROBED and not entries:
             # The client waits for its poll to return before it upgrades.
-            entries.append(OutboxEntry(EncodedPacket(Packet(PacketType.NOOP))))
+            entries.append((EncodedPacket(Packet(PacketType.NOOP)), None))
         return entries
 
     @property
@@ -214,7 +211,7 @@ class Session:
         """The events that ``take`` has not returned; None if the outbox overflowed."""
         if self._overflowed:
             return None
-        return [entry.event for entry in self._outbox if entry.event is not None]
+        return [event for _, event in self._outbox if event is not None]
 
     @property
     def outbox_bytes(self) -> int:
@@ -273,7 +270,7 @@ class Session:
     def fail(self, reason: Reason) -> None:
         """Close at once; nothing more is sent."""
         self.reason = self.reason or reason
-        self._outbox = deque(entry for entry in self._outbox if entry.event is not None)
+        self._outbox = deque(entry for entry in self._outbox if entry[1] is not None)
         self._change(Input.FAIL)
 
     def overflow(self) -> None:
@@ -290,7 +287,7 @@ class Session:
         if self._overflowed:
             return
         packet.count_in(self._memory)
-        self._outbox.append(OutboxEntry(packet, event))
+        self._outbox.append((packet, event))
         self._outbox_bytes += packet.size
         if (
             len(self._outbox) > self._settings.max_outbox_packets

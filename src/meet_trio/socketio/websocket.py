@@ -19,7 +19,7 @@ websocket with 1009. Engine.IO's packets are read and written in ``over_websocke
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Never, Protocol, cast, runtime_checkable
+from typing import Never, Protocol, cast, runtime_checkable
 
 import trio
 from trio_websocket import (
@@ -167,11 +167,10 @@ class BoundedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class Frame(NamedTuple):
-    """A data frame to be sent. ``WebSocket.unreceived`` returns ``event`` if it is not received."""
-
-    octets: bytes
-    event: object = None
+Frame = tuple[bytes, object]
+"""A data frame to be sent, and the event, if any, that ``WebSocket.unreceived`` returns if the
+frame is not received.
+"""
 
 
 class WebSocket:
@@ -279,7 +278,7 @@ class WebSocket:
         """Send frames in this order and in one write, since a write costs more than the rest of
         sending a message. Raises WebSocketGone, also after ``send_timeout``.
         """
-        self._stream.delivery.waiting = [f.event for f in frames if f.event is not None]
+        self._stream.delivery.waiting = [event for _, event in frames if event is not None]
         # trio-websocket writes one message at a time, so the frames go to the stream directly. The
         # control frames of trio-websocket go before or after them.
         if self._accepted().closed is not None:
@@ -297,9 +296,10 @@ class WebSocket:
     @property
     def is_free(self) -> bool:
         """Whether ``send_now`` may be called now."""
-        return self._stream.is_free and self._accepted().closed is None
+        connection = self._connection
+        return connection is not None and self._stream.is_free and connection.closed is None
 
-    def send_now(self, *frames: Frame) -> bool:
+    def send_now(self, frames: Sequence[Frame]) -> bool:
         """``send`` of what can be written without waiting. Returns whether that is all; otherwise
         ``flush`` must follow.
         """

@@ -31,7 +31,7 @@ def session(*, websocket: bool = True, revision: Revision = 4, **limits: float) 
 
 
 def take(s: Session) -> list[Packet]:
-    return [entry.packet.packet() for entry in s.take()]
+    return [packet.packet() for packet, _ in s.take()]
 
 
 def say(s: Session, data: str | bytes, event: object = None) -> None:
