@@ -9,7 +9,7 @@ starts, carries them. A record about another object names it in ``extra``, which
     levels.py    which records are written: the level of each part, changed while the server runs
     repeats.py   how often: the rate of equal records
     lines.py     as which line: console or JSON, escaped, of limited length
-    setup.py     all of it in one handler, by structlog's ``ProcessorFormatter``
+    setup.py     all of it in one handler and its formatter
 
 ``setup`` loads structlog, and structlog loads asyncio. Therefore this file does not import it:
 settings and help need neither.
