@@ -2,9 +2,9 @@
 tests/bench/server.py``.
 
 It prints API calls per second, round trips of signaling per second (``ping`` and its
-acknowledgement) with some peers connected, and the server's CPU time for each. It also prints the
-memory of an idle peer. Client and server share the machine, so on few cores the client's cost
-limits the rates. The server's CPU time per operation does not depend on the client.
+acknowledgement) with some peers connected, and the server's CPU time for each. Client and server
+share the machine, so on few cores the client's cost limits the rates. The server's CPU time per
+operation does not depend on the client. What idle peers cost is in ``idle``.
 """
 
 import contextlib
@@ -33,12 +33,6 @@ def cpu(daemon: Daemon) -> float:
     """CPU time of the server so far, in seconds."""
     fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory(daemon: Daemon) -> int:
-    """Resident memory of the server, in bytes."""
-    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 
 async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitable[None]]]) -> None:
@@ -112,7 +106,7 @@ async def bench_api(daemon: Daemon, api: MeetApi) -> None:
 
 
 @contextlib.asynccontextmanager
-async def crowd(api: MeetApi, count: int, *, transports: bool) -> AsyncIterator[list[LightPeer]]:
+async def crowd(api: MeetApi, count: int) -> AsyncIterator[list[LightPeer]]:
     """``count`` joined peers in rooms of ``ROOM``."""
     urls: list[str] = []
     while len(urls) < count:
@@ -125,9 +119,6 @@ async def crowd(api: MeetApi, count: int, *, transports: bool) -> AsyncIterator[
     async def live(url: str) -> None:
         async with open_light_peer(url) as peer:
             await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
-            for producing in (True, False) if transports else ():
-                kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
-                await peer.request("createWebRtcTransport", kind)
             peers.append(peer)
             await over.wait()
             await peer.say("41")
@@ -143,7 +134,7 @@ async def crowd(api: MeetApi, count: int, *, transports: bool) -> AsyncIterator[
 
 
 async def bench_signaling(daemon: Daemon, api: MeetApi, count: int) -> None:
-    async with crowd(api, count, transports=False) as peers:
+    async with crowd(api, count) as peers:
 
         def pinger(peer: LightPeer) -> Callable[[], Awaitable[None]]:
             async def ping() -> None:
@@ -156,15 +147,6 @@ async def bench_signaling(daemon: Daemon, api: MeetApi, count: int) -> None:
             await measure(
                 daemon, f"ping and its answer, all of {count} peers", list(map(pinger, peers))
             )
-
-
-async def bench_memory(daemon: Daemon, api: MeetApi, count: int, *, transports: bool) -> None:
-    before = memory(daemon)
-    async with crowd(api, count, transports=transports):
-        await trio.sleep(1)
-        each = (memory(daemon) - before) / count
-    kind = "with two transports" if transports else "without transports"
-    print(f"{f'memory of an idle peer of {count}, {kind}':<56} {each / 1024:>6.1f} kB")
 
 
 def with_daemon(bench: Callable[[Daemon, MeetApi], Awaitable[None]]) -> None:
@@ -182,12 +164,6 @@ def main() -> None:
     with_daemon(bench_api)
     for count in (1, 100, 1000):
         with_daemon(lambda daemon, api, count=count: bench_signaling(daemon, api, count))  # type: ignore[misc]
-    for transports in (False, True):
-        with_daemon(
-            lambda daemon, api, transports=transports: bench_memory(  # type: ignore[misc]
-                daemon, api, 1000, transports=transports
-            )
-        )
 
 
 if __name__ == "__main__":
