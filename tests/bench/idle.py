@@ -163,7 +163,7 @@ async def main(options: argparse.Namespace) -> None:
             for checkout in options.checkouts or [None]:
                 async with open_daemon(checkout) as daemon:
                     cost = await measure(daemon, kind, options.peers, options.seconds)
-                name = checkout.name if checkout else "here"
+                name = checkout.resolve().name if checkout else "here"
                 print(f"{kind:<12}{name:<16}{cost}", flush=True)
 
 

@@ -1,14 +1,18 @@
 """The DTLS bridge: handshakes with OpenSSL's client, and a cancellation at any moment of one."""
 
 import asyncio
+import contextlib
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
+from OpenSSL import SSL
 
 from meet_trio.bench.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
+from meet_trio.media.association import CIPHER_SUITES
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, DtlsSession, open_bridge
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
@@ -49,10 +53,26 @@ class Client:
     async def shake_hands(self) -> None:
         self.send_hello()
         while self.endpoint.keys is None:
-            while self.inbox:
-                self.endpoint.receive(self.inbox.pop(0))
+            self.receive()
             self.send()
             await trio.sleep(0.001)
+
+    def receive(self) -> None:
+        while self.inbox:
+            self.endpoint.receive(self.inbox.pop(0))
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[trio.Nursery]:
+        """Both ends are. The session runs in the nursery."""
+        keys: list[SrtpKeys] = []
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.session.run, self.fingerprints, keys.append)
+                await self.shake_hands()
+                while not keys:
+                    await trio.sleep(0.001)
+                await trio.testing.wait_all_tasks_blocked()
+                yield nursery
 
 
 @pytest.mark.parametrize("profile", SRTP_PROFILES, ids=lambda p: p.name.decode())
@@ -90,6 +110,81 @@ async def test_no_session_is_resumed(bridge: DtlsBridge) -> None:
                 await trio.sleep(0.001)
             nursery.cancel_scope.cancel()
     assert first.endpoint._ssl.master_key() != second.endpoint._ssl.master_key()
+
+
+# What stays after the handshake
+
+
+def client_with(bridge: DtlsBridge, suite: str) -> Client:
+    identity = Identity.generate()
+    identity.context.set_cipher_list(suite.encode())
+    return Client(bridge, identity=identity)
+
+
+@pytest.mark.parametrize("suite", CIPHER_SUITES)
+async def test_only_an_authentic_goodbye_ends_a_session(bridge: DtlsBridge, suite: str) -> None:
+    client = client_with(bridge, suite)
+    async with client.connected() as nursery:
+        assert client.endpoint._ssl.get_cipher_name() == suite
+        client.endpoint.close()
+        (goodbye,) = client.endpoint.outgoing()
+        for at in range(len(goodbye)):
+            client.session.feed(goodbye[:at] + bytes((goodbye[at] ^ 1,)) + goodbye[at + 1 :])
+            client.session.feed(goodbye[:at])
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        client.session.feed(goodbye)
+    assert not client.inbox  # such an end is not answered
+
+
+@pytest.mark.parametrize("suite", CIPHER_SUITES)
+async def test_the_client_is_told_of_the_end(bridge: DtlsBridge, suite: str) -> None:
+    client = client_with(bridge, suite)
+    async with client.connected() as nursery:
+        assert not client.inbox
+        assert not client.endpoint.closed_by_peer
+        nursery.cancel_scope.cancel()
+    client.receive()
+    assert client.endpoint.closed_by_peer
+
+
+async def test_a_lost_last_flight_is_sent_again(bridge: DtlsBridge) -> None:
+    """A bounded number of times, since the client's Finished could be replayed."""
+    client = Client(bridge)
+    keys: list[SrtpKeys] = []
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
+            client.send_hello()
+            while not keys:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+                if not keys:
+                    client.receive()
+                    flight = client.endpoint.outgoing()
+                    for datagram in flight:
+                        client.session.feed(datagram)
+            await trio.testing.wait_all_tasks_blocked()
+            assert client.inbox
+            client.inbox.clear()  # lost
+            assert client.endpoint.keys is None
+            for _ in range(20):
+                for datagram in flight:
+                    client.session.feed(datagram)
+            assert 0 < len(client.inbox) <= 10
+            client.receive()
+            assert client.endpoint.keys is not None
+            nursery.cancel_scope.cancel()
+
+
+async def test_openssl_keeps_nothing_of_a_session(bridge: DtlsBridge) -> None:
+    gc.collect()
+    before = bridge.task_count()
+    client = Client(bridge)
+    async with client.connected() as nursery:
+        left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
+        assert [each for each in left if each is not client.endpoint._ssl] == []
+        assert bridge.task_count() == before
+        nursery.cancel_scope.cancel()
 
 
 async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:

@@ -26,7 +26,8 @@ from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
 if TYPE_CHECKING:
-    from meet_trio.media.dtls_server import DtlsIdentity
+    from meet_trio.media.association import Association
+    from meet_trio.media.dtls_server import DatagramPath, DtlsIdentity
 
 logger = logging.getLogger("meet_trio.media.dtls")
 
@@ -103,11 +104,20 @@ class DtlsSession:
     ) -> None:
         self._loop = loop
         self._identity = identity
-        self._path = identity.path(send)
+        self._send = send
+        self._path: DatagramPath | None = identity.path(send)  # None: the handshake is done
+        self._association: Association | None = None
+        self._ended = trio.Event()  # by the client
 
     def feed(self, datagram: bytes) -> None:
         """Take an incoming datagram. Datagrams before ``run`` are queued."""
-        self._path.feed(datagram)
+        if self._path is not None:
+            self._path.feed(datagram)
+        elif self._association is not None:
+            if (answer := self._association.hear_untrusted(datagram)) is not None:
+                self._send(answer)
+            if self._association.ended:
+                self._ended.set()
 
     async def run(
         self,
@@ -120,12 +130,25 @@ class DtlsSession:
         There is no timeout here. The caller sets a deadline around this call and removes it in
         ``connected``.
         """
-        server = self._identity.server(self._path)
+        assert self._path is not None
+        path = self._path
         try:
-            await trio_asyncio.aio_as_trio(server.run, loop=self._loop)(fingerprints, connected)
+            self._association = await trio_asyncio.aio_as_trio(
+                self._identity.server(path).shake_hands, loop=self._loop
+            )(fingerprints, connected)
         except asyncio.CancelledError:
             # The asyncio loop is closing. Trio's own cancellation follows at the next checkpoint.
             raise DtlsError("the bridge is closed") from None
+        finally:
+            self._path = None
+        for datagram in path.unread():
+            self.feed(datagram)
+        del path
+        try:
+            await self._ended.wait()
+        finally:
+            if not self._ended.is_set():
+                self._send(self._association.goodbye)
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

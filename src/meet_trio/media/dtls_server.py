@@ -3,13 +3,15 @@
 aiortc's ``RTCDtlsTransport`` is an asyncio object on top of an ICE transport. ``DatagramPath``
 stands in for the latter: a queue of incoming datagrams, and a function that sends outgoing ones.
 
+Only the handshake is made here. What follows is ``association``'s, without OpenSSL.
+
 The server is always the DTLS server (``role: auto`` on the wire). mediasoup-client's receiving side
 offers ``actpass``, and a client cannot answer that with ``passive``.
 
 This is the only file that imports aiortc. ``dtls`` imports it late, because aiortc imports codecs,
 too: PyAV with ffmpeg's libraries, which nothing here uses. Private names of aiortc are used:
-``_create_ssl_context``, ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``, ``_ssl``, ``_task``.
-Therefore aiortc's minor version is pinned.
+``_create_ssl_context``, ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``, ``_ssl``. Therefore
+aiortc's minor version is pinned.
 """
 
 import asyncio
@@ -28,6 +30,7 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
+from meet_trio.media.association import CIPHER_SUITES, Association, RecordKey
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
@@ -44,6 +47,8 @@ _PROFILE_NUMBERS = {
 # a ClientHello of two datagrams, a certificate flight, and room for retransmissions
 _MAX_QUEUED_DATAGRAMS = 16
 
+_DTLS_1_2 = 0xFEFD  # RFC 6347 §4.1
+
 
 class DatagramPath:
     """Stands in for aiortc's ICE transport. aiortc's DTLS uses only ``role``, ``_recv`` and
@@ -55,12 +60,21 @@ class DatagramPath:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_DATAGRAMS)
         self._send_datagram = send
-        self.reader: asyncio.Task[None] | None = None
+        self.last = b""  # the datagram that was sent last
+        self.reader: asyncio.Task[Association] | None = None
 
     def feed(self, datagram: bytes) -> None:
         # If the queue is full, the datagram is lost, as it may be in the network. DTLS retransmits.
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(datagram)
+
+    def unread(self) -> list[bytes]:
+        """The datagrams that wait, which are taken out."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+
+    def mute(self) -> None:
+        """Send nothing from now on; ``last`` is set all the same."""
+        self._send_datagram = _drop
 
     async def _recv(self) -> bytes:
         # aiortc calls this through asyncio.wait_for. Before Python 3.12 that loses a cancellation
@@ -70,7 +84,12 @@ class DatagramPath:
         return await self._queue.get()
 
     async def _send(self, datagram: bytes) -> None:
+        self.last = datagram
         self._send_datagram(datagram)
+
+
+def _drop(datagram: bytes) -> None:
+    pass
 
 
 class _Certificate(RTCCertificate):
@@ -83,6 +102,9 @@ class _Certificate(RTCCertificate):
             self._context = super()._create_ssl_context(srtp_profiles)
             # A resumed session would show no certificate, and sessions would be kept in memory.
             self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+            # ``Association`` reads the records of these.
+            self._context.set_cipher_list(":".join(CIPHER_SUITES).encode())
+            self._context.set_max_proto_version(_DTLS_1_2)
         return self._context
 
 
@@ -105,7 +127,7 @@ class DtlsIdentity:
 
 
 class DtlsServer(RTCDtlsTransport):
-    """One association; ``run`` is its life."""
+    """The handshake of one association."""
 
     def __init__(self, path: DatagramPath, certificate: RTCCertificate) -> None:
         super().__init__(path, [certificate])  # type: ignore[arg-type]  # see DatagramPath
@@ -132,9 +154,10 @@ class DtlsServer(RTCDtlsTransport):
             rx=profile.get_key_and_salt(keying, 0),
         )
 
-    async def run(
+    async def shake_hands(
         self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
-    ) -> None:
+    ) -> Association:
+        """Make the handshake and call ``connected``. Raises DtlsError."""
         task = asyncio.current_task()
         assert task is not None
         self._path.reader = task
@@ -145,9 +168,22 @@ class DtlsServer(RTCDtlsTransport):
             if task.cancelling():  # see _recv
                 raise asyncio.CancelledError
             # start() does not raise on failure
-            if self.state != "connected" or self.keys is None or self._task is None:
+            if self.state != "connected" or self.keys is None or self._ssl is None:
                 raise DtlsError("handshake failed, or the certificate has another fingerprint")
             connected(self.keys)
-            await self._task  # until the client's close_notify
+            return await self._reduce(self._ssl)
         finally:
+            self._path.reader = None
             await self.stop()  # sends close_notify, without waiting
+            self._ssl = None  # frees it now: this object may be part of a cycle
+
+    async def _reduce(self, ssl: SSL.Connection) -> Association:
+        last_flight = self._path.last
+        self._path.mute()
+        await self.stop()
+        suite = ssl.get_cipher_name()
+        master, client, server = ssl.master_key(), ssl.client_random(), ssl.server_random()
+        assert suite is not None and master is not None  # noqa: PT018  # the handshake is done
+        assert client is not None and server is not None  # noqa: PT018
+        key = RecordKey.derive(suite, master, client, server)
+        return Association(last_flight, self._path.last, key)
