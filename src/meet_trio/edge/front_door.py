@@ -38,6 +38,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 import trio
@@ -247,13 +248,20 @@ class _Connection:
         self.tcp.socket.close()
 
     async def _run(self) -> None:
+        serve = await self._find_handler()
+        if serve is not None:
+            await serve()
+
+    async def _find_handler(self) -> Callable[[], Awaitable[None]] | None:
+        """Serve requests until one asks for a websocket. Returns what serves that one, which needs
+        nothing of its head: it may run for hours.
+        """
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
             head_follows = await serve_http(app, self._stream, self._settings, self._for_websocket)
             head = await self._next_head() if head_follows else None
-        if head:
-            await self._serve_websocket(head)
+        return await self._admit_websocket(head) if head else None
 
     def _leave_strangers(self) -> None:
         """The connection is no stranger any more. Idempotent."""
@@ -307,7 +315,8 @@ class _Connection:
         head = self._parse(raw_head)
         return head is not None and head.asks_for_websocket and head.path in self._door.websockets
 
-    async def _serve_websocket(self, raw_head: bytes) -> None:
+    async def _admit_websocket(self, raw_head: bytes) -> Callable[[], Awaitable[None]] | None:
+        """What serves the websocket; None: it was refused."""
         head = self._parse(raw_head)
         assert head is not None  # _for_websocket has parsed it
         self._parsed = b"", None  # the websocket may last for hours
@@ -315,10 +324,10 @@ class _Connection:
         if verdict.wait > 0:
             logger.info("too many requests from %s", verdict.client)
             await self._refuse(verdict.wait)
-            return
+            return None
         if verdict.misdirected:
             await answer(self._stream, 421, MISDIRECTED)
-            return
+            return None
         if not verdict.authenticated:
             self._paced.limiter = self._door.work_limiter
             self._paced.key = address_key(verdict.client)
@@ -326,10 +335,10 @@ class _Connection:
             if refusal is not None:
                 await self._stream.receive_some(len(raw_head))
                 await refusal(self._stream)
-                return
+                return None
         self._leave_strangers()
         self._stream.lift_deadline()
-        await self._door.websockets[head.path](self._stream, verdict.client)
+        return partial(self._door.websockets[head.path], self._stream, verdict.client)
 
     async def _refuse(self, wait: float) -> None:
         await answer(self._stream, 429, TOO_MANY, {"retry-after": retry_after(wait)})

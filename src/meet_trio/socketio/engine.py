@@ -175,13 +175,8 @@ class EngineIOServer:
             self._forget(connection)
 
     async def _serve_opened(self, websocket: WebSocket, client: str) -> None:
-        connection = None
         try:
-            headers = websocket.headers
-            check_origin(self._settings, headers.get("origin"))
-            handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
-            if sid is not None:
-                connection = self._find_connection(sid, handshake)
+            handshake, connection = self._read_request(websocket, client)
         except RequestRefused as error:
             await websocket.reject(error.status, error.body)
             return
@@ -190,6 +185,15 @@ class EngineIOServer:
             await upgrade(connection, websocket)
         else:
             await self._run_websocket(websocket, handshake)
+
+    def _read_request(
+        self, websocket: WebSocket, client: str
+    ) -> tuple[Handshake, EngineIOConnection | None]:
+        """The handshake, and the connection that is to be upgraded. Raises RequestRefused."""
+        headers = websocket.headers
+        check_origin(self._settings, headers.get("origin"))
+        handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
+        return handshake, None if sid is None else self._find_connection(sid, handshake)
 
     async def _run_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
         connection = self._new_connection(handshake, websocket=True)

@@ -221,11 +221,13 @@ class WebSocket:
         return headers
 
     async def accept(self) -> None:
-        """Answer the opening handshake. Raises WebSocketGone."""
+        """Answer the opening handshake, which is forgotten then. Raises WebSocketGone."""
         try:
             self._connection = await self._request.accept()
         except (ConnectionClosed, LocalProtocolError):
             raise WebSocketGone(clean=False) from None
+        finally:
+            del self._request
 
     async def reject(self, status: int, body: bytes) -> None:
         """Answer the opening handshake with an HTTP error that carries JSON."""
