@@ -5,7 +5,6 @@ the last ``MOST_TRANSPORTS`` are kept, and layers are few. Times are in Unix sec
 """
 
 import time
-from collections import deque
 from typing import Literal
 
 import attrs
@@ -98,6 +97,9 @@ class Attendance:
     connections: int = 0
     video: VideoTimes = attrs.field(factory=VideoTimes)
     transports_made: int = 0
-    ended_transports: deque[TransportStay] = attrs.field(
-        factory=lambda: deque(maxlen=MOST_TRANSPORTS)
-    )
+    ended_transports: list[TransportStay] = attrs.field(factory=list)
+    """The newest ``MOST_TRANSPORTS``."""
+
+    def transport_ended(self, stay: TransportStay) -> None:
+        self.ended_transports.append(stay)
+        del self.ended_transports[:-MOST_TRANSPORTS]

@@ -20,7 +20,6 @@ out.
 
 import logging
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
@@ -125,7 +124,7 @@ class LivePeer:
     _next_work_at: float = -math.inf
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _next_mid: int = 0
-    _backlog: deque[EncodedEvent] = attrs.field(factory=deque)
+    _backlog: list[EncodedEvent] = attrs.field(factory=list)
     _backlog_bytes: int = 0
     _connection_changed: trio.Event = attrs.field(factory=trio.Event)
     _socket_changes: tuple[
@@ -283,7 +282,7 @@ class LivePeer:
         finally:
             if self.transports.pop(transport.id, None) is not None:
                 logger.info("transport closed: %s", why)
-                self.attendance.ended_transports.append(transport_stay(transport, why))
+                self.attendance.transport_ended(transport_stay(transport, why))
             self.room.transports_changed(self)
             self.room.transport_closed(self, transport)
 
@@ -326,7 +325,7 @@ class LivePeer:
         else:
             # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
             connection.socket.emit("notification", {"method": greeting, "data": {}})
-        missed, self._backlog, self._backlog_bytes = self._backlog, deque(), 0
+        missed, self._backlog, self._backlog_bytes = self._backlog, [], 0
         for notification in missed:
             self.send_notification(notification)
         self.nursery.start_soon(self._converse, connection)
@@ -339,7 +338,7 @@ class LivePeer:
         if missed is None:
             self._give_up()
             return
-        self._backlog.extendleft(reversed(missed))
+        self._backlog[:0] = missed
         self._backlog_bytes += sum(notification.size for notification in missed)
         self._check_backlog()
 

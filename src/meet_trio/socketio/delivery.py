@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 TLS_RECORD_SIZE = 16384  # bytes of plaintext in a TLS record (RFC 8446 §5.1)
 _MAX_MESSAGES = 4096  # that are remembered
 # With fewer remembered messages the kernel is not asked, since that costs a system call.
-_FORGET_ABOVE = 32
+_FORGET_ABOVE = 8
 
 
 @runtime_checkable
