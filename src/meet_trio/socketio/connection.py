@@ -77,6 +77,8 @@ class EngineIOConnection:
         # Sends what waits, if a websocket carries the packets and needs no task to write. It must
         # not raise.
         self.write_now: Callable[[], None] | None = None
+        # Starts a task that sends what waits, if a websocket carries the packets.
+        self.start_writer: Callable[[], None] | None = None
         self._outboxes = outboxes
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._until_closed: set[trio.CancelScope] = set()
@@ -238,8 +240,10 @@ class EngineIOConnection:
             self.closed.set()
 
     def wake(self) -> None:
-        """End ``wait_for_change``."""
+        """End ``wait_for_change``, or have a websocket's task send what waits."""
         self._changed.set()
+        if self.start_writer is not None:
+            self.start_writer()
 
     async def wait_for_change(self) -> None:
         """Wait for a change of ``session``, but not for packets that ``write_now`` sends. May also

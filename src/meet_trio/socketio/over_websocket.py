@@ -35,8 +35,13 @@ async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
     try:
         with connection.until_closed():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_write, connection, websocket)
-                await websocket.deliver(partial(_take, connection))
+                writer = _Writer(connection, websocket, nursery)
+                connection.start_writer = writer.start
+                try:
+                    writer.start()  # for what waits already
+                    await websocket.deliver(partial(_take, connection))
+                finally:
+                    connection.start_writer = None
     except* WebSocketGone as gone:
         clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
         connection.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
@@ -112,23 +117,49 @@ def _write_now(connection: EngineIOConnection, websocket: WebSocket) -> None:
         connection.fail(Reason.TRANSPORT_ERROR)
 
 
+class _Writer:
+    """Starts ``_write`` when it is needed, which is seldom if ``_write_now`` does most of the work:
+    a task that waits takes 3 kB.
+    """
+
+    def __init__(
+        self, connection: EngineIOConnection, websocket: WebSocket, nursery: trio.Nursery
+    ) -> None:
+        self._connection = connection
+        self._websocket = websocket
+        self._nursery = nursery
+        self._running = False
+
+    def start(self) -> None:
+        """Have everything sent that waits. Idempotent."""
+        if not self._running:
+            self._running = True
+            self._nursery.start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            await _write(self._connection, self._websocket)
+        finally:
+            self._running = False
+
+
 async def _write(connection: EngineIOConnection, websocket: WebSocket) -> None:
+    """Send what waits. Returns when nothing does."""
     session = connection.session
     while session.state is not State.CLOSED:
         # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
         await trio.lowlevel.checkpoint_if_cancelled()
         if not websocket.is_flushed:
             await websocket.flush()
-            continue
-        if session.has_packets:
+        elif session.has_packets:
             await connection.write_turns.acquire()
             if entries := session.take():
                 await websocket.send(*(_encode(connection, entry) for entry in entries))
-            continue
-        if session.state is State.CLOSING:
+        elif session.state is State.CLOSING:
             await websocket.close()
             return
-        await connection.wait_for_change()
+        else:
+            return
 
 
 def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
