@@ -53,6 +53,18 @@ def test_heartbeat_of_4() -> None:
     assert (s.state, s.reason, s.deadline) == (State.CLOSED, Reason.PING_TIMEOUT, math.inf)
 
 
+def test_many_sessions_ping_at_one_moment() -> None:
+    """Four in each second, at most a quarter of a second early."""
+    due = set()
+    for step in range(1000):
+        now = 100.0 + step / 1000
+        s = session()
+        s.receive(PONG, now)
+        assert now + 24.75 < s.deadline <= now + 25
+        due.add(round(s.deadline, 6))
+    assert due == {125, 125.25, 125.5, 125.75}
+
+
 def test_heartbeat_of_3() -> None:
     s = session(revision=3)
     assert s.deadline == 145
