@@ -193,7 +193,7 @@ class _Client:
             logger.debug("the client broke the protocol: %s", error)
             self._connection.fail(Reason.PARSE_ERROR)
         except Exception:
-            logger.exception("taking a message failed")
+            logger.exception("the handler of a connection failed")
             self._connection.start_close(Reason.SERVER)
 
     def _act_on(self, received: ProtocolEvent | Frames | None) -> None:
