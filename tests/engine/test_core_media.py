@@ -347,6 +347,30 @@ def test_without_rtx_the_very_same_datagram_is_sent_again() -> None:
     assert bob.raw[4:] == [sent[2]]
 
 
+def test_the_same_bytes_of_earlier_epochs_are_sent_again() -> None:
+    """Each key frame after a pause begins an epoch, in which all numbers are moved anew."""
+    world = World()
+    alice, bob = world.client(), world.client()
+    consumer = world.consume(
+        bob, world.produce(alice, video()), rtx_ssrc=None, rtx_payload_type=None
+    )
+    camera = Camera(parts=20)
+    for _ in range(5):
+        alice.send(*camera.frame(key=True), *camera.frame())
+        world.core.set_consumer_paused(consumer, True)
+        world.run(0.1)
+        alice.send(*camera.frame())
+        world.core.set_consumer_paused(consumer, False)
+    sent = list(bob.raw)
+    received = [p.sequence_number for p in bob.rtp]
+    assert len({p.timestamp for p in bob.rtp}) == 10
+    assert len(sent) == 200
+    bob.drop = lambda _: True  # libsrtp would reject them as replays
+    for at in range(0, len(received), 100):
+        bob.send_rtcp(Nack(9, consumer + 50_000, tuple(received[at : at + 100])))
+    assert bob.raw[200:] == sent
+
+
 def outage(
     world: World, alice: EngineClient, bob: EngineClient, camera: Camera, seconds: float
 ) -> tuple[int, ...]:
