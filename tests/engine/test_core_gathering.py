@@ -711,8 +711,10 @@ def test_what_waits_in_a_mirror_comes_before_another_layer(pair: Pair) -> None:
     consumer = pair.consume(viewer, pair.produce(publisher, simulcast(3)))
     low, middle, high = layer_cameras(3)
     pair.send(publisher, *low.frame(key=True))
+    pair.b.core.set_preferred_layers(consumer, 1)  # packets of the best layer do not cross
     pair.send(publisher, *middle.frame())
-    pair.run(0.1)
+    pair.run(0.2)
+    pair.b.core.set_preferred_layers(consumer, 2)
     first, last = low.frame()
     frames = [first, *middle.frame(key=True), last, *high.frame()]
     publisher.send(*frames)
