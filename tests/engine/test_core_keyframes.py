@@ -225,3 +225,19 @@ def test_losses_that_the_engine_gives_up_are_not_the_viewers(world: World) -> No
     cameras[1].sequence += 600  # too many losses to be asked for one by one
     alice.send(*cameras[1].frame())
     assert follow(world, alice, cameras, 0.05) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_past_with_a_gap_is_not_sent(world: World, lost: bool) -> None:
+    """A decoder could not use it, so a newcomer waits for the next key frame."""
+    alice, bob = world.client(), world.client()
+    producer = world.produce(alice, video())
+    camera = Camera()
+    alice.send(*camera.frame(key=True))
+    first, *rest = camera.frame()
+    alice.send(*([] if lost else [first]), *rest)
+    world.consume(bob, producer)
+    assert len(bob.rtp) == (0 if lost else 4)
+    world.core.tick()
+    world.deliver()
+    assert len(alice.rtcp_of(Pli)) == lost
