@@ -206,13 +206,16 @@ def test_a_number_whose_packet_the_history_has_dropped_is_made_up_for() -> None:
     assert call.key_frames > 2
 
 
-def test_what_the_history_drops_meanwhile_has_no_numbers() -> None:
-    """Who is too far behind goes on with a key frame, and its numbers go on, too."""
-    call = Call(6, RATE // 2, history_packets=256)
+@pytest.mark.parametrize(("history", "rate"), [(256, RATE * 2), (1024, RATE * 3)])
+def test_what_is_too_far_behind_has_no_numbers(history: int, rate: int) -> None:
+    """It has left the history, or is about to. The consumer goes on with a key frame, and its
+    numbers go on, too.
+    """
+    call = Call(6, RATE // 2, history_packets=history)
     call.run(0.05)
     call.view()
     last = call.cameras[-1]
-    last.rates = (RATE * 2,)
+    last.rates = (rate,)
     call.flood(last)
     last.rates = (RATE // 2,)
     call.run(1.5)
@@ -221,6 +224,17 @@ def test_what_the_history_drops_meanwhile_has_no_numbers() -> None:
     assert call.key_frames == len(call.cameras) + 1
     assert_nothing_missing(call)
     assert call.pictures() == [b"%d" % camera.frames[0] for camera in call.cameras]
+
+
+def test_a_pause_ends_the_wait() -> None:
+    call = Call(6, RATE // 2)
+    call.run(0.05)
+    call.view()
+    assert call.waiting() > FULL
+    last = call.consumers[-1]
+    call.world.core.set_consumer_paused(last, True)
+    call.run(0.2)
+    assert {c for c in call.consumers if c + 50_000 not in call.numbers()} == {last}
 
 
 @pytest.mark.parametrize("seed", range(3))
