@@ -22,6 +22,7 @@ enum {
   STUN_SUCCESS = 0x0101,
   TRANSACTION_AT = 8,
   NTP_UNIX = 2208988800u, /* seconds from 1900 to 1970; only differences count */
+  PROBING_SSRC = 1234,    /* mediasoup's stream of padding that tries a viewer's link; signaling does not tell of it */
 };
 
 mt_endpoint *mt_endpoint_new(const mt_endpoint_spec *spec, const mt_endpoint_sink *sink, mt_crowd_totals *totals, int64_t now) {
@@ -201,6 +202,23 @@ static void note_arrival(mt_endpoint *e, uint16_t number, uint32_t ssrc, int64_t
   e->arrivals[sequence % MT_ARRIVALS] = arrived;
 }
 
+/* Of a packet that is authentic. */
+static void note_number(mt_endpoint *e, const mt_rtp *h, const uint8_t *p, int64_t now) {
+  const mt_rtp_ext *ext = e->arrivals ? mt_rtp_find_ext(h, e->spec.transport_cc_id) : NULL;
+  if (ext && ext->len == 2) note_arrival(e, mt_load16(p + ext->offset), h->ssrc, now);
+}
+
+static void take_probe(mt_endpoint *e, const mt_rtp *h, uint8_t *p, size_t n, int64_t now) {
+  size_t len;
+  uint64_t index;
+  if (!e->srtp) return;
+  mt_srtp_status status = mt_srtp_unprotect(e->srtp, &e->probing_window, p, n, h->header_len, &len, &index);
+  if (status == MT_SRTP_REPLAYED) e->totals->duplicates++;
+  else if (status != MT_SRTP_OK) e->totals->unauthentic++;
+  else e->totals->probes++;
+  if (status == MT_SRTP_OK) note_number(e, h, p, now);
+}
+
 static void take_rtp(mt_endpoint *e, int64_t now, uint8_t *p, size_t n) {
   mt_rtp h;
   if (!mt_rtp_parse_untrusted(p, n, &h)) {
@@ -209,7 +227,8 @@ static void take_rtp(mt_endpoint *e, int64_t now, uint8_t *p, size_t n) {
   }
   mt_viewed *v = find_viewed(e, h.ssrc);
   if (!v) {
-    count_unknown(e, h.ssrc);
+    if (h.ssrc == PROBING_SSRC) take_probe(e, &h, p, n, now);
+    else count_unknown(e, h.ssrc);
     return;
   }
   if (!e->srtp) return;
@@ -219,8 +238,7 @@ static void take_rtp(mt_endpoint *e, int64_t now, uint8_t *p, size_t n) {
     e->totals->silent_streams--;
     e->sink->event(e->sink->context, MT_ENDPOINT_FIRST, e->spec.id, h.ssrc, now, NULL, 0);
   }
-  const mt_rtp_ext *ext = e->arrivals ? mt_rtp_find_ext(&h, e->spec.transport_cc_id) : NULL;
-  if (ext && ext->len == 2) note_arrival(e, mt_load16(p + ext->offset), h.ssrc, now);
+  note_number(e, &h, p, now);
 }
 
 static void take_nack(mt_endpoint *e, mt_feed *s, const mt_rtcp_packet *packet, int64_t now) {

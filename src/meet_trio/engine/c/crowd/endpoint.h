@@ -59,6 +59,7 @@ typedef struct mt_endpoint {
     uint32_t ssrc, packets;
   } unknown[MT_UNKNOWN];
   unsigned unknown_count;
+  mt_srtp_window probing_window;
   int64_t report_due, feedback_due;
   /* transport-wide numbers that came and were not reported yet */
   bool has_arrivals;

@@ -25,6 +25,7 @@
   X(malformed) \
   X(unknown_ssrc)      /* now: of no stream that is known so far */                                                             \
   X(early)             /* packets of a stream that became known later, by signaling */ \
+  X(probes)            /* packets of mediasoup's probing stream */ \
   X(unlabelled)         /* payload without a label */ \
   X(wrong_feed)      /* labelled by another feed than the stream's */ \
   X(left_out_packets)  /* sent by a stream's feed and without a number of the stream: lost on the way in, or withheld */ \

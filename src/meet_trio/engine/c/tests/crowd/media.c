@@ -253,6 +253,21 @@ static void test_what_is_wrong_is_counted(void) {
   close_world(w);
 }
 
+/* mediasoup tries a viewer's link by packets of an SSRC that signaling does not tell of. */
+static void test_probes(void) {
+  world *w = open_world(false);
+  mt_crowd_totals *t = &w->viewer.totals;
+  deliver_frames(w, 1);
+  uint64_t received = t->received_packets;
+  frame(w);
+  mt_store32(w->publisher.sent[0].p + 8, 1234);
+  hand_over(w, &w->publisher, &w->viewer, 0);
+  hand_over(w, &w->publisher, &w->viewer, 0);
+  CHECK(t->probes == 1 && t->duplicates == 1 && t->unknown_ssrc == 0 && t->received_packets == received);
+  CHECK(w->viewer.endpoint->feedback_ssrc == 1234); /* transport-wide feedback tells of it too */
+  close_world(w);
+}
+
 /* Media may overtake the signaling that tells of it. */
 static void test_early_packets(void) {
   world *w = open_world(false);
@@ -413,6 +428,7 @@ int main(void) {
   test_loss_is_repaired(true);
   test_nacks_end();
   test_what_is_wrong_is_counted();
+  test_probes();
   test_early_packets();
   test_left_out_packets();
   test_keyframe_on_request();
