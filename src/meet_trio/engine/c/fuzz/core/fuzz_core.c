@@ -444,7 +444,10 @@ static void cross(unsigned i) {
   }
 }
 
+/* What is gathered does not wait for long: a batch ends in far less than a round. */
 static void pass(int64_t us, bool crossing) {
+  for (unsigned i = 0; i < CORES && us > ROUND_MS * MT_MS; i++)
+    if (cores[i]) forward_gathered(i);
   now += us;
   for (unsigned i = 0; i < CORES; i++) {
     if (!cores[i]) continue;
