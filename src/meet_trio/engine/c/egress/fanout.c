@@ -4,6 +4,8 @@
 #include "egress/forward.h"
 #include "egress/layers.h"
 
+enum { LOOKED_AT = 32 /* producers, to find the place of another one; the order only saves work */ };
+
 static mt_stream *stream_of(mt_producer *p, const mt_gathered *g) { return &p->streams[g->stream]; }
 
 /* ---- equal lengths ---- */
@@ -104,12 +106,14 @@ void mt_fanout_settle(mt_core *core, int64_t now) {
   MT_EACH (item, &core->gathered) clear(MT_OF(item, mt_producer, in_gathered));
 }
 
+static bool is_shorter(mt_list *item, const mt_packet *than) {
+  return MT_OF(item, mt_producer, in_gathered)->gathered[0].packet->payload_len < than->payload_len;
+}
+
 /* A shorter datagram can end a run, but a longer one begins another. So those with longer packets come first. */
 static void add_by_length(mt_list *gathered, mt_producer *p, const mt_packet *packet) {
   mt_list *next = gathered;
-  while (next->prev != gathered &&
-         MT_OF(next->prev, mt_producer, in_gathered)->gathered[0].packet->payload_len < packet->payload_len)
-    next = next->prev;
+  for (unsigned i = 0; i < LOOKED_AT && next->prev != gathered && is_shorter(next->prev, packet); i++) next = next->prev;
   mt_list_append(next, &p->in_gathered);
 }
 
