@@ -259,6 +259,13 @@ def test_shortfalls_are_named(counters: dict[str, int], words: str) -> None:
     assert any(words in missed for missed in shortfalls(result, Bars()))
 
 
+def test_the_last_frame_may_be_under_way() -> None:
+    """Four packets of each of the ten streams."""
+    for received, names in ((9_761, False), (9_759, True)):
+        result = result_of(sample(10), sample(20, **(GOOD | {"received_packets": received})))
+        assert bool(shortfalls(result, Bars())) == names
+
+
 def test_a_run_that_was_stopped_early_has_figures() -> None:
     result = result_of(sample(1), sample(2), measuring=None, joining=None, samples=(), stopped=True)
     assert result.figures()["media"] is None

@@ -86,7 +86,7 @@ def shortfalls(result: Result, bars: Bars) -> list[str]:
     if (lost := media["lost_percent"]) > bars.lost_percent:
         found.append(f"{lost:.2f} % lost")
     forwarded = media["forwarded_percent"]
-    if forwarded is not None and forwarded < bars.forwarded_percent:
+    if forwarded is not None and forwarded + result.frame_percent < bars.forwarded_percent:
         found.append(f"{forwarded:.1f} % of the packets forwarded")
     if (delay := media["delay_ms"]["p99"]) is not None and delay > bars.delay_p99:
         found.append(f"delay p99 {delay:.0f} ms")

@@ -181,12 +181,25 @@ class Result:
         """Of the packets that a server has to forward, those that viewers got. Simulcast has no
         such number: a server chooses the layers.
         """
+        m, to_come = self.measuring, self._packets_to_come
+        return None if m is None or not to_come else 100 * m.count("received_packets") / to_come
+
+    @property
+    def frame_percent(self) -> float:
+        """What a frame of each stream is of the packets to come. So much may be under way when the
+        measuring ends.
+        """
+        frame = self.scenario.frames(self.scenario.encodings - 1)
+        packets = -(-frame.size // frame.packet_size) * self.scenario.streams
+        return 100 * packets / to_come if (to_come := self._packets_to_come) else 0.0
+
+    @property
+    def _packets_to_come(self) -> float | None:
         m, scenario = self.measuring, self.scenario
         sources = scenario.rooms * scenario.publishers * scenario.tracks
-        if m is None or scenario.simulcast or not sources or not scenario.streams:
+        if m is None or scenario.simulcast or not sources:
             return None
-        to_come = m.count("sent_packets") * scenario.streams / sources
-        return 100 * m.count("received_packets") / to_come if to_come else None
+        return m.count("sent_packets") * scenario.streams / sources
 
     def _server_figures(self) -> dict[str, Any] | None:
         m = self.measuring
