@@ -41,7 +41,7 @@ def test_storm(churn: Path, seed: int) -> None:
 
 
 def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
-    """``bench_core.py`` divides by the number of these packets."""
+    """``tests/bench/core.py`` divides by the number of these packets."""
     bench = build(tmp_path / "forward", "bench/forward.c")
     done = subprocess.run([str(bench), "3", "200", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,5 @@
 """What the core alone costs for one forwarded packet, now and at an earlier commit:
-``PYTHONPATH=tests python tests/engine/bench_core.py [COMMIT] [--viewers N]``.
+``PYTHONPATH=tests python tests/bench/core.py [COMMIT] [--viewers N]``.
 
 The core runs without sockets (``engine/c/tests/bench/forward.c``), so no work of the kernel is
 counted. Both versions are built the same way, and their runs take turns. Printed are the

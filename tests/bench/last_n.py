@@ -1,4 +1,4 @@
-"""What last-N saves, and what it costs: ``PYTHONPATH=tests python tests/engine/bench_last_n.py``.
+"""What last-N saves, and what it costs: ``PYTHONPATH=tests python tests/bench/last_n.py``.
 
 *Engine*: a room of 50 people with cameras on one core, without sockets. The packets of all cameras
 are forwarded to all others, and then with the consumers of all but N of them paused. The runs take
