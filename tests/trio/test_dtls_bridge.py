@@ -131,6 +131,8 @@ async def test_only_an_authentic_goodbye_ends_a_session(bridge: DtlsBridge, suit
         for at in range(len(goodbye)):
             client.session.feed(goodbye[:at] + bytes((goodbye[at] ^ 1,)) + goodbye[at + 1 :])
             client.session.feed(goodbye[:at])
+        forged = goodbye[:-1] + bytes((goodbye[-1] ^ 1,))
+        client.session.feed(forged + goodbye)  # what follows a forged record is not looked at
         await trio.testing.wait_all_tasks_blocked()
         assert nursery.child_tasks
         client.session.feed(goodbye)

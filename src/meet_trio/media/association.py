@@ -96,7 +96,10 @@ class Association:
             if len(body) < size or number >> 48 != _ENCRYPTED:
                 continue
             if kind == _ALERT and size == self._client.alert_size:
-                self.ended |= self._client.open_untrusted(head, body) == _CLOSE_NOTIFY
+                alert = self._client.open_untrusted(head, body)
+                if alert is None:
+                    return None  # so a datagram full of forged ones costs as much as one
+                self.ended |= alert == _CLOSE_NOTIFY
             repeats |= kind == _HANDSHAKE  # its Finished, the end of its flight
         if not repeats or not self._repeats or self.ended:
             return None
