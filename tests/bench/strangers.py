@@ -17,8 +17,10 @@ import sys
 import time
 
 from server import cpu
-from support.attacks import PREFIX, frame, upgrade
+from support.attacks import PREFIX, upgrade
 from support.daemon import start_daemon, token_of
+
+from meet_trio.bench.light_peer import client_frame
 
 HELLO = upgrade("peerId=a&roomId=b&authToken=c")
 
@@ -145,7 +147,7 @@ def _go_on(
     if chunk:
         if not said and chunk.startswith(b"HTTP/1.1 101 "):
             with contextlib.suppress(OSError):
-                stream.send(frame(b"40"))
+                stream.send(client_frame(b"40"))
         said += chunk
     if not chunk or b"\x88" in said:
         kind = "41" if b"41" in said else said[9:12].decode("latin-1")

@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 import trio
-from support.attacks import PREFIX, Target, dtls_hello, frame, request, stun_request, upgrade
+from support.attacks import PREFIX, Target, dtls_hello, request, stun_request, upgrade
 from support.measured import Figures, Footprint, Server, footprint, memory
 from support.meeting import open_meeting
 from support.participant import Participant
 from support.peers import PARTICIPANT
 
-from meet_trio.bench.light_peer import open_light_peer
+from meet_trio.bench.light_peer import client_frame, open_light_peer
 
 API = f"{PREFIX}/api"
 PATIENCE = 60.0
@@ -147,7 +147,7 @@ async def handshakes_without_token(target: Target) -> None:
     async def one(counts: dict[str, int]) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
             async with target.websocket("peerId=a&roomId=b&authToken=c") as stream:
-                await stream.send_all(frame(b"40"))
+                await stream.send_all(client_frame(b"40"))
                 said = b""
                 async for chunk in stream:
                     said += chunk
@@ -216,24 +216,24 @@ async def too_much_chat(target: Target) -> None:
 
 async def broken_frames(target: Target) -> None:
     for bad in (
-        frame(b"42[" + b"[" * 50_000),
-        frame(b'42["request",' + b'{"a":' * 5000),
-        frame(b"42{"),
-        frame(b'42["connect"]'),
-        frame(b"451000000-["),
-        frame(b"9"),
-        frame(b"4\xff\xfe"),
-        frame(os.urandom(300), 2),
-        frame(b"x" * 1_100_000),
+        client_frame(b"42[" + b"[" * 50_000),
+        client_frame(b'42["request",' + b'{"a":' * 5000),
+        client_frame(b"42{"),
+        client_frame(b'42["connect"]'),
+        client_frame(b"451000000-["),
+        client_frame(b"9"),
+        client_frame(b"4\xff\xfe"),
+        client_frame(os.urandom(300), 2),
+        client_frame(b"x" * 1_100_000),
         b"\xff" * 100,
-        frame(b"", 3),
-        frame(b"40"),
+        client_frame(b"", 3),
+        client_frame(b"40"),
         b"\x81\x05hello",  # not masked
     ):
         query = urlsplit(await target.invite()).query
         with contextlib.suppress(trio.BrokenResourceError):
             async with target.websocket(query) as stream:
-                await stream.send_all(frame(b"40") + bad)
+                await stream.send_all(client_frame(b"40") + bad)
                 async for _ in stream:
                     pass
     target.seen.append("13 kinds, each closed")
@@ -244,10 +244,10 @@ async def a_client_that_does_not_read(target: Target) -> None:
     query = urlsplit(await target.invite()).query
     ask = b'["request",{"method":"getRouterRtpCapabilities"}]'
     async with target.websocket(query, buffer=4096) as stream:
-        await stream.send_all(frame(b"40"))
+        await stream.send_all(client_frame(b"40"))
         with contextlib.suppress(trio.BrokenResourceError):
             for index in range(ASKED):
-                await stream.send_all(frame(b"42%d" % index + ask))
+                await stream.send_all(client_frame(b"42%d" % index + ask))
         with trio.fail_after(CALM):  # less than the times after which a silent client is dropped
             while await target.is_connected(query):
                 await trio.sleep(0.05)
@@ -264,10 +264,10 @@ async def pings(target: Target) -> None:
     """Frames that are not requests: they are read at a bounded rate."""
     query = urlsplit(await target.invite()).query
     async with target.websocket(query) as stream:
-        await stream.send_all(frame(b"40"))
+        await stream.send_all(client_frame(b"40"))
         with trio.move_on_after(2), contextlib.suppress(trio.BrokenResourceError):
             while True:
-                await stream.send_all(frame(b"43999[]") * 200)
+                await stream.send_all(client_frame(b"43999[]") * 200)
 
 
 async def transports_without_end(target: Target) -> None:
@@ -291,7 +291,7 @@ async def _reset(target: Target, query: str) -> None:
     stream = await target.connect()
     stream.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER: reset instead of an end
     with contextlib.suppress(trio.BrokenResourceError):
-        await stream.send_all(upgrade(query) + frame(b"40"))
+        await stream.send_all(upgrade(query) + client_frame(b"40"))
     stream.socket.close()
 
 

@@ -16,6 +16,7 @@ from support.wire.stun import binding_request, build_stun
 from meet_trio.engine import (
     CheckAnswered,
     Crowd,
+    CrowdFailed,
     CrowdReport,
     Engine,
     EngineSettings,
@@ -240,6 +241,20 @@ def test_closing_leaves_nothing(taken: bool) -> None:
     assert resources() == before
     with pytest.raises(ValueError, match="closed"):
         crowd.request_report(1)
+
+
+def test_a_socket_that_cannot_be_watched_ends_the_crowd() -> None:
+    """A file is none. Otherwise its stream would only never begin."""
+    before = resources()
+    crowd = Crowd()
+    file = os.open(__file__, os.O_RDONLY)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        crowd.add_endpoint(file, os.dup(other.fileno()), b"", 0, 1)
+        select.select([crowd.event_fd], [], [], DEADLINE)
+        (failed,) = crowd.read_events()
+    assert isinstance(failed, CrowdFailed)
+    crowd.close()
+    assert resources() == before
 
 
 def test_impossible_arguments() -> None:

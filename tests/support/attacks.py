@@ -152,18 +152,6 @@ def upgrade(query: str, *fields: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def frame(payload: bytes, opcode: int = 1) -> bytes:
-    """A client's websocket frame, masked with zeros."""
-    size = len(payload)
-    if size < 126:
-        header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
-    elif size < 65536:
-        header = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
-    else:
-        header = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
-    return header + b"\0\0\0\0" + payload
-
-
 def stun_request(username: str) -> bytes:
     """A binding request with a wrong MESSAGE-INTEGRITY."""
     name = username.encode()

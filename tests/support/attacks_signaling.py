@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import trio
 from support.api import ApiError
-from support.attacks import frame, upgrade
+from support.attacks import upgrade
 from support.field import Attack, Attacks, Field, Guest, Press, enter, microphone, until
 from support.peers import CAPABILITIES
 
-from meet_trio.bench.light_peer import LightPeer, RequestFailed, open_light_peer
+from meet_trio.bench.light_peer import LightPeer, RequestFailed, client_frame, open_light_peer
 from meet_trio.bench.rtp_parameters import simulcast_encodings, video_parameters
 from meet_trio.room import Role
 
@@ -53,7 +53,7 @@ async def a_thousand_handshakes_a_second(field: Field) -> AsyncIterator[Press]:
 
         async def one(number: int) -> None:
             async with open_now:
-                said = await knock(field, f"127.7.0.{1 + number % 20}", hello, frame(b"40"))
+                said = await knock(field, f"127.7.0.{1 + number % 20}", hello, client_frame(b"40"))
             kind = "refused" if b"41" in said else said[9:12].decode()
             told[kind] = told.get(kind, 0) + 1
 
@@ -120,7 +120,7 @@ async def websocket_pings_at_full_speed(field: Field) -> AsyncIterator[Press]:
                     return
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(read, stream)
-                    many = frame(b"", 9) * 1000
+                    many = client_frame(b"", 9) * 1000
                     while True:
                         await stream.send_all(many)
                         sent += 1000
@@ -153,7 +153,7 @@ async def _forgiving(act: Any, *arguments: Any) -> None:
 async def nested_lists_of_strangers(field: Field) -> AsyncIterator[Press]:
     """A megabyte of JSON that is expensive to parse, sent before any token."""
     hello = upgrade("peerId=a&roomId=b&authToken=c")
-    message = frame(b'40{"x":[' + b"[]," * 320_000 + b"[]]}")
+    message = client_frame(b'40{"x":[' + b"[]," * 320_000 + b"[]]}")
 
     async def press(seconds: float) -> None:
         with trio.move_on_after(seconds + 5):
@@ -207,7 +207,7 @@ async def notices_that_are_not_read(field: Field) -> AsyncIterator[Press]:
             await stream.send_all(upgrade(url.query))
             assert (await stream.receive_some(100)).startswith(b"HTTP/1.1 101")
             await stream.send_all(
-                frame(b"40") + frame(f'420["request",{json.dumps(join)}]'.encode())
+                client_frame(b"40") + client_frame(f'420["request",{json.dumps(join)}]'.encode())
             )
             streams.append(stream)
         while not all(

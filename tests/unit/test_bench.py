@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meet_trio.bench.errors import ScenarioError
-from meet_trio.bench.histogram import BUCKETS, Histogram, bucket, histogram_of, upper
+from meet_trio.bench.histogram import BUCKETS, Histogram, upper
 from meet_trio.bench.limit import MOST_RUNS, Bars, LimitSearch, shortfalls
 from meet_trio.bench.plots import plot, write_plots
 from meet_trio.bench.process import Usage, between
@@ -76,6 +76,22 @@ def test_streams() -> None:
 
 
 # Histograms
+
+
+def bucket(time: int) -> int:
+    """The bucket of a time in µs, as ``engine/c/crowd/histogram.h`` finds it."""
+    if time < 32:
+        return max(time, 0)
+    shift = time.bit_length() - 6
+    return min((shift << 5) + (time >> shift), BUCKETS - 1)
+
+
+def histogram_of(times: Sequence[float]) -> Histogram:
+    """Of times in seconds."""
+    counts = [0] * BUCKETS
+    for time in times:
+        counts[bucket(round(time * 1e6))] += 1
+    return Histogram(counts)
 
 
 @given(st.integers(0, 1 << 26))

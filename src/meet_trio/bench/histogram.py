@@ -12,14 +12,6 @@ _OCTAVES = 21
 BUCKETS = (_OCTAVES + 1) * _EXACT + 1
 
 
-def bucket(time: int) -> int:
-    """The bucket of a time in µs."""
-    if time < _EXACT:
-        return max(time, 0)
-    shift = time.bit_length() - _EXACT.bit_length()
-    return min((shift << 5) + (time >> shift), BUCKETS - 1)
-
-
 def upper(index: int) -> int:
     """The longest time of a bucket, in µs."""
     if index < 2 * _EXACT:
@@ -61,11 +53,3 @@ class Histogram:
     def longest(self) -> float | None:
         """Milliseconds: the upper end of the highest bucket that was used."""
         return self.percentile(100)
-
-
-def histogram_of(times: Sequence[float]) -> Histogram:
-    """Of times in seconds."""
-    counts = [0] * BUCKETS
-    for time in times:
-        counts[bucket(round(time * 1e6))] += 1
-    return Histogram(counts)

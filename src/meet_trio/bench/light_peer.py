@@ -39,6 +39,20 @@ def _ignore(method: str, frame: bytes) -> None:
     pass
 
 
+def client_frame(payload: bytes, opcode: int = 1) -> bytes:
+    """A whole message in one frame of a client. RFC 6455 §5.3 requires a mask; one of zeros changes
+    nothing.
+    """
+    size = len(payload)
+    if size < 126:
+        header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+    elif size < 65536:
+        header = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
+    else:
+        header = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
+    return header + b"\0\0\0\0" + payload
+
+
 @attrs.define(eq=False)
 class LightPeer:
     """``notices`` and ``requests`` count messages by method; ``received`` counts bytes."""
@@ -109,15 +123,7 @@ class LightPeer:
         await self._flush()
 
     def _put(self, payload: bytes, opcode: int = 1) -> None:
-        # RFC 6455 §5.3 requires a mask; one of zeros changes nothing.
-        size = len(payload)
-        if size < 126:
-            header = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
-        elif size < 65536:
-            header = struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
-        else:
-            header = struct.pack("!BBQ", 0x80 | opcode, 0xFF, size)
-        self._said += header + b"\0\0\0\0" + payload
+        self._said += client_frame(payload, opcode)
 
     async def _flush(self) -> None:
         async with self._lock:

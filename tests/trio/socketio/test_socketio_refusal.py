@@ -10,8 +10,8 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from support.attacks import frame
 
+from meet_trio.bench.light_peer import client_frame
 from meet_trio.socketio import Server, Settings, Socket
 
 HEADERS = {
@@ -91,7 +91,7 @@ async def test_it_says_what_a_server_says(eio: int, autojump_clock: trio.testing
             heard = b""
             if eio == 4:
                 heard = await client.hear(b"}")
-                await client.stream.send_all(frame(b"40"))
+                await client.stream.send_all(client_frame(b"40"))
             said.append(_without_ids(heard + await client.hear(END)))
             await client.stream.aclose()
     assert said[0] == said[1]
@@ -101,9 +101,9 @@ async def test_it_says_what_a_server_says(eio: int, autojump_clock: trio.testing
 @pytest.mark.parametrize(
     "asked",
     [
-        frame(b"40") + frame(b"41"),
-        frame(b'40{"token":"' + b"x" * 200 + b'"}'),
-        frame(b'40{"token":"' + b"x" * 200),
+        client_frame(b"40") + client_frame(b"41"),
+        client_frame(b'40{"token":"' + b"x" * 200 + b'"}'),
+        client_frame(b'40{"token":"' + b"x" * 200),
     ],
 )
 async def test_what_the_request_for_the_namespace_says_does_not_matter(
@@ -121,13 +121,13 @@ async def test_what_the_request_for_the_namespace_says_does_not_matter(
     "asked",
     [
         b"",
-        frame(b"4"),
-        frame(b""),
-        frame(b"42[]"),
-        frame(b"40/other,"),
-        frame(b"40", 2),
-        frame(b"", 8),
-        frame(b"40" + b"x" * 70_000),
+        client_frame(b"4"),
+        client_frame(b""),
+        client_frame(b"42[]"),
+        client_frame(b"40/other,"),
+        client_frame(b"40", 2),
+        client_frame(b"", 8),
+        client_frame(b"40" + b"x" * 70_000),
         b"\x81\x0240",  # not masked
         b"\x01\x8240",
         b"\xff" * 100,
@@ -153,7 +153,7 @@ async def test_it_has_an_end(talk: bool, autojump_clock: trio.testing.MockClock)
         if talk:
             with contextlib.suppress(trio.BrokenResourceError):
                 while True:
-                    await client.stream.send_all(frame(b"40"))
+                    await client.stream.send_all(client_frame(b"40"))
                     await trio.sleep(0.1)
         else:
             assert await client.hear(b"never") == END

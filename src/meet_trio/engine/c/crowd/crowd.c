@@ -202,9 +202,9 @@ static bool grow(void **items, uint32_t *room, uint32_t count, size_t size) {
   return true;
 }
 
-static void watch(mt_crowd *c, int fd, uint64_t data) {
+static bool watch(mt_crowd *c, int fd, uint64_t data) {
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = data};
-  epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 /* The sockets become the member's. */
@@ -213,14 +213,15 @@ static bool add_endpoint(mt_crowd *c, mt_crowd_command *command, int64_t now) {
   command->u.endpoint.id = command->id;
   mt_endpoint *e = mt_endpoint_new(&command->u.endpoint, &c->sink, &c->totals, now);
   if (!e) return false;
+  const member *m = &c->members[c->count];
   c->members[c->count++] = (member){e, {command->fds[0], command->fds[1]}};
+  command->fds[0] = command->fds[1] = -1;
   for (unsigned i = 0; i < 2; i++) {
-    int fd = command->fds[i];
-    command->fds[i] = -1;
+    int fd = m->fds[i];
     if (fd < 0) continue;
     mt_udp_enlarge(fd);
     mt_intake_prepare(fd, c->join);
-    watch(c, fd, (uint64_t)command->id << ENDPOINT_SHIFT | i);
+    if (!watch(c, fd, (uint64_t)command->id << ENDPOINT_SHIFT | i)) return false;
   }
   mt_endpoint_round(e, now);
   return true;
@@ -324,7 +325,7 @@ static void rounds(mt_crowd *c, int64_t now) {
   if (elapsed > MT_ENDPOINT_ROUND) elapsed = MT_ENDPOINT_ROUND;
   uint64_t part = (uint64_t)elapsed * c->count / MT_ENDPOINT_ROUND;
   if (!part) return; /* with few endpoints more time passes between two of them */
-  c->round_at = now;
+  c->round_at = now - elapsed + (int64_t)(part * MT_ENDPOINT_ROUND / c->count); /* the rest counts for the next part */
   for (; part; part--) {
     if (c->round_next >= c->count) c->round_next = 0;
     mt_endpoint_round(c->members[c->round_next++].endpoint, now);
@@ -413,9 +414,7 @@ static bool set_up(mt_crowd *c) {
     c->out_parts[i].iov_base = c->out_data[i];
     c->out_headers[i].msg_hdr = (struct msghdr){.msg_iov = &c->out_parts[i], .msg_iovlen = 1};
   }
-  watch(c, c->command_fd, COMMAND_EVENT);
-  watch(c, c->timer_fd, TIMER_EVENT);
-  return start(c);
+  return watch(c, c->command_fd, COMMAND_EVENT) && watch(c, c->timer_fd, TIMER_EVENT) && start(c);
 }
 
 mt_crowd *mt_crowd_open(bool join, uint64_t seed) {
