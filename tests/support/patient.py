@@ -68,6 +68,7 @@ def sound_machine(
         "environ": {},
         "kernel": "6.1.0-30-amd64",
         "python": (3, 12, 3),
+        "python_optimized": True,
         "openssl": "OpenSSL 3.0.15 3 Sep 2024",
         "cores": 4,
         "open_files": (65536, 65536),

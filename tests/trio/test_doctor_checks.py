@@ -250,6 +250,14 @@ BROKEN: dict[str, tuple[str, Mapping[str, Any], Mapping[str, Any], str, str, str
         "OpenSSL 1.1.1w",
         "newer",
     ),
+    "a Python that is not optimized": (
+        "versions",
+        {},
+        {"python_optimized": False},
+        "note",
+        "without profile-guided optimization",
+        "--enable-optimizations",
+    ),
     # the trap of the original's README
     "announced at loopback": (
         "announced",

@@ -12,6 +12,7 @@ import socket
 import ssl
 import stat
 import sys
+import sysconfig
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,11 +34,13 @@ class Machine:
     permission bits. ``holders(inodes)`` finds the process that has each socket, as far as this user
     may see it. ``clock_synchronised`` is None if the kernel does not say. ``run_python(program)``
     runs it in a process of its own: exit code (negative: a signal), output, errors.
+    ``python_optimized``: the interpreter is built with profile-guided optimization.
     """
 
     environ: Mapping[str, str]
     kernel: str
     python: tuple[int, ...]
+    python_optimized: bool
     openssl: str
     cores: int
     open_files: tuple[int, int]  # the soft and the hard limit of this shell
@@ -69,6 +72,7 @@ def this_machine() -> Machine:
         environ=os.environ,
         kernel=platform.release(),
         python=tuple(sys.version_info[:3]),
+        python_optimized=_python_optimized(),
         openssl=ssl.OPENSSL_VERSION,
         cores=len(os.sched_getaffinity(0)),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE),
@@ -80,6 +84,14 @@ def this_machine() -> Machine:
         clock_synchronised=_clock_synchronised,
         segments_udp=_segments_udp,
         run_python=_run_python,
+    )
+
+
+def _python_optimized() -> bool:
+    """Distributions do not say how they build theirs, but theirs are."""
+    said = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    return "--enable-optimizations" in said or os.path.realpath(sys.executable).startswith(
+        "/usr/bin/"
     )
 
 
