@@ -33,8 +33,15 @@ class Bucket:
         """Take ``cost`` tokens and return whether the event is within the rate. The tokens are
         taken in both cases. The debt is one burst at most.
         """
-        self._refill(now)
-        self._tokens = max(self._tokens - cost, -self.rate.burst)
+        # It is called for each message and each record of the log, so it calls nothing itself.
+        rate, tokens, passed = self.rate, self._tokens, now - self._refilled_at
+        if passed > 0:
+            self._refilled_at = now
+            tokens += passed * rate.per_second
+            if tokens > rate.burst:
+                tokens = rate.burst
+        tokens -= cost
+        self._tokens = tokens if tokens > -rate.burst else -rate.burst
         return self._tokens >= 0
 
     def give_back(self) -> None:

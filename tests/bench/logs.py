@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from structlog.contextvars import bound_contextvars
+from support.logs import bound
 
 from meet_trio.logs.settings import LogSettings
 from meet_trio.logs.setup import set_up_logging
@@ -44,7 +44,7 @@ def left_out() -> None:
 
 def main() -> None:
     root = logging.getLogger()
-    with open(os.devnull, "w") as sink, bound_contextvars(**_IDS):
+    with open(os.devnull, "w") as sink, bound(**_IDS):
         for form in ("console", "json"):
             before = list(root.handlers)
             set_up_logging(LogSettings(format=form, repeats=10**6), sink)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from meet_trio.logs.context import bind, bind_only, bound_ids
 from meet_trio.logs.levels import LogLevels
 from meet_trio.logs.settings import LogSettings
 from meet_trio.logs.setup import set_up_logging
@@ -53,3 +54,14 @@ def open_log(settings: LogSettings | None = None) -> Iterator[Log]:
     written = io.StringIO()
     with logging_as_before():
         yield Log(set_up_logging(settings or LogSettings(), written), written)
+
+
+@contextlib.contextmanager
+def bound(**ids: str) -> Iterator[None]:
+    """Bind ``ids`` for the time of the ``with``."""
+    before = bound_ids()
+    bind(**ids)
+    try:
+        yield
+    finally:
+        bind_only(**before)

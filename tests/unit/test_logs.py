@@ -1,21 +1,26 @@
 """A log that clients can neither flood nor forge, in both formats, and levels of its parts."""
 
+import fcntl
 import json
 import logging
+import os
+import signal
 import sys
+import termios
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.contextvars import bound_contextvars
-from support.logs import Log, open_log
+from support.logs import Log, bound, logging_as_before, open_log
 
 from meet_trio.logs.levels import TAGS
 from meet_trio.logs.lines import MOST_BYTES, console_line, json_line
 from meet_trio.logs.repeats import RepeatFilter
 from meet_trio.logs.settings import Level, LogSettings
+from meet_trio.logs.setup import set_up_logging
 from meet_trio.rates import Rate
 
 
@@ -68,13 +73,13 @@ def test_texts_made_on_the_fly_do_not_pile_up() -> None:
 def test_one_peer_cannot_leave_gaps_in_the_stories_of_others() -> None:
     now = 0.0
     repeats = RepeatFilter(Rate(per_second=1, burst=20), lambda: now)
-    with bound_contextvars(room="r", peer="flood"):
+    with bound(room="r", peer="flood"):
         assert sum(repeats.filter(record("joined")) for _ in range(1000)) == 10
     for n in range(100):
-        with bound_contextvars(room="r", peer=str(n)):
+        with bound(room="r", peer=str(n)):
             assert repeats.filter(record("joined"))
     # a record about another peer is part of that peer's story
-    with bound_contextvars(room="r", peer="flood"):
+    with bound(room="r", peer="flood"):
         assert repeats.filter(record("joined", peer="another"))
     # all peers together have a limit too
     came = [repeats.filter(record("joined", peer=f"x{n}")) for n in range(1000)]
@@ -92,10 +97,7 @@ Format = Literal["console", "json"]
 
 def line_of(made: logging.LogRecord, form: Format, **fields: object) -> str:
     render = json_line if form == "json" else console_line
-    event = {"_record": made, "_from_structlog": False, "event": made.getMessage()}
-    if made.exc_info:
-        event["exc_info"] = made.exc_info
-    return render(None, "info", {**event, **fields})
+    return render(made, fields)
 
 
 def shown(message: str, *args: object) -> str:
@@ -327,7 +329,7 @@ def test_the_variable_debug(level: Level, debug: str | None, comes: str) -> None
 
 
 def test_records_of_libraries_take_the_same_way() -> None:
-    with open_log(LogSettings(format="json")) as log, bound_contextvars(room="r"):
+    with open_log(LogSettings(format="json")) as log, bound(room="r"):
         logging.getLogger("hypercorn.error").warning("x\ny %s", "z", extra={"peer": "p"})
         (line,) = log.lines
     told = json.loads(line)
@@ -339,3 +341,51 @@ def test_records_of_libraries_take_the_same_way() -> None:
         "room": "r",
         "peer": "p",
     }
+
+
+def test_a_record_is_written_at_once_and_by_one_call() -> None:
+    reading, writing = os.pipe2(os.O_DIRECT)  # one read returns what one write has written
+    try:
+        with open(writing, "w", buffering=1000) as stream, logging_as_before():
+            stream.write("before")
+            set_up_logging(LogSettings(), stream)
+            for name in ("one", "zwölf"):
+                logging.getLogger("meet_trio.x").error("request %s", name)
+            came = [os.read(reading, 65536) for _ in range(3)]
+    finally:
+        os.close(reading)
+    assert came[0] == b"before"
+    assert [line.decode().partition(" request ")[2] for line in came[1:]] == ["one\n", "zwölf\n"]
+
+
+def test_a_line_that_a_signal_interrupts_is_whole() -> None:
+    reading, writing = os.pipe()
+    room = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    came = bytearray()
+
+    def read() -> None:
+        while chunk := os.read(reading, 1000):
+            came.extend(chunk)
+
+    def read_if_full(*args: object) -> None:
+        waiting = fcntl.ioctl(reading, termios.FIONREAD, bytes(4))
+        if int.from_bytes(waiting, sys.byteorder) == room:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            reader.start()
+
+    reader = threading.Thread(target=read)
+    before = signal.signal(signal.SIGALRM, read_if_full)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        with open(writing, "w") as stream, logging_as_before():
+            set_up_logging(LogSettings(), stream)
+            try:
+                raise ValueError("x\n" * 5000)
+            except ValueError:
+                logging.getLogger("meet_trio.x").exception("failed")
+        reader.join()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        os.close(reading)
+    assert came.count(b"  | x\n") > 4000
+    assert came.endswith(b"  | x\n  | \n")

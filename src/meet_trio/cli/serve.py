@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
-    # Imported here, so that --help and an invalid setting do not load structlog.
+    # Imported here, so that --help and an invalid setting do not load it.
     from meet_trio.logs.setup import set_up_logging
 
     levels = set_up_logging(settings.logs)

@@ -25,11 +25,11 @@ from typing import Literal, Protocol
 
 import attrs
 import trio
-from structlog.contextvars import bind_contextvars
 
 from meet_trio.errors import RequestError
 from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
 from meet_trio.live.settings import PeerSettings
+from meet_trio.logs.context import bind
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
@@ -268,7 +268,7 @@ class LivePeer:
     async def _live_transport(
         self, transport: Transport, *, task_status: trio.TaskStatus[None]
     ) -> None:
-        bind_contextvars(transport=transport.id)
+        bind(transport=transport.id)
         why = "closed"
         try:
             await transport.run(task_status=task_status)

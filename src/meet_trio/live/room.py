@@ -29,7 +29,6 @@ from typing import Protocol
 
 import attrs
 import trio
-from structlog.contextvars import bind_contextvars
 
 from meet_trio.engine import (
     AudioLevel,
@@ -49,7 +48,7 @@ from meet_trio.live.speakers import LiveSpeakers
 from meet_trio.live.stays import Stays
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.live.totals import INTERVAL, EngineTotals
-from meet_trio.logs.context import bind_only
+from meet_trio.logs.context import bind, bind_only
 from meet_trio.media.announced import AnnouncedAddresses
 from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import Advice, EngineHost, Mailbox
@@ -619,7 +618,7 @@ class LiveRoom:
         self._wishes_may_have_changed()
 
     async def _offer(self, peer: LivePeer, consumer: LiveConsumer) -> None:
-        bind_contextvars(peer=peer.id)
+        bind(peer=peer.id)
         with consumer.offering:  # cancelled when the consumer is closed
             try:
                 await peer.request("newConsumer", consumer.new_consumer_data())

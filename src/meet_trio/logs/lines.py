@@ -21,9 +21,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import attrs
+from typing import Any, Final
 
 MOST_BYTES = 4096
 """The most bytes of UTF-8 in one line. A traceback has eight lines' bytes on the console. In JSON
@@ -32,6 +30,10 @@ its beginning and its end have what the line has room for.
 _MOST_FIELD = 200  # characters of one field
 _MOST_FIELDS = 3072  # bytes of all fields on the console
 _IDS = ("room", "peer", "transport")  # which come first
+
+_OWN: Final = frozenset(logging.makeLogRecord({}).__dict__)
+"""The attributes that each record has. Any other is of ``extra``, or of another handler."""
+_NO_FIELDS: Final = _OWN | {"message", "asctime", "event"}
 
 # characters that end a line, control a terminal, or change the direction of writing
 _UNPRINTABLE = re.compile(
@@ -60,30 +62,31 @@ def _escape(found: re.Match[str]) -> str:
     )
 
 
-@attrs.frozen
-class LogLine:
-    """A record before it is written. ``exception`` is a traceback, escaped line by line."""
+def _fields(record: logging.LogRecord, ids: Mapping[str, object]) -> Mapping[str, object]:
+    """The ids of the record's task and what its ``extra`` has, as JSON has them. The ids come
+    first.
+    """
+    given = ids
+    if len(record.__dict__) != len(_OWN):  # there is an ``extra``, or another handler's attribute
+        extra = {name: value for name, value in record.__dict__.items() if name not in _NO_FIELDS}
+        given = {**ids, **extra}
+    fields = {name: _plain(given[name]) for name in _IDS if name in given}
+    if len(fields) < len(given):
+        fields |= {name: _plain(value) for name, value in given.items() if name not in fields}
+    return fields
 
-    record: logging.LogRecord
-    event: str
-    fields: Mapping[str, object]
-    exception: list[str]
 
-    @classmethod
-    def of(cls, event_dict: Mapping[str, Any]) -> "LogLine":
-        """From structlog's dictionary of a record of ``logging``."""
-        rest = dict(event_dict)
-        record, event = rest.pop("_record"), str(rest.pop("event"))
-        for name in ("_from_structlog", "message", "asctime"):  # another handler may have set them
-            rest.pop(name, None)
-        error, stack = rest.pop("exc_info", None), rest.pop("stack_info", None)
-        fields = {name: _plain(rest[name]) for name in _IDS if name in rest}
-        fields |= {name: _plain(value) for name, value in rest.items() if name not in fields}
-        return cls(record, event, fields, [*_traceback(error), *_lines(stack)])
+def _exception(record: logging.LogRecord) -> list[str]:
+    """A traceback, escaped line by line."""
+    if not (record.exc_info or record.stack_info):
+        return []
+    return [*_traceback(record.exc_info), *_lines(record.stack_info)]
 
 
 def _plain(value: object) -> object:
     """A value as JSON has it. What is neither a number nor a container of ours is a text."""
+    if type(value) is str:
+        return one_line(value, _MOST_FIELD)
     if value is None or isinstance(value, bool | int | dict):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -106,45 +109,57 @@ def _lines(text: str | None) -> list[str]:
     return [one_line(line, MOST_BYTES - 50) for line in text.split("\n")]
 
 
-def console_line(_logger: object, _method: str, event_dict: Mapping[str, Any]) -> str:
-    """A processor of structlog: the line, and those of a traceback, for people."""
-    line = LogLine.of(event_dict)
-    record = line.record
+def console_line(record: logging.LogRecord, ids: Mapping[str, object]) -> str:
+    """The line, and those of a traceback, for people. ``ids`` are those of the record's task."""
     when = _local_time(int(record.created))
     head = f"{when},{_milliseconds(record)} {record.levelname:<7} {record.name}: "
-    tail = _console_fields(line.fields)
-    room = MOST_BYTES - len(head) - len(tail.encode()) - 40  # "… (900000 characters in all)"
-    first = f"{head}{one_line(line.event, room)}{tail}"
-    return "\n".join([first, *(f"  | {each}" for each in line.exception)])
+    tail = _console_fields(_fields(record, ids))
+    room = MOST_BYTES - len(head) - _length(tail) - 40  # "… (900000 characters in all)"
+    first = f"{head}{one_line(record.getMessage(), room)}{tail}"
+    if exception := _exception(record):
+        return "\n".join([first, *(f"  | {each}" for each in exception)])
+    return first
 
 
 def _console_fields(fields: Mapping[str, object]) -> str:
-    shown = ""
+    if not fields:
+        return ""
+    shown, length = "", 0
     for count, (name, value) in enumerate(fields.items()):
         more = f" {name}={json.dumps(value, default=str) if isinstance(value, dict) else value}"
-        if len((shown + more).encode()) > _MOST_FIELDS:
+        length += _length(more)
+        if length > _MOST_FIELDS:
             return f"{shown} and {len(fields) - count} more"
         shown += more
-    return f" {shown}" if shown else ""
+    return f" {shown}"
 
 
-def json_line(_logger: object, _method: str, event_dict: Mapping[str, Any]) -> str:
-    """A processor of structlog: the line as JSON. It is valid JSON at any length of its parts."""
-    line = LogLine.of(event_dict)
-    record = line.record
+def _length(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def json_line(record: logging.LogRecord, ids: Mapping[str, object]) -> str:
+    """The line as JSON. It is valid JSON at any length of its parts."""
     when = _universal_time(int(record.created))
     head: dict[str, object] = {
         "time": f"{when}.{_milliseconds(record)}Z",
         "level": record.levelname.lower(),
         "part": record.name,
     }
-    event = one_line(line.event)
-    fields = {name if name not in head else f"{name}_": v for name, v in line.fields.items()}
-    error = {"exception": "\n".join(line.exception)} if line.exception else {}
-    whole = _json({**head, "event": event, **fields, **error})
-    if len(whole.encode()) <= MOST_BYTES:
-        return whole
-    return _json(_fitted(head, event, fields, error.get("exception")))
+    event = one_line(record.getMessage())
+    fields = {
+        name if name not in head else f"{name}_": value
+        for name, value in _fields(record, ids).items()
+    }
+    whole: dict[str, object] = {**head, "event": event, **fields}
+    exception = "\n".join(_exception(record)) or None
+    if exception is not None:
+        whole["exception"] = exception
+    line = _json(whole)
+    if _length(line) <= MOST_BYTES:
+        return line
+    return _json(_fitted(head, event, fields, exception))
 
 
 def _fitted(
@@ -174,8 +189,7 @@ def _fitted(
     return out
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+_json: Final = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def _size(value: object) -> int:

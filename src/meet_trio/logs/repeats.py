@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Hashable
 
 import attrs
-from structlog.contextvars import get_contextvars
 
+from meet_trio.logs.context import bound_ids
 from meet_trio.rates import Bucket, Rate
 
 _MOST_KINDS = 1000  # the code has far fewer different texts
@@ -24,16 +24,15 @@ _MOST_OWN = 10_000  # kinds of single peers and rooms
 
 
 @attrs.define(eq=False)
-class _Kind:
+class _Kind(Bucket):
     """All records with the same text before formatting, or those of them with the same id."""
 
-    bucket: Bucket
     left_out: int = 0
 
-    def take(self, now: float) -> bool:
-        if self.bucket.take(now):
+    def passes(self, now: float) -> bool:
+        if self.take(now):
             return True
-        self.bucket.give_back()  # records that are left out make no debt
+        self.give_back()  # records that are left out make no debt
         self.left_out += 1
         return False
 
@@ -64,28 +63,30 @@ class RepeatFilter(logging.Filter):
             return True
         text, now = (record.name, str(record.msg)), self._clock()
         whose = _whose(record)
+        own = None
         if whose is None:
-            kinds = [_kind(self._kinds, _MOST_KINDS, text, self._rate)]
+            kind = _kind(self._kinds, _MOST_KINDS, text, self._rate)
         else:
-            kinds = [
-                _kind(self._own, _MOST_OWN, (text, whose), self._rate_of_one),
-                _kind(self._kinds, _MOST_KINDS, (text, "of all"), self._rate_of_all),
-            ]
-        if not all(kind.take(now) for kind in kinds):
+            own = _kind(self._own, _MOST_OWN, (text, whose), self._rate_of_one)
+            if not own.passes(now):
+                return False
+            kind = _kind(self._kinds, _MOST_KINDS, (text, "of all"), self._rate_of_all)
+        if not kind.passes(now):
             return False
-        if left_out := sum(kind.left_out for kind in kinds):
+        if left_out := kind.left_out + (own.left_out if own is not None else 0):
             record.msg = f"{record.getMessage()} ({left_out} more like this were left out)"
             record.args = ()
-            for kind in kinds:
-                kind.left_out = 0
+            kind.left_out = 0
+            if own is not None:
+                own.left_out = 0
         return True
 
 
 def _whose(record: logging.LogRecord) -> object:
     """The id of the peer that a record is about, else of the room, else None."""
-    bound = get_contextvars()
+    given, bound = record.__dict__, bound_ids()
     for name in ("peer", "room"):
-        if (found := getattr(record, name, None) or bound.get(name)) is not None:
+        if (found := given.get(name) or bound.get(name)) is not None:
             return found
     return None
 
@@ -95,4 +96,4 @@ def _kind(kinds: dict[Hashable, _Kind], most: int, key: Hashable, rate: Rate) ->
         return known
     if len(kinds) >= most:
         kinds.clear()
-    return kinds.setdefault(key, _Kind(Bucket(rate)))
+    return kinds.setdefault(key, _Kind(rate))
