@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable
 import attrs
 import trio
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Scope, Send
 
 from meet_trio.edge.head import RequestHead, head_of_scope
+from meet_trio.edge.http_connection import Inbox
 
 logger = logging.getLogger("meet_trio.edge.doorkeeper")
 
@@ -53,7 +54,7 @@ class Doorkeeper:
     judge: Callable[[RequestHead], Awaitable[Verdict]]
     body_timeout: float
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Inbox, send: Send) -> None:
         if scope["type"] != "http":
             # The front door serves the websockets itself. This one asks for another path.
             await receive()
@@ -124,7 +125,7 @@ class ClientGone(OSError):
 class _Exchange:
     """One request, whose body has a deadline, and its response."""
 
-    def __init__(self, receive: Receive, send: Send, body_timeout: float, *, keep: bool) -> None:
+    def __init__(self, receive: Inbox, send: Send, body_timeout: float, *, keep: bool) -> None:
         self._receive = receive
         self._send = send
         self._deadline = trio.current_time() + body_timeout
@@ -144,12 +145,14 @@ class _Exchange:
     async def receive(self) -> Message:
         if self.late:
             return {"type": "http.disconnect"}
-        deadline = math.inf if self._body_over else self._deadline
-        with trio.move_on_at(deadline) as waiting:
+        if self._receive.ready or self._body_over:
             message = await self._receive()
-        if waiting.cancelled_caught:
-            self.late = True
-            return {"type": "http.disconnect"}
+        else:
+            with trio.move_on_at(self._deadline) as waiting:
+                message = await self._receive()
+            if waiting.cancelled_caught:
+                self.late = True
+                return {"type": "http.disconnect"}
         self._body_over = not message.get("more_body", False)
         self._client_gone = message["type"] == "http.disconnect"
         return message

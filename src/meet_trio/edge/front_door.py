@@ -49,7 +49,7 @@ from meet_trio.edge.allowed_hosts import AllowedHosts
 from meet_trio.edge.doorkeeper import MISDIRECTED, TOO_MANY, Doorkeeper, Verdict, retry_after
 from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
-from meet_trio.edge.http_connection import serve_http
+from meet_trio.edge.http_connection import HttpServer
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadOfTls, HeadTooLong, PeekedStream, answer
 from meet_trio.socketio import Strangers
@@ -105,11 +105,13 @@ class FrontDoor:
     strangers: Strangers["_Connection"] = attrs.field(init=False)
     head_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_HEADS_PER_TURN))
     work_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_STEPS_PER_TURN))
+    http: HttpServer = attrs.field(init=False)
     _rates: AddressRates = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
         self.proxies = _proxies(settings)
+        self.http = HttpServer.of(settings)
         self.strangers = Strangers(settings.max_strangers, settings.max_strangers_per_address)
         self._rates = AddressRates(settings.requests, settings.max_addresses)
 
@@ -118,6 +120,7 @@ class FrontDoor:
         strangers and of requests stay.
         """
         self.proxies = _proxies(settings)
+        self.http = HttpServer.of(settings)
         self.settings = settings
         self.tls = tls
 
@@ -196,7 +199,7 @@ class FrontDoor:
             logger.exception("a connection's task failed")
         finally:
             self.connections -= 1
-            await trio.aclose_forcefully(connection.tcp)
+            connection.tcp.socket.close()
 
     def count_request(self, client: str) -> float:
         """Count a request without valid credentials. Returns 0 if it is allowed, else the seconds
@@ -259,7 +262,7 @@ class _Connection:
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
-            head_follows = await serve_http(app, self._stream, self._settings, self._for_websocket)
+            head_follows = await self._door.http.serve(app, self._stream, self._for_websocket)
             head = await self._next_head() if head_follows else None
         return await self._admit_websocket(head) if head else None
 

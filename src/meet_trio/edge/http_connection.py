@@ -1,118 +1,100 @@
-"""HTTP/1.1 on one connection, served by Hypercorn until it ends or a websocket follows.
+"""HTTP/1.1 on one connection, by Hypercorn's protocol and streams, until it ends or a websocket
+follows.
 
-Hypercorn serves whole connections. Here it differs from Hypercorn's own server in four ways:
+Hypercorn's ``H11Protocol`` and ``HTTPStream`` make ASGI of bytes and bytes of ASGI. Its own server
+runs them in a nursery, with a task for the application, one for idleness and a channel between.
+Here the connection's task does it all in turn:
+
+    bytes ──▶ h11 ──▶ messages ──▶ the application, once the bytes that have come are parsed
+      ▲                                 │ asks for more of the body: more bytes are read
+      └──────── the next head ◀─────────┘
+
+It differs from Hypercorn's own server in more:
 
 - It serves HTTP/1.1 only. Hypercorn would switch to HTTP/2 for ``Upgrade: h2c`` and for HTTP/2's
   preface. A proxy that passes an upgrade on cannot see the requests that follow, so a client could
   set the headers that only the proxy should set. An upgrade is ignored (RFC 9110 §7.8).
 - Its sends can be cancelled, and the stream bounds them. Hypercorn shields them from cancellation,
   so a client that stops reading could delay a shutdown without limit.
-- Between two requests the stream looks at the next head. If the front door serves that request (a
-  websocket that a proxy sends over a connection that it keeps alive), Hypercorn is told that the
-  connection has ended, and the front door continues with it.
-- Its timer for idleness ends with the connection and does not outlive it.
+- Between two requests it looks at the next head. If the front door serves that request (a websocket
+  that a proxy sends over a connection that it keeps alive), the front door continues with it.
+- The head of a response leaves with what follows it.
+
+As in Hypercorn, nothing is read while a whole request is answered. So the application hears of a
+client that has gone when it sends.
 
 TLS, the first head and websockets are the front door's.
 
-``TCPServer``, ``H11Protocol``, ``TaskGroup`` and ``ASGIWrapper`` are private to Hypercorn: the
-minor version is pinned.
+``H11Protocol``, ``HTTPStream`` and their collaborators are private to Hypercorn: the minor version
+is pinned.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 
+import attrs
 import h11
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.task_group import TaskGroup
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
-from starlette.types import ASGIApp
+from starlette.types import Message, Scope, Send
 
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadOfTls, HeadTooLong, PeekedStream
 
+Application = Callable[[Scope, "Inbox", Send], Awaitable[None]]
+_AppSend = Callable[[Message | None], Awaitable[None]]
 
-async def serve_http(
-    app: ASGIApp,
-    stream: PeekedStream,
-    settings: FrontDoorSettings,
-    for_front_door: Callable[[bytes], bool],
-) -> bool:
-    """Serve requests until the connection ends, or until a head comes that is ``for_front_door`` or
-    too long. Returns True in the second case; the stream then continues with that head.
-    """
-    config = Config()
-    config.h11_max_incomplete_size = settings.max_head_bytes
-    config.keep_alive_timeout = settings.keep_alive_timeout
-    config.include_server_header = False
-    config.accesslog = config.errorlog = None
-    adapter = _HypercornStream(stream, settings.max_head_bytes, for_front_door)
-    wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # two typings of the same ASGI
-    await _Connection(wrapped, config, WorkerContext(None), {}, adapter)  # type: ignore[arg-type]
-    return adapter.taken
+_MOST_AT_ONCE = 65536  # bytes that are read, and so the most of a body that waits to be asked for
 
 
-class _HypercornStream(trio.abc.Stream):
-    """The stream as Hypercorn sees it."""
+class _Config(Config):
+    """Hypercorn's settings. All connections share them."""
 
-    def __init__(
-        self, stream: PeekedStream, max_head_bytes: int, for_front_door: Callable[[bytes], bool]
-    ) -> None:
-        self._stream = stream
-        self._max_head_bytes = max_head_bytes
-        self._for_front_door = for_front_door
-        self._first = True
-        self._answered = trio.Event()
-        self.request_is_whole: Callable[[], bool] = lambda: False
-        self.is_tls = stream.is_tls
-        self.taken = False
+    def __init__(self, settings: FrontDoorSettings) -> None:
+        super().__init__()
+        self.h11_max_incomplete_size = settings.max_head_bytes
+        self.accesslog = self.errorlog = None
+        self._second = 0
+        self._headers: list[tuple[bytes, bytes]] = []
 
-    def is_idle(self, idle: bool) -> None:
-        """Hypercorn has completed a response (``idle``), or has begun to read a request."""
-        if idle:
-            self._answered.set()
-        else:
-            self._answered = trio.Event()
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        if (second := int(time.time())) != self._second:
+            self._second = second
+            self._headers = [(b"date", formatdate(second, usegmt=True).encode())]
+        return self._headers
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = await self._stream.receive_some(max_bytes)
-        if not data or self._first or not (self._answered.is_set() or self.request_is_whole()):
-            self._first = False
-            return data
-        # A request begins. The client may have read the response to the one before although
-        # Hypercorn has not yet completed it here.
-        self._stream.put_back(data)
-        await self._answered.wait()
-        try:
-            head = await self._stream.peek_head(self._max_head_bytes)
-            self.taken = self._for_front_door(head)
-        except (HeadTooLong, HeadOfTls):
-            self.taken = True
-        return b"" if self.taken else await self._stream.receive_some(max_bytes)
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+@attrs.frozen
+class HttpServer:
+    """What all connections with these settings share."""
 
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
+    settings: FrontDoorSettings
+    config: Config
+    context: WorkerContext = attrs.field(factory=lambda: WorkerContext(None))
 
-    async def send_eof(self) -> None:
-        if not self.taken:
-            await self._stream.send_eof()
+    @classmethod
+    def of(cls, settings: FrontDoorSettings) -> "HttpServer":
+        return cls(settings, _Config(settings))
 
-    async def aclose(self) -> None:
-        self._answered.set()
-        if not self.taken:
-            await self._stream.aclose()
+    async def serve(
+        self, app: Application, stream: PeekedStream, for_front_door: Callable[[bytes], bool]
+    ) -> bool:
+        """Serve requests until the connection ends, or until a head comes that is
+        ``for_front_door`` or too long. Returns True in the second case; the stream then continues
+        with that head. The first head has been peeked.
+        """
+        return await _Connection(self, app, stream, for_front_door).run()
 
 
 class _H11Connection(h11.Connection):
-    """Drops bytes that follow the connection's last request. They would be an error for Hypercorn,
-    which would end the connection before the response.
+    """It does not wait for a response: PAUSED is no event. Bytes that follow the connection's last
+    request are dropped. They would be an error for Hypercorn, which would end the connection before
+    the response.
     """
 
     def receive_data(self, data: bytes) -> None:
@@ -120,66 +102,204 @@ class _H11Connection(h11.Connection):
             super().receive_data(data)
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        return h11.NEED_DATA if self.their_state is h11.MUST_CLOSE else super().next_event()
+        if self.their_state is h11.MUST_CLOSE:
+            return h11.NEED_DATA
+        event = super().next_event()
+        return h11.NEED_DATA if event is h11.PAUSED else event
 
 
-class _OnlyHttp1(H11Protocol):
-    async def initiate(self) -> None:
-        most = self.config.h11_max_incomplete_size
-        self.connection = _H11Connection(h11.SERVER, max_incomplete_event_size=most)
+class Inbox:
+    """ASGI's ``receive`` of one request: its messages, in order. ``read`` reads more of its body,
+    until there is a message.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
+        self._read = read
+        self._messages: list[Message] = []
+        self._came: trio.Event | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a message is there, so that receiving it does not wait."""
+        return bool(self._messages)
+
+    async def __call__(self) -> Message:
+        if not self._messages:
+            await self._read()
+        return self._messages.pop(0)
+
+    async def put(self, message: Message) -> None:
+        last = self._messages[-1] if self._messages else None
+        if last is not None and message["type"] == "http.request" and not message["body"]:
+            last["more_body"] = message["more_body"]  # the end of the body, which came with it
+        else:
+            self._messages.append(message)
+        if self._came is not None:
+            self._came.set()
+
+    async def wait(self) -> None:
+        """Wait until a message is put."""
+        self._came = trio.Event()
+        await self._came.wait()
+
+
+class _Connection(H11Protocol):
+    connection: _H11Connection
+
+    def __init__(
+        self,
+        server: HttpServer,
+        app: Application,
+        stream: PeekedStream,
+        for_front_door: Callable[[bytes], bool],
+    ) -> None:
+        """Instead of Hypercorn's own, which makes a connection of h11 that would not be used."""
+        config = server.config
+        self.app = self._app = app  # type: ignore[assignment]  # Hypercorn would wrap it
+        self.can_read = server.context.event_class()
+        self.client = self.server = None  # the doorkeeper sets the client's address
+        self.config = config
+        self.connection = _H11Connection(
+            h11.SERVER, max_incomplete_event_size=config.h11_max_incomplete_size
+        )
+        self.context = server.context
+        self.keep_alive_requests = 0
+        self.ssl = stream.is_tls
+        self.stream = None
+        self.connection_state = ConnectionState({})
+        self._settings = server.settings
+        self._bytes = stream
+        self._for_front_door = for_front_door
+        self._begun: tuple[Scope, Inbox, _AppSend] | None = None
+        self._inbox: Inbox | None = None  # of the request that is served
+        self._unsent: list[bytes] = []
+        self._over = False
+        self._idle_since = trio.current_time()
+
+    @property
+    def task_group(self) -> "_Connection":  # type: ignore[override]
+        """It has what Hypercorn's streams need of it."""
+        return self
+
+    async def run(self) -> bool:
+        """Returns whether the front door continues with the stream."""
+        data = self._bytes.take_unread()
+        while True:
+            await self._parse(data)
+            while self._begun is not None:
+                await self._run_app()
+                if self._over or not isinstance(self.connection, h11.Connection):
+                    return False
+                if self.connection.trailing_data[0]:
+                    await trio.lowlevel.checkpoint()  # the client has sent several requests
+                    await self._parse(None)
+            if self._over or not data:
+                return False
+            with trio.move_on_at(self._idle_since + self._settings.keep_alive_timeout):
+                continued = await self._next_bytes()
+                if continued is None:
+                    return True
+                data = continued
+                continue
+            return False
+
+    async def _next_bytes(self) -> bytes | None:
+        """Bytes of the next head, ``b""`` at the end. None: the front door serves that head."""
+        stream = self._bytes
+        try:
+            head = await stream.peek_head(self._settings.max_head_bytes)
+        except (HeadTooLong, HeadOfTls):
+            return None
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+        return None if head and self._for_front_door(head) else stream.take_unread()
+
+    async def _parse(self, data: bytes | None) -> None:
+        """Let Hypercorn parse bytes of the client, or with None those that h11 has already. It
+        begins a request, or gives the present one its messages. Answers bytes that are no request.
+        """
+        if data is None:
+            await self._handle_events()
+        else:
+            await self.handle(RawData(data))
+        if self._unsent:
+            await self._flush(self._bytes.send_all)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Hypercorn's own switches to HTTP/2 here."""
 
+    async def spawn_app(
+        self, app: object, config: Config, scope: Scope, send: "_AppSend"
+    ) -> Callable[[Message], Awaitable[None]]:
+        """A request has begun: a part of Hypercorn's ``TaskGroup``, without a task."""
+        inbox = Inbox(self._read_body)
+        self._begun = scope, inbox, send
+        return inbox.put
 
-class _Connection(TCPServer):
-    stream: _HypercornStream  # type: ignore[assignment]
-    protocol: _OnlyHttp1  # type: ignore[assignment]
-    _reading_ended = False
+    async def _run_app(self) -> None:
+        assert self._begun is not None
+        (scope, inbox, send), self._begun = self._begun, None
+        self._inbox = inbox
 
-    async def run(self) -> None:
-        """Like Hypercorn's own, but without a choice of protocols and after the TLS handshake."""
-        self.stream.request_is_whole = self._request_is_whole
+        async def send_message(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                return  # its bytes leave with what follows
+            last = not message.get("more_body", False)
+            await self._flush(self._bytes.send_at_once if last else self._bytes.send_all)
+
         try:
-            async with TaskGroup() as self._task_group:
-                self.protocol = _OnlyHttp1(
-                    self.app,
-                    self.config,
-                    self.context,
-                    self._task_group,
-                    ConnectionState({}),
-                    self.stream.is_tls,
-                    None,  # the client's address; the doorkeeper sets it
-                    None,
-                    self.protocol_send,
-                )
-                await self.protocol.initiate()
-                await self.idle_task.restart(self._task_group, self._idle_timeout)
-                await self._read_data()
-        except OSError:
-            pass
-        finally:
-            await self._close()
+            await self._app(scope, inbox, send_message)
+        except Exception:
+            await self._end_response(send)
+            raise
+        await self._end_response(send)
+        self._inbox = None
 
-    def _request_is_whole(self) -> bool:
-        return self.protocol.connection.their_state is h11.DONE
+    async def _end_response(self, send: _AppSend) -> None:
+        """Hypercorn ends a response that is not whole."""
+        if self.stream is not None:
+            await send(None)
+            await self._flush(self._bytes.send_all)
 
-    async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated):
-            self.stream.is_idle(event.idle)
-            if self._reading_ended:
-                return  # the timer for idleness has ended
-        if not isinstance(event, RawData):
-            await super().protocol_send(event)
-            return
-        async with self.send_lock:
+    async def _read_body(self) -> None:
+        """Read until the request that is served has a message."""
+        inbox = self._inbox
+        assert inbox is not None
+        while not inbox.ready:
+            if self._over or self.connection.their_state is not h11.SEND_BODY:
+                await inbox.wait()
+                return
             try:
-                await self.stream.send_all(event.data)
+                data = await self._bytes.receive_some(_MOST_AT_ONCE)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.protocol.handle(Closed())
-                await self.stream.aclose()  # also ends the reading
+                await self.handle(Closed())
+            else:
+                await self._parse(data)
 
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        self._reading_ended = True
-        await self.idle_task.stop()
+    async def send(self, event: Event) -> None:
+        """From Hypercorn: bytes for the client, and what becomes of the connection."""
+        if isinstance(event, RawData):
+            if event.data:
+                self._unsent.append(event.data)
+        elif isinstance(event, Updated):
+            if event.idle:
+                self._idle_since = trio.current_time()
+        elif isinstance(event, Closed):
+            await self._flush(self._bytes.send_at_once)
+            self._end()
+            await self.handle(event)
+
+    async def _flush(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        unsent, self._unsent = self._unsent, []
+        if not unsent or self._over:
+            return
+        try:
+            await send(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._end()
+            await self.handle(Closed())
+
+    def _end(self) -> None:
+        self._over = True
+        self._bytes.close_now()

@@ -67,9 +67,10 @@ class PeekedStream(trio.abc.Stream):
         """Sends have no deadline from now on: the code that serves the stream bounds them."""
         self._send_deadline = math.inf
 
-    def put_back(self, data: bytes) -> None:
-        """``data`` will be read next."""
-        self._unread = data + self._unread
+    def take_unread(self) -> bytes:
+        """What has been peeked and not read. Reads it."""
+        taken, self._unread = self._unread, b""
+        return taken
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if not self._unread:
@@ -91,6 +92,25 @@ class PeekedStream(trio.abc.Stream):
             self._send_unfinished = False
         if self._send_unfinished:
             raise trio.BrokenResourceError("the client has stopped reading")
+
+    async def send_at_once(self, data: bytes) -> None:
+        """Like ``send_all``, but if the kernel takes all of it this is no checkpoint, and costs no
+        more than the system call.
+        """
+        if isinstance(self._stream, PacedStream) and not self._send_unfinished:
+            sent = self._stream.send_now(data)
+            if sent == len(data):
+                return
+            data = data[sent:]
+        await self.send_all(data)
+
+    def close_now(self) -> None:
+        """Close the connection, without a checkpoint. Whoever reads or sends is told."""
+        stream = self._stream
+        if isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        assert isinstance(stream, PacedStream)
+        stream.close_now()
 
     @property
     def sends_now(self) -> bool:
