@@ -35,6 +35,8 @@ class Proxies:
     header: ForwardedHeader = "x-forwarded-for"
 
     def trusted(self, address: str) -> bool:
+        if not self.networks:
+            return False
         parsed = _parse_address(address)
         return parsed is not None and any(
             parsed in network for network in self.networks if network.version == parsed.version

@@ -14,11 +14,14 @@ So ``FairLimiter`` watches their sockets with an epoll of its own, and wakes a c
 it is released.
 """
 
+import contextlib
 import os
 import select
 
 import attrs
 import trio
+
+_MOST_AT_ONCE = 65536  # bytes that are read
 
 
 @attrs.define(eq=False)
@@ -34,7 +37,7 @@ class FairLimiter:
     _queues: dict[str | None, dict[trio.Event, None]] = attrs.field(factory=dict)
     _watched: dict[int, tuple[str | None, trio.Event]] = attrs.field(factory=dict)
     _epoll: select.epoll = attrs.field(init=False)
-    _idle_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _idle: bool = False
     _ended: bool = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -55,8 +58,10 @@ class FairLimiter:
         before = trio.current_time()
         while True:
             if not self._queues:
-                with trio.CancelScope() as self._idle_scope:
+                self._idle = True
+                with contextlib.suppress(trio.ClosedResourceError):  # ``acquire`` ends the wait
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self._idle = False
                 before = trio.current_time()
             for fd, _ in self._epoll.poll(0):
                 if (watched := self._watched.pop(fd, None)) is not None:
@@ -66,7 +71,8 @@ class FairLimiter:
             for _ in range(allowed):
                 if self._queues:
                     self._release_first(next(iter(self._queues)))
-            await trio.lowlevel.checkpoint()
+            if self._queues:
+                await trio.lowlevel.checkpoint()
 
     async def acquire(self, key: str | None) -> None:
         """Wait in the queue of ``key`` until this step is released."""
@@ -74,7 +80,8 @@ class FairLimiter:
             return
         released = trio.Event()
         self._enqueue(key, released)
-        self._idle_scope.cancel()
+        if self._idle:  # nothing is closed: it ends the wait
+            trio.lowlevel.notify_closing(self._epoll.fileno())
         try:
             await released.wait()
         finally:
@@ -134,10 +141,18 @@ class PacedStream(trio.abc.HalfCloseableStream):
         self._released.set()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Trio's own would try to read first, which needs a further step or system call."""
         if self.limiter is not None:
             self._released = trio.Event()
             await self.limiter.wait_readable(self.tcp.socket, self.key, self._released)
-        return await self.tcp.receive_some(max_bytes)
+        elif self.tcp.socket.fileno() >= 0:
+            await trio.lowlevel.wait_readable(self.tcp.socket)
+        try:
+            return os.read(
+                self.tcp.socket.fileno(), _MOST_AT_ONCE if max_bytes is None else max_bytes
+            )
+        except OSError:  # nothing is there after all, or Trio says what is wrong
+            return await self.tcp.receive_some(max_bytes)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.tcp.send_all(data)

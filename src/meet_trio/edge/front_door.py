@@ -34,6 +34,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import math
 import os
 import socket
 import ssl
@@ -150,7 +151,7 @@ class FrontDoor:
                 await trio.lowlevel.wait_readable(door)
                 try:
                     for _ in range(_ACCEPTS_PER_TURN):
-                        self._accepted(door.accept()[0], nursery)
+                        self._accepted(*door.accept(), nursery)
                 except BlockingIOError:
                     pass  # no more connections wait
                 except OSError as error:
@@ -159,12 +160,13 @@ class FrontDoor:
                     ):
                         logger.warning("no connection can be accepted: %s", error)
                         await trio.sleep(_ACCEPT_PAUSE)
-                await trio.lowlevel.checkpoint()
 
-    def _accepted(self, accepted: socket.socket, nursery: trio.Nursery) -> None:
+    def _accepted(
+        self, accepted: socket.socket, peer: tuple[str, int], nursery: trio.Nursery
+    ) -> None:
+        address = peer[0]
         try:
             transport = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-            address = accepted.getpeername()[0]
         except OSError:
             accepted.close()  # the client is gone already
             return
@@ -227,7 +229,7 @@ class _Connection:
         self._parsed: tuple[bytes, RequestHead | None] = b"", None
         # The TLS handshake was counted. It counts in place of the first request.
         self._handshake_counted = False
-        self._scope = trio.CancelScope()
+        self._scope = trio.CancelScope()  # its deadline is that of a head, or of idleness
         self._paced = PacedStream(tcp, key)
         self._tls: trio.SSLStream[PacedStream] | None = None
         stream: trio.abc.Stream = self._paced
@@ -262,7 +264,9 @@ class _Connection:
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
-            head_follows = await self._door.http.serve(app, self._stream, self._for_websocket)
+            head_follows = await self._door.http.serve(
+                app, self._stream, self._scope, self._for_websocket
+            )
             head = await self._next_head() if head_follows else None
         return await self._admit_websocket(head) if head else None
 
@@ -273,40 +277,42 @@ class _Connection:
             self._door.strangers.remove(self._key, self)
 
     async def _first_head(self) -> bytes | None:
-        with trio.move_on_after(self._settings.head_timeout):
-            if self._tls is not None:
-                if self._key is not None:
-                    if self._door.count_request(self.address) > 0:
-                        logger.info("too many handshakes from %s", self.address)
-                        return None
-                    self._handshake_counted = True
-                self._paced.limiter = self._door.work_limiter
-                await self._tls.do_handshake()
-            self._paced.limiter = self._door.head_limiter
-            return await self._next_head()
-        return None
+        self._scope.deadline = trio.current_time() + self._settings.head_timeout
+        if self._tls is not None:
+            if self._key is not None:
+                if self._door.count_request(self.address) > 0:
+                    logger.info("too many handshakes from %s", self.address)
+                    return None
+                self._handshake_counted = True
+            self._paced.limiter = self._door.work_limiter
+            await self._tls.do_handshake()
+        self._paced.limiter = self._door.head_limiter
+        return await self._head()
 
     async def _next_head(self) -> bytes | None:
-        """The next request's head. None if it did not come in time, or was refused here because it
-        is too long, or malformed and above the rate of its address.
+        self._scope.deadline = trio.current_time() + self._settings.head_timeout
+        return await self._head()
+
+    async def _head(self) -> bytes | None:
+        """The next request's head, within the deadline of the connection. None if it was refused
+        here because it is too long, or malformed and above the rate of its address.
         """
-        with trio.move_on_after(self._settings.head_timeout):
-            try:
-                head = await self._stream.peek_head(self._settings.max_head_bytes)
-            except HeadTooLong:
-                await answer(self._stream, 431, "the head is too long (http.max_head_bytes)")
-                return None
-            except HeadOfTls:
-                if self._door.count_request(self.address) == 0:
-                    await answer(self._stream, 400, "this port does not speak TLS (http.tls_cert)")
-                return None
-            # Hypercorn answers a malformed head, but the rate counts it here.
-            malformed = head and self._parse(head) is None
-            if malformed and (wait := self._door.count_request(self.address)) > 0:
-                await self._refuse(wait)
-                return None
-            return head or None
-        return None
+        try:
+            head = await self._stream.peek_head(self._settings.max_head_bytes)
+        except HeadTooLong:
+            await answer(self._stream, 431, "the head is too long (http.max_head_bytes)")
+            return None
+        except HeadOfTls:
+            if self._door.count_request(self.address) == 0:
+                await answer(self._stream, 400, "this port does not speak TLS (http.tls_cert)")
+            return None
+        # Hypercorn answers a malformed head, but the rate counts it here.
+        malformed = head and self._parse(head) is None
+        if malformed and (wait := self._door.count_request(self.address)) > 0:
+            await self._refuse(wait)
+            return None
+        self._scope.deadline = math.inf
+        return head or None
 
     def _parse(self, raw_head: bytes) -> RequestHead | None:
         """The parsed head. Each is asked for several times in a row."""

@@ -29,6 +29,7 @@ TLS, the first head and websockets are the front door's.
 is pinned.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -82,13 +83,18 @@ class HttpServer:
         return cls(settings, _Config(settings))
 
     async def serve(
-        self, app: Application, stream: PeekedStream, for_front_door: Callable[[bytes], bool]
+        self,
+        app: Application,
+        stream: PeekedStream,
+        scope: trio.CancelScope,
+        for_front_door: Callable[[bytes], bool],
     ) -> bool:
         """Serve requests until the connection ends, or until a head comes that is
         ``for_front_door`` or too long. Returns True in the second case; the stream then continues
-        with that head. The first head has been peeked.
+        with that head. The first head has been peeked. ``scope`` is the connection's; it has a
+        deadline while the connection is idle.
         """
-        return await _Connection(self, app, stream, for_front_door).run()
+        return await _Connection(self, app, stream, scope, for_front_door).run()
 
 
 class _H11Connection(h11.Connection):
@@ -151,6 +157,7 @@ class _Connection(H11Protocol):
         server: HttpServer,
         app: Application,
         stream: PeekedStream,
+        scope: trio.CancelScope,
         for_front_door: Callable[[bytes], bool],
     ) -> None:
         """Instead of Hypercorn's own, which makes a connection of h11 that would not be used."""
@@ -169,6 +176,7 @@ class _Connection(H11Protocol):
         self.connection_state = ConnectionState({})
         self._settings = server.settings
         self._bytes = stream
+        self._scope = scope
         self._for_front_door = for_front_door
         self._begun: tuple[Scope, Inbox, _AppSend] | None = None
         self._inbox: Inbox | None = None  # of the request that is served
@@ -195,13 +203,12 @@ class _Connection(H11Protocol):
                     await self._parse(None)
             if self._over or not data:
                 return False
-            with trio.move_on_at(self._idle_since + self._settings.keep_alive_timeout):
-                continued = await self._next_bytes()
-                if continued is None:
-                    return True
-                data = continued
-                continue
-            return False
+            self._scope.deadline = self._idle_since + self._settings.keep_alive_timeout
+            next_bytes = await self._next_bytes()
+            if next_bytes is None:
+                return True
+            self._scope.deadline = math.inf
+            data = next_bytes
 
     async def _next_bytes(self) -> bytes | None:
         """Bytes of the next head, ``b""`` at the end. None: the front door serves that head."""
