@@ -131,6 +131,29 @@ async def test_connection_gives_a_token_url(body: dict[str, object], role: int) 
         assert room.admit(query["peerId"], query["authToken"]) is not None
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/sessions/{room_id}", 404),  # a room's name, here
+        ("POST", "/sessions/{room_id}/connection", 404),
+        ("HEAD", "/sessions/x", 404),
+        ("HEAD", "/sessions", 200),
+        ("GET", "/sessions//connection", 404),
+        ("POST", "/sessions/x/connection/y", 404),
+        ("PUT", "/sessions/x/y", 404),
+        ("POST", "/signal/x", 404),
+        ("GET", "/", 404),
+        ("PUT", "/sessions/x", 405),
+        ("HEAD", "/signal", 405),
+    ],
+)
+async def test_paths_and_methods_that_are_no_route(method: str, path: str, status: int) -> None:
+    async with open_site() as site:
+        answer = await site.call(method, path)
+        assert answer.status_code == status
+        assert ("allow" in answer.headers) == (status == 405)
+
+
 JSON = {"Content-Type": "application/json", **AUTH}
 
 

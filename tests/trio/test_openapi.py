@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
-from starlette.routing import Mount
 from support.site import API, AUTH, open_site
 
 from meet_trio.edge.openapi import openapi_document
@@ -60,8 +59,8 @@ def api() -> Iterator[Api]:
     async def main() -> None:
         async with open_site() as site:
             room = await site.world.registry.create_room()
-            guard = next(route.app for route in site.api.mount() if isinstance(route, Mount))
-            routes = {(m, route.path) for route in guard.app.routes for m in route.methods}
+            routes = {(m, path) for path, methods in site.api.routes.items() for m in methods}
+            routes |= {("HEAD", path) for m, path in routes if m == "GET"}
             token = trio.lowlevel.current_trio_token()
             opened.append(Api(token, routes, site.http, room.id))
             ready.set()

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from meet_trio.admin.access import Access
 from meet_trio.admin.api import Calls
 from meet_trio.edge.head import RequestHead
-from meet_trio.edge.http_api import EXCEPTION_HANDLERS
+from meet_trio.edge.routes import EXCEPTION_HANDLERS
 from meet_trio.edge.site import PAGE_DIRECTORY
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded, NotFound, RequestError
 from meet_trio.media.engines import EngineError

@@ -11,6 +11,7 @@ bounded. When it is full, the address that was counted the longest ago is forgot
 Nothing is refused here; the front door does that.
 """
 
+import functools
 import ipaddress
 import re
 from collections import OrderedDict
@@ -87,6 +88,7 @@ def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address |
     return address
 
 
+@functools.lru_cache(maxsize=1000)  # it is asked for each connection
 def address_key(address: str) -> str:
     """The key by which an address is counted: an IPv4 address or an IPv6 /64."""
     parsed = _parse_address(address)

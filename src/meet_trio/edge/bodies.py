@@ -5,13 +5,12 @@ original server. An error is a 400 or 413 that says what is wrong. Only parsed v
 into the server. ``http_api`` checks what they mean.
 """
 
-import contextlib
 import json
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from meet_trio.errors import BadRequest
 from meet_trio.ortc.fields import Json
@@ -29,22 +28,34 @@ async def read_object(
     ``bound`` is the name of the bound of ``max_bytes``, for the error.
     ``max_depth`` is a number of levels of arrays and objects. Kolab's own bodies need four.
     """
-    body = bytearray()
-    announced = request.headers.get("content-length", "0")
+    body = b""
+    announced = _header(request, b"content-length")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise HTTPException(413, f"the body is larger than {max_bytes} bytes ({bound})")
-    async with contextlib.aclosing(request.stream()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > max_bytes:
-                raise HTTPException(413, f"the body is larger than {max_bytes} bytes ({bound})")
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    more_follows = True
+    while more_follows:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise HTTPException(413, f"the body is larger than {max_bytes} bytes ({bound})")
+        more_follows = message.get("more_body", False)
+    kind, _, parameters = _header(request, b"content-type").partition(";")
     match kind.strip().lower():
         case "application/json":
-            return _parse_json_untrusted(bytes(body), parameters, max_depth)
+            return _parse_json_untrusted(body, parameters, max_depth)
         case "application/x-www-form-urlencoded":
-            return _parse_form_untrusted(bytes(body))
+            return _parse_form_untrusted(body)
     return {}
+
+
+def _header(request: Request, name: bytes) -> str:
+    """The first header of this name, which is in lower case; "" without one."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return str(value, "latin-1")
+    return ""
 
 
 def _parse_json_untrusted(body: bytes, parameters: str, max_depth: int) -> JsonObject:

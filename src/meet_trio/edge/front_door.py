@@ -229,7 +229,9 @@ class _Connection:
         self._parsed: tuple[bytes, RequestHead | None] = b"", None
         # The TLS handshake was counted. It counts in place of the first request.
         self._handshake_counted = False
-        self._scope = trio.CancelScope()  # its deadline is that of a head, or of idleness
+        # Its deadline is that of a head, or of idleness.
+        deadline = trio.current_time() + self._settings.head_timeout
+        self._scope = trio.CancelScope(deadline=deadline)
         self._paced = PacedStream(tcp, key)
         self._tls: trio.SSLStream[PacedStream] | None = None
         stream: trio.abc.Stream = self._paced
@@ -277,7 +279,6 @@ class _Connection:
             self._door.strangers.remove(self._key, self)
 
     async def _first_head(self) -> bytes | None:
-        self._scope.deadline = trio.current_time() + self._settings.head_timeout
         if self._tls is not None:
             if self._key is not None:
                 if self._door.count_request(self.address) > 0:

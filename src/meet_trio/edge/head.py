@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import attrs
 from starlette.types import Scope
 
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
-_REQUEST_LINE = re.compile(r"([!-~]+) ([!-~]+) HTTP/1\.[01]")
+# One way to match each text, so the time is linear in its length.
+_HEAD = re.compile(r"([!-~]+) ([!-~]+) HTTP/1\.[01](?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*)*")
 
 
 @attrs.frozen
@@ -35,29 +35,24 @@ class RequestHead:
 
 def parse_head_untrusted(head: bytes) -> RequestHead | None:
     """The parsed head; None if it is no plain HTTP/1.1 request, which Hypercorn then answers."""
-    request_line, *lines = head.decode("latin-1").strip("\r\n").split("\r\n")
-    request = _REQUEST_LINE.fullmatch(request_line)
+    text = head.decode("latin-1").strip("\r\n")
+    request = _HEAD.fullmatch(text)
     if request is None:
         return None
     headers: dict[str, str] = {}
-    for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            return None
-        _add_field(headers, field[1], field[2])
+    for line in text.split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     path, _, query = request[2].partition("?")
     return RequestHead(request[1], path, query, headers)
 
 
 def head_of_scope(scope: Scope) -> RequestHead:
-    """The head of a request that an ASGI server has parsed."""
+    """The head of a request that h11 has parsed: names are in lower case, values are stripped."""
     headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        _add_field(headers, name.decode("latin-1"), value.decode("latin-1"))
-    query = scope["query_string"].decode("latin-1")
+    for raw_name, raw_value in scope["headers"]:
+        name, value = str(raw_name, "latin-1"), str(raw_value, "latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    query = str(scope["query_string"], "latin-1")
     return RequestHead(scope["method"], scope["path"], query, headers)
-
-
-def _add_field(headers: dict[str, str], name: str, value: str) -> None:
-    name, value = name.lower(), value.strip(" \t")
-    headers[name] = f"{headers[name]}, {value}" if name in headers else value

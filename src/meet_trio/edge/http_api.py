@@ -11,18 +11,15 @@ import logging
 from collections.abc import Callable, Sequence
 
 import attrs
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meet_trio.edge.bodies import JsonObject, read_object, text_field
 from meet_trio.edge.openapi import openapi_document
+from meet_trio.edge.routes import Router, Routes
 from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.tokens import ApiTokens
-from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 from meet_trio.lag import LoopLag
 from meet_trio.live.figures import RoomsFigures
 from meet_trio.live.registry import Registry
@@ -35,7 +32,7 @@ logger = logging.getLogger("meet_trio.edge.http_api")
 
 @attrs.define(eq=False)
 class HttpApi:
-    """The routes of the API; ``mount`` returns them for the site. ``token_base`` begins token URLs,
+    """The endpoints of the API; ``app`` serves them. ``token_base`` begins token URLs,
     e.g. ``wss://meet.example:12443``. ``health`` returns the reasons for which the server is not
     healthy.
     """
@@ -54,28 +51,25 @@ class HttpApi:
         """The path below which the routes need the token."""
         return f"{self.settings.path_prefix}/api"
 
-    def mount(self) -> list[Mount | Route]:
-        api = Starlette(
-            routes=[
-                Route("/ping", _ping),
-                Route("/health", self._health),
-                # one route, because a 405 names the methods of the first that has the path
-                Route("/sessions", self._sessions, methods=["GET", "POST"]),
-                Route("/sessions/{room_id}", self._session),
-                Route("/sessions/{room_id}/connection", self._connection, methods=["POST"]),
-                Route("/signal", self._signal, methods=["POST"]),
-                Route("/stats", self._stats),
-                Route("/lag", self._lag),
-                Route("/trials", self._open_trial, methods=["POST"]),
-                Route("/openapi.json", self._openapi),
-            ],
-            exception_handlers=EXCEPTION_HANDLERS,
-        )
-        return [
-            # The older README has this health check, without prefix and token.
-            Route("/ping", _ping),
-            Mount(self.path, TokenGuard(api, self.tokens)),
-        ]
+    @property
+    def routes(self) -> Routes:
+        """The endpoints below ``path``."""
+        return {
+            "/ping": {"GET": ping},
+            "/health": {"GET": self._health},
+            "/sessions": {"GET": self._list_sessions, "POST": self._create_session},
+            "/sessions/{room_id}": {"GET": self._session},
+            "/sessions/{room_id}/connection": {"POST": self._connection},
+            "/signal": {"POST": self._signal},
+            "/stats": {"GET": self._stats},
+            "/lag": {"GET": self._lag},
+            "/trials": {"POST": self._open_trial},
+            "/openapi.json": {"GET": self._openapi},
+        }
+
+    def app(self) -> ASGIApp:
+        """The application for paths below ``path``."""
+        return TokenGuard(Router(self.path, self.routes), self.tokens)
 
     def token_url(self, room_id: str, peer_id: str, auth_token: str) -> str:
         query = f"peerId={peer_id}&roomId={room_id}&authToken={auth_token}"
@@ -95,11 +89,6 @@ class HttpApi:
                 {"success": False, "message": "; ".join(reasons), "reasons": list(reasons)}, 503
             )
         return JSONResponse({"success": True, "message": "Healthy"})
-
-    async def _sessions(self, request: Request) -> Response:
-        if request.method == "POST":
-            return await self._create_session(request)
-        return await self._list_sessions(request)
 
     async def _list_sessions(self, request: Request) -> Response:
         return JSONResponse(
@@ -156,7 +145,7 @@ class HttpApi:
         return JSONResponse(openapi_document(self.path))
 
 
-async def _ping(request: Request) -> Response:
+async def ping(request: Request) -> Response:
     return PlainTextResponse("PONG")
 
 
@@ -180,40 +169,8 @@ class TokenGuard:
         self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            given = dict(scope["headers"]).get(b"x-auth-token", b"")
-            if not self._tokens.accept(given):
-                await Response(status_code=403)(scope, receive, send)
-                return
+        given = dict(scope["headers"]).get(b"x-auth-token", b"")
+        if not self._tokens.accept(given):
+            await Response(status_code=403)(scope, receive, send)
+            return
         await self.app(scope, receive, send)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-async def _meet_error(request: Request, error: Exception) -> Response:
-    match error:
-        case BadRequest():
-            status = 400
-        case NotFound():
-            status = 404
-        case LimitExceeded():
-            status = 503
-        case _:
-            logger.error("%s %s: %s", request.method, request.url.path, error)
-            status = 500
-    return JSONResponse({"error": str(error)}, status)
-
-
-async def _server_error(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "internal error"}, 500)
-
-
-EXCEPTION_HANDLERS = {
-    HTTPException: _http_error,
-    MeetError: _meet_error,
-    Exception: _server_error,
-}
-"""Starlette calls these with an exception, in all applications of the site."""

@@ -39,7 +39,9 @@ import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from starlette.types import Message, Scope, Send
@@ -207,7 +209,8 @@ class _Connection(H11Protocol):
             next_bytes = await self._next_bytes()
             if next_bytes is None:
                 return True
-            self._scope.deadline = math.inf
+            if next_bytes:
+                self._scope.deadline = math.inf
             data = next_bytes
 
     async def _next_bytes(self) -> bytes | None:
@@ -234,6 +237,35 @@ class _Connection(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Hypercorn's own switches to HTTP/2 here."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Hypercorn's own looks through all headers for a websocket."""
+        headers = list(request.headers)
+        if any(name == b"upgrade" for name, _ in headers):
+            await super()._create_stream(request)
+            return
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,  # type: ignore[arg-type]
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=headers,
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
 
     async def spawn_app(
         self, app: object, config: Config, scope: Scope, send: "_AppSend"

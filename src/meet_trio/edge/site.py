@@ -17,7 +17,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from meet_trio.edge.http_api import EXCEPTION_HANDLERS, HttpApi
+from meet_trio.edge.http_api import HttpApi, ping
+from meet_trio.edge.routes import EXCEPTION_HANDLERS
 from meet_trio.errors import BadRequest
 from meet_trio.live.registry import Registry
 from meet_trio.room import Role
@@ -53,16 +54,24 @@ def build_site(
     ``page``: serve the meeting page. ``demo``: serve the routes by which the page makes rooms
     without Kolab.
     """
-    routes: list[BaseRoute] = [*api.mount(), *more]
+    # The older README has this health check, without prefix and token.
+    routes: list[BaseRoute] = [Route("/ping", ping), *more]
     if demo:
         routes += DemoRoutes(api).routes()
     if page:
         routes += _page_routes()
-    site = without_trailing_slash(Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS))
+    pages = Starlette(routes=routes, exception_handlers=EXCEPTION_HANDLERS)
+    api_app, below = api.app(), api.path + "/"
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        served = api_app if scope["path"].startswith(below) else pages
+        await served(scope, receive, send)
+
+    without_slash = without_trailing_slash(site)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        polls = scope["type"] == "http" and scope["path"] in polling_paths
-        await (polling if polls else site)(scope, receive, send)
+        polls = scope["path"] in polling_paths
+        await (polling if polls else without_slash)(scope, receive, send)
 
     return app
 
@@ -132,7 +141,7 @@ def without_trailing_slash(app: ASGIApp) -> ASGIApp:
     """Serves ``/x/`` as ``/x``, like Express. A redirect would lose a POST's body."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
+        if scope["path"] != "/" and scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"].rstrip("/")}
         await app(scope, receive, send)
 

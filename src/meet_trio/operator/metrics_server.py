@@ -23,7 +23,7 @@ from meet_trio.edge.allowed_hosts import AllowedHosts
 from meet_trio.edge.authenticator import shows_bearer
 from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead
-from meet_trio.edge.http_api import EXCEPTION_HANDLERS
+from meet_trio.edge.routes import EXCEPTION_HANDLERS
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.operator.settings import MetricsSettings
 
