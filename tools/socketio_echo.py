@@ -21,10 +21,11 @@ import attrs
 import trio
 
 from meet_trio.edge.front_door import FrontDoor, WebSocketHandler
+from meet_trio.edge.head import RequestHead
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import PeekedStream
 from meet_trio.rates import Rate
-from meet_trio.socketio import EngineIOConnection, EngineIOServer, Server, Settings, Socket
+from meet_trio.socketio import EngineIOConnection, EngineIOServer, Server, Settings, Socket, in_task
 
 SETTINGS = Settings(  # as the suites expect them
     ping_interval=0.3,
@@ -54,7 +55,7 @@ async def echo_messages(connection: EngineIOConnection) -> None:
 async def serve(port: int, settings: Settings) -> None:
     servers: dict[str, Server | EngineIOServer] = {
         "/socket.io/": Server(settings, {"/": echo_events, "/custom": echo_events}),
-        "/engine.io/": EngineIOServer(settings, echo_messages),
+        "/engine.io/": EngineIOServer(settings, in_task(echo_messages)),
     }
 
     async def http(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
@@ -66,8 +67,8 @@ async def serve(port: int, settings: Settings) -> None:
         await send({"type": "http.response.body", "body": b""})
 
     def websocket(server: Server | EngineIOServer) -> WebSocketHandler:
-        async def serve(stream: PeekedStream, client: str) -> None:
-            await server.serve_websocket_stream(stream, client=client)
+        async def serve(stream: PeekedStream, head: RequestHead, client: str) -> None:
+            await server.serve_websocket(stream, head.target, head.headers, client=client)
 
         return serve
 

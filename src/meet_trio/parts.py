@@ -240,8 +240,10 @@ def demo_hosts(settings: Settings) -> AllowedHosts | None:
     return AllowedHosts(names, remote=settings.site.demo_allow_remote)
 
 
-async def _serve_websocket(sockets: SocketServer, stream: trio.abc.Stream, client: str) -> None:
-    await sockets.serve_websocket_stream(stream, client=client)
+async def _serve_websocket(
+    sockets: SocketServer, stream: trio.abc.Stream, head: RequestHead, client: str
+) -> None:
+    await sockets.serve_websocket(stream, head.target, head.headers, client=client)
 
 
 def _refusal(
@@ -249,5 +251,4 @@ def _refusal(
 ) -> Refusal | None:
     if not authenticator.refuses(head):
         return None
-    target = f"{head.path}?{head.query}"
-    return partial(sockets.refuse_websocket, target=target, headers=head.headers)
+    return partial(sockets.refuse_websocket, target=head.target, headers=head.headers)

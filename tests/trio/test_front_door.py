@@ -65,7 +65,8 @@ class Door:
         authenticates: Callable[[RequestHead], bool],
         allowed_hosts: AllowedHosts | None,
     ) -> None:
-        self.websockets: list[bytes] = []
+        self.heads: list[RequestHead] = []  # of websockets
+        self.websockets: list[bytes] = []  # what came behind each
         self.clients: list[str] = []
         app = Starlette(
             routes=[
@@ -80,9 +81,10 @@ class Door:
         self.port = 0
         self.nursery: trio.Nursery
 
-    async def _websocket(self, stream: PeekedStream, client: str) -> None:
+    async def _websocket(self, stream: PeekedStream, head: RequestHead, client: str) -> None:
         self.clients.append(client)
-        self.websockets.append(await stream.receive_some(4096))
+        self.heads.append(head)
+        self.websockets.append(stream._unread)
         await stream.send_all(b"bye")
 
     async def connect(self) -> trio.SocketStream:
@@ -160,11 +162,12 @@ async def test_http_goes_to_the_app() -> None:
         assert answer.endswith(b"hello")
 
 
-async def test_websocket_gets_the_head_again_and_what_follows() -> None:
+async def test_websocket_gets_its_head_and_what_follows() -> None:
     async with open_door() as door, await door.connect() as stream:
         await stream.send_all(UPGRADE + b"more")
         assert await read_all(stream) == b"bye"
-        assert door.websockets == [UPGRADE + b"more"]
+        assert door.websockets == [b"more"]
+        assert [head.target for head in door.heads] == ["/signaling/?EIO=4"]
 
 
 # One connection, several requests
@@ -179,7 +182,8 @@ async def test_a_websocket_may_come_after_requests_on_the_same_connection() -> N
             assert await reader.response() == (200, b"hello")
         await stream.send_all(UPGRADE + b"more")
         assert await read_all(stream) == b"bye"
-        assert door.websockets == [UPGRADE + b"more"]
+        assert door.websockets == [b"more"]
+        assert [head.target for head in door.heads] == ["/signaling/?EIO=4"]
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

@@ -18,7 +18,7 @@ from meet_trio.bench.dtls import Identity
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
 
 PEERS = 6
-MOST_TASKS = {"signaling": 8, "connected": 10}
+MOST_TASKS = {"signaling": 5, "connected": 7}
 MOST_OBJECTS = {"signaling": 37, "connected": 52}
 
 

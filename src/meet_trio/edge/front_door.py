@@ -65,7 +65,7 @@ _STEPS_PER_TURN = (1, 300.0)  # larger steps: handshakes, responses, refusals
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _ACCEPT_PAUSE = 0.1  # seconds without accepting, if there is no room and no stranger to close
 
-WebSocketHandler = Callable[[PeekedStream, str], Awaitable[None]]
+WebSocketHandler = Callable[[PeekedStream, RequestHead, str], Awaitable[None]]
 Refusal = Callable[[PeekedStream], Awaitable[None]]
 
 
@@ -87,7 +87,8 @@ class FrontDoor:
     """Serves the connections of all clients.
 
     ``app`` is the ASGI application for all requests but websockets. ``websockets`` has the handler
-    of each path: ``handler(stream, client)`` serves one websocket and bounds its sends.
+    of each path: ``handler(stream, head, client)`` serves one websocket, on the stream behind the
+    head of its request, and bounds its sends.
     ``authenticates(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns
     None, or, if the head shows that a websocket cannot be admitted, a function that refuses it on
     the stream behind its head. A websocket that is being refused is still a stranger.
@@ -260,9 +261,7 @@ class _Connection:
             await serve()
 
     async def _find_handler(self) -> Callable[[], Awaitable[None]] | None:
-        """Serve requests until one asks for a websocket. Returns what serves that one, which needs
-        nothing of its head: it may run for hours.
-        """
+        """Serve requests until one asks for a websocket. Returns what serves that one."""
         app = Doorkeeper(self._door.app, self._judge, self._settings.body_timeout)
         head = await self._first_head()
         if head and not self._for_websocket(head):
@@ -343,12 +342,13 @@ class _Connection:
             self._paced.key = address_key(verdict.client)
             refusal = self._door.refusal(head)
             if refusal is not None:
-                await self._stream.receive_some(len(raw_head))
+                self._stream.skip_head(raw_head)
                 await refusal(self._stream)
                 return None
         self._leave_strangers()
         self._stream.lift_deadline()
-        return partial(self._door.websockets[head.path], self._stream, verdict.client)
+        self._stream.skip_head(raw_head)
+        return partial(self._door.websockets[head.path], self._stream, head, verdict.client)
 
     async def _refuse(self, wait: float) -> None:
         await answer(self._stream, 429, TOO_MANY, {"retry-after": retry_after(wait)})

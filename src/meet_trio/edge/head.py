@@ -28,6 +28,11 @@ class RequestHead:
     headers: Mapping[str, str]
 
     @property
+    def target(self) -> str:
+        """The request target (RFC 9112 §3.2)."""
+        return f"{self.path}?{self.query}"
+
+    @property
     def asks_for_websocket(self) -> bool:
         """Whether it opens a websocket (RFC 6455 §4.1)."""
         return self.method == "GET" and "websocket" in self.headers.get("upgrade", "").lower()

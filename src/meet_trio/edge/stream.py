@@ -63,6 +63,10 @@ class PeekedStream(trio.abc.Stream):
         finally:
             self._unread = bytes(head)
 
+    def skip_head(self, head: bytes) -> None:
+        """What ``peek_head`` has returned last is not read again."""
+        self._unread = self._unread[len(head) :]
+
     def lift_deadline(self) -> None:
         """Sends have no deadline from now on: the code that serves the stream bounds them."""
         self._send_deadline = math.inf

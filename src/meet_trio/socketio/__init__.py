@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from meet_trio.socketio.settings import Handshake, Settings
 
 if TYPE_CHECKING:
-    from meet_trio.socketio.connection import EngineIOConnection
-    from meet_trio.socketio.engine import EngineIOHandler, EngineIOServer
+    from meet_trio.socketio.connection import EngineIOConnection, EngineIOHandler, in_task
+    from meet_trio.socketio.engine import EngineIOServer
     from meet_trio.socketio.errors import CallTimeout, Disconnected, Reason, Refused
     from meet_trio.socketio.message import Json
     from meet_trio.socketio.server import Admit, Handler, Server
@@ -41,6 +41,7 @@ __all__ = [
     "Socket",
     "Strangers",
     "encode_event",
+    "in_task",
 ]
 
 # which module defines a name that is imported late
@@ -51,7 +52,7 @@ _MODULES = {
     "Strangers": "strangers",
     "Disconnected": "errors",
     "EncodedEvent": "socket",
-    "EngineIOHandler": "engine",
+    "EngineIOHandler": "connection",
     "EngineIOServer": "engine",
     "Event": "socket",
     "Handler": "server",
@@ -61,6 +62,7 @@ _MODULES = {
     "Server": "server",
     "Socket": "socket",
     "encode_event": "socket",
+    "in_task": "connection",
 }
 
 if not TYPE_CHECKING:  # a type checker takes a module's __getattr__ for a definition of every name

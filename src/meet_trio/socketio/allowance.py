@@ -79,20 +79,12 @@ class FrameCounter:
     """Counts the websocket frames (RFC 6455 §5.2) that follow a client's opening handshake."""
 
     def __init__(self) -> None:
-        self._in_handshake = True
-        self._incomplete_head = b""  # of a frame; during the handshake, its last bytes
+        self._incomplete_head = b""  # of a frame
         self._to_skip = 0  # bytes of the current frame that are still to come
         self._fragments = 0  # continuation frames of the current message
 
     def feed_untrusted(self, data: bytes) -> int:
         """Returns the number of frames whose head ends in ``data``. Raises ProtocolError."""
-        if self._in_handshake:
-            data = self._incomplete_head + data
-            end = data.find(b"\r\n\r\n")
-            if end < 0:
-                self._incomplete_head = data[-3:]
-                return 0
-            self._in_handshake, self._incomplete_head, data = False, b"", data[end + 4 :]
         if self._to_skip >= len(data):
             self._to_skip -= len(data)
             return 0

@@ -1,30 +1,31 @@
-"""An Engine.IO connection in Trio: a ``Session``, the queue to its handler, and its deadlines.
+"""An Engine.IO connection in Trio: a ``Session``, its deadlines, and the two sides that use it.
 
-Two sides use a connection. One handler calls ``receive``, ``send`` and ``close``. Transports
-(``over_websocket``, ``over_polling``) carry the packets: they call ``feed``, look at ``session``,
-and wait in ``wait_for_change``.
+The *user* takes the client's messages and calls ``send`` and ``close``: the Socket.IO server, or a
+handler in a task of its own (``in_task``), whose messages wait in a short queue. ``take`` is called
+in the step of the task that has read the message; while what it returns is awaited, the client is
+not read further.
 
-Received messages wait for the handler in a short queue. While it is full, the client is not read
-further. A handler that never waits takes them itself instead (``deliver_to``), in the step of the
-task that has read them. ``send`` never waits: it fills the session's bounded outbox, which the
-transport empties. A websocket on a stream that can write without waiting is emptied by
-``write_now``, in a turn of the loop that many connections share.
-All transports count what they read against the connection's ``allowance``.
+*Transports* (``over_websocket``, ``over_polling``) carry the packets. They call ``feed``, and look
+at ``session``. A websocket is told that packets wait by its ``Carrier``, a poll waits in
+``wait_for_change``. ``send`` never waits: it fills the session's bounded outbox. All transports
+count what they read against the connection's ``allowance``.
 
-The tasks of a connection end by themselves once the session is closed. The handler is not
-cancelled: ``receive`` raises ``Disconnected``, and the handler may still clean up.
+Once the connection has begun to end, the user is told so (``ended``). Its tasks are not cancelled:
+``receive`` raises ``Disconnected``, and a handler may still clean up.
 
 Messages are opaque here; ``server`` reads Socket.IO in them.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+import attrs
 import trio
 
 from meet_trio.socketio.allowance import Allowance
+from meet_trio.socketio.deadlines import Deadlines
 from meet_trio.socketio.errors import Disconnected, Reason
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType
@@ -32,33 +33,60 @@ from meet_trio.socketio.session import Session, State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.write_turns import WriteTurns
 
-_INBOX = 16  # messages that wait for the handler
+_INBOX = 16  # messages that wait for a handler in a task
+
+logger = logging.getLogger("meet_trio.socketio.connection")
 
 
 class Carrier(Protocol):
-    """A websocket that carries a connection."""
+    """A websocket, while it carries a connection."""
 
-    def unreceived(self) -> list[object]: ...
+    def send_soon(self) -> None:
+        """Packets wait in the session, or it is to be closed. Must not raise."""
 
-    def set_allowance(self, allowance: Allowance) -> None: ...
+    def set_allowance(self, allowance: Allowance) -> None:
+        """Read as much, and as fast, as ``allowance`` permits from now on."""
+
+
+class Carried(Protocol):
+    """A websocket that carries a connection or has carried it."""
+
+    def unreceived(self) -> list[object]:
+        """See ``EngineIOConnection.unreceived``."""
+
+
+class User(Protocol):
+    """What takes the messages of a connection."""
+
+    def take(self, message: str | bytes) -> Awaitable[None] | None:
+        """Take a message, or return what must be awaited before the next is read. Must not
+        raise.
+        """
+
+    def ended(self) -> None:
+        """The connection has begun to end: no message follows. Must not raise."""
+
+
+@attrs.frozen
+class Shared:
+    """What the connections of one server have in common."""
+
+    settings: Settings
+    outboxes: Outboxes
+    write_turns: WriteTurns
+    deadlines: Deadlines
 
 
 class EngineIOConnection:
     """One client of an Engine.IO server, from its handshake to its end."""
 
-    def __init__(
-        self,
-        sid: str,
-        handshake: Handshake,
-        settings: Settings,
-        outboxes: Outboxes,
-        write_turns: WriteTurns,
-        *,
-        websocket: bool,
-    ) -> None:
+    def __init__(self, sid: str, handshake: Handshake, shared: Shared, *, websocket: bool) -> None:
+        now = trio.current_time()
         self.id = sid
         self.handshake = handshake
-        self.settings = settings
+        self.settings = shared.settings
+        self.deadlines = shared.deadlines
+        self.write_turns = shared.write_turns
         # Set when no transport carries packets any more. A cancelled transport may still send the
         # goodbye.
         self.closed = trio.Event()
@@ -66,49 +94,42 @@ class EngineIOConnection:
         self.session = Session(
             sid,
             handshake.eio,
-            settings,
-            outboxes.memory,
+            shared.settings,
+            shared.outboxes.memory,
             websocket=websocket,
-            now=trio.current_time(),
+            now=now,
         )
-        self.allowance = Allowance(settings, trio.current_time())
+        self.allowance = Allowance(shared.settings, now)
         self.carrier: Carrier | None = None
-        self.write_turns = write_turns
-        # Sends what waits, if a websocket carries the packets and needs no task to write. It must
-        # not raise.
-        self.write_now: Callable[[], None] | None = None
-        # Starts a task that sends what waits, if a websocket carries the packets.
-        self.start_writer: Callable[[], None] | None = None
-        self._outboxes = outboxes
+        self.carried: Carried | None = None
+        self.reader_scope: trio.CancelScope | None = None
+        """The reading of a websocket, which ends with the session."""
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
-        self._until_closed: set[trio.CancelScope] = set()
-        self._inbox_send, self._inbox_receive = trio.open_memory_channel[str | bytes](_INBOX)
-        self._take: Callable[[str | bytes], None] | None = None
-        self._deadline_scope = trio.CancelScope()
-        self._changed = trio.Event()
+        self._outboxes = shared.outboxes
+        self._user: User | None = None
+        self._inbox: _Inbox | None = None
+        self._timer = shared.deadlines.timer(self._tick)
+        self._timer.set(self.session.deadline)
+        self._changed: trio.Event | None = None  # while somebody waits for it
+
+    def attach(self, user: User) -> None:
+        """Give ``user`` all messages. Once, before the first message."""
+        self._user = user
+
+    def open_inbox(self) -> None:
+        """``attach`` a short queue, from which ``receive`` takes the messages."""
+        self._user = self._inbox = _Inbox()
 
     async def receive(self) -> str | bytes:
-        """The next message of the client. Raises Disconnected once all messages that came before
-        the end have been received.
+        """The next message of the client. Needs ``open_inbox``. Raises Disconnected once all
+        messages that came before the end have been received.
         """
+        if self._inbox is None:
+            raise RuntimeError("the messages are taken by another user")
         try:
-            return await self._inbox_receive.receive()
+            return await self._inbox.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
             raise Disconnected(self.reason) from None
-
-    @contextmanager
-    def deliver_to(self, take: Callable[[str | bytes], None]) -> Iterator[None]:
-        """Within this block ``take`` is called with each message. ``receive`` only waits for the
-        end. ``take`` must not raise.
-        """
-        self._take = take
-        try:
-            with suppress(trio.WouldBlock, trio.EndOfChannel):
-                while True:  # what came before
-                    take(self._inbox_receive.receive_nowait())
-            yield
-        finally:
-            self._take = None
 
     def send(self, *messages: str | bytes) -> None:
         """Send messages in this order, with nothing in between. Never waits. On a connection that
@@ -124,8 +145,8 @@ class EngineIOConnection:
         """
         for packet in packets:
             self.session.send(packet, event if packet is packets[-1] else None)
-        if self.write_now is not None and self.session.state is State.WEBSOCKET:
-            self.write_turns.call(self.write_now)  # no deadline has changed
+        if self.carrier is not None and self.session.state is State.WEBSOCKET:
+            self.carrier.send_soon()  # no deadline has changed
         else:
             self.changed()
         self._outboxes.check()
@@ -138,7 +159,7 @@ class EngineIOConnection:
         unsent = self.session.unsent
         if unsent is None:
             return None
-        return [*(self.carrier.unreceived() if self.carrier is not None else ()), *unsent]
+        return [*(self.carried.unreceived() if self.carried is not None else ()), *unsent]
 
     def trust(self) -> None:
         """The client has proven who it is: from now on it may send more, and faster."""
@@ -166,7 +187,6 @@ class EngineIOConnection:
     def start_close(self, reason: Reason) -> None:
         """``close``, without waiting for the end."""
         self.session.close(reason, trio.current_time())
-        self._inbox_send.close()
         self.changed()
 
     def fail(self, reason: Reason) -> None:
@@ -183,72 +203,92 @@ class EngineIOConnection:
     def is_open(self) -> bool:
         return self.session.is_open
 
-    async def run_timers(self) -> None:
-        """Serve the session's heartbeat and deadlines until it is closed."""
-        while self.session.state is not State.CLOSED:
-            with trio.CancelScope(deadline=self.session.deadline) as self._deadline_scope:
-                await trio.sleep_forever()
-            if self._deadline_scope.cancelled_caught:
-                self.session.tick(trio.current_time())
-                self.changed()
-
     async def feed(self, packet: Packet) -> None:
-        """Take a packet of the client. Waits while the handler's queue is full. Raises
+        """Take a packet of the client. Waits while the user cannot take a message. Raises
         ProtocolError.
         """
         message = self.session.receive(packet, trio.current_time())
         if message is None:
             self.changed()
-        elif self._take is not None:
-            self._take(message)
-        else:
-            # these errors mean that the connection ends and the handler receives no more
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._inbox_send.send(message)
+        elif self._user is not None and (waiting := self._user.take(message)) is not None:
+            await waiting
 
     async def pace(self, size: int, messages: int) -> None:
         """Count received input against the allowance and wait as long as it demands."""
         if (pause := self.allowance.take(size, messages, trio.current_time())) > 0:
             await trio.sleep(pause)
 
-    @contextmanager
-    def until_closed(self) -> Iterator[None]:
-        """A block for transports; it is cancelled when the session is closed."""
-        with trio.CancelScope() as scope:
-            if self.session.state is State.CLOSED:
-                scope.cancel()
-            self._until_closed.add(scope)
-            try:
-                yield
-            finally:
-                self._until_closed.discard(scope)
-
     def changed(self) -> None:
         """Must be called after every change of ``session``."""
-        if self.write_now is None or self.session.state is not State.WEBSOCKET:
-            self.wake()
-        elif self.session.has_packets:
-            self.write_turns.call(self.write_now)
-        deadline = self.session.deadline
-        if self._deadline_scope.deadline != deadline:
-            self._deadline_scope.deadline = deadline
-        if self.session.state is State.CLOSED:
-            self._deadline_scope.deadline = -math.inf
-            self._inbox_send.close()
-            for scope in self._until_closed:
-                scope.cancel()
+        session = self.session
+        if self._changed is not None:
+            self._changed.set()
+        if self.carrier is not None and (session.has_packets or not session.is_open):
+            self.carrier.send_soon()
+        deadline = session.deadline
+        if self._timer.due != deadline:
+            self._timer.set(deadline)
+        if not session.is_open and self._user is not None:
+            user, self._user = self._user, None
+            user.ended()
+        if session.state is State.CLOSED:
+            self._timer.cancel()
+            if self.reader_scope is not None:
+                self.reader_scope.cancel()
             self.closed.set()
 
-    def wake(self) -> None:
-        """End ``wait_for_change``, or have a websocket's task send what waits."""
-        self._changed.set()
-        if self.start_writer is not None:
-            self.start_writer()
-
     async def wait_for_change(self) -> None:
-        """Wait for a change of ``session``, but not for packets that ``write_now`` sends. May also
-        return without a change.
-        """
-        if self._changed.is_set():
-            self._changed = trio.Event()
-        await self._changed.wait()
+        """Wait for a change of ``session``, but not for packets that a websocket sends."""
+        changed = self._changed = trio.Event()
+        await changed.wait()
+
+    def _tick(self) -> None:
+        self.session.tick(trio.current_time())
+        self.changed()
+
+
+class _Inbox:
+    """The queue of a handler in a task."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[str | bytes](_INBOX)
+
+    async def receive(self) -> str | bytes:
+        return await self._receive.receive()
+
+    async def take(self, message: str | bytes) -> None:
+        # these errors mean that the connection ends and the handler receives no more
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._send.send(message)
+
+    def ended(self) -> None:
+        self._send.close()
+
+
+Attach = Callable[[EngineIOConnection, trio.Nursery], None]
+"""Gives a new connection its user. The user's tasks belong into the nursery, which ends after the
+connection has.
+"""
+EngineIOHandler = Callable[[EngineIOConnection], Awaitable[None]]
+
+
+def in_task(handler: EngineIOHandler) -> Attach:
+    """Serve each connection by ``handler`` in a task. The connection ends when it returns or
+    raises. The exception is logged.
+    """
+
+    async def run(connection: EngineIOConnection) -> None:
+        try:
+            await handler(connection)
+        except Disconnected:
+            pass
+        except Exception:
+            logger.exception("the handler of a connection failed")
+        finally:
+            connection.start_close(Reason.SERVER)
+
+    def attach(connection: EngineIOConnection, nursery: trio.Nursery) -> None:
+        connection.open_inbox()
+        nursery.start_soon(run, connection)
+
+    return attach

@@ -1,27 +1,30 @@
-"""The Engine.IO server: makes connections from websockets and polls, and gives each to a handler.
+"""The Engine.IO server: makes connections from websockets and polls, and gives each to its user.
 
-A connection that begins as a websocket lives in the task that called ``serve_websocket_stream``,
-until it ends. A connection that begins by polling has no such task: it lives in ``run``. After its
-upgrade, ``serve_websocket_stream`` only carries its packets. ``run`` also makes the writes of all
-websockets (``write_turns``), so it has to run while there are connections.
+A connection that begins as a websocket lives in the task that called ``serve_websocket``, until it
+ends; that task also reads the websocket. A connection that begins by polling has no such task: it
+lives in ``run``. After its upgrade, ``serve_websocket`` only carries its packets. ``run`` also
+makes the writes of all websockets (``write_turns``) and sees to all deadlines (``deadlines``), so
+it has to run while there are connections.
 
-A connection ends when its handler returns or raises. The exception is logged. When the task is
-cancelled, the outbox and the goodbye are still sent, within ``close_timeout``.
+When the task of a connection is cancelled, the outbox and the goodbye are still sent, within
+``close_timeout``.
 
 Messages are opaque here; ``server`` puts Socket.IO on top.
 """
 
-import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 import attrs
 import trio
 
 from meet_trio.socketio.allowance import Allowance
-from meet_trio.socketio.connection import EngineIOConnection
-from meet_trio.socketio.errors import Disconnected, Reason
+from meet_trio.socketio.connection import Attach, EngineIOConnection, Shared
+from meet_trio.socketio.deadlines import Deadlines
+from meet_trio.socketio.errors import Reason
+from meet_trio.socketio.opening import accept_untrusted, read_head, refusal
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.over_polling import Polling, Receive, Response, Scope, Send
 from meet_trio.socketio.over_websocket import carry, say_goodbye, upgrade
@@ -36,32 +39,30 @@ from meet_trio.socketio.request import (
 )
 from meet_trio.socketio.session import State
 from meet_trio.socketio.settings import Handshake, Settings
-from meet_trio.socketio.websocket import WebSocket, WebSocketGone
+from meet_trio.socketio.websocket import BoundedStream, WebSocket
 from meet_trio.socketio.write_turns import WriteTurns
-
-logger = logging.getLogger("meet_trio.socketio.engine")
-
-EngineIOHandler = Callable[[EngineIOConnection], Awaitable[None]]
 
 
 class EngineIOServer:
-    """Engine.IO alone. ``handler`` serves one connection; the connection ends with it."""
+    """Engine.IO alone. ``attach`` gives each connection its user, see ``in_task``."""
 
-    def __init__(self, settings: Settings, handler: EngineIOHandler) -> None:
+    def __init__(self, settings: Settings, attach: Attach) -> None:
         self._settings = settings
-        self._handler = handler
+        self._attach = attach
         self._connections: dict[str, EngineIOConnection] = {}
         self._polling: dict[str, Polling] = {}
-        self._outboxes = Outboxes(settings.max_outboxes_bytes)
-        self._write_turns = WriteTurns()
+        self._shared = Shared(
+            settings, Outboxes(settings.max_outboxes_bytes), WriteTurns(), Deadlines()
+        )
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Make the writes of all websockets, and run the connections that began by polling, until
-        cancelled.
+        """Make the writes of all websockets, see to all deadlines, and run the connections that
+        began by polling, until cancelled.
         """
         async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._write_turns.run)
+            self._nursery.start_soon(self._shared.write_turns.run)
+            self._nursery.start_soon(self._shared.deadlines.run)
             try:
                 task_status.started()
                 await trio.sleep_forever()
@@ -77,29 +78,62 @@ class EngineIOServer:
         return sid in self._connections
 
     async def serve_websocket_stream(self, stream: trio.abc.Stream, *, client: str) -> None:
-        """Serve one websocket on a byte stream whose request head is still unread. Closes the
-        stream.
+        """``serve_websocket`` on a byte stream whose request head is still unread. It must come
+        within ``handshake_timeout``.
+        """
+        head = None
+        try:
+            with trio.move_on_after(self._settings.handshake_timeout):
+                head = await read_head(stream)
+        except RequestRefused as error:
+            await self._refuse(stream, error)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client is gone
+        finally:
+            if head is None:
+                await trio.aclose_forcefully(stream)
+        if head is not None:
+            await self.serve_websocket(
+                stream, head.target, head.headers, client=client, unread=head.rest
+            )
 
-        ``client`` is the address that the handshake gets. Returns when the websocket has ended.
-        Cancellation takes at most ``close_timeout``, whatever the client does.
+    async def serve_websocket(
+        self,
+        stream: trio.abc.Stream,
+        target: str,
+        headers: Mapping[str, str],
+        *,
+        client: str,
+        unread: bytes = b"",
+    ) -> None:
+        """Serve one websocket, whose request had this target and these headers (names in lower
+        case, repeated fields joined with commas). Closes the stream.
+
+        ``stream`` continues behind the request's head and ``unread``. ``client`` is the address
+        that the handshake gets. Returns when the websocket has ended. Cancellation takes at most
+        ``close_timeout``, whatever the client does.
         """
         settings = self._settings
-        websocket = WebSocket(
-            stream,
-            Allowance(settings, trio.current_time()),
-            send_timeout=settings.send_timeout,
-            close_timeout=settings.close_timeout,
-        )
         try:
-            async with trio.open_nursery() as nursery:
-                deadline = trio.current_time() + settings.handshake_timeout
-                try:
-                    if await websocket.open(nursery, deadline):
-                        await self._serve_opened(websocket, client)
-                except* WebSocketGone:
-                    pass
-                finally:
-                    await websocket.close()
+            try:
+                handshake, connection = self._read_request(target, headers, client)
+                answer = accept_untrusted(headers)
+            except RequestRefused as error:
+                await self._refuse(stream, error)
+                return
+            allowance = Allowance(settings, trio.current_time())
+            bounded = BoundedStream(stream, settings.send_timeout, allowance, unread)
+            await bounded.send_all(answer)
+            websocket = WebSocket(bounded, settings.close_timeout)
+            try:
+                if connection is not None:
+                    await upgrade(connection, websocket)
+                else:
+                    await self._run_websocket(websocket, handshake)
+            finally:
+                await websocket.close()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client has not read the answer
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -162,8 +196,7 @@ class EngineIOServer:
     async def _run_polling(self, connection: EngineIOConnection) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._run_handler, connection)
-                nursery.start_soon(connection.run_timers)
+                self._attach(connection, nursery)
                 await connection.closed.wait()
                 self._forget(connection)
         finally:
@@ -174,34 +207,27 @@ class EngineIOServer:
             connection.fail(Reason.SERVER)
             self._forget(connection)
 
-    async def _serve_opened(self, websocket: WebSocket, client: str) -> None:
-        try:
-            handshake, connection = self._read_request(websocket, client)
-        except RequestRefused as error:
-            await websocket.reject(error.status, error.body)
-            return
-        await websocket.accept()
-        if connection is not None:
-            await upgrade(connection, websocket)
-        else:
-            await self._run_websocket(websocket, handshake)
-
     def _read_request(
-        self, websocket: WebSocket, client: str
+        self, target: str, headers: Mapping[str, str], client: str
     ) -> tuple[Handshake, EngineIOConnection | None]:
         """The handshake, and the connection that is to be upgraded. Raises RequestRefused."""
-        headers = websocket.headers
         check_origin(self._settings, headers.get("origin"))
-        handshake, sid = parse_request_untrusted(websocket.path, headers, client, "websocket")
+        handshake, sid = parse_request_untrusted(target, headers, client, "websocket")
         return handshake, None if sid is None else self._find_connection(sid, handshake)
+
+    async def _refuse(self, stream: trio.abc.Stream, error: RequestRefused) -> None:
+        with (
+            trio.move_on_after(self._settings.send_timeout),
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+        ):
+            await stream.send_all(refusal(error))
 
     async def _run_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
         connection = self._new_connection(handshake, websocket=True)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._run_handler, connection)
-                nursery.start_soon(connection.run_timers)
-                await carry(connection, websocket)
+                self._attach(connection, nursery)
+                await carry(connection, websocket, nursery)
                 self._forget(connection)
         finally:
             self._forget(connection)
@@ -218,24 +244,12 @@ class EngineIOServer:
     def _new_connection(self, handshake: Handshake, *, websocket: bool) -> EngineIOConnection:
         # 120 random bits: knowing a session id is enough to post into the session
         sid = secrets.token_urlsafe(15)
-        connection = EngineIOConnection(
-            sid, handshake, self._settings, self._outboxes, self._write_turns, websocket=websocket
-        )
+        connection = EngineIOConnection(sid, handshake, self._shared, websocket=websocket)
         self._connections[sid] = connection
-        self._outboxes.add(connection)
+        self._shared.outboxes.add(connection)
         return connection
 
     def _forget(self, connection: EngineIOConnection) -> None:
         self._connections.pop(connection.id, None)
         self._polling.pop(connection.id, None)
-        self._outboxes.remove(connection)
-
-    async def _run_handler(self, connection: EngineIOConnection) -> None:
-        try:
-            await self._handler(connection)
-        except Disconnected:
-            pass
-        except Exception:
-            logger.exception("the handler of a connection failed")
-        finally:
-            connection.start_close(Reason.SERVER)
+        self._shared.outboxes.remove(connection)

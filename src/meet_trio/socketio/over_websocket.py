@@ -4,14 +4,20 @@ An upgrade begins with a probe on the new websocket while polling still carries 
 client sends ``2probe`` and the server answers ``3probe``. The client then waits for its poll to
 return and sends ``5``. From then on the websocket carries all packets.
 
+The task that serves the websocket reads it. What is to be sent is written without a task if the
+stream can do that, in a turn of the loop that many connections share (``write_turns``). Else, and
+for what the stream did not take, a task is started that ends when nothing waits.
+
 ``websocket`` has the RFC 6455 side, ``session`` the states of an upgrade.
 """
 
 import logging
-from functools import partial
+import math
+from collections.abc import Awaitable, Callable
 
 import trio
 
+from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.frames import data_frame
@@ -22,32 +28,22 @@ from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
 logger = logging.getLogger("meet_trio.socketio.over_websocket")
 
 
-async def carry(connection: EngineIOConnection, websocket: WebSocket) -> None:
-    """Carry packets over an accepted websocket until the session is closed or the websocket is
-    gone.
+async def carry(
+    connection: EngineIOConnection, websocket: WebSocket, nursery: trio.Nursery
+) -> None:
+    """Carry packets over a websocket until the session is closed or the websocket is gone. Tasks
+    that write live in ``nursery``.
 
     Both are true in the end, unless the task is cancelled.
     """
-    connection.carrier = websocket
-    websocket.set_allowance(connection.allowance)
-    if websocket.sends_now:
-        connection.write_now = partial(_write_now, connection, websocket)
+    carriage = _Carriage(connection, websocket, nursery)
+    carriage.begin()
     try:
-        with connection.until_closed():
-            async with trio.open_nursery() as nursery:
-                writer = _Writer(connection, websocket, nursery)
-                connection.start_writer = writer.start
-                try:
-                    writer.start()  # for what waits already
-                    await websocket.deliver(partial(_take, connection))
-                finally:
-                    connection.start_writer = None
-    except* WebSocketGone as gone:
-        clean = all(isinstance(one, WebSocketGone) and one.clean for one in gone.exceptions)
-        connection.fail(Reason.TRANSPORT_CLOSE if clean else Reason.TRANSPORT_ERROR)
+        await _read(connection, websocket, carriage.take)
+    except WebSocketGone as gone:
+        carriage.lost(gone)
     finally:
-        connection.write_now = None
-        connection.closed.set()
+        carriage.end()
     await websocket.close()
 
 
@@ -69,58 +65,71 @@ async def say_goodbye(connection: EngineIOConnection, websocket: WebSocket) -> N
 
 
 async def upgrade(connection: EngineIOConnection, websocket: WebSocket) -> None:
-    """Probe an accepted websocket of a client that polls, then ``carry``. After a failed probe the
-    session stays on polling.
+    """Probe a websocket of a client that polls, then carry the packets like ``carry``, goodbye
+    included. After a failed probe the session stays on polling.
     """
-    if not connection.session.start_probe():
+    session = connection.session
+    if not session.start_probe():
         return  # a websocket is already there
     try:
-        with connection.until_closed(), trio.move_on_after(connection.settings.upgrade_timeout):
-            while connection.session.is_upgrading:
-                packet = _decode(connection, await websocket.receive())
-                answer = connection.session.receive_probe(packet)
-                connection.changed()
-                if answer is not None:
-                    await websocket.send(_frame(connection, answer))
-    except (WebSocketGone, ProtocolError):
-        pass
+        async with trio.open_nursery() as nursery:
+            carriage = _Carriage(connection, websocket, nursery)
+            with trio.move_on_after(connection.settings.upgrade_timeout) as probing:
+
+                async def take(frame: str | bytes) -> None:
+                    if not session.is_upgrading:
+                        await carriage.take(frame)
+                        return
+                    await _probe(connection, websocket, frame)
+                    if not session.on_polling:
+                        probing.deadline = math.inf
+                        carriage.begin()
+
+                try:
+                    await _read(connection, websocket, take)
+                except WebSocketGone as gone:
+                    carriage.lost(gone)
+                finally:
+                    carriage.end()
     finally:
-        connection.session.end_probe()
+        session.end_probe()
         connection.changed()
-    if not connection.session.on_polling:
-        try:
-            await carry(connection, websocket)
-        finally:
+        if not session.on_polling:
             await say_goodbye(connection, websocket)
 
 
-async def _take(connection: EngineIOConnection, frame: str | bytes) -> None:
+async def _probe(connection: EngineIOConnection, websocket: WebSocket, frame: str | bytes) -> None:
+    """Take a message of a websocket that is being probed. Raises WebSocketGone."""
     try:
-        await connection.feed(_decode(connection, frame))
+        answer = connection.session.receive_probe(_decode(connection, frame))
     except ProtocolError:
-        connection.fail(Reason.PARSE_ERROR)
+        raise WebSocketGone(clean=False) from None
+    connection.changed()
+    if answer is not None:
+        await websocket.send(_frame(connection, answer))
 
 
-def _write_now(connection: EngineIOConnection, websocket: WebSocket) -> None:
-    """Send what waits without a task: waking one costs more than all the rest of sending a message.
-    ``_write`` sends what the stream does not take at once.
-    """
-    session = connection.session
+async def _read(
+    connection: EngineIOConnection,
+    websocket: WebSocket,
+    take: Callable[[str | bytes], Awaitable[None]],
+) -> None:
+    """``websocket.deliver``, which also ends when the session is closed."""
+    connection.reader_scope = websocket.reader_scope
+    if connection.session.state is State.CLOSED:
+        websocket.reader_scope.cancel()
     try:
-        if session.state is State.WEBSOCKET and websocket.is_free:
-            sent = websocket.send_now([_encode(connection, entry) for entry in session.take()])
-            if sent and not session.has_packets:
-                return
-        connection.wake()
-    except Exception:
-        logger.exception("writing to a websocket failed")
-        connection.fail(Reason.TRANSPORT_ERROR)
+        await websocket.deliver(take)
+    finally:
+        connection.reader_scope = None
 
 
-class _Writer:
-    """Starts ``_write`` when it is needed, which is seldom if ``_write_now`` does most of the work:
-    a task that waits takes 3 kB.
+class _Carriage:
+    """Carries the packets of a connection between ``begin`` and ``end``. Called, it writes what
+    waits without a task.
     """
+
+    __slots__ = ("_carries", "_connection", "_nursery", "_websocket", "_writer_scope")
 
     def __init__(
         self, connection: EngineIOConnection, websocket: WebSocket, nursery: trio.Nursery
@@ -128,38 +137,101 @@ class _Writer:
         self._connection = connection
         self._websocket = websocket
         self._nursery = nursery
-        self._running = False
+        self._carries = False
+        self._writer_scope: trio.CancelScope | None = None  # of the task that writes, if any
 
-    def start(self) -> None:
-        """Have everything sent that waits. Idempotent."""
-        if not self._running:
-            self._running = True
-            self._nursery.start_soon(self._run)
+    def begin(self) -> None:
+        connection = self._connection
+        self._carries = True
+        connection.carrier, connection.carried = self, self._websocket
+        self.set_allowance(connection.allowance)
+        if connection.session.has_packets or not connection.is_open:
+            self.send_soon()
 
-    async def _run(self) -> None:
+    def end(self) -> None:
+        if self._carries:
+            self._carries = False
+            self._connection.carrier = None
+            self._connection.closed.set()
+
+    def lost(self, gone: WebSocketGone) -> None:
+        """The websocket is gone, and with it the session if it is carried here."""
+        if self._carries:
+            reason = Reason.TRANSPORT_CLOSE if gone.clean else Reason.TRANSPORT_ERROR
+            self._connection.fail(reason)
+
+    async def take(self, frame: str | bytes) -> None:
+        connection = self._connection
         try:
-            await _write(self._connection, self._websocket)
-        finally:
-            self._running = False
+            await connection.feed(_decode(connection, frame))
+        except ProtocolError:
+            connection.fail(Reason.PARSE_ERROR)
 
+    def set_allowance(self, allowance: Allowance) -> None:
+        self._websocket.set_allowance(allowance)
 
-async def _write(connection: EngineIOConnection, websocket: WebSocket) -> None:
-    """Send what waits. Returns when nothing does."""
-    session = connection.session
-    while session.state is not State.CLOSED:
-        # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not websocket.is_flushed:
-            await websocket.flush()
-        elif session.has_packets:
-            await connection.write_turns.acquire()
-            if entries := session.take():
-                await websocket.send(*(_encode(connection, entry) for entry in entries))
-        elif session.state is State.CLOSING:
-            await websocket.close()
-            return
+    def send_soon(self) -> None:
+        state = self._connection.session.state
+        if not self._carries:
+            pass
+        elif state is State.CLOSED:
+            if self._writer_scope is not None:
+                self._writer_scope.cancel()
+        elif state is State.WEBSOCKET and self._websocket.sends_now:
+            self._connection.write_turns.call(self)
         else:
+            self._start_writer()
+
+    def __call__(self) -> None:
+        """Send what waits without a task: waking one costs more than all the rest of sending a
+        message. ``_write`` sends what the stream does not take at once.
+        """
+        connection, websocket = self._connection, self._websocket
+        session = connection.session
+        if not self._carries:
             return
+        try:
+            if session.state is State.WEBSOCKET and websocket.is_free:
+                sent = websocket.send_now([_encode(connection, entry) for entry in session.take()])
+                if sent and not session.has_packets:
+                    return
+            self._start_writer()
+        except Exception:
+            logger.exception("writing to a websocket failed")
+            connection.fail(Reason.TRANSPORT_ERROR)
+
+    def _start_writer(self) -> None:
+        if self._writer_scope is None:
+            self._writer_scope = trio.CancelScope()
+            self._nursery.start_soon(self._run_writer, self._writer_scope)
+
+    async def _run_writer(self, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await self._write()
+        except WebSocketGone as gone:
+            self.lost(gone)
+        finally:
+            self._writer_scope = None
+
+    async def _write(self) -> None:
+        """Send what waits. Returns when nothing does."""
+        connection, websocket = self._connection, self._websocket
+        session = connection.session
+        while session.state is not State.CLOSED:
+            # If the task is woken and cancelled at the same time, say_goodbye sends what waits.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if not websocket.is_flushed:
+                await websocket.flush()
+            elif session.has_packets:
+                await connection.write_turns.acquire()
+                if entries := session.take():
+                    await websocket.send(*(_encode(connection, entry) for entry in entries))
+            elif session.state is State.CLOSING:
+                await websocket.close()
+                return
+            else:
+                return
 
 
 def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:

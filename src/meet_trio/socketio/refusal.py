@@ -7,9 +7,6 @@ revision 4 the client has to ask for the namespace first: the server sends ``0{โ
 A refusal costs a fraction of a connection. This matters because any stranger can cause one.
 """
 
-import base64
-import binascii
-import hashlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -18,6 +15,7 @@ import trio
 
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.frames import data_frame
+from meet_trio.socketio.opening import accept_untrusted, refusal
 from meet_trio.socketio.request import (
     BAD_REQUEST,
     RequestRefused,
@@ -26,7 +24,6 @@ from meet_trio.socketio.request import (
 )
 from meet_trio.socketio.settings import Settings
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE_FRAME = b"\x88\x00"
 _READ_SIZE = 4096  # bytes that are read at once
 
@@ -45,9 +42,9 @@ async def refuse_websocket(
         handshake, sid = parse_request_untrusted(target, headers, "", "websocket")
         if sid is not None:
             raise RequestRefused(BAD_REQUEST)
-        response = _handshake_response_untrusted(headers)
+        response = accept_untrusted(headers)
     except RequestRefused as error:
-        await stream.send_all(_error_response(error))
+        await stream.send_all(refusal(error))
     else:
         opening = response + _frame(_open_packet(settings))
         if handshake.eio == 3:
@@ -63,37 +60,6 @@ async def refuse_websocket(
     with trio.move_on_after(settings.close_timeout):
         while await stream.receive_some(_READ_SIZE):
             pass
-
-
-def _handshake_response_untrusted(headers: Mapping[str, str]) -> bytes:
-    """The response to the opening handshake (RFC 6455 ยง4.2.2). Raises RequestRefused."""
-    key = headers.get("sec-websocket-key", "")
-    try:
-        nonce = base64.b64decode(key, validate=True)
-    except (binascii.Error, ValueError):
-        nonce = b""
-    tokens = [token.strip() for token in headers.get("connection", "").lower().split(",")]
-    if (
-        len(nonce) != 16
-        or "upgrade" not in tokens
-        or headers.get("upgrade", "").lower() != "websocket"
-        or headers.get("sec-websocket-version") != "13"
-    ):
-        raise RequestRefused(BAD_REQUEST)
-    proof = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest())
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + proof + b"\r\n\r\n"
-    )
-
-
-def _error_response(error: RequestRefused) -> bytes:
-    head = (
-        f"HTTP/1.1 {error.status} {'Forbidden' if error.status == 403 else 'Bad Request'}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(error.body)}\r\n"
-        "Connection: close\r\n\r\n"
-    )
-    return head.encode() + error.body
 
 
 def _open_packet(settings: Settings) -> str:

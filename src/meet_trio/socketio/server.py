@@ -24,7 +24,6 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
 import attrs
 import trio
@@ -73,7 +72,7 @@ class Server:
         self._admit = admit
         self._settings = settings
         self._unconnected = Unconnected(settings, client_key)
-        self._engine = EngineIOServer(settings, self._serve_connection)
+        self._engine = EngineIOServer(settings, self._attach)
 
     def allow_origins(self, origins: frozenset[str] | None) -> None:
         """Replace ``Settings.origins`` for connections from now on."""
@@ -96,15 +95,23 @@ class Server:
         """Same as ``EngineIOServer.serve_websocket_stream``."""
         await self._engine.serve_websocket_stream(stream, client=client)
 
+    async def serve_websocket(
+        self, stream: trio.abc.Stream, target: str, headers: Mapping[str, str], *, client: str
+    ) -> None:
+        """Same as ``EngineIOServer.serve_websocket``."""
+        await self._engine.serve_websocket(stream, target, headers, client=client)
+
     async def refuse_websocket(
         self, stream: trio.abc.Stream, target: str, headers: Mapping[str, str]
     ) -> None:
         """Same as ``refusal.refuse_websocket``: the effect of a handler that returns at once."""
         await refuse_websocket(stream, target, headers, self._settings)
 
-    async def _serve_connection(self, connection: EngineIOConnection) -> None:
-        client = _Client(connection, self._settings, self._handlers, self._admit, self._unconnected)
-        await client.run()
+    def _attach(self, connection: EngineIOConnection, nursery: trio.Nursery) -> None:
+        client = _Client(
+            connection, nursery, self._settings, self._handlers, self._admit, self._unconnected
+        )
+        client.begin()
 
 
 class Unconnected:
@@ -147,6 +154,7 @@ class _Client:
     def __init__(
         self,
         connection: EngineIOConnection,
+        nursery: trio.Nursery,
         settings: Settings,
         handlers: Mapping[str, Handler],
         admit: Admit | None,
@@ -159,31 +167,17 @@ class _Client:
         self._admit = admit
         self._protocol = SocketIOProtocol(connection.handshake.eio, settings, handlers)
         self._sockets: dict[str, Socket] = {}
-        self._connect_timeout = trio.CancelScope()
-        self._nursery: trio.Nursery
+        self._connect_timer = connection.deadlines.timer(self._connect_timed_out)
+        self._nursery = nursery
 
-    async def run(self) -> None:
+    def begin(self) -> None:
+        """Take the connection's messages until it ends."""
+        self._connection.attach(self)
         self._unconnected.add(self._connection)
-        try:
-            async with trio.open_nursery() as self._nursery:
-                self._start_connect_timeout()
-                with self._connect_timeout:
-                    self._act_on(self._protocol.start())
-                    with suppress(Disconnected), self._connection.deliver_to(self._take):
-                        await self._connection.receive()
-                if self._connect_timeout.cancelled_caught:
-                    self._connection.start_close(Reason.CONNECT_TIMEOUT)
-                self._end_all_sockets(self._connection.reason)
-        finally:
-            self._unconnected.remove(self._connection)
-            # sockets are left here only if this task was cancelled
-            self._leave_all_sockets()
+        self._start_connect_timeout()
+        self._act_on(self._protocol.start())
 
-    def _leave_all_sockets(self) -> None:
-        for socket in self._sockets.values():
-            socket.leave()
-
-    def _take(self, message: str | bytes) -> None:
+    def take(self, message: str | bytes) -> None:
         """Act on a message in the step of the task that has read it: a task between the reader and
         the handlers would be woken for each message.
         """
@@ -195,6 +189,17 @@ class _Client:
         except Exception:
             logger.exception("the handler of a connection failed")
             self._connection.start_close(Reason.SERVER)
+
+    def ended(self) -> None:
+        """The connection ends: the handlers are told by their sockets."""
+        self._connect_timer.cancel()
+        self._unconnected.remove(self._connection)
+        for socket in self._sockets.values():
+            socket.end(self._connection.reason)
+
+    def _leave_all_sockets(self) -> None:
+        for socket in self._sockets.values():
+            socket.leave()
 
     def _act_on(self, received: ProtocolEvent | Frames | None) -> None:
         match received:
@@ -221,6 +226,10 @@ class _Client:
                 frames = self._protocol.refuse(received.namespace, refused.message, refused.data)
                 self._connection.send(*frames)
             return
+        except Exception:
+            logger.exception("the handler of a connection failed")
+            self._connection.start_close(Reason.SERVER)
+            return
         if (
             self._connection.is_open
             and self._protocol.state(received.namespace) is NamespaceState.CONNECTING
@@ -238,7 +247,7 @@ class _Client:
             self._leave_all_sockets,
         )
         self._sockets[namespace] = socket
-        self._connect_timeout.deadline = math.inf
+        self._connect_timer.set(math.inf)
         self._unconnected.remove(self._connection)
         self._connection.send(*self._protocol.accept(namespace, socket.id))
         self._nursery.start_soon(self._handle, socket)
@@ -268,8 +277,7 @@ class _Client:
                 self._start_connect_timeout()
 
     def _start_connect_timeout(self) -> None:
-        self._connect_timeout.deadline = trio.current_time() + self._settings.connect_timeout
+        self._connect_timer.set(trio.current_time() + self._settings.connect_timeout)
 
-    def _end_all_sockets(self, reason: Reason) -> None:
-        for socket in self._sockets.values():
-            socket.end(reason)
+    def _connect_timed_out(self) -> None:
+        self._connection.start_close(Reason.CONNECT_TIMEOUT)

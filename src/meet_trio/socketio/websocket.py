@@ -1,11 +1,13 @@
-"""The server's side of a websocket (RFC 6455) on any Trio byte stream.
+"""The server's side of a websocket (RFC 6455) on any Trio byte stream, behind the opening handshake
+(``opening``).
 
-It is trio-websocket with three additions: sends have a deadline, the opening handshake has a
-deadline, and the closing handshake works while the task is cancelled.
+It is trio-websocket with three additions: sends have a deadline, the closing handshake works while
+the task is cancelled, and no task and no queue is between a frame and the code that takes it.
 
-trio-websocket reads in a task of its own. Here that task is shielded and ended by ``close``, so a
-``finally`` block can still do the closing handshake. ``deliver`` has it hand over the messages
-itself: by trio-websocket's queue each of them would take three more steps of tasks.
+trio-websocket starts a task that reads, and has a queue for messages. Here ``deliver`` runs the
+code of that task itself, and a message goes from there to its taker: a task that waits takes 4 kB,
+and each message by the queue three more steps of tasks. The closing handshake needs a reader once
+more if ``deliver`` was cancelled, and starts one.
 
 ``BoundedStream`` gives each send a deadline. After a send that was not finished, it refuses all
 further ones: the client would read them as part of the incomplete frame. ``BoundedStream`` also
@@ -17,17 +19,13 @@ websocket with 1009. Engine.IO's packets are read and written in ``over_websocke
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Never, Protocol, cast, runtime_checkable
 
 import trio
-from trio_websocket import (
-    ConnectionClosed,
-    WebSocketConnection,
-    WebSocketRequest,
-    wrap_server_stream,
-)
+from trio_websocket import ConnectionClosed, WebSocketConnection
+from wsproto import WSConnection
+from wsproto.connection import Connection, ConnectionType
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
@@ -74,7 +72,13 @@ class BoundedStream(trio.abc.Stream):
     What ``send_now`` has not written is sent before anything else.
     """
 
-    def __init__(self, stream: trio.abc.Stream, send_timeout: float, allowance: Allowance) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        send_timeout: float,
+        allowance: Allowance,
+        unread: bytes = b"",
+    ) -> None:
         self.delivery = DeliveryTracker(stream)
         self.allowance = allowance
         self.has_read = False  # set by each read
@@ -84,6 +88,7 @@ class BoundedStream(trio.abc.Stream):
         self._immediate = (
             stream if isinstance(stream, ImmediateStream) and stream.sends_now else None
         )
+        self._unread = unread
         self._rest = b""  # of the last ``send_now``
         self._send_unfinished = False
         self._send_lock = trio.Lock()
@@ -144,7 +149,10 @@ class BoundedStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the client has stopped reading")
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = bytes(await self._stream.receive_some(max_bytes))
+        if self._unread:
+            data, self._unread = self._unread, b""
+        else:
+            data = bytes(await self._stream.receive_some(max_bytes))
         self.has_read = True
         try:
             frames = self._frames.feed_untrusted(data)
@@ -174,107 +182,37 @@ frame is not received.
 
 
 class WebSocket:
-    """One websocket. Call ``open``, look at the client's ``path`` and ``headers``, and call
-    ``accept`` or ``reject``. Always call ``close`` in the end.
-    """
+    """One websocket, behind its opening handshake. Always call ``close`` in the end."""
 
-    def __init__(
-        self,
-        stream: trio.abc.Stream,
-        allowance: Allowance,
-        *,
-        send_timeout: float,
-        close_timeout: float,
-    ) -> None:
-        self._stream = BoundedStream(stream, send_timeout, allowance)
+    def __init__(self, stream: BoundedStream, close_timeout: float) -> None:
+        self.reader_scope = trio.CancelScope()
+        """Cancelling it ends ``deliver``."""
+        self._stream = stream
         self._close_timeout = close_timeout
-        self._reader_scope = trio.CancelScope(shield=True)
-        self._reader_ended = trio.Event()
-        self._opening_scope = trio.CancelScope()
-        self._request: WebSocketRequest
-        self._connection: WebSocketConnection | None = None
-
-    async def open(self, nursery: trio.Nursery, deadline: float) -> bool:
-        """Read the opening handshake. Returns False if none has come before ``deadline``.
-
-        The reading task lives in ``nursery`` until ``close``.
-        """
-        reading = cast(trio.Nursery, _ReaderNursery(nursery, self._read))
-        self._opening_scope.deadline = deadline
-        with self._opening_scope:
-            self._request = await wrap_server_stream(
-                reading, self._stream, max_message_size=self._stream.allowance.max_payload
-            )
-        return not self._opening_scope.cancelled_caught
-
-    @property
-    def path(self) -> str:
-        return str(self._request.path)
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Names in lower case; repeated fields joined with commas (RFC 9110 §5.3)."""
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in self._request.headers:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        return headers
-
-    async def accept(self) -> None:
-        """Answer the opening handshake, which is forgotten then. Raises WebSocketGone."""
-        try:
-            self._connection = await self._request.accept()
-        except (ConnectionClosed, LocalProtocolError):
-            raise WebSocketGone(clean=False) from None
-        finally:
-            del self._request
-
-    async def reject(self, status: int, body: bytes) -> None:
-        """Answer the opening handshake with an HTTP error that carries JSON."""
-        try:
-            await self._request.reject(
-                status, extra_headers=[(b"Content-Type", b"application/json")], body=body
-            )
-        except (ConnectionClosed, LocalProtocolError):
-            logger.debug("the client was gone before it could be refused")
-
-    async def receive(self) -> str | bytes:
-        """The next message. Raises WebSocketGone."""
-        connection = self._accepted()
-        try:
-            return await connection.get_message()
-        except ConnectionClosed as closed:
-            clean = closed.reason is not None and closed.reason.code not in (
-                1006,
-                CloseReason.MESSAGE_TOO_BIG,
-            )
-            raise WebSocketGone(clean=clean) from None
+        self._reader: trio.Event | None = None  # set at the end of the reading, if there is one
+        # The state machine behind the handshake has the methods that trio-websocket uses of one
+        # with a handshake.
+        protocol = cast(WSConnection, Connection(ConnectionType.SERVER))
+        self._connection = WebSocketConnection(
+            stream, protocol, max_message_size=stream.allowance.max_payload
+        )
+        self._connection._connection_proposal = None  # the handshake is over
 
     async def deliver(self, take: Callable[[str | bytes], Awaitable[None]]) -> Never:
-        """Await ``take`` with each message, until the task is cancelled. Raises WebSocketGone.
-
-        ``take`` runs in the reading task, also while this task is being cancelled. It must raise
-        nothing but Cancelled.
+        """Read, and await ``take`` with each message. Raises WebSocketGone in the end, or what
+        ``take`` raises.
         """
-        connection = self._accepted()
-        queue = connection._send_channel
-        with suppress(trio.WouldBlock, trio.EndOfChannel):
-            while True:
-                await take(connection._recv_channel.receive_nowait())
-        # The queue is empty, so nothing overtakes.
-        handover = _Handover(self._stream, queue, take)
-        connection._send_channel = cast("trio.MemorySendChannel[str | bytes]", handover)
-        try:
-            await self.receive()  # waits for the end
-            raise AssertionError("a message went through the queue")
-        finally:
-            connection._send_channel = queue
+        await self._read(take)
+        closed = self._connection.closed
+        raise WebSocketGone(
+            clean=closed is not None and closed.code not in (1006, CloseReason.MESSAGE_TOO_BIG)
+        )
 
     def set_allowance(self, allowance: Allowance) -> None:
         """Read as much, and as fast, as ``allowance`` permits from now on."""
         self._stream.allowance = allowance
         # trio-websocket has no public way to change the limit of an existing connection.
-        self._accepted()._max_message_size = allowance.max_payload
+        self._connection._max_message_size = allowance.max_payload
 
     async def send(self, *frames: Frame) -> None:
         """Send frames in this order and in one write, since a write costs more than the rest of
@@ -283,7 +221,7 @@ class WebSocket:
         self._stream.delivery.waiting = [event for _, event in frames if event is not None]
         # trio-websocket writes one message at a time, so the frames go to the stream directly. The
         # control frames of trio-websocket go before or after them.
-        if self._accepted().closed is not None:
+        if self._connection.closed is not None:
             raise WebSocketGone(clean=False)
         try:
             await self._stream.send_messages(*_parts(frames))
@@ -298,8 +236,7 @@ class WebSocket:
     @property
     def is_free(self) -> bool:
         """Whether ``send_now`` may be called now."""
-        connection = self._connection
-        return connection is not None and self._stream.is_free and connection.closed is None
+        return self._stream.is_free and self._connection.closed is None
 
     def send_now(self, frames: Sequence[Frame]) -> bool:
         """``send`` of what can be written without waiting. Returns whether that is all; otherwise
@@ -324,53 +261,82 @@ class WebSocket:
         return self._stream.delivery.unreceived()
 
     async def close(self) -> None:
-        """Do the closing handshake within ``close_timeout``, then end the stream and the reading
-        task.
+        """Do the closing handshake within ``close_timeout``, then end the stream and the reading.
 
         Does all of this even when cancelled. Idempotent.
         """
         self._stream.delivery.close()
         try:
             with trio.move_on_after(self._close_timeout, shield=True):
-                if self._connection is not None:
-                    await self._close_handshake(self._connection)
+                await self._close_handshake()
         finally:
-            self._reader_scope.cancel()
+            self.reader_scope.cancel()
             await trio.aclose_forcefully(self._stream)
 
-    async def _close_handshake(self, connection: WebSocketConnection) -> None:
+    async def _close_handshake(self) -> None:
+        connection = self._connection
         too_big = (
             connection.closed is not None and connection.closed.code == CloseReason.MESSAGE_TOO_BIG
         )
         try:
-            # A close frame without a code, as Engine.IO's own server sends it.
-            await connection.aclose(CloseReason.NO_STATUS_RCVD)
+            if connection.closed is None:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read_until_closed)
+                    # A close frame without a code, as Engine.IO's own server sends it.
+                    await connection.aclose(CloseReason.NO_STATUS_RCVD)
+                    nursery.cancel_scope.cancel()
             if too_big:
                 # With unread bytes the kernel would reset the connection, and the client would not
                 # read the close frame.
-                self._reader_scope.cancel()
-                await self._reader_ended.wait()
+                self.reader_scope.cancel()
+                if self._reader is not None:
+                    await self._reader.wait()
                 await self._stream.drain()
         except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
             logger.debug("the client was gone before the closing handshake")
 
-    def _accepted(self) -> WebSocketConnection:
-        if self._connection is None:
-            raise RuntimeError("accept() comes first")
-        return self._connection
-
-    async def _read(self, task: Callable[[], Awaitable[None]]) -> None:
+    async def _read(self, take: Callable[[str | bytes], Awaitable[None]]) -> None:
+        """Have trio-websocket read, in this task, until the end or ``reader_scope`` is
+        cancelled.
+        """
+        connection, self._reader = self._connection, trio.Event()
+        self._set_queue(_Handover(self._stream, take, self._queue_closed))
         try:
-            with self._reader_scope:
-                await task()
-        except (LocalProtocolError, ConnectionClosed, UnicodeDecodeError):
+            with self.reader_scope:
+                await connection._reader_task()
+        except (LocalProtocolError, ConnectionClosed):
             # trio-websocket answers some frames without a look at its state, e.g. a ping in the
             # closing handshake. It answers malformed frames although the client may be gone.
-            # wsproto decodes some headers as ASCII.
-            logger.debug("the reading task ended early", exc_info=True)
+            logger.debug("the reading ended early", exc_info=True)
         finally:
-            self._reader_ended.set()
-            self._opening_scope.cancel()  # no opening handshake can come any more
+            self._set_queue(_Handover(self._stream, _drop, _nothing))
+            self._reader.set()
+            self._reader = None
+
+    async def _read_until_closed(self) -> None:
+        """Read up to the client's close frame if ``deliver`` does not."""
+        if self._reader is not None:
+            await self._reader.wait()
+        if not self._connection._close_handshake.is_set():
+            self.reader_scope = trio.CancelScope()  # the one before may be cancelled
+            await self._read(_drop)
+
+    def _set_queue(self, queue: "_Handover") -> None:
+        self._connection._send_channel = cast("trio.MemorySendChannel[str | bytes]", queue)
+        self._connection._recv_channel = cast("trio.MemoryReceiveChannel[str | bytes]", queue)
+
+    def _queue_closed(self) -> None:
+        closed = self._connection.closed
+        if closed is not None and closed.code == CloseReason.MESSAGE_TOO_BIG:
+            self.reader_scope.cancel()  # nothing more is read but to ``drain``
+
+
+async def _drop(message: str | bytes) -> None:
+    """No message is taken during the closing handshake."""
+
+
+def _nothing() -> None:
+    """Nothing reads, so nothing is to be ended."""
 
 
 def _parts(frames: Sequence[Frame]) -> tuple[list[bytes], list[tuple[object, int]]]:
@@ -403,7 +369,7 @@ def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearr
 
 
 class _Handover:
-    """What trio-websocket uses of the sending end of its queue. ``take`` gets what is sent.
+    """Both ends of trio-websocket's queue, as far as it uses them. ``take`` gets what is sent.
 
     Other tasks run between two messages of one read.
     """
@@ -411,12 +377,18 @@ class _Handover:
     def __init__(
         self,
         stream: BoundedStream,
-        queue: trio.MemorySendChannel[str | bytes],
         take: Callable[[str | bytes], Awaitable[None]],
+        closed: Callable[[], None],
     ) -> None:
         self._stream = stream
         self._take = take
-        self.aclose = queue.aclose
+        self._closed = closed
+
+    async def __aenter__(self) -> "_Handover":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
 
     async def send(self, message: str | bytes) -> None:
         if not self._stream.has_read:
@@ -424,17 +396,5 @@ class _Handover:
         self._stream.has_read = False
         await self._take(message)
 
-
-class _ReaderNursery:
-    """What ``wrap_server_stream`` uses of a nursery: it starts the reading task inside ``run``."""
-
-    def __init__(
-        self,
-        nursery: trio.Nursery,
-        run: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]],
-    ) -> None:
-        self._nursery = nursery
-        self._run = run
-
-    def start_soon(self, task: Callable[[], Awaitable[None]]) -> None:
-        self._nursery.start_soon(self._run, task)
+    async def aclose(self) -> None:
+        self._closed()

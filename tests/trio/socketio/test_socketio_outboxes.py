@@ -20,6 +20,7 @@ from meet_trio.socketio import (
     Settings,
     Socket,
     encode_event,
+    in_task,
 )
 from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.connection import EngineIOConnection
@@ -119,7 +120,7 @@ async def test_all_outboxes_together_have_a_limit(
 ) -> None:
     room = Room()
     server = Server(Settings(max_outboxes_bytes=3_000_000), {"/": room})
-    memory = server._engine._outboxes.memory
+    memory = server._engine._shared.outboxes.memory
     async with serve_with(server) as service:
         reader = await service.open()
         await reader.connect()
@@ -215,7 +216,7 @@ async def test_polls_are_answered_piece_by_piece(autojump_clock: trio.testing.Mo
         connection.send(*["x" * 30_000] * 5, "y" * 300_000, "z")
         await trio.sleep(5)
 
-    async with serve_with(EngineIOServer(Settings(), handler)) as service:
+    async with serve_with(EngineIOServer(Settings(), in_task(handler))) as service:
         client = service.polling()
         await client.open()
         parts = [str(await client.poll()) for _ in range(3)]

@@ -25,6 +25,7 @@ from meet_trio.socketio import (
     Server,
     Settings,
     Socket,
+    in_task,
 )
 
 POLL3 = "EIO=3&transport=polling"
@@ -45,7 +46,7 @@ def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineIO
             if ends is not None:
                 ends.append(end.reason)
 
-    return EngineIOServer(Settings(**settings), handler)  # type: ignore[arg-type]
+    return EngineIOServer(Settings(**settings), in_task(handler))  # type: ignore[arg-type]
 
 
 def staying(sockets: list[Socket]) -> Handler:
@@ -280,7 +281,7 @@ async def test_a_second_post_ends_the_session(autojump_clock: trio.testing.MockC
     async def busy(connection: EngineIOConnection) -> None:
         await connection.closed.wait()
 
-    async with serve_with(EngineIOServer(Settings(), busy)) as service:
+    async with serve_with(EngineIOServer(Settings(), in_task(busy))) as service:
         client = service.polling()
         await client.open()
         async with trio.open_nursery() as nursery:

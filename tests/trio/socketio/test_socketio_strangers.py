@@ -20,6 +20,7 @@ from meet_trio.socketio import (
     Server,
     Settings,
     Socket,
+    in_task,
 )
 
 STRANGERS = {
@@ -210,7 +211,7 @@ async def test_who_is_trusted_stays_so_on_its_websocket(
         while True:
             connection.send(str(len(await connection.receive())))
 
-    server = EngineIOServer(Settings(**STRANGERS), handler)  # type: ignore[arg-type]
+    server = EngineIOServer(Settings(**STRANGERS), in_task(handler))  # type: ignore[arg-type]
     async with serve_with(server) as service:
         polling = service.polling(POLLING)
         opened = await polling.open()
