@@ -7,7 +7,7 @@ the task is cancelled, and no task and no queue is between a frame and the code 
 trio-websocket starts a task that reads, and has a queue for messages. Here ``deliver`` runs the
 code of that task itself, and a message goes from there to its taker: a task that waits takes 4 kB,
 and each message by the queue three more steps of tasks. The closing handshake needs a reader once
-more if ``deliver`` was cancelled, and starts one.
+more if ``deliver`` was cancelled, and starts one. Frames are read by ``frames``.
 
 ``BoundedStream`` gives each send a deadline. After a send that was not finished, it refuses all
 further ones: the client would read them as part of the incomplete frame. ``BoundedStream`` also
@@ -25,13 +25,13 @@ from typing import Never, Protocol, cast, runtime_checkable
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import WSConnection
-from wsproto.connection import Connection, ConnectionType
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from meet_trio.socketio.allowance import Allowance, FrameCounter
 from meet_trio.socketio.delivery import TLS_RECORD_SIZE, DeliveryTracker
 from meet_trio.socketio.errors import ProtocolError
+from meet_trio.socketio.frames import FrameProtocol
 
 _SLICE = 4 * TLS_RECORD_SIZE  # bytes that the stream below gets at once
 
@@ -190,11 +190,10 @@ class WebSocket:
         self._stream = stream
         self._close_timeout = close_timeout
         self._reader: trio.Event | None = None  # set at the end of the reading, if there is one
-        # The state machine behind the handshake has the methods that trio-websocket uses of one
-        # with a handshake.
-        protocol = cast(WSConnection, Connection(ConnectionType.SERVER))
         self._connection = WebSocketConnection(
-            stream, protocol, max_message_size=stream.allowance.max_payload
+            stream,
+            cast(WSConnection, FrameProtocol()),
+            max_message_size=stream.allowance.max_payload,
         )
         self._connection._connection_proposal = None  # the handshake is over
 
