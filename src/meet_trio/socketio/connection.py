@@ -143,9 +143,10 @@ class EngineIOConnection:
         """``send`` for packets that are already encoded and may be shared with other connections.
         ``unreceived`` returns ``event``, unless it is None, if the last packet was not received.
         """
+        session, last = self.session, packets[-1] if packets else None
         for packet in packets:
-            self.session.send(packet, event if packet is packets[-1] else None)
-        if self.carrier is not None and self.session.state is State.WEBSOCKET:
+            session.send(packet, event if packet is last else None)
+        if self.carrier is not None and session.state is State.WEBSOCKET:
             self.carrier.send_soon()  # no deadline has changed
         else:
             self.changed()

@@ -13,7 +13,7 @@ for what the stream did not take, a task is started that ends when nothing waits
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -23,7 +23,7 @@ from meet_trio.socketio.errors import ProtocolError, Reason
 from meet_trio.socketio.frames import data_frame
 from meet_trio.socketio.packet import Packet, decode_frame_untrusted, encode_frame
 from meet_trio.socketio.session import OutboxEntry, State
-from meet_trio.socketio.websocket import Frame, WebSocket, WebSocketGone
+from meet_trio.socketio.websocket import WebSocket, WebSocketGone
 
 logger = logging.getLogger("meet_trio.socketio.over_websocket")
 
@@ -56,7 +56,7 @@ async def say_goodbye(connection: EngineIOConnection, websocket: WebSocket) -> N
     try:
         with trio.move_on_after(connection.settings.close_timeout, shield=True):
             while entries := connection.session.take():
-                await websocket.send(*(_encode(connection, entry) for entry in entries))
+                await websocket.send(*_frames(connection, entries))
     except WebSocketGone:
         pass
     finally:
@@ -106,7 +106,7 @@ async def _probe(connection: EngineIOConnection, websocket: WebSocket, frame: st
         raise WebSocketGone(clean=False) from None
     connection.changed()
     if answer is not None:
-        await websocket.send(_frame(connection, answer))
+        await websocket.send([_frame(connection, answer)], [])
 
 
 async def _read(
@@ -129,7 +129,14 @@ class _Carriage:
     waits without a task.
     """
 
-    __slots__ = ("_carries", "_connection", "_nursery", "_websocket", "_writer_scope")
+    __slots__ = (
+        "_carries",
+        "_connection",
+        "_nursery",
+        "_sends_now",
+        "_websocket",
+        "_writer_scope",
+    )
 
     def __init__(
         self, connection: EngineIOConnection, websocket: WebSocket, nursery: trio.Nursery
@@ -138,6 +145,7 @@ class _Carriage:
         self._websocket = websocket
         self._nursery = nursery
         self._carries = False
+        self._sends_now = websocket.sends_now
         self._writer_scope: trio.CancelScope | None = None  # of the task that writes, if any
 
     def begin(self) -> None:
@@ -171,16 +179,14 @@ class _Carriage:
         self._websocket.set_allowance(allowance)
 
     def send_soon(self) -> None:
-        state = self._connection.session.state
-        if not self._carries:
-            pass
-        elif state is State.CLOSED:
-            if self._writer_scope is not None:
-                self._writer_scope.cancel()
-        elif state is State.WEBSOCKET and self._websocket.sends_now:
-            self._connection.write_turns.call(self)
-        else:
+        connection = self._connection
+        state = connection.session.state
+        if state is State.WEBSOCKET and self._sends_now:
+            connection.write_turns.call(self)
+        elif state is not State.CLOSED:
             self._start_writer()
+        elif self._writer_scope is not None:
+            self._writer_scope.cancel()
 
     def __call__(self) -> None:
         """Send what waits without a task: waking one costs more than all the rest of sending a
@@ -192,7 +198,7 @@ class _Carriage:
             return
         try:
             if session.state is State.WEBSOCKET and websocket.is_free:
-                sent = websocket.send_now([_encode(connection, entry) for entry in session.take()])
+                sent = websocket.send_now(*_frames(connection, session.take()))
                 if sent and not session.has_packets:
                     return
             self._start_writer()
@@ -226,7 +232,7 @@ class _Carriage:
             elif session.has_packets:
                 await connection.write_turns.acquire()
                 if entries := session.take():
-                    await websocket.send(*(_encode(connection, entry) for entry in entries))
+                    await websocket.send(*_frames(connection, entries))
             elif session.state is State.CLOSING:
                 await websocket.close()
                 return
@@ -238,15 +244,24 @@ def _decode(connection: EngineIOConnection, frame: str | bytes) -> Packet:
     return decode_frame_untrusted(frame, connection.session.revision)
 
 
-def _encode(connection: EngineIOConnection, entry: OutboxEntry) -> Frame:
-    packet, event = entry
-    if packet.binary:
-        return _frame(connection, packet.packet(), event)
-    return packet.frame, event
+def _frames(
+    connection: EngineIOConnection, entries: Sequence[OutboxEntry]
+) -> tuple[list[bytes], list[tuple[object, int]]]:
+    """The frames of packets, and their events, each with the offset of the end of its frame."""
+    frames: list[bytes] = []
+    events: list[tuple[object, int]] = []
+    end = 0
+    for packet, event in entries:
+        frame = packet.frame if not packet.binary else _frame(connection, packet.packet())
+        frames.append(frame)
+        end += len(frame)
+        if event is not None:
+            events.append((event, end))
+    return frames, events
 
 
-def _frame(connection: EngineIOConnection, packet: Packet, event: object = None) -> Frame:
+def _frame(connection: EngineIOConnection, packet: Packet) -> bytes:
     payload = encode_frame(packet, connection.session.revision, b64=connection.b64)
     if isinstance(payload, str):
-        return data_frame(payload.encode(), text=True), event
-    return data_frame(payload, text=False), event
+        return data_frame(payload.encode(), text=True)
+    return data_frame(payload, text=False)

@@ -181,7 +181,12 @@ class Session:
         A session that is closing ignores the message. A closed one keeps it if it has an
         ``event``, so that ``unsent`` returns the event.
         """
-        if self.is_open or (event is not None and self.state is State.CLOSED):
+        state = self.state
+        if (
+            state is State.WEBSOCKET
+            or self.is_open
+            or (event is not None and state is State.CLOSED)
+        ):
             self._put(packet, event)
 
     def take(self) -> list[OutboxEntry]:

@@ -133,7 +133,7 @@ class Socket:
         """``emit`` for an event that many sockets get. ``unreceived`` returns it if this socket is
         lost before the client has received it.
         """
-        if self.connected:
+        if self._end_reason is None:
             self._connection.send_encoded(event.packets(self.namespace), (self.id, event))
 
     async def call(

@@ -175,12 +175,6 @@ class BoundedStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-Frame = tuple[bytes, object]
-"""A data frame to be sent, and the event, if any, that ``WebSocket.unreceived`` returns if the
-frame is not received.
-"""
-
-
 class WebSocket:
     """One websocket, behind its opening handshake. Always call ``close`` in the end."""
 
@@ -213,17 +207,19 @@ class WebSocket:
         # trio-websocket has no public way to change the limit of an existing connection.
         self._connection._max_message_size = allowance.max_payload
 
-    async def send(self, *frames: Frame) -> None:
+    async def send(self, frames: Sequence[bytes], events: Sequence[tuple[object, int]]) -> None:
         """Send frames in this order and in one write, since a write costs more than the rest of
-        sending a message. Raises WebSocketGone, also after ``send_timeout``.
+        sending a message. ``events`` are those that ``unreceived`` returns if they are not
+        received, each with the offset of the end of its frame. Raises WebSocketGone, also after
+        ``send_timeout``.
         """
-        self._stream.delivery.waiting = [event for _, event in frames if event is not None]
+        self._stream.delivery.waiting = [event for event, _ in events]
         # trio-websocket writes one message at a time, so the frames go to the stream directly. The
         # control frames of trio-websocket go before or after them.
         if self._connection.closed is not None:
             raise WebSocketGone(clean=False)
         try:
-            await self._stream.send_messages(*_parts(frames))
+            await self._stream.send_messages(frames, events)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise WebSocketGone(clean=False) from None
 
@@ -237,12 +233,11 @@ class WebSocket:
         """Whether ``send_now`` may be called now."""
         return self._stream.is_free and self._connection.closed is None
 
-    def send_now(self, frames: Sequence[Frame]) -> bool:
+    def send_now(self, frames: Sequence[bytes], events: Sequence[tuple[object, int]]) -> bool:
         """``send`` of what can be written without waiting. Returns whether that is all; otherwise
         ``flush`` must follow.
         """
-        parts, messages = _parts(frames)
-        return self._stream.send_now(b"".join(parts), messages)
+        return self._stream.send_now(b"".join(frames), events)
 
     @property
     def is_flushed(self) -> bool:
@@ -251,7 +246,7 @@ class WebSocket:
 
     async def flush(self) -> None:
         """Send what ``send_now`` has left. Raises like ``send``."""
-        await self.send()
+        await self.send((), ())
 
     def unreceived(self) -> list[object]:
         """The events that were sent and that the client cannot have received, see
@@ -336,19 +331,6 @@ async def _drop(message: str | bytes) -> None:
 
 def _nothing() -> None:
     """Nothing reads, so nothing is to be ended."""
-
-
-def _parts(frames: Sequence[Frame]) -> tuple[list[bytes], list[tuple[object, int]]]:
-    """The bytes of frames, and their events, each with the offset of its end."""
-    parts: list[bytes] = []
-    messages: list[tuple[object, int]] = []
-    end = 0
-    for octets, event in frames:
-        parts.append(octets)
-        end += len(octets)
-        if event is not None:
-            messages.append((event, end))
-    return parts, messages
 
 
 def _slices(parts: Sequence[bytes | bytearray | memoryview]) -> Iterator[bytearray]:

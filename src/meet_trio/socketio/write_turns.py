@@ -43,8 +43,9 @@ class WriteTurns:
         """Call ``write`` once in a later turn. It must not raise. A further call before that turn
         does nothing.
         """
+        if not self._waiting:
+            self._due.set()  # else it is set, or will be by ``run``
         self._waiting[write] = None
-        self._due.set()
 
     async def acquire(self) -> None:
         """Wait for permission to write once."""
