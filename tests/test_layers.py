@@ -149,7 +149,7 @@ MAY_IMPORT = {
         "tallies",
         "turns",
     },
-    "media": {"engine", "errors", "ortc", "settings", "tallies"},
+    "media": {"engine", "errors", "ortc", "settings", "tallies", "turns"},
     "room": {"errors", "ortc", "settings"},
     "ortc": {"errors"},
     "socketio": set(),

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -32,6 +32,7 @@ from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
+from meet_trio.media.dtls import DtlsOwner
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.handshake import SrtpKeys
 from meet_trio.media.plain import PlainPorts
@@ -240,29 +241,38 @@ class FakeEngine:
         return not (self.transports or producers or self.consumers or self.srtp)
 
 
+@attrs.define(eq=False)
 class FakeDtlsSession:
-    """The handshake is done when ``complete`` is set; the session ends when ``goodbye`` is set."""
+    """``complete`` ends the handshake, ``say_goodbye`` the session, as a client does that has
+    connected. Before ``start`` and after ``close`` nothing is heard.
+    """
 
-    def __init__(self) -> None:
-        self.complete = trio.Event()
-        self.goodbye = trio.Event()
-        self.fingerprints: Sequence[DtlsFingerprint] = ()
-        self.running = False
+    owner: DtlsOwner
+    fingerprints: Sequence[DtlsFingerprint] = ()
+    running: bool = False
+
+    def start(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
+        assert not self.fingerprints
+        assert fingerprints
+        self.fingerprints = fingerprints
+        self.running = True
 
     def feed(self, datagram: bytes) -> None:
         pass
 
-    async def run(
-        self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
-    ) -> None:
-        self.fingerprints = fingerprints
-        self.running = True
-        try:
-            await self.complete.wait()
-            connected(SrtpKeys(7, bytes(28), bytes(28)))
-            await self.goodbye.wait()
-        finally:
-            self.running = False
+    def close(self) -> None:
+        self.running = False
+
+    def complete(self) -> None:
+        if self.running:
+            try:
+                self.owner.dtls_connected(SrtpKeys(7, bytes(28), bytes(28)))
+            except Exception as error:
+                self.owner.dtls_ended(error)
+
+    def say_goodbye(self) -> None:
+        if self.running:
+            self.owner.dtls_ended(None)
 
 
 class FakeBridge:
@@ -280,8 +290,8 @@ class FakeBridge:
     async def loaded(self) -> None:
         await self.load.wait()
 
-    def open_session(self, send: Callable[[bytes], None]) -> FakeDtlsSession:
-        self.sessions.append(FakeDtlsSession())
+    def open_session(self, owner: DtlsOwner) -> FakeDtlsSession:
+        self.sessions.append(FakeDtlsSession(owner))
         return self.sessions[-1]
 
 

@@ -26,12 +26,13 @@ _CLIENT = "meet_trio.bench."
 
 @attrs.define(eq=False)
 class Steps(trio.abc.Instrument):
-    """The number of steps of the server's tasks."""
+    """The number of steps of the server's tasks, or of those whose names begin with ``names``."""
 
+    names: str | tuple[str, ...] = _SERVER
     count: int = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task.name.startswith(_SERVER) and not task.name.startswith(_CLIENT):
+        if task.name.startswith(self.names) and not task.name.startswith(_CLIENT):
             self.count += 1
 
     @contextlib.contextmanager

@@ -1,7 +1,6 @@
-"""The DTLS bridge: handshakes with OpenSSL's client, and a cancellation at any moment of one."""
+"""The DTLS bridge: handshakes with OpenSSL's client, lost flights, and the end at any moment."""
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import AsyncIterator
 
@@ -10,10 +9,13 @@ import trio
 import trio.testing
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from OpenSSL import SSL
+from support.steps import Steps
+from trio.testing import MockClock
 
 from meet_trio.bench.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 from meet_trio.media.association import CIPHER_SUITES
-from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, DtlsSession, open_bridge
+from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, open_bridge
+from meet_trio.media.dtls_server import DtlsHandshake
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
@@ -26,8 +28,8 @@ async def bridge() -> AsyncIterator[DtlsBridge]:
 
 
 class Client:
-    """OpenSSL's end; its datagrams go straight into a session, and the session's go straight into
-    it.
+    """OpenSSL's end, and the owner of the server's. Its datagrams go straight into a session, and
+    the session's wait in ``inbox``.
     """
 
     def __init__(
@@ -39,8 +41,22 @@ class Client:
         self.identity = identity or Identity.generate(profiles)
         self.endpoint = DtlsEndpoint(self.identity)
         self.inbox: list[bytes] = []
-        self.session: DtlsSession = bridge.open_session(self.inbox.append)
+        self.keys: SrtpKeys | None = None
+        self.ends: list[Exception | None] = []
+        self.refuse_keys = False
         self.fingerprints = [DtlsFingerprint("sha-256", self.identity.fingerprint)]
+        self.session = bridge.open_session(self)
+
+    def send_dtls(self, datagram: bytes) -> None:
+        self.inbox.append(datagram)
+
+    def dtls_connected(self, keys: SrtpKeys) -> None:
+        if self.refuse_keys:
+            raise ZeroDivisionError
+        self.keys = keys
+
+    def dtls_ended(self, error: Exception | None) -> None:
+        self.ends.append(error)
 
     def send_hello(self) -> None:
         self.endpoint.start()
@@ -50,65 +66,46 @@ class Client:
         for datagram in self.endpoint.outgoing():
             self.session.feed(datagram)
 
-    async def shake_hands(self) -> None:
+    def shake_hands(self) -> None:
+        """Until nothing more is said."""
+        self.session.start(self.fingerprints)
         self.send_hello()
-        while self.endpoint.keys is None:
+        while self.inbox:
             self.receive()
             self.send()
-            await trio.sleep(0.001)
 
     def receive(self) -> None:
         while self.inbox:
             self.endpoint.receive(self.inbox.pop(0))
 
-    @contextlib.asynccontextmanager
-    async def connected(self) -> AsyncIterator[trio.Nursery]:
-        """Both ends are. The session runs in the nursery."""
-        keys: list[SrtpKeys] = []
-        with trio.fail_after(5):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.session.run, self.fingerprints, keys.append)
-                await self.shake_hands()
-                while not keys:
-                    await trio.sleep(0.001)
-                await trio.testing.wait_all_tasks_blocked()
-                yield nursery
+
+def connected(client: Client) -> Client:
+    client.shake_hands()
+    assert client.keys is not None
+    assert not client.ends
+    return client
 
 
 @pytest.mark.parametrize("profile", SRTP_PROFILES, ids=lambda p: p.name.decode())
 async def test_both_ends_have_the_same_keys(bridge: DtlsBridge, profile: SrtpProfile) -> None:
-    client = Client(bridge, (profile,))
-    keys: list[SrtpKeys] = []
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
-            await client.shake_hands()
-            while not keys:
-                await trio.sleep(0.001)
-            assert client.endpoint.keys is not None
-            assert (keys[0].tx, keys[0].rx) == (client.endpoint.keys.rx, client.endpoint.keys.tx)
-            assert client.endpoint.peer_fingerprint in {f.value for f in bridge.fingerprints}
-            client.endpoint.close()
-            client.send()  # its goodbye ends the session
+    client = connected(Client(bridge, (profile,)))
+    assert client.keys is not None
+    assert client.endpoint.keys is not None
+    assert (client.keys.tx, client.keys.rx) == (client.endpoint.keys.rx, client.endpoint.keys.tx)
+    assert client.endpoint.peer_fingerprint in {f.value for f in bridge.fingerprints}
+    client.endpoint.close()
+    client.send()
+    assert client.ends == [None]
 
 
 async def test_no_session_is_resumed(bridge: DtlsBridge) -> None:
     """All associations share a TLS context, but each shows its certificate again."""
-    first = Client(bridge)
+    first = connected(Client(bridge))
     second = Client(bridge, identity=first.identity)
-    keys: list[SrtpKeys] = []
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(first.session.run, first.fingerprints, keys.append)
-            await first.shake_hands()
-            session = first.endpoint._ssl.get_session()
-            assert session is not None
-            second.endpoint._ssl.set_session(session)
-            nursery.start_soon(second.session.run, second.fingerprints, keys.append)
-            await second.shake_hands()
-            while len(keys) < 2:
-                await trio.sleep(0.001)
-            nursery.cancel_scope.cancel()
+    session = first.endpoint._ssl.get_session()
+    assert session is not None
+    second.endpoint._ssl.set_session(session)
+    connected(second)
     assert first.endpoint._ssl.master_key() != second.endpoint._ssl.master_key()
 
 
@@ -123,127 +120,254 @@ def client_with(bridge: DtlsBridge, suite: str) -> Client:
 
 @pytest.mark.parametrize("suite", CIPHER_SUITES)
 async def test_only_an_authentic_goodbye_ends_a_session(bridge: DtlsBridge, suite: str) -> None:
-    client = client_with(bridge, suite)
-    async with client.connected() as nursery:
-        assert client.endpoint._ssl.get_cipher_name() == suite
-        client.endpoint.close()
-        (goodbye,) = client.endpoint.outgoing()
-        for at in range(len(goodbye)):
-            client.session.feed(goodbye[:at] + bytes((goodbye[at] ^ 1,)) + goodbye[at + 1 :])
-            client.session.feed(goodbye[:at])
-        forged = goodbye[:-1] + bytes((goodbye[-1] ^ 1,))
-        client.session.feed(forged + goodbye)  # what follows a forged record is not looked at
-        await trio.testing.wait_all_tasks_blocked()
-        assert nursery.child_tasks
-        client.session.feed(goodbye)
+    client = connected(client_with(bridge, suite))
+    assert client.endpoint._ssl.get_cipher_name() == suite
+    client.endpoint.close()
+    (goodbye,) = client.endpoint.outgoing()
+    for at in range(len(goodbye)):
+        client.session.feed(goodbye[:at] + bytes((goodbye[at] ^ 1,)) + goodbye[at + 1 :])
+        client.session.feed(goodbye[:at])
+    forged = goodbye[:-1] + bytes((goodbye[-1] ^ 1,))
+    client.session.feed(forged + goodbye)  # what follows a forged record is not looked at
+    assert not client.ends
+    client.session.feed(goodbye)
+    assert client.ends == [None]
+    client.session.feed(goodbye)
+    client.session.close()
+    assert client.ends == [None]
     assert not client.inbox  # such an end is not answered
 
 
 @pytest.mark.parametrize("suite", CIPHER_SUITES)
 async def test_the_client_is_told_of_the_end(bridge: DtlsBridge, suite: str) -> None:
-    client = client_with(bridge, suite)
-    async with client.connected() as nursery:
-        assert not client.inbox
-        assert not client.endpoint.closed_by_peer
-        nursery.cancel_scope.cancel()
+    client = connected(client_with(bridge, suite))
+    assert not client.endpoint.closed_by_peer
+    for _ in range(2):
+        client.session.close()
+    assert len(client.inbox) == 1
     client.receive()
     assert client.endpoint.closed_by_peer
+    assert not client.ends  # the owner has ended it itself
 
 
 async def test_a_lost_last_flight_is_sent_again(bridge: DtlsBridge) -> None:
     """A bounded number of times, since the client's Finished could be replayed."""
     client = Client(bridge)
-    keys: list[SrtpKeys] = []
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
-            client.send_hello()
-            while not keys:
-                await trio.testing.wait_all_tasks_blocked(0.001)
-                if not keys:
-                    client.receive()
-                    flight = client.endpoint.outgoing()
-                    for datagram in flight:
-                        client.session.feed(datagram)
-            await trio.testing.wait_all_tasks_blocked()
-            assert client.inbox
-            client.inbox.clear()  # lost
-            assert client.endpoint.keys is None
-            for _ in range(20):
-                for datagram in flight:
-                    client.session.feed(datagram)
-            assert 0 < len(client.inbox) <= 10
-            client.receive()
-            assert client.endpoint.keys is not None
-            nursery.cancel_scope.cancel()
+    client.session.start(client.fingerprints)
+    client.send_hello()
+    while client.keys is None:
+        client.receive()
+        flight = client.endpoint.outgoing()
+        for datagram in flight:
+            client.session.feed(datagram)
+    assert client.inbox
+    client.inbox.clear()  # lost
+    assert client.endpoint.keys is None
+    for _ in range(20):
+        for datagram in flight:
+            client.session.feed(datagram)
+    assert 0 < len(client.inbox) <= 10
+    client.receive()
+    assert client.endpoint.keys is not None
 
 
 async def test_openssl_keeps_nothing_of_a_session(bridge: DtlsBridge) -> None:
     gc.collect()
     before = bridge.task_count()
-    client = Client(bridge)
-    async with client.connected() as nursery:
-        left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
-        assert [each for each in left if each is not client.endpoint._ssl] == []
-        assert bridge.task_count() == before
-        nursery.cancel_scope.cancel()
+    client = connected(Client(bridge))
+    left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
+    assert [each for each in left if each is not client.endpoint._ssl] == []
+    assert bridge.task_count() == before
+
+
+# A handshake that does not go well
 
 
 async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:
     client = Client(bridge)
-    stranger = [DtlsFingerprint("sha-256", Identity.generate().fingerprint)]
-    keys: list[SrtpKeys] = []
-    with trio.fail_after(5), pytest.RaisesGroup(DtlsError):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.session.run, stranger, keys.append)
-            await client.shake_hands()
-    assert keys == []
+    client.fingerprints = [DtlsFingerprint("sha-256", Identity.generate().fingerprint)]
+    client.shake_hands()
+    assert client.keys is None
+    (end,) = client.ends
+    assert isinstance(end, DtlsError)
+    assert bridge.task_count() == 0
 
 
 async def test_garbage_does_not_end_a_handshake(bridge: DtlsBridge) -> None:
+    """Whenever it comes, and whatever header it has."""
     client = Client(bridge)
-    keys: list[SrtpKeys] = []
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.session.run, client.fingerprints, keys.append)
-            client.session.feed(b"\x16\xfe\xfd" + bytes(30))
-            await client.shake_hands()
-            while not keys:
-                await trio.sleep(0.001)
-            nursery.cancel_scope.cancel()
+    client.session.start(client.fingerprints)
+    client.send_hello()
+    garbage = [b"\x16\xfe\xfd" + bytes(30), b"\x16", bytes(range(20, 64))]
+    garbage += [
+        bytes((kind, 0xFE, 0xFD, 0, 1)) + bytes(6) + bytes((0, size)) + bytes(size)
+        for kind in (20, 21, 22, 23)
+        for size in (0, 1, 30)
+    ]
+    while client.keys is None:
+        for datagram in garbage:
+            client.session.feed(datagram)
+        client.receive()
+        client.send()
+        assert not client.ends
 
 
-@pytest.mark.parametrize("ticks", range(16))
-async def test_cancel_right_after_a_datagram_is_not_lost(bridge: DtlsBridge, ticks: int) -> None:
-    """``asyncio.wait_for`` swallows a cancellation that arrives together with its result."""
+async def test_datagrams_before_the_start_are_kept_a_few_of_them(bridge: DtlsBridge) -> None:
     client = Client(bridge)
-    before = bridge.task_count()
-    stuck = False
+    client.send_hello()
+    for _ in range(1000):
+        client.session.feed(bytes(1200))
+    assert client.session._early is not None
+    assert len(client.session._early) <= 16
+    assert not client.inbox
+    client.session.start(client.fingerprints)
+    while client.inbox:
+        client.receive()
+        client.send()
+    assert client.keys is not None
 
-    async def watch() -> None:
-        nonlocal stuck
-        await trio.sleep(2)
-        stuck = True
-        for task in asyncio.all_tasks(bridge._loop):
-            task.cancel()  # a second time, so that this test can end
 
-    async with trio.open_nursery() as watchers:
-        watchers.start_soon(watch)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.session.run, client.fingerprints, lambda keys: None)
-            client.send_hello()
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            for datagram in client.inbox:
-                client.endpoint.receive(datagram)
-            # From its first flight on the server waits with a timeout.
-            client.send()
-            for _ in range(ticks):
-                await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
-        watchers.cancel_scope.cancel()
-    assert not stuck
+async def test_a_fault_of_the_owner_ends_the_session(bridge: DtlsBridge) -> None:
+    client = Client(bridge)
+    client.refuse_keys = True
+    client.shake_hands()
+    (end,) = client.ends
+    assert isinstance(end, ZeroDivisionError)
+    assert client.endpoint.closed_by_peer  # the client is told
+    assert bridge.task_count() == 0
+
+
+# Time
+
+
+async def test_lost_flights_are_repeated_when_openssl_says_so(
+    bridge: DtlsBridge, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL's own clock is the machine's."""
+    times = [1.0003, 3.0, 7.0, 15.5]
+    repeats: list[float] = []
+    began = trio.current_time()
+
+    def timeout(self: DtlsHandshake) -> float | None:
+        return max(0.0, times[0] - (trio.current_time() - began))
+
+    def repeat(self: DtlsHandshake) -> None:
+        times.pop(0)
+        repeats.append(trio.current_time() - began)
+
+    monkeypatch.setattr(DtlsHandshake, "timeout", timeout)
+    monkeypatch.setattr(DtlsHandshake, "repeat", repeat)
+    client = Client(bridge)
+    client.session.start(client.fingerprints)
+    client.send_hello()
+    await trio.sleep(10)
+    assert repeats == pytest.approx([1.0003, 3.0, 7.0], abs=0.01)
+    client.session.close()
+    await trio.sleep(100)
+    assert len(repeats) == 3
+
+
+async def test_a_fault_of_repeating_ends_only_its_handshake(
+    bridge: DtlsBridge, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [Client(bridge) for _ in range(3)]
+    for client in clients:
+        client.session.start(client.fingerprints)
+        client.send_hello()
+    faulty = clients[1].session._handshake
+
+    def timeout(self: DtlsHandshake) -> float | None:
+        if self is faulty:
+            raise ZeroDivisionError
+        return None
+
+    monkeypatch.setattr(DtlsHandshake, "timeout", timeout)
+    await trio.sleep(5)
+    assert [len(client.ends) for client in clients] == [0, 1, 0]
+    assert bridge.task_count() == 2
+    for client in clients:
+        client.session.close()
+
+
+async def test_a_flight_that_is_lost_comes_again(bridge: DtlsBridge) -> None:
+    """Within the second that OpenSSL waits."""
+    client = Client(bridge)
+    client.session.start(client.fingerprints)
+    client.send_hello()
+    lost = list(client.inbox)
+    client.inbox.clear()
+    with trio.fail_after(10):
+        while not client.inbox:
+            await trio.sleep(0.01)
+    assert [len(each) for each in client.inbox] == [len(each) for each in lost]
+    while client.inbox:
+        client.receive()
+        client.send()
+    assert client.keys is not None
+
+
+# The end
+
+
+@pytest.mark.parametrize("datagrams", range(4))
+async def test_a_session_is_closed_at_any_time_of_its_handshake(
+    bridge: DtlsBridge, datagrams: int
+) -> None:
+    """Nothing is left, neither for the collector nor elsewhere, and nothing is heard any more."""
+    gc.collect()
+    gc.disable()
+    try:
+        client = Client(bridge)
+        client.session.start(client.fingerprints)
+        client.endpoint.start()
+        for _ in range(datagrams):
+            for datagram in client.endpoint.outgoing()[:1]:
+                client.session.feed(datagram)
+            client.receive()
+        client.session.close()
+        client.inbox.clear()
+        client.send_hello()
+        assert not client.inbox
+        assert bridge.task_count() == 0
+        left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
+        assert [each for each in left if each is not client.endpoint._ssl] == []
+    finally:
+        gc.enable()
+
+
+async def test_a_handshake_leaves_nothing_for_the_collector(bridge: DtlsBridge) -> None:
+    connected(Client(bridge))
+    gc.collect()
+    gc.disable()
+    try:
+        client = connected(Client(bridge))
+        assert gc.collect() == 0
+        client.session.close()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+async def test_a_handshake_takes_no_task_and_no_step(bridge: DtlsBridge) -> None:
+    """The loop's only work is the timer, which is everybody's: a step or two in each second."""
+    connected(Client(bridge))
     await trio.testing.wait_all_tasks_blocked()
-    assert bridge.task_count() == before
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    steps = Steps("trio_asyncio.")
+    with steps.on():
+        for _ in range(20):
+            client = Client(bridge)
+            client.session.start(client.fingerprints)
+            client.send_hello()
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.lowlevel.current_statistics().tasks_living == tasks
+            while client.inbox:
+                client.receive()
+                client.send()
+            await trio.testing.wait_all_tasks_blocked()
+            assert client.keys is not None
+    assert steps.count < 10
+    assert asyncio.all_tasks(bridge._loop) == set()
 
 
 def test_the_algorithms_are_those_of_aiortc() -> None:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from support.stalled_engine import stalled
 
-from meet_trio.engine import EngineEvent, EngineSettings, IceSilent, StatsReady
+from meet_trio.engine import DtlsDatagram, EngineEvent, EngineSettings, IceSilent, StatsReady
 from meet_trio.media import engines
 from meet_trio.media.engines import EngineHost, TransportEvent, open_engine
 
@@ -116,6 +116,40 @@ async def test_a_fault_in_hearing_of_one_transport_is_not_the_others(
             nursery.cancel_scope.cancel()
     os.close(teller.event_fd)
     assert "IceSilent(transport=1) is lost" in caplog.text
+
+
+async def test_handshakes_leave_the_others_their_turns() -> None:
+    """However many clients begin theirs at the same moment."""
+    count, most = 100, 4
+    taken: list[int] = []
+    since_others_ran = 0
+
+    class Shaking:
+        def handle_engine_event(self, event: TransportEvent) -> None:
+            nonlocal since_others_ran
+            since_others_ran += 1
+            taken.append(since_others_ran)
+
+    async def others() -> None:
+        nonlocal since_others_ran
+        while True:
+            await trio.lowlevel.checkpoint()
+            since_others_ran = 0
+
+    teller = Teller([DtlsDatagram(1, b"hello") for _ in range(count)])
+    host = EngineHost(teller, itertools.count(1))  # type: ignore[arg-type]
+    with host.transport_events(1, Shaking()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            nursery.start_soon(host.run)
+            with trio.fail_after(5):
+                while len(taken) < count:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    os.close(teller.event_fd)
+    assert len(taken) == count
+    # Tasks run in any order: one turn's first and the next one's last follow each other.
+    assert max(taken) <= 2 * most
 
 
 async def test_figures_that_were_asked_for_later_will_do_and_earlier_ones_will_not() -> None:

@@ -298,7 +298,7 @@ async def test_transport_that_does_not_connect_or_falls_silent_is_closed(
             transportId=second,
             dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
         )
-        world.bridge.sessions[-1].complete.set()
+        world.bridge.sessions[-1].complete()
         await trio.sleep(3600)
         assert second in room.peers[ada.id].transports
         world.hear(IceSilent(live.number))

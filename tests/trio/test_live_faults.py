@@ -104,7 +104,7 @@ async def a_transport_is_connected(m: Meeting) -> None:
         dtlsParameters={"role": "client", "fingerprints": [FINGERPRINT]},
     )
     for session in m.world.bridge.sessions:
-        session.complete.set()
+        session.complete()
     await trio.testing.wait_all_tasks_blocked()
 
 

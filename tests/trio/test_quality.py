@@ -217,13 +217,13 @@ async def test_transports(autojump_clock: MockClock) -> None:
         )
         assert answer == []
         await trio.sleep(0.25)
-        world.bridge.sessions[-1].complete.set()
+        world.bridge.sessions[-1].complete()
         await trio.testing.wait_all_tasks_blocked()
         for port in (1, 2):
             world.hear(IceMoved(moved.number, "192.0.2.7", port))
         engine.figures["transports", moved.number] = {"protocol": "tcp"}
         await kept.look()
-        world.bridge.sessions[-1].goodbye.set()
+        world.bridge.sessions[-1].say_goodbye()
         await trio.testing.wait_all_tasks_blocked()
         await transport(bob.socket, consuming=False)
         bob.socket.go()

@@ -71,7 +71,7 @@ async def test_a_transport_that_connects(autojump_clock: MockClock) -> None:
         for _ in range(2):
             world.hear(DtlsDatagram(number, b"hello"))
             await trio.sleep(0.25)
-        world.bridge.sessions[0].complete.set()
+        world.bridge.sessions[0].complete()
         await settle()
         assert only(tally.connect_time) == pytest.approx(2.5)
         assert only(tally.handshake_time) == pytest.approx(0.5)
@@ -89,7 +89,7 @@ async def test_datagrams_before_the_fingerprints_wait_for_them(autojump_clock: M
         await trio.sleep(5)
         await connect(bob, transport_id)
         await trio.sleep(0.1)
-        world.bridge.sessions[0].complete.set()
+        world.bridge.sessions[0].complete()
         await settle()
         assert only(tally_of(world).handshake_time) == pytest.approx(0.1)
 

@@ -4,30 +4,36 @@ The engine demultiplexes, so only DTLS datagrams of authenticated addresses come
 each transport. After the handshake the SRTP keys go to the engine. Media never passes through
 Python.
 
+A datagram is handled when it comes, in the step of the task that brings it (``DtlsSession.feed``).
+A handshake has no task and waits in no queue. What becomes of it is told to its owner. The loop
+keeps the time: one timer for all handshakes repeats flights that were lost.
+
 aiortc is loaded in a thread when the first room is made (``DtlsBridge.want``). It takes as long and
 nearly as much memory as all the rest of the server. Who makes a transport awaits ``loaded`` before.
 An aiortc that cannot be loaded ends the server; one that is not installed does so at the start.
 
-A session is one Trio task, ``DtlsSession.run``. Cancelling it ends the asyncio side before it
-returns. Only this file and ``dtls_server`` import asyncio, only this one imports trio-asyncio.
+Only this file imports asyncio and trio-asyncio.
 """
 
 import asyncio
 import contextlib
+import contextvars
 import importlib.util
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import attrs
 import trio
 import trio_asyncio
 
-from meet_trio.media.handshake import DtlsError, SrtpKeys
+from meet_trio.media.handshake import SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
 if TYPE_CHECKING:
     from meet_trio.media.association import Association
-    from meet_trio.media.dtls_server import DatagramPath, DtlsIdentity
+    from meet_trio.media.dtls_server import DtlsHandshake, DtlsIdentity
 
 logger = logging.getLogger("meet_trio.media.dtls")
 
@@ -35,6 +41,29 @@ FINGERPRINT_ALGORITHMS = frozenset({"sha-256", "sha-384", "sha-512"})
 """Names of hash functions (RFC 8122 §5), those of aiortc. A client must send a fingerprint with one
 of them.
 """
+
+# a ClientHello of two datagrams, a certificate flight, and room for retransmissions
+_MAX_EARLY_DATAGRAMS = 16
+
+# Seconds until a flight is repeated for the first time (RFC 6347 §4.2.4.1). As long as handshakes
+# run, the timer fires at least as often. So it finds each flight before it is due.
+_FIRST_REPEAT = 1.0
+_LEAST_WAIT = 0.01  # seconds; OpenSSL takes what is due within 15 ms as due
+
+
+class DtlsOwner(Protocol):
+    """Whom a session tells. It must not block."""
+
+    def send_dtls(self, datagram: bytes) -> None:
+        """Send a datagram to the client."""
+
+    def dtls_connected(self, keys: SrtpKeys) -> None:
+        """The handshake is done."""
+
+    def dtls_ended(self, error: Exception | None) -> None:
+        """The session has ended by itself: None is the client's close_notify, DtlsError a handshake
+        that failed, everything else a fault of this program.
+        """
 
 
 def _import_aiortc() -> "DtlsIdentity":
@@ -51,6 +80,9 @@ class DtlsBridge:
         self._identity: DtlsIdentity | None = None
         self._wanted = trio.Event()
         self._loaded = trio.Event()
+        self._running: set[DtlsSession] = set()  # their handshakes
+        self._timer: asyncio.TimerHandle | None = None
+        self._context = contextvars.copy_context()  # of no session: the timer is everybody's
 
     async def run(self) -> None:
         """Load aiortc once it is wanted."""
@@ -79,76 +111,137 @@ class DtlsBridge:
         return self._loaded_identity().fingerprints
 
     def task_count(self) -> int:
-        """The number of asyncio tasks on the bridge's loop."""
-        return len(asyncio.all_tasks(self._loop))
+        """The number of asyncio tasks on the bridge's loop, and of handshakes."""
+        return len(asyncio.all_tasks(self._loop)) + len(self._running)
 
-    def open_session(self, send: Callable[[bytes], None]) -> "DtlsSession":
-        """A new session. ``send`` is called with each outgoing datagram and must not block."""
-        return DtlsSession(self._loop, self._loaded_identity(), send)
+    def open_session(self, owner: DtlsOwner) -> "DtlsSession":
+        """A new session. Its opener closes it."""
+        return DtlsSession(self, owner)
+
+    def begin(
+        self,
+        session: "DtlsSession",
+        send: Callable[[bytes], None],
+        fingerprints: Sequence[DtlsFingerprint],
+    ) -> "DtlsHandshake":
+        """A handshake for this session, whose lost flights are repeated until ``end``."""
+        handshake = self._loaded_identity().handshake(send, fingerprints)
+        self._running.add(session)
+        if self._timer is None:
+            self._set_timer(_FIRST_REPEAT)
+        return handshake
+
+    def end(self, session: "DtlsSession") -> None:
+        """The session has no handshake any more. Idempotent."""
+        self._running.discard(session)
+
+    def _keep_time(self) -> None:
+        self._timer = None
+        wait = _FIRST_REPEAT
+        for session in tuple(self._running):
+            wait = min(wait, session.keep_time())
+        if self._running:
+            self._set_timer(max(wait, _LEAST_WAIT))
+
+    def _set_timer(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._keep_time, context=self._context)
 
     def _loaded_identity(self) -> "DtlsIdentity":
         assert self._identity is not None, "not loaded"
         return self._identity
 
 
+@attrs.define(eq=False)
 class DtlsSession:
-    """One DTLS association. ``feed`` takes datagrams from the start. ``run`` starts the handshake
-    once the client's fingerprints are known.
+    """One DTLS association, from its making to ``close``. ``feed`` takes datagrams all the time.
+    ``start`` begins the handshake. There is no deadline: the owner has one.
     """
 
-    def __init__(
-        self,
-        loop: trio_asyncio.TrioEventLoop,
-        identity: "DtlsIdentity",
-        send: Callable[[bytes], None],
-    ) -> None:
-        self._loop = loop
-        self._identity = identity
-        self._send = send
-        self._path: DatagramPath | None = identity.path(send)  # None: the handshake is done
-        self._association: Association | None = None
-        self._ended = trio.Event()  # by the client
+    _bridge: DtlsBridge
+    _owner: DtlsOwner
+    _early: list[bytes] | None = attrs.field(factory=list)  # None: it has started
+    _fingerprints: Sequence[DtlsFingerprint] = ()
+    _handshake: "DtlsHandshake | None" = None
+    _association: "Association | None" = None  # once the handshake is done
+    _over: bool = False
+
+    def start(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
+        """The fingerprints of the client's certificate are known. Called once."""
+        assert self._early is not None
+        early, self._early, self._fingerprints = self._early, None, fingerprints
+        for datagram in early:
+            self.feed(datagram)
 
     def feed(self, datagram: bytes) -> None:
-        """Take an incoming datagram. Datagrams before ``run`` are queued."""
-        if self._path is not None:
-            self._path.feed(datagram)
-        elif self._association is not None:
-            if (answer := self._association.hear_untrusted(datagram)) is not None:
-                self._send(answer)
-            if self._association.ended:
-                self._ended.set()
-
-    async def run(
-        self,
-        fingerprints: Sequence[DtlsFingerprint],
-        connected: Callable[[SrtpKeys], None],
-    ) -> None:
-        """Make the handshake and call ``connected`` with the keys. Returns when the client sends
-        close_notify. Raises DtlsError.
-
-        There is no timeout here. The caller sets a deadline around this call and removes it in
-        ``connected``.
+        """Take an incoming datagram. Datagrams before ``start`` are kept, a few of them: more are
+        lost, as they may be in the network.
         """
-        assert self._path is not None
-        path = self._path
+        if self._over:
+            return
+        if self._early is not None:
+            if len(self._early) < _MAX_EARLY_DATAGRAMS:
+                self._early.append(datagram)
+            return
         try:
-            self._association = await trio_asyncio.aio_as_trio(
-                self._identity.server(path).shake_hands, loop=self._loop
-            )(fingerprints, connected)
-        except asyncio.CancelledError:
-            # The asyncio loop is closing. Trio's own cancellation follows at the next checkpoint.
-            raise DtlsError("the bridge is closed") from None
-        finally:
-            self._path = None
-        for datagram in path.unread():
-            self.feed(datagram)
-        del path
+            if self._association is None:
+                self._shake_hands(datagram)
+            else:
+                self._hear(self._association, datagram)
+        except Exception as error:
+            self._fail(error)
+
+    def keep_time(self) -> float:
+        """Repeat the last flight of the handshake if its time has come. Returns the seconds until
+        its next time.
+        """
+        if self._handshake is None:
+            return math.inf
         try:
-            await self._ended.wait()
+            timeout = self._handshake.timeout()
+            if timeout == 0:
+                self._handshake.repeat()
+                timeout = self._handshake.timeout()
+        except Exception as error:
+            self._fail(error)
+            timeout = None
+        return math.inf if timeout is None else timeout
+
+    def close(self) -> None:
+        """End the session. A client that is connected is told. Idempotent."""
+        if self._over:
+            return
+        self._over = True
+        self._end_handshake()
+        if self._association is not None and not self._association.ended:
+            self._owner.send_dtls(self._association.goodbye)
+
+    def _shake_hands(self, datagram: bytes) -> None:
+        if self._handshake is None:
+            self._handshake = self._bridge.begin(self, self._owner.send_dtls, self._fingerprints)
+        result = self._handshake.take_untrusted(datagram)
+        if result is not None:
+            self._end_handshake()
+            keys, self._association = result
+            self._owner.dtls_connected(keys)
+
+    def _hear(self, association: "Association", datagram: bytes) -> None:
+        if (answer := association.hear_untrusted(datagram)) is not None:
+            self._owner.send_dtls(answer)
+        if association.ended:
+            self._over = True
+            self._owner.dtls_ended(None)
+
+    def _fail(self, error: Exception) -> None:
+        try:
+            self.close()
         finally:
-            if not self._ended.is_set():
-                self._send(self._association.goodbye)
+            self._owner.dtls_ended(error)
+
+    def _end_handshake(self) -> None:
+        self._bridge.end(self)
+        handshake, self._handshake, self._fingerprints = self._handshake, None, ()
+        if handshake is not None:
+            handshake.close()
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -172,5 +265,3 @@ async def open_bridge() -> AsyncIterator[DtlsBridge]:
         loop.set_exception_handler(_log_loop_error)
         bridge = DtlsBridge(loop)
         yield bridge
-        # all sessions have ended with their tasks
-        await trio.lowlevel.checkpoint()

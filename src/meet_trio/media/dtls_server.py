@@ -1,7 +1,9 @@
 """The server's end of a DTLS-SRTP handshake (RFC 5763, RFC 5764), made by aiortc.
 
-aiortc's ``RTCDtlsTransport`` is an asyncio object on top of an ICE transport. ``DatagramPath``
-stands in for the latter: a queue of incoming datagrams, and a function that sends outgoing ones.
+aiortc's ``RTCDtlsTransport`` is an asyncio object on top of an ICE transport. Its coroutines wait
+for nothing but the next datagram. So ``DtlsHandshake`` runs them itself, from one datagram to the
+next: there is no task, no future and no queue between a datagram and OpenSSL. aiortc's ``start`` is
+left out, because it ends with a task that reads for ever. Its steps are called one by one.
 
 Only the handshake is made here. What follows is ``association``'s, without OpenSSL.
 
@@ -10,14 +12,17 @@ offers ``actpass``, and a client cannot answer that with ``passive``.
 
 This is the only file that imports aiortc. ``dtls`` imports it late, because aiortc imports codecs,
 too: PyAV with ffmpeg's libraries, which nothing here uses. Private names of aiortc are used:
-``_create_ssl_context``, ``_srtp_profiles``, ``_setup_srtp``, ``_set_role``, ``_ssl``. Therefore
-aiortc's minor version is pinned.
+``_create_ssl_context``, ``_do_handshake``, ``_recv_next``, ``_set_role``, ``_set_state``,
+``_setup_srtp``, ``_srtp_profiles``, ``_ssl``, ``_state``, ``_validate_peer_identity`` and
+``_write_ssl``. Therefore aiortc's minor version is pinned.
 """
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TypeAlias
 
+import attrs
 from aiortc.rtcdtlstransport import (
     SRTP_AEAD_AES_128_GCM,
     SRTP_AEAD_AES_256_GCM,
@@ -27,6 +32,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsParameters,
     RTCDtlsTransport,
     SRTPProtectionProfile,
+    State,
 )
 from OpenSSL import SSL
 
@@ -44,52 +50,25 @@ _PROFILE_NUMBERS = {
     SRTP_AEAD_AES_256_GCM.openssl_profile: 0x0008,
 }
 
-# a ClientHello of two datagrams, a certificate flight, and room for retransmissions
-_MAX_QUEUED_DATAGRAMS = 16
-
 _DTLS_1_2 = 0xFEFD  # RFC 6347 §4.1
+_RECORD = 1500  # bytes of a record's content that are read, and dropped
 
 
-class DatagramPath:
-    """Stands in for aiortc's ICE transport. aiortc's DTLS uses only ``role``, ``_recv`` and
-    ``_send`` of it.
+@attrs.define(eq=False)
+class _WayOut:
+    """Stands in for aiortc's ICE transport, of which the handshake uses ``_send`` only.
+
+    ``last`` is the datagram that was sent last. While ``muted`` nothing else becomes of it.
     """
 
-    role = "controlled"
-
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_DATAGRAMS)
-        self._send_datagram = send
-        self.last = b""  # the datagram that was sent last
-        self.reader: asyncio.Task[Association] | None = None
-
-    def feed(self, datagram: bytes) -> None:
-        # If the queue is full, the datagram is lost, as it may be in the network. DTLS retransmits.
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(datagram)
-
-    def unread(self) -> list[bytes]:
-        """The datagrams that wait, which are taken out."""
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-
-    def mute(self) -> None:
-        """Send nothing from now on; ``last`` is set all the same."""
-        self._send_datagram = _drop
-
-    async def _recv(self) -> bytes:
-        # aiortc calls this through asyncio.wait_for. Before Python 3.12 that loses a cancellation
-        # that comes together with a datagram, so the handshake could go on for ever.
-        if self.reader is not None and self.reader.cancelling():
-            raise ConnectionError("cancelled")
-        return await self._queue.get()
+    _send_datagram: Callable[[bytes], None]
+    last: bytes = b""
+    muted: bool = False
 
     async def _send(self, datagram: bytes) -> None:
         self.last = datagram
-        self._send_datagram(datagram)
-
-
-def _drop(datagram: bytes) -> None:
-    pass
+        if not self.muted:
+            self._send_datagram(datagram)
 
 
 class _Certificate(RTCCertificate):
@@ -117,27 +96,102 @@ class DtlsIdentity:
             DtlsFingerprint(f.algorithm, f.value) for f in self._certificate.getFingerprints()
         )
 
-    def path(self, send: Callable[[bytes], None]) -> DatagramPath:
-        """The way of one association's datagrams."""
-        return DatagramPath(send)
+    def handshake(
+        self, send: Callable[[bytes], None], fingerprints: Sequence[DtlsFingerprint]
+    ) -> "DtlsHandshake":
+        """A handshake with this certificate, and a client whose certificate has the
+        ``fingerprints``. ``send`` is called with each outgoing datagram.
+        """
+        return DtlsHandshake(self._certificate, send, fingerprints)
 
-    def server(self, path: DatagramPath) -> "DtlsServer":
-        """The server of one association, with this certificate."""
-        return DtlsServer(path, self._certificate)
+
+HandshakeResult: TypeAlias = tuple[SrtpKeys, Association]
+"""What a handshake leaves."""
 
 
-class DtlsServer(RTCDtlsTransport):
-    """The handshake of one association."""
+class DtlsHandshake(RTCDtlsTransport):
+    """The handshake of one association, from its first datagram on. ``close`` frees OpenSSL's
+    connection, whatever has become of the handshake.
+    """
 
-    def __init__(self, path: DatagramPath, certificate: RTCCertificate) -> None:
-        super().__init__(path, [certificate])  # type: ignore[arg-type]  # see DatagramPath
+    def __init__(
+        self,
+        certificate: RTCCertificate,
+        send: Callable[[bytes], None],
+        fingerprints: Sequence[DtlsFingerprint],
+    ) -> None:
+        self._way_out = _WayOut(send)
+        super().__init__(self._way_out, [certificate])  # type: ignore[arg-type]  # see _WayOut
         self._srtp_profiles = _PROFILES
         self._set_role("server")
-        self._path = path
-        self.keys: SrtpKeys | None = None
+        self._keys: SrtpKeys | None = None
+        self._ssl = SSL.Connection(certificate._create_ssl_context(_PROFILES))
+        self._ssl.set_accept_state()
+        self._set_state(State.CONNECTING)
+        self._steps = self._shake_hands(fingerprints)
+        self._advance(None)  # to where the first datagram is waited for
+
+    def take_untrusted(self, datagram: bytes) -> HandshakeResult | None:
+        """Take a datagram of the client. Returns the result if it was the last. Raises DtlsError;
+        then only ``close`` may be called.
+        """
+        return self._advance(datagram)
+
+    def timeout(self) -> float | None:
+        """Seconds until the last flight is to be repeated, None if there is none to repeat."""
+        assert self._ssl is not None
+        timeout: float | None = self._ssl.DTLSv1_get_timeout()
+        return timeout
+
+    def repeat(self) -> None:
+        """Send the last flight again if its time has come. Raises DtlsError."""
+        assert self._ssl is not None
+        try:
+            self._ssl.DTLSv1_handle_timeout()
+        except SSL.Error:
+            raise DtlsError("the client does not answer") from None
+        _run(self._write_ssl())
+
+    def close(self) -> None:
+        """Say goodbye if the client would understand it, and free what the handshake needed."""
+        self._steps.close()
+        if self._ssl is not None:
+            _run(self.stop())
+        self._ssl = None
+
+    def _advance(self, datagram: bytes | None) -> HandshakeResult | None:
+        try:
+            self._steps.send(datagram)
+        except StopIteration as end:
+            result: HandshakeResult = end.value
+            return result
+        return None
+
+    async def _shake_hands(self, fingerprints: Sequence[DtlsFingerprint]) -> HandshakeResult:
+        await self._do_handshake()
+        if self._state is not State.FAILED:
+            self._validate_peer_identity(
+                RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
+            )
+        if self._state is State.FAILED:
+            raise DtlsError("handshake failed, or the certificate has another fingerprint")
+        self._setup_srtp()
+        assert self._keys is not None
+        return self._keys, await self._reduce()
+
+    async def _recv_next(self) -> None:
+        assert self._ssl is not None
+        self._ssl.bio_write(await _next_datagram())
+        # What OpenSSL drops may look like an error. A final one comes again in ``_do_handshake``.
+        with contextlib.suppress(SSL.Error):
+            self._ssl.recv(_RECORD)
+        await self._write_ssl()
+
+    def _set_state(self, state: State) -> None:
+        self._state = state  # nobody listens to its changes
 
     def _setup_srtp(self) -> None:
-        assert self._ssl is not None  # start() made it
+        assert self._ssl is not None
         name = self._ssl.get_selected_srtp_profile()
         for profile in _PROFILES:
             if profile.openssl_profile == name:
@@ -148,42 +202,36 @@ class DtlsServer(RTCDtlsTransport):
             b"EXTRACTOR-dtls_srtp", 2 * (profile.key_length + profile.salt_length)
         )
         # RFC 5764 §4.2: the client's keys are first, then the server's. This is the server.
-        self.keys = SrtpKeys(
+        self._keys = SrtpKeys(
             profile=_PROFILE_NUMBERS[profile.openssl_profile],
             tx=profile.get_key_and_salt(keying, 1),
             rx=profile.get_key_and_salt(keying, 0),
         )
 
-    async def shake_hands(
-        self, fingerprints: Sequence[DtlsFingerprint], connected: Callable[[SrtpKeys], None]
-    ) -> Association:
-        """Make the handshake and call ``connected``. Raises DtlsError."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._path.reader = task
-        try:
-            await self.start(
-                RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
-            )
-            if task.cancelling():  # see _recv
-                raise asyncio.CancelledError
-            # start() does not raise on failure
-            if self.state != "connected" or self.keys is None or self._ssl is None:
-                raise DtlsError("handshake failed, or the certificate has another fingerprint")
-            connected(self.keys)
-            return await self._reduce(self._ssl)
-        finally:
-            self._path.reader = None
-            await self.stop()  # sends close_notify, without waiting
-            self._ssl = None  # frees it now: this object may be part of a cycle
-
-    async def _reduce(self, ssl: SSL.Connection) -> Association:
-        last_flight = self._path.last
-        self._path.mute()
+    async def _reduce(self) -> Association:
+        ssl, last_flight = self._ssl, self._way_out.last
+        assert ssl is not None
+        self._way_out.muted = True
         await self.stop()
+        self._set_state(State.CLOSED)
         suite = ssl.get_cipher_name()
         master, client, server = ssl.master_key(), ssl.client_random(), ssl.server_random()
         assert suite is not None and master is not None  # noqa: PT018  # the handshake is done
         assert client is not None and server is not None  # noqa: PT018
         key = RecordKey.derive(suite, master, client, server)
-        return Association(last_flight, self._path.last, key)
+        return Association(last_flight, self._way_out.last, key)
+
+
+@types.coroutine
+def _next_datagram() -> Generator[None, bytes, bytes]:
+    """Ends a step of a handshake. The next one begins with a datagram."""
+    return (yield)
+
+
+def _run(steps: Coroutine[None, None, None]) -> None:
+    """Run a coroutine of aiortc that waits for nothing."""
+    try:
+        steps.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")

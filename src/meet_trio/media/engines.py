@@ -45,6 +45,7 @@ from meet_trio.engine import (
     aead_library,
 )
 from meet_trio.errors import LimitExceeded, MeetError, NotFound
+from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.media.engines")
 
@@ -53,6 +54,9 @@ COMMAND_DEADLINE = 10.0  # seconds
 # The number of checks within ``COMMAND_DEADLINE``. An engine has failed when all of them in a row
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
+
+# A datagram of a handshake takes up to half a millisecond: two signatures and a key exchange.
+DTLS_PER_TURN = 4
 
 MOST_TAPS = 4  # transports of an engine that are traced at once
 TAP_EVENTS = 256  # that wait for a slow reader
@@ -288,12 +292,15 @@ class EngineHost:
             if checks_stuck == CHECKS:
                 self.engine.give_up()
                 self._fail(f"it has taken no commands for {COMMAND_DEADLINE:g} s")
+            turns = Turns(DTLS_PER_TURN)
             for event in self.engine.read_events():
                 try:
                     self._dispatch(event)
                 except Exception:
                     # a fault about one object must not hold up the events of the others
                     logger.exception("engine on port %d: %r is lost", self.engine.port, event)
+                if isinstance(event, DtlsDatagram):
+                    await turns.spend()
 
     def _fail(self, why: str) -> None:
         self.failure.set()

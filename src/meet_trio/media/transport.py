@@ -103,19 +103,18 @@ class WebRtcTransport:
     """How often the client has nominated another path."""
     # of the task that runs it: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    _fingerprints: Sequence[DtlsFingerprint] = ()
-    _connect_asked: trio.Event = attrs.field(factory=trio.Event)
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _end_reason: str = "closed"
     _asked_at: float | None = None  # for ``connect``
     _dtls_at: float | None = None  # the first datagram, and ``connect``
     _heard_dtls: bool = False
     _connect_result: str = "abandoned"
+    _fault: Exception | None = None
     _dtls: DtlsSession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.number = self.host.new_number()
-        self._dtls = self.bridge.open_session(self._send_dtls)
+        self._dtls = self.bridge.open_session(self)
 
     def parameters(self) -> dict[str, Json]:
         """The answer to ``createWebRtcTransport`` (mediasoup's shapes)."""
@@ -158,15 +157,14 @@ class WebRtcTransport:
         """Start the handshake: the fingerprints of the client's certificate are known. Raises
         BadRequest at the second call.
         """
-        if self._connect_asked.is_set():
+        if self._asked_at is not None:
             raise BadRequest("transportId: this transport has been connected before")
-        self._fingerprints = fingerprints
         self._enter(TransportState.CONNECTING)
         self._asked_at = trio.current_time()
         self._run_scope.deadline = self._asked_at + self.settings.connect_timeout
         self._note_handshake()
-        self._connect_asked.set()
         self._context.run(logger.debug, "the client asks to connect")
+        self._dtls.start(fingerprints)
 
     def restart_ice(self) -> IceParameters:
         """Set new credentials (RFC 8445 §2.4). The old ones are valid until the client uses the new
@@ -199,13 +197,12 @@ class WebRtcTransport:
                     extra={"producing": self.producing, "consuming": self.consuming},
                 )
                 with self._run_scope:
-                    await self._connect_asked.wait()
                     try:
-                        await self._dtls.run(self._fingerprints, self._connected)
-                        self._end_reason = "the client sent close_notify"
-                    except DtlsError as error:
-                        self._end_reason = f"DTLS: {error}"
-                        self._connect_result = "failed"
+                        await trio.sleep_forever()
+                    finally:
+                        self._dtls.close()
+                if self._fault is not None:
+                    raise self._fault
                 if (
                     self._run_scope.cancelled_caught
                     and self._run_scope.deadline <= trio.current_time()
@@ -220,7 +217,10 @@ class WebRtcTransport:
         if self._end_reason != "closed":
             raise TransportFailed(self._end_reason)
 
-    def _connected(self, keys: SrtpKeys) -> None:
+    def send_dtls(self, datagram: bytes) -> None:
+        self.host.engine.send_dtls(self.number, datagram)
+
+    def dtls_connected(self, keys: SrtpKeys) -> None:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
         self._run_scope.deadline = float("inf")
         self._enter(TransportState.CONNECTED)
@@ -232,6 +232,16 @@ class WebRtcTransport:
         if self._dtls_at is not None:
             self.tally.handshake_time.add(now - self._dtls_at)
         self._log("DTLS connected in %.0f ms", 1000 * self.connected_after)
+
+    def dtls_ended(self, error: Exception | None) -> None:
+        if error is None:
+            self._fail("the client sent close_notify")
+        elif isinstance(error, DtlsError):
+            self._connect_result = "failed"
+            self._fail(f"DTLS: {error}")
+        else:
+            self._fault = error
+            self._run_scope.cancel()
 
     def _enter(self, state: TransportState) -> None:
         count_change("webrtc", self.state, state, self.tally)
@@ -246,9 +256,6 @@ class WebRtcTransport:
     def _fail(self, why: str) -> None:
         self._end_reason = why
         self._run_scope.cancel()
-
-    def _send_dtls(self, datagram: bytes) -> None:
-        self.host.engine.send_dtls(self.number, datagram)
 
     def handle_engine_event(self, event: TransportEvent) -> None:
         match event:
