@@ -34,8 +34,8 @@ _NOT_HERE = ("doctor",)  # has a page of its own, with all findings
 _SHOWN = {
     "BadRequest", "CallTimeout", "CommandFailed", "ConfigError", "DtlsError", "EngineError",
     "Forbidden", "HTTPException", "LimitExceeded", "MalformedLine", "NoServer", "NotFound",
-    "ProtocolError", "RequestError", "RequestUnanswered", "SocketUnusable", "TransportFailed",
-    "UnknownMethod", "UnknownObject", "UsageError", "_LineTooLong",
+    "ProtocolError", "RequestError", "RequestUnanswered", "SocketUnusable", "UnknownMethod",
+    "UnknownObject", "UsageError", "_LineTooLong",
 }  # fmt: skip
 """Errors whose text a user reads: in an answer, on a terminal, in the log."""
 _READERS = (
@@ -54,7 +54,7 @@ _CARRIERS = {
     "refuse": (1, 2),
 }
 """Functions: the place of the text in their arguments, and how many they have at least."""
-_REASONS = {"why", "trouble", "refusal", "refused", "_end_reason", "MISDIRECTED", "TOO_MANY"}
+_REASONS = {"why", "trouble", "refusal", "refused", "MISDIRECTED", "TOO_MANY"}
 _LOG_LEVELS = {"warning", "error", "critical", "exception"}
 _WHOLE = ("operator/health.py:_of_", "config/load.py:warnings_about", "live/handlers.py:_too_many")
 """Functions that return or yield messages."""

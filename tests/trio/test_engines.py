@@ -108,12 +108,13 @@ async def test_a_fault_in_hearing_of_one_transport_is_not_the_others(
 
     teller = Teller([IceSilent(1), IceSilent(2)])
     host = EngineHost(teller, itertools.count(1))  # type: ignore[arg-type]
-    with host.transport_events(1, Deaf()), host.transport_events(2, Listener()):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(host.run)
-            with trio.fail_after(5):
-                await heard.wait()
-            nursery.cancel_scope.cancel()
+    host.watch_transport(1, Deaf())
+    host.watch_transport(2, Listener())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(host.run)
+        with trio.fail_after(5):
+            await heard.wait()
+        nursery.cancel_scope.cancel()
     os.close(teller.event_fd)
     assert "IceSilent(transport=1) is lost" in caplog.text
 
@@ -138,14 +139,14 @@ async def test_handshakes_leave_the_others_their_turns() -> None:
 
     teller = Teller([DtlsDatagram(1, b"hello") for _ in range(count)])
     host = EngineHost(teller, itertools.count(1))  # type: ignore[arg-type]
-    with host.transport_events(1, Shaking()):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(others)
-            nursery.start_soon(host.run)
-            with trio.fail_after(5):
-                while len(taken) < count:
-                    await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
+    host.watch_transport(1, Shaking())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        nursery.start_soon(host.run)
+        with trio.fail_after(5):
+            while len(taken) < count:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
     os.close(teller.event_fd)
     assert len(taken) == count
     # Tasks run in any order: one turn's first and the next one's last follow each other.

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from meet_trio.live.peer import Notification
 from meet_trio.live.settings import PeerSettings
+from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
@@ -274,3 +275,51 @@ async def test_what_is_said_while_a_dead_socket_is_being_put_away(
         await trio.testing.wait_all_tasks_blocked()
         await bob.connect()
         assert bob.socket.notices() == [("roomBack", {}), ("signal:news", 1)]
+
+
+async def test_no_transport_is_opened_for_a_peer_that_is_leaving(
+    autojump_clock: MockClock,
+) -> None:
+    """The request goes on in the very turn in which the peer leaves, after its other transports are
+    closed.
+    """
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+        peer, go_on = room.peers[bob.id], trio.Event()
+        (known,) = peer.transports.values()
+        assert isinstance(known, WebRtcTransport)
+        late = WebRtcTransport(
+            known.host,
+            known.bridge,
+            known.settings,
+            known.addresses,
+            producing=True,
+            consuming=False,
+        )
+
+        async def ask() -> None:
+            await go_on.wait()
+            await peer.start_transport(late)
+
+        peer.nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+        peer.leave("left")
+        await trio.testing.wait_all_tasks_blocked()
+        assert known.state is TransportState.CLOSED
+        assert not peer.transports
+        assert not world.engine.transports.keys() & {known.number, late.number}
+
+
+async def test_all_transports_of_a_peer_end_at_once(autojump_clock: MockClock) -> None:
+    """Also if its client takes its time to say goodbye."""
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+        await transport(bob.socket, consuming=False)
+        ours = list(room.peers[bob.id].transports.values())
+        assert len(ours) == 2
+        room.peers[bob.id].leave("left")
+        for _ in range(2):
+            await trio.lowlevel.checkpoint()
+        assert all(each.state is TransportState.CLOSED for each in ours)
+        assert not world.engine.transports.keys() & {each.number for each in ours}

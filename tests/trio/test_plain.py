@@ -342,6 +342,11 @@ async def test_rtcp_may_go_to_the_port_of_rtp(autojump_clock: MockClock) -> None
         assert [*world.engine.plain_remotes.values()] == [(CLIENT_IP, 5004, 5004)] * 2
 
 
+class Owner:
+    def transport_ended(self, transport_id: str, why: str) -> None:
+        assert why == "closed"
+
+
 async def test_even_if_all_is_allowed_some_is_not() -> None:
     async with trio.open_nursery() as nursery:
         world = World(nursery, RoomSettings(), PeerSettings())
@@ -355,7 +360,7 @@ async def test_even_if_all_is_allowed_some_is_not() -> None:
             producing=False,
             consuming=True,
         )
-        await nursery.start(transport.run)
+        transport.open(Owner())
         for ip in ("224.0.0.1", "0.0.0.0", "::", "ff02::1", "255.255.255.255"):
             with pytest.raises(BadRequest, match=f"^ip: media is not sent to {ip}$"):
                 transport.connect(ip, 5004, 5005)
@@ -470,8 +475,9 @@ async def test_state_follows_the_engine(autojump_clock: MockClock) -> None:
         assert world.engine.is_empty()
 
 
+@pytest.mark.parametrize("command", ["add_plain_transport", "set_max_incoming_bitrate"])
 async def test_an_engine_that_refuses_costs_no_socket(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     async with open_plain_world() as world:
         ada = await world.enter(await world.registry.create_room(), details="1")
@@ -480,10 +486,11 @@ async def test_an_engine_that_refuses_costs_no_socket(
             raise BadRequest("overloaded")
 
         before = len(os.listdir("/proc/self/fd"))
-        monkeypatch.setattr(world.engine, "add_plain_transport", refuse)
+        monkeypatch.setattr(world.engine, command, refuse)
         reason = await refused(ada, "createPlainTransport", producing=True, consuming=False)
         assert reason == "overloaded"
         assert len(os.listdir("/proc/self/fd")) == before
+        assert world.engine.is_empty()
         monkeypatch.undo()
         await create(ada)
 
@@ -521,24 +528,3 @@ async def test_where_to_meet(
             consuming=False,
         )
     assert (transport._ip, transport._listen_ip) == told
-
-
-async def test_cancelled_at_once_it_leaves_nothing() -> None:
-    async with open_plain_world() as world:
-        transport = PlainTransport(
-            host=world.hosts[0],
-            ports=world.plain_ports,
-            settings=TransportSettings(),
-            addresses=["192.0.2.9"],
-            client_ip=CLIENT_IP,
-            producing=True,
-            consuming=False,
-        )
-        before = len(os.listdir("/proc/self/fd"))
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await transport.run()
-        assert scope.cancelled_caught
-        assert transport.state is TransportState.CLOSED
-        assert world.engine.is_empty()
-        assert len(os.listdir("/proc/self/fd")) == before

@@ -1,5 +1,5 @@
-"""The task of a peer. It accepts the peer's sockets, and its nursery runs the peer's transports and
-offers. All of them end with the task.
+"""The task of a peer. It accepts the peer's sockets, its nursery runs the peer's offers, and it has
+the peer's transports. All of them end with the task.
 
                  first socket                     socket lost
     invited ───────────────────▶ connected ────────────────────▶ missing ── grace over ──▶ gone
@@ -18,6 +18,8 @@ The room's pure state decides what is allowed and who is told. This file and ``h
 out.
 """
 
+import contextlib
+import contextvars
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -31,7 +33,7 @@ from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
 from meet_trio.live.settings import PeerSettings
 from meet_trio.logs.context import bind
 from meet_trio.media.plain import Transport
-from meet_trio.media.transport import TransportFailed, TransportState, WebRtcTransport
+from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
 from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
 from meet_trio.tallies import Presence, Tally
@@ -153,8 +155,11 @@ class LivePeer:
         try:
             with self._run_scope:
                 async with trio.open_nursery() as self.nursery:
-                    task_status.started()
-                    self.leave(await self._follow_sockets())
+                    try:
+                        task_status.started()
+                        self.leave(await self._follow_sockets())
+                    finally:
+                        self._close_transports()
         finally:
             self.tally.peers.move(self.presence, None)
             self._socket_changes[0].close()
@@ -254,37 +259,34 @@ class LivePeer:
         return mid
 
     async def start_transport(self, transport: Transport) -> None:
-        """Run a transport in this peer's nursery. Returns once the engine has it.
+        """Open a transport, which ends with this peer at the latest. Raises what ``open`` raises.
 
         ``transports`` has it from then on, so consumers may be offered on it. The client must be
         told of the transport first: the caller answers the client next, without awaiting.
         """
-        await self.nursery.start(self._live_transport, transport)
-        if transport.state is not TransportState.CLOSED:
-            self.transports[transport.id] = transport
-            self.attendance.transports_made += 1
-            self.room.transports_changed(self)
+        # ``run`` may have closed the others in this very turn
+        await trio.lowlevel.checkpoint_if_cancelled()
+        contextvars.copy_context().run(self._open_transport, transport)
+        self.attendance.transports_made += 1
+        self.room.transports_changed(self)
 
-    async def _live_transport(
-        self, transport: Transport, *, task_status: trio.TaskStatus[None]
-    ) -> None:
+    def _open_transport(self, transport: Transport) -> None:
         bind(transport=transport.id)
-        why = "closed"
-        try:
-            await transport.run(task_status=task_status)
-        except TransportFailed as error:
-            why = str(error)
-        except Exception:
-            why = "failed"
-            if transport.id not in self.transports:
-                raise  # it has not started, so ``start_transport`` raises this
-            logger.exception("the transport failed")
-        finally:
-            if self.transports.pop(transport.id, None) is not None:
-                logger.info("transport closed: %s", why)
-                self.attendance.transport_ended(transport_stay(transport, why))
-            self.room.transports_changed(self)
-            self.room.transport_closed(self, transport)
+        transport.open(self)
+        self.transports[transport.id] = transport
+
+    def transport_ended(self, transport_id: str, why: str) -> None:
+        """See ``TransportOwner``."""
+        transport = self.transports.pop(transport_id)
+        logger.info("transport closed: %s", why)
+        self.attendance.transport_ended(transport_stay(transport, why))
+        self.room.transports_changed(self)
+        self.room.transport_closed(self, transport)
+
+    def _close_transports(self) -> None:
+        with contextlib.ExitStack() as ends:  # all of them, also if one fails
+            for transport in self.transports.values():
+                ends.callback(transport.close)
 
     async def _follow_sockets(self) -> PeerEnd:
         """Returns why the peer leaves."""

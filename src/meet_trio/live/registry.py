@@ -47,6 +47,7 @@ class Registry:
                 self._trials = Trials(self.context.hosts, self._nursery)
                 for host in self.context.hosts:
                     self._nursery.start_soon(self._close_rooms_with, host)
+                    self._nursery.start_soon(host.deadlines.run)
                 task_status.started()
                 await trio.sleep_forever()
         finally:

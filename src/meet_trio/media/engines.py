@@ -45,6 +45,7 @@ from meet_trio.engine import (
     aead_library,
 )
 from meet_trio.errors import LimitExceeded, MeetError, NotFound
+from meet_trio.media.deadlines import Deadlines
 from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.media.engines")
@@ -176,6 +177,7 @@ class EngineHost:
         self.failure = trio.Event()
         self.stuck_for = 0.0  # seconds for which it has taken no commands while some wait
         self.peers = 0  # peers of all rooms that are placed on this engine
+        self.deadlines = Deadlines()  # of its transports; the registry runs them
         self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
         self._producers: dict[int, Mailbox] = {}
@@ -192,16 +194,14 @@ class EngineHost:
     def new_number(self) -> int:
         return next(self._numbers)
 
-    @contextlib.contextmanager
-    def transport_events(self, number: int, sink: TransportSink) -> Iterator[None]:
-        """Give the events of transport ``number`` to ``sink`` within the ``with`` block."""
+    def watch_transport(self, number: int, sink: TransportSink) -> None:
+        """Give the events of transport ``number`` to ``sink`` until ``unwatch_transport``."""
         self._transports[number] = sink
-        try:
-            yield
-        finally:
-            del self._transports[number]
-            if (tap := self._taps.get(number)) is not None:
-                tap.end()
+
+    def unwatch_transport(self, number: int) -> None:
+        self._transports.pop(number, None)
+        if (tap := self._taps.get(number)) is not None:
+            tap.end()
 
     @contextlib.contextmanager
     def tap(self, number: int) -> Iterator[Tap]:

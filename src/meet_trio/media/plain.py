@@ -33,7 +33,12 @@ from meet_trio.engine import PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.settings import PlainSettings, TransportSettings
-from meet_trio.media.transport import TransportState, WebRtcTransport, count_change
+from meet_trio.media.transport import (
+    TransportOwner,
+    TransportState,
+    WebRtcTransport,
+    count_change,
+)
 from meet_trio.ortc.fields import Json
 from meet_trio.tallies import Tally
 
@@ -164,7 +169,8 @@ class PlainTransport:
     _listen_ip: str = attrs.field(init=False)
     _allowed: tuple[str, ...] = attrs.field(init=False)
     _connected: bool = False
-    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _owner: TransportOwner | None = None  # None: not open
+    _opened: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
 
     def __attrs_post_init__(self) -> None:
         if not self.ports.settings.enabled:
@@ -214,38 +220,49 @@ class PlainTransport:
             if self.ports.is_own_port(ip, number, self.addresses):
                 raise BadRequest(f"{name}: {number} is a port of this server's own plain RTP")
 
-    def close(self) -> None:
-        """End ``run`` soon."""
-        self._run_scope.cancel()
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
-        transport. Raises LimitExceeded if no two ports are free.
+    def open(self, owner: TransportOwner) -> None:
+        """Open the ports, and add the transport to the engine. Raises LimitExceeded if no two ports
+        are free. If this raises, nothing is left of it.
         """
         engine, bitrate = self.host.engine, self.settings.max_incoming_bitrate
         self._context, self._made_at = contextvars.copy_context(), trio.current_time()
-        with self.ports.open_pair(self._listen_ip) as (rtp, rtcp):
+        with contextlib.ExitStack() as undo:
+            rtp, rtcp = undo.enter_context(self.ports.open_pair(self._listen_ip))
             self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
             engine.add_plain_transport(
                 self.number, rtp.fileno(), rtcp.fileno(), self._allowed, self.producing
             )
             rtp.detach()
             rtcp.detach()
-            self.tally.transports.move(None, ("plain", self.state))
-            try:
-                engine.set_max_incoming_bitrate(self.number, bitrate)
-                with self.host.transport_events(self.number, self), self._run_scope:
-                    task_status.started()
-                    logger.info(
-                        "plain transport made on ports %d, %d",
-                        self.port,
-                        self.rtcp_port,
-                        extra={"producing": self.producing, "consuming": self.consuming},
-                    )
-                    await trio.sleep_forever()
-            finally:
-                self._enter(TransportState.CLOSED)
-                engine.remove_transport(self.number)
+            undo.callback(engine.remove_transport, self.number)
+            engine.set_max_incoming_bitrate(self.number, bitrate)
+            self.host.watch_transport(self.number, self)
+            undo.callback(self.host.unwatch_transport, self.number)
+            self._opened = undo.pop_all()
+        self.tally.transports.move(None, ("plain", self.state))
+        self._owner = owner
+        logger.info(
+            "plain transport made on ports %d, %d",
+            self.port,
+            self.rtcp_port,
+            extra={"producing": self.producing, "consuming": self.consuming},
+        )
+
+    def close(self) -> None:
+        """Remove the transport from the engine, and tell its owner. Idempotent."""
+        if self._owner is not None:
+            owner, self._owner = self._owner, None
+            self._context.run(self._end, owner)
+
+    def _end(self, owner: TransportOwner) -> None:
+        self._enter(TransportState.CLOSED)
+        why = "closed"
+        try:
+            self._opened.close()
+        except Exception:
+            logger.exception("the transport failed")
+            why = "failed"
+        owner.transport_ended(self.id, why)
 
     def _enter(self, state: TransportState) -> None:
         count_change("plain", self.state, state, self.tally)

@@ -1,31 +1,35 @@
 """WebRTC transports: ICE-lite and DTLS, from the creation of a transport to its end.
 
-    new ──connect()──▶ connecting ──keys──▶ connected ──close_notify, silence, cancel──▶ closed
-     └──────────────────────┴── deadline, DTLS failure, cancel ──────────────────────────▶ closed
+    new ──connect()──▶ connecting ──keys──▶ connected ──close_notify, silence, close()──▶ closed
+     └──────────────────────┴── deadline, DTLS failure, close() ──────────────────────────▶ closed
 
-``run`` is one task for the whole time. It adds the transport to the engine at its start, and
-removes it at its end, also after an error. A new transport may wait for ``connect`` as long as its
-peer lives: mediasoup-client connects a transport with its first track, which may be hours later.
-From ``connect`` on there is a deadline. Once the transport is connected, the engine checks that the
-client's STUN requests go on (RFC 7675).
+A transport has no task. ``open`` adds it to the engine, ``close`` removes it and tells its owner.
+It closes itself when it has failed. Who opens it closes it at the latest at its own end.
+
+A new transport may wait for ``connect`` as long as its peer lives: mediasoup-client connects a
+transport with its first track, which may be hours later. From ``connect`` on there is a deadline.
+Once the transport is connected, the engine checks that the client's STUN requests go on (RFC 7675).
 
 The client sends no ICE candidates or credentials. The engine learns the path from a STUN binding
 request that has the transport's password.
 """
 
 import base64
+import contextlib
 import contextvars
 import logging
 import secrets
 import uuid
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Protocol
 
 import attrs
 import trio
 
 from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
-from meet_trio.errors import BadRequest, MeetError
+from meet_trio.errors import BadRequest
+from meet_trio.media.deadlines import Deadline
 from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.handshake import DtlsError, SrtpKeys
@@ -51,10 +55,13 @@ def count_change(kind: str, before: TransportState, after: TransportState, tally
     tally.transports.move((kind, before), None if after is TransportState.CLOSED else (kind, after))
 
 
-class TransportFailed(MeetError):
-    """A transport ended by itself: it was not connected in time, the client fell silent or sent
-    close_notify, or DTLS failed.
-    """
+class TransportOwner(Protocol):
+    """Who opens a transport."""
+
+    def transport_ended(self, transport_id: str, why: str) -> None:
+        """The engine has it no more: it was closed, was not connected in time, its client fell
+        silent or sent close_notify, or DTLS failed. It must not block.
+        """
 
 
 @attrs.frozen
@@ -101,15 +108,14 @@ class WebRtcTransport:
     """Seconds from ``connect`` until media could flow."""
     moves: int = 0
     """How often the client has nominated another path."""
-    # of the task that runs it: records about events of the engine carry its ids too
+    # of its opening: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
-    _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _end_reason: str = "closed"
+    _owner: TransportOwner | None = None  # None: not open
+    _deadline: Deadline | None = None  # for connecting
     _asked_at: float | None = None  # for ``connect``
     _dtls_at: float | None = None  # the first datagram, and ``connect``
     _heard_dtls: bool = False
     _connect_result: str = "abandoned"
-    _fault: Exception | None = None
     _dtls: DtlsSession = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -161,7 +167,9 @@ class WebRtcTransport:
             raise BadRequest("transportId: this transport has been connected before")
         self._enter(TransportState.CONNECTING)
         self._asked_at = trio.current_time()
-        self._run_scope.deadline = self._asked_at + self.settings.connect_timeout
+        self._deadline = self.host.deadlines.set(
+            self._asked_at + self.settings.connect_timeout, self._give_up
+        )
         self._note_handshake()
         self._context.run(logger.debug, "the client asks to connect")
         self._dtls.start(fingerprints)
@@ -176,53 +184,63 @@ class WebRtcTransport:
         self._log("ICE restarts")
         return ice
 
-    def close(self) -> None:
-        """End ``run`` soon."""
-        self._fail("closed")
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until closed or cancelled. ``task_status.started`` is called once the engine has the
-        transport. Raises TransportFailed if the transport ends by itself.
-        """
+    def open(self, owner: TransportOwner) -> None:
+        """Add the transport to the engine. If this raises, nothing is left of it."""
         self._context = contextvars.copy_context()
         engine = self.host.engine
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
-        self.tally.transports.move(None, ("webrtc", self.state))
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
-            with self.host.transport_events(self.number, self):
-                task_status.started()
-                logger.info(
-                    "transport made",
-                    extra={"producing": self.producing, "consuming": self.consuming},
-                )
-                with self._run_scope:
-                    try:
-                        await trio.sleep_forever()
-                    finally:
-                        self._dtls.close()
-                if self._fault is not None:
-                    raise self._fault
-                if (
-                    self._run_scope.cancelled_caught
-                    and self._run_scope.deadline <= trio.current_time()
-                ):
-                    self._end_reason = f"not connected within {self.settings.connect_timeout:g} s"
-                    self._connect_result = "no_path" if self._dtls_at is None else "timed_out"
-        finally:
-            if self.state is TransportState.CONNECTING:
-                self.tally.connects[self._connect_result] += 1
-            self._enter(TransportState.CLOSED)
+        except BaseException:
+            self.state = TransportState.CLOSED
             engine.remove_transport(self.number)
-        if self._end_reason != "closed":
-            raise TransportFailed(self._end_reason)
+            raise
+        self.host.watch_transport(self.number, self)
+        self.tally.transports.move(None, ("webrtc", self.state))
+        self._owner = owner
+        logger.info(
+            "transport made", extra={"producing": self.producing, "consuming": self.consuming}
+        )
+
+    def close(self) -> None:
+        """Remove the transport from the engine, and tell its owner. Idempotent."""
+        self._fail("closed")
+
+    def _fail(self, why: str) -> None:
+        if self._owner is not None:
+            owner, self._owner = self._owner, None
+            self._context.run(self._end, owner, why)
+
+    def _end(self, owner: TransportOwner, why: str) -> None:
+        self._cancel_deadline()
+        if self.state is TransportState.CONNECTING:
+            self.tally.connects[self._connect_result] += 1
+        self._enter(TransportState.CLOSED)
+        try:
+            with contextlib.ExitStack() as ends:  # all of them, also if one fails; the last first
+                ends.callback(self.host.engine.remove_transport, self.number)
+                ends.callback(self.host.unwatch_transport, self.number)
+                ends.callback(self._dtls.close)
+        except Exception:
+            logger.exception("the transport failed")
+            why = "failed"
+        owner.transport_ended(self.id, why)
+
+    def _give_up(self) -> None:
+        self._connect_result = "no_path" if self._dtls_at is None else "timed_out"
+        self._fail(f"not connected within {self.settings.connect_timeout:g} s")
+
+    def _cancel_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
 
     def send_dtls(self, datagram: bytes) -> None:
         self.host.engine.send_dtls(self.number, datagram)
 
     def dtls_connected(self, keys: SrtpKeys) -> None:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
-        self._run_scope.deadline = float("inf")
+        self._cancel_deadline()
         self._enter(TransportState.CONNECTED)
         self.tally.connects["connected"] += 1
         assert self._asked_at is not None  # DTLS waits for ``connect``
@@ -240,8 +258,8 @@ class WebRtcTransport:
             self._connect_result = "failed"
             self._fail(f"DTLS: {error}")
         else:
-            self._fault = error
-            self._run_scope.cancel()
+            self._context.run(logger.error, "the transport failed", exc_info=error)
+            self._fail("failed")
 
     def _enter(self, state: TransportState) -> None:
         count_change("webrtc", self.state, state, self.tally)
@@ -252,10 +270,6 @@ class WebRtcTransport:
         if self._heard_dtls and self._asked_at is not None and self._dtls_at is None:
             self._dtls_at = trio.current_time()
             self.tally.handshakes += 1
-
-    def _fail(self, why: str) -> None:
-        self._end_reason = why
-        self._run_scope.cancel()
 
     def handle_engine_event(self, event: TransportEvent) -> None:
         match event:
