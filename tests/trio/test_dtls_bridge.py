@@ -178,6 +178,9 @@ async def test_openssl_keeps_nothing_of_a_session(bridge: DtlsBridge) -> None:
     left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
     assert [each for each in left if each is not client.endpoint._ssl] == []
     assert bridge.task_count() == before
+    association = client.session._association
+    assert association is not None
+    assert association._client is None  # derived when an alert comes
 
 
 # A handshake that does not go well
@@ -335,14 +338,16 @@ async def test_a_session_is_closed_at_any_time_of_its_handshake(
         gc.enable()
 
 
-async def test_a_handshake_leaves_nothing_for_the_collector(bridge: DtlsBridge) -> None:
-    connected(Client(bridge))
+async def test_an_association_leaves_nothing_for_the_collector(bridge: DtlsBridge) -> None:
+    identity = Identity.generate()
+    connected(Client(bridge, identity=identity))
     gc.collect()
     gc.disable()
     try:
-        client = connected(Client(bridge))
+        client = connected(Client(bridge, identity=identity))
         assert gc.collect() == 0
         client.session.close()
+        del client
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -5,8 +5,8 @@ is freed after the handshake. What may still come from the client is answered wi
 
 - The client has not received the server's last flight and repeats its own. It gets the same
   datagram again, which is what a network does that duplicates or delays one.
-- close_notify ends the association, if it is authentic. For that the key of the client's records
-  stays, derived from the master secret (RFC 5246 §6.3).
+- close_notify ends the association, if it is authentic. For that the secrets stay from which the
+  key of the client's records is derived (RFC 5246 §6.3).
 
 The server's own close_notify is encrypted in advance. Everything else is ignored: data, since there
 are no data channels, and attempts to negotiate again.
@@ -34,7 +34,25 @@ _ALERT, _HANDSHAKE = 21, 22
 _ENCRYPTED = 1  # their epoch; nobody negotiates again
 _CLOSE_NOTIFY = b"\x01\x00"
 
+# bytes of an encrypted alert
+_ALERT_SIZES = {
+    suite: (_GCM_EXPLICIT if "GCM" in suite else 0) + len(_CLOSE_NOTIFY) + _TAG
+    for suite in CIPHER_SUITES
+}
+
 _REPEATS = 10  # of the last flight; a client that repeats its own doubles the time between two
+
+
+@attrs.frozen
+class Secrets:
+    """Those of a connection, from which the key of the client's records is derived when it is
+    needed: mostly never, and at its end at the earliest. ``suite`` is one of ``CIPHER_SUITES``.
+    """
+
+    suite: str
+    master: bytes = attrs.field(repr=False)
+    client_random: bytes = attrs.field(repr=False)
+    server_random: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -46,14 +64,12 @@ class RecordKey:
     iv: bytes = attrs.field(repr=False)
 
     @classmethod
-    def derive(
-        cls, suite: str, master: bytes, client_random: bytes, server_random: bytes
-    ) -> "RecordKey":
-        """From the secrets of a connection. ``suite`` is one of ``CIPHER_SUITES``."""
-        size, iv = (_GCM_KEY, _GCM_SALT) if "GCM" in suite else (_CHACHA_KEY, _CHACHA_IV)
+    def derive(cls, secrets: Secrets) -> "RecordKey":
+        size, iv = (_GCM_KEY, _GCM_SALT) if "GCM" in secrets.suite else (_CHACHA_KEY, _CHACHA_IV)
         # RFC 5246 §6.3: client's key, server's key, client's IV, server's IV
-        block = _expand(master, b"key expansion" + server_random + client_random, 2 * (size + iv))
-        return cls(suite, block[:size], block[2 * size : 2 * size + iv])
+        seed = b"key expansion" + secrets.server_random + secrets.client_random
+        block = _expand(secrets.master, seed, 2 * (size + iv))
+        return cls(secrets.suite, block[:size], block[2 * size : 2 * size + iv])
 
     def open_untrusted(self, head: bytes, body: bytes) -> bytes | None:
         """The content of a record; None if it is not authentic."""
@@ -70,11 +86,6 @@ class RecordKey:
         except InvalidTag:
             return None
 
-    @property
-    def alert_size(self) -> int:
-        """Bytes of an encrypted alert."""
-        return (_GCM_EXPLICIT if "GCM" in self.suite else 0) + len(_CLOSE_NOTIFY) + _TAG
-
 
 @attrs.define(eq=False)
 class Association:
@@ -82,7 +93,8 @@ class Association:
 
     last_flight: bytes
     goodbye: bytes
-    _client: RecordKey
+    _secrets: Secrets
+    _client: RecordKey | None = None
     ended: bool = False
     _repeats: int = _REPEATS
 
@@ -95,7 +107,9 @@ class Association:
             body, at = datagram[at : at + size], at + size
             if len(body) < size or number >> 48 != _ENCRYPTED:
                 continue
-            if kind == _ALERT and size == self._client.alert_size:
+            if kind == _ALERT and size == _ALERT_SIZES[self._secrets.suite]:
+                if self._client is None:
+                    self._client = RecordKey.derive(self._secrets)
                 alert = self._client.open_untrusted(head, body)
                 if alert is None:
                     return None  # so a datagram full of forged ones costs as much as one

@@ -158,12 +158,11 @@ class DtlsSession:
     """
 
     _bridge: DtlsBridge
-    _owner: DtlsOwner
+    _owner: DtlsOwner | None  # None: the session is over
     _early: list[bytes] | None = attrs.field(factory=list)  # None: it has started
     _fingerprints: Sequence[DtlsFingerprint] = ()
     _handshake: "DtlsHandshake | None" = None
     _association: "Association | None" = None  # once the handshake is done
-    _over: bool = False
 
     def start(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
         """The fingerprints of the client's certificate are known. Called once."""
@@ -176,7 +175,8 @@ class DtlsSession:
         """Take an incoming datagram. Datagrams before ``start`` are kept, a few of them: more are
         lost, as they may be in the network.
         """
-        if self._over:
+        owner = self._owner
+        if owner is None:
             return
         if self._early is not None:
             if len(self._early) < _MAX_EARLY_DATAGRAMS:
@@ -184,9 +184,9 @@ class DtlsSession:
             return
         try:
             if self._association is None:
-                self._shake_hands(datagram)
+                self._shake_hands(owner, datagram)
             else:
-                self._hear(self._association, datagram)
+                self._hear(owner, self._association, datagram)
         except Exception as error:
             self._fail(error)
 
@@ -208,34 +208,35 @@ class DtlsSession:
 
     def close(self) -> None:
         """End the session. A client that is connected is told. Idempotent."""
-        if self._over:
-            return
-        self._over = True
+        owner, self._owner = self._owner, None
         self._end_handshake()
-        if self._association is not None and not self._association.ended:
-            self._owner.send_dtls(self._association.goodbye)
+        if owner is not None and self._association is not None:
+            owner.send_dtls(self._association.goodbye)
 
-    def _shake_hands(self, datagram: bytes) -> None:
+    def _shake_hands(self, owner: DtlsOwner, datagram: bytes) -> None:
         if self._handshake is None:
-            self._handshake = self._bridge.begin(self, self._owner.send_dtls, self._fingerprints)
+            self._handshake = self._bridge.begin(self, owner.send_dtls, self._fingerprints)
         result = self._handshake.take_untrusted(datagram)
         if result is not None:
             self._end_handshake()
             keys, self._association = result
-            self._owner.dtls_connected(keys)
+            owner.dtls_connected(keys)
 
-    def _hear(self, association: "Association", datagram: bytes) -> None:
+    def _hear(self, owner: DtlsOwner, association: "Association", datagram: bytes) -> None:
         if (answer := association.hear_untrusted(datagram)) is not None:
-            self._owner.send_dtls(answer)
+            owner.send_dtls(answer)
         if association.ended:
-            self._over = True
-            self._owner.dtls_ended(None)
+            self._owner = None
+            owner.dtls_ended(None)
 
     def _fail(self, error: Exception) -> None:
+        owner = self._owner
+        if owner is None:
+            raise error  # of an owner who has ended the session
         try:
             self.close()
         finally:
-            self._owner.dtls_ended(error)
+            owner.dtls_ended(error)
 
     def _end_handshake(self) -> None:
         self._bridge.end(self)

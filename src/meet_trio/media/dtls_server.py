@@ -36,7 +36,7 @@ from aiortc.rtcdtlstransport import (
 )
 from OpenSSL import SSL
 
-from meet_trio.media.association import CIPHER_SUITES, Association, RecordKey
+from meet_trio.media.association import CIPHER_SUITES, Association, Secrets
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
@@ -218,8 +218,8 @@ class DtlsHandshake(RTCDtlsTransport):
         master, client, server = ssl.master_key(), ssl.client_random(), ssl.server_random()
         assert suite is not None and master is not None  # noqa: PT018  # the handshake is done
         assert client is not None and server is not None  # noqa: PT018
-        key = RecordKey.derive(suite, master, client, server)
-        return Association(last_flight, self._way_out.last, key)
+        secrets = Secrets(suite, master, client, server)
+        return Association(last_flight, self._way_out.last, secrets)
 
 
 @types.coroutine
