@@ -69,15 +69,15 @@ def _room(room: LiveRoom, same: object) -> None:
     live = {p.number: p for p in room.producers.values()}
     same("peers", set(room.state.peers), set(room.peers))
     same("producers", set(room.state.producers), set(room.producers))
-    same("producers by number", live, room._producer_numbers)
+    same("producers by number", live, room.streams.producer_numbers)
     same("consumers", set(room.state.consumers), set(room.consumers))
     same(
         "consumers by number",
         {c.number: c for c in room.consumers.values()},
-        room._consumer_numbers,
+        room.streams.consumer_numbers,
     )
     ssrcs = [ssrc for c in room.consumers.values() for ssrc in c.ssrcs()]
-    same("SSRCs", sorted(ssrcs), sorted(room._ssrcs))
+    same("SSRCs", sorted(ssrcs), sorted(room.streams.ssrcs))
     receivers = {id for id, peer in room.peers.items() if peer.receiving_transport() is not None}
     same("receivers", receivers, {id for id, peer in room.state.peers.items() if peer.receiving})
     for consumer in room.consumers.values():

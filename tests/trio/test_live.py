@@ -207,7 +207,7 @@ async def test_no_stream_is_given_an_ssrc_that_another_had(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = itertools.cycle((2**32 - 2, 5))
-    monkeypatch.setattr("meet_trio.live.room.random_ssrc", lambda: next(dice))
+    monkeypatch.setattr("meet_trio.live.room_streams.random_ssrc", lambda: next(dice))
     async with open_world() as world:
         _, ada, bob = await pair(world)
         for _ in range(2):
@@ -651,14 +651,14 @@ async def test_what_rooms_have_no_use_for_does_not_reach_them(autojump_clock: Mo
         await produce(ada)
         (producer,) = room.producers.values()
         world.hear(AudioLevel(producer.number, -30))
-        assert len(room._advice) == 0
+        assert len(room.streams.advice) == 0
         world.hear(ProducerScore(producer.number, (3,)))
         world.hear(StreamStarted(producer.number, 0, 1000))
         world.hear(StreamStarted(producer.number, 1, 2000))
-        assert len(room._advice) == 2
+        assert len(room.streams.advice) == 2
         # Waiting advice about a closed producer is dropped.
         room.perform(room.state.close_producer(ada.id, producer.state.id))
-        assert len(room._advice) == 0
+        assert len(room.streams.advice) == 0
 
 
 class SlowSocket(FakeSocket):

@@ -343,7 +343,7 @@ def _streams(found: Found[Transport]) -> tuple[list[LiveProducer], list[LiveCons
     if peer is None:
         return [], []
     room, transport = found.room, found.thing
-    return room.own_producers(peer, transport), room.own_consumers(peer, transport)
+    return room.streams.own_producers(peer, transport), room.streams.own_consumers(peer, transport)
 
 
 # Changes

@@ -15,8 +15,10 @@ import trio
 
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound, RequestError
 from meet_trio.live.figures import room_totals
+from meet_trio.live.log_errors import log_errors
 from meet_trio.live.peer import Connection, LivePeer
-from meet_trio.live.room import LiveRoom, check_transport_limit, random_ssrc
+from meet_trio.live.room import LiveRoom
+from meet_trio.live.room_streams import random_ssrc
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
@@ -168,7 +170,7 @@ async def _create_transport(
 ) -> Outcome:
     context = room.context
     await context.bridge.loaded()  # the first room may wait for it, for less than a second
-    check_transport_limit(peer)
+    _check_transport_limit(peer)
     transport = WebRtcTransport(
         host=room.placement.place(peer.id),
         bridge=context.bridge,
@@ -205,7 +207,7 @@ def _restart_ice(room: LiveRoom, peer: LivePeer, request: r.RestartIce) -> Outco
 async def _create_plain_transport(
     room: LiveRoom, peer: LivePeer, request: r.CreatePlainTransport
 ) -> Outcome:
-    check_transport_limit(peer)
+    _check_transport_limit(peer)
     context = room.context
     transport = PlainTransport(
         host=room.placement.place(peer.id),
@@ -229,6 +231,13 @@ def _connect_plain_transport(
         raise BadRequest("transportId: not a plain transport")
     transport.connect(request.ip, request.port, request.rtcp_port)
     return Outcome()
+
+
+def _check_transport_limit(peer: LivePeer) -> None:
+    """Raise LimitExceeded if the peer has as many transports as it may."""
+    most = peer.settings.max_transports
+    if len(peer.transports) >= most:
+        raise LimitExceeded(f"a peer has at most {most} transports (limits.transports_per_peer)")
 
 
 def _transport(peer: LivePeer, transport_id: str) -> Transport:
@@ -261,14 +270,14 @@ def _produce(room: LiveRoom, peer: LivePeer, request: r.Produce) -> Outcome:
         cname=peer.id,
         by_payload_type=isinstance(transport, PlainTransport),
     )
-    room.check_streams_free(peer, transport, rtp)
-    producer = room.add_producer(peer.id, request, rtp, transport)
+    room.streams.check_streams_free(peer, transport, rtp)
+    producer = room.streams.add_producer(peer.id, request, rtp, transport)
     return Outcome(result={"id": producer.id})
 
 
 def _pause_producer(room: LiveRoom, peer: LivePeer, producer_id: str, paused: bool) -> Outcome:
     outcome = room.state.pause_producer(peer.id, producer_id, paused)
-    room.apply_pause(producer_id)
+    room.streams.apply_pause(producer_id)
     return outcome
 
 
@@ -276,14 +285,14 @@ def _change_role(room: LiveRoom, peer: LivePeer, request: r.AddRole | r.RemoveRo
     change = room.state.add_role if isinstance(request, r.AddRole) else room.state.remove_role
     outcome = change(peer.id, request.peer_id, request.role)
     for producer_id in list(room.state.peers[request.peer_id].producers):
-        with room.log_errors(f"pause of producer {producer_id}"):
-            room.apply_pause(producer_id)
+        with log_errors(f"pause of producer {producer_id}"):
+            room.streams.apply_pause(producer_id)
     return outcome
 
 
 def _pause_consumer(room: LiveRoom, peer: LivePeer, consumer_id: str, paused: bool) -> Outcome:
     outcome = room.state.pause_consumer(peer.id, consumer_id, paused)
-    room.apply_consumer_pause(consumer_id)
+    room.streams.apply_consumer_pause(consumer_id)
     return outcome
 
 
@@ -378,15 +387,15 @@ _register(r.PauseConsumer, lambda room, p, q: _pause_consumer(room, p, q.consume
 _register(r.ResumeConsumer, lambda room, p, q: _pause_consumer(room, p, q.consumer_id, False))
 _register(
     r.SetConsumerPreferredLayers,
-    lambda room, p, q: room.prefer_layers(p.id, q.consumer_id, q.layers),
+    lambda room, p, q: room.streams.prefer_layers(p.id, q.consumer_id, q.layers),
 )
 _register(
     r.SetConsumerPriority,
-    lambda room, p, q: room.prioritize(p.id, q.consumer_id, q.priority),
+    lambda room, p, q: room.streams.prioritize(p.id, q.consumer_id, q.priority),
 )
 _register(
     r.RequestConsumerKeyFrame,
-    lambda room, p, q: room.request_keyframe(p.id, q.consumer_id),
+    lambda room, p, q: room.streams.request_keyframe(p.id, q.consumer_id),
 )
 _register(r.SetTransportMaxBitrate, _set_max_bitrate)
 _register(r.ChangeNickname, lambda room, p, q: room.state.change_nickname(p.id, q.nickname))

@@ -9,9 +9,13 @@ that only lower ones are. So a publisher gets two messages in ``FALL`` seconds a
 its producers, whatever its viewers ask for.
 """
 
-import attrs
+from collections.abc import Callable
 
-from meet_trio.room import Producer
+import attrs
+import trio
+
+from meet_trio.live.log_errors import log_errors
+from meet_trio.room import Producer, Room
 
 FALL = 5.0  # seconds; after that a layer that nobody wants is given up
 
@@ -52,3 +56,40 @@ class LayersWanted:
         """The producer is closed."""
         self._told.pop(producer_id, None)
         self._falling.pop(producer_id, None)
+
+
+@attrs.define(eq=False)
+class WishTeller:
+    """Tells the publishers of the room ``state``. ``notify(peer_id, method, data)`` tells one."""
+
+    state: Room
+    notify: Callable[[str, str, object], None]
+    _wanted: LayersWanted = attrs.field(factory=LayersWanted)
+    _due: trio.Event = attrs.field(factory=trio.Event)
+
+    def forget(self, producer_id: str) -> None:
+        """The producer is closed."""
+        self._wanted.forget(producer_id)
+
+    def check(self) -> None:
+        """The room may have changed."""
+        if self.state.wishes_changed:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Tell them until cancelled."""
+        while True:
+            with trio.move_on_at(self._wanted.deadline()):
+                await self._due.wait()
+            self._due = trio.Event()
+            now = trio.current_time()
+            changed = list(self.state.wishes_changed.values())
+            self.state.wishes_changed.clear()
+            for producer in (*changed, *self._wanted.fallen(now)):
+                with log_errors(f"wishes for producer {producer.id}"):
+                    if self._wanted.is_due(producer, now):
+                        data = {
+                            "producerId": producer.id,
+                            "spatialLayer": producer.highest_wanted(),
+                        }
+                        self.notify(producer.peer_id, "producerLayersWanted", data)
