@@ -2,6 +2,7 @@
 
 from support.live_fakes import World
 
+from meet_trio.live.offers import Offer
 from meet_trio.live.room import LiveRoom
 from meet_trio.media.transport import TransportState, WebRtcTransport
 
@@ -87,8 +88,14 @@ def _room(room: LiveRoom, same: object) -> None:
         alive = peer is not None and consumer.transport.id in peer.transports
         same(f"transport of {consumer.number} lives", alive, True)
     for peer in room.peers.values():
-        offers = [task for task in peer.nursery.child_tasks if task.name.endswith("._offer")]
+        offers = [offer for offer in open_offers(room) if offer.peer is peer]
         unanswered = [
             c for c in room.consumers.values() if c.state.peer_id == peer.id and not c.accepted
         ]
         same(f"offers to {peer.id}", len(offers), len(unanswered))
+
+
+def open_offers(room: LiveRoom) -> list[Offer]:
+    """Those that are not answered."""
+    offers = room.offers
+    return [*offers._asked.values(), *offers._again.values(), *offers._parked.values()]

@@ -39,7 +39,7 @@ from meet_trio.media.plain import PlainPorts
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, Webhook
-from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Handshake, Reason
+from meet_trio.socketio import Disconnected, EncodedEvent, Handshake, Reason
 from meet_trio.socketio import Settings as SocketSettings
 
 BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
@@ -334,7 +334,8 @@ class FakeSocket:
         self.reason: Reason | None = None
         self.stuck: list[tuple[str, object]] | None = []  # notices that did not get through
         self._send, self._receive = trio.open_memory_channel[FakeEvent](100)
-        self._end = trio.Event()
+        self._call_ids = itertools.count()
+        self._answered: dict[int, Callable[[list[object]], None]] = {}
 
     def notices(self, method: str | None = None) -> list[object]:
         """Data of the notifications that came; (method, data) of all if ``method`` is None."""
@@ -359,7 +360,6 @@ class FakeSocket:
     def _finish(self, reason: Reason) -> None:
         if self.reason is None:
             self.reason = reason
-            self._end.set()
             self._send.close()
 
     # The server's side
@@ -382,28 +382,33 @@ class FakeSocket:
         (packet,) = event.packets("/")
         self.emit(*json.loads(packet.frame[2 - packet.size :]))
 
-    async def call(
+    def start_call(
         self,
         event: str,
         message: dict[str, object],
         *,
-        timeout: float,  # noqa: ASYNC109
-        tries: int,
-    ) -> list[object]:
+        answered: Callable[[list[object]], None],
+    ) -> int:
         json.dumps(message, allow_nan=False)
         assert event == "request"
         asyncapi.check("call", str(message["method"]), message)
-        for _ in range(tries):
-            if self.reason is not None:
-                raise Disconnected(self.reason)
-            self.calls.append((str(message["method"]), message["data"]))  # type: ignore[arg-type]
-            self.log.append(("call", message["method"], message["data"]))
-            await trio.lowlevel.checkpoint()
-            if self.answer_calls is not None:
-                return self.answer_calls
-            with trio.move_on_after(timeout):
-                await self._end.wait()
-        raise CallTimeout("no answer")
+        if self.reason is not None:
+            raise Disconnected(self.reason)
+        self.calls.append((str(message["method"]), message["data"]))  # type: ignore[arg-type]
+        self.log.append(("call", message["method"], message["data"]))
+        call = next(self._call_ids)
+        self._answered[call] = answered
+        trio.lowlevel.spawn_system_task(self._answer, call)
+        return call
+
+    async def _answer(self, call: int) -> None:
+        """The client's answer, which comes later than the call."""
+        await trio.lowlevel.checkpoint()
+        if self.reason is None and self.answer_calls is not None and call in self._answered:
+            self._answered.pop(call)(self.answer_calls)
+
+    def forget_call(self, call: int) -> None:
+        self._answered.pop(call, None)
 
     async def receive(self) -> FakeEvent:
         try:

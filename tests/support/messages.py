@@ -34,8 +34,8 @@ _NOT_HERE = ("doctor",)  # has a page of its own, with all findings
 _SHOWN = {
     "BadRequest", "CallTimeout", "CommandFailed", "ConfigError", "DtlsError", "EngineError",
     "Forbidden", "HTTPException", "LimitExceeded", "MalformedLine", "NoServer", "NotFound",
-    "ProtocolError", "RequestError", "RequestUnanswered", "SocketUnusable", "UnknownMethod",
-    "UnknownObject", "UsageError", "_LineTooLong",
+    "ProtocolError", "RequestError", "SocketUnusable", "UnknownMethod", "UnknownObject",
+    "UsageError", "_LineTooLong",
 }  # fmt: skip
 """Errors whose text a user reads: in an answer, on a terminal, in the log."""
 _READERS = (

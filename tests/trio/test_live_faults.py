@@ -357,10 +357,10 @@ class Broken(FakeSocket):
             raise ZeroDivisionError
         super().emit(event, message)
 
-    async def call(self, *args: Any, **how: Any) -> list[object]:
+    def start_call(self, *args: Any, **how: Any) -> int:
         if self.fails == "call":
             raise ZeroDivisionError
-        return await super().call(*args, **how)
+        return super().start_call(*args, **how)
 
     async def disconnect(self, *, close: bool = True) -> None:
         await super().disconnect(close=close)

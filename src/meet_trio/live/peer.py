@@ -1,4 +1,4 @@
-"""The task of a peer. It accepts the peer's sockets, its nursery runs the peer's offers, and it has
+"""The task of a peer. It accepts the peer's sockets, its nursery runs their conversations, and it has
 the peer's transports. All of them end with the task.
 
                  first socket                     socket lost
@@ -11,8 +11,7 @@ second socket of the same peer replaces the first. The other peers are not told.
 
 Notices to a peer go into the bounded outbox of its socket, and sending one never waits. Without a
 socket they go into the backlog (up to ``max_backlog``), and so do the notices that a lost socket
-had not delivered. The next socket gets the backlog. Requests to a client are repeated until it
-answers.
+had not delivered. The next socket gets the backlog.
 
 The room's pure state decides what is allowed and who is told. This file and ``handlers`` carry that
 out.
@@ -28,24 +27,19 @@ from typing import Literal, Protocol
 import attrs
 import trio
 
-from meet_trio.errors import RequestError
 from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
 from meet_trio.live.settings import PeerSettings
 from meet_trio.logs.context import bind
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
-from meet_trio.socketio import CallTimeout, Disconnected, EncodedEvent, Event, Json, Socket
+from meet_trio.socketio import Disconnected, EncodedEvent, Event, Json, Socket
 from meet_trio.tallies import Presence, Tally
 
 logger = logging.getLogger("meet_trio.live.peer")
 
 _SOCKET_COST = 10  # a new socket counts as this number of requests
 _PACE_SLACK = 0.2  # seconds; work of this length is done at once, before ``work_pace`` applies
-
-
-class RequestUnanswered(RequestError):
-    """The client did not answer, or it refused."""
 
 
 class Notification(EncodedEvent):
@@ -90,6 +84,9 @@ class PeerRoom(Protocol):
     def room_ready_data(self, peer: "LivePeer") -> dict[str, object]:
         """The data of ``roomReady``."""
 
+    def socket_came(self, peer: "LivePeer") -> None:
+        """The peer has a socket, which may be its first or another one."""
+
     def transports_changed(self, peer: "LivePeer") -> None:
         """A transport of the peer has come or gone."""
 
@@ -128,7 +125,6 @@ class LivePeer:
     _next_mid: int = 0
     _backlog: list[EncodedEvent] = attrs.field(factory=list)
     _backlog_bytes: int = 0
-    _connection_changed: trio.Event = attrs.field(factory=trio.Event)
     _socket_changes: tuple[
         trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
     ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
@@ -201,43 +197,6 @@ class LivePeer:
             self._backlog.append(notification)
             self._backlog_bytes += notification.size
             self._check_backlog()
-
-    async def request(self, method: str, data: Json) -> Json:
-        """Send a request to the client and return its answer. The request is sent
-        ``request_tries`` times on each socket that the peer has meanwhile.
-
-        Raises RequestUnanswered if the client refuses or does not answer. If an earlier socket was
-        lost mid-request, this returns None instead: the client may already have done it and only
-        the answer was lost.
-        """
-        asked_before = False
-        while True:
-            connection = self.connection
-            if connection is None:
-                await self._connection_changed.wait()
-                continue
-            try:
-                answer = await connection.socket.call(
-                    "request",
-                    {"method": method, "data": data},
-                    timeout=self.settings.request_timeout,
-                    tries=self.settings.request_tries,
-                )
-            except CallTimeout as silence:
-                refusal = str(silence)
-            except Disconnected:
-                asked_before = True
-                # ``run`` will soon get ``_Ended`` for this socket. Then the next socket is asked.
-                while self.connection is connection:
-                    await self._connection_changed.wait()
-                continue
-            else:
-                if not answer or answer[0] is None:
-                    return answer[1] if len(answer) > 1 else None
-                refusal = f"the client answered {answer[0]!r}"[:200]
-            if asked_before:
-                return None
-            raise RequestUnanswered(f"{method}: {refusal}")
 
     def receiving_transport(self) -> Transport | None:
         """The transport for consumers: the oldest consuming one that the client has connected. If
@@ -330,6 +289,7 @@ class LivePeer:
         missed, self._backlog, self._backlog_bytes = self._backlog, [], 0
         for notification in missed:
             self.send_notification(notification)
+        self.room.socket_came(self)
         self.nursery.start_soon(self._converse, connection)
 
     def _keep_unreceived(self, connection: Connection) -> None:
@@ -363,8 +323,6 @@ class LivePeer:
         before, self.presence = self.presence, "away" if connection is None else "connected"
         self.tally.peers.move(before, self.presence)
         self.connection = connection
-        self._connection_changed.set()
-        self._connection_changed = trio.Event()
 
     async def _converse(self, connection: Connection) -> None:
         on_purpose = False

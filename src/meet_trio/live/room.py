@@ -150,7 +150,13 @@ class LiveRoom:
         )
         self._advice = AdviceTaker(self.streams, self.speakers, self.context.tally)
         self._wishes = WishTeller(self.state, self._notify)
-        self.offers = Offers(self.streams, self.peers, self._advice.tell_score, self._wishes.check)
+        self.offers = Offers(
+            self.streams,
+            self.peers,
+            self.context.peer_settings,
+            self._advice.tell_score,
+            self._wishes.check,
+        )
         if self.last_n is None:
             self.last_n = self.context.settings.last_n
         self.state.last_n.set(self.last_n)
@@ -317,6 +323,7 @@ class LiveRoom:
             acknowledge()
         self._tell(outcome.after)
         for consumer_id in outcome.closed_consumers:
+            self.offers.withdraw(consumer_id)
             self.streams.drop_consumer(consumer_id)
         for producer_id in outcome.closed_producers:
             if (producer := self.streams.drop_producer(producer_id)) is not None:
@@ -406,6 +413,10 @@ class LiveRoom:
     def transports_changed(self, peer: LivePeer) -> None:
         """Update the state after a transport of the peer was added or removed."""
         self.state.set_receiving(peer.id, peer.receiving_transport() is not None)
+
+    def socket_came(self, peer: LivePeer) -> None:
+        """Offer again on the peer's new socket what it has not answered."""
+        self.offers.follow_socket(peer)
 
     def _notify(self, peer_id: str, method: str, data: object) -> None:
         if (peer := self.peers.get(peer_id)) is not None:

@@ -134,7 +134,6 @@ class LiveConsumer:
     accepted: bool = False
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
-    offering: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _waiting_since: float | None = None  # for its first packet
 
     @classmethod
@@ -163,7 +162,6 @@ class LiveConsumer:
         return consumer
 
     def close(self) -> None:
-        self.offering.cancel()
         self.viewing.stop(trio.current_time())
         host = self.transport.host
         host.unwatch_consumer(self.number)

@@ -81,12 +81,6 @@ def encode_event(event: str, *args: Json) -> EncodedEvent:
     return EncodedEvent(event, args)
 
 
-@attrs.define(eq=False)
-class _Call:
-    done: trio.Event = attrs.field(factory=trio.Event)
-    answer: list[Json] | None = None
-
-
 class Socket:
     """One client in one namespace. The server makes it. ``id`` is the client's ``socket.id``."""
 
@@ -109,7 +103,8 @@ class Socket:
         self._inbox: deque[EventReceived] = deque()
         self._inbox_bytes = 0
         self._event_or_end = trio.Event()
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Callable[[list[Json]], None]] = {}  # by acknowledgement id
+        self._callers: set[trio.Event] = set()
 
     @property
     def connected(self) -> bool:
@@ -149,30 +144,50 @@ class Socket:
         ``tries`` times in all. The first acknowledgement of any try counts. Raises CallTimeout,
         Disconnected, and like ``emit``.
         """
-        if self._end_reason is not None:
-            raise Disconnected(self._end_reason)
-        call = _Call()
+        done = trio.Event()
+        answers: list[list[Json]] = []
+
+        def answered(answer: list[Json]) -> None:
+            answers.append(answer)
+            done.set()
+
         ack_ids: list[int] = []
+        self._callers.add(done)
         try:
             for _ in range(tries):
-                if len(self._calls) >= self._connection.settings.max_open_calls:
-                    self._connection.fail(Reason.OVERFLOW)
-                    raise Disconnected(Reason.OVERFLOW)
-                ack_id, frames = self._protocol.call(self.namespace, event, args)
-                ack_ids.append(ack_id)
-                self._calls[ack_id] = call
-                self._send(frames)
+                ack_ids.append(self.start_call(event, *args, answered=answered))
                 with trio.move_on_after(timeout):
-                    await call.done.wait()
+                    await done.wait()
                     break
         finally:
+            self._callers.discard(done)
             for ack_id in ack_ids:
-                del self._calls[ack_id]
-        if call.answer is not None:
-            return call.answer
+                self.forget_call(ack_id)
+        if answers:
+            return answers[0]
         if self._end_reason is not None:
             raise Disconnected(self._end_reason)
         raise CallTimeout(f"{event}: no acknowledgement in {tries * timeout:g} s")
+
+    def start_call(self, event: str, *args: Json, answered: Callable[[list[Json]], None]) -> int:
+        """Send an event, and have ``answered`` called with the client's arguments to its
+        acknowledgement, in the step that reads it. ``answered`` must not raise. It is not called
+        after ``forget_call``, which takes the returned id, or once the socket has ended. Never
+        waits. Raises Disconnected, and like ``emit``.
+        """
+        if self._end_reason is not None:
+            raise Disconnected(self._end_reason)
+        if len(self._calls) >= self._connection.settings.max_open_calls:
+            self._connection.fail(Reason.OVERFLOW)
+            raise Disconnected(Reason.OVERFLOW)
+        ack_id, frames = self._protocol.call(self.namespace, event, args)
+        self._calls[ack_id] = answered
+        self._send(frames)
+        return ack_id
+
+    def forget_call(self, ack_id: int) -> None:
+        """An acknowledgement with this id is ignored from now on. Idempotent."""
+        self._calls.pop(ack_id, None)
 
     def trust(self) -> None:
         """The client has proven who it is. From now on its connection is read at the full rate, and
@@ -234,8 +249,9 @@ class Socket:
         if self._end_reason is None:
             self._end_reason = reason
             self._event_or_end.set()
-            for call in self._calls.values():
-                call.done.set()
+            self._calls.clear()
+            for caller in self._callers:
+                caller.set()
 
     def take_event(self, received: EventReceived) -> None:
         """Put an event of the client into the inbox. For the server."""
@@ -254,10 +270,9 @@ class Socket:
         """Give an acknowledgement of the client to its ``call``. One that is late, or was never
         asked for, is ignored. For the server.
         """
-        call = self._calls.get(received.ack_id)
-        if call is not None and call.answer is None:
-            call.answer = received.args
-            call.done.set()
+        answered = self._calls.pop(received.ack_id, None)
+        if answered is not None:
+            answered(received.args)
 
     def _acknowledge(self, ack_id: int, args: tuple[Json, ...]) -> None:
         if self.connected and self._protocol.state(self.namespace) is NamespaceState.CONNECTED:

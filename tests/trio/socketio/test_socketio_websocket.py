@@ -799,3 +799,24 @@ async def test_nothing_follows_a_torn_frame() -> None:
     assert received.endswith(b"y")
     await trio.aclose_forcefully(mine)
     await listeners[0].aclose()
+
+
+async def test_calls_without_a_task(autojump_clock: trio.testing.MockClock) -> None:
+    witness = Witness()
+    answers: list[object] = []
+    async with serve(witness) as service:
+        client = await service.open()
+        await client.connect()
+        (socket,) = witness.sockets
+        calls = [socket.start_call("q", n, answered=answers.append) for n in range(3)]
+        assert [await client.hear() for _ in calls] == [f'42{n}["q",{n}]' for n in range(3)]
+        socket.forget_call(calls[1])
+        await client.say('430["a"]', '430["again"]', '431["forgotten"]')
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [["a"]]
+        await client.say("41", '432["after the end"]')
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [["a"]]
+        assert socket._calls == {}
+        with pytest.raises(Disconnected):
+            socket.start_call("nobody hears it", answered=answers.append)

@@ -1,0 +1,120 @@
+"""Offers of consumers: they have no tasks, share a timer, and come in batches."""
+
+import trio
+import trio.testing
+from structlog.contextvars import get_contextvars
+from support.live_agreement import open_offers
+from support.live_fakes import FakeSocket
+from support.live_scenes import join, open_world, pair, produce
+from support.peers import EVERYTHING
+from trio.testing import MockClock
+
+from meet_trio.live.offers import _OFFERS_AT_ONCE
+from meet_trio.live.peer import LivePeer
+from meet_trio.live.settings import PeerSettings
+
+STREAMS = 4
+SETTINGS = PeerSettings(request_timeout=10.0, request_tries=2, reconnect_grace=1000.0)
+
+
+def asked(socket: FakeSocket) -> int:
+    return sum(method == "newConsumer" for method, _ in socket.calls)
+
+
+def tasks(peer: LivePeer) -> int:
+    return len(peer.nursery.child_tasks)
+
+
+async def test_an_offer_has_no_task(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        before = tasks(room.peers[bob.id])
+        bob.socket.answer_calls = None
+        for _ in range(STREAMS):
+            await produce(ada, "screen")
+        assert len(open_offers(room)) == asked(bob.socket) == STREAMS
+        assert tasks(room.peers[bob.id]) == before
+
+
+async def test_offers_are_repeated_and_given_up_one_by_one(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        bob.socket.answer_calls = None
+        await produce(ada, "audio")
+        await trio.sleep(5)
+        await produce(ada, "screen")
+        await trio.sleep(5.5)  # the first is due
+        assert asked(bob.socket) == 3
+        await trio.sleep(5)  # the second too
+        assert asked(bob.socket) == 4
+        assert len(room.consumers) == 2
+        await trio.sleep(5)  # the first has had its two tries
+        assert (asked(bob.socket), len(room.consumers), len(open_offers(room))) == (4, 1, 1)
+        bob.socket.answer_calls = [None]
+        await produce(ada, "screen")
+        await trio.sleep(5)
+        assert (asked(bob.socket), len(room.consumers), open_offers(room)) == (5, 1, [])
+
+
+async def test_an_answered_offer_does_not_come_again(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        await produce(ada)
+        await trio.sleep(100)
+        assert asked(bob.socket) == 1
+        assert [consumer.accepted for consumer in room.consumers.values()] == [True]
+
+
+async def test_a_closed_consumer_is_offered_no_more(autojump_clock: MockClock) -> None:
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        bob.socket.answer_calls = None
+        producer = await produce(ada)
+        await ada.socket.ask("closeProducer", producerId=producer)
+        assert open_offers(room) == []
+        assert bob.socket._answered == {}
+        await trio.sleep(100)
+        assert asked(bob.socket) == 1
+
+
+async def test_a_new_socket_is_asked_again_in_batches(autojump_clock: MockClock) -> None:
+    """A client that comes back makes no more work in one turn of the loop than one that joins."""
+    many = 2 * _OFFERS_AT_ONCE + 1
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        publishers = [ada, *[await world.enter(room, EVERYTHING) for _ in range(many // 4)]]
+        for other in publishers[1:]:
+            await join(other)
+        bob.socket.answer_calls = None
+        for number in range(many):
+            await produce(publishers[number // 4], "screen")
+        await trio.sleep(0.1)
+        assert asked(bob.socket) == many
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(100)  # nobody is asked, and no try is lost
+        assert len(open_offers(room)) == many
+        await bob.connect()
+        batches = [asked(bob.socket)]
+        while batches[-1] < many:
+            await trio.sleep(0.004)
+            batches.append(asked(bob.socket))
+        assert batches == [_OFFERS_AT_ONCE, 2 * _OFFERS_AT_ONCE, many]
+        await trio.testing.wait_all_tasks_blocked()
+        assert open_offers(room) == []
+
+
+async def test_records_about_an_answer_have_the_id_of_the_room(autojump_clock: MockClock) -> None:
+    """The answer comes in a task of the socket, which knows nothing of the room."""
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        seen: list[object] = []
+        room.offers.tell_score = lambda consumer: seen.append(get_contextvars())
+        bob.socket.answer_calls = None
+        await produce(ada)
+        for producer in room.producers.values():
+            producer.scores = [7]
+        bob.socket.answer_calls = [None]
+        await trio.sleep(SETTINGS.request_timeout)
+        await trio.testing.wait_all_tasks_blocked()
+        assert seen == [{"room": room.id}]
