@@ -10,7 +10,7 @@ import pytest
 
 from meet_trio import ortc
 from meet_trio.room import fill_template, templates
-from meet_trio.room.templates import MAX_TEMPLATES, CapabilityPool, ConsumerTemplates
+from meet_trio.room.templates import MAX_TEMPLATES, ConsumerTemplates
 
 REFERENCE: dict[str, Any] = json.loads(
     Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
@@ -43,19 +43,6 @@ def negotiations(monkeypatch: pytest.MonkeyPatch) -> list[ortc.RtpCapabilities]:
 
     monkeypatch.setattr(templates, "negotiate_consumer", negotiate)
     return made
-
-
-def test_equal_capabilities_become_one_object_while_somebody_has_them() -> None:
-    pool = CapabilityPool()
-    first = pool.intern(capabilities())
-    assert first == capabilities()
-    assert pool.intern(capabilities()) is first
-    fewer = capabilities({**CLIENT, "codecs": CLIENT["codecs"][:1]})
-    assert pool.intern(fewer) is fewer
-    assert len(pool._known) == 2
-    del first
-    assert len(pool._known) == 1
-    assert pool.intern(None) is None
 
 
 @pytest.mark.parametrize("which", range(len(REFERENCE["producers"])))

@@ -22,7 +22,7 @@ from meet_trio.live.room_streams import random_ssrc
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.transport import WebRtcTransport
-from meet_trio.ortc import negotiate_producer, usable_capabilities
+from meet_trio.ortc import negotiate_producer
 from meet_trio.rates import Rate
 from meet_trio.room import Outcome, Request, UnknownMethod, method_name, parse_request
 from meet_trio.room import requests as r
@@ -58,7 +58,7 @@ async def handle_event(
                 _too_many("requests", peer.settings.requests, "limits.requests_per_second")
             )
         await _wait_for_pace(peer, connection, method)
-        request = parse_request(method, data, room.context.limits)
+        request = parse_request(method, data, room.context.limits, room.context.capabilities.parse)
         if isinstance(request, _ANNOUNCEMENTS):
             _check_announcements(peer)
         outcome = await _call(room, peer, request)
@@ -141,10 +141,7 @@ async def _call(room: LiveRoom, peer: LivePeer, request: Request) -> Outcome:
 
 
 def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
-    capabilities = request.rtp_capabilities
-    if capabilities is not None:
-        capabilities = usable_capabilities(capabilities, room.context.router_capabilities)
-    outcome = room.state.join(peer.id, request.nickname, capabilities)
+    outcome = room.state.join(peer.id, request.nickname, request.rtp_capabilities)
     logger.info("joined" if room.stays.join(peer) else "joined again")
     return outcome
 

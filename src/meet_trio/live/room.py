@@ -45,7 +45,7 @@ from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts, Transport
 from meet_trio.media.settings import TransportSettings
-from meet_trio.ortc import RtpCapabilities
+from meet_trio.ortc import KnownCapabilities, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
 from meet_trio.room import Notice, Outcome, Role, Room, RoomLimits, Webhook
@@ -94,6 +94,12 @@ class RoomContext:
     recorder: Recorder | None = None
     totals: EngineTotals = attrs.field(factory=EngineTotals)
     tally: Tally = attrs.field(factory=Tally)
+    capabilities: KnownCapabilities = attrs.field(
+        init=False,
+        default=attrs.Factory(
+            lambda self: KnownCapabilities(self.router_capabilities), takes_self=True
+        ),
+    )
     router_capabilities_json: Json = attrs.field(
         init=False,
         default=attrs.Factory(lambda self: self.router_capabilities.to_json(), takes_self=True),

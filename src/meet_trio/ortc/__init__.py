@@ -1,5 +1,6 @@
 """RTP parameters, RTP capabilities and their negotiation: pure functions on frozen records."""
 
+from meet_trio.ortc.known import KnownCapabilities
 from meet_trio.ortc.negotiate import (
     ConsumerRtp,
     ProducerRtp,
@@ -24,6 +25,7 @@ __all__ = [
     "ConsumerRtp",
     "DtlsFingerprint",
     "Encoding",
+    "KnownCapabilities",
     "MediaKind",
     "ProducerRtp",
     "RtpCapabilities",

@@ -286,7 +286,8 @@ Request: TypeAlias = (
     | SetPinnedPeers
     | SetLastN
 )
-_Parser: TypeAlias = Callable[[Fields, RoomLimits], Request]
+CapabilityParser: TypeAlias = Callable[[object], RtpCapabilities]
+_Parser: TypeAlias = Callable[[Fields, RoomLimits, CapabilityParser], Request]
 
 
 def method_name(method: object) -> str:
@@ -297,8 +298,14 @@ def method_name(method: object) -> str:
     return name[:_MAX_METHOD].encode(errors="replace").decode()
 
 
-def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) -> Request:
+def parse_request(
+    method: object,
+    data: object,
+    limits: RoomLimits = _DEFAULTS,
+    parse_capabilities: CapabilityParser = parse_rtp_capabilities,
+) -> Request:
     """The record for ``method``; raises ``UnknownMethod`` or another ``BadRequest``.
+    ``parse_capabilities`` parses those of a ``Join``.
 
     Methods without fields ignore ``data``.
     """
@@ -309,19 +316,21 @@ def parse_request(method: object, data: object, limits: RoomLimits = _DEFAULTS) 
         parser = _PARSERS.get(method)
         if parser is not None:
             # messages name top-level fields without the prefix "data."
-            return parser(attrs.evolve(Fields.of(data, "data"), where=""), limits)
+            if not isinstance(data, dict):
+                raise BadRequest("data: expected an object")
+            return parser(Fields(data), limits, parse_capabilities)
     raise UnknownMethod(method)
 
 
-def _join(fields: Fields, limits: RoomLimits) -> Join:
+def _join(fields: Fields, limits: RoomLimits, parse_capabilities: CapabilityParser) -> Join:
     capabilities = fields.data.get("rtpCapabilities")
     return Join(
         nickname=fields.opt_text("nickname", limits.nickname),
-        rtp_capabilities=None if capabilities is None else parse_rtp_capabilities(capabilities),
+        rtp_capabilities=None if capabilities is None else parse_capabilities(capabilities),
     )
 
 
-def _create_webrtc_transport(fields: Fields, _: RoomLimits) -> CreateWebRtcTransport:
+def _create_webrtc_transport(fields: Fields, *_: object) -> CreateWebRtcTransport:
     return CreateWebRtcTransport(
         force_tcp=fields.flag("forceTcp", False),
         producing=fields.flag("producing", False),
@@ -329,7 +338,7 @@ def _create_webrtc_transport(fields: Fields, _: RoomLimits) -> CreateWebRtcTrans
     )
 
 
-def _connect_webrtc_transport(fields: Fields, _: RoomLimits) -> ConnectWebRtcTransport:
+def _connect_webrtc_transport(fields: Fields, *_: object) -> ConnectWebRtcTransport:
     dtls = fields.object("dtlsParameters")
     if dtls.data.get("role") is not None:
         dtls.choice("role", ("auto", "client", "server"))
@@ -350,11 +359,11 @@ def _fingerprint(fields: Fields) -> DtlsFingerprint:
     return DtlsFingerprint(algorithm, value)
 
 
-def _create_plain_transport(fields: Fields, _: RoomLimits) -> CreatePlainTransport:
+def _create_plain_transport(fields: Fields, *_: object) -> CreatePlainTransport:
     return CreatePlainTransport(fields.flag("producing", False), fields.flag("consuming", False))
 
 
-def _connect_plain_transport(fields: Fields, _: RoomLimits) -> ConnectPlainTransport:
+def _connect_plain_transport(fields: Fields, *_: object) -> ConnectPlainTransport:
     ip = fields.text("ip", 64)
     try:
         ipaddress.ip_address(ip)
@@ -368,7 +377,7 @@ def _connect_plain_transport(fields: Fields, _: RoomLimits) -> ConnectPlainTrans
     )
 
 
-def _produce(fields: Fields, limits: RoomLimits) -> Produce:
+def _produce(fields: Fields, limits: RoomLimits, *_: object) -> Produce:
     app_data = fields.object("appData")
     fields.json("appData", limits.app_data)
     return Produce(
@@ -381,7 +390,7 @@ def _produce(fields: Fields, limits: RoomLimits) -> Produce:
     )
 
 
-def _preferred_layers(fields: Fields, _: RoomLimits) -> SetConsumerPreferredLayers:
+def _preferred_layers(fields: Fields, *_: object) -> SetConsumerPreferredLayers:
     return SetConsumerPreferredLayers(
         consumer_id=_id(fields, "consumerId"),
         layers=Layers(
@@ -391,25 +400,25 @@ def _preferred_layers(fields: Fields, _: RoomLimits) -> SetConsumerPreferredLaye
     )
 
 
-def _consumer_priority(fields: Fields, _: RoomLimits) -> SetConsumerPriority:
+def _consumer_priority(fields: Fields, *_: object) -> SetConsumerPriority:
     return SetConsumerPriority(_id(fields, "consumerId"), fields.integer("priority", 1, 255))
 
 
-def _transport_max_bitrate(fields: Fields, _: RoomLimits) -> SetTransportMaxBitrate:
+def _transport_max_bitrate(fields: Fields, *_: object) -> SetTransportMaxBitrate:
     bitrate = fields.integer("maxBitrate", 0, _MAX_BITRATE)
     if 0 < bitrate < _LEAST_BITRATE:
         fields.fail("maxBitrate", f"expected 0 or at least {_LEAST_BITRATE}")
     return SetTransportMaxBitrate(fields.opt_text("transportId", _MAX_ID, 1), bitrate)
 
 
-def _change_language(fields: Fields, _: RoomLimits) -> ChangeLanguage:
+def _change_language(fields: Fields, *_: object) -> ChangeLanguage:
     language = fields.opt_text("language", 2)
     if language and not _LANGUAGE.match(language):
         fields.fail("language", "expected two lower-case letters")
     return ChangeLanguage(_id(fields, "peerId"), language)
 
 
-def _raised_hand(fields: Fields, _: RoomLimits) -> RaisedHand:
+def _raised_hand(fields: Fields, *_: object) -> RaisedHand:
     return RaisedHand(fields.required("raisedHand", fields.opt_flag("raisedHand")))
 
 
@@ -418,7 +427,7 @@ def _role(fields: Fields) -> tuple[str, Role]:
     return _id(fields, "peerId"), parse_role(role)
 
 
-def _set_pinned_peers(fields: Fields, limits: RoomLimits) -> SetPinnedPeers:
+def _set_pinned_peers(fields: Fields, limits: RoomLimits, *_: object) -> SetPinnedPeers:
     return SetPinnedPeers(fields.texts("peerIds", limits.pinned_peers, _MAX_ID))
 
 
@@ -437,31 +446,35 @@ _PARSERS: Mapping[str, _Parser] = {
     "join": _join,
     "createWebRtcTransport": _create_webrtc_transport,
     "connectWebRtcTransport": _connect_webrtc_transport,
-    "restartIce": lambda fields, _: RestartIce(_id(fields, "transportId")),
+    "restartIce": lambda fields, *_: RestartIce(_id(fields, "transportId")),
     "createPlainTransport": _create_plain_transport,
     "connectPlainTransport": _connect_plain_transport,
     "produce": _produce,
-    "closeProducer": lambda fields, _: CloseProducer(_id(fields, "producerId")),
-    "pauseProducer": lambda fields, _: PauseProducer(_id(fields, "producerId")),
-    "resumeProducer": lambda fields, _: ResumeProducer(_id(fields, "producerId")),
-    "pauseConsumer": lambda fields, _: PauseConsumer(_id(fields, "consumerId")),
-    "resumeConsumer": lambda fields, _: ResumeConsumer(_id(fields, "consumerId")),
+    "closeProducer": lambda fields, *_: CloseProducer(_id(fields, "producerId")),
+    "pauseProducer": lambda fields, *_: PauseProducer(_id(fields, "producerId")),
+    "resumeProducer": lambda fields, *_: ResumeProducer(_id(fields, "producerId")),
+    "pauseConsumer": lambda fields, *_: PauseConsumer(_id(fields, "consumerId")),
+    "resumeConsumer": lambda fields, *_: ResumeConsumer(_id(fields, "consumerId")),
     "setConsumerPreferredLayers": _preferred_layers,
     "setConsumerPriority": _consumer_priority,
-    "requestConsumerKeyFrame": lambda fields, _: RequestConsumerKeyFrame(_id(fields, "consumerId")),
+    "requestConsumerKeyFrame": lambda fields, *_: RequestConsumerKeyFrame(
+        _id(fields, "consumerId")
+    ),
     "setTransportMaxBitrate": _transport_max_bitrate,
-    "changeNickname": lambda fields, limits: ChangeNickname(
+    "changeNickname": lambda fields, limits, *_: ChangeNickname(
         fields.text("nickname", limits.nickname)
     ),
     "raisedHand": _raised_hand,
-    "chatMessage": lambda fields, limits: ChatMessage(fields.text("message", limits.chat_message)),
-    "moderator:addRole": lambda fields, _: AddRole(*_role(fields)),
-    "moderator:removeRole": lambda fields, _: RemoveRole(*_role(fields)),
+    "chatMessage": lambda fields, limits, *_: ChatMessage(
+        fields.text("message", limits.chat_message)
+    ),
+    "moderator:addRole": lambda fields, *_: AddRole(*_role(fields)),
+    "moderator:removeRole": lambda fields, *_: RemoveRole(*_role(fields)),
     "moderator:changeLanguage": _change_language,
-    "moderator:joinRequestAccept": lambda fields, _: JoinRequestAccept(_id(fields, "requestId")),
-    "moderator:joinRequestDeny": lambda fields, _: JoinRequestDeny(_id(fields, "requestId")),
-    "moderator:kickPeer": lambda fields, _: KickPeer(_id(fields, "peerId")),
-    "subscribeSpeakers": lambda fields, _: SubscribeSpeakers(fields.flag("audioLevels", False)),
+    "moderator:joinRequestAccept": lambda fields, *_: JoinRequestAccept(_id(fields, "requestId")),
+    "moderator:joinRequestDeny": lambda fields, *_: JoinRequestDeny(_id(fields, "requestId")),
+    "moderator:kickPeer": lambda fields, *_: KickPeer(_id(fields, "peerId")),
+    "subscribeSpeakers": lambda fields, *_: SubscribeSpeakers(fields.flag("audioLevels", False)),
     "setPinnedPeers": _set_pinned_peers,
-    "moderator:setLastN": lambda fields, _: SetLastN(fields.opt_integer("n", 0, MAX_LAST_N)),
+    "moderator:setLastN": lambda fields, *_: SetLastN(fields.opt_integer("n", 0, MAX_LAST_N)),
 }

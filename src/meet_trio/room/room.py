@@ -28,7 +28,6 @@ from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
 from meet_trio.room.peer import PRIORITIES, Consumer, Layers, Peer, Producer
 from meet_trio.room.requests import Produce
 from meet_trio.room.roles import Role
-from meet_trio.room.templates import CapabilityPool
 
 _LOOKS = 16  # consumers that ``settle`` looks at for each that it may change
 
@@ -54,7 +53,6 @@ class Room:
     _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
     wishes_changed: dict[str, Producer] = attrs.field(factory=dict, init=False)
-    _capabilities: CapabilityPool = attrs.field(factory=CapabilityPool, init=False)
     _last_order: int = attrs.field(default=0, init=False)
     last_n: LastN = attrs.field(factory=LastN, init=False)
     # the peers that have asked who speaks, and those of them that get audio levels too
@@ -102,7 +100,8 @@ class Room:
         self, peer_id: str, nickname: str | None, rtp_capabilities: RtpCapabilities | None
     ) -> Outcome:
         """The peer joins, or joins again after its page was reloaded. Joining again closes its
-        consumers, and they are offered again.
+        consumers, and they are offered again. Negotiations are shared among peers whose
+        ``rtp_capabilities`` are one object, see ``ortc.KnownCapabilities``.
         """
         peer = self._present(peer_id)
         renamed = () if nickname is None else self.change_nickname(peer_id, nickname).before
@@ -113,7 +112,7 @@ class Room:
         )
         peer.refused.clear()
         peer.joined = True
-        peer.rtp_capabilities = self._capabilities.intern(rtp_capabilities)
+        peer.rtp_capabilities = rtp_capabilities
         self._find_lacking(peer)
         return Outcome(
             before=renamed,

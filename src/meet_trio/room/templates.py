@@ -1,16 +1,13 @@
 """Consumer parameters, negotiated once for all clients that have the same capabilities.
 
 Browsers of one version have equal capabilities, so a room of hundreds of peers has a handful of
-different ones. ``CapabilityPool`` makes equal capabilities one object. ``ConsumerTemplates`` keeps
-the negotiated parameters of one producer under each such object. These parameters are a template:
-each client has its own MID and SSRCs, which ``fill_template`` adds.
+different ones, and ``ortc.KnownCapabilities`` makes equal ones one object. ``ConsumerTemplates``
+keeps the negotiated parameters of one producer under each such object. These parameters are a
+template: each client has its own MID and SSRCs, which ``fill_template`` adds.
 """
 
-import hashlib
-import json
 import logging
-import weakref
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 
 import attrs
 
@@ -25,24 +22,6 @@ oldest template is dropped, and negotiated again when it is needed again.
 
 
 @attrs.define(eq=False)
-class CapabilityPool:
-    """Finds equal capabilities. It holds weak references only, so it keeps nothing alive."""
-
-    _known: MutableMapping[bytes, RtpCapabilities] = attrs.field(
-        factory=weakref.WeakValueDictionary
-    )
-
-    def intern(self, capabilities: RtpCapabilities | None) -> RtpCapabilities | None:
-        """The object in the pool that equals ``capabilities``. If there is none, ``capabilities``
-        itself is added and returned.
-        """
-        if capabilities is None:
-            return None
-        text = json.dumps(capabilities.to_json(), sort_keys=True)
-        return self._known.setdefault(hashlib.sha256(text.encode()).digest(), capabilities)
-
-
-@attrs.define(eq=False)
 class ConsumerTemplates:
     """The templates of one producer."""
 
@@ -53,7 +32,7 @@ class ConsumerTemplates:
         """The template for clients with these capabilities, or None if they know none of the
         producer's codecs. Its MID and SSRCs are placeholders.
 
-        ``capabilities`` must come from ``CapabilityPool``: it is found by identity.
+        ``capabilities`` are found by identity.
         """
         # The entry keeps the object alive, so no other object can get the same id().
         known = self._known.get(id(capabilities))
