@@ -16,7 +16,15 @@ from meet_trio.room import Webhook, requests
 from meet_trio.room.outcome import JoinAnswer
 
 PACKAGE = Path(__file__).parents[2] / "src" / "meet_trio"
-SENDING = {"Notice", "notices", "_announce", "_notify", "Notification", "send_notification"}
+SENDING = {
+    "Notice",
+    "notices",
+    "_announce",
+    "_notify",
+    "notify",
+    "Notification",
+    "send_notification",
+}
 
 
 def names(kind: str) -> set[str]:

@@ -83,6 +83,7 @@ class Offers:
     _again: dict[str, Offer] = attrs.field(factory=dict)  # to be asked again, on a new socket
     _parked: dict[str, Offer] = attrs.field(factory=dict)  # until there is a socket
     _changed: trio.Event = attrs.field(factory=trio.Event)
+    _timer: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     # of the room's task: records about answers carry the room's id too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     # ``state.missing`` after the last request or batch of offers; a new request pays for any rise
@@ -119,7 +120,7 @@ class Offers:
         """Make the offers until cancelled."""
         self._context = contextvars.copy_context()
         while True:
-            with trio.move_on_at(self._next_due()):
+            with trio.move_on_at(self._next_due()) as self._timer:
                 await self._changed.wait()
             self._changed = trio.Event()
             left = self._offer_some()
@@ -217,6 +218,8 @@ class Offers:
     def _settle(self, offer: Offer, refusal: str | None) -> None:
         """The offer, which is in none of the lists any more, is accepted or has failed."""
         offer.forget_calls()
+        if not self._asked:
+            self._timer.deadline = math.inf  # nobody has to be woken for it
         consumer = offer.consumer
         try:
             if refusal is None or offer.lost:
@@ -224,8 +227,8 @@ class Offers:
                 if any(consumer.producer.scores):  # scores before the answer were not told
                     self.tell_score(consumer)
             else:
-                why = f"newConsumer: {refusal}"
-                logger.info("the consumer was not accepted: %s", why, extra=consumer.log_ids())
+                ids = consumer.log_ids()
+                logger.info("the consumer was not accepted: newConsumer: %s", refusal, extra=ids)
                 refused = self.streams.state.remove_consumer(consumer.state.id, refused=True)
                 self.streams.perform(refused)
         except Exception:

@@ -316,9 +316,8 @@ def parse_request(
         parser = _PARSERS.get(method)
         if parser is not None:
             # messages name top-level fields without the prefix "data."
-            if not isinstance(data, dict):
-                raise BadRequest("data: expected an object")
-            return parser(Fields(data), limits, parse_capabilities)
+            fields = Fields(Fields.of(data, "data").data)
+            return parser(fields, limits, parse_capabilities)
     raise UnknownMethod(method)
 
 
