@@ -31,7 +31,7 @@ from meet_trio.live.peer import LivePeer
 from meet_trio.live.room_streams import RoomStreams
 from meet_trio.live.settings import PeerSettings
 from meet_trio.live.streams import LiveConsumer
-from meet_trio.room import Peer, Producer, fill_template
+from meet_trio.room import Peer, Producer
 from meet_trio.socketio import Disconnected, Json, Socket
 
 logger = logging.getLogger("meet_trio.live.room")
@@ -183,8 +183,7 @@ class Offers:
         assert peer_state.rtp_capabilities is not None
         template = producer_state.templates.get(peer_state.rtp_capabilities)
         assert template is not None
-        rtp = fill_template(template, peer.next_mid(), self.streams.new_ssrc)
-        consumer = self.streams.add_consumer(peer, producer, rtp, transport)
+        consumer = self.streams.add_consumer(peer, producer, template, transport)
         self._ask(Offer(peer, consumer))
         self.check_wishes()
 

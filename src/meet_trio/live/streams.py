@@ -22,7 +22,7 @@ from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import ConsumerRtp
-from meet_trio.room import Consumer, Layers, Producer
+from meet_trio.room import Consumer, ConsumerTemplate, Layers, Producer
 
 
 @attrs.define(eq=False)
@@ -127,6 +127,7 @@ class LiveConsumer:
 
     state: Consumer
     rtp: ConsumerRtp
+    template: ConsumerTemplate
     transport: Transport
     producer: LiveProducer
     number: int
@@ -141,13 +142,14 @@ class LiveConsumer:
         cls,
         state: Consumer,
         rtp: ConsumerRtp,
+        template: ConsumerTemplate,
         transport: Transport,
         producer: LiveProducer,
         advice: Mailbox,
         viewing: Viewing,
     ) -> "LiveConsumer":
         host = transport.host
-        consumer = cls(state, rtp, transport, producer, host.new_number(), viewing)
+        consumer = cls(state, rtp, template, transport, producer, host.new_number(), viewing)
         spec = consumer_spec(rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
             producer.acquire_mirror(host)
@@ -248,7 +250,7 @@ class LiveConsumer:
             "kind": self.rtp.kind,
             "producerId": producer.id,
             "id": self.state.id,
-            "rtpParameters": self.rtp.params.to_json(),
+            "rtpParameters": self.template.to_json(self.rtp.params),
             "type": self.rtp.type,
             "appData": dict(producer.app_data),
             "producerPaused": producer.paused or self.state.held_back,

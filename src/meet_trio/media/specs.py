@@ -2,6 +2,11 @@
 
 from meet_trio.engine import ConsumerSpec, EncodingSpec, ProducerSpec
 from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpParameters
+from meet_trio.ortc.records import Feedback
+
+_NACK = Feedback("nack")
+_PLI = Feedback("nack", "pli")
+_FIR = Feedback("ccm", "fir")
 
 
 def producer_spec(rtp: ProducerRtp, *, paused: bool) -> ProducerSpec:
@@ -32,6 +37,7 @@ def consumer_spec(rtp: ConsumerRtp, *, paused: bool) -> ConsumerSpec:
     """The one stream that the consumer's client gets, and the ids to rewrite its packets to."""
     parameters = rtp.params
     codec, rtx = parameters.media_codec(), parameters.rtx_codec()
+    feedback = codec.rtcp_feedback
     (encoding,) = parameters.encodings
     assert encoding.ssrc is not None  # negotiation gives every consumer one
     return ConsumerSpec(
@@ -42,9 +48,9 @@ def consumer_spec(rtp: ConsumerRtp, *, paused: bool) -> ConsumerSpec:
         mid=parameters.mid or "",
         cname=_cname(parameters),
         header_extensions=parameters.extension_ids(),
-        nack=parameters.feedback("nack"),
-        pli=parameters.feedback("nack", "pli"),
-        fir=parameters.feedback("ccm", "fir"),
+        nack=_NACK in feedback,
+        pli=_PLI in feedback,
+        fir=_FIR in feedback,
         paused=paused,
     )
 

@@ -6,10 +6,11 @@ from meet_trio.room.peer import Consumer, Layers, Peer, Producer
 from meet_trio.room.requests import Request, UnknownMethod, method_name, parse_request
 from meet_trio.room.roles import Role, parse_role
 from meet_trio.room.room import Room
-from meet_trio.room.templates import fill_template
+from meet_trio.room.templates import ConsumerTemplate
 
 __all__ = [
     "Consumer",
+    "ConsumerTemplate",
     "Layers",
     "Notice",
     "Outcome",
@@ -21,7 +22,6 @@ __all__ = [
     "RoomLimits",
     "UnknownMethod",
     "Webhook",
-    "fill_template",
     "method_name",
     "parse_request",
     "parse_role",
