@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -378,9 +378,12 @@ class FakeSocket:
         if self.reason is None:
             self.log.append(("notice", message["method"], message["data"]))
 
-    def emit_encoded(self, event: EncodedEvent) -> None:
+    def emit_encoded(self, event: EncodedEvent) -> bool:
+        if self.reason is not None:
+            return False
         (packet,) = event.packets("/")
         self.emit(*json.loads(packet.frame[2 - packet.size :]))
+        return True
 
     def start_call(
         self,

@@ -35,7 +35,7 @@ class AdviceTaker:
         """Take advice until cancelled."""
         while True:
             advice = await self.streams.advice.take()
-            with log_errors(f"{advice!r}"):
+            with log_errors(advice):
                 self._apply(advice)
 
     def _apply(self, advice: Advice) -> None:

@@ -1,5 +1,5 @@
-"""The task of a peer. It accepts the peer's sockets, its nursery runs their conversations, and it has
-the peer's transports. All of them end with the task.
+"""The task of a peer. It accepts the peer's sockets, its nursery runs their conversations, and it
+has the peer's transports. All of them end with the task.
 
                  first socket                     socket lost
     invited ───────────────────▶ connected ────────────────────▶ missing ── grace over ──▶ gone
@@ -191,9 +191,7 @@ class LivePeer:
     def send_notification(self, notification: EncodedEvent) -> None:
         """Send a notification, or keep it for the next socket. Never waits."""
         connection = self.connection
-        if connection is not None and connection.socket.connected:
-            connection.socket.emit_encoded(notification)
-        else:
+        if connection is None or not connection.socket.emit_encoded(notification):
             self._backlog.append(notification)
             self._backlog_bytes += notification.size
             self._check_backlog()

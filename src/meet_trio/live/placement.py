@@ -6,6 +6,7 @@ with the fewest peers of this room. A peer stays on its engine until it leaves t
 transports use the port of one engine. A failed engine gets no new peers.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import attrs
@@ -21,11 +22,12 @@ class Placement:
     hosts: Sequence[EngineHost]
     spread_size: int
     _places: dict[str, EngineHost] = attrs.field(factory=dict)
+    _peers_here: Counter[EngineHost] = attrs.field(factory=Counter)  # of this room
 
     @property
     def used(self) -> Collection[EngineHost]:
         """The engines that the room has peers on."""
-        return set(self._places.values())
+        return {host for host, peers in self._peers_here.items() if peers}
 
     def place(self, peer_id: str) -> EngineHost:
         """The peer's engine, chosen at the first call and the same until ``leave``. Raises
@@ -34,21 +36,20 @@ class Placement:
         if (host := self._places.get(peer_id)) is None:
             host = self._places[peer_id] = self._choose()
             host.peers += 1
+            self._peers_here[host] += 1
         return host
 
     def leave(self, peer_id: str) -> None:
         """Forget the peer. Does nothing if it was never placed."""
         if (host := self._places.pop(peer_id, None)) is not None:
             host.peers -= 1
+            self._peers_here[host] -= 1
 
     def _choose(self) -> EngineHost:
         working = [host for host in self.hosts if not host.failed]
         if not working:
             raise LimitExceeded("no media engine is working")
-        peers_here = dict.fromkeys(working, 0)  # of this room
-        for host in self._places.values():
-            if host in peers_here:
-                peers_here[host] += 1
+        peers_here = self._peers_here
         not_full = [host for host in working if 0 < peers_here[host] < self.spread_size]
         if not_full:
             return max(not_full, key=lambda host: peers_here[host])

@@ -391,15 +391,16 @@ class LiveRoom:
         for notice in notices:
             with log_errors(f"telling {notice.method}"):
                 notification = Notification(notice.method, notice.data)
+                peers = self.peers
                 for peer_id in notice.to:
-                    if (peer := self.peers.get(peer_id)) is not None:
-                        self._tell_one(peer, notification)
-
-    def _tell_one(self, peer: LivePeer, notification: Notification) -> None:
-        try:
-            peer.send_notification(notification)
-        except Exception:
-            logger.exception("sending the peer a notice failed", extra={"peer": peer.id})
+                    peer = peers.get(peer_id)
+                    if peer is None:
+                        continue
+                    try:
+                        peer.send_notification(notification)
+                    except Exception:
+                        ids = {"peer": peer_id}
+                        logger.exception("sending the peer a notice failed", extra=ids)
 
     def signal(self, kind: str, data: Json, role: Role | None) -> None:
         """Send a signal of Kolab to the peers, see ``Room.signal``."""

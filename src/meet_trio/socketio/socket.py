@@ -124,12 +124,14 @@ class Socket:
         if self.connected:
             self._send(self._protocol.event(self.namespace, event, args))
 
-    def emit_encoded(self, event: "EncodedEvent") -> None:
+    def emit_encoded(self, event: "EncodedEvent") -> bool:
         """``emit`` for an event that many sockets get. ``unreceived`` returns it if this socket is
-        lost before the client has received it.
+        lost before the client has received it. Returns whether the socket had not ended.
         """
-        if self._end_reason is None:
-            self._connection.send_encoded(event.packets(self.namespace), (self.id, event))
+        if self._end_reason is not None:
+            return False
+        self._connection.send_encoded(event.packets(self.namespace), (self.id, event))
+        return True
 
     async def call(
         self,
