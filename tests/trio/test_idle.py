@@ -18,8 +18,8 @@ from meet_trio.bench.dtls import Identity
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
 
 PEERS = 6
-MOST_TASKS = {"signaling": 5, "connected": 5}
-MOST_OBJECTS = {"signaling": 37, "connected": 50}
+MOST_TASKS = {"signaling": 4, "connected": 4}
+MOST_OBJECTS = {"signaling": 35, "connected": 48}
 
 
 def tasks_below(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:

@@ -1,13 +1,14 @@
-"""The task of a peer. It accepts the peer's sockets, its nursery runs their conversations, and it
-has the peer's transports. All of them end with the task.
+"""The task of a peer, which waits for the peer's end. Each of the peer's sockets has a task of its
+own, which converses with the client in ``serve``. The peer's transports have none. All of them end
+with the peer.
 
                  first socket                     socket lost
     invited ───────────────────▶ connected ────────────────────▶ missing ── grace over ──▶ gone
        └── no socket in time ──▶ gone  ▲ └── left, kicked ─▶ gone   │
                                        └──────── new socket ────────┘
 
-``run`` waits for a new socket, for the end of the present one, or for the deadline of its state. A
-second socket of the same peer replaces the first. The other peers are not told.
+``run`` waits for the deadline of its state, which the coming and going of sockets moves. A second
+socket of the same peer replaces the first. The other peers are not told.
 
 Notices to a peer go into the bounded outbox of its socket, and sending one never waits. Without a
 socket they go into the backlog (up to ``max_backlog``), and so do the notices that a lost socket
@@ -22,14 +23,14 @@ import contextvars
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import attrs
 import trio
 
 from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
 from meet_trio.live.settings import PeerSettings
-from meet_trio.logs.context import bind
+from meet_trio.logs.context import bind, bind_only
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.rates import Bucket
@@ -61,22 +62,13 @@ class Connection:
     since: float = attrs.field(factory=trio.current_time)
 
 
-@attrs.frozen
-class _Arrived:
-    connection: Connection
-
-
-@attrs.frozen
-class _Ended:
-    connection: Connection
-    on_purpose: bool
-
-
 EventHandler = Callable[["LivePeer", Connection, Event], Awaitable[None]]
 
 
 class PeerRoom(Protocol):
     """The part of ``LiveRoom`` that a peer uses. With it this file need not import ``LiveRoom``."""
+
+    id: str
 
     def peer_connected(self, peer: "LivePeer") -> None:
         """The peer's first socket is there."""
@@ -109,7 +101,6 @@ class LivePeer:
     goodbye_timeout: float
     handle: EventHandler
     tally: Tally = attrs.field(factory=Tally)
-    nursery: trio.Nursery = attrs.field(init=False)
     connection: Connection | None = None
     presence: Presence = "invited"
     address: str = ""
@@ -125,9 +116,10 @@ class LivePeer:
     _next_mid: int = 0
     _backlog: list[EncodedEvent] = attrs.field(factory=list)
     _backlog_bytes: int = 0
-    _socket_changes: tuple[
-        trio.MemorySendChannel[_Arrived | _Ended], trio.MemoryReceiveChannel[_Arrived | _Ended]
-    ] = attrs.field(factory=lambda: trio.open_memory_channel[_Arrived | _Ended](0))
+    # that have not said goodbye yet; the present one is the last
+    _connections: list[Connection] = attrs.field(factory=list)
+    _takes_sockets: bool = False
+    _fault: Exception | None = None
 
     def __attrs_post_init__(self) -> None:
         self.requests = Bucket(self.settings.requests)
@@ -145,21 +137,25 @@ class LivePeer:
         """Seconds until the next request may cause work, so that ``work_pace`` is kept."""
         return max(0.0, self._next_work_at - now)
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Run until the peer leaves, is kicked, stays missing for too long, or is cancelled."""
         self.tally.peers.move(None, self.presence)
+        self._run_scope.deadline = trio.current_time() + self.settings.first_connection_timeout
+        self._takes_sockets = True
         try:
             with self._run_scope:
-                async with trio.open_nursery() as self.nursery:
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self._takes_sockets = False
                     try:
-                        task_status.started()
-                        self.leave(await self._follow_sockets())
-                    finally:
+                        self._cancel_conversations()  # so they open no more transports
                         self._close_transports()
+                    finally:
+                        await self._end_conversations()
+            self.leave("socket_lost" if self.attendance.connections else "never_connected")
         finally:
             self.tally.peers.move(self.presence, None)
-            self._socket_changes[0].close()
-            self._socket_changes[1].close()
 
     def leave(self, why: PeerEnd) -> None:
         """End ``run`` soon. If there is a socket, it gets a disconnect packet. The first reason
@@ -167,6 +163,7 @@ class LivePeer:
         """
         self.attendance.why = self.attendance.why or why
         self._run_scope.cancel()
+        self._cancel_conversations()
 
     async def serve(self, socket: Socket) -> None:
         """Use ``socket`` as this peer's, until it ends or another one replaces it. The socket's own
@@ -175,14 +172,34 @@ class LivePeer:
         self.requests.take(trio.current_time(), cost=_SOCKET_COST)
         if self.requests.in_debt():
             return  # too many new sockets: refused until the rate allows another one
+        if not self._takes_sockets:
+            await trio.lowlevel.checkpoint()  # ``run`` may be about to begin
+        if not self._takes_sockets or self._run_scope.cancel_called:
+            return  # the peer has just ended
+        bind_only(room=self.room.id, peer=self.id)
         connection = Connection(socket)
+        self._connections.append(connection)
+        on_purpose = False
         try:
-            await self._socket_changes[0].send(_Arrived(connection))
-            await connection.over.wait()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the peer has just ended
+            self._accept(connection)
+            with connection.scope:
+                while True:
+                    await self.handle(self, connection, await socket.receive())
+        except Disconnected as end:
+            on_purpose = end.by_client
+            logger.info("socket ended: %s", end.reason.value)
+        except Exception as error:
+            self._fail(error)
         finally:
-            connection.scope.cancel()
+            try:
+                with trio.move_on_after(self.goodbye_timeout, shield=True):
+                    await socket.disconnect()
+            except Exception as error:
+                self._fail(error)
+            finally:
+                self._connections.remove(connection)
+                connection.over.set()
+                self._ended(connection, on_purpose)
 
     def notify(self, method: str, data: Json) -> None:
         """Send a notification to this peer only, see ``send_notification``."""
@@ -245,50 +262,55 @@ class LivePeer:
             for transport in self.transports.values():
                 ends.callback(transport.close)
 
-    async def _follow_sockets(self) -> PeerEnd:
-        """Returns why the peer leaves."""
-        deadline = trio.current_time() + self.settings.first_connection_timeout
-        known = False
-        while True:
-            with trio.move_on_at(deadline):
-                message = await self._socket_changes[1].receive()
-                match message:
-                    case _Arrived(connection):
-                        self._accept(connection, "roomBack" if known else "roomReady")
-                        known = True
-                        deadline = float("inf")
-                    case _Ended(connection, on_purpose):
-                        if connection is not self.connection:
-                            continue  # another socket has replaced it
-                        self._set_connection(None)
-                        if on_purpose:
-                            return "left"
-                        self._keep_unreceived(connection)
-                        deadline = trio.current_time() + self.settings.reconnect_grace
-                continue
-            return "socket_lost" if known else "never_connected"
-
-    def _accept(self, connection: Connection, greeting: Literal["roomReady", "roomBack"]) -> None:
+    def _accept(self, connection: Connection) -> None:
+        known = self.attendance.connections > 0
         if self.connection is not None:
             self._keep_unreceived(self.connection)
             self.connection.scope.cancel()
         self._set_connection(connection)
+        self._run_scope.deadline = math.inf
         self.address = connection.socket.handshake.client
         self.attendance.connections += 1
-        what = "socket connected from %s" if greeting == "roomReady" else "socket back from %s"
-        logger.info(what, self.address)
-        if greeting == "roomReady":
+        logger.info("socket back from %s" if known else "socket connected from %s", self.address)
+        if known:
+            # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
+            connection.socket.emit("notification", {"method": "roomBack", "data": {}})
+        else:
             self.room.peer_connected(self)
             # kept if this socket is lost already
-            self.notify(greeting, self.room.room_ready_data(self))
-        else:
-            # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
-            connection.socket.emit("notification", {"method": greeting, "data": {}})
+            self.notify("roomReady", self.room.room_ready_data(self))
         missed, self._backlog, self._backlog_bytes = self._backlog, [], 0
         for notification in missed:
             self.send_notification(notification)
         self.room.socket_came(self)
-        self.nursery.start_soon(self._converse, connection)
+
+    def _ended(self, connection: Connection, on_purpose: bool) -> None:
+        if connection is not self.connection or self._run_scope.cancel_called:
+            return  # another socket has replaced it, or the peer leaves
+        self._set_connection(None)
+        if on_purpose:
+            self.leave("left")
+            return
+        self._keep_unreceived(connection)
+        self._run_scope.deadline = trio.current_time() + self.settings.reconnect_grace
+
+    def _fail(self, fault: Exception) -> None:
+        """End ``run`` with this fault of the server."""
+        self._fault = self._fault or fault
+        self._run_scope.cancel()
+
+    def _cancel_conversations(self) -> None:
+        """Have all sockets say goodbye."""
+        for connection in self._connections:
+            connection.scope.cancel()
+
+    async def _end_conversations(self) -> None:
+        """Wait until all sockets have said goodbye. Raises the fault of any of them."""
+        with trio.CancelScope(shield=True):
+            while self._connections:
+                await self._connections[-1].over.wait()
+        if self._fault is not None:
+            raise self._fault
 
     def _keep_unreceived(self, connection: Connection) -> None:
         """Put the notifications that a lost socket has not delivered at the front of the backlog:
@@ -321,21 +343,6 @@ class LivePeer:
         before, self.presence = self.presence, "away" if connection is None else "connected"
         self.tally.peers.move(before, self.presence)
         self.connection = connection
-
-    async def _converse(self, connection: Connection) -> None:
-        on_purpose = False
-        try:
-            with connection.scope:
-                while True:
-                    await self.handle(self, connection, await connection.socket.receive())
-        except Disconnected as end:
-            on_purpose = end.by_client
-            logger.info("socket ended: %s", end.reason.value)
-        finally:
-            with trio.move_on_after(self.goodbye_timeout, shield=True):
-                await connection.socket.disconnect()
-            connection.over.set()
-        await self._socket_changes[0].send(_Ended(connection, on_purpose))
 
 
 def transport_stay(transport: Transport, why: str) -> TransportStay:
