@@ -4,7 +4,7 @@ import platform
 
 import trio
 from support.costs import PUBLISHERS, measure, table
-from support.steps import OTHERS, measure_steps
+from support.steps import OTHERS, measure_calls, measure_steps
 from trio.testing import MockClock
 
 HEAD = """\
@@ -34,6 +34,10 @@ A join on real sockets, from Kolab's call to the offers of two streams, takes {s
 tasks, however many are told of it: in rooms of {few} and of {many} others. A step is what a task
 does between two waits. `tests/trio/test_costs.py` fails when they become many more.
 
+Kolab's call is {call_steps} of these steps, from accepting its connection to closing it, with the
+new peer's first one. Of the edge, the log, Hypercorn and Starlette it calls {functions} functions.
+The same file of tests bounds both.
+
 `dumpStats` queries the engine at most once in ten seconds, for all rooms together. The cost of the
 query grows with all of the engine's streams and is not in the table.
 
@@ -42,9 +46,11 @@ Made by `PYTHONPATH=tests python tests/bench/costs.py > docs/costs.md`.
 
 if __name__ == "__main__":
     steps = trio.run(measure_steps)
+    call_steps, functions = trio.run(measure_calls)
     few, many = OTHERS
     lines = table(*trio.run(measure, clock=MockClock(autojump_threshold=0)))
     version = ".".join(platform.python_version_tuple()[:2])
     print(HEAD.format(version=version, publishers=PUBLISHERS))
     print("\n".join(lines))
-    print(TAIL.format(steps=steps[few], few=few, many=many), end="")
+    counts = {"steps": steps[few], "call_steps": call_steps, "functions": functions}
+    print(TAIL.format(few=few, many=many, **counts), end="")

@@ -1,4 +1,5 @@
-"""The steps of tasks that a join takes in the whole server, by real sockets on loopback.
+"""The steps of tasks that a join takes in the whole server, by real sockets on loopback, and those
+of Kolab's call before it.
 
 A step is what a task does between two waits. Each costs Trio's scheduler as much as a hundred
 bytecode instructions or more, and the first of a turn of the loop a system call, whatever the task
@@ -6,7 +7,9 @@ does in it.
 """
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
+from types import FrameType
 
 import attrs
 import trio
@@ -42,6 +45,45 @@ class Steps(trio.abc.Instrument):
             yield
         finally:
             trio.lowlevel.remove_instrument(self)
+
+
+# The code that a call of Kolab goes through, beside h11 and Trio, which its client here uses too.
+_OF_A_CALL = ("/meet_trio/edge/", "/meet_trio/logs/", "/hypercorn/", "/starlette/")
+_CALLS = 10
+
+
+@contextlib.contextmanager
+def counted_functions() -> Iterator[list[str]]:
+    """The functions in ``_OF_A_CALL`` that this thread calls, and coroutines that it continues."""
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and any(part in frame.f_code.co_filename for part in _OF_A_CALL):
+            called.append(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        yield called
+    finally:
+        sys.setprofile(None)
+
+
+async def measure_calls() -> tuple[int, int]:
+    """The steps of one call of Kolab that invites a peer, from accepting its connection to closing
+    it, and the functions that it calls. Of several calls the one with the least, because other
+    tasks of the server have steps too.
+    """
+    async with open_server() as server:
+        room = await server.api.create_room()
+        found = []
+        for _ in range(_CALLS):
+            steps = Steps()
+            await trio.testing.wait_all_tasks_blocked(_SETTLED)
+            with steps.on(), counted_functions() as called:
+                await server.api.create_peer(room, role=31)
+                await trio.testing.wait_all_tasks_blocked(_SETTLED)
+            found.append((steps.count, len(called)))
+        return min(steps for steps, _ in found), min(functions for _, functions in found)
 
 
 async def measure_steps() -> dict[int, int]:

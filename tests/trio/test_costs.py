@@ -5,7 +5,7 @@ goes through the whole room to find them: instructions are counted in rooms of o
 from pathlib import Path
 
 from support.costs import GROWS, SIZES, Measured, measure, slope
-from support.steps import OTHERS, measure_steps
+from support.steps import OTHERS, measure_calls, measure_steps
 from trio.testing import MockClock
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs.md"
@@ -38,6 +38,14 @@ async def test_a_join_wakes_few_tasks_and_none_for_those_who_are_told() -> None:
     # offer and one for each conversation ten.
     assert few <= 79, steps
     assert many <= few + 6, steps
+
+
+async def test_a_call_of_kolab_is_one_task_that_waits_twice() -> None:
+    steps, functions = await measure_calls()
+    # One of the listener, one of the limiter, two or three of the connection (it waits for the
+    # head, and for the end), one of the new peer. By Hypercorn's own server they were 35.
+    assert steps <= 6
+    assert functions <= 175  # by Hypercorn's own server and Starlette's applications 758
 
 
 def test_the_table_says_what_is_tested() -> None:
