@@ -2,14 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qsl
 
 import attrs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.live_fakes import World
 from support.live_scenes import open_world
 from trio.testing import MockClock
 
-from meet_trio.edge.authenticator import Authenticator
+from meet_trio.edge.authenticator import Authenticator, _query_untrusted
 from meet_trio.edge.head import RequestHead
 from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.tokens import ApiTokens
@@ -54,6 +57,22 @@ async def test_the_apis_token(autojump_clock: MockClock) -> None:
         assert not place.authenticates("/meetmedia/api/ping")
         assert not place.authenticates("/meetmedia/apix", token="secret")
         assert not place.authenticates("/ping", token="secret")
+
+
+def _by_the_standard_library(query: str) -> dict[str, str]:
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=64)
+    except ValueError:
+        return {}
+    return dict(reversed(fields))
+
+
+@given(st.lists(st.sampled_from(["sid", "=", "&", "1", "%41", "+", ";"]), max_size=12).map("".join))
+@example("&".join(["a=1"] * 64))
+@example("&".join(["a=1"] * 65))
+def test_a_query_is_read_as_by_the_standard_library(query: str) -> None:
+    head = RequestHead("GET", "/", query, {})
+    assert _query_untrusted(head) == _by_the_standard_library(query)
 
 
 async def test_the_bearer_token_of_a_path(autojump_clock: MockClock) -> None:

@@ -292,8 +292,10 @@ class _Connection(H11Protocol):
         except Exception:
             await self._end_response(send)
             raise
-        await self._end_response(send)
-        self._inbox = None
+        else:
+            await self._end_response(send)
+        finally:
+            self._inbox = None  # it refers to this connection
 
     async def _end_response(self, send: _AppSend) -> None:
         """Hypercorn ends a response that is not whole."""

@@ -19,8 +19,8 @@ from meet_trio.errors import BadRequest, LimitExceeded, MeetError, NotFound
 
 logger = logging.getLogger("meet_trio.edge.http_api")
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-Routes = Mapping[str, Mapping[str, Endpoint]]
+RouteHandler = Callable[[Request], Awaitable[Response]]
+Routes = Mapping[str, Mapping[str, RouteHandler]]
 """The endpoints by path and method. The second segment of a path may be ``{room_id}``, which stands
 for any text. HEAD is served as GET.
 """
@@ -38,7 +38,7 @@ class Router:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         try:
-            response = await self._endpoint(scope)(request)
+            response = await self._handler(scope)(request)
         except HTTPException as error:
             response = await _http_error(request, error)
         except MeetError as error:
@@ -48,7 +48,7 @@ class Router:
             raise  # to be logged
         await response(scope, receive, send)
 
-    def _endpoint(self, scope: Scope) -> Endpoint:
+    def _handler(self, scope: Scope) -> RouteHandler:
         """Raises HTTPException 404, or 405 with the methods that the path has."""
         path = scope["path"].removeprefix(self.prefix)
         first, _, rest = path[1:].partition("/")
