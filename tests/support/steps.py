@@ -16,7 +16,9 @@ import trio
 import trio.testing
 from support.peers import CAPABILITIES
 from support.server import LocalServer, open_server
+from support.transport import ClientTransport, RemoteParameters
 
+from meet_trio.bench.dtls import Identity
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
 from meet_trio.bench.rtp_parameters import audio_parameters
 
@@ -90,6 +92,34 @@ async def measure_steps() -> dict[int, int]:
     """The steps of a join in rooms with so many ``OTHERS``."""
     async with open_server() as server:
         return {others: await _steps_of_a_join(server, others) for others in OTHERS}
+
+
+async def measure_connecting() -> int:
+    """The least steps of making and connecting a transport, with ICE and DTLS."""
+    async with open_server() as server:
+        room = await server.api.create_room()
+        return min([await _steps_of_connecting(server, room) for _ in range(4)])
+
+
+async def _steps_of_connecting(server: LocalServer, room: str) -> int:
+    steps, identity = Steps((*_SERVER, "trio_asyncio.")), Identity.generate()
+    token = await server.api.create_peer(room, role=31)
+    async with open_light_peer(token) as peer, trio.open_nursery() as nursery:
+        await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
+        await trio.testing.wait_all_tasks_blocked(_SETTLED)
+        with steps.on():
+            kind = {"forceTcp": False, "producing": False, "consuming": True}
+            answer = await peer.request("createWebRtcTransport", kind)
+            client = ClientTransport(identity, RemoteParameters.from_answer(answer))
+            nursery.start_soon(client.run)
+            own = {"algorithm": "sha-256", "value": identity.fingerprint}
+            dtls = {"role": "client", "fingerprints": [own]}
+            data = {"transportId": answer["id"], "dtlsParameters": dtls}
+            await peer.request("connectWebRtcTransport", data)
+            await client.connected.wait()
+            await trio.testing.wait_all_tasks_blocked(_SETTLED)
+        nursery.cancel_scope.cancel()
+    return steps.count
 
 
 async def _steps_of_a_join(server: LocalServer, others: int) -> int:

@@ -54,6 +54,14 @@ async def test_addresses_are_taken_as_they_are(dns: FakeDns) -> None:
     assert dns.asked == []
 
 
+async def test_known_ones_are_told_without_waiting(dns: FakeDns) -> None:
+    names = announced("meet.example", "192.0.2.7")
+    first = await names.current()
+    with pytest.raises(StopIteration) as end:
+        names.current().send(None)
+    assert end.value.value == first
+
+
 @pytest.mark.parametrize(
     ("listening", "wanted"),
     [

@@ -5,7 +5,7 @@ goes through the whole room to find them: instructions are counted in rooms of o
 from pathlib import Path
 
 from support.costs import GROWS, SIZES, Measured, measure, slope
-from support.steps import OTHERS, measure_calls, measure_steps
+from support.steps import OTHERS, measure_calls, measure_connecting, measure_steps
 from trio.testing import MockClock
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "costs.md"
@@ -46,6 +46,11 @@ async def test_a_call_of_kolab_is_one_task_that_waits_twice() -> None:
     # head, and for the end), one of the new peer. By Hypercorn's own server they were 35.
     assert steps <= 6
     assert functions <= 175  # by Hypercorn's own server and Starlette's applications 758
+
+
+async def test_a_transport_is_connected_in_few_steps() -> None:
+    """Each request: reading the socket, handling it, writing. Each event of the engine: one."""
+    assert await measure_connecting() <= 12  # 9, and wake-ups that come by chance
 
 
 def test_the_table_says_what_is_tested() -> None:

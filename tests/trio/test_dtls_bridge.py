@@ -98,6 +98,11 @@ async def test_both_ends_have_the_same_keys(bridge: DtlsBridge, profile: SrtpPro
     assert client.ends == [None]
 
 
+async def test_a_loaded_bridge_is_not_waited_for(bridge: DtlsBridge) -> None:
+    with pytest.raises(StopIteration):
+        bridge.loaded().send(None)
+
+
 async def test_no_session_is_resumed(bridge: DtlsBridge) -> None:
     """All associations share a TLS context, but each shows its certificate again."""
     first = connected(Client(bridge))

@@ -35,10 +35,13 @@ class AnnouncedAddresses:
         self._lock = trio.Lock()
 
     async def current(self) -> tuple[str, ...]:
-        """The addresses to announce now, each once. There is always at least one."""
-        async with self._lock:
-            if trio.current_time() >= self._valid_until:
-                await self._look_up_all()
+        """The addresses to announce now, each once. There is always at least one. This waits only
+        if they have to be looked up.
+        """
+        if trio.current_time() >= self._valid_until:
+            async with self._lock:
+                if trio.current_time() >= self._valid_until:
+                    await self._look_up_all()
         found = (a for name in self._names for a in self._looked_up.get(name, (name,)))
         return tuple(dict.fromkeys(found))
 

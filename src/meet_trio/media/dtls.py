@@ -102,8 +102,9 @@ class DtlsBridge:
         self._loaded.set()
 
     async def loaded(self) -> None:
-        """Wait until ``load`` is done."""
-        await self._loaded.wait()
+        """Wait until ``load`` is done. No other task runs if it is."""
+        if not self._loaded.is_set():
+            await self._loaded.wait()
 
     @property
     def fingerprints(self) -> Sequence[DtlsFingerprint]:
