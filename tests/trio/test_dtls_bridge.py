@@ -276,23 +276,38 @@ async def test_lost_flights_are_repeated_when_openssl_says_so(
 
 
 async def test_a_fault_of_repeating_ends_only_its_handshake(
-    bridge: DtlsBridge, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    bridge: DtlsBridge,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Even if its owner does not stand to hear of it."""
     clients = [Client(bridge) for _ in range(3)]
     for client in clients:
         client.session.start(client.fingerprints)
         client.send_hello()
     faulty = clients[1].session._handshake
+    asked: list[DtlsHandshake] = []
 
     def timeout(self: DtlsHandshake) -> float | None:
+        asked.append(self)
         if self is faulty:
             raise ZeroDivisionError
         return None
 
+    def fall_over(error: Exception | None) -> None:
+        clients[1].ends.append(error)
+        raise ValueError
+
     monkeypatch.setattr(DtlsHandshake, "timeout", timeout)
-    await trio.sleep(5)
+    monkeypatch.setattr(clients[1], "dtls_ended", fall_over)
+    await trio.sleep(1.5)
+    assert "Exception in callback" in caplog.text
     assert [len(client.ends) for client in clients] == [0, 1, 0]
     assert bridge.task_count() == 2
+    asked.clear()
+    await trio.sleep(5)
+    assert {id(each) for each in asked} == {id(clients[n].session._handshake) for n in (0, 2)}
     for client in clients:
         client.session.close()
 

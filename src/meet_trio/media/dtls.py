@@ -139,10 +139,12 @@ class DtlsBridge:
     def _keep_time(self) -> None:
         self._timer = None
         wait = _FIRST_REPEAT
-        for session in tuple(self._running):
-            wait = min(wait, session.keep_time())
-        if self._running:
-            self._set_timer(max(wait, _LEAST_WAIT))
+        try:
+            for session in tuple(self._running):
+                wait = min(wait, session.keep_time())
+        finally:  # also after a fault of an owner
+            if self._running:
+                self._set_timer(max(wait, _LEAST_WAIT))
 
     def _set_timer(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._keep_time, context=self._context)
