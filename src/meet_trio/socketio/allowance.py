@@ -26,6 +26,13 @@ _STRANGER_BYTES_PER_PACKET: Final = 1024
 class Allowance:
     """The size limit of messages, and a token bucket in bytes, full at first. Time is passed in."""
 
+    __slots__ = (
+        "_refilled_at",
+        "_settings",
+        "_tokens",
+        "_trusted",
+    )
+
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings
         self._trusted = False
@@ -77,6 +84,12 @@ class Allowance:
 
 class FrameCounter:
     """Counts the websocket frames (RFC 6455 §5.2) that follow a client's opening handshake."""
+
+    __slots__ = (
+        "_fragments",
+        "_incomplete_head",
+        "_to_skip",
+    )
 
     def __init__(self) -> None:
         self._incomplete_head = b""  # of a frame

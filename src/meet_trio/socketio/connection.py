@@ -80,6 +80,26 @@ class Shared:
 class EngineIOConnection:
     """One client of an Engine.IO server, from its handshake to its end."""
 
+    __slots__ = (
+        "_changed",
+        "_inbox",
+        "_outboxes",
+        "_timer",
+        "_user",
+        "allowance",
+        "b64",
+        "carried",
+        "carrier",
+        "closed",
+        "deadlines",
+        "handshake",
+        "id",
+        "reader_scope",
+        "session",
+        "settings",
+        "write_turns",
+    )
+
     def __init__(self, sid: str, handshake: Handshake, shared: Shared, *, websocket: bool) -> None:
         now = trio.current_time()
         self.id = sid

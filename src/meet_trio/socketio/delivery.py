@@ -12,7 +12,6 @@ the client receive it twice.
 Nothing is sent here. ``Socket.unreceived`` hands the answer to the application.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -45,10 +44,18 @@ class DeliveryTracker:
     ``AckCountingStream``, only ``waiting`` is remembered.
     """
 
+    __slots__ = (
+        "_ends",
+        "_overhead",
+        "_stream",
+        "_written",
+        "waiting",
+    )
+
     def __init__(self, stream: object) -> None:
         self.waiting: Sequence[object] = ()  # messages that the next write will carry
         self._stream = stream if isinstance(stream, AckCountingStream) else None
-        self._ends: deque[tuple[int, object]] = deque(maxlen=_MAX_MESSAGES)
+        self._ends: list[tuple[int, object]] = []
         self._written: int | None = None
         self._overhead = 0  # of the stream, which does not change
 
@@ -77,6 +84,7 @@ class DeliveryTracker:
         self._written += size + -(-size // TLS_RECORD_SIZE) * overhead
         if len(self._ends) > _FORGET_ABOVE:
             self._forget_acknowledged()
+            del self._ends[:-_MAX_MESSAGES]
 
     def unreceived(self) -> list[object]:
         """The messages that were not acknowledged, oldest first, and those in ``waiting``."""
@@ -95,5 +103,7 @@ class DeliveryTracker:
         if progress is None:
             self._ends.clear()
             return
-        while self._ends and self._ends[0][0] <= progress[0]:
-            self._ends.popleft()
+        acknowledged = 0
+        while acknowledged < len(self._ends) and self._ends[acknowledged][0] <= progress[0]:
+            acknowledged += 1
+        del self._ends[:acknowledged]

@@ -121,9 +121,11 @@ class EngineIOServer:
             except RequestRefused as error:
                 await self._refuse(stream, error)
                 return
-            allowance = Allowance(settings, trio.current_time())
-            bounded = BoundedStream(stream, settings.send_timeout, allowance, unread)
+            bounded = BoundedStream(
+                stream, settings.send_timeout, Allowance(settings, trio.current_time()), unread
+            )
             await bounded.send_all(answer)
+            del target, answer, unread  # the websocket may last for hours
             websocket = WebSocket(bounded, settings.close_timeout)
             try:
                 if connection is not None:

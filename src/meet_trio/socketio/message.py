@@ -127,6 +127,13 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 class Decoder:
     """Makes Socket.IO packets from the Engine.IO messages of one client."""
 
+    __slots__ = (
+        "_attachments",
+        "_expected",
+        "_incomplete",
+        "_settings",
+    )
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._incomplete: Message | None = None

@@ -100,6 +100,15 @@ Frames = list[str | bytes]
 class SocketIOProtocol:
     """One client's namespaces. Methods that return Frames have already changed the state."""
 
+    __slots__ = (
+        "_ack_ids",
+        "_decoder",
+        "_namespaces",
+        "_revision",
+        "_settings",
+        "_states",
+    )
+
     def __init__(self, revision: Revision, settings: Settings, namespaces: Container[str]) -> None:
         self._revision = revision
         self._settings = settings

@@ -151,6 +151,18 @@ class Unconnected:
 class _Client:
     """One connection and its sockets, one for each namespace."""
 
+    __slots__ = (
+        "_admit",
+        "_connect_timer",
+        "_connection",
+        "_handlers",
+        "_nursery",
+        "_protocol",
+        "_settings",
+        "_sockets",
+        "_unconnected",
+    )
+
     def __init__(
         self,
         connection: EngineIOConnection,

@@ -72,6 +72,20 @@ class BoundedStream(trio.abc.Stream):
     What ``send_now`` has not written is sent before anything else.
     """
 
+    __slots__ = (
+        "_frames",
+        "_immediate",
+        "_rest",
+        "_send_lock",
+        "_send_timeout",
+        "_send_unfinished",
+        "_stream",
+        "_unread",
+        "allowance",
+        "delivery",
+        "has_read",
+    )
+
     def __init__(
         self,
         stream: trio.abc.Stream,
@@ -177,6 +191,14 @@ class BoundedStream(trio.abc.Stream):
 
 class WebSocket:
     """One websocket, behind its opening handshake. Always call ``close`` in the end."""
+
+    __slots__ = (
+        "_close_timeout",
+        "_connection",
+        "_reader",
+        "_stream",
+        "reader_scope",
+    )
 
     def __init__(self, stream: BoundedStream, close_timeout: float) -> None:
         self.reader_scope = trio.CancelScope()
@@ -354,6 +376,12 @@ class _Handover:
 
     Other tasks run between two messages of one read.
     """
+
+    __slots__ = (
+        "_closed",
+        "_stream",
+        "_take",
+    )
 
     def __init__(
         self,

@@ -524,6 +524,7 @@ async def test_carrier_of_an_upgraded_session_is_cancelled(
         await websocket.open()
         await websocket.say("2probe", "5")
         assert await websocket.hear() == "3probe"
+        await trio.testing.wait_all_tasks_blocked()  # the session is upgraded
         service.nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):
             assert await websocket.hear() == Closed(1005)
