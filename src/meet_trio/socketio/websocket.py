@@ -308,7 +308,7 @@ class WebSocket:
                 if self._reader is not None:
                     await self._reader.wait()
                 await self._stream.drain()
-        except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except* (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
             logger.debug("the client was gone before the closing handshake")
 
     async def _read(self, take: Callable[[str | bytes], Awaitable[None]]) -> None:
