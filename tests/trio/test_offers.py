@@ -1,6 +1,8 @@
 """Offers of consumers: they have no tasks, share a timer, and come in batches."""
 
+import gc
 import itertools
+import weakref
 
 import trio
 import trio.testing
@@ -120,3 +122,26 @@ async def test_records_about_an_answer_have_the_id_of_the_room(autojump_clock: M
         await trio.sleep(SETTINGS.request_timeout)
         await trio.testing.wait_all_tasks_blocked()
         assert seen == [{"room": room.id}]
+
+
+async def test_who_has_left_is_gone_without_the_collector(autojump_clock: MockClock) -> None:
+    """Circles of references would keep it until the collector runs, and make it run more often."""
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        await produce(ada)
+        gone = [
+            weakref.ref(room.peers[bob.id]),
+            weakref.ref(room.state.peers[bob.id]),
+            *(weakref.ref(consumer) for consumer in room.consumers.values()),
+            *(weakref.ref(consumer) for consumer in room.state.consumers.values()),
+        ]
+        assert len(gone) == 4
+        gc.collect()
+        gc.disable()
+        try:
+            bob.socket.go()
+            await trio.sleep(1)
+            assert bob.id not in room.peers
+            assert [each() for each in gone] == [None] * len(gone)
+        finally:
+            gc.enable()
