@@ -101,9 +101,13 @@ class Offers:
 
     def withdraw(self, consumer_id: str) -> None:
         """The consumer is closed. Does nothing if its client has answered."""
-        for offers in (self._asked, self._again, self._parked):
-            if (offer := offers.pop(consumer_id, None)) is not None:
-                offer.forget_calls()
+        offer = (
+            self._asked.pop(consumer_id, None)
+            or self._again.pop(consumer_id, None)
+            or self._parked.pop(consumer_id, None)
+        )
+        if offer is not None:
+            offer.forget_calls()
 
     def follow_socket(self, peer: LivePeer) -> None:
         """The peer has a new socket: it is asked there what it has not answered."""

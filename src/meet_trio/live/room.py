@@ -325,8 +325,10 @@ class LiveRoom:
 
     def _perform(self, outcome: Outcome, acknowledge: Callable[[], None] = lambda: None) -> int:
         self._tell(outcome.before)
-        with log_errors("acknowledgement"):
+        try:
             acknowledge()
+        except Exception:
+            logger.exception("%s failed", "acknowledgement")
         self._tell(outcome.after)
         for consumer_id in outcome.closed_consumers:
             self.offers.withdraw(consumer_id)
@@ -355,12 +357,10 @@ class LiveRoom:
         self._wishes.check()
         if self.state.closed:
             self.close()
-        return (
-            self._follow_speakers()
-            + sum(len(notice.to) for notice in (*outcome.before, *outcome.after))
-            + len(outcome.closed_consumers)
-            + _WEBHOOK_WORK * len(outcome.webhooks)
-        )
+        work = len(outcome.closed_consumers) + _WEBHOOK_WORK * len(outcome.webhooks)
+        for notice in (*outcome.before, *outcome.after):
+            work += len(notice.to)
+        return work + self._follow_speakers()
 
     def _follow_speakers(self) -> int:
         """Bring last-N up to date after a change. Returns the work that this causes: consumers may
