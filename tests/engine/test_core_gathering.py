@@ -620,8 +620,9 @@ def without_rtx(pair: Pair, client: EngineClient, producer: int) -> int:
 
 
 def test_each_engine_pads_for_itself(pair: Pair) -> None:
-    """Packets cross as they came, before they are padded. Those that cross one by one are not
-    padded there. Viewers read the same, and what is sent again has the bytes of the first time.
+    """Packets cross as they came. Here they come one by one and are not padded, and the other
+    engine takes them together and pads them. Viewers read the same, and what is sent again has the
+    bytes of the first time.
     """
     publisher, near, far = pair.a.client(), pair.a.client(), pair.b.client()
     producer = pair.produce(publisher, video())
@@ -631,15 +632,13 @@ def test_each_engine_pads_for_itself(pair: Pair) -> None:
     for viewer, _ in viewers:
         viewer.rtp.clear()
         viewer.raw.clear()
-    pair.a.core.gather()
     for p in [cut(p, size) for p, size in zip(camera.frame(), (800, 801), strict=True)]:
         pair.a.core.datagram(*publisher.address, publisher.protect(p))
-        pair.b.core.cross()
-    pair.a.core.forward()
+    pair.b.core.cross()
     pair.a.deliver()
     pair.b.deliver()
-    assert [len(data) for data in near.raw] == [12 + 801 + 16] * 2
-    assert [len(data) for data in far.raw] == [12 + 800 + 16, 12 + 801 + 16]
+    assert [len(data) for data in near.raw] == [12 + 800 + 16, 12 + 801 + 16]
+    assert [len(data) for data in far.raw] == [12 + 801 + 16] * 2
     assert [p.payload[9:] for p in near.rtp] == [p.payload[9:] for p in far.rtp]
     pair.run(0.1)
     for viewer, ssrc in viewers:
@@ -651,6 +650,30 @@ def test_each_engine_pads_for_itself(pair: Pair) -> None:
     home, mirror = pair.a.stats()["producers"], pair.b.stats()["mirrors"]
     counted = [all_of[str(producer)]["streams"][0]["byteCount"] for all_of in (home, mirror)]
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("size", [3, 64 + 3])
+def test_another_engine_sees_a_batch_at_once(pair: Pair, size: int) -> None:
+    """However often it looks while the batch is read, so it gathers whole frames. Of a long batch
+    it sees 64 packets at once.
+    """
+    publisher, far = pair.a.client(), pair.b.client()
+    producer = pair.produce(publisher, video())
+    without_rtx(pair, far, producer)
+    camera = Camera(tag=b"x" * 100)
+    pair.send(publisher, *camera.frame(key=True))
+    camera.parts = size
+    before, seen = len(far.raw), []
+    pair.a.core.gather()
+    for p in camera.frame():
+        pair.a.core.datagram(*publisher.address, publisher.protect(p))
+        pair.b.core.cross()
+        seen.append(pair.b.counter("relay_packets_in"))
+    pair.a.core.forward()
+    pair.b.core.cross()
+    pair.b.deliver()
+    assert [n - seen[0] for n in seen] == [64 * (n + 1 >= 64) for n in range(size)]
+    assert len(far.raw) - before == size
 
 
 def test_what_waits_is_not_sent_again(pair: Pair) -> None:

@@ -84,7 +84,7 @@ static uint8_t *sink_reserve(void *context) { return mt_udp_reserve(((mt_engine 
 
 static void wake_others(mt_engine *e) {
   e->unannounced = 0;
-  mt_exchange_wake(e->core);
+  mt_exchange_flush(e->core);
 }
 
 static void sink_send(void *context, const mt_path *to, size_t len) {

@@ -250,7 +250,7 @@ cdef extern from "core/core.h":
 cdef extern from "core/exchange.h":
     void mt_exchange_count(mt_core *core)
     bool_t mt_exchange_take(mt_core *core, int64_t now)
-    void mt_exchange_wake(mt_core *core)
+    void mt_exchange_flush(mt_core *core)
 
 cdef extern from "links/link.h":
     ctypedef struct mt_waker:

@@ -8,6 +8,7 @@ cdef class Core(_Commands):
     cdef uint8_t _buffer[2048]
     cdef public int64_t now
     cdef public bint take_events_in
+    cdef bint _gathering
     cdef list _sent, _tcp_sent, _plain_sent, _events
 
     def __init__(self, settings, uint64_t seed=1):
@@ -52,8 +53,14 @@ cdef class Core(_Commands):
     cdef int _give(self, mt_command *command) except -1:
         if self._core:
             mt_core_command(self._core, self.now, command)
+            self._end_batch()
         mt_command_release(command)
         return 0
+
+    cdef void _end_batch(self) noexcept:
+        # like the thread, which shows other cores a batch's messages before it forwards
+        mt_exchange_flush(self._core)
+        self._gathering = False
 
     def event(self, int number, uint32_t id):
         cdef mt_event e
@@ -66,6 +73,7 @@ cdef class Core(_Commands):
         mt_exchange_count(self._core)
         while mt_exchange_take(self._core, self.now):
             pass
+        self._end_batch()
 
     def datagram(self, str ip, uint16_t port, bytes data):
         cdef mt_path path
@@ -101,19 +109,25 @@ cdef class Core(_Commands):
         memcpy(copy, <const char *>data, len(data))
         self._open()
         mt_core_datagram(self._core, self.now, path, copy, len(data))
+        if not self._gathering:
+            self._end_batch()
         return 0
 
     def gather(self):
         self._open()
         mt_core_gather(self._core)
+        self._gathering = True
 
     def forward(self):
         self._open()
+        self._end_batch()
         mt_core_forward(self._core, self.now)
 
     def tick(self):
         self._open()
-        return mt_core_tick(self._core, self.now)
+        deadline = mt_core_tick(self._core, self.now)
+        self._end_batch()
+        return deadline
 
     def take_sent(self):
         out, self._sent = self._sent, []

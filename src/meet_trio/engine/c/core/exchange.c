@@ -67,9 +67,10 @@ bool mt_exchange_take(mt_core *core, int64_t now) {
   return more;
 }
 
-void mt_exchange_wake(mt_core *core) {
+void mt_exchange_flush(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
+    if (mt_link_side(end) == MT_SOURCE) mt_ring_flush(&end->link->crossings);
     if (!end->to_wake) continue;
     end->to_wake = false;
     mt_waker_wake(end->link->wakers[!mt_link_side(end)]);

@@ -16,8 +16,10 @@ typedef struct mt_core mt_core;
 void mt_exchange_count(mt_core *core); /* notes for each link how many messages have come */
 /* Takes counted messages, at most 256 of each link. True: there are more of them. `now`: microseconds. */
 bool mt_exchange_take(mt_core *core, int64_t now);
-bool mt_exchange_idle(mt_core *core);  /* true: no message waits in any link */
-void mt_exchange_wake(mt_core *core);  /* wakes the engines that messages were sent to; called after each batch */
+bool mt_exchange_idle(mt_core *core); /* true: no message waits in any link */
+/* Shows other engines the messages of this batch, all at once, and wakes the engines that are to take them now. Called after each
+ * batch. */
+void mt_exchange_flush(mt_core *core);
 void mt_exchange_leave(mt_core *core); /* closes this end of all links and leaves them; mt_core_free does so too */
 void mt_exchange_round(mt_core *core); /* leaves the links whose other end is closed */
 

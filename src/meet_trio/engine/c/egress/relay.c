@@ -35,11 +35,12 @@ static mt_crossing *reserve(mt_core *core, mt_relay *r, mt_cross_type type, uint
   return m;
 }
 
-/* `wake`: the other engine is to take it at once. Otherwise it is woken when the ring is half full; it looks by itself ten times a
- * second. */
+/* The other engine sees it with the rest of the batch (mt_exchange_flush), or before if the batch is long. `wake`: it is to take it
+ * at once. Otherwise it is woken when the ring is half full; it looks by itself ten times a second. */
 static void commit(mt_relay *r, bool wake) {
   mt_ring *ring = &r->link->crossings;
   mt_ring_commit(ring);
+  if (mt_ring_unflushed(ring) >= MT_MAX_GATHERED) mt_ring_flush(ring);
   if (wake || mt_ring_count(ring) > ring->mask / 2) r->link->sides[MT_SOURCE].end.to_wake = true;
 }
 

@@ -449,12 +449,14 @@ static void pass(int64_t us, bool crossing) {
   for (unsigned i = 0; i < CORES && us > ROUND_MS * MT_MS; i++)
     if (cores[i]) forward_gathered(i);
   now += us;
+  for (unsigned i = 0; i < CORES; i++)
+    if (cores[i]) mt_exchange_flush(cores[i]); /* as after each batch */
   for (unsigned i = 0; i < CORES; i++) {
     if (!cores[i]) continue;
     tick(i); /* like the thread, which runs at least ten times a second */
     if (crossing) cross(i);
     tick(i);
-    mt_exchange_wake(cores[i]);
+    mt_exchange_flush(cores[i]);
   }
 }
 

@@ -411,6 +411,7 @@ static void relay(void) {
 }
 
 static void cross(unsigned i) {
+  for (unsigned k = 0; k < CORES; k++) mt_exchange_flush(cores[k]);
   mt_exchange_count(cores[i]);
   mt_exchange_take(cores[i], now);
   mt_core_tick(cores[i], now);
