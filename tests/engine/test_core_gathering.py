@@ -272,15 +272,11 @@ def a_tick(scene: Scene) -> None:
     scene.world.core.tick()
 
 
-def an_exchange(scene: Scene) -> None:
-    scene.world.core.cross()
-
-
 def an_end_of_a_connection(scene: Scene) -> None:
     scene.world.core.tcp_closed(1, *scene.viewers[0].address)
 
 
-CALLS = (a_command, a_tick, an_exchange, an_end_of_a_connection)
+CALLS = (a_command, a_tick, an_end_of_a_connection)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -760,3 +756,38 @@ def test_what_crosses_together_leaves_viewer_by_viewer(pair: Pair) -> None:
     publisher.send(*camera.frame())
     pair.b.core.cross()
     assert runs(pair.b.core.take_sent()) == [(v.address[1], 4) for v in viewers]
+
+
+def test_what_crosses_leaves_with_the_datagrams_of_the_turn(pair: Pair) -> None:
+    """A viewer of streams of both engines gets the packets of all in one run."""
+    far, near, viewers = pair.a.client(), pair.b.client(), [pair.b.client() for _ in range(3)]
+    of_far, of_near = pair.produce(far, video()), pair.b.produce(near, video())
+    for viewer in viewers:
+        pair.consume(viewer, of_far)
+        pair.consume(viewer, of_near)
+    cameras = [(far, Camera(parts=4)), (near, Camera(parts=3))]
+    for publisher, camera in cameras:
+        pair.send(publisher, *camera.frame(key=True))
+    pair.b.core.gather()
+    far.send(*cameras[0][1].frame())
+    pair.b.core.cross()
+    assert pair.b.core.take_sent() == []
+    for packet in cameras[1][1].frame():
+        pair.b.core.datagram(*near.address, near.protect(packet))
+    pair.b.core.forward()
+    assert runs(pair.b.core.take_sent()) == [(v.address[1], 7) for v in viewers]
+
+
+def test_what_crosses_does_not_wait_for_datagrams(pair: Pair) -> None:
+    """A turn may bring none: its tick forwards what has crossed."""
+    publisher, viewer = pair.a.client(), pair.b.client()
+    pair.consume(viewer, pair.produce(publisher, video()))
+    camera = Camera(parts=4)
+    pair.send(publisher, *camera.frame(key=True))
+    viewer.rtp.clear()
+    pair.b.core.gather()
+    publisher.send(*camera.frame())
+    pair.b.core.cross()
+    pair.b.core.tick()
+    pair.b.deliver()
+    assert len(viewer.rtp) == 4

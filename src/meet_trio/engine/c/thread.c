@@ -207,7 +207,7 @@ static void flush(mt_engine *e) {
   mt_tcp_flush(e->tcp, now_us());
 }
 
-/* Forwards what was received. Other engines are woken before for the packets that cross to them. */
+/* Forwards what was received, by links in this turn too. Other engines are woken before for the packets that cross to them. */
 static void forward(mt_engine *e) {
   wake_others(e);
   mt_core_forward(e->core, now_us());
@@ -256,7 +256,7 @@ static void handle_ready(mt_engine *e, uint64_t data, const char **failure) {
   if (kind == MT_TCP_LISTENER) mt_tcp_accept(e->tcp, local, now_us());
   if (kind == MT_PATH_TCP) {
     mt_tcp_ready(e->tcp, local, now_us());
-    flush(e);
+    forward(e);
   }
   const mt_socket *plain = plain_socket(e, kind, local);
   const char *ignored; /* a broken socket of one transport does not end the engine */

@@ -71,9 +71,11 @@ cdef class Core(_Commands):
     def cross(self):
         self._open()
         mt_exchange_count(self._core)
+        gathering = self._gathering
         while mt_exchange_take(self._core, self.now):
             pass
-        self._end_batch()
+        if not gathering:
+            self.forward()
 
     def datagram(self, str ip, uint16_t port, bytes data):
         cdef mt_path path

@@ -28,8 +28,8 @@ void mt_core_free(mt_core *core);                                       /* NULL 
 
 /* A datagram of `len` bytes has come by the path `from`. Its `data` is decrypted in place. */
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
-/* From now on packets of datagrams may be gathered (egress/fanout.h), until they are forwarded. Commands, ticks, ends of connections
- * and exchanges with other cores forward them, too, before they change anything for them. */
+/* From now on packets of datagrams, and of other cores, may be gathered (egress/fanout.h) until they are forwarded. Commands, ticks
+ * and ends of connections forward them, too, before they change anything for them. mt_exchange_take gathers by itself. */
 void mt_core_gather(mt_core *core);
 void mt_core_forward(mt_core *core, int64_t now);
 /* True: the path is a route of a transport, so it has proved itself and its consent was not lost since. */

@@ -2,7 +2,6 @@
 #include "core/exchange.h"
 
 #include "base/ring.h"
-#include "egress/fanout.h"
 #include "egress/relay.h"
 #include "ingress/mirror.h"
 #include "links/link.h"
@@ -63,7 +62,6 @@ bool mt_exchange_take(mt_core *core, int64_t now) {
       mt_ring_pop(ring);
     }
   }
-  mt_fanout_settle(core, now);
   return more;
 }
 

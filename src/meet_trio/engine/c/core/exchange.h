@@ -14,7 +14,8 @@
 typedef struct mt_core mt_core;
 
 void mt_exchange_count(mt_core *core); /* notes for each link how many messages have come */
-/* Takes counted messages, at most 256 of each link. True: there are more of them. `now`: microseconds. */
+/* Takes counted messages, at most 256 of each link. Their packets are gathered until mt_core_forward, so they leave with those of
+ * datagrams that come before it. True: there are more counted messages. `now`: microseconds. */
 bool mt_exchange_take(mt_core *core, int64_t now);
 bool mt_exchange_idle(mt_core *core); /* true: no message waits in any link */
 /* Shows other engines the messages of this batch, all at once, and wakes the engines that are to take them now. Called after each

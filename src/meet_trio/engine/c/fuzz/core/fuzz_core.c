@@ -439,7 +439,8 @@ static void cross(unsigned i) {
     allow(w_gathered(cores[i]) + w_all(cores[i]) + (W_CALL + most) * (LINK_SLOTS + 1024 / 4));
     bool more = mt_exchange_take(cores[i], now);
     worked("cross");
-    settle_all(i);
+    settle(i);
+    if (!gathers) forward_gathered(i);
     if (!more) return;
   }
 }
@@ -455,7 +456,7 @@ static void pass(int64_t us, bool crossing) {
     if (!cores[i]) continue;
     tick(i); /* like the thread, which runs at least ten times a second */
     if (crossing) cross(i);
-    tick(i);
+    if (!crossing || !gathers) tick(i); /* else what has crossed may wait for datagrams */
     mt_exchange_flush(cores[i]);
   }
 }

@@ -414,6 +414,7 @@ static void cross(unsigned i) {
   for (unsigned k = 0; k < CORES; k++) mt_exchange_flush(cores[k]);
   mt_exchange_count(cores[i]);
   mt_exchange_take(cores[i], now);
+  if (dice(2)) mt_core_forward(cores[i], now);
   mt_core_tick(cores[i], now);
 }
 
