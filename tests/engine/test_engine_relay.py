@@ -183,6 +183,14 @@ def test_a_sleeping_engine_is_woken(engines: list[Engine], clients: list[SocketC
     assert time.monotonic() - start < rounds * 0.1 / 2
 
 
+def test_a_command_wakes_a_sleeping_engine(engines: list[Engine]) -> None:
+    # Without a wake-up an engine looks ten times a second.
+    start, rounds = time.monotonic(), 200
+    for _ in range(rounds):
+        stats(engines[0])
+    assert time.monotonic() - start < rounds * 0.1 / 2
+
+
 def test_layers_across_engines(engines: list[Engine], clients: list[SocketClient]) -> None:
     alice, bob, _ = clients
     spec = simulcast()

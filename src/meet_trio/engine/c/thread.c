@@ -35,8 +35,6 @@ enum {
   RECENT_US = 10 * MT_SECOND,   /* the longest recent turn is that of this span and of the span before it */
 };
 
-static const uint64_t COMMAND_EVENT = MT_PATH_NONE; /* the data of epoll's event for command_fd */
-
 /* How long the thread works between two waits, in microseconds. */
 typedef struct {
   uint64_t count, busy, longest;
@@ -54,7 +52,7 @@ struct mt_engine {
   uint16_t port;
   mt_core *core;
   int epoll_fd, command_fd, event_fd;
-  mt_waker *waker; /* writes to a duplicate of command_fd */
+  mt_waker *waker; /* writes to a duplicate of command_fd, if the thread sleeps */
   mt_ring commands, events;
   _Atomic bool stop;
   _Atomic bool signaled;      /* event_fd was written and not reset yet */
@@ -162,6 +160,12 @@ static void read_fd(int fd) {
   uint64_t count;
   ssize_t n = read(fd, &count, sizeof count);
   (void)n;
+}
+
+/* Each write of the eventfd wakes the thread once (EPOLLET), which need not read it. */
+static bool watch_commands(mt_engine *e) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = MT_PATH_NONE};
+  return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, e->command_fd, &event) == 0;
 }
 
 static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t local) {
@@ -288,11 +292,11 @@ static int timeout_ms(int64_t deadline, bool more, int64_t now) {
   return wait > MAX_SLEEP_MS * MT_MS ? MAX_SLEEP_MS : (int)((wait + MT_MS - 1) / MT_MS);
 }
 
-/* True: no message waits in any link. No later message is missed: an engine that sends one after this check wakes the sleeping
+/* True: no message waits in any link, and no command. No later one is missed: who puts it after this check wakes the sleeping
  * thread. */
 static bool may_sleep(mt_engine *e) {
   atomic_exchange(&e->waker->asleep, true);
-  return mt_exchange_idle(e->core);
+  return mt_exchange_idle(e->core) && !mt_ring_count(&e->commands);
 }
 
 static void *run(void *context) {
@@ -303,13 +307,11 @@ static void *run(void *context) {
   e->turns.span_began = now;
   while (!atomic_load(&e->stop) && !failure) {
     struct epoll_event ready[READY_PER_TURN];
-    more = !may_sleep(e) || more;
+    more = more || !may_sleep(e);
     int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more, now));
     int64_t began = now_us();
     atomic_store(&e->waker->asleep, false);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
-    for (int i = 0; i < n; i++)
-      if (ready[i].data.u64 == COMMAND_EVENT) read_fd(e->command_fd);
     mt_exchange_count(e->core);
     more = apply_commands(e, began);
     announce_room(e);
@@ -335,7 +337,7 @@ static void *run(void *context) {
 static bool watch_all(mt_engine *e) {
   for (unsigned i = 0; i < e->listen.count; i++)
     if (!watch(e, e->listen.udp[i].fd, MT_PATH_UDP, i)) return false;
-  return watch(e, e->command_fd, MT_PATH_NONE, 0);
+  return watch_commands(e);
 }
 
 static bool start(mt_engine *e) {
@@ -423,7 +425,7 @@ bool mt_engine_command(mt_engine *e, const mt_command *command) {
     atomic_exchange(&e->ring_was_full, true);
     put = mt_ring_put(&e->commands, command);
   }
-  if (put) write_fd(e->command_fd);
+  if (put) mt_waker_wake(e->waker); /* which costs nothing while the thread is awake */
   return put;
 }
 
