@@ -84,6 +84,7 @@ class Socket:
     """One client in one namespace. The server makes it. ``id`` is the client's ``socket.id``."""
 
     __slots__ = (
+        "_callers",
         "_calls",
         "_connection",
         "_end_reason",
