@@ -17,8 +17,8 @@ enum { /* levels */
 };
 
 typedef struct {
-  double share;  /* of the packets, 0 to 1, smoothed */
   uint8_t level; /* below MT_LOSS_LEVELS */
+  double share;  /* of the packets, 0 to 1, smoothed */
   int64_t since; /* microseconds: when the level changed last; 0: never */
 } mt_loss_level;
 

@@ -1,6 +1,7 @@
 /* See transport.h. */
 #include "core/transport.h"
 
+#include "base/lines.h"
 #include "egress/consumer.h"
 #include "egress/downlink.h"
 #include "ingress/arrivals.h"
@@ -12,7 +13,6 @@
 #include "state/trace.h"
 
 #include <openssl/crypto.h>
-#include <stdlib.h>
 
 enum {
   FIRST_REPORT_US = 300 * MT_MS, /* at the earliest; a random part of a second comes on top */
@@ -24,7 +24,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
     core->counters.commands_refused++;
     return NULL;
   }
-  mt_transport *t = calloc(1, sizeof *t);
+  mt_transport *t = mt_new_in_lines(sizeof *t);
   bool ok = t != NULL;
   if (ok) {
     ok = mt_table_init(&t->sources, FIRST_SLOTS);

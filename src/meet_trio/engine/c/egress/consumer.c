@@ -1,6 +1,7 @@
 /* See consumer.h. */
 #include "egress/consumer.h"
 
+#include "base/lines.h"
 #include "egress/allocation.h"
 #include "egress/downlink.h"
 #include "egress/forward.h"
@@ -14,9 +15,6 @@
 #include "paths/senders.h"
 #include "state/find.h"
 #include "state/marks.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 enum { LOWEST_PRIORITY = 1 };
 
@@ -63,17 +61,9 @@ static void discard(mt_core *core, mt_consumer *c) {
   free(c);
 }
 
-/* Its first members share as few cache lines as possible. NULL: no memory. */
-static mt_consumer *new_consumer(void) {
-  size_t size = (sizeof(mt_consumer) + MT_CACHE_LINE - 1) & ~(size_t)(MT_CACHE_LINE - 1);
-  mt_consumer *c = aligned_alloc(MT_CACHE_LINE, size);
-  if (c) memset(c, 0, size);
-  return c;
-}
-
 void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t producer, const mt_consumer_spec *spec, int64_t now) {
   mt_producer *p = mt_find_producer(core, producer);
-  mt_consumer *c = mt_find_consumer(core, id) ? NULL : new_consumer();
+  mt_consumer *c = mt_find_consumer(core, id) ? NULL : mt_new_in_lines(sizeof *c);
   if (!c) {
     core->counters.commands_refused++;
     return;

@@ -1,6 +1,7 @@
 /* See fanout.h. */
 #include "egress/fanout.h"
 
+#include "egress/ahead.h"
 #include "egress/forward.h"
 #include "egress/layers.h"
 
@@ -65,8 +66,13 @@ static void clear(mt_producer *p) {
 
 void mt_producer_settle(mt_core *core, mt_producer *p, int64_t now) {
   if (!p->gathered_count) return;
+  mt_ahead ahead;
   equalize(core, p);
-  MT_EACH (item, &p->consumers) forward_gathered(core, MT_OF(item, mt_consumer, in_producer), now);
+  mt_ahead_begin(&ahead, core, &p->consumers);
+  MT_EACH (item, &p->consumers) {
+    mt_ahead_step(&ahead);
+    forward_gathered(core, MT_OF(item, mt_consumer, in_producer), now);
+  }
   clear(p);
 }
 
@@ -139,7 +145,12 @@ void mt_producer_forward(mt_core *core, mt_stream *s, mt_packet *packet, bool al
     if (!has_room(p, s)) mt_producer_settle(core, p, now);
     return;
   }
-  MT_EACH (item, &p->consumers) mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
+  mt_ahead ahead;
+  mt_ahead_begin(&ahead, core, &p->consumers);
+  MT_EACH (item, &p->consumers) {
+    mt_ahead_step(&ahead);
+    mt_consumer_forward(core, MT_OF(item, mt_consumer, in_producer), s, packet, now);
+  }
 }
 
 void mt_producer_choose_layers(mt_core *core, mt_producer *p, bool may_fall, int64_t now) {

@@ -1,11 +1,12 @@
 /* See departures.h. */
 #include "estimate/departures.h"
 
+#include "base/lines.h"
 #include "base/sequence.h"
 
 #include <string.h>
 
-static mt_departure *slot(mt_departures *d, uint64_t number) { return &d->slots[number & (d->count - 1)]; }
+static mt_departure *slot(const mt_departures *d, uint64_t number) { return &d->slots[number & (d->count - 1)]; }
 
 void mt_departures_pools(mt_pools *pools) {
   mt_pools_init(pools, MT_DEPARTURES_LEAST * sizeof(mt_departure), MT_DEPARTURES * sizeof(mt_departure));
@@ -41,6 +42,8 @@ static bool too_small(mt_departures *d, uint64_t extended, int64_t now) {
   const mt_departure *p = slot(d, d->next);
   return p->bytes && mt_departure_time(p, now) > now - MT_DEPARTURES_KEPT_US;
 }
+
+void mt_departures_fetch(const mt_departures *d) { mt_fetch(slot(d, d->next), 1); }
 
 uint64_t mt_departures_extend(const mt_departures *d, uint16_t number) { return mt_sequence_extend(d->next - 1, number); }
 

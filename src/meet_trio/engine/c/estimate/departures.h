@@ -41,6 +41,7 @@ typedef struct {
 void mt_departures_pools(mt_pools *pools);                  /* the memory of many rings; its owner frees it after them */
 bool mt_departures_init(mt_departures *d, mt_pools *pools); /* false: no memory */
 void mt_departures_free(mt_departures *d);
+void mt_departures_fetch(const mt_departures *d); /* a packet is about to be added */
 /* Returns the extended number. 0: the number is not newer than the newest one, and nothing was noted. */
 uint64_t mt_departures_add(mt_departures *d, uint16_t number, size_t bytes, uint8_t cluster, int64_t now);
 /* The extended number nearest to the newest one; `d->next` must not be 0. */

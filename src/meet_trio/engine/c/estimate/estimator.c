@@ -5,15 +5,13 @@
  */
 #include "estimate/estimator.h"
 
-#include "base/limits.h"
+#include "base/lines.h"
 #include "estimate/aimd.h"
 #include "estimate/loss.h"
 #include "estimate/prober.h"
 #include "estimate/queue.h"
 #include "estimate/throughput.h"
 #include "estimate/trend.h"
-
-#include <stdlib.h>
 
 enum {
   ESTIMATE_SILENCE_US = 500 * MT_MS,         /* without feedback while packets leave: the rate falls, and again after that time */
@@ -70,15 +68,20 @@ typedef struct {         /* see is_flooded */
 } mt_flood;
 
 struct mt_estimator {
-  mt_flood flood;
+  /* Each packet that leaves touches these: two cache lines. */
   mt_departures departures;
+  int64_t last_sent;  /* microseconds; 0: never */
+  uint64_t sent;      /* bytes in all */
+  int64_t unanswered; /* microseconds: the first packet that left since feedback came; 0: none */
+  mt_estimate figures;
+
+  mt_flood flood;
   mt_trend trend;
   mt_queue queue;
   mt_throughput throughput;
   mt_loss loss;
   mt_aimd aimd;
   mt_prober prober;
-  mt_estimate figures;
   uint64_t start, least, most, limit, wanted, next; /* bit/s; most, limit: UINT64_MAX is no bound */
   bool demanded;
   int64_t tolerated, tolerated_until; /* microseconds: a queue that others make, and until when it counts as none */
@@ -87,10 +90,7 @@ struct mt_estimator {
   uint64_t received;                  /* extended number of the newest packet that came */
   int64_t latest_arrival;             /* microseconds of the client's clock */
   int64_t reference;                  /* units of 64 ms, unwrapped; 0: none yet */
-  int64_t last_sent;                  /* microseconds; 0: never */
-  uint64_t sent;                      /* bytes in all */
   int64_t last_feedback;              /* microseconds; 0: never */
-  int64_t unanswered;                 /* microseconds: the first packet that left since feedback came; 0: none */
   int64_t silent_at;                  /* microseconds: the last fall for silence; 0: no silence */
   double before_silence;              /* bit/s */
   double peak;                        /* bit/s: the highest rate that was proven */
@@ -131,7 +131,7 @@ static void reset_path(mt_estimator *e) {
 }
 
 mt_estimator *mt_estimator_new(const mt_estimator_spec *spec, int64_t now) {
-  mt_estimator *e = calloc(1, sizeof *e);
+  mt_estimator *e = mt_new_in_lines(sizeof *e);
   if (!e || !mt_departures_init(&e->departures, spec->departures)) {
     free(e);
     return NULL;
@@ -180,6 +180,12 @@ void mt_estimator_loss_report(mt_estimator *e, float loss, uint32_t rtt_us) {
 }
 
 /* ---- packets that leave ---- */
+
+_Static_assert(offsetof(mt_estimator, figures.overused) < 2 * MT_CACHE_LINE, "a packet that leaves touches two lines");
+
+void mt_estimator_fetch(const mt_estimator *e) { mt_fetch(e, 2); }
+
+void mt_estimator_fetch_departure(const mt_estimator *e) { mt_departures_fetch(&e->departures); }
 
 void mt_estimator_sent(mt_estimator *e, uint16_t number, size_t bytes, uint8_t cluster, int64_t now) {
   uint64_t extended = mt_departures_add(&e->departures, number, bytes, cluster, now);

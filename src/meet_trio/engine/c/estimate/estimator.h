@@ -71,6 +71,10 @@ typedef struct mt_estimator mt_estimator;
 mt_estimator *mt_estimator_new(const mt_estimator_spec *spec, int64_t now); /* NULL: no memory */
 void mt_estimator_free(mt_estimator *e);                                    /* NULL is allowed */
 
+/* A packet is about to leave: the cache lines that it needs of the estimator, and that of its departure. */
+void mt_estimator_fetch(const mt_estimator *e);
+void mt_estimator_fetch_departure(const mt_estimator *e);
+
 /* A packet with transport-wide number `number` leaves. `bytes`: with all headers. `cluster`: of the probe that runs, 0: none. A
  * packet that leaves while a probe runs belongs to it, also one of media. Numbers rise. */
 void mt_estimator_sent(mt_estimator *e, uint16_t number, size_t bytes, uint8_t cluster, int64_t now);

@@ -59,31 +59,33 @@ static bool evp_open(EVP_CIPHER_CTX *c, const uint8_t *iv, const uint8_t *aad, s
 
 bool mt_aead_init(mt_aead *k, mt_aead_library library, const uint8_t *key, size_t len) {
   *k = (mt_aead){0};
-  if (library == MT_AEAD_IPSEC_MB) k->ipsec_mb = mt_ipsec_mb_key_new(key, len);
-  else k->evp = evp_new(key, len);
-  return k->ipsec_mb || k->evp;
+  if (library == MT_AEAD_IPSEC_MB) return mt_ipsec_mb_key_init(&k->ipsec_mb, key, len);
+  k->evp = evp_new(key, len);
+  return k->evp;
 }
 
 void mt_aead_end(mt_aead *k) {
-  mt_ipsec_mb_key_free(k->ipsec_mb);
+  mt_ipsec_mb_key_end(&k->ipsec_mb);
   EVP_CIPHER_CTX_free(k->evp);
   *k = (mt_aead){0};
 }
 
+void mt_aead_fetch(const mt_aead *k) { mt_ipsec_mb_fetch(&k->ipsec_mb); }
+
 bool mt_aead_seal(const mt_aead *k, const uint8_t iv[MT_AEAD_IV], const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
                   uint8_t tag[MT_AEAD_TAG]) {
-  if (!k->ipsec_mb) return evp_seal(k->evp, iv, aad, aad_len, data, len, tag);
-  mt_ipsec_mb_encrypt(k->ipsec_mb, iv, aad, aad_len, data, len, tag);
+  if (k->evp) return evp_seal(k->evp, iv, aad, aad_len, data, len, tag);
+  mt_ipsec_mb_encrypt(&k->ipsec_mb, iv, aad, aad_len, data, len, tag);
   return true;
 }
 
 bool mt_aead_open(const mt_aead *k, const uint8_t iv[MT_AEAD_IV], const uint8_t *aad, size_t aad_len, uint8_t *data, size_t len,
                   const uint8_t tag[MT_AEAD_TAG]) {
   bool authentic;
-  if (k->ipsec_mb) {
+  if (!k->evp) {
     uint8_t right[MT_AEAD_TAG];
     for (unsigned i = 0; i < MT_AEAD_TAG; i++) right[i] = (uint8_t)~tag[i]; /* wrong, should the library write nothing */
-    mt_ipsec_mb_decrypt(k->ipsec_mb, iv, aad, aad_len, data, len, right);
+    mt_ipsec_mb_decrypt(&k->ipsec_mb, iv, aad, aad_len, data, len, right);
     authentic = CRYPTO_memcmp(right, tag, MT_AEAD_TAG) == 0;
   } else {
     authentic = evp_open(k->evp, iv, aad, aad_len, data, len, tag);

@@ -16,25 +16,23 @@ static mt_ipsec_mb_state state; /* written once, by `load` */
 
 #define LINUX /* its key data are aligned, as in the library itself */
 #define NO_COMPAT_IMB_API_053
+#include "base/lines.h"
+
 #include <dlfcn.h>
 #include <intel-ipsec-mb.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_ALIGNMENT = 64, TAG_LEN = 16 }; /* bytes */
+enum { TAG_LEN = 16 }; /* bytes */
 
-typedef struct {
+struct mt_ipsec_mb_functions {
   aes_gcm_pre_t expand;
   aes_gcm_enc_dec_t encrypt, decrypt;
-} gcm;
-
-struct mt_ipsec_mb_key {
-  struct gcm_key_data expanded;
-  const gcm *functions;
+  unsigned touched; /* cache lines of an expanded key, from its beginning, that a packet of media reads */
 };
 
-static gcm gcm_128, gcm_256; /* written once, by `load` */
+static mt_ipsec_mb_functions gcm_128, gcm_256; /* written once, by `load` */
 
 /* The compiler's function also asks whether the kernel keeps the registers. */
 static bool has_avx2(void) {
@@ -72,8 +70,11 @@ static void take_functions(void *library) {
   choose(m); /* and test */
   if (m->features & IMB_FEATURE_SELF_TEST_PASS) {
     bool vaes = m->features & IMB_FEATURE_VAES && m->features & IMB_FEATURE_VPCLMULQDQ;
-    gcm_128 = (gcm){m->gcm128_pre, m->gcm128_enc, m->gcm128_dec};
-    gcm_256 = (gcm){m->gcm256_pre, m->gcm256_enc, m->gcm256_dec};
+    const struct gcm_key_data *k = NULL;
+    size_t powers = avx512 && vaes ? sizeof k->ghash_keys.vaes_avx512 : sizeof k->ghash_keys.avx2_avx512;
+    unsigned touched = mt_lines(offsetof(struct gcm_key_data, ghash_keys) + powers);
+    gcm_128 = (mt_ipsec_mb_functions){m->gcm128_pre, m->gcm128_enc, m->gcm128_dec, touched};
+    gcm_256 = (mt_ipsec_mb_functions){m->gcm256_pre, m->gcm256_enc, m->gcm256_dec, touched};
     state.usable = true;
     EXPLAIN("libipsec-mb %s, %s", version(), !avx512 ? "AVX2" : vaes ? "AVX-512 with VAES" : "AVX-512");
   } else {
@@ -94,45 +95,52 @@ static void load(void) {
   else EXPLAIN("%s", dlerror());
 }
 
-mt_ipsec_mb_key *mt_ipsec_mb_key_new(const uint8_t *key, size_t len) {
-  if (!mt_ipsec_mb_open()->usable || (len != IMB_GCM_128_KEY_LEN && len != IMB_GCM_256_KEY_LEN)) return NULL;
-  size_t size = (sizeof(mt_ipsec_mb_key) + KEY_ALIGNMENT - 1) / KEY_ALIGNMENT * KEY_ALIGNMENT;
-  mt_ipsec_mb_key *k = aligned_alloc(KEY_ALIGNMENT, size);
-  if (!k) return NULL;
+bool mt_ipsec_mb_key_init(mt_ipsec_mb_key *k, const uint8_t *key, size_t len) {
+  *k = (mt_ipsec_mb_key){0};
+  if (!mt_ipsec_mb_open()->usable || (len != IMB_GCM_128_KEY_LEN && len != IMB_GCM_256_KEY_LEN)) return false;
+  k->expanded = mt_new_in_lines(sizeof(struct gcm_key_data));
+  if (!k->expanded) return false;
   k->functions = len == IMB_GCM_128_KEY_LEN ? &gcm_128 : &gcm_256;
-  k->functions->expand(key, &k->expanded);
-  return k;
+  k->functions->expand(key, k->expanded);
+  return true;
 }
 
-void mt_ipsec_mb_key_free(mt_ipsec_mb_key *k) {
-  if (!k) return;
-  OPENSSL_cleanse(k, sizeof *k);
-  free(k);
+void mt_ipsec_mb_key_end(mt_ipsec_mb_key *k) {
+  if (k->expanded) OPENSSL_cleanse(k->expanded, sizeof(struct gcm_key_data));
+  free(k->expanded);
+  *k = (mt_ipsec_mb_key){0};
+}
+
+void mt_ipsec_mb_fetch(const mt_ipsec_mb_key *k) {
+  if (k->expanded) mt_fetch(k->expanded, k->functions->touched);
 }
 
 void mt_ipsec_mb_encrypt(const mt_ipsec_mb_key *k, const uint8_t iv[12], const uint8_t *aad, size_t aad_len, uint8_t *data,
                          size_t len, uint8_t tag[16]) {
   struct gcm_context_data context;
-  k->functions->encrypt(&k->expanded, &context, data, data, len, iv, aad, aad_len, tag, TAG_LEN);
+  k->functions->encrypt(k->expanded, &context, data, data, len, iv, aad, aad_len, tag, TAG_LEN);
 }
 
 void mt_ipsec_mb_decrypt(const mt_ipsec_mb_key *k, const uint8_t iv[12], const uint8_t *aad, size_t aad_len, uint8_t *data,
                          size_t len, uint8_t tag[16]) {
   struct gcm_context_data context;
-  k->functions->decrypt(&k->expanded, &context, data, data, len, iv, aad, aad_len, tag, TAG_LEN);
+  k->functions->decrypt(k->expanded, &context, data, data, len, iv, aad, aad_len, tag, TAG_LEN);
 }
 
 #else
 
 static void load(void) { EXPLAIN("this build was made without libipsec-mb"); }
 
-mt_ipsec_mb_key *mt_ipsec_mb_key_new(const uint8_t *key, size_t len) {
+bool mt_ipsec_mb_key_init(mt_ipsec_mb_key *k, const uint8_t *key, size_t len) {
   (void)key, (void)len;
-  return NULL;
+  *k = (mt_ipsec_mb_key){0};
+  return false;
 }
 
 /* Nobody has a key. */
-void mt_ipsec_mb_key_free(mt_ipsec_mb_key *k) { (void)k; }
+void mt_ipsec_mb_key_end(mt_ipsec_mb_key *k) { (void)k; }
+
+void mt_ipsec_mb_fetch(const mt_ipsec_mb_key *k) { (void)k; }
 
 void mt_ipsec_mb_encrypt(const mt_ipsec_mb_key *k, const uint8_t iv[12], const uint8_t *aad, size_t aad_len, uint8_t *data,
                          size_t len, uint8_t tag[16]) {

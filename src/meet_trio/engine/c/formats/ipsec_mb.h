@@ -21,11 +21,18 @@ typedef struct {
 /* Opens the library at the first call in the process; any thread may call. It stays open. The first call takes milliseconds. */
 const mt_ipsec_mb_state *mt_ipsec_mb_open(void);
 
-typedef struct mt_ipsec_mb_key mt_ipsec_mb_key;
+typedef struct mt_ipsec_mb_functions mt_ipsec_mb_functions;
 
-/* `len`: 16 or 32 bytes. NULL: another length, no memory, or the library cannot be used. */
-mt_ipsec_mb_key *mt_ipsec_mb_key_new(const uint8_t *key, size_t len);
-void mt_ipsec_mb_key_free(mt_ipsec_mb_key *k); /* wipes it; NULL is allowed */
+typedef struct {  /* zeros: no key */
+  void *expanded; /* round keys and the hash key's powers, 1 KB of which a packet reads some; it begins with a cache line */
+  const mt_ipsec_mb_functions *functions;
+} mt_ipsec_mb_key;
+
+/* `len`: 16 or 32 bytes. False: another length, no memory, or the library cannot be used. Then there is no key. */
+bool mt_ipsec_mb_key_init(mt_ipsec_mb_key *k, const uint8_t *key, size_t len);
+void mt_ipsec_mb_key_end(mt_ipsec_mb_key *k); /* wipes it; without a key it does nothing */
+/* A packet is about to be encrypted. Without a key it does nothing. */
+void mt_ipsec_mb_fetch(const mt_ipsec_mb_key *k);
 
 /* Both work in place and write the right tag. The caller compares it with the received one. */
 void mt_ipsec_mb_encrypt(const mt_ipsec_mb_key *k, const uint8_t iv[12], const uint8_t *aad, size_t aad_len, uint8_t *data,

@@ -9,6 +9,7 @@
 #include "formats/srtp.h"
 
 #include "base/bytes.h"
+#include "base/lines.h"
 #include "formats/hmac_sha1.h"
 
 #include <limits.h>
@@ -45,18 +46,21 @@ enum { LABEL_AT = 7 /* byte of the salt that the label is XORed with */ };
 
 typedef struct {
   mt_aead aead;            /* of the GCM profiles */
+  uint8_t salt[CM_SALT];   /* GCM uses GCM_SALT bytes of it */
   EVP_CIPHER_CTX *counter; /* of the CM profile, with `auth` */
   mt_hmac_sha1_key auth;
-  uint8_t salt[CM_SALT]; /* GCM uses GCM_SALT bytes of it */
 } keyset;
 
 struct mt_srtp {
+  /* What a packet to be sent needs is in the first line, with GCM. */
   bool null; /* plain RTP: no keys, no tags */
   bool gcm;
   mt_aead_library library; /* of the GCM profiles */
   size_t tag_len;
   keyset tx_rtp, tx_rtcp, rx_rtp, rx_rtcp;
 };
+
+_Static_assert(offsetof(mt_srtp, tx_rtp.counter) <= MT_CACHE_LINE, "a packet to be sent touches one line");
 
 typedef struct {
   size_t key, salt; /* bytes */
@@ -133,7 +137,7 @@ static void keyset_end(keyset *k) {
 mt_srtp *mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uint8_t *tx, const uint8_t *rx) {
   profile_info info;
   if (!profile_lookup(profile, &info)) return NULL;
-  mt_srtp *s = calloc(1, sizeof *s);
+  mt_srtp *s = mt_new_in_lines(sizeof *s);
   if (!s) return NULL;
   s->gcm = profile != MT_SRTP_AES128_CM_SHA1_80;
   s->library = library;
@@ -150,7 +154,7 @@ mt_srtp *mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uin
 }
 
 mt_srtp *mt_srtp_new_null(void) {
-  mt_srtp *s = calloc(1, sizeof *s);
+  mt_srtp *s = mt_new_in_lines(sizeof *s);
   if (s) s->null = true;
   return s;
 }
@@ -255,6 +259,10 @@ static void cm_tag(const keyset *k, const uint8_t *data, size_t len, const uint8
 }
 
 /* ---- RTP ---- */
+
+void mt_srtp_fetch(const mt_srtp *s) { mt_fetch(s, 1); }
+
+void mt_srtp_fetch_keys(const mt_srtp *s) { mt_aead_fetch(&s->tx_rtp.aead); }
 
 size_t mt_srtp_protect(mt_srtp *s, uint64_t index, uint8_t *out, size_t header_len, size_t prefix_len, const uint8_t *rest,
                        size_t rest_len) {

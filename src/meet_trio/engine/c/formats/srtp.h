@@ -62,6 +62,10 @@ mt_srtp *mt_srtp_new(mt_srtp_profile profile, mt_aead_library library, const uin
 mt_srtp *mt_srtp_new_null(void);
 void mt_srtp_free(mt_srtp *s); /* wipes the keys; NULL is allowed */
 
+/* A packet is about to be protected: the cache lines that it needs of the session, and those of the keys. */
+void mt_srtp_fetch(const mt_srtp *s);
+void mt_srtp_fetch_keys(const mt_srtp *s);
+
 /* Encrypts one RTP packet. Its header (`header_len` bytes, with CSRCs and extension) and the first `prefix_len` bytes of plaintext
  * payload stand in `out`. The rest of the plaintext payload is at `rest`, which may be in another packet's buffer, does not overlap
  * `out` and is not changed. `index` is the 48-bit index; its low 16 bits are the header's sequence number. `out` has room for

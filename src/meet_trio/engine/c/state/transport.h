@@ -50,12 +50,12 @@ typedef struct { /* an address that proved the credentials, or claims to be the 
 
 typedef struct {      /* an address that media came from before any check did; see paths/claims.h */
   mt_list in_claims;  /* in mt_core.claims while there is a route */
-  mt_route *route;    /* the claimed address, one of mt_transport.routes; NULL: none */
   mt_route *before;   /* selected until media went to the claimed address; NULL: it is lost, or the claimed one is not selected */
   int64_t made;       /* time */
   int64_t not_before; /* time of the next claim at the earliest */
   size_t bytes_left;  /* that may still be sent to the claimed address */
   mt_bucket tries;    /* authentications of datagrams from unknown addresses */
+  mt_route *route;    /* the claimed address, one of mt_transport.routes; NULL: none */
 } mt_claim;
 
 typedef struct mt_source { /* an SSRC that the client sends */
@@ -107,16 +107,28 @@ typedef struct { /* see core/plain.h */
   mt_network networks[MT_MAX_NETWORKS]; /* packets are taken from and sent to these only */
 } mt_plain;
 
+/* Each packet to the client touches two cache lines of its transport, that of `srtp` and that of `stats.packets_out`, and the
+ * selected route. Members of several consumers' packets (`due`) are in the line between. */
 struct mt_transport {
+  mt_claim claim;        /* its last member is in the line of the next ones */
+  mt_srtp *srtp;         /* NULL: there are no keys yet */
+  mt_route *selected;    /* the route that packets are sent by; NULL: none */
+  mt_downlink *downlink; /* NULL: none; see state/downlink.h */
+  mt_trace *trace;       /* NULL: it is not traced */
+  int32_t resend_bytes;  /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
+  int32_t spare;         /* budget for redundancy to all of its consumers, in bytes; see egress/redundancy.h */
+  uint16_t twcc_next;    /* transport-wide sequence number of the next packet that we send */
+  mt_loss_level loss;    /* of packets to the client */
+  mt_transport_stats stats;
+  mt_list due;    /* consumers that are about to get what was gathered; see egress/fanout.c */
+  mt_list in_due; /* in a list of transports that have such */
+
   mt_node node;    /* in mt_core.transports */
   mt_list in_core; /* in mt_core.all_transports */
   mt_changes changes;
   uint32_t id;
   mt_credentials credentials[2]; /* those in use, and those of before an ICE restart */
   mt_route routes[MT_MAX_ROUTES];
-  mt_route *selected; /* the route that packets are sent by; NULL: none */
-  mt_claim claim;
-  mt_trace *trace;    /* NULL: it is not traced */
   mt_plain *plain;    /* NULL: ICE and DTLS */
   bool was_connected; /* a route has been selected before */
   bool silent;        /* consent is lost */
@@ -124,7 +136,6 @@ struct mt_transport {
   int64_t moved;      /* time at which another route was selected; what was measured before is of another path; 0: never */
   uint32_t advances;  /* authentic packets with a higher index than any before of their SSRC; modulo 2^32 */
 
-  mt_srtp *srtp;       /* NULL: there are no keys yet */
   uint32_t srtcp_next; /* SRTCP index of the next packet that we send */
   mt_table sources, consumers_by_ssrc;
   mt_list idle;          /* sources without stream, the one that became so first at the front */
@@ -133,16 +144,9 @@ struct mt_transport {
   mt_ledger sent;        /* next indices of senders; see paths/senders.h */
   mt_ledger sent_before; /* when `sent` is full it replaces this one, whose entries are forgotten */
   mt_list producers, consumers;
-  mt_list due;          /* consumers that are about to get what was gathered; see egress/fanout.c */
-  mt_list in_due;       /* in a list of transports that have such */
-  uint8_t twcc_id;      /* header extension id of transport-wide sequence numbers from its client; 0: none */
-  mt_twcc *twcc;        /* allocated with the first producer that negotiated it; NULL: none yet */
-  uint16_t twcc_next;   /* transport-wide sequence number of the next packet that we send */
-  int32_t resend_bytes; /* budget for retransmissions to all of its consumers, in bytes; see egress/resend.h */
-  mt_loss_level loss;   /* of packets to the client */
+  uint8_t twcc_id; /* header extension id of transport-wide sequence numbers from its client; 0: none */
+  mt_twcc *twcc;   /* allocated with the first producer that negotiated it; NULL: none yet */
   mt_reported_loss reported_loss;
-  int32_t spare;         /* budget for redundancy to all of its consumers, in bytes; see egress/redundancy.h */
-  mt_downlink *downlink; /* NULL: none; see state/downlink.h */
   uint64_t max_outgoing; /* bit/s, limit for what is sent to the client; 0: none */
   uint32_t rtcp_ssrc;    /* sender SSRC of our feedback */
   uint64_t max_bitrate;  /* bit/s, limit for the client's media; 0: none */
@@ -152,7 +156,11 @@ struct mt_transport {
   int64_t reported;      /* time of the last ones */
   mt_bucket dtls;        /* DTLS datagrams that may go up to the handshake */
   mt_rate rate_in, rate_out;
-  mt_transport_stats stats;
 };
+
+_Static_assert(offsetof(mt_transport, claim.route) / MT_CACHE_LINE == offsetof(mt_transport, loss.level) / MT_CACHE_LINE &&
+                   offsetof(mt_transport, stats.packets_out) / MT_CACHE_LINE ==
+                       offsetof(mt_transport, stats.bytes_out) / MT_CACHE_LINE,
+               "two lines");
 
 #endif
