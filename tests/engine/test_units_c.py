@@ -108,3 +108,10 @@ def test_memory_of_sent_packets(tmp_path: Path) -> None:
     """Its input are numbers that were read elsewhere, so it is not fuzzed."""
     program = _build(tmp_path / "sent", C / "tests" / "egress" / "sent.c")
     assert " 0 failures" in _run(program)
+
+
+def test_headers(tmp_path: Path) -> None:
+    """Its input are values that were read elsewhere, so it is not fuzzed."""
+    sources = [C / "tests" / "egress" / "header.c", C / "formats" / "rtp.c"]
+    program = _build(tmp_path / "header", *sources)
+    assert " 0 failures" in _run(program)

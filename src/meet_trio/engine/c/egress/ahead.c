@@ -5,7 +5,7 @@
 
 enum { FEW = 8 /* consumers of an engine, whose state is in the caches anyway */ };
 
-static void fetch_consumer(const mt_consumer *c) { mt_fetch(c, mt_lines(offsetof(mt_consumer, spec.cname))); }
+static void fetch_consumer(const mt_consumer *c) { mt_fetch(c, mt_lines(offsetof(mt_consumer, spec.mid))); }
 
 static void fetch_transport(const mt_consumer *c) {
   const mt_transport *t = c->transport;

@@ -5,6 +5,7 @@
 #include "egress/allocation.h"
 #include "egress/downlink.h"
 #include "egress/forward.h"
+#include "egress/header.h"
 #include "egress/keyframes.h"
 #include "egress/layers.h"
 #include "egress/numbering.h"
@@ -71,6 +72,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->transport = t;
   c->producer = p;
   c->spec = *spec;
+  mt_header_prepare(c);
   if (!prepare(core, c)) {
     core->counters.commands_refused++;
     discard(core, c);

@@ -20,8 +20,6 @@ enum {
   PROFILE_ONE_BYTE = 0xbede,
   PROFILE_TWO_BYTE = 0x1000, /* the low 4 bits are the application's */
   PROFILE_TWO_BYTE_MASK = 0xfff0,
-  ONE_BYTE_MAX_ID = 14,
-  ONE_BYTE_MAX_LEN = 16, /* bytes */
   ONE_BYTE_STOP_ID = 15,
 };
 
@@ -114,7 +112,7 @@ size_t mt_rtp_write_header(uint8_t *out, size_t cap, uint8_t payload_type, bool 
   for (size_t i = 0; i < ext_count; i++) {
     if (ext[i].id == 0) continue;
     any = true;
-    if (ext[i].id > ONE_BYTE_MAX_ID || ext[i].len == 0 || ext[i].len > ONE_BYTE_MAX_LEN) two_byte = true;
+    if (ext[i].id > MT_RTP_ONE_BYTE_MAX_ID || ext[i].len == 0 || ext[i].len > MT_RTP_ONE_BYTE_MAX_LEN) two_byte = true;
   }
   if (cap < MT_RTP_FIXED_HEADER + (any ? (unsigned)MT_RTP_EXT_HEADER : 0u)) return 0;
   out[0] = (uint8_t)(VERSION << VERSION_SHIFT | (any ? EXTENSION_BIT : 0));

@@ -15,9 +15,11 @@
 #include <stdint.h>
 
 enum {
-  MT_RTP_FIXED_HEADER = 12, /* bytes */
-  MT_RTP_EXT_HEADER = 4,    /* bytes: profile and length of the header extension */
-  MT_RTP_MAX_EXT = 16,      /* elements of a header extension */
+  MT_RTP_ONE_BYTE_MAX_ID = 14,
+  MT_RTP_ONE_BYTE_MAX_LEN = 16, /* bytes of a value in the one-byte form */
+  MT_RTP_FIXED_HEADER = 12,     /* bytes */
+  MT_RTP_EXT_HEADER = 4,        /* bytes: profile and length of the header extension */
+  MT_RTP_MAX_EXT = 16,          /* elements of a header extension */
   MT_RTP_MAX_HEADER = MT_RTP_FIXED_HEADER + MT_RTP_EXT_HEADER + MT_RTP_MAX_EXT * (2 + 16), /* bytes: values of 16, two-byte form */
 };
 

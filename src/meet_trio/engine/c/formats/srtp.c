@@ -212,9 +212,16 @@ static bool guess_index(const mt_srtp_window *w, uint16_t sequence, uint64_t *in
 /* The IV is 00 00, SSRC, 6 bytes of index (RTP: ROC and SEQ; RTCP: 00 00 and index), XORed with the salt (RFC 7714 sections 8.1 and
  * 9.1). */
 static void gcm_iv(const keyset *k, const uint8_t *ssrc, uint64_t index, uint8_t iv[GCM_SALT]) {
-  memcpy(iv, k->salt, GCM_SALT);
-  for (unsigned i = 0; i < 4; i++) iv[2 + i] ^= ssrc[i];
-  for (unsigned i = 0; i < 6; i++) iv[6 + i] ^= (uint8_t)(index >> (40 - 8 * i));
+  uint64_t first, salt;
+  uint32_t last, more;
+  iv[0] = iv[1] = 0;
+  memcpy(iv + 2, ssrc, 4);
+  mt_store16(iv + 6, (uint16_t)(index >> 32));
+  mt_store32(iv + 8, (uint32_t)index);
+  memcpy(&first, iv, sizeof first), memcpy(&last, iv + sizeof first, sizeof last);
+  memcpy(&salt, k->salt, sizeof salt), memcpy(&more, k->salt + sizeof salt, sizeof more);
+  first ^= salt, last ^= more;
+  memcpy(iv, &first, sizeof first), memcpy(iv + sizeof first, &last, sizeof last);
 }
 
 /* The IV of RFC 3711 section 4.1.1. Its last two bytes count the blocks. */

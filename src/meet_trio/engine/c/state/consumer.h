@@ -51,6 +51,14 @@ typedef struct {
   uint64_t mark_sequence; /* and the consumer's own number of that packet */
 } mt_sent_epoch;
 
+enum { MT_HEADER_MODEL = 40 /* bytes: the fixed header, and the MID and the two stamps in the one-byte form */ };
+
+typedef struct {               /* of the header of each packet that a consumer sends; see egress/header.h */
+  uint8_t len;                 /* of `bytes`, without padding to words; 0: headers are written without it */
+  uint8_t abs_send_time, twcc; /* where their values stand; 0: not negotiated */
+  uint8_t bytes[MT_HEADER_MODEL];
+} mt_header_model;
+
 /* A choice of layers that the publisher sends now. */
 typedef struct {
   uint8_t stream, spatial, temporal; /* stream: index in mt_producer.streams; the highest layers that are forwarded */
@@ -92,7 +100,7 @@ typedef struct { /* in mt_transport.consumers_by_ssrc */
   mt_consumer *consumer;
 } mt_consumer_by_ssrc;
 
-/* The members stand in the order of how often they are touched. Forwarding a packet touches the first five cache lines of a
+/* The members stand in the order of how often they are touched. Forwarding a packet touches the first seven cache lines of a
  * consumer, and the end of an epoch, a report or a NACK those behind. */
 struct mt_consumer {
   /* Each packet of the producer, sent or left out. */
@@ -140,6 +148,7 @@ struct mt_consumer {
   uint64_t newest_sent;    /* extended sequence number, the highest that has left; packets up to `highest` may wait for the pacer */
   uint64_t packets, octets; /* sent, without retransmissions; octets of payload (RFC 3550 section 6.4.1) */
   uint64_t last_keyframe;   /* extended sequence number of the first packet of the last key frame sent, its own; 0: none */
+  mt_header_model header;
   mt_consumer_spec spec;
   mt_sent_epoch sent_epochs[MT_SENT_EPOCHS];
 
