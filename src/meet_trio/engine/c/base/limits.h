@@ -9,6 +9,7 @@ enum {
   MT_MAX_TEMPORAL = 4,    /* temporal layers of a stream: VP8's TID has two bits, AV1's and VP9's highest modes have three layers */
   MT_MAX_TEXT = 64,       /* bytes: largest ufrag, password, MID, RID or CNAME */
   MT_MAX_NETWORKS = 16,   /* networks that one plain transport may talk to */
+  MT_BITS = 8,            /* of a byte */
   MT_CACHE_LINE = 64,     /* bytes: threads that write to different lines do not slow each other down */
 };
 

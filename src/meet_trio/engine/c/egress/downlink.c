@@ -7,7 +7,6 @@
 #include "state/marks.h"
 
 enum {
-  BITS = 8,
   ROUNDS_A_SECOND = 10,
   LEAST_BITRATE = 30000, /* bit/s: an estimate never falls below */
 };
@@ -46,7 +45,7 @@ void mt_downlink_end(mt_core *core, mt_transport *t) {
 }
 
 static void measure_repair(mt_downlink *d) {
-  double rate = (double)(d->repaired - d->repaired_before) * BITS * ROUNDS_A_SECOND;
+  double rate = (double)(d->repaired - d->repaired_before) * MT_BITS * ROUNDS_A_SECOND;
   d->repaired_before = d->repaired;
   d->repair += (rate - d->repair) * REPAIR_SHARE;
 }

@@ -16,9 +16,8 @@ enum {
   CATCH_UP_BYTES = 256 * 1024, /* payload of the history that one consumer is sent at once */
   CATCH_UP_US = 250 * MT_MS,   /* time in which a client's link must be able to take it */
   FREEZE_US = 500 * MT_MS,     /* a longer gap in a video is a freeze */
-  BITS = 8,
-  CATCH_UP_PACKETS = 256, /* packets of it; each is encrypted for that consumer */
-  TURN_PACKETS = 32,      /* that a consumer which is behind gets in its turn: about a frame of 9 Mbit/s */
+  CATCH_UP_PACKETS = 256,      /* packets of it; each is encrypted for that consumer */
+  TURN_PACKETS = 32,           /* that a consumer which is behind gets in its turn: about a frame of 9 Mbit/s */
 };
 
 /* The next packet of a consumer comes `now`. A gap that ends with the stream itself is none. */
@@ -109,7 +108,7 @@ static bool affordable(const backlog *b) { return b->packets <= CATCH_UP_PACKETS
 static bool bearable(const mt_consumer *c, const backlog *b) {
   const mt_downlink *d = c->transport->downlink;
   if (!d) return true;
-  return b->bytes * BITS <= mt_estimator_estimate(d->estimator)->bitrate * CATCH_UP_US / MT_SECOND;
+  return b->bytes * MT_BITS <= mt_estimator_estimate(d->estimator)->bitrate * CATCH_UP_US / MT_SECOND;
 }
 
 /* The newest packet, of which the first one is `p`. */

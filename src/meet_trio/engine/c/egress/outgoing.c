@@ -6,7 +6,6 @@ enum {
   REPAIR_PERCENT = 50,           /* of the estimate may be retransmissions: a loss of a third needs that much */
   REPAIR_BURST_US = 200 * MT_MS, /* bytes of this time at the estimate may leave at once, */
   LEAST_REPAIR_BURST = 12000,    /* bytes: and at least these */
-  BITS = 8,
 };
 
 void mt_downlink_sent(mt_transport *t, uint16_t number, size_t len, uint8_t cluster, int64_t now) {
@@ -24,7 +23,7 @@ void mt_downlink_spent(mt_transport *t, size_t len) {
 bool mt_downlink_may_repair(mt_transport *t, int64_t now) {
   mt_downlink *d = t->downlink;
   if (!d) return true;
-  double rate = (double)mt_estimator_estimate(d->estimator)->bitrate / BITS, burst = rate * REPAIR_BURST_US / MT_SECOND;
+  double rate = (double)mt_estimator_estimate(d->estimator)->bitrate / MT_BITS, burst = rate * REPAIR_BURST_US / MT_SECOND;
   mt_bucket_fill(&d->repairs, rate * REPAIR_PERCENT / 100, burst > LEAST_REPAIR_BURST ? burst : LEAST_REPAIR_BURST, now);
   return d->repairs.level > 0;
 }

@@ -13,13 +13,12 @@ enum {
   LONG_QUEUE_US = 300 * MT_MS, /* or in this time while the link has a queue of its own */
   MAX_DEBT_US = 50 * MT_MS,    /* what leaves at once delays video by no more */
   LATE_SLOTS = 32,             /* of the queue: only late packets take them */
-  BITS = 8,
 };
 
 /* Bytes a second. What waits here instead of in the queue of a congested link arrives as early, and is not dropped there. */
 static double pace(const mt_downlink *d) {
   const mt_estimate *e = mt_estimator_estimate(d->estimator);
-  double estimated = (double)e->bitrate / BITS * (e->overused ? 100 : PACE_PERCENT) / 100;
+  double estimated = (double)e->bitrate / MT_BITS * (e->overused ? 100 : PACE_PERCENT) / 100;
   double draining = (double)d->waiting * MT_SECOND / (e->overused ? LONG_QUEUE_US : QUEUE_US);
   return estimated > draining ? estimated : draining;
 }

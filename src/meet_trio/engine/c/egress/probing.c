@@ -5,7 +5,6 @@
 #include "egress/padding.h"
 
 enum {
-  BITS = 8,
   MOST_PACKETS = 64,     /* in one step */
   REPEATED_PACKETS = 64, /* of a consumer, from its newest one backwards */
   STEP_US = 5 * MT_MS,   /* of the pacer */
@@ -37,7 +36,7 @@ static size_t bytes_due(mt_downlink *d, const mt_probe *probe, int64_t now) {
   }
   size_t sent = d->probe_bytes - probe->bytes;
   int64_t elapsed = now - d->probe_begun + STEP_US;
-  size_t until_now = (size_t)(probe->bitrate / BITS * (uint64_t)elapsed / MT_SECOND);
+  size_t until_now = (size_t)(probe->bitrate / MT_BITS * (uint64_t)elapsed / MT_SECOND);
   if (until_now > d->probe_bytes) until_now = d->probe_bytes;
   return until_now > sent ? until_now - sent : 0;
 }

@@ -16,7 +16,6 @@ enum {
   AIMD_LONGEST_QUEUE_US = 480 * MT_MS, /* and this one makes it deepest */
   AIMD_STUCK = 6,                      /* falls in turn that do not help: the queue is not this stream's */
   AIMD_PACKET_BITS = 9600,
-  BITS = 8,
   AIMD_LEAST_STEP = 4000, /* bit/s in a second */
   AIMD_ROOM = 10000,      /* bit/s that a low rate may grow above what arrives */
 };
@@ -43,7 +42,7 @@ void mt_aimd_learn(mt_aimd *a, double rate, int64_t now) {
 
 /* More has left since the last fall than the rate allows, as bursts and retransmissions do: the queue may be this stream's. */
 static bool overshot(const mt_aimd *a, const mt_aimd_input *in, int64_t now) {
-  double sent = (double)(in->sent - a->sent_before) * BITS * MT_SECOND;
+  double sent = (double)(in->sent - a->sent_before) * MT_BITS * MT_SECOND;
   return sent > AIMD_OVERSHOT * a->rate * (double)(now - a->fell_at);
 }
 

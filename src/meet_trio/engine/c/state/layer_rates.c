@@ -1,7 +1,7 @@
 /* See layer_rates.h. */
 #include "state/layer_rates.h"
 
-enum { ROUNDS_A_SECOND = 10, BITS = 8 };
+enum { ROUNDS_A_SECOND = 10 };
 
 static uint8_t at_most(uint8_t value, uint8_t most) { return value < most ? value : most; }
 
@@ -29,7 +29,7 @@ uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t tempora
     if (s < spatial && r->alone >> s & 1) continue;
     for (unsigned t = 0; t <= temporal && t < MT_MAX_TEMPORAL; t++) bytes += r->sums[s][t];
   }
-  return r->kept ? bytes * BITS * ROUNDS_A_SECOND / r->kept : 0;
+  return r->kept ? bytes * MT_BITS * ROUNDS_A_SECOND / r->kept : 0;
 }
 
 bool mt_layer_present(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal) {
