@@ -12,13 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_text(mt_text *t, const char *text) {
+static inline void put_text(mt_text *t, const char *text) {
   t->len = (uint8_t)strlen(text);
   memcpy(t->text, text, t->len);
 }
 
 /* A connectivity check; `m` has room for 128 bytes. */
-static size_t write_check(uint8_t *m, const char *ufrag, const char *password, const uint8_t transaction[12], bool nominate) {
+static inline size_t write_check(uint8_t *m, const char *ufrag, const char *password, const uint8_t transaction[12],
+                                 bool nominate) {
   static const uint8_t head[8] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42};
   char name[48];
   size_t n = 20, name_len = (size_t)snprintf(name, sizeof name, "%s:x", ufrag);
