@@ -53,7 +53,7 @@ MAY_IMPORT = {
     },
     "daemon": {"", "app", "collector", "config", "console", "errors", "operator"},
     # of the engine the crowd only, and of the doctor the building of STUN messages
-    "bench": {"doctor", "engine", "errors"},
+    "bench": {"doctor", "engine", "errors", "lag"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
     "doctor": {"config", "errors", "media"},
     "app": {

@@ -61,6 +61,22 @@ def test_a_small_load(daemon: Daemon) -> None:
     assert not rooms(daemon)
 
 
+def test_newcomers(daemon: Daemon) -> None:
+    """They come while the others meet, and the server tells how late its loop was."""
+    flags = ("--publishers", "1", "--subscribers", "2", "--bitrate", "100k", "--warm-up", "0")
+    late = ("--newcomers", "4", "--newcomer-rate", "20", "--duration", "0.5", "--json")
+    process = bench(daemon, *flags, *late, "--join-rate", "50")
+    out, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode in (0, 1), errors
+    newcomers = json.loads(out)["newcomers"]
+    assert (newcomers["wanted"], newcomers["done"]) == (4, 4)
+    assert newcomers["others"]["received_per_second"] > 0
+    assert newcomers["cpu_ms_per_join"] > 0
+    assert newcomers["loop_lag"]["above_5_ms_percent"] >= 0
+    assert newcomers["faults"] == {}
+    assert not rooms(daemon)
+
+
 def test_plain_rtp_and_simulcast(daemon: Daemon) -> None:
     flags = ("--subscribers", "3", "--warm-up", "0.2", "--duration", "0.5", "--json")
     for more in (("--transport", "plain"), ("--simulcast", "--transport", "webrtc")):
@@ -92,6 +108,7 @@ def test_what_cannot_run_says_why(daemon: Daemon) -> None:
     for flags, code, words in (
         (("--token", "wrong"), 3, "the server refuses the token"),
         (("--rooms", "0"), 2, "--rooms: 0 is not 1 to"),
+        (("--newcomers", "3", "--find-limit"), 2, "--newcomers: not with --find-limit"),
         (("--pid", "999999999"), 3, "there is no such process"),
     ):
         process = bench(daemon, *flags)

@@ -21,7 +21,7 @@ from meet_trio.bench.limit import Bars, shortfalls
 from meet_trio.bench.result import Result
 from meet_trio.bench.scenario import Scenario
 from meet_trio.bench.session import BenchSession, find_limit
-from meet_trio.bench.tables import Progress
+from meet_trio.bench.tables import Progress, rows
 from meet_trio.bench.trial import Trial
 
 SMALL = Scenario(
@@ -81,6 +81,51 @@ async def test_quiet_joins() -> None:
     assert received == 2 * sent
     assert result.joins.done == 2
     assert not result.joins.first_media
+
+
+async def test_newcomers() -> None:
+    """They are measured by themselves, and so are those who were there, meanwhile."""
+    async with open_fake_meeting() as (meeting, api):
+        scenario = attrs.evolve(SMALL, rooms=2, newcomers=6, newcomer_rate=20)
+        result = await Trial(api, scenario).run()
+        assert not meeting.rooms
+    newcomers = result.newcomers
+    assert newcomers is not None
+    assert (newcomers.joins.wanted, newcomers.joins.done) == (6, 6)
+    assert newcomers.joins.seconds > 5 / 20
+    assert result.joins.done == 4
+    assert result.final.counters["streams"] == 4
+    assert newcomers.own.after.counters["streams"] == 6
+    assert newcomers.others.count("received_packets") > 0
+    assert newcomers.pings
+    figures = result.figures()
+    assert figures["newcomers"]["others"]["delay_ms"]["p99"] is not None
+    assert figures["newcomers"]["loop_lag"] == {"p99_ms": 1, "above_5_ms_percent": 0}
+    shown = dict(rows(figures))
+    assert shown["newcomers"].startswith("6 of 6")
+    assert "p99 at most 1 ms" in shown["  server's loop"]
+
+
+async def test_newcomers_that_are_refused_are_told() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        trial = Trial(api, attrs.evolve(SMALL, newcomers=3, newcomer_rate=1000))
+        trial.on_phase = lambda phase: (
+            meeting.refuse.add("connection") if "newcomers" in phase else None
+        )
+        result = await trial.run()
+    assert result.newcomers is not None
+    assert dict(result.newcomers.joins.failures) == {"connection: 500": 3}
+    assert not result.joins.failures
+    assert any("3 of 3 newcomers have failed" in warning for warning in result.warnings())
+
+
+async def test_a_server_that_tells_no_lag() -> None:
+    async with open_fake_meeting() as (meeting, api):
+        meeting.tells_lag = False
+        result = await Trial(api, attrs.evolve(SMALL, newcomers=1)).run()
+    figures = result.figures()
+    assert figures["newcomers"]["loop_lag"] is None
+    assert "  server's loop" not in dict(rows(figures))
 
 
 async def test_signaling_by_tls(tmp_path: Path) -> None:
@@ -222,12 +267,14 @@ async def test_a_request_after_the_end_of_a_connection_fails() -> None:
         await peer.request("ping")
 
 
-@pytest.mark.parametrize("phase", ["making", "1 publishers", "2 subs", "measuring", "closing"])
+@pytest.mark.parametrize(
+    "phase", ["making", "1 publishers", "2 subs", "measuring", "2 newc", "closing"]
+)
 async def test_cancelled_it_leaves_nothing(phase: str) -> None:
     async with open_fake_meeting() as (_, api):
         before = held()
         with trio.CancelScope() as scope:
-            trial = Trial(api, SMALL)
+            trial = Trial(api, attrs.evolve(SMALL, newcomers=2))
             trial.on_phase = lambda text: scope.cancel() if text.startswith(phase) else None
             await trial.run()
         await trio.testing.wait_all_tasks_blocked()

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 from meet_trio.bench.errors import ScenarioError
 from meet_trio.bench.histogram import BUCKETS, Histogram, upper
+from meet_trio.bench.joins import Joins, Lag, Newcomers
 from meet_trio.bench.limit import MOST_RUNS, Bars, LimitSearch, shortfalls
 from meet_trio.bench.plots import plot, write_plots
 from meet_trio.bench.process import Usage, between
-from meet_trio.bench.result import Interval, Joins, Result, Sample
+from meet_trio.bench.result import Result
+from meet_trio.bench.samples import Interval, Sample
 from meet_trio.bench.scenario import LAYER_RATIO, Scenario
 from meet_trio.bench.tables import live_table, rows
+from meet_trio.lag import BOUNDS, Snapshot
 
 
 def test_the_help_is_light() -> None:
@@ -59,6 +62,7 @@ def test_frames_of_whole_packets() -> None:
         ({"duration": 0}, "--duration"),
         ({"publishers": 0, "subscribers": 0}, "nobody"),
         ({"rooms": 100, "subscribers": 100}, "10200 peers"),
+        ({"newcomers": 5000}, "5012 peers"),
         ({"simulcast": True, "publish_by": "plain"}, "--simulcast"),
         ({"publishers_view": True, "publish_by": "plain"}, "--publishers-view"),
     ],
@@ -301,6 +305,35 @@ def test_a_thread_that_ends_does_not_count_below_zero() -> None:
 def test_the_live_table_has_a_row() -> None:
     assert live_table("measuring", None).row_count == 0
     assert live_table("measuring", Interval(sample(10), sample(20, **GOOD))).row_count == 1
+
+
+def test_lag_is_of_the_time_between() -> None:
+    """Turns of 20 ms for 3 % of 10 s: a moment in them waits above 5 ms for 15 of the 20."""
+    zeros = (0,) * (len(BOUNDS) + 1)
+    bucket = BOUNDS.index(0.02)
+    before = Snapshot(100, zeros, zeros)
+    counts = (*zeros[:bucket], 15, *zeros[bucket + 1 :])
+    seconds = (*zeros[:bucket], 0.3, *zeros[bucket + 1 :])
+    figures = Lag(before, Snapshot(110, counts, seconds)).figures()
+    assert figures["above_5_ms_percent"] == pytest.approx(3 * 15 / 20)
+    assert figures["p99_ms"] == 20
+    assert Lag(before, Snapshot(110, zeros, zeros)).figures()["p99_ms"] == 1
+    always = Snapshot(110, (*zeros[:-1], 1), (*zeros[:-1], 10.0))
+    assert Lag(before, always).figures()["p99_ms"] is None
+
+
+def test_a_client_that_is_too_slow_for_its_newcomers_says_so() -> None:
+    before, after = sample(0), sample(10, received_packets=1000)
+    own = Interval(sample(0), sample(10, duplicates=2))
+    joins = Joins(10, 10, 10.0, [0.1], [0.1], [], [], {}, 4.0)
+    slow = attrs.evolve(after.generator, cpu={(1, 1, "python"): 9.5, (1, 2, "meet-crowd"): 5.0})
+    other = attrs.evolve(before, generator=attrs.evolve(before.generator, cpu={}))
+    newcomers = Newcomers(joins, Interval(before, after), own, (), None)
+    assert newcomers.figures(1e-3)["cpu_ms_per_join"] == pytest.approx(300)
+    assert newcomers.warnings() == ["Packets of newcomers were wrong: 2 duplicates."]
+    busy = Interval(other, attrs.evolve(after, generator=slow))
+    told = attrs.evolve(newcomers, others=busy).warnings()
+    assert "was busy for 95 %" in told[0]
 
 
 # Plots

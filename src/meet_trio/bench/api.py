@@ -8,6 +8,7 @@ import attrs
 import httpx
 
 from meet_trio.bench.errors import BenchError
+from meet_trio.lag import Snapshot
 
 _TIMEOUT = 20.0  # seconds
 
@@ -38,6 +39,18 @@ class Api:
         answer = await self._json("POST", f"sessions/{room}/connection", {"role": role})
         return Admission(str(answer["id"]), str(answer["token"]))
 
+    async def lag(self) -> Snapshot | None:
+        """The turns of the server's event loop so far; None: this server does not tell."""
+        response = await self._request("GET", "lag")
+        if response.status_code == 404:
+            return None
+        try:
+            told = self._good(response, "GET", "lag").json()
+            held = told["held"]
+            return Snapshot(told["seconds"], tuple(held["counts"]), tuple(held["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            raise BenchError(f"{self.url}/lag: the answer is another one") from None
+
     async def _json(self, method: str, path: str, body: object = None) -> Any:
         response = await self._call(method, path, body)
         try:
@@ -46,11 +59,16 @@ class Api:
             raise BenchError(f"{self.url}/{path}: the answer is no JSON") from None
 
     async def _call(self, method: str, path: str, body: object = None) -> httpx.Response:
+        return self._good(await self._request(method, path, body), method, path)
+
+    async def _request(self, method: str, path: str, body: object = None) -> httpx.Response:
         try:
-            response = await self.client.request(method, f"{self.url}/{path}", json=body)
+            return await self.client.request(method, f"{self.url}/{path}", json=body)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise BenchError(f"{self.url}: no answer: {reason}") from None
+
+    def _good(self, response: httpx.Response, method: str, path: str) -> httpx.Response:
         if response.status_code == 403:
             raise BenchError(f"{self.url}: the server refuses the token (403)")
         if response.status_code == 404 and path == "ping":

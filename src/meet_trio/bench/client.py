@@ -8,7 +8,7 @@ import json
 import math
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -45,13 +45,13 @@ _SHIFT = 3
 
 @attrs.define(eq=False)
 class LoadClient:
-    """``publisher``: its number among all publishers, or None for a subscriber. Times are seconds
-    from the beginning of its connection, None until then.
+    """``publisher``: its number among all publishers, or None for a subscriber. ``invite`` answers
+    Kolab's call for it. Times are seconds from that call on, None until then.
     """
 
     scenario: Scenario
     host: CrowdHost
-    invitation: Admission
+    invite: Callable[[], Awaitable[Admission]]
     numbers: Mapping[str, int]
     """The publishers' numbers by their peers' ids."""
     publisher: int | None
@@ -78,9 +78,8 @@ class LoadClient:
         deadline = trio.current_time() + self.scenario.join_timeout
         try:
             with trio.CancelScope(deadline=deadline) as connecting:
-                async with open_light_peer(
-                    self.invitation.url, ssl_context=self.ssl_context
-                ) as peer:
+                url = (await self.invite()).url
+                async with open_light_peer(url, ssl_context=self.ssl_context) as peer:
                     connecting.deadline = math.inf
                     await self._stay(peer, deadline)
             if connecting.cancelled_caught:

@@ -59,6 +59,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
         action="store_true",
         help="media begins when all have joined, so that joins are measured alone",
     )
+    _number(people, "newcomers", 0, "subscribers who come when the others have been measured")
+    _number(people, "newcomer-rate", default.newcomer_rate, "newcomers in a second", kind=float)
     media = parser.add_argument_group("what they send")
     media.add_argument(
         "--bitrate",
@@ -140,6 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
         return USAGE
     try:
         scenario = _scenario(arguments)
+        if arguments.find_limit and scenario.newcomers:
+            raise ScenarioError("--newcomers: not with --find-limit")
     except ScenarioError as error:
         print(f"meet-trio: {error}", file=sys.stderr)
         return USAGE
@@ -160,7 +164,7 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
     names = (
         *("rooms", "publishers", "subscribers", "bitrate", "fps", "packet_size", "frame_packets"),
         *("keyframe_every", "simulcast", "audio", "publishers_view", "quiet_joins", "join_rate"),
-        *("join_timeout", "warm_up", "duration", "threads"),
+        *("join_timeout", "newcomers", "newcomer_rate", "warm_up", "duration", "threads"),
     )
     return Scenario(
         **{name: given[name] for name in names},

@@ -8,7 +8,8 @@ knows nothing of servers: it names a load and is told whether it was carried.
 
 import attrs
 
-from meet_trio.bench.result import FAULTS, LATE_PERCENT, Result
+from meet_trio.bench.result import LATE_PERCENT, Result
+from meet_trio.bench.samples import FAULTS
 
 MOST_RUNS = 30
 _CLOSE_ENOUGH = 0.1  # of the load that was carried

@@ -1,12 +1,12 @@
 """What a run has found: samples while it runs, and the figures at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from meet_trio.bench.histogram import Histogram
-from meet_trio.bench.process import Spent, Usage, between
+from meet_trio.bench.joins import Joins, Lag, Newcomers
+from meet_trio.bench.samples import FAULTS, Interval, Sample, spread
 from meet_trio.bench.scenario import Scenario
 
 SATURATED_PERCENT = 90.0
@@ -17,90 +17,6 @@ either.
 """
 STOLEN_PERCENT = 1.0
 """Above it a figure of CPU time is not to be believed."""
-
-
-@attrs.frozen
-class Sample:
-    """All that is counted, at one moment. ``generator`` is our own process; ``threads`` is how many
-    crowds there are.
-    """
-
-    at: float
-    counters: Mapping[str, int]
-    delay: Histogram
-    longest_delay: int
-    server: Usage | None
-    generator: Usage
-    threads: int = 1
-
-
-@attrs.frozen
-class Interval:
-    """Between two samples."""
-
-    before: Sample
-    after: Sample
-
-    @property
-    def seconds(self) -> float:
-        return self.after.at - self.before.at
-
-    def count(self, name: str) -> int:
-        return self.after.counters[name] - self.before.counters[name]
-
-    def rate(self, name: str) -> float:
-        return self.count(name) / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def delay(self) -> Histogram:
-        return self.after.delay.since(self.before.delay)
-
-    @property
-    def server(self) -> Spent | None:
-        if self.before.server is None or self.after.server is None:
-            return None
-        return between(self.before.server, self.after.server)
-
-    @property
-    def generator(self) -> Spent:
-        return between(self.before.generator, self.after.generator)
-
-    @property
-    def busy_percent(self) -> float:
-        """The share of the time in which the crowds' threads did not wait."""
-        whole = self.seconds * self.after.threads
-        return 100 * self.count("busy_us") / 1e6 / whole if whole > 0 else 0.0
-
-    @property
-    def lost_percent(self) -> float:
-        lost = max(0, self.count("lost"))
-        expected = self.count("received_packets") + lost
-        return 100 * lost / expected if expected else 0.0
-
-    @property
-    def late_percent(self) -> float:
-        frames = self.count("sent_frames") + self.count("left_out_frames")
-        late = self.count("late_frames") + self.count("left_out_frames")
-        return 100 * late / frames if frames else 0.0
-
-
-FAULTS = ("duplicates", "unauthentic", "malformed", "unknown_ssrc", "unlabelled", "wrong_feed")
-"""Counters of packets that should not have come as they did."""
-
-
-@attrs.frozen
-class Joins:
-    """Times in seconds of those that have joined; the ``cpu`` is the server's for all of them."""
-
-    wanted: int
-    done: int
-    seconds: float
-    signaling: Sequence[float]
-    connected: Sequence[float]
-    first_media: Sequence[float]
-    all_media: Sequence[float]
-    failures: Mapping[str, int]
-    cpu: float | None
 
 
 @attrs.frozen
@@ -118,14 +34,18 @@ class Result:
     samples: Sequence[Sample]
     pings: Sequence[float]
     stopped: bool
+    lag: Lag | None = None
+    """Of the time of measuring."""
+    newcomers: Newcomers | None = None
 
     def figures(self) -> dict[str, Any]:
         """All figures by name, for JSON and for the table; one that is not known is None."""
         return {
             "scenario": attrs.asdict(self.scenario),
             "stopped": self.stopped,
-            "joins": self._join_figures(),
+            "joins": self.joins.figures(),
             "media": self._media_figures(),
+            "newcomers": self.newcomers and self.newcomers.figures(self.cpu_per_packet),
             "faults": {name: self.final.counters[name] for name in FAULTS},
             "server": self._server_figures(),
             "generator": self._generator_figures(),
@@ -135,19 +55,6 @@ class Result:
                 _sample_figures(Interval(a, b), self.samples[0].at)
                 for a, b in zip(self.samples, self.samples[1:], strict=False)
             ],
-        }
-
-    def _join_figures(self) -> dict[str, Any]:
-        joins = self.joins
-        return {
-            "wanted": joins.wanted,
-            "done": joins.done,
-            "per_second": joins.done / joins.seconds if joins.seconds > 0 else None,
-            "signaling_ms": _spread(joins.signaling),
-            "connected_ms": _spread(joins.connected),
-            "first_media_ms": _spread(joins.first_media),
-            "all_media_ms": _spread(joins.all_media),
-            "failures": dict(joins.failures),
         }
 
     def _media_figures(self) -> dict[str, Any] | None:
@@ -173,7 +80,7 @@ class Result:
                 "p99": delay.percentile(99),
                 "max": delay.longest,
             },
-            "ping_ms": _spread(self.pings),
+            "ping_ms": spread(self.pings),
         }
 
     @property
@@ -208,7 +115,8 @@ class Result:
         packets = m.count("received_packets")
         return {
             "cpu_percent": 100 * m.server.cpu / m.seconds,
-            "cpu_us_per_packet": 1e6 * m.server.cpu / packets if packets else None,
+            "cpu_us_per_packet": 1e6 * self.cpu_per_packet if packets else None,
+            "loop_lag": self.lag and self.lag.figures(),
             "cpu_ms_per_join": self.cpu_per_join,
             "memory_bytes": m.after.server.memory,
             "memory_bytes_before": self.begun.server.memory
@@ -222,17 +130,20 @@ class Result:
         }
 
     @property
+    def cpu_per_packet(self) -> float:
+        """The server's seconds, of the time of measuring; 0 if that is not known."""
+        m = self.measuring
+        packets = 0 if m is None else m.count("received_packets")
+        return m.server.cpu / packets if m is not None and m.server is not None and packets else 0.0
+
+    @property
     def cpu_per_join(self) -> float | None:
         """Milliseconds. What the media cost meanwhile is subtracted, by the cost of a packet that
         was measured later.
         """
-        joins, m = self.joins, self.measuring
-        if joins.cpu is None or not joins.done or self.joining is None:
+        if self.joining is None:
             return None
-        media = 0.0
-        if m is not None and m.server is not None and (packets := m.count("received_packets")):
-            media = self.joining.count("received_packets") * m.server.cpu / packets
-        return 1e3 * max(0.0, joins.cpu - media) / joins.done
+        return self.joins.cpu_each(self.joining.count("received_packets") * self.cpu_per_packet)
 
     def _generator_figures(self) -> dict[str, Any] | None:
         m = self.measuring
@@ -296,19 +207,7 @@ class Result:
         if self.joins.failures:
             number = sum(self.joins.failures.values())
             found.append(f"{number} of {self.scenario.peers} peers have failed.")
-        return found
-
-
-def _spread(seconds: Sequence[float]) -> dict[str, float] | None:
-    """Milliseconds."""
-    if not seconds:
-        return None
-    ordered = sorted(seconds)
-
-    def at(percent: float) -> float:
-        return 1e3 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
-
-    return {"p50": at(50), "p99": at(99), "max": 1e3 * ordered[-1]}
+        return found + (self.newcomers.warnings() if self.newcomers is not None else [])
 
 
 def _sample_figures(interval: Interval, start: float) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Scenario:
       greater size of key frames do not count then.
     - ``publishers_view``: publishers receive the others' streams as in a meeting.
     - ``quiet_joins``: media begins when all have joined, so that the joins are measured alone.
+    - ``newcomers``: further subscribers, who come after the measuring, ``newcomer_rate`` in a
+      second, to one room after the other.
     """
 
     rooms: int = 1
@@ -54,6 +56,8 @@ class Scenario:
     audio: bool = False
     publishers_view: bool = False
     quiet_joins: bool = False
+    newcomers: int = 0
+    newcomer_rate: float = 100.0
     join_rate: float = 10.0
     join_timeout: float = 30.0
     warm_up: float = 3.0
@@ -73,6 +77,8 @@ class Scenario:
             ("packet_size", LEAST_PAYLOAD, MAX_PAYLOAD),
             ("frame_packets", 0, MAX_FRAME_PACKETS),
             ("keyframe_every", 0, 3600),
+            ("newcomers", 0, MAX_PEERS),
+            ("newcomer_rate", 0.1, 10_000),
             ("join_rate", 0.1, 10_000),
             ("join_timeout", 1, 600),
             ("warm_up", 0, 600),
@@ -85,8 +91,8 @@ class Scenario:
                 raise ScenarioError(f"--{flag}: {value} is not {least} to {most}")
         if self.publishers + self.subscribers == 0:
             raise ScenarioError("--publishers and --subscribers are both 0: nobody would come")
-        if self.peers > MAX_PEERS:
-            raise ScenarioError(f"{self.peers} peers are more than {MAX_PEERS}")
+        if self.everybody > MAX_PEERS:
+            raise ScenarioError(f"{self.everybody} peers are more than {MAX_PEERS}")
         if self.simulcast and self.publish_by == "plain":
             raise ScenarioError("--simulcast: publishers of plain RTP have one encoding")
         if self.publishers_view and self.publish_by == "plain":
@@ -95,6 +101,10 @@ class Scenario:
     @property
     def peers(self) -> int:
         return self.rooms * (self.publishers + self.subscribers)
+
+    @property
+    def everybody(self) -> int:
+        return self.peers + self.newcomers
 
     @property
     def tracks(self) -> int:
@@ -109,7 +119,7 @@ class Scenario:
 
     @property
     def streams(self) -> int:
-        """The streams that all peers are to receive."""
+        """The streams that all peers but the newcomers are to receive."""
         each_room = self.subscribers * self.viewed(publisher=False)
         return self.rooms * (each_room + self.publishers * self.viewed(publisher=True))
 

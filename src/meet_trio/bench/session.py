@@ -196,12 +196,13 @@ async def _take_signals(session: BenchSession, everything: trio.CancelScope) -> 
 
 def _allow_files(scenario: Scenario) -> None:
     """Raise our limit of open files as far as is needed. Raises BenchError."""
-    wanted = scenario.peers * _SOCKETS_PER_PEER + _OTHER_FILES
+    peers = scenario.everybody
+    wanted = peers * _SOCKETS_PER_PEER + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise BenchError(
-            f"{scenario.peers} peers need {wanted} open files, and {hard} are allowed: ulimit -n"
+            f"{peers} peers need {wanted} open files, and {hard} are allowed: ulimit -n"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from meet_trio.bench.limit import LimitSearch
-from meet_trio.bench.result import Interval
+from meet_trio.bench.samples import Interval
 
 _NAMES = 24  # columns
 
@@ -107,20 +107,8 @@ def loads(number: int, unit: str) -> str:
 
 def rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values, as people read them."""
-    joins, media = figures["joins"], figures["media"]
-    per_second = joins["per_second"]
-    found = [
-        (
-            "joined",
-            f"{joins['done']} of {joins['wanted']}"
-            + (f", {per_second:.1f} in a second" if per_second else ""),
-        ),
-        ("  signaling", _spread(joins["signaling_ms"])),
-        ("  connected", _spread(joins["connected_ms"])),
-        ("  first packet", _spread(joins["first_media_ms"])),
-        ("  all streams", _spread(joins["all_media_ms"])),
-    ]
-    found += [(f"  failed: {number}", reason) for reason, number in joins["failures"].items()]
+    media = figures["media"]
+    found = _joined("joined", figures["joins"])
     if media is None:
         return [row for row in found if row[1]]
     forwarded = media["forwarded_percent"]
@@ -163,6 +151,7 @@ def rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
                 ),
             ),
             ("server's threads", str(server["threads"])),
+            ("server's loop", _lag(server["loop_lag"])),
             ("stolen", f"{server['stolen_percent']:.2f} %"),
         ]
     generator = figures["generator"]
@@ -174,7 +163,50 @@ def rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{generator['late_frames_percent']:.2f} % of the frames late",
         )
     )
+    if (newcomers := figures["newcomers"]) is not None:
+        found += _came(newcomers)
     return [row for row in found if row[1]]
+
+
+def _joined(name: str, joins: Mapping[str, Any]) -> list[tuple[str, str]]:
+    per_second = joins["per_second"]
+    return [
+        (
+            name,
+            f"{joins['done']} of {joins['wanted']}"
+            + (f", {per_second:.1f} in a second" if per_second else ""),
+        ),
+        ("  signaling", _spread(joins["signaling_ms"])),
+        ("  connected", _spread(joins["connected_ms"])),
+        ("  first packet", _spread(joins["first_media_ms"])),
+        ("  all streams", _spread(joins["all_media_ms"])),
+        *((f"  failed: {number}", reason) for reason, number in joins["failures"].items()),
+    ]
+
+
+def _came(newcomers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    others = newcomers["others"]
+    return [
+        *_joined("newcomers", newcomers),
+        ("  all were there after", f"{newcomers['seconds']:.1f} s"),
+        (
+            "  others' delay",
+            ", ".join(f"{name} {_ms(value)}" for name, value in others["delay_ms"].items()),
+        ),
+        ("  others lost", str(others["lost"])),
+        ("  others' signaling", _spread(others["ping_ms"])),
+        ("  server's CPU", _unit(newcomers["server_cpu_percent"], "% of a core", 1)),
+        ("    for each join", _unit(newcomers["cpu_ms_per_join"], "ms", 1)),
+        ("  server's loop", _lag(newcomers["loop_lag"])),
+        ("  generator", f"signaling and DTLS {newcomers['python_busy_percent']:.0f} % of a core"),
+    ]
+
+
+def _lag(lag: Mapping[str, float | None] | None) -> str:
+    if lag is None:
+        return ""
+    p99 = "is above all bounds" if lag["p99_ms"] is None else f"at most {lag['p99_ms']:g} ms"
+    return f"lag p99 {p99}, above 5 ms for {lag['above_5_ms_percent']:.2f} % of the time"
 
 
 def _ms(value: float | None) -> str:

@@ -14,20 +14,24 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import attrs
 import trio
 
-from meet_trio.bench.api import Api
+from meet_trio.bench.api import Admission, Api
 from meet_trio.bench.client import LoadClient
 from meet_trio.bench.dtls import Identity
 from meet_trio.bench.errors import BenchError
 from meet_trio.bench.histogram import Histogram
+from meet_trio.bench.joins import Joins, Lag, Newcomers
 from meet_trio.bench.light_peer import RequestFailed
 from meet_trio.bench.media import CrowdHost, open_crowd
 from meet_trio.bench.process import usage
-from meet_trio.bench.result import Interval, Joins, Result, Sample
+from meet_trio.bench.result import Result
+from meet_trio.bench.samples import Interval, Sample
 from meet_trio.bench.scenario import Scenario
+from meet_trio.lag import Snapshot
 
 _SUBSCRIBER, _PUBLISHER, _OWNER = 1, 2, 16  # bits of a role
 _CLOSING_AT_ONCE = 50
@@ -54,8 +58,14 @@ class Trial:
     close_timeout: float = 5.0
     """Seconds, for all rooms."""
     clients: list[LoadClient] = attrs.field(factory=list)
+    """Without newcomers."""
     _owners: list[LoadClient] = attrs.field(factory=list)
+    _rooms: list[str] = attrs.field(factory=list)
     _hosts: list[CrowdHost] = attrs.field(factory=list)
+    _later: CrowdHost | None = None
+    """The newcomers' own, so that their media is counted by itself."""
+    _numbers: dict[str, int] = attrs.field(factory=dict)
+    """The publishers' numbers by their peers' ids."""
     _work: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _samples: list[Sample] = attrs.field(factory=list)
     _pings: list[float] = attrs.field(factory=list)
@@ -64,6 +74,8 @@ class Trial:
     _begun: Sample | None = None
     _joining: Interval | None = None
     _measuring: Interval | None = None
+    _lag: Lag | None = None
+    _newcomers: Newcomers | None = None
 
     def stop(self) -> None:
         """End the work; ``run`` closes the rooms and returns what there is."""
@@ -76,6 +88,9 @@ class Trial:
             for _ in range(self.scenario.threads):
                 opening = open_crowd(identity, join=self.scenario.join_datagrams)
                 self._hosts.append(await stack.enter_async_context(opening))
+            if self.scenario.newcomers:
+                opening = open_crowd(identity, join=self.scenario.join_datagrams)
+                self._later = await stack.enter_async_context(opening)
             async with trio.open_nursery() as nursery:
                 try:
                     with self._work:
@@ -109,9 +124,13 @@ class Trial:
         self.on_phase("measuring")
         self._samples.clear()
         self._pings.clear()
-        async with self._pinging():
+        turns = await self.api.lag()
+        async with self._pinging(self._pings):
             await self._watch(self.scenario.duration)
         self._measuring = Interval(self._samples[0], self._samples[-1])
+        self._lag = await self._lag_since(turns)
+        if self._later is not None:
+            await self._receive(nursery, self._later)
         self._set_silent(True)
         await trio.sleep(_SETTLE)
 
@@ -125,21 +144,21 @@ class Trial:
         """Make the rooms and invite the peers; nobody connects yet."""
         scenario = self.scenario
         each = scenario.publishers + scenario.subscribers
-        numbers: dict[str, int] = {}
         for _ in range(scenario.rooms):
             room = await self.api.create_room()
+            self._rooms.append(room)
             for index in range(each):
                 publishes = index < scenario.publishers
                 role = _SUBSCRIBER | (_PUBLISHER if publishes else 0) | (0 if index else _OWNER)
                 invitation = await self.api.create_peer(room, role)
                 if publishes:
-                    numbers[invitation.peer] = len(numbers)
+                    self._numbers[invitation.peer] = len(self._numbers)
                 client = LoadClient(
                     scenario,
                     self._hosts[len(self.clients) % len(self._hosts)],
-                    invitation,
-                    numbers,
-                    numbers[invitation.peer] if publishes else None,
+                    partial(_at_once, invitation),
+                    self._numbers,
+                    self._numbers[invitation.peer] if publishes else None,
                     scenario.viewed(publisher=publishes),
                     self.ssl_context,
                 )
@@ -150,14 +169,50 @@ class Trial:
     async def _join(self, nursery: trio.Nursery, clients: Sequence[LoadClient]) -> None:
         """Let clients join at the rate of the scenario, and wait for all of them."""
         before = await self._sample()
+        await self._let_in(nursery, clients, self.scenario.join_rate)
+        self._joining = Interval(before, await self._sample())
+        self._joined = clients
+
+    async def _let_in(
+        self, nursery: trio.Nursery, clients: Sequence[LoadClient], rate: float
+    ) -> None:
+        began = time.monotonic()
         for number, client in enumerate(clients):
-            due = before.at + number / self.scenario.join_rate
-            await trio.sleep(max(0.0, due - time.monotonic()))
+            await trio.sleep(max(0.0, began + number / rate - time.monotonic()))
             nursery.start_soon(client.stay)
         for client in clients:
             await client.settled.wait()
-        self._joining = Interval(before, await self._sample())
-        self._joined = clients
+
+    async def _receive(self, nursery: trio.Nursery, host: CrowdHost) -> None:
+        """Let the newcomers come, and watch those who are there."""
+        scenario, rooms = self.scenario, itertools.cycle(self._rooms)
+        viewed = scenario.viewed(publisher=False)
+        clients = [
+            LoadClient(
+                scenario,
+                host,
+                partial(self.api.create_peer, next(rooms), _SUBSCRIBER),
+                self._numbers,
+                None,
+                viewed,
+                self.ssl_context,
+            )
+            for _ in range(scenario.newcomers)
+        ]
+        self.on_phase(f"{len(clients)} newcomers join")
+        pings: list[float] = []
+        turns = await self.api.lag()
+        before, own = await self._sample(), await self._sample([host])
+        async with self._pinging(pings):
+            await self._let_in(nursery, clients, scenario.newcomer_rate)
+        others = Interval(before, await self._sample())
+        self._newcomers = Newcomers(
+            self._joins_of(clients, others, clients),
+            others,
+            Interval(own, await self._sample([host])),
+            pings,
+            await self._lag_since(turns),
+        )
 
     async def _close_rooms(self) -> None:
         self.on_phase("closing rooms")
@@ -177,8 +232,9 @@ class Trial:
 
     # figures
 
-    async def _sample(self) -> Sample:
-        reports = [await host.report() for host in self._hosts]
+    async def _sample(self, hosts: Sequence[CrowdHost] = ()) -> Sample:
+        """``hosts``: these alone; empty: all but the newcomers'."""
+        reports = [await host.report() for host in hosts or self._hosts]
         counters: Counter[str] = Counter()
         delay = Histogram()
         for report in reports:
@@ -191,7 +247,7 @@ class Trial:
             longest_delay=max(report.longest_delay for report in reports),
             server=usage(self.pids) if self.pids else None,
             generator=usage([os.getpid()]),
-            threads=len(self._hosts),
+            threads=len(reports),
         )
 
     async def _watch(self, seconds: float) -> None:
@@ -204,8 +260,12 @@ class Trial:
             self._samples.append(await self._sample())
             self.on_sample(Interval(*self._samples[-2:]))
 
+    async def _lag_since(self, before: Snapshot | None) -> Lag | None:
+        after = await self.api.lag() if before is not None else None
+        return None if before is None or after is None else Lag(before, after)
+
     @asynccontextmanager
-    async def _pinging(self) -> AsyncIterator[None]:
+    async def _pinging(self, pings: list[float]) -> AsyncIterator[None]:
         """Measure round trips of signaling, one peer after the other."""
 
         interval = max(_PING_INTERVAL, self.scenario.duration / _MOST_PINGS)
@@ -216,7 +276,7 @@ class Trial:
                 if client.peer is not None and client.failure is None:
                     with contextlib.suppress(RequestFailed, *_ENDED):
                         await client.peer.request("ping")
-                        self._pings.append(time.monotonic() - start)
+                        pings.append(time.monotonic() - start)
                 await trio.sleep(interval)
 
         async with trio.open_nursery() as nursery:
@@ -235,19 +295,29 @@ class Trial:
             samples=tuple(self._samples),
             pings=tuple(self._pings),
             stopped=self._work.cancelled_caught,
+            lag=self._lag,
+            newcomers=self._newcomers,
         )
 
     def _joins(self) -> Joins:
         """Of those who joined last; the failures are everybody's."""
-        clients = self._joined or self.clients
+        return self._joins_of(self._joined or self.clients, self._joining, self.clients)
+
+    def _joins_of(
+        self,
+        clients: Sequence[LoadClient],
+        interval: Interval | None,
+        may_have_failed: Sequence[LoadClient],
+    ) -> Joins:
         well = [c for c in clients if c.settled.is_set() and c.failure is None]
-        reasons = Counter(c.failure for c in self.clients if c.failure is not None)
-        server = None if self._joining is None else self._joining.server
-        watched = [] if self.scenario.quiet_joins else well  # media has waited for the last one
+        reasons = Counter(c.failure for c in may_have_failed if c.failure is not None)
+        server = None if interval is None else interval.server
+        # with quiet joins media has waited for the last one, but not for newcomers
+        watched = [] if self.scenario.quiet_joins and clients is self._joined else well
         return Joins(
             wanted=len(clients),
             done=len(well),
-            seconds=0.0 if self._joining is None else self._joining.seconds,
+            seconds=0.0 if interval is None else interval.seconds,
             signaling=[c.joined for c in well if c.joined is not None],
             connected=[c.connected for c in well if c.connected is not None],
             first_media=[c.first_media for c in watched if c.first_media is not None],
@@ -255,3 +325,7 @@ class Trial:
             failures=dict(reasons.most_common(_MOST_REASONS)),
             cpu=None if server is None else server.cpu,
         )
+
+
+async def _at_once(invitation: Admission) -> Admission:
+    return invitation
