@@ -126,6 +126,8 @@ class LightPeer:
         self._said += client_frame(payload, opcode)
 
     async def _flush(self) -> None:
+        if not self._said:  # after most messages
+            return
         async with self._lock:
             if self._said:
                 said, self._said = bytes(self._said), bytearray()

@@ -41,8 +41,7 @@ class BenchSession:
         if self.arguments.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        verify = not self.arguments.insecure
-        async with open_api(self.arguments.url, self.token, verify=verify) as api:
+        async with open_api(self.arguments.url, self.token, context) as api:
             await api.ping()
             return await self._run_trial(api, scenario, context)
 
