@@ -84,6 +84,7 @@ class Door:
     async def _websocket(self, stream: PeekedStream, head: RequestHead, client: str) -> None:
         self.clients.append(client)
         self.heads.append(head)
+        await trio.lowlevel.checkpoint()  # other tasks run before anything is read
         self.websockets.append(stream._unread)
         await stream.send_all(b"bye")
 
