@@ -2,7 +2,6 @@
 #include "egress/compose.h"
 
 #include "base/bytes.h"
-#include "egress/header.h"
 #include "formats/rtp.h"
 #include "state/trace.h"
 

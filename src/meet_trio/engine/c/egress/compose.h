@@ -3,20 +3,7 @@
 #ifndef MT_EGRESS_COMPOSE_H
 #define MT_EGRESS_COMPOSE_H
 
-#include "state/core_state.h"
-
-typedef struct {       /* a packet's numbers as the consumer sends it */
-  uint64_t sequence;   /* extended */
-  uint32_t timestamp;  /* clock units */
-  uint16_t picture_id; /* VP8 and VP9, 15 bits; AV1's frame number, 16 bits */
-  uint8_t tl0picidx;   /* VP8 and VP9 */
-  bool marker;
-} mt_numbers;
-
-typedef struct {          /* the values of header extensions that change with each packet sent */
-  uint32_t abs_send_time; /* 24 bits, 1/2^18 s */
-  uint16_t twcc;          /* transport-wide sequence number */
-} mt_stamps;
+#include "egress/header.h"
 
 enum {
   MT_SEND_TIME_BITS = 18, /* abs-send-time: fraction bits of a second; 24 bits in all, which wrap after 64 s */

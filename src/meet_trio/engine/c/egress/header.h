@@ -7,7 +7,20 @@
 #ifndef MT_EGRESS_HEADER_H
 #define MT_EGRESS_HEADER_H
 
-#include "egress/compose.h"
+#include "state/core_state.h"
+
+typedef struct {       /* a packet's numbers as the consumer sends it */
+  uint64_t sequence;   /* extended */
+  uint32_t timestamp;  /* clock units */
+  uint16_t picture_id; /* VP8 and VP9, 15 bits; AV1's frame number, 16 bits */
+  uint8_t tl0picidx;   /* VP8 and VP9 */
+  bool marker;
+} mt_numbers;
+
+typedef struct {          /* the values of header extensions that change with each packet sent */
+  uint32_t abs_send_time; /* 24 bits, 1/2^18 s */
+  uint16_t twcc;          /* transport-wide sequence number */
+} mt_stamps;
 
 void mt_header_prepare(mt_consumer *c); /* makes the model, after `spec` is set */
 /* `p`: NULL for padding. `sequence`: as sent; RTX has numbers of its own. `out` has room for MT_RTP_MAX_HEADER bytes. Returns the
