@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "rates": set(),
     "lag": set(),
     "collector": set(),
+    "deadlines": set(),
     "tallies": set(),
     "turns": set(),
     "logs": {"rates", "settings"},
@@ -149,10 +150,10 @@ MAY_IMPORT = {
         "tallies",
         "turns",
     },
-    "media": {"engine", "errors", "ortc", "settings", "tallies", "turns"},
+    "media": {"deadlines", "engine", "errors", "ortc", "settings", "tallies", "turns"},
     "room": {"errors", "ortc", "settings"},
     "ortc": {"errors"},
-    "socketio": set(),
+    "socketio": {"deadlines"},
     "engine": set(),
 }
 

@@ -10,7 +10,7 @@ from support.certificates import make_certificate
 
 from meet_trio.bench.api import open_api
 from meet_trio.bench.errors import BenchError
-from meet_trio.bench.http import HttpClient, HttpError, Response, open_http
+from meet_trio.bench.http import HttpAnswer, HttpClient, HttpError, open_http
 
 Handler = Callable[[trio.abc.Stream, bytes], Awaitable[bool]]
 """Takes one request with its body; false: the connection ends."""
@@ -86,7 +86,7 @@ async def test_one_connection_is_kept(nursery: trio.Nursery) -> None:
     server = await started(nursery, answering(OK))
     client = client_of(server)
     for _ in range(3):
-        assert await client.call("POST", "sessions", {"role": 1}) == Response(200, b"{}")
+        assert await client.call("POST", "sessions", {"role": 1}) == HttpAnswer(200, b"{}")
     assert server.connections == 1
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /meetmedia/api/sessions HTTP/1.1\r\n")
@@ -122,7 +122,7 @@ async def test_an_answer_in_chunks(nursery: trio.Nursery) -> None:
     server = await started(nursery, answering(CHUNKED))
     client = client_of(server)
     for _ in range(2):
-        assert await client.call("GET", "lag") == Response(404, b"{}")
+        assert await client.call("GET", "lag") == HttpAnswer(404, b"{}")
     assert server.connections == 1
     await client.close()
 

@@ -1,70 +1,137 @@
-"""Deadlines of many objects in one task."""
+"""Deadlines of many objects, which one task sees to."""
+
+import logging
+import math
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
-from trio.testing import MockClock
+from support.loop_turns import counting
 
-from meet_trio.media.deadlines import Deadlines
+from meet_trio.deadlines import Deadlines, Timer
+
+MANY = 1000
 
 
-async def test_they_pass_at_their_times(autojump_clock: MockClock) -> None:
-    """Whenever they are set: before the task runs, while it waits, and while one passes."""
+class Called:
+    """A timer that notes when it is called."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self.at: list[float] = []
+        self.timer = deadlines.timer(self._call)
+
+    def _call(self) -> None:
+        self.at.append(trio.current_time())
+
+
+def running(nursery: trio.Nursery) -> Deadlines:
     deadlines = Deadlines()
-    passed: list[tuple[str, float]] = []
-    began = trio.current_time()
-
-    def note(name: str, then: float | None = None) -> None:
-        passed.append((name, trio.current_time() - began))
-        if then is not None:
-            deadlines.set(began + then, lambda: note("then"))
-
-    deadlines.set(began + 5, lambda: note("before"))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(deadlines.run)
-        await trio.sleep(1)
-        for time in (9, 3, 4, 3):
-            deadlines.set(began + time, lambda: note("while", 3.5))
-        deadlines.set(began - 1, lambda: note("late"))
-        await trio.sleep(100)
-        nursery.cancel_scope.cancel()
-    assert passed == [
-        ("late", 1), ("while", 3), ("while", 3), ("then", 3.5), ("then", 3.5), ("while", 4),
-        ("then", 4), ("before", 5), ("while", 9), ("then", 9),
-    ]  # fmt: skip
+    nursery.start_soon(deadlines.run)
+    return deadlines
 
 
-async def test_a_cancelled_one_does_not_pass(autojump_clock: MockClock) -> None:
-    deadlines = Deadlines()
-    passed: list[int] = []
-    set_ones = [
-        deadlines.set(trio.current_time() + n, lambda n=n: passed.append(n)) for n in range(5)
-    ]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(deadlines.run)
-        set_ones[0].cancel()
-        set_ones[2].cancel()
-        await trio.sleep(100)
-        set_ones[3].cancel()  # it has passed
-        nursery.cancel_scope.cancel()
-    assert passed == [1, 3, 4]
-    assert not deadlines._waiting
-
-
-async def test_a_fault_is_not_the_others(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+async def test_each_at_its_time(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
 ) -> None:
-    deadlines = Deadlines()
-    passed: list[bool] = []
+    deadlines = running(nursery)
+    await trio.testing.wait_all_tasks_blocked()
+    called = [Called(deadlines) for _ in range(5)]
+    start = trio.current_time()
+    for one, due in zip(called, (9.0, 3.0, 5.0, 3.0, math.inf), strict=True):
+        one.timer.set(start + due)
+    await trio.sleep(100)
+    assert [[at - start for at in one.at] for one in called] == [[9.0], [3.0], [5.0], [3.0], []]
+
+
+async def test_a_deadline_can_move(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    deadlines = running(nursery)
+    await trio.testing.wait_all_tasks_blocked()
+    later, sooner, never = (Called(deadlines) for _ in range(3))
+    start = trio.current_time()
+    for one, first, then in ((later, 5, 8), (sooner, 8, 5), (never, 5, math.inf)):
+        one.timer.set(start + first)
+        one.timer.set(start + then)
+    await trio.sleep(6)
+    assert (later.at, sooner.at) == ([], [start + 5])
+    sooner.timer.set(start + 7)  # and once more
+    await trio.sleep(100)
+    assert (later.at, sooner.at, never.at) == ([start + 8], [start + 5, start + 7], [])
+
+
+async def test_who_is_cancelled_is_not_called_and_nothing_of_it_is_left(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    deadlines = running(nursery)
+    called = [Called(deadlines) for _ in range(3)]
+    for one in called:
+        one.timer.set(5.0)
+    called[1].timer.cancel()
+    called[1].timer.set(6.0)
+    await trio.sleep(10)
+    assert [len(one.at) for one in called] == [1, 0, 1]
+    called[0].timer.set(20.0)
+    called[0].timer.cancel()
+    assert not deadlines._buckets
+    await trio.sleep(20)
+    assert not deadlines._times
+
+
+async def test_a_call_may_cancel_another_that_is_due(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    deadlines, called = running(nursery), list[str]()
+    timers: list[Timer] = []
+
+    def call(name: str) -> None:
+        called.append(name)
+        for timer in timers:
+            timer.cancel()
+
+    timers += [deadlines.timer(partial(call, name)) for name in "ab"]
+    for timer in timers:
+        timer.set(1.0)
+    await trio.sleep(5)
+    assert called == ["a"]
+
+
+async def test_a_deadline_that_moves_with_each_message_leaves_nothing(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    deadlines = running(nursery)
+    one = Called(deadlines)
+    for number in range(MANY):
+        one.timer.set(25.0 + number / 100)
+    assert len(deadlines._times) == len(deadlines._buckets) == 1
+    await trio.sleep(100)
+    assert one.at == [25.0 + (MANY - 1) / 100]
+
+
+async def test_a_fault_is_logged_and_the_others_are_called(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    deadlines = running(nursery)
 
     def fail() -> None:
-        raise ZeroDivisionError
+        raise RuntimeError("broken")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(deadlines.run)
-        for function in (fail, lambda: passed.append(True)):
-            deadlines.set(trio.current_time() + 1, function)
+    one, fault = Called(deadlines), deadlines.timer(fail)
+    for timer in (fault, one.timer):
+        timer.set(1.0)
+    with caplog.at_level(logging.ERROR):
         await trio.sleep(2)
-        nursery.cancel_scope.cancel()
-    assert passed == [True]
-    assert "a deadline failed" in caplog.text
+    assert one.at == [1.0]
+    assert [record.message for record in caplog.records] == ["a deadline failed"]
+
+
+async def test_many_of_one_moment_leave_turns_to_others(nursery: trio.Nursery) -> None:
+    deadlines, now = running(nursery), trio.current_time()
+    with counting() as turns:
+        for _ in range(MANY):
+            deadlines.timer(turns.count).set(now + 0.01)
+        await trio.sleep(0.02)
+        await trio.testing.wait_all_tasks_blocked()
+    assert sum(turns.happened.values()) == MANY
+    assert turns.most <= 64

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from meet_trio.bench.errors import BenchError
-from meet_trio.bench.http import HttpClient, HttpError, Response, open_http
+from meet_trio.bench.http import HttpAnswer, HttpClient, HttpError, open_http
 from meet_trio.lag import Snapshot
 
 
@@ -55,16 +55,16 @@ class Api:
         except ValueError:
             raise BenchError(f"{self.client.url}/{path}: the answer is no JSON") from None
 
-    async def _call(self, method: str, path: str, body: object = None) -> Response:
+    async def _call(self, method: str, path: str, body: object = None) -> HttpAnswer:
         return self._good(await self._request(method, path, body), method, path)
 
-    async def _request(self, method: str, path: str, body: object = None) -> Response:
+    async def _request(self, method: str, path: str, body: object = None) -> HttpAnswer:
         try:
             return await self.client.call(method, path, body)
         except HttpError as error:
             raise BenchError(f"{self.client.url}: no answer: {error}") from None
 
-    def _good(self, response: Response, method: str, path: str) -> Response:
+    def _good(self, response: HttpAnswer, method: str, path: str) -> HttpAnswer:
         if response.status == 403:
             raise BenchError(f"{self.client.url}: the server refuses the token (403)")
         if response.status == 404 and path == "ping":

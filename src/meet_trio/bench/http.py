@@ -23,7 +23,7 @@ class HttpError(Exception):
 
 
 @attrs.frozen
-class Response:
+class HttpAnswer:
     status: int
     body: bytes
 
@@ -33,7 +33,7 @@ class _Connection:
     stream: trio.abc.Stream
     http: h11.Connection = attrs.field(factory=lambda: h11.Connection(h11.CLIENT))
 
-    async def call(self, head: h11.Request, body: bytes) -> Response:
+    async def call(self, head: h11.Request, body: bytes) -> HttpAnswer:
         http = self.http
         sent = http.send(head) or b""
         await self.stream.send_all(
@@ -49,7 +49,7 @@ class _Connection:
                     if len(answer) > _MOST_BYTES:
                         raise HttpError("the answer is too long")
                 case h11.EndOfMessage():
-                    return Response(status, bytes(answer))
+                    return HttpAnswer(status, bytes(answer))
                 case h11.NEED_DATA:
                     http.receive_data(bytes(await self.stream.receive_some(_READ)))
                 case h11.ConnectionClosed() | h11.PAUSED:
@@ -69,7 +69,7 @@ class HttpClient:
     _idle: list[_Connection] = attrs.field(factory=list)
     _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(_AT_ONCE))
 
-    async def call(self, method: str, path: str, body: object = None) -> Response:
+    async def call(self, method: str, path: str, body: object = None) -> HttpAnswer:
         """Raises HttpError."""
         data = b"" if body is None else json.dumps(body).encode()
         parts = urlsplit(self.url)
@@ -90,14 +90,14 @@ class HttpClient:
             known = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
             raise HttpError(str(known or "the connection has ended")) from None
 
-    async def _call(self, head: h11.Request, data: bytes) -> Response:
+    async def _call(self, head: h11.Request, data: bytes) -> HttpAnswer:
         while self._idle:
             # the server may have closed a connection that nobody used
             with contextlib.suppress(HttpError, *_ENDED):
                 return await self._call_by(self._idle.pop(), head, data)
         return await self._call_by(await self._open(), head, data)
 
-    async def _call_by(self, connection: _Connection, head: h11.Request, data: bytes) -> Response:
+    async def _call_by(self, connection: _Connection, head: h11.Request, data: bytes) -> HttpAnswer:
         try:
             response = await connection.call(head, data)
         except BaseException:

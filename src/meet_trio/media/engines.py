@@ -23,6 +23,7 @@ from typing import Protocol, assert_never, get_args
 import attrs
 import trio
 
+from meet_trio.deadlines import Deadlines
 from meet_trio.engine import (
     AudioLevel,
     ConsumerScore,
@@ -45,7 +46,6 @@ from meet_trio.engine import (
     aead_library,
 )
 from meet_trio.errors import LimitExceeded, MeetError, NotFound
-from meet_trio.media.deadlines import Deadlines
 from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.media.engines")

@@ -27,9 +27,9 @@ from typing import Protocol
 import attrs
 import trio
 
+from meet_trio.deadlines import Timer
 from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
 from meet_trio.errors import BadRequest
-from meet_trio.media.deadlines import Deadline
 from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.handshake import DtlsError, SrtpKeys
@@ -111,7 +111,7 @@ class WebRtcTransport:
     # of its opening: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _owner: TransportOwner | None = None  # None: not open
-    _deadline: Deadline | None = None  # for connecting
+    _deadline: Timer | None = None  # for connecting
     _asked_at: float | None = None  # for ``connect``
     _dtls_at: float | None = None  # the first datagram, and ``connect``
     _heard_dtls: bool = False
@@ -167,9 +167,8 @@ class WebRtcTransport:
             raise BadRequest("transportId: this transport has been connected before")
         self._enter(TransportState.CONNECTING)
         self._asked_at = trio.current_time()
-        self._deadline = self.host.deadlines.set(
-            self._asked_at + self.settings.connect_timeout, self._give_up
-        )
+        self._deadline = self.host.deadlines.timer(self._give_up)
+        self._deadline.set(self._asked_at + self.settings.connect_timeout)
         self._note_handshake()
         self._context.run(logger.debug, "the client asks to connect")
         self._dtls.start(fingerprints)

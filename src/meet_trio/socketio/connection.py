@@ -24,8 +24,8 @@ from typing import Protocol
 import attrs
 import trio
 
+from meet_trio.deadlines import Deadlines
 from meet_trio.socketio.allowance import Allowance
-from meet_trio.socketio.deadlines import Deadlines
 from meet_trio.socketio.errors import Disconnected, Reason
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType

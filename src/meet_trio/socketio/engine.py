@@ -20,9 +20,9 @@ from urllib.parse import quote
 import attrs
 import trio
 
+from meet_trio.deadlines import Deadlines
 from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.connection import Attach, EngineIOConnection, Shared
-from meet_trio.socketio.deadlines import Deadlines
 from meet_trio.socketio.errors import Reason
 from meet_trio.socketio.opening import accept_untrusted, read_head, refusal
 from meet_trio.socketio.outboxes import Outboxes

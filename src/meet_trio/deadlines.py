@@ -1,5 +1,5 @@
-"""The deadlines of all connections in one task: a task for each would take 4 kB, and a step of
-Trio's scheduler for each change.
+"""Deadlines of many objects in one task: a task for each would take 4 kB, and a step of Trio's
+scheduler for each change.
 
 A ``Timer`` is filed in a bucket, under a time that is not later than its deadline. A deadline that
 moves later, as most do, changes one attribute: when the bucket is due, the timer is filed again. So
@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-logger = logging.getLogger("meet_trio.socketio.deadlines")
+logger = logging.getLogger("meet_trio.deadlines")
 
 _TIMERS_PER_TURN: Final = 64  # of 10 to 20 µs each
 
@@ -56,7 +56,7 @@ class Timer:
 
 
 class Deadlines:
-    """The timers of one server. ``run`` must be running."""
+    """They are called while ``run`` runs."""
 
     def __init__(self) -> None:
         self._buckets: dict[float, dict[Timer, None]] = {}
@@ -119,4 +119,4 @@ class Deadlines:
             try:
                 timer.fire()
             except Exception:
-                logger.exception("a deadline of a connection failed")
+                logger.exception("a deadline failed")
