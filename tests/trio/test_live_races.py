@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from meet_trio.live.peer import Notification
 from meet_trio.live.settings import PeerSettings
-from meet_trio.media.transport import TransportState, WebRtcTransport
+from meet_trio.media.transport import TransportState
 from meet_trio.room import Role
 
 FINGERPRINT = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
@@ -278,38 +278,31 @@ async def test_what_is_said_while_a_dead_socket_is_being_put_away(
 
 
 async def test_no_transport_is_opened_for_a_peer_that_is_leaving(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request goes on when the peer's other transports are closed already."""
     async with open_world() as world:
         room, _, bob = await pair(world)
         peer, go_on = room.peers[bob.id], trio.Event()
         (known,) = peer.transports.values()
-        assert isinstance(known, WebRtcTransport)
-        late = WebRtcTransport(
-            known.host,
-            known.bridge,
-            known.settings,
-            known.addresses,
-            producing=True,
-            consuming=False,
-        )
+        states: list[TransportState] = []
 
-        async def ask() -> None:
-            with trio.CancelScope(shield=True):  # so that it comes as late as that
+        async def loaded_late() -> None:
+            with trio.CancelScope(shield=True):  # so that the request comes as late as that
                 await go_on.wait()
-                await trio.lowlevel.checkpoint()
-            assert known.state is TransportState.CLOSED
-            await peer.start_transport(late)
+            states.append(known.state)
 
-        peer.nursery.start_soon(ask)
+        monkeypatch.setattr(world.bridge, "loaded", loaded_late)
+        say(bob.socket, "createWebRtcTransport", forceTcp=False, producing=True, consuming=False)
         await trio.testing.wait_all_tasks_blocked()
-        go_on.set()
         peer.leave("left")
         await trio.testing.wait_all_tasks_blocked()
-        assert known.state is TransportState.CLOSED
+        go_on.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert states == [TransportState.CLOSED]
+        assert bob.id not in room.peers
         assert not peer.transports
-        assert not world.engine.transports.keys() & {known.number, late.number}
+        assert not world.engine.transports
 
 
 async def test_all_transports_of_a_peer_end_at_once(autojump_clock: MockClock) -> None:

@@ -6,7 +6,6 @@ import weakref
 
 import trio
 import trio.testing
-from structlog.contextvars import get_contextvars
 from support.live_agreement import open_offers
 from support.live_fakes import FakeSocket
 from support.live_scenes import join, open_world, pair, produce
@@ -14,8 +13,8 @@ from support.peers import EVERYTHING
 from trio.testing import MockClock
 
 from meet_trio.live.offers import _OFFERS_AT_ONCE
-from meet_trio.live.peer import LivePeer
 from meet_trio.live.settings import PeerSettings
+from meet_trio.logs.context import bound_ids
 
 STREAMS = 4
 SETTINGS = PeerSettings(request_timeout=10.0, request_tries=2, reconnect_grace=1000.0)
@@ -25,19 +24,15 @@ def asked(socket: FakeSocket) -> int:
     return sum(method == "newConsumer" for method, _ in socket.calls)
 
 
-def tasks(peer: LivePeer) -> int:
-    return len(peer.nursery.child_tasks)
-
-
 async def test_an_offer_has_no_task(autojump_clock: MockClock) -> None:
     async with open_world(peer_settings=SETTINGS) as world:
         room, ada, bob = await pair(world)
-        before = tasks(room.peers[bob.id])
+        before = trio.lowlevel.current_statistics().tasks_living
         bob.socket.answer_calls = None
         for _ in range(STREAMS):
             await produce(ada, "screen")
         assert len(open_offers(room)) == asked(bob.socket) == STREAMS
-        assert tasks(room.peers[bob.id]) == before
+        assert trio.lowlevel.current_statistics().tasks_living == before
 
 
 async def test_offers_are_repeated_and_given_up_one_by_one(autojump_clock: MockClock) -> None:
@@ -113,7 +108,7 @@ async def test_records_about_an_answer_have_the_id_of_the_room(autojump_clock: M
     async with open_world(peer_settings=SETTINGS) as world:
         room, ada, bob = await pair(world)
         seen: list[object] = []
-        room.offers.tell_score = lambda consumer: seen.append(get_contextvars())
+        room.offers.tell_score = lambda consumer: seen.append(dict(bound_ids()))
         bob.socket.answer_calls = None
         await produce(ada)
         for producer in room.producers.values():
