@@ -16,7 +16,7 @@ import pytest
 import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from meet_trio.edge.allowed_hosts import AllowedHosts
@@ -53,6 +53,15 @@ async def _count(request: Request) -> Response:
     return PlainTextResponse(str(len(await request.body())))
 
 
+async def _parts(request: Request) -> Response:
+    """It ends when the client has gone."""
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    return StreamingResponse(parts())
+
+
 async def _fail(request: Request) -> Response:
     raise RuntimeError("the application's fault")
 
@@ -74,6 +83,7 @@ class Door:
                 Route("/flood", _flood),
                 Route("/count", _count, methods=["POST"]),
                 Route("/fail", _fail),
+                Route("/parts", _parts),
             ]
         )
         paths = dict.fromkeys(("/signaling", "/signaling/"), self._websocket)
@@ -290,6 +300,22 @@ async def open_streams(certificate: Path, *, tls: bool) -> AsyncIterator[trio.ab
             yield trio.SSLStream(stream, trust, https_compatible=True)
         else:
             yield stream
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_the_last_bytes_of_a_response_are_sent_before_the_application_hears_of_its_end(
+    tls: bool, certificate: Path
+) -> None:
+    async with open_streams(certificate, tls=tls) as stream:
+        reader = Reader(stream)
+        for _ in range(20):
+            await stream.send_all(GET.replace(b"GET /", b"GET /parts"))
+            await reader.head()
+            with trio.fail_after(10):
+                while not reader.buffer.endswith(b"0\r\n\r\n"):
+                    reader.buffer += await stream.receive_some()
+            assert reader.buffer == b"5\r\nhello\r\n0\r\n\r\n"
+            reader.buffer = b""
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -119,11 +119,15 @@ class _H11Connection(h11.Connection):
 class Inbox:
     """ASGI's ``receive`` of one request: its messages, in order. ``read`` reads more of its body,
     until there is a message.
+
+    What is put between ``hold`` and ``release`` waits for the latter. Hypercorn puts the disconnect
+    when it has made the last bytes of a response, and an application may end with it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
         self._read = read
         self._messages: list[Message] = []
+        self._held: list[Message] | None = None
         self._came: trio.Event | None = None
 
     @property
@@ -136,7 +140,22 @@ class Inbox:
             await self._read()
         return self._messages.pop(0)
 
+    def hold(self) -> None:
+        """A part of the response is being sent."""
+        self._held = []
+
+    def release(self) -> None:
+        """It was sent."""
+        held, self._held = self._held, None
+        if held:
+            self._messages += held
+            if self._came is not None:
+                self._came.set()
+
     async def put(self, message: Message) -> None:
+        if self._held is not None:
+            self._held.append(message)
+            return
         last = self._messages[-1] if self._messages else None
         if last is not None and message["type"] == "http.request" and not message["body"]:
             last["more_body"] = message["more_body"]  # the end of the body, which came with it
@@ -281,11 +300,15 @@ class _Connection(H11Protocol):
         self._inbox = inbox
 
         async def send_message(message: Message) -> None:
-            await send(message)
-            if message["type"] == "http.response.start":
-                return  # its bytes leave with what follows
-            last = not message.get("more_body", False)
-            await self._flush(self._bytes.send_at_once if last else self._bytes.send_all)
+            inbox.hold()
+            try:
+                await send(message)
+                if message["type"] == "http.response.start":
+                    return  # its bytes leave with what follows
+                last = not message.get("more_body", False)
+                await self._flush(self._bytes.send_at_once if last else self._bytes.send_all)
+            finally:
+                inbox.release()
 
         try:
             await self._app(scope, inbox, send_message)
