@@ -49,6 +49,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import packet_load
 import packets
 from support.engine_world import PROFILES, VIEWED, Camera, video, viewed
 from support.wire.rtp import RtpPacket, build_rtp
@@ -58,7 +59,7 @@ HERE = Path(__file__).parents[2]
 THREAD = "meet-engine"
 RTP_HEADER = 12  # bytes
 UDP_SEGMENT = 103
-RUN = [(socket.IPPROTO_UDP, UDP_SEGMENT, packets.SIZE.to_bytes(2, sys.byteorder))]
+RUN = [(socket.IPPROTO_UDP, UDP_SEGMENT, packet_load.SIZE.to_bytes(2, sys.byteorder))]
 CPUS = os.sched_getaffinity(0)
 EVENTS = {
     "messages": "net:net_dev_queue",
@@ -117,7 +118,7 @@ def serve(layout: Layout) -> None:
         for member in range(layout.publishers):
             engine = engines[layout.engine_of(room, member)]
             transport, producer = next(numbers), next(numbers)
-            rtp, rtcp = packets.bound(), packets.bound()
+            rtp, rtcp = packet_load.bound(), packet_load.bound()
             publishers[-1].append(rtp.getsockname()[1])
             engine.add_plain_transport(
                 transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), True
@@ -133,13 +134,13 @@ def serve(layout: Layout) -> None:
         for member in range(layout.viewers):
             engine = engines[layout.engine_of(room, member)]
             transport = next(numbers)
-            engine.add_transport(transport, f"u{transport}", packets.PASSWORD)
-            keys = [secrets.token_bytes(PROFILES[packets.PROFILE][1]) for _ in range(2)]
-            engine.set_srtp(transport, packets.PROFILE, *keys)
+            engine.add_transport(transport, f"u{transport}", packet_load.PASSWORD)
+            keys = [secrets.token_bytes(PROFILES[packet_load.PROFILE][1]) for _ in range(2)]
+            engine.set_srtp(transport, packet_load.PROFILE, *keys)
             check = binding_request(
                 remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
             )
-            checks.append((engine.port, build_stun(check, packets.PASSWORD).hex()))
+            checks.append((engine.port, build_stun(check, packet_load.PASSWORD).hex()))
             for producer in producers:
                 number = next(numbers)
                 spec = viewed(number, header_extensions=VIEWED)
@@ -215,13 +216,13 @@ def publish(rooms: list[list[int]], layout: Layout, started: Any) -> None:
     """
     if layout.pin:
         pin(0, -1)
-    sock, unread = packets.bound(), packets.bound()
+    sock, unread = packet_load.bound(), packet_load.bound()
     sock.setblocking(True)
     if layout.unread:
         rooms = [*rooms, [unread.getsockname()[1]]]
     rings = [itertools.cycle(room) for room in rooms]
     cameras = {
-        port: Camera(ssrc=1000, parts=layout.frame, tag=b"x" * packets.SIZE)
+        port: Camera(ssrc=1000, parts=layout.frame, tag=b"x" * packet_load.SIZE)
         for room in rooms
         for port in room
     }
@@ -241,7 +242,7 @@ def publish(rooms: list[list[int]], layout: Layout, started: Any) -> None:
 
 
 def cut(packet: RtpPacket) -> RtpPacket:
-    return attrs.evolve(packet, payload=packet.payload[: packets.SIZE - RTP_HEADER])
+    return attrs.evolve(packet, payload=packet.payload[: packet_load.SIZE - RTP_HEADER])
 
 
 def watch(layout: Layout, pipe: Connection) -> None:
@@ -249,10 +250,10 @@ def watch(layout: Layout, pipe: Connection) -> None:
     if layout.pin:
         pin(0, -1)
     checks = pipe.recv()
-    sockets = [packets.bound() for _ in checks]
+    sockets = [packet_load.bound() for _ in checks]
     for sock, (port, check) in zip(sockets, checks, strict=True):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        sock.setsockopt(socket.IPPROTO_UDP, packets.UDP_GRO, layout.gro)
+        sock.setsockopt(socket.IPPROTO_UDP, packet_load.UDP_GRO, layout.gro)
         sock.sendto(bytes.fromhex(check), ("127.0.0.1", port))
     received = 0
     into = bytearray(1 << 16)
@@ -263,8 +264,8 @@ def watch(layout: Layout, pipe: Connection) -> None:
         for sock in sockets:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    received += packets.datagrams_read(sock, into)
-        time.sleep(packets.DRAIN)
+                    received += packet_load.datagrams_read(sock, into)
+        time.sleep(packet_load.DRAIN)
 
 
 @contextlib.contextmanager
