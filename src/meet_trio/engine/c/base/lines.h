@@ -22,9 +22,10 @@ static inline void *mt_new_in_lines(size_t size) {
   return p;
 }
 
-/* So many lines, from that of `p` on, are about to be used. Nothing is read, so any address is allowed. */
+/* So many lines, from that of `p` on, are about to be used. Nothing is read, so any address is allowed, also NULL: hence the
+ * numbers in place of a pointer's sums, which only exist within an object. */
 static inline void mt_fetch(const void *p, unsigned lines) {
-  for (unsigned i = 0; i < lines; i++) __builtin_prefetch((const uint8_t *)p + (size_t)i * MT_CACHE_LINE);
+  for (unsigned i = 0; i < lines; i++) __builtin_prefetch((const void *)((uintptr_t)p + (size_t)i * MT_CACHE_LINE));
 }
 
 static inline unsigned mt_lines(size_t size) { return (unsigned)((size + MT_CACHE_LINE - 1) / MT_CACHE_LINE); }
