@@ -52,6 +52,8 @@ class FakeMeeting:
     scheme: str = "ws"
     most_rooms: int = 1000
     tells_lag: bool = True
+    connects_in: float = 0.0
+    """Seconds until Socket.IO's connection stands. A packet before it ends the websocket."""
     drop: Callable[[int], bool] = lambda count: False
     change: Callable[[bytes], bytes] = lambda packet: packet
     refuse: set[str] = attrs.field(factory=set)
@@ -110,6 +112,12 @@ class FakeMeeting:
 
     async def _take(self, peer: FakePeer, frame: str) -> None:
         if frame == "40":
+            if "CONNECT" in self.refuse:
+                await peer.websocket.aclose()
+                return
+            with trio.move_on_after(self.connects_in):
+                early = await peer.websocket.get_message()
+                await peer.websocket.aclose(4000, f"{early!r} came before the connection stood")
             await peer.websocket.send_message('40{"sid":"y"}')
             ready = ["notification", {"method": "roomReady", "data": {}}]
             await peer.websocket.send_message("42" + json.dumps(ready))

@@ -16,7 +16,7 @@ from support.fake_meeting import open_fake_meeting
 
 from meet_trio.bench.api import Api
 from meet_trio.bench.errors import BenchError
-from meet_trio.bench.light_peer import LightPeer
+from meet_trio.bench.light_peer import LightPeer, open_light_peer
 from meet_trio.bench.limit import Bars, shortfalls
 from meet_trio.bench.result import Result
 from meet_trio.bench.scenario import Scenario
@@ -256,6 +256,25 @@ async def test_a_server_that_does_not_answer_ends_in_time() -> None:
         with trio.fail_after(30):
             await trial.run()
         assert "moderator:closeRoom" in meeting.requests
+
+
+async def test_a_peer_says_nothing_before_its_connection_stands() -> None:
+    """Socket.IO's own server ends a connection in which a packet comes too early."""
+    async with open_fake_meeting() as (meeting, _):
+        meeting.connects_in = 0.1
+        url = (await meeting.create_peer("room", 1)).url
+        async with open_light_peer(url) as peer:
+            assert await peer.request("getRouterRtpCapabilities")
+
+
+async def test_a_connection_that_ends_early_is_an_end() -> None:
+    async with open_fake_meeting() as (meeting, _):
+        meeting.refuse.add("CONNECT")
+        url = (await meeting.create_peer("room", 1)).url
+        with trio.fail_after(5):
+            async with open_light_peer(url) as peer:
+                with pytest.raises(trio.BrokenResourceError):
+                    await peer.request("ping")
 
 
 async def test_a_request_after_the_end_of_a_connection_fails() -> None:

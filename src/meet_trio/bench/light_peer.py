@@ -65,6 +65,8 @@ class LightPeer:
     received: int = 0
     notices: Counter[str] = attrs.field(factory=Counter)
     requests: Counter[str] = attrs.field(factory=Counter)
+    connected: trio.Event = attrs.field(factory=trio.Event)
+    """Set when Socket.IO's connection stands; a packet before it may end the connection."""
     closed: trio.Event = attrs.field(factory=trio.Event)
     _pending: dict[int, trio.Event] = attrs.field(factory=dict)
     _answers: dict[int, Any] = attrs.field(factory=dict)
@@ -74,7 +76,7 @@ class LightPeer:
     _said: bytearray = attrs.field(factory=bytearray)
 
     async def handshake(self, target: str, headers: dict[str, str]) -> None:
-        """Connect the websocket and Socket.IO. Raises HandshakeRefused."""
+        """Connect the websocket, and ask for Socket.IO's connection. Raises HandshakeRefused."""
         lines = [
             f"GET {target} HTTP/1.1",
             "Host: localhost",
@@ -144,6 +146,7 @@ class LightPeer:
             pass
         finally:
             self.closed.set()
+            self.connected.set()  # nobody waits for what will not come
             for waiting in self._pending.values():
                 waiting.set()
 
@@ -177,6 +180,8 @@ class LightPeer:
             self._put(payload, 10)
         elif payload == b"2":
             self._put(b"3")
+        elif payload.startswith(b"40"):
+            self.connected.set()
         elif payload.startswith(b"42["):
             found = _METHOD.search(payload)
             assert found is not None
@@ -225,5 +230,6 @@ async def open_light_peer(
         await peer.handshake(f"{path}?{url.query}&EIO=4&transport=websocket", headers or {})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer.run)
+            await peer.connected.wait()
             yield peer
             nursery.cancel_scope.cancel()
