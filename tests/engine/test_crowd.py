@@ -270,3 +270,21 @@ def test_impossible_arguments() -> None:
             crowd.add_endpoint(-1, -1, bytes(257), 0, 1)
     finally:
         crowd.close()
+
+
+def test_without_endpoints_the_thread_sleeps() -> None:
+    """A processor that it took would be missed by the server that it measures."""
+    crowd = Crowd()
+    try:
+        time.sleep(1.2)  # longer than its longest sleep
+        (thread,) = (
+            task
+            for task in Path("/proc/self/task").iterdir()
+            if (task / "comm").read_text() == "meet-crowd\n"
+        )
+        used = [int((thread / "schedstat").read_text().split()[0])]
+        time.sleep(0.5)
+        used.append(int((thread / "schedstat").read_text().split()[0]))
+        assert used[1] - used[0] < 50e6, "nanoseconds"
+    finally:
+        crowd.close()

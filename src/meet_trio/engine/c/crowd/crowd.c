@@ -320,8 +320,9 @@ static void receive(mt_crowd *c, uint64_t data) {
 
 /* Gives a part of the endpoints their round, in proportion to the time since the part before. */
 static void rounds(mt_crowd *c, int64_t now) {
+  if (!c->count) c->round_at = now; /* there is nothing to catch up with */
   int64_t elapsed = now - c->round_at;
-  if (elapsed < ROUND_LEAST_US || !c->count) return;
+  if (elapsed < ROUND_LEAST_US) return;
   if (elapsed > MT_ENDPOINT_ROUND) elapsed = MT_ENDPOINT_ROUND;
   uint64_t part = (uint64_t)elapsed * c->count / MT_ENDPOINT_ROUND;
   if (!part) return; /* with few endpoints more time passes between two of them */
