@@ -1,5 +1,6 @@
 """Makes ``docs/costs.md``: ``PYTHONPATH=tests python tests/bench/costs.py > docs/costs.md``."""
 
+import argparse
 import platform
 
 import trio
@@ -44,7 +45,9 @@ query grows with all of the engine's streams and is not in the table.
 Made by `PYTHONPATH=tests python tests/bench/costs.py > docs/costs.md`.
 """
 
-if __name__ == "__main__":
+
+def main() -> None:
+    argparse.ArgumentParser(description="Makes docs/costs.md.").parse_args()
     steps = trio.run(measure_steps)
     call_steps, functions = trio.run(measure_calls)
     few, many = OTHERS
@@ -54,3 +57,7 @@ if __name__ == "__main__":
     print("\n".join(lines))
     counts = {"steps": steps[few], "call_steps": call_steps, "functions": functions}
     print(TAIL.format(few=few, many=many, **counts), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,15 +12,18 @@ A box is a function, as wide as its share of the samples, above its caller. Boxe
 import argparse
 import re
 import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import attrs
 import trio
+from checkouts import HERE
+from joins import open_server
+from packet_load import Load
+from packet_server import running
 
 Stack = tuple[str, ...]
 
@@ -142,18 +145,11 @@ def _merged(stack: Iterable[str]) -> Stack:
 
 
 def sample_packets(seconds: float) -> Counter[Stack]:
-    import packets
-
-    here = Path(__file__).parents[2]
-    load = packets.Load(rate=RATE, seconds=seconds)
-    with packets.running(here, load) as (server, _), tempfile.TemporaryDirectory() as folder:
-        tid = next(
-            task.name
-            for task in Path(f"/proc/{server.pid}/task").iterdir()
-            if (task / "comm").read_text().startswith("meet-engine")
-        )
+    load = Load(rate=RATE, seconds=seconds)
+    with running(HERE, load) as server, tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "perf.data"
-        record = ["perf", "record", "-q", "-F", str(PERF_RATE), "-t", tid, "-o", str(data)]
+        record = ["perf", "record", "-q", "-F", str(PERF_RATE), "-o", str(data)]
+        record += ["-t", str(server.threads()[0])]
         graph = ["--call-graph", f"dwarf,{STACK_BYTES}", "--", "sleep", str(seconds)]
         subprocess.run([*record, *graph], check=True)
         script = ["perf", "script", "-i", str(data), "-F", "ip,sym,dso"]
@@ -177,13 +173,11 @@ def sampler_stacks(lines: Iterable[str]) -> Counter[Stack]:
 
 
 async def sample_joins(count: int) -> Counter[Stack]:
-    import joins
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stacks"
         sampler = str(Path(__file__).parent / "sampler")
         async with (
-            joins.open_server(None, PYTHONPATH=sampler, FLAMES=str(path)) as server,
+            open_server(PYTHONPATH=sampler, FLAMES=str(path)) as server,
             trio.open_nursery() as members,
         ):
             while server.size < PEERS:
@@ -195,13 +189,13 @@ async def sample_joins(count: int) -> Counter[Stack]:
         return sampler_stacks(path.read_text().splitlines())
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Where the time goes, as a flame graph.")
     parser.add_argument("what", choices=("packets", "joins"))
     parser.add_argument("out", type=Path, metavar="OUT.svg")
     parser.add_argument("--seconds", type=float, default=5, help="of packets")
     parser.add_argument("--joins", type=int, default=JOINS)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     if given.what == "packets":
         title, stacks = "The engine's thread: frames of 8, SRTP out", sample_packets(given.seconds)
     else:
@@ -212,4 +206,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -13,21 +13,22 @@ server of its own: memory that one leaves to the allocator does not help the nex
 """
 
 import argparse
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import attrs
 import trio
+from checkouts import HERE, name_of, open_daemon
+from cpu_time import cpu_time
 from support import lag_figures
 from support.api import MeetApi
-from support.daemon import Daemon, api_of, start_daemon
+from support.daemon import Daemon, api_of
 from support.peers import CAPABILITIES
 from support.transport import ClientTransport, RemoteParameters
 
 from meet_trio.bench.dtls import Identity
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
+from meet_trio.bench.process import usage
 
 KINDS = ("signaling", "transports", "connected")
 ROOM = 50  # peers in a room
@@ -108,16 +109,10 @@ class Cost:
         )
 
 
-def resident(pid: int) -> int:
-    """Resident memory of a process, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
-
-
 def cpu(pid: int) -> tuple[float, float]:
     """CPU time of a process, and of its threads but the first, in seconds."""
     first = int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
-    total = time.clock_gettime(~pid << 3 | 2)  # its clock, see clock_getres(2)
+    total = cpu_time(pid)
     return total, total - first
 
 
@@ -127,10 +122,10 @@ async def measure(daemon: Daemon, kind: str, count: int, seconds: float) -> Cost
         crowd = Crowd(api, kind)
         await crowd.come(1, nursery)  # loads what is loaded late
         await trio.sleep(REST)
-        before = resident(pid)
+        before = usage([pid]).memory
         await crowd.come(count, nursery)
         await trio.sleep(REST)
-        memory = (resident(pid) - before) / count
+        memory = (usage([pid]).memory - before) / count
         first, used, began = await api.call("GET", "/lag"), cpu(pid), time.monotonic()
         await trio.sleep(seconds)
         used_all, used_engines = (b - a for a, b in zip(used, cpu(pid), strict=True))
@@ -145,33 +140,24 @@ async def measure(daemon: Daemon, kind: str, count: int, seconds: float) -> Cost
     return Cost(memory, used_all / passed, used_engines / passed, lag)
 
 
-@contextlib.asynccontextmanager
-async def open_daemon(checkout: Path | None) -> AsyncIterator[Daemon]:
-    options = {} if checkout is None else {"python": str(checkout / ".venv/bin/python")}
-    daemon = start_daemon(*FLAGS, **options)
-    try:
-        yield daemon
-    finally:
-        daemon.process.terminate()
-        await trio.to_thread.run_sync(daemon.process.wait)
-        daemon.clean_up()
-
-
-async def main(options: argparse.Namespace) -> None:
+async def compare(options: argparse.Namespace) -> None:
     for kind in options.kinds:
         for _ in range(options.turns):
-            for checkout in options.checkouts or [None]:
-                async with open_daemon(checkout) as daemon:
+            for checkout in options.checkouts:
+                with open_daemon(*FLAGS, checkout=checkout) as daemon:
                     cost = await measure(daemon, kind, options.peers, options.seconds)
-                name = checkout.resolve().name if checkout else "here"
-                print(f"{kind:<12}{name:<16}{cost}", flush=True)
+                print(f"{kind:<12}{name_of(checkout):<16}{cost}", flush=True)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkouts", nargs="*", type=Path)
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a peer costs that does nothing.")
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[HERE])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--peers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--turns", type=int, default=1)
-    trio.run(main, parser.parse_args())
+    trio.run(compare, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

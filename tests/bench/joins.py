@@ -9,17 +9,18 @@ With checkouts (each set up, so with a ``.venv``) their servers take turns, view
 that what else the machine does hits all of them alike.
 """
 
+import argparse
 import contextlib
 import statistics
-import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import attrs
 import trio
+from checkouts import HERE, name_of, open_daemon
+from cpu_time import cpu_time
 from support.api import MeetApi
-from support.daemon import Daemon, api_of, start_daemon
+from support.daemon import Daemon, api_of
 from support.participant import open_participant
 from support.peers import CAPABILITIES
 
@@ -44,9 +45,7 @@ class Server:
 
     def cpu(self) -> float:
         """CPU time of all threads so far, in seconds."""
-        return time.clock_gettime(
-            ~self.daemon.process.pid << 3 | 2
-        )  # its clock, see clock_getres(2)
+        return cpu_time(self.daemon.process.pid)
 
     async def member(self, number: int, *, task_status: trio.TaskStatus[None]) -> None:
         """A peer without media; the first ones publish."""
@@ -88,32 +87,25 @@ async def make_transport(peer: LightPeer, *, producing: bool) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_server(checkout: Path | None, **environ: str) -> AsyncIterator[Server]:
-    python = sys.executable if checkout is None else str(checkout / ".venv/bin/python")
-    daemon = start_daemon(python=python, **environ)
-    try:
+async def open_server(checkout: Path = HERE, **environ: str) -> AsyncIterator[Server]:
+    with open_daemon(checkout=checkout, **environ) as daemon:
         api = api_of(daemon)
-        name = checkout.name if checkout else "here"
-        yield Server(name, daemon, api, await api.create_room())
-    finally:
-        daemon.process.terminate()
-        await trio.to_thread.run_sync(daemon.process.wait)
-        daemon.clean_up()
+        yield Server(name_of(checkout), daemon, api, await api.create_room())
 
 
-async def main(checkouts: Sequence[Path | None]) -> None:
+async def compare(checkouts: Sequence[Path], sizes: Sequence[int], viewers: int) -> None:
     async with contextlib.AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(open_server(each)) for each in checkouts]
         members = await stack.enter_async_context(trio.open_nursery())
         print(f"{'peers':>6}" + "".join(f"{server.name:>20}" for server in servers))
-        for size in SIZES:
+        for size in sizes:
             for server in servers:
                 while server.size < size:
                     await members.start(server.member, server.size)
                     server.size += 1
             await trio.sleep(1)
             used: list[list[float]] = [[] for _ in servers]
-            for _ in range(VIEWERS):
+            for _ in range(viewers):
                 for server, times in zip(servers, used, strict=True):
                     times.append(1e3 * await server.view())
             cells = [f"{statistics.median(t):.1f} ms ({min(t):.1f})" for t in used]
@@ -121,5 +113,14 @@ async def main(checkouts: Sequence[Path | None]) -> None:
         members.cancel_scope.cancel()
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The CPU time of a join.")
+    parser.add_argument("checkouts", nargs="*", type=Path, default=[HERE])
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="peers in the room")
+    parser.add_argument("--viewers", type=int, default=VIEWERS, help="measured at each size")
+    given = parser.parse_args()
+    trio.run(compare, given.checkouts, given.sizes, given.viewers)
+
+
 if __name__ == "__main__":
-    trio.run(main, [Path(name) for name in sys.argv[1:]] or [None])
+    main()

@@ -6,16 +6,18 @@ scrape a second takes. The scrapes come faster than that, and each span of them 
 span of rest just before, so that the difference stands out.
 """
 
+import argparse
 import contextlib
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import httpx
 import trio
+from checkouts import open_daemon
+from cpu_time import cpu_time
 from support.api import MeetApi
-from support.daemon import Daemon, api_of, start_daemon
+from support.daemon import Daemon, api_of
 from support.peers import CAPABILITIES
 
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
@@ -34,25 +36,19 @@ ASKED = (
 )
 
 
-def cpu(daemon: Daemon) -> float:
-    """CPU time of all threads so far, in seconds."""
-    tasks = Path(f"/proc/{daemon.process.pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
-
-
 async def publish(peer: LightPeer, *, talks: bool) -> None:
     await peer.request("join", {"nickname": "x", "rtpCapabilities": CAPABILITIES})
     made = {}
     for producing in (True, False):
-        kind = {"forceTcp": False, "producing": producing, "consuming": not producing}
-        made[producing] = (await peer.request("createWebRtcTransport", kind))["id"]
+        data = {"forceTcp": False, "producing": producing, "consuming": not producing}
+        made[producing] = (await peer.request("createWebRtcTransport", data))["id"]
     video = video_parameters(mid="1", cname="c", encodings=simulcast_encodings(3))
     streams = [("video", "webcam", video)]
     if talks:
         streams.append(("audio", "mic", audio_parameters(mid="0", ssrc=1000, cname="c")))
     for kind, source, parameters in streams:
-        data = {"transportId": made[True], "kind": kind, "rtpParameters": parameters}
-        await peer.request("produce", data | {"appData": {"source": source}})
+        stream = {"transportId": made[True], "kind": kind, "rtpParameters": parameters}
+        await peer.request("produce", stream | {"appData": {"source": source}})
 
 
 @contextlib.asynccontextmanager
@@ -103,19 +99,17 @@ async def bench(daemon: Daemon, api: MeetApi) -> None:
 
 async def share(daemon: Daemon, ask: Callable[[], Awaitable[None]]) -> float:
     """The share of a core that the server takes while ``ask`` is called ``PER_SECOND``."""
-    used, start = cpu(daemon), time.monotonic()
+    used, start = cpu_time(daemon.process.pid), time.monotonic()
     for number in range(SCRAPES):
         await ask()
         await trio.sleep(max(0.0, start + (number + 1) / PER_SECOND - time.monotonic()))
-    return (cpu(daemon) - used) / (time.monotonic() - start)
+    return (cpu_time(daemon.process.pid) - used) / (time.monotonic() - start)
 
 
 def main() -> None:
-    daemon = start_daemon("--metrics-token", "t", "--process-log-level", "warning")
-    try:
+    argparse.ArgumentParser(description="What the metrics cost.").parse_args()
+    with open_daemon("--metrics-token", "t", "--process-log-level", "warning") as daemon:
         trio.run(bench, daemon, api_of(daemon))
-    finally:
-        daemon.stop(deadline=20)
 
 
 if __name__ == "__main__":

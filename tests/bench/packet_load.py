@@ -1,14 +1,12 @@
-"""The load of ``packets.py``: a server that is nothing but an engine, the publishers, and the
-viewers. Each is a process of its own.
+"""The load of ``packets.py`` and ``engines.py``: what it is, and the processes that make it, the
+publishers' and the viewers'. Their server is in ``packet_server.py``.
 """
 
 import contextlib
 import heapq
 import itertools
-import json
+import os
 import random
-import secrets
-import select
 import socket
 import sys
 import time
@@ -17,16 +15,17 @@ from typing import Any
 
 import attrs
 import pylibsrtp
-from support.engine_world import PROFILES, VIEWED, Camera, audio, video, viewed
+from support.engine_world import PROFILES, Camera
 from support.wire.rtp import RtpPacket, build_rtp
-from support.wire.stun import binding_request, build_stun
 
 PROFILE = 0x0007
 SIZE = 1200  # bytes of a packet from a publisher
-PASSWORD = "password-of-it"
+RTP_HEADER = 12  # bytes
 WARM_UP = 1.0  # seconds
 DRAIN = 0.002  # seconds between two looks at a viewer's socket
-UDP_GRO = 104
+UDP_SEGMENT, UDP_GRO = 103, 104
+RUN = [(socket.IPPROTO_UDP, UDP_SEGMENT, SIZE.to_bytes(2, sys.byteorder))]
+CPUS = sorted(os.sched_getaffinity(0))
 
 # Of a publisher in a call
 FRAMES = 30  # a second
@@ -38,12 +37,18 @@ SOUND_SIZES = (60, 160)  # bytes of such a packet
 
 @attrs.frozen(kw_only=True)
 class Load:
+    engines: int = 1
+    rooms: int = 1
+    """With several, each is on an engine of its own."""
     publishers: int = 4
+    """Of each room, as all of the next three."""
     viewers: int = 50
     rate: float = 48_000
     """Forwarded packets a second."""
     frame: int = 8
     """Packets that a publisher sends at once."""
+    whole: bool = False
+    """A publisher's frame comes as one message of the kernel."""
     call: bool = False
     """Like a call, instead of frames of ``frame`` packets at equal intervals."""
     in_step: bool = False
@@ -52,6 +57,10 @@ class Load:
     """Viewers on plain RTP."""
     gro: bool = False
     """Viewers take messages whole."""
+    unread: bool = False
+    """A second room's packets are sent, too, and nobody reads them."""
+    pin: bool = False
+    """Engines on the first CPU, publishers and viewers on the last."""
     seconds: float = 4.0
 
     @classmethod
@@ -62,86 +71,20 @@ class Load:
         publishers = max(1, round(load.rate / each))
         return attrs.evolve(load, publishers=publishers, rate=publishers * each)
 
+    def engine_of(self, room: int, member: int) -> int:
+        return room if self.rooms > 1 else member % self.engines
+
     def __str__(self) -> str:
+        rooms = "two rooms apart" if self.rooms > 1 else "a room"
+        engines = "two engines" if self.engines > 1 else "one engine"
         what = (
             f"a call of {self.publishers}{' in step' * self.in_step}"
             if self.call
             else f"frames of {self.frame}"
         )
         way = "plain" if self.plain else "SRTP"
-        return f"{what}, {way} out{', GRO' * self.gro}, {self.rate / 1000:.0f} kpps"
-
-
-# The server: a process with nothing but an engine
-
-
-def serve(load: Load) -> None:
-    """Print where publishers and viewers send to, and wait for lines; ``count`` asks for a count of
-    forwarded packets.
-    """
-    from meet_trio.engine import Engine, EngineSettings, StatsReady
-
-    engine = Engine(EngineSettings())
-    numbers = itertools.count(1)
-
-    def connected() -> tuple[int, str, str]:
-        """A transport with SRTP, its client's connectivity check, and its client's key."""
-        transport = next(numbers)
-        engine.add_transport(transport, f"u{transport}", PASSWORD)
-        keys = [secrets.token_bytes(PROFILES[PROFILE][1]) for _ in range(2)]
-        engine.set_srtp(transport, PROFILE, *keys)
-        check = binding_request(
-            remote_ufrag=f"u{transport}", local_ufrag="x", tie_breaker=1, nominate=True
-        )
-        return transport, build_stun(check, PASSWORD).hex(), keys[1].hex()
-
-    producers = itertools.count(1)
-    streams: list[tuple[int, bool]] = []
-    publishers: list[Any] = []
-    for _ in range(load.publishers):
-        if load.call:
-            transport, *sender = connected()
-            publishers.append(sender)
-        else:
-            transport = next(numbers)
-            rtp, rtcp = bound(), bound()
-            publishers.append(rtp.getsockname()[1])
-            engine.add_plain_transport(
-                transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), True
-            )
-        for spec in (video(), audio())[: 1 + load.call]:
-            streams.append((next(producers), spec.kind == "video"))
-            engine.add_producer(streams[-1][0], transport, spec)
-        engine.set_max_incoming_bitrate(transport, 10**9)
-    consumers = itertools.count(1)
-    checks: list[str] = []
-    ports = json.loads(sys.stdin.readline())
-    for viewer in range(load.viewers):
-        if load.plain:
-            transport = next(numbers)
-            rtp, rtcp = bound(), bound()
-            engine.add_plain_transport(
-                transport, rtp.detach(), rtcp.detach(), ("127.0.0.0/8",), False
-            )
-            engine.connect_plain_transport(transport, "127.0.0.1", ports[viewer], ports[viewer] + 1)
-        else:
-            transport, check, _ = connected()
-            checks.append(check)
-        for producer, nack in streams:
-            number = next(consumers)
-            spec = viewed(number, nack=nack, header_extensions=VIEWED)
-            engine.add_consumer(number, transport, producer, spec)
-    print(json.dumps([publishers, engine.port, checks]), flush=True)
-    for _ in sys.stdin:
-        engine.request_stats(1)
-        found = None
-        while found is None:
-            select.select([engine.event_fd], [], [], 1)
-            for event in engine.read_events():
-                if isinstance(event, StatsReady):
-                    found = dict(event.stats["engine"])
-        print(json.dumps(found), flush=True)
-    engine.close()
+        rate = f"{self.rate / 1000:.0f} kpps{' each' * (self.rooms > 1)}"
+        return f"{rooms} on {engines}, {what}, {way} out{', GRO' * self.gro}, {rate}"
 
 
 def bound() -> socket.socket:
@@ -151,37 +94,48 @@ def bound() -> socket.socket:
     return sock
 
 
-# Publishers and viewers
+def pin(task: int, cpu: int) -> None:
+    """``cpu``: its place among those of this process. ``task``: 0 is this thread."""
+    os.sched_setaffinity(task, {CPUS[cpu]})
 
 
-def publish(ports: list[int], load: Load, started: Any) -> None:
-    """Each publisher's frames lie between those of the others."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    cameras = [Camera(ssrc=1000, parts=load.frame, tag=b"x" * SIZE) for _ in ports]
-    interval = load.frame * load.viewers / load.rate  # seconds between two frames of all
-    turns = itertools.cycle(range(len(ports)))
-    key_frames = set(range(len(ports)))
+def publish(rooms: list[list[int]], load: Load, started: Any) -> None:
+    """The publishers of a room send their frames one after the other at equal intervals, to these
+    ports; all rooms at the same times.
+    """
+    if load.pin:
+        pin(0, -1)
+    sock, unread = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), bound()
+    if load.unread:
+        rooms = [*rooms, [unread.getsockname()[1]]]
+    cameras = [
+        [(port, Camera(ssrc=1000, parts=load.frame, tag=b"x" * SIZE)) for port in room]
+        for room in rooms
+    ]
+    interval = load.frame * load.viewers / load.rate  # seconds between two frames of a room
     began = time.monotonic()
     started.set()
     for count in itertools.count():
-        turn = next(turns)
-        early = count * interval < WARM_UP / 2  # a viewer may begin late
-        frame = cameras[turn].frame(key=early or turn in key_frames)
-        packets = [build_rtp(p) for p in near_equal(frame, count // len(ports))]
-        key_frames.discard(turn)
-        if count % (4 * round(load.rate / load.viewers)) < len(ports):
-            key_frames.add(turn)
+        key = count * interval < WARM_UP / 2  # a viewer may begin late
+        ready: list[tuple[bytes, int]] = []
+        for room in cameras:
+            port, camera = room[count % len(room)]
+            longer = 0 if load.whole else count // len(room)
+            packets = [build_rtp(p) for p in near_equal(camera.frame(key=key), longer)]
+            ready += [(data, port) for data in ([b"".join(packets)] if load.whole else packets)]
         time.sleep(max(0.0, began + count * interval - time.monotonic()))
-        for packet in packets:
-            sock.sendto(packet, ("127.0.0.1", ports[turn]))
+        for data, port in ready:
+            sock.sendmsg([data], RUN if load.whole else [], 0, ("127.0.0.1", port))
 
 
-def call(clients: list[tuple[str, str]], port: int, load: Load, started: Any) -> None:
-    """Each publisher sends at times of its own, if not in step."""
+def call(clients: list[tuple[int, str, str]], load: Load, started: Any) -> None:
+    """Each publisher sends at times of its own, if not in step. A client has the port that it sends
+    to, its connectivity check, and its key.
+    """
     dice = random.Random(1)
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in clients]
     sessions = []
-    for sock, (check, key) in zip(socks, clients, strict=True):
+    for sock, (port, check, key) in zip(socks, clients, strict=True):
         sock.sendto(bytes.fromhex(check), ("127.0.0.1", port))
         policy = pylibsrtp.Policy(
             key=bytes.fromhex(key),
@@ -200,27 +154,27 @@ def call(clients: list[tuple[str, str]], port: int, load: Load, started: Any) ->
     started.set()
     while True:
         at = due[0][0]
-        ready: list[tuple[socket.socket, bytes]] = []
+        ready: list[tuple[int, bytes]] = []
         while due[0][0] == at:
             _, i, rate, stream = due[0]
             if rate == FRAMES:
                 stream.parts, size = dice.randint(*PARTS), dice.randint(*SIZES)
-                key = at - began < WARM_UP / 2
-                packets = near_equal(stream.frame(key=key), dice.randint(0, 7), size)
+                early = at - began < WARM_UP / 2
+                packets = near_equal(stream.frame(key=early), dice.randint(0, 7), size)
             else:
                 packets = near_equal(stream.frame(), 0, dice.randint(*SOUND_SIZES))
-            ready += [(socks[i], sessions[i].protect(build_rtp(p))) for p in packets]
+            ready += [(i, sessions[i].protect(build_rtp(p))) for p in packets]
             heapq.heapreplace(due, (at + 1 / rate, i, rate, stream))
         time.sleep(max(0.0, at - time.monotonic()))
-        for sock, data in ready:
-            sock.sendto(data, ("127.0.0.1", port))
+        for i, data in ready:
+            socks[i].sendto(data, ("127.0.0.1", clients[i][0]))
 
 
 def near_equal(frame: list[RtpPacket], count: int, size: int = SIZE) -> list[RtpPacket]:
     """The frame's packets, all of ``size``, but for a varying number of the last ones, which have a
     byte more.
     """
-    payload = size - 12
+    payload = size - RTP_HEADER
     longer = count % len(frame)
     return [
         attrs.evolve(p, payload=p.payload[: payload + (i >= len(frame) - longer)])
@@ -229,26 +183,30 @@ def near_equal(frame: list[RtpPacket], count: int, size: int = SIZE) -> list[Rtp
 
 
 def watch(load: Load, pipe: Connection) -> None:
-    """Be the viewers: read what comes, and count it."""
-    sockets = [bound_pair() for _ in range(load.viewers)]
-    for rtp, _ in sockets:
-        rtp.setsockopt(socket.IPPROTO_UDP, UDP_GRO, load.gro)
-    pipe.send([pair[0].getsockname()[1] for pair in sockets])
-    port, checks = pipe.recv()
-    for pair, check in zip(sockets, checks, strict=False):
-        pair[0].sendto(bytes.fromhex(check), ("127.0.0.1", port))
+    """Be the viewers: read what comes, and count it. A check goes to the port beside it."""
+    if load.pin:
+        pin(0, -1)
+    pairs = [bound_pair() for _ in range(load.rooms * load.viewers)]
+    sockets = [rtp for rtp, _ in pairs]
+    for sock in sockets:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, load.gro)
+    pipe.send([sock.getsockname()[1] for sock in sockets])
+    for sock, (port, check) in zip(sockets, pipe.recv(), strict=False):
+        sock.sendto(bytes.fromhex(check), ("127.0.0.1", port))
+    controls = [rtcp for _, rtcp in pairs] if load.plain else []
     received = 0
     into = bytearray(1 << 16)
     while True:
         if pipe.poll():
             pipe.recv()
             pipe.send(received)
-        for rtp, rtcp in sockets:
+        for sock in sockets:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    received += datagrams_read(rtp, into)
+                    received += datagrams_read(sock, into)
+        for sock in controls:
             with contextlib.suppress(BlockingIOError):
-                rtcp.recv_into(into)
+                sock.recv_into(into)
         time.sleep(DRAIN)
 
 

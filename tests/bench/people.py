@@ -8,17 +8,20 @@ not the engines' threads' is Python's. Each figure is the median of ``RUNS``. Me
 that are kept to be sent again.
 """
 
-import os
+import argparse
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import attrs
 import trio
+from checkouts import open_daemon
+from cpu_time import cpu_time
 from support.api import MeetApi
-from support.daemon import Daemon, api_of, start_daemon
+from support.daemon import Daemon, api_of
+
+from meet_trio.bench.process import usage
 
 ROOMS = 1000  # empty ones, for the memory of one
 STEADY = 5.0  # seconds of the meeting that are measured
@@ -36,17 +39,9 @@ class Usage:
 
     @classmethod
     def of(cls, daemon: Daemon) -> "Usage":
-        tick = os.sysconf("SC_CLK_TCK")
-        process = Path(f"/proc/{daemon.process.pid}")
-        used = {}
-        for path in (process, *(process / "task").iterdir()):
-            name, _, rest = (path / "stat").read_text().partition("(")[2].rpartition(")")
-            fields = rest.split()
-            used[path] = name, (int(fields[11]) + int(fields[12])) / tick
-        _, whole = used.pop(process)  # of threads that have ended too
-        engines = sum(of for name, of in used.values() if name.startswith("meet-engine"))
-        memory = int((process / "status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
-        return cls(whole - engines, engines, memory)
+        now = usage([daemon.process.pid])
+        engines = sum(t for (*_, name), t in now.cpu.items() if name.startswith("meet-engine"))
+        return cls(cpu_time(daemon.process.pid) - engines, engines, now.memory)
 
     def __sub__(self, before: "Usage") -> "Usage":
         return Usage(
@@ -67,13 +62,10 @@ class Meeting:
 
 def meet(people: int, size: int) -> Meeting:
     """``people`` in rooms of ``size``, on a server of their own that has had a room before."""
-    daemon = start_daemon("--process-log-level", "warning", "--media-workers", "1")
-    try:
+    with open_daemon("--process-log-level", "warning", "--media-workers", "1") as daemon:
         api = api_of(daemon)
         with_crowd(daemon, api, 2, 2, 0)
         return with_crowd(daemon, api, people, size, STEADY)
-    finally:
-        daemon.stop(deadline=20)
 
 
 def with_crowd(daemon: Daemon, api: MeetApi, people: int, size: int, steady: float) -> Meeting:
@@ -108,8 +100,7 @@ async def invite(api: MeetApi, size: int) -> list[str]:
 
 def empty_rooms() -> float:
     """Bytes of a room without people."""
-    daemon = start_daemon("--process-log-level", "warning")
-    try:
+    with open_daemon("--process-log-level", "warning") as daemon:
         api = api_of(daemon)
 
         async def make() -> None:
@@ -121,8 +112,6 @@ def empty_rooms() -> float:
         before = Usage.of(daemon)
         trio.run(make)
         return (Usage.of(daemon) - before).memory / ROOMS
-    finally:
-        daemon.stop(deadline=20)
 
 
 def median(meetings: list[Meeting]) -> Meeting:
@@ -139,7 +128,10 @@ def median(meetings: list[Meeting]) -> Meeting:
     return Meeting(meetings[0].consumers, joined, second)
 
 
-def main(people: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What people cost.")
+    parser.add_argument("people", nargs="?", type=int, default=16)
+    people = parser.parse_args().people
     print(f"{'memory of an empty room':<44} {empty_rooms() / 1024:>8.1f} kB")
     runs = [(meet(people, 2), meet(people, people)) for _ in range(RUNS)]
     pairs, room = (median(list(each)) for each in zip(*runs, strict=True))
@@ -162,4 +154,4 @@ def main(people: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
+    main()

@@ -7,15 +7,16 @@ share the machine, so on few cores the client's cost limits the rates. The serve
 operation does not depend on the client. What idle peers cost is in ``idle``.
 """
 
+import argparse
 import contextlib
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import trio
+from checkouts import open_daemon
+from cpu_time import cpu_time
 from support.api import MeetApi
-from support.daemon import Daemon, api_of, start_daemon
+from support.daemon import Daemon, api_of
 from support.peers import CAPABILITIES
 
 from meet_trio.bench.light_peer import LightPeer, open_light_peer
@@ -29,13 +30,9 @@ FLAGS = (
 )  # fmt: skip
 
 
-def cpu(daemon: Daemon) -> float:
-    """CPU time of the server so far, in seconds."""
-    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitable[None]]]) -> None:
+async def measure(
+    daemon: Daemon, name: str, workers: Sequence[Callable[[], Awaitable[None]]]
+) -> None:
     """Run the workers at the same time, each in a loop, and print the rate and the CPU time."""
     done = 0
 
@@ -45,13 +42,17 @@ async def measure(daemon: Daemon, name: str, workers: list[Callable[[], Awaitabl
             await worker()
             done += 1
 
-    start, used, own = time.monotonic(), cpu(daemon), time.process_time()
+    pid = daemon.process.pid
+    start, used, own = time.monotonic(), cpu_time(pid), time.process_time()
     with trio.move_on_after(SECONDS):
         async with trio.open_nursery() as nursery:
             for worker in workers:
                 nursery.start_soon(work, worker)
     seconds = time.monotonic() - start
-    server, client = 1e6 * (cpu(daemon) - used) / done, 1e6 * (time.process_time() - own) / done
+    server, client = (
+        1e6 * (cpu_time(pid) - used) / done,
+        1e6 * (time.process_time() - own) / done,
+    )
     print(
         f"{name:<44} {done / seconds:>8.0f} /s, server {server:>6.0f} µs, client {client:>5.0f} µs",
         flush=True,
@@ -150,17 +151,12 @@ async def bench_signaling(daemon: Daemon, api: MeetApi, count: int) -> None:
 
 
 def with_daemon(bench: Callable[[Daemon, MeetApi], Awaitable[None]]) -> None:
-    """Each bench has a daemon of its own: memory that one leaves to the allocator does not help the
-    next.
-    """
-    daemon = start_daemon(*FLAGS, "--process-log-level", "warning")
-    try:
+    with open_daemon(*FLAGS, "--process-log-level", "warning") as daemon:
         trio.run(bench, daemon, api_of(daemon))
-    finally:
-        daemon.stop(deadline=20)
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="What calls and signaling cost.").parse_args()
     with_daemon(bench_api)
     for count in (1, 100, 1000):
         with_daemon(lambda daemon, api, count=count: bench_signaling(daemon, api, count))  # type: ignore[misc]

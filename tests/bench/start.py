@@ -7,8 +7,8 @@ first answer of ``/ping``, the CPU time until then, the memory two seconds later
 seconds after the first room was made: it loads the DTLS library.
 """
 
+import argparse
 import http.client
-import os
 import shlex
 import socket
 import statistics
@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from cpu_time import cpu_time
 
 STARTS = 9
 DEADLINE = 30.0  # seconds
@@ -52,11 +54,6 @@ def wait_for(port: int, path: str, start: float) -> float:
     return time.monotonic() - start
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def megabytes(pid: int, when: str) -> Iterator[tuple[str, float]]:
     """Rss, Pss and Anonymous."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -76,7 +73,7 @@ def one_start(command: list[str]) -> dict[str, float]:
     )
     try:
         found = {"first answer, ms": 1e3 * wait_for(port, "/ping", start)}
-        found["CPU until then, ms"] = 1e3 * cpu_seconds(process.pid)
+        found["CPU until then, ms"] = 1e3 * cpu_time(process.pid)
         time.sleep(REST)
         found.update(megabytes(process.pid, "at rest"))
         assert status(port, "/meetmedia/api/sessions", "POST") == 200
@@ -89,7 +86,10 @@ def one_start(command: list[str]) -> dict[str, float]:
 
 
 def main() -> None:
-    command = shlex.split(sys.argv[1]) if sys.argv[1:] else [sys.executable, "-m", "meet_trio"]
+    parser = argparse.ArgumentParser(description="A server's start, and its memory at rest.")
+    ours = [sys.executable, "-m", "meet_trio"]
+    parser.add_argument("command", nargs="?", type=shlex.split, default=ours)
+    command = parser.parse_args().command
     runs = [one_start(command) for _ in range(STARTS)]
     for name in runs[0]:
         values = [run[name] for run in runs]

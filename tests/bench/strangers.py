@@ -16,9 +16,10 @@ import subprocess
 import sys
 import time
 
-from server import cpu
+from checkouts import open_daemon
+from cpu_time import cpu_time
 from support.attacks import PREFIX, upgrade
-from support.daemon import start_daemon, token_of
+from support.daemon import token_of
 
 from meet_trio.bench.light_peer import client_frame
 
@@ -30,26 +31,24 @@ def main() -> None:
     if options.attack:
         _attack(options)
         return
-    daemon = start_daemon()
-    port = daemon.port
-    try:
+    with open_daemon() as daemon:
+        port = daemon.port
         _report("quiet", _measure(port, token_of(daemon), 3))
         command = [sys.executable, __file__, "--attack", str(port), *sys.argv[1:]]
         attack = subprocess.Popen(command)
         try:
             time.sleep(2)
-            used = cpu(daemon)
+            pid = daemon.process.pid
+            used = cpu_time(pid)
             _report("attacked", _measure(port, token_of(daemon), options.seconds))
-            print(f"the server's CPU: {(cpu(daemon) - used) / options.seconds:.0%}")
+            print(f"the server's CPU: {(cpu_time(pid) - used) / options.seconds:.0%}")
         finally:
             attack.terminate()
             attack.wait()
-    finally:
-        daemon.stop(10)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="How long ping takes while strangers come.")
     parser.add_argument("--per-second", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=50)
     parser.add_argument("--addresses", type=int, default=20)
