@@ -344,7 +344,7 @@ class World:
         """Events of ``kind`` since the last call."""
         self.core.tick()
         self.deliver()
-        taken = [e for e in self.events if isinstance(e, kind)]
+        taken: list[T] = [e for e in self.events if isinstance(e, kind)]
         self.events = [e for e in self.events if not isinstance(e, kind)]
         return taken
 

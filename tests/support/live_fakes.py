@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -516,6 +516,6 @@ class Client:
         peer = self.room.admit(self.id, self.token)
         assert peer is not None, "refused"
         self.socket = FakeSocket(self.world.client_address, **query)
-        self.world.nursery.start_soon(peer.serve, self.socket)
+        self.world.nursery.start_soon(peer.serve, cast(Any, self.socket))
         await trio.testing.wait_all_tasks_blocked()
         return self.socket

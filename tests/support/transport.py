@@ -212,8 +212,8 @@ class ClientTransport:
     def allow_large_packets(self) -> None:
         """Allow packets larger than pylibsrtp's buffer; the transport must be connected."""
         assert self._tx is not None
-        self._tx._cdata = pylibsrtp.ffi.new("char[]", 4096)
-        self._tx._buffer = pylibsrtp.ffi.buffer(self._tx._cdata)
+        self._tx._cdata = pylibsrtp._binding.ffi.new("char[]", 4096)
+        self._tx._buffer = pylibsrtp._binding.ffi.buffer(self._tx._cdata)
 
     def say_goodbye(self) -> None:
         """Send DTLS close_notify, as a browser does when its RTCPeerConnection is closed."""
