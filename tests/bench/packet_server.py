@@ -162,9 +162,8 @@ class Server:
         return [int(t.name) for t in tasks if (t / "comm").read_text().startswith(THREAD)]
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
+        self._pipe.close()
 
 
 @contextlib.contextmanager
@@ -174,6 +173,7 @@ def running(checkout: Path, load: Load) -> Iterator[Server]:
     pipe, others = spawning.Pipe()
     processes = [spawning.Process(target=watch, args=(load, others), daemon=True)]
     processes[0].start()
+    others.close()
     server = Server.start(checkout, load, pipe)
     try:
         publishers, checks = server.ask(pipe.recv())
@@ -192,6 +192,7 @@ def running(checkout: Path, load: Load) -> Iterator[Server]:
         for process in processes:
             process.kill()
             process.join()
+            process.close()
         server.close()
 
 
