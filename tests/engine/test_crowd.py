@@ -152,7 +152,15 @@ def test_all_that_is_sent_is_counted(engine: Engine, join: bool) -> None:
         end = watcher.wait_for(received_packets=VIEWERS * sent, feedback_sent=VIEWERS)
         counters = end.counters
         assert counters["received_packets"] == VIEWERS * sent
-        faults = ("lost", "duplicates", "unauthentic", "unknown_ssrc", "unlabelled", "wrong_feed")
+        faults = (
+            "lost",
+            "duplicates",
+            "repeated_as_asked",
+            "unauthentic",
+            "unknown_ssrc",
+            "unlabelled",
+            "wrong_feed",
+        )
         assert {name: counters[name] for name in faults} == dict.fromkeys(faults, 0)
         assert sum(end.delays) == VIEWERS * sent
         assert 0 < end.longest_delay < DEADLINE * 1e6
@@ -182,6 +190,43 @@ def test_another_feed_is_noticed(engine: Engine) -> None:
         crowd.add_feed(publisher, camera())
         report = watcher.wait_for(wrong_feed=8, unauthentic=8)
         assert not any(report.delays)
+    finally:
+        crowd.close()
+
+
+def test_repeated_as_asked() -> None:
+    """Without RTX a packet that was asked for comes as it is, and its late first copy comes too."""
+    crowd = Crowd()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            own = connected(server.getsockname()[1])
+            with socket.socket(fileno=os.dup(own)) as same:
+                address = same.getsockname()
+            crowd.add_endpoint(own, -1, b"", 0, 1)
+            crowd.add_viewed(0, ViewedSpec(False, NUMBER, 77, 48_000, nack=True))
+            watcher = Watcher(crowd)
+            watcher.report()  # its socket is ready
+
+            def send(number: int) -> None:
+                packet = RtpPacket(
+                    payload_type=111,
+                    sequence_number=number,
+                    timestamp=0,
+                    ssrc=77,
+                    payload=bytes(100),
+                )
+                server.sendto(build_rtp(packet), address)
+
+            for number in (0, 2):
+                send(number)
+            watcher.wait_for(nacks_sent=1)
+            for _ in range(20):
+                send(1)
+            send(3)
+            counters = watcher.wait_for(received_packets=4).counters
+        assert 1 <= counters["repeated_as_asked"] == counters["nacks_sent"] <= 10
+        assert counters["duplicates"] == 20 - 1 - counters["nacks_sent"]
     finally:
         crowd.close()
 

@@ -19,7 +19,8 @@
   X(recovered)         /* of these: they came as a retransmission */ \
   X(late)              /* of these: after a packet with a higher number */ \
   X(lost)              /* now: numbers of streams that have not come */ \
-  X(duplicates)        /* for the second time, by the same SSRC */ \
+  X(duplicates)        /* for the second time, by the same SSRC, and nobody had asked for it */ \
+  X(repeated_as_asked) /* of a stream without RTX: for the second time, after a NACK */ \
   X(redundant)         /* retransmissions of packets that are there already, and padding */ \
   X(unauthentic) \
   X(malformed) \

@@ -34,6 +34,37 @@ static void add_missing(mt_viewed *v, uint64_t from, uint64_t end) {
   for (uint64_t i = from; i < end; i++) v->missing[v->missing_count++] = (mt_missing_number){.index = i};
 }
 
+static mt_asked_number *find_asked(mt_viewed *v, uint64_t index) {
+  for (unsigned i = 0; i < MT_VIEWED_MISSING; i++)
+    if (v->asked[i].copies && v->asked[i].index == index) return &v->asked[i];
+  return NULL;
+}
+
+static void note_asked(mt_viewed *v, uint64_t index) {
+  mt_asked_number *a = find_asked(v, index);
+  if (!a) {
+    a = &v->asked[v->next_asked++ % MT_VIEWED_MISSING];
+    *a = (mt_asked_number){.index = index};
+  }
+  a->copies++; /* at most MT_VIEWED_NACK_TRIES */
+}
+
+/* The index of this number that is nearest to the highest one. */
+static uint64_t nearest(const mt_viewed *v, uint16_t sequence) {
+  return v->window.highest + (uint64_t)(int64_t)(int16_t)(uint16_t)(sequence - (uint16_t)v->window.highest);
+}
+
+/* A number has come for the second time. */
+static void count_again(mt_viewed *v, mt_crowd_totals *totals, uint16_t sequence) {
+  mt_asked_number *a = find_asked(v, nearest(v, sequence));
+  if (!a) {
+    totals->duplicates++;
+    return;
+  }
+  a->copies--;
+  totals->repeated_as_asked++;
+}
+
 static void count_jitter(mt_viewed *v, const mt_rtp *h, int64_t arrived) {
   int64_t transit = arrived * v->spec.clock_rate / MT_SECOND - h->timestamp;
   if (v->has_transit) {
@@ -88,7 +119,7 @@ static mt_viewed_result take_repeated(mt_viewed *v, mt_srtp *srtp, mt_crowd_tota
     return MT_VIEWED_REFUSED;
   }
   uint16_t sequence = payload_len > OSN ? mt_load16(p + h->header_len) : 0;
-  uint64_t original = v->window.highest + (uint64_t)(int64_t)(int16_t)(uint16_t)(sequence - (uint16_t)v->window.highest);
+  uint64_t original = nearest(v, sequence);
   if (payload_len <= OSN || !v->window.started || original > v->window.highest || original < v->first ||
       has_come(&v->window, original)) {
     totals->redundant++;
@@ -109,7 +140,7 @@ mt_viewed_result mt_viewed_take(mt_viewed *v, mt_srtp *srtp, mt_crowd_totals *to
   uint64_t before = v->window.highest, index;
   size_t len, payload_len;
   mt_srtp_status status = mt_srtp_unprotect(srtp, &v->window, p, n, h->header_len, &len, &index);
-  if (status == MT_SRTP_REPLAYED) totals->duplicates++;
+  if (status == MT_SRTP_REPLAYED) count_again(v, totals, mt_load16(p + 2));
   else if (status != MT_SRTP_OK) totals->unauthentic++;
   if (status != MT_SRTP_OK) return MT_VIEWED_REFUSED;
   if (begins || index < v->first) v->first = index;
@@ -139,6 +170,7 @@ unsigned mt_viewed_nacks(mt_viewed *v, int64_t now, uint16_t out[MT_VIEWED_MISSI
       m.asked = now;
       m.tries++;
       out[count++] = (uint16_t)m.index;
+      if (!v->spec.rtx_ssrc) note_asked(v, m.index);
     }
     v->missing[kept++] = m;
   }

@@ -1,7 +1,9 @@
 /* A viewed stream: one SSRC that a crowd receives, and the check of each packet of it.
  *
  * A packet is authentic, comes once, and has the label of the stream's feed. A number that does not come is lost until it comes
- * late or as a retransmission. Numbers that have not come are asked for by NACKs, a few times.
+ * late or as a retransmission. Numbers that have not come are asked for by NACKs, a few times. Without RTX a retransmission is the
+ * packet itself, once more (RFC 4585 section 6.2.1). If the first copy was only late, both come: that is no fault of the server's,
+ * as long as no more copies come than were asked for.
  *
  * A server may leave packets out and number the others without a gap. Then the distance from a packet's number to its label's
  * number grows, as long as both are of the same feed: these packets are counted too.
@@ -17,7 +19,7 @@
 #include "formats/srtp.h"
 
 enum {
-  MT_VIEWED_MISSING = 64,    /* numbers that are asked for at a time */
+  MT_VIEWED_MISSING = 64,    /* numbers that are asked for at a time, and the latest that were */
   MT_VIEWED_NACK_TRIES = 10, /* for a number */
   MT_VIEWED_NACK_US = 60000, /* from one NACK for a number to the next */
   MT_VIEWED_LAYERS = 3,      /* low bits of a feed's number: which encoding of it */
@@ -36,6 +38,11 @@ typedef struct {
   uint8_t tries;
 } mt_missing_number;
 
+typedef struct {
+  uint64_t index;
+  uint8_t copies; /* that were asked for and have not come; 0: the place is free */
+} mt_asked_number;
+
 typedef struct { /* the place of an SSRC in a table */
   mt_node node;
   struct mt_viewed *viewed;
@@ -51,6 +58,8 @@ typedef struct mt_viewed {
   uint32_t distance; /* from the low bits of an index to its label's number */
   unsigned missing_count;
   mt_missing_number missing[MT_VIEWED_MISSING];
+  mt_asked_number asked[MT_VIEWED_MISSING]; /* of a stream without RTX; a ring */
+  unsigned next_asked;
   /* for reports */
   uint64_t reported_highest, reported_received;
   double jitter; /* clock units */

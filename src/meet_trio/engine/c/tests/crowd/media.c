@@ -213,6 +213,48 @@ static void test_loss_is_repaired(bool encrypted) {
   close_world(w);
 }
 
+/* Loses packets 1 and 2 of a frame, asks for them `times`, and lets `copies` of each come. */
+static void ask_and_take(world *w, unsigned times, unsigned copies) {
+  for (unsigned i = 0, count = frame(w); i < count; i++)
+    if (i != 1 && i != 2) hand_over(w, &w->publisher, &w->viewer, i);
+  datagram held[] = {w->publisher.sent[1], w->publisher.sent[2]};
+  for (; times; times--) {
+    round_trip(w);
+    w->now += MT_VIEWED_NACK_US;
+  }
+  for (unsigned i = 1; i <= 2; i++) {
+    w->publisher.sent[i] = held[i - 1];
+    for (unsigned k = 0; k < copies; k++) hand_over(w, &w->publisher, &w->viewer, i);
+  }
+}
+
+/* Without RTX a retransmission is the packet itself: with the first copy, which was late, there are two. */
+static void test_repeated_as_asked(bool encrypted) {
+  world *w = open_world(encrypted);
+  mt_crowd_totals *t = &w->viewer.totals;
+  w->viewer.endpoint->viewed->spec.rtx_ssrc = 0;
+  deliver_frames(w, 3);
+  ask_and_take(w, 1, 2);
+  CHECK(t->nacks_sent == 2 && t->late == 2 && lost(w) == 0);
+  CHECK(t->repeated_as_asked == 2 && t->duplicates == 0);
+  hand_over(w, &w->publisher, &w->viewer, 1); /* once more than was asked for */
+  CHECK(t->repeated_as_asked == 2 && t->duplicates == 1);
+  deliver_frames(w, 1);
+  hand_over(w, &w->publisher, &w->viewer, 2); /* nobody has asked for it */
+  CHECK(t->repeated_as_asked == 2 && t->duplicates == 2);
+  ask_and_take(w, 3, 5);
+  CHECK(t->nacks_sent == 8 && t->repeated_as_asked == 8 && t->duplicates == 4);
+  /* what was asked for last is known, however many numbers were asked for before */
+  for (unsigned i = 0; i < 2 * MT_VIEWED_MISSING; i++) ask_and_take(w, 1, 2);
+  CHECK(t->repeated_as_asked == 8 + 4 * MT_VIEWED_MISSING && t->duplicates == 4);
+  close_world(w);
+  w = open_world(encrypted); /* with RTX it comes by the other SSRC */
+  deliver_frames(w, 3);
+  ask_and_take(w, 1, 2);
+  CHECK(w->viewer.totals.repeated_as_asked == 0 && w->viewer.totals.duplicates == 2);
+  close_world(w);
+}
+
 static void test_nacks_end(void) {
   world *w = open_world(false);
   deliver_frames(w, 1);
@@ -426,6 +468,8 @@ int main(void) {
   test_all_arrives(true);
   test_loss_is_repaired(false);
   test_loss_is_repaired(true);
+  test_repeated_as_asked(false);
+  test_repeated_as_asked(true);
   test_nacks_end();
   test_what_is_wrong_is_counted();
   test_probes();
