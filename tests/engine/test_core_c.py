@@ -59,3 +59,23 @@ def test_a_viewer_takes_little_memory(tmp_path: Path) -> None:
         done = subprocess.run([str(bench), *arguments], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert 10_000 < int(done.stdout.split()[2]) < most
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("visits") / "visits", "core/visits.c")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_rounds_visit_in_time(visits: Path, seed: int) -> None:
+    """A core whose rounds visit only what is due does the same as one that visits everything."""
+    done = subprocess.run([visits, str(seed), "20000"], capture_output=True, text=True, timeout=120)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
+def test_idle_transports_are_seldom_visited(visits: Path) -> None:
+    """Once a second, for their reports, and not in each of 100 rounds."""
+    done = subprocess.run([visits, "count", "200", "100"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 1500 < int(done.stdout.split()[0]) < 2500

@@ -5,16 +5,15 @@
 #include "core/exchange.h"
 #include "core/plain.h"
 #include "core/transport.h"
+#include "core/visits.h"
 #include "egress/downlink.h"
 #include "egress/fanout.h"
 #include "egress/keyframes.h"
 #include "egress/numbering.h"
 #include "egress/pacing.h"
-#include "egress/playout.h"
 #include "egress/resend.h"
 #include "egress/scores.h"
 #include "egress/sent.h"
-#include "egress/viewer.h"
 #include "formats/rtp.h"
 #include "ingress/arrivals.h"
 #include "ingress/producer.h"
@@ -25,14 +24,13 @@
 #include "paths/dtls.h"
 #include "paths/ice.h"
 #include "paths/routes.h"
-#include "periodic/reports.h"
 #include "periodic/requests.h"
 #include "periodic/rounds.h"
 #include "state/core_state.h"
 
 #include <stdlib.h>
 
-enum { ROUND_US = 100 * MT_MS, LEAST_TICK_US = 5 * MT_MS }; /* between two rounds, and at least between two ticks */
+enum { LEAST_TICK_US = 5 * MT_MS }; /* between two ticks */
 
 enum { FIRST_SLOTS = 64 }; /* of a table */
 
@@ -53,10 +51,11 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_sent_init(core);
   mt_departures_pools(&core->departures);
-  mt_list *lists[] = {&core->traces,  &core->all_transports, &core->mirrors, &core->links,  &core->changed,    &core->nacking,
-                      &core->wanting, &core->feeding,        &core->owed,    &core->scored, &core->allocating, &core->gathered,
-                      &core->pacing,  &core->claims,         &core->tailing, &core->holding};
+  mt_list *lists[] = {&core->traces,  &core->all_transports, &core->mirrors, &core->links,   &core->changed,    &core->nacking,
+                      &core->wanting, &core->feeding,        &core->owed,    &core->scored,  &core->allocating, &core->gathered,
+                      &core->pacing,  &core->claims,         &core->tailing, &core->holding, &core->busy};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) mt_list_init(lists[i]);
+  for (size_t i = 0; i < MT_WHEEL_SLOTS; i++) mt_list_init(&core->wheel[i]);
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,
                         &core->routes,     &core->sources_by_ssrc, &core->sources_by_index};
   bool ok = true;
@@ -130,7 +129,7 @@ void mt_core_path_closed(mt_core *core, int64_t now, const mt_path *path) {
 
 /* ---- time ---- */
 
-/* The work of every object that is due ten times a second. */
+/* The work that is due ten times a second. */
 static void round_of_all(mt_core *core, int64_t now) {
   mt_exchange_round(core);
   mt_pool_trim(&core->packets);
@@ -142,15 +141,7 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_scores_round(core, now);
   mt_owed_round(core, now);
   MT_EACH (item, &core->mirrors) mt_mirror_round(core, MT_OF(item, mt_producer, in_transport), now);
-  MT_EACH (item, &core->all_transports) {
-    mt_transport *t = MT_OF(item, mt_transport, in_core);
-    mt_transport_check_consent(core, t, now);
-    mt_viewer_round(t, now);
-    mt_playout_round(t, now);
-    MT_EACH (link, &t->producers) mt_producer_round(core, MT_OF(link, mt_producer, in_transport), now);
-    mt_downlink_round(core, t, now);
-    if (now >= t->next_report) mt_transport_report(core, t, now);
-  }
+  mt_visits_round(core, now);
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -161,7 +152,7 @@ int64_t mt_core_tick(mt_core *core, int64_t now) {
   core->last_now = now;
   int64_t next = mt_claims_tick(core, now); /* first: it decides where the round's reports go */
   if (now >= core->next_round) {
-    core->next_round = now + ROUND_US;
+    core->next_round = now + MT_ROUND_US;
     round_of_all(core, now);
   }
   next = earlier(next, core->next_round);

@@ -9,8 +9,9 @@
  *   consumer    a producer's stream on its way to another client: rewritten SSRC, sequence numbers, timestamps, extensions
  *   mirror      a producer of another engine, filled through a link (links/link.h)
  *
- * Received datagrams are told apart by their first byte (RFC 7983). The tick calls what is due, from the lower folders up: all
- * objects ten times a second, and in between the objects that wait in lists.
+ * Received datagrams are told apart by their first byte (RFC 7983). The tick calls what is due, from the lower folders up:
+ * ten times a second a round of the objects that have something to do (core/visits.h), and in between the objects that wait in
+ * lists.
  *
  * The caller assigns the ids, one space for each kind. A command for an id that does not exist is counted and has no other effect,
  * because an object may end while a command for it is on its way.

@@ -52,7 +52,9 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_list_init(&t->in_due);
   mt_list_init(&t->idle);
   mt_list_init(&t->claim.in_claims);
+  mt_list_init(&t->in_visits);
   mt_list_append(&core->all_transports, &t->in_core);
+  mt_list_append(&core->busy, &t->in_visits);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
   return t;
 }
@@ -104,6 +106,7 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_table_free(&t->consumers_by_ssrc);
   mt_table_remove(&core->transports, &t->node);
   mt_list_remove(&t->in_core);
+  mt_list_remove(&t->in_visits);
   mt_list_remove(&t->changes.in_changed);
   free(t);
 }

@@ -102,6 +102,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   mt_list_init(&c->behind);
   mt_list_init(&c->holding);
   mt_list_append(&t->consumers, &c->in_transport);
+  mt_mark_busy(core, t);
   if (p) mt_list_append(&p->consumers, &c->in_producer);
   mt_table_insert(&core->consumers, &c->node, mt_hash64(c->id));
   c->by_ssrc.consumer = c->by_rtx_ssrc.consumer = c;

@@ -47,6 +47,7 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
   for (unsigned kind = 0; kind < MT_EXT_COUNT; kind++)
     if (p->spec.ext_ids[kind]) p->ext_kind[p->spec.ext_ids[kind]] = (uint8_t)(kind + 1);
   mt_list_append(t ? &t->producers : &core->mirrors, &p->in_transport);
+  if (t) mt_mark_busy(core, t);
   mt_table_insert(&core->producers, &p->node, mt_hash64(p->id));
   for (uint8_t i = 0; i < p->spec.encoding_count; i++) {
     if (mt_stream_init(core, &p->streams[i], p, i)) continue;

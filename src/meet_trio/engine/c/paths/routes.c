@@ -123,6 +123,7 @@ void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated
   bool current_works = t->selected && heard_since(t->selected, now - ROUTE_STALE_US);
   if (t->selected == r || (current_works && !nominated)) return;
   t->selected = r;
+  mt_mark_busy(core, t); /* its consent may end earlier than that of the one before */
   if (t->was_connected) t->moved = now;
   mt_change(core, &t->changes, t->was_connected ? MT_CHANGED_MOVED : MT_CHANGED_CONNECTED);
   t->was_connected = true;
@@ -142,14 +143,23 @@ void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
 
 /* ---- consent ---- */
 
+static int64_t consent_us(const mt_core *core) { return (int64_t)core->settings.consent_ms * MT_MS; }
+
+/* Media to a claimed address needs no consent: it is bounded by paths/claims.h. */
+static bool needs_consent(const mt_transport *t) { return t->selected && t->selected != t->claim.route; }
+
+int64_t mt_transport_consent_ends(const mt_core *core, const mt_transport *t) {
+  if (!t->was_connected || t->silent) return INT64_MAX;
+  bool selected_first = needs_consent(t) && t->selected->seen < t->heard;
+  return (selected_first ? t->selected->seen : t->heard) + consent_us(core);
+}
+
 /* Each address has a consent of its own (RFC 7675 section 5.1): requests from another address do not keep media flowing to this
  * one. */
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now) {
-  int64_t consent = (int64_t)core->settings.consent_ms * MT_MS;
   if (!t->was_connected || t->silent) return;
-  bool claimed = t->selected && t->selected == t->claim.route; /* bounded by paths/claims.h */
-  if (t->selected && !claimed && now - t->selected->seen >= consent) mt_route_lose(core, t->selected, now);
-  if (now - t->heard < consent) return;
+  if (needs_consent(t) && now - t->selected->seen >= consent_us(core)) mt_route_lose(core, t->selected, now);
+  if (now - t->heard < consent_us(core)) return;
   t->silent = true;
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
   mt_change(core, &t->changes, MT_CHANGED_SILENT);

@@ -43,5 +43,8 @@ void mt_route_drop(mt_core *core, mt_route *route); /* selects no other; a free 
 /* Drops what has no consent (RFC 7675). A selected route not heard for mt_settings.consent_ms is lost. A transport not heard for
  * that long loses all its routes, and Python is told by an event. */
 void mt_transport_check_consent(mt_core *core, mt_transport *t, int64_t now);
+/* The first time at which mt_transport_check_consent does anything; INT64_MAX: never. A check makes it later. A change of the
+ * selected route can make it earlier, which marks the transport as busy. */
+int64_t mt_transport_consent_ends(const mt_core *core, const mt_transport *t);
 
 #endif

@@ -10,6 +10,7 @@
  *            ├─ mirrors ───── streams, filled by other engines
  *            ├─ sources      of all transports, by what a packet shows in clear
  *            ├─ links ─────── relays of producers (this engine is the source), mirrors (it is the sink)
+ *            ├─ busy, wheel   all transports, by the time at which a round visits them next
  *            └─ work lists: changed (events to offer), nacking, tailing, holding (NACKs), wanting (key frames), feeding (transport-cc),
  *                           claims, owed, scored, allocating (layers), pacing
  *
@@ -30,7 +31,10 @@
 
 typedef struct mt_core mt_core;
 
-enum { MT_MAX_WAITING_STATS = 16 }; /* requests for statistics; further ones are refused */
+enum {
+  MT_MAX_WAITING_STATS = 16, /* requests for statistics; further ones are refused */
+  MT_WHEEL_SLOTS = 16,       /* each of the time between two rounds */
+};
 
 struct mt_core {
   mt_settings settings;
@@ -39,6 +43,11 @@ struct mt_core {
   mt_table transports, producers, consumers, ufrags, routes;
   mt_table sources_by_ssrc, sources_by_index; /* sources of transports with keys; see ingress/rebinding.h */
   mt_list all_transports, mirrors, links;
+
+  mt_list busy;                  /* transports that each round visits */
+  mt_list wheel[MT_WHEEL_SLOTS]; /* the quiet ones, by the time of their next visit; see core/visits.h */
+  int64_t wheel_at;              /* number of the slot of the last round, since time 0 */
+
   mt_list traces;      /* mt_trace */
   int64_t last_now;    /* time of the last datagram, command, tick or exchange */
   uint32_t last_relay; /* id that the newest relay got */

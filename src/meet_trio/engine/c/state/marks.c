@@ -12,6 +12,12 @@ uint64_t mt_random(mt_core *core) {
   return mt_hash64(core->random);
 }
 
+void mt_mark_busy(mt_core *core, mt_transport *t) {
+  if (!t->quiet) return; /* its place stays, because a round may be going through the list */
+  t->quiet = false;
+  mt_list_append(&core->busy, &t->in_visits);
+}
+
 void mt_due(mt_core *core, int64_t at) {
   if (at < core->next_tick) core->next_tick = at;
 }

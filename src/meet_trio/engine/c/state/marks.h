@@ -8,6 +8,7 @@
 #include "state/core_state.h"
 
 uint64_t mt_random(mt_core *core);                                  /* not for secrets */
+void mt_mark_busy(mt_core *core, mt_transport *t);                  /* each round visits it, until it is quiet again */
 void mt_due(mt_core *core, int64_t at);                             /* the next tick is due at time `at` or earlier */
 void mt_change(mt_core *core, mt_changes *changes, uint32_t flags); /* events are to be offered; `flags`: MT_CHANGED_… */
 /* The next tick asks for a key frame, and again until one comes. Nothing happens if the codec has no key frames. */

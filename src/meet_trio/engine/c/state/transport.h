@@ -125,6 +125,11 @@ struct mt_transport {
 
   mt_node node;    /* in mt_core.transports */
   mt_list in_core; /* in mt_core.all_transports */
+
+  mt_list in_visits; /* in mt_core.busy, or, if `quiet`, in a slot of mt_core.wheel */
+  int64_t visit_at;  /* time of the next visit of a round if `quiet` */
+  bool quiet;        /* rounds have nothing to do for it before `visit_at`; see core/visits.h */
+
   mt_changes changes;
   uint32_t id;
   mt_credentials credentials[2]; /* those in use, and those of before an ICE restart */
