@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "rates": set(),
+    "json_text": set(),
     "lag": set(),
     "collector": set(),
     "deadlines": set(),
@@ -140,6 +141,7 @@ MAY_IMPORT = {
     "live": {
         "engine",
         "errors",
+        "json_text",
         "logs",
         "media",
         "ortc",
@@ -151,9 +153,9 @@ MAY_IMPORT = {
         "turns",
     },
     "media": {"deadlines", "engine", "errors", "ortc", "settings", "tallies", "turns"},
-    "room": {"errors", "ortc", "settings"},
+    "room": {"errors", "json_text", "ortc", "settings"},
     "ortc": {"errors"},
-    "socketio": {"deadlines"},
+    "socketio": {"deadlines", "json_text"},
     "engine": set(),
 }
 

@@ -41,6 +41,7 @@ from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import Disconnected, EncodedEvent, Handshake, Reason
 from meet_trio.socketio import Settings as SocketSettings
+from meet_trio.socketio.message import Message, MessageType, encode
 
 BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
 
@@ -305,7 +306,8 @@ class FakeEvent:
     answer: list[object] | None = None
 
     def ack(self, *args: object) -> None:
-        json.dumps(args, allow_nan=False)
+        (sent,) = encode(Message(MessageType.ACK, data=list(args), ack_id=1))
+        args = tuple(json.loads(sent[2:]))  # what the client reads
         assert self.answer is None, "acknowledged twice"
         self.answer = list(args)
         self._check_description(*args)

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from meet_trio import ortc
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound, RequestError
+from meet_trio.json_text import JsonText
 from meet_trio.room import Layers, Outcome, Role, Room, RoomLimits
 from meet_trio.room.last_n import OVERLAP
 from meet_trio.room.requests import Produce
@@ -95,7 +96,8 @@ class Meeting(RuleBasedStateMachine):
             for peer in notice.to & self.pages.keys():
                 if notice.method not in ("moderator:kickPeer", "moderator:closeRoom"):
                     self.pages[peer].hear(notice.method, notice.data)
-        json.dumps(outcome.result)
+        if not isinstance(outcome.result, JsonText):
+            json.dumps(outcome.result)
         for peer in gone:
             self.pages.pop(peer, None)
             self.receivers.discard(peer)
@@ -177,8 +179,11 @@ class Meeting(RuleBasedStateMachine):
             outcome = self.room.join(peer, nickname, CLIENT)
         except NotFound:
             return
-        result = outcome.result
-        assert isinstance(result, dict)
+        assert isinstance(outcome.result, JsonText)
+        result = json.loads(outcome.result.text)
+        # as if it were written anew
+        others = [p.info() for p in self.room.peers.values() if p.connected and p.id != peer]
+        assert result == {"peers": others, **self.room.peers[peer].info()}
         self.carry_out(outcome)
         self.pages[peer] = Page(result)
         self.refused = {pair for pair in self.refused if pair[0] != peer}

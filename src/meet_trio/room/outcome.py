@@ -8,6 +8,7 @@ from typing import Literal
 
 import attrs
 
+from meet_trio.json_text import JsonText
 from meet_trio.ortc.fields import Json
 
 JoinAnswer = Literal["joinRequestAccepted", "joinRequestDenied"]
@@ -50,7 +51,7 @@ class Outcome:
     """
 
     before: tuple[Notice, ...] = ()
-    result: Json = None
+    result: "Json | JsonText" = None
     after: tuple[Notice, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     removed_peers: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from typing import Literal
 
 import attrs
 
+from meet_trio.json_text import to_text
 from meet_trio.ortc import ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.room.roles import Role
@@ -58,6 +59,8 @@ class Peer:
     lacking: "dict[str, Producer]" = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
     pinned: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    _told: tuple[object, str] = attrs.field(default=((), ""), init=False, repr=False)
+    """What ``info_text`` returned last, with the values that are in it."""
 
     def wants(self, producer: "Producer") -> bool:
         """Whether the peer should have a consumer of ``producer`` and has none."""
@@ -80,6 +83,13 @@ class Peer:
             "role": int(self.role),
             "raisedHand": self.raised_hand,
         }
+
+    def info_text(self) -> str:
+        """``info`` as JSON, written when it has changed."""
+        values = self.language, self.nickname, self.role, self.raised_hand
+        if self._told[0] != values:
+            self._told = values, to_text(self.info())
+        return self._told[1]
 
 
 @attrs.define(eq=False)

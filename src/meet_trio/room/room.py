@@ -20,6 +20,7 @@ import hmac
 import attrs
 
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound
+from meet_trio.json_text import JsonText
 from meet_trio.ortc import RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
@@ -85,12 +86,10 @@ class Room(Streams):
         peer.joined = True
         peer.rtp_capabilities = rtp_capabilities
         self._find_lacking(peer)
+        others = ",".join([p.info_text() for p in self._connected() if p is not peer])
         return Outcome(
             before=renamed,
-            result={
-                "peers": [other.info() for other in self._connected() if other is not peer],
-                **peer.info(),
-            },
+            result=JsonText(f'{{"peers":[{others}],{peer.info_text()[1:]}'),
             after=after,
             closed_consumers=tuple(consumer.id for consumer in stale),
         )

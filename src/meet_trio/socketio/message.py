@@ -7,9 +7,7 @@ One binary message for each attachment follows. The JSON holds
 The namespace ``/`` itself is not written. Protocol 5 (socket.io 3 and 4) and protocol 4 (socket.io
 2) share this format; in protocol 4 a query may follow the namespace (``/chat?token=abc``).
 
-The parser reads JSON strictly: no NaN, no infinite numbers (``1e999``), a bounded depth. The
-encoder writes nothing that Python accepts and JavaScript does not: it escapes lone surrogates, and
-numbers that are not finite raise ValueError.
+The parser reads JSON strictly: no NaN, no infinite numbers (``1e999``), a bounded depth.
 
 No I/O here. The only state is a packet that waits for its attachments. ``protocol`` decides which
 packet is allowed when.
@@ -25,6 +23,7 @@ from typing import Final, NoReturn, cast
 
 import attrs
 
+from meet_trio.json_text import JsonText, to_text
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.settings import Settings
 
@@ -73,7 +72,7 @@ class Message:
 
     ``data`` depends on the type. EVENT: a list that begins with the event's name, empty if the
     packet had no payload. ACK: a list. CONNECT: a dict or None. CONNECT_ERROR: anything.
-    DISCONNECT: None.
+    DISCONNECT: None. The last item of a list that is encoded may be ``JsonText``.
     """
 
     type: MessageType
@@ -99,16 +98,12 @@ def encode(message: Message) -> list[str | bytes]:
         return {"_placeholder": True, "num": len(attachments) - 1}
 
     text = ""
-    if message.data is not None:
-        text = json.dumps(
-            message.data,
-            default=attach,
-            ensure_ascii=False,
-            allow_nan=False,
-            separators=(",", ":"),
-        )
-        if not text.isascii():
-            text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    data = message.data
+    if type(data) is list and data and type(data[-1]) is JsonText:
+        *first, last = data
+        text = to_text(first, attach)[:-1] + ("," if first else "") + last.text + "]"
+    elif data is not None:
+        text = to_text(data, attach)
     kind = message.type
     head = ""
     if attachments:
@@ -119,9 +114,6 @@ def encode(message: Message) -> list[str | bytes]:
     if message.ack_id is not None:
         head += str(message.ack_id)
     return [f"{kind.value}{head}{text}", *attachments]
-
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Decoder:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meet_trio.json_text import JsonText, to_text
 from meet_trio.socketio.errors import ProtocolError
 from meet_trio.socketio.message import (
     MAX_ACK_ID,
@@ -222,6 +223,25 @@ def test_events_come_back(args: list[object], ack_id: int | None) -> None:
     for frame in frames:
         assert isinstance(frame, bytes) or frame.encode()
     assert decode(*frames, settings=Settings(max_attachments=100)) == message
+
+
+def _without_bytes(value: object) -> object:
+    match value:
+        case bytes():
+            return value.hex()
+        case list():
+            return [_without_bytes(item) for item in value]
+        case dict():
+            return {key: _without_bytes(item) for key, item in value.items()}
+    return value
+
+
+@given(st.lists(_json, max_size=3), _json.map(_without_bytes))
+def test_a_text_stands_for_its_value(args: list[object], last: object) -> None:
+    text = JsonText(to_text(last))
+    assert encode(Message(ACK, "/n", [*args, text], 7)) == encode(
+        Message(ACK, "/n", [*args, last], 7)
+    )
 
 
 @given(st.lists(st.text() | st.text('0123456/-,["x]{}_') | st.binary(max_size=5), max_size=4))
