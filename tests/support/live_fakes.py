@@ -26,6 +26,7 @@ from meet_trio.engine import (
     Stats,
     Summary,
 )
+from meet_trio.json_text import JsonText
 from meet_trio.live.handlers import handle_event
 from meet_trio.live.peer import Notification
 from meet_trio.live.registry import Registry
@@ -41,7 +42,6 @@ from meet_trio.ortc import DtlsFingerprint
 from meet_trio.room import Role, RoomLimits, Webhook
 from meet_trio.socketio import Disconnected, EncodedEvent, Handshake, Reason
 from meet_trio.socketio import Settings as SocketSettings
-from meet_trio.socketio.message import Message, MessageType, encode
 
 BACKLOG_BYTES = SocketSettings().max_outbox_bytes  # as the server has it
 
@@ -306,8 +306,8 @@ class FakeEvent:
     answer: list[object] | None = None
 
     def ack(self, *args: object) -> None:
-        (sent,) = encode(Message(MessageType.ACK, data=list(args), ack_id=1))
-        args = tuple(json.loads(sent[2:]))  # what the client reads
+        args = tuple([json.loads(arg.text) if isinstance(arg, JsonText) else arg for arg in args])
+        json.dumps(args, allow_nan=False)
         assert self.answer is None, "acknowledged twice"
         self.answer = list(args)
         self._check_description(*args)
