@@ -8,8 +8,8 @@ import trio
 import trio.testing
 from support.live_agreement import open_offers
 from support.live_fakes import FakeSocket
-from support.live_scenes import join, open_world, pair, produce
-from support.peers import EVERYTHING
+from support.live_scenes import join, open_world, pair, produce, say, transport
+from support.peers import CAPABILITIES, EVERYTHING
 from trio.testing import MockClock
 
 from meet_trio.live.offers import _OFFERS_AT_ONCE
@@ -101,6 +101,35 @@ async def test_a_new_socket_is_asked_again_in_batches(autojump_clock: MockClock)
         assert max(after - before for before, after in itertools.pairwise(seen)) <= _OFFERS_AT_ONCE
         await trio.testing.wait_all_tasks_blocked()
         assert open_offers(room) == []
+
+
+async def test_who_comes_back_again_and_again_keeps_nobody_waiting(
+    autojump_clock: MockClock,
+) -> None:
+    """The offers to a client that answers none are repeated on each of its sockets, and it may have
+    many sockets. Others are offered what they lack in between.
+    """
+    streams = 4 * _OFFERS_AT_ONCE
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        publishers = [ada, *[await world.enter(room, EVERYTHING) for _ in range(streams // 4 - 1)]]
+        for other in publishers[1:]:
+            await join(other)
+        bob.socket.answer_calls = None
+        for number in range(streams):
+            await produce(publishers[number // 4], "screen")
+        await trio.sleep(1)
+        cy = await world.enter(room)
+        await transport(cy.socket, consuming=True)
+        for turn in range(20):
+            bob.socket = FakeSocket()
+            bob.socket.answer_calls = None
+            world.nursery.start_soon(room.peers[bob.id].serve, bob.socket)
+            if turn == 0:
+                say(cy.socket, "join", nickname="Cy", rtpCapabilities=CAPABILITIES)
+            await trio.sleep(0.01)
+            assert room.offers._again  # it is never done with them
+        assert asked(cy.socket) == streams
 
 
 async def test_records_about_an_answer_have_the_id_of_the_room(autojump_clock: MockClock) -> None:

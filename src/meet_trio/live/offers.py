@@ -14,7 +14,8 @@ If an earlier socket was lost in between, a refusal counts as an answer, and so 
 client may have the consumer already, and only the answer was lost.
 
 A few are offered at a time, so that other tasks run in between. There may be hundreds: of one
-producer for many peers, or of many producers for one peer.
+producer for many peers, or of many producers for one peer. While consumers are missing, half of
+each batch is theirs: a client that never answers and often comes back is always owed repetitions.
 """
 
 import contextvars
@@ -139,7 +140,7 @@ class Offers:
         """Make a few offers. Returns whether others are left."""
         now = trio.current_time()
         before = self.streams.state.missing
-        repeated = self._repeat_some(_OFFERS_AT_ONCE, now)
+        repeated = self._repeat_some(_OFFERS_AT_ONCE // 2 if before else _OFFERS_AT_ONCE, now)
         with log_errors("looking for missing consumers"):
             for peer, producer in self.streams.state.missing_consumers(_OFFERS_AT_ONCE - repeated):
                 self._try_to_open(peer, producer)
