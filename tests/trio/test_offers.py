@@ -7,12 +7,13 @@ import weakref
 import trio
 import trio.testing
 from support.live_agreement import open_offers
-from support.live_fakes import FakeSocket
+from support.live_fakes import Client, FakeSocket
 from support.live_scenes import join, open_world, pair, produce, say, transport
 from support.peers import CAPABILITIES, EVERYTHING
 from trio.testing import MockClock
 
 from meet_trio.live.offers import _OFFERS_AT_ONCE
+from meet_trio.live.room import _OFFER_WORK, LiveRoom
 from meet_trio.live.settings import PeerSettings
 from meet_trio.logs.context import bound_ids
 
@@ -130,6 +131,43 @@ async def test_who_comes_back_again_and_again_keeps_nobody_waiting(
             await trio.sleep(0.01)
             assert room.offers._again  # it is never done with them
         assert asked(cy.socket) == streams
+
+
+async def test_who_loses_a_transport_is_offered_its_streams_on_another_and_pays(
+    autojump_clock: MockClock,
+) -> None:
+    """Neither waits for somebody's next request, and that one does not pay."""
+    async with open_world(peer_settings=SETTINGS) as world:
+        room, ada, bob = await pair(world)
+        first = world.bridge.sessions[-1]
+        transport_id = next(iter(room.peers[bob.id].transports))
+        fingerprint = {"algorithm": "sha-256", "value": ":".join(["AB"] * 32)}
+        await bob.socket.ask(
+            "connectWebRtcTransport",
+            transportId=transport_id,
+            dtlsParameters={"fingerprints": [fingerprint]},
+        )
+        first.complete()
+        await transport(bob.socket, consuming=True)
+        for _ in range(STREAMS):
+            await produce(ada, "screen")
+        assert asked(bob.socket) == STREAMS
+        await trio.sleep(100)
+        spent = {client.id: -balance(room, client) for client in (ada, bob)}
+        first.say_goodbye()
+        await trio.testing.wait_all_tasks_blocked()
+        assert asked(bob.socket) == 2 * STREAMS
+        await ada.socket.ask("raisedHand", raisedHand=True)
+        for client in (ada, bob):
+            spent[client.id] += balance(room, client)
+        assert spent == {ada.id: -2, bob.id: -_OFFER_WORK * STREAMS}
+
+
+def balance(room: LiveRoom, client: Client) -> float:
+    """The messages that the client's requests may still cause."""
+    work = room.peers[client.id].work
+    work.take(trio.current_time(), cost=0)
+    return work._tokens
 
 
 async def test_records_about_an_answer_have_the_id_of_the_room(autojump_clock: MockClock) -> None:

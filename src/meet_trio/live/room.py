@@ -408,7 +408,8 @@ class LiveRoom:
 
     def transport_closed(self, peer: LivePeer, transport: Transport) -> None:
         """Close the consumers and producers of a transport that has ended. The viewers of the
-        producers are told.
+        producers are told. If the peer has another transport, its consumers are offered on that,
+        and the peer pays for it.
         """
         for consumer in self.streams.own_consumers(peer, transport):
             with log_errors(f"removing consumer {consumer.state.id}"):
@@ -416,6 +417,7 @@ class LiveRoom:
         for producer in self.streams.own_producers(peer, transport):
             with log_errors(f"closing producer {producer.state.id}"):
                 self.streams.close_producer(producer)
+        peer.count_work(_OFFER_WORK * self.offers.check(), trio.current_time())
 
     def transports_changed(self, peer: LivePeer) -> None:
         """Update the state after a transport of the peer was added or removed."""
