@@ -317,3 +317,20 @@ async def test_all_transports_of_a_peer_end_at_once(autojump_clock: MockClock) -
             await trio.lowlevel.checkpoint()
         assert all(each.state is TransportState.CLOSED for each in ours)
         assert not world.engine.transports.keys() & {each.number for each in ours}
+
+
+async def test_a_fault_at_the_end_of_a_socket_ends_the_peer(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would wait for ever, and its room with it: no deadline was set for its next socket."""
+    async with open_world() as world:
+        room, _, bob = await pair(world)
+
+        def unreceived() -> None:
+            raise OSError("a fault")
+
+        bob.socket.unreceived = unreceived  # type: ignore[method-assign,assignment]
+        bob.socket.lose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert bob.id not in room.peers
+        assert "the peer failed" in caplog.text

@@ -199,7 +199,10 @@ class LivePeer:
             finally:
                 self._connections.remove(connection)
                 connection.over.set()
-                self._ended(connection, on_purpose)
+                try:
+                    self._ended(connection, on_purpose)
+                except Exception as error:
+                    self._fail(error)
 
     def notify(self, method: str, data: Json) -> None:
         """Send a notification to this peer only, see ``send_notification``."""
