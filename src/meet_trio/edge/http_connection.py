@@ -38,7 +38,7 @@ import attrs
 import h11
 import trio
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
@@ -217,6 +217,7 @@ class _Connection(H11Protocol):
             await self._parse(data)
             while self._begun is not None:
                 await self._run_app()
+                self._idle_since = trio.current_time()
                 if self._over or not isinstance(self.connection, h11.Connection):
                     return False
                 if self.connection.trailing_data[0]:
@@ -346,9 +347,6 @@ class _Connection(H11Protocol):
         if isinstance(event, RawData):
             if event.data:
                 self._unsent.append(event.data)
-        elif isinstance(event, Updated):
-            if event.idle:
-                self._idle_since = trio.current_time()
         elif isinstance(event, Closed):
             await self._flush(self._bytes.send_at_once)
             self._end()

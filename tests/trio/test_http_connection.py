@@ -1,0 +1,65 @@
+"""Requests on one connection, with applications that receive and send at once, and clients that go,
+wait or send much.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import trio
+import trio.testing
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from meet_trio.edge.front_door import FrontDoor
+from meet_trio.edge.head import RequestHead
+from meet_trio.edge.settings import FrontDoorSettings
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+END: Message = {"type": "http.response.body", "body": b""}
+
+
+def part(body: bytes) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": True}
+
+
+@contextlib.asynccontextmanager
+async def open_client(
+    app: ASGIApp, settings: FrontDoorSettings | None = None, *, known: bool = False
+) -> AsyncIterator[trio.SocketStream]:
+    """A connection to a front door before ``app``. ``known``: its requests have credentials."""
+
+    def authenticates(head: RequestHead) -> bool:
+        return known
+
+    door = FrontDoor(app, {}, settings or FrontDoorSettings(), authenticates=authenticates)
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(door.serve, listeners)
+        async with await trio.open_tcp_stream("127.0.0.1", port) as client:
+            yield client
+        nursery.cancel_scope.cancel()
+
+
+async def read_until(client: trio.SocketStream, end: bytes) -> bytes:
+    data = bytearray()
+    with trio.fail_after(5):
+        while not data.endswith(end):
+            chunk = await client.receive_some()
+            assert chunk, f"the connection ended after {bytes(data[-50:])!r}"
+            data += chunk
+    return bytes(data)
+
+
+async def test_idleness_begins_when_the_response_is_sent() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(START)
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000})
+
+    async with open_client(app, FrontDoorSettings(keep_alive_timeout=0.3)) as client:
+        for _ in range(2):
+            await client.send_all(GET)
+            await trio.sleep(0.4)  # a slow reader
+            await read_until(client, b"0\r\n\r\n")
