@@ -52,6 +52,31 @@ async def read_until(client: trio.SocketStream, end: bytes) -> bytes:
     return bytes(data)
 
 
+async def test_a_response_may_begin_while_its_request_is_read() -> None:
+    """The head is so large that sending it takes long."""
+    head = {**START, "headers": [(b"x-long", b"x" * 20_000_000)]}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+
+            await send(head)
+            nursery.start_soon(listen)
+            await client.send_all(b"3\r\nabc\r\n")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await send(part(b"hello"))
+            nursery.cancel_scope.cancel()
+
+    async with open_client(app, known=True) as client:
+        await client.send_all(CHUNKED + b"3\r\nabc\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await read_until(client, b"hello\r\n")
+
+
 async def test_idleness_begins_when_the_response_is_sent() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -246,13 +246,15 @@ class _Connection(H11Protocol):
 
     async def _parse(self, data: bytes | None) -> None:
         """Let Hypercorn parse bytes of the client, or with None those that h11 has already. It
-        begins a request, or gives the present one its messages. Answers bytes that are no request.
+        begins a request, or gives the present one its messages. Answers bytes that are no request,
+        and sends 100 (Continue). The head of a response is left to the task that sends the rest.
         """
+        head_waits = bool(self._unsent)
         if data is None:
             await self._handle_events()
         else:
             await self.handle(RawData(data))
-        if self._unsent:
+        if self._unsent and not head_waits:
             await self._flush(self._bytes.send_all)
 
     async def _check_protocol(self, event: h11.Request) -> None:
