@@ -77,6 +77,39 @@ async def test_a_response_may_begin_while_its_request_is_read() -> None:
         await read_until(client, b"hello\r\n")
 
 
+async def test_a_body_is_not_read_ahead_while_a_response_is_sent() -> None:
+    """Its client may send without end, and not read."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                for _ in range(2):
+                    await receive()
+                await trio.sleep_forever()
+
+            await send(START)
+            nursery.start_soon(send, part(bytes(30_000_000)))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.start_soon(listen)
+
+    sent = False
+
+    async def send_much() -> None:
+        nonlocal sent
+        size = 30_000_000  # more than the sockets' buffers
+        await client.send_all(b"%x\r\n" % size + bytes(size))
+        sent = True
+
+    async with open_client(app, known=True) as client, trio.open_nursery() as nursery:
+        await client.send_all(CHUNKED)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        nursery.start_soon(send_much)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not sent
+        nursery.cancel_scope.cancel()
+
+
 async def test_idleness_begins_when_the_response_is_sent() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -120,14 +120,15 @@ class Inbox:
     """ASGI's ``receive`` of one request: its messages, in order. ``read`` reads more of its body,
     until there is a message.
 
-    What is put between ``hold`` and ``release`` waits for the latter. Hypercorn puts the disconnect
-    when it has made the last bytes of a response, and an application may end with it.
+    A disconnect that is put between ``hold`` and ``release`` waits for the latter. Hypercorn puts
+    it when it has made the last bytes of a response, and an application may end with it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
         self._read = read
         self._messages: list[Message] = []
-        self._held: list[Message] | None = None
+        self._holds = False
+        self._held: Message | None = None  # a disconnect
         self._came: trio.Event | None = None
 
     @property
@@ -142,19 +143,20 @@ class Inbox:
 
     def hold(self) -> None:
         """A part of the response is being sent."""
-        self._held = []
+        self._holds = True
 
     def release(self) -> None:
         """It was sent."""
-        held, self._held = self._held, None
-        if held:
-            self._messages += held
+        self._holds = False
+        if self._held is not None:
+            self._messages.append(self._held)
+            self._held = None
             if self._came is not None:
                 self._came.set()
 
     async def put(self, message: Message) -> None:
-        if self._held is not None:
-            self._held.append(message)
+        if self._holds and message["type"] == "http.disconnect":
+            self._held = message
             return
         last = self._messages[-1] if self._messages else None
         if last is not None and message["type"] == "http.request" and not message["body"]:
