@@ -5,6 +5,7 @@ wait or send much.
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
 import trio
 import trio.testing
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +51,59 @@ async def read_until(client: trio.SocketStream, end: bytes) -> bytes:
             assert chunk, f"the connection ended after {bytes(data[-50:])!r}"
             data += chunk
     return bytes(data)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_two_tasks_of_an_application_may_receive(
+    known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One listens for the client's end. Another drops the rest of the body, after its response."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+
+            nursery.start_soon(listen)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await send(START)
+            await send(part(b"hello"))
+            await send(END)
+            nursery.cancel_scope.cancel()
+
+    async with open_client(app, known=known) as client:
+        await client.send_all(CHUNKED + b"3\r\nabc\r\n")
+        await read_until(client, b"hello\r\n")
+        await client.send_all(b"0\r\n\r\n")
+        await read_until(client, b"0\r\n\r\n")
+    assert caplog.records == []
+
+
+async def test_each_receiver_hears_of_the_end() -> None:
+    told = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen() -> None:
+            nonlocal told
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told += 1
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen)
+                nursery.start_soon(listen)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                await send(START)
+                await send(END)
+
+    async with open_client(app) as client:
+        await client.send_all(GET)
+        await read_until(client, b"0\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert told == 2
 
 
 async def test_a_response_may_begin_while_its_request_is_read() -> None:

@@ -117,8 +117,9 @@ class _H11Connection(h11.Connection):
 
 
 class Inbox:
-    """ASGI's ``receive`` of one request: its messages, in order. ``read`` reads more of its body,
-    until there is a message.
+    """ASGI's ``receive`` of one request: its messages, in order. Several tasks may receive. After
+    the disconnect all get it. ``read`` reads more of the body, or waits for a message of another
+    task.
 
     A disconnect that is put between ``hold`` and ``release`` waits for the latter. Hypercorn puts
     it when it has made the last bytes of a response, and an application may end with it.
@@ -129,7 +130,7 @@ class Inbox:
         self._messages: list[Message] = []
         self._holds = False
         self._held: Message | None = None  # a disconnect
-        self._came: trio.Event | None = None
+        self._waiting: set[trio.CancelScope] = set()
 
     @property
     def ready(self) -> bool:
@@ -137,8 +138,10 @@ class Inbox:
         return bool(self._messages)
 
     async def __call__(self) -> Message:
-        if not self._messages:
+        while not self._messages:
             await self._read()
+        if self._messages[0]["type"] == "http.disconnect":
+            return self._messages[0]
         return self._messages.pop(0)
 
     def hold(self) -> None:
@@ -151,8 +154,7 @@ class Inbox:
         if self._held is not None:
             self._messages.append(self._held)
             self._held = None
-            if self._came is not None:
-                self._came.set()
+            self.wake()
 
     async def put(self, message: Message) -> None:
         if self._holds and message["type"] == "http.disconnect":
@@ -163,13 +165,20 @@ class Inbox:
             last["more_body"] = message["more_body"]  # the end of the body, which came with it
         else:
             self._messages.append(message)
-        if self._came is not None:
-            self._came.set()
+        self.wake()
 
     async def wait(self) -> None:
-        """Wait until a message is put."""
-        self._came = trio.Event()
-        await self._came.wait()
+        """Wait until a message is put, or until ``wake``."""
+        with trio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._waiting.remove(scope)
+
+    def wake(self) -> None:
+        for scope in self._waiting:
+            scope.cancel()
 
 
 class _Connection(H11Protocol):
@@ -204,6 +213,7 @@ class _Connection(H11Protocol):
         self._begun: tuple[Scope, Inbox, _AppSend] | None = None
         self._inbox: Inbox | None = None  # of the request that is served
         self._unsent: list[bytes] = []
+        self._reads = False  # a task reads the body
         self._over = False
         self._idle_since = trio.current_time()
 
@@ -332,19 +342,24 @@ class _Connection(H11Protocol):
             await self._flush(self._bytes.send_all)
 
     async def _read_body(self) -> None:
-        """Read until the request that is served has a message."""
+        """Read a part of the body of the request that is served, or wait for one of its messages.
+        Only one task reads.
+        """
         inbox = self._inbox
         assert inbox is not None
-        while not inbox.ready:
-            if self._over or self.connection.their_state is not h11.SEND_BODY:
-                await inbox.wait()
-                return
-            try:
-                data = await self._bytes.receive_some(_MOST_AT_ONCE)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.handle(Closed())
-            else:
-                await self._parse(data)
+        if self._reads or self.stream is None or self.connection.their_state is not h11.SEND_BODY:
+            await inbox.wait()
+            return
+        self._reads = True
+        try:
+            data = await self._bytes.receive_some(_MOST_AT_ONCE)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.handle(Closed())
+        else:
+            await self._parse(data)
+        finally:
+            self._reads = False
+            inbox.wake()  # another task may have to read on
 
     async def send(self, event: Event) -> None:
         """From Hypercorn: bytes for the client, and what becomes of the connection."""
