@@ -53,6 +53,54 @@ async def read_until(client: trio.SocketStream, end: bytes) -> bytes:
     return bytes(data)
 
 
+async def test_an_application_that_waits_hears_of_a_client_that_has_gone() -> None:
+    """A client that polls is gone then, and not after the heartbeat's timeout."""
+    received: list[str] = []
+    waits, told = trio.Event(), trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        received.append((await receive())["type"])
+        waits.set()
+        received.append((await receive())["type"])
+        told.set()
+
+    async with open_client(app) as client:
+        await client.send_all(GET)
+        await waits.wait()
+        await client.aclose()
+        with trio.fail_after(5):
+            await told.wait()
+    assert received == ["http.request", "http.disconnect"]
+
+
+async def test_what_comes_while_an_application_waits_is_the_next_request() -> None:
+    waits, go_on = trio.Event(), trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def listen() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    waits.set()
+
+            nursery.start_soon(listen)
+            await go_on.wait()
+            await send(START)
+            await send(part(scope["path"].encode()))
+            await send(END)
+
+    async with open_client(app) as client:
+        await client.send_all(GET.replace(b"/ ", b"/first "))
+        await waits.wait()
+        await client.send_all(GET.replace(b"/ ", b"/second ")[:9])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await client.send_all(GET.replace(b"/ ", b"/second ")[9:])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        go_on.set()
+        assert (await read_until(client, b"0\r\n\r\n")).endswith(b"/first\r\n0\r\n\r\n")
+        assert (await read_until(client, b"0\r\n\r\n")).endswith(b"/second\r\n0\r\n\r\n")
+
+
 @pytest.mark.parametrize("known", [False, True])
 async def test_two_tasks_of_an_application_may_receive(
     known: bool, caplog: pytest.LogCaptureFixture

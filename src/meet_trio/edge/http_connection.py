@@ -20,8 +20,9 @@ It differs from Hypercorn's own server in more:
   that a proxy sends over a connection that it keeps alive), the front door continues with it.
 - The head of a response leaves with what follows it.
 
-As in Hypercorn, nothing is read while a whole request is answered. So the application hears of a
-client that has gone when it sends.
+An application that waits for more than its request hears of a client that has ended the stream or
+is gone. What the client sends in the meantime is its next request, which waits. An application that
+does not wait hears of it when it sends.
 
 TLS, the first head and websockets are the front door's.
 
@@ -167,12 +168,12 @@ class Inbox:
             self._messages.append(message)
         self.wake()
 
-    async def wait(self) -> None:
-        """Wait until a message is put, or until ``wake``."""
+    async def wait(self, doing: Callable[[], Awaitable[None]] = trio.sleep_forever) -> None:
+        """Do this until a message is put, or until ``wake``."""
         with trio.CancelScope() as scope:
             self._waiting.add(scope)
             try:
-                await trio.sleep_forever()
+                await doing()
             finally:
                 self._waiting.remove(scope)
 
@@ -347,19 +348,26 @@ class _Connection(H11Protocol):
         """
         inbox = self._inbox
         assert inbox is not None
-        if self._reads or self.stream is None or self.connection.their_state is not h11.SEND_BODY:
+        if self._reads or self.stream is None:  # without a stream the disconnect comes
             await inbox.wait()
             return
         self._reads = True
         try:
-            data = await self._bytes.receive_some(_MOST_AT_ONCE)
+            if self.connection.their_state is h11.SEND_BODY:
+                await self._parse(await self._bytes.receive_some(_MOST_AT_ONCE))
+            else:
+                await inbox.wait(self._watch_client)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             await self.handle(Closed())
-        else:
-            await self._parse(data)
         finally:
             self._reads = False
             inbox.wake()  # another task may have to read on
+
+    async def _watch_client(self) -> None:
+        """Return when the client has gone. If it sends its next request, nothing more is read."""
+        if await self._bytes.peek():
+            await trio.sleep_forever()
+        await self.handle(Closed())
 
     async def send(self, event: Event) -> None:
         """From Hypercorn: bytes for the client, and what becomes of the connection."""

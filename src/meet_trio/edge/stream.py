@@ -63,6 +63,12 @@ class PeekedStream(trio.abc.Stream):
         finally:
             self._unread = bytes(head)
 
+    async def peek(self) -> bool:
+        """Wait for a byte, which can be read again. Returns False at the end of the stream."""
+        if not self._unread:
+            self._unread = bytes(await self._stream.receive_some())
+        return bool(self._unread)
+
     def skip_head(self, head: bytes) -> None:
         """What ``peek_head`` has returned last is not read again."""
         self._unread = self._unread[len(head) :]
