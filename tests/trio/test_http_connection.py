@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from support.loop_turns import counting
 
 from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead
@@ -210,6 +211,28 @@ async def test_a_body_is_not_read_ahead_while_a_response_is_sent() -> None:
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert not sent
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_body_of_tiny_chunks_lets_other_tasks_run(known: bool) -> None:
+    bodies: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            turns.count()
+            bodies.append(message["body"])
+            more = message["more_body"]
+        await send(START)
+        await send(END)
+
+    with counting() as turns:
+        async with open_client(app, known=known) as client:
+            await client.send_all(CHUNKED + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n")
+            await read_until(client, b"0\r\n\r\n")
+    assert b"".join(bodies) == b"x" * 5000
+    assert turns.most <= 16
 
 
 async def test_idleness_begins_when_the_response_is_sent() -> None:

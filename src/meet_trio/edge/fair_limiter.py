@@ -154,6 +154,13 @@ class PacedStream(trio.abc.HalfCloseableStream):
         except OSError:  # nothing is there after all, or Trio says what is wrong
             return await self.tcp.receive_some(max_bytes)
 
+    async def wait_for_turn(self) -> None:
+        """Let other tasks run, as long as ``limiter`` wants."""
+        if self.limiter is not None:
+            await self.limiter.acquire(self.key)
+        else:
+            await trio.lowlevel.checkpoint()
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.tcp.send_all(data)
 

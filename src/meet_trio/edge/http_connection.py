@@ -54,6 +54,7 @@ Application = Callable[[Scope, "Inbox", Send], Awaitable[None]]
 _AppSend = Callable[[Message | None], Awaitable[None]]
 
 _MOST_AT_ONCE = 65536  # bytes that are read, and so the most of a body that waits to be asked for
+_EVENTS_PER_TURN = 16  # of h11, in a turn of the loop: a body may have chunks of one byte
 
 
 class _Config(Config):
@@ -103,16 +104,19 @@ class HttpServer:
 class _H11Connection(h11.Connection):
     """It does not wait for a response: PAUSED is no event. Bytes that follow the connection's last
     request are dropped. They would be an error for Hypercorn, which would end the connection before
-    the response.
+    the response. After ``events_left`` it says that it needs data.
     """
+
+    events_left = 0
 
     def receive_data(self, data: bytes) -> None:
         if self.their_state is not h11.MUST_CLOSE:
             super().receive_data(data)
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        if self.their_state is h11.MUST_CLOSE:
+        if self.their_state is h11.MUST_CLOSE or not self.events_left:
             return h11.NEED_DATA
+        self.events_left -= 1
         event = super().next_event()
         return h11.NEED_DATA if event is h11.PAUSED else event
 
@@ -263,6 +267,7 @@ class _Connection(H11Protocol):
         and sends 100 (Continue). The head of a response is left to the task that sends the rest.
         """
         head_waits = bool(self._unsent)
+        self.connection.events_left = _EVENTS_PER_TURN
         if data is None:
             await self._handle_events()
         else:
@@ -353,7 +358,10 @@ class _Connection(H11Protocol):
             return
         self._reads = True
         try:
-            if self.connection.their_state is h11.SEND_BODY:
+            if self.connection.their_state is h11.SEND_BODY and not self.connection.events_left:
+                await self._bytes.wait_for_turn()
+                await self._parse(None)
+            elif self.connection.their_state is h11.SEND_BODY:
                 await self._parse(await self._bytes.receive_some(_MOST_AT_ONCE))
             else:
                 await inbox.wait(self._watch_client)

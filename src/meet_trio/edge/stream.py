@@ -114,13 +114,21 @@ class PeekedStream(trio.abc.Stream):
             data = data[sent:]
         await self.send_all(data)
 
+    async def wait_for_turn(self) -> None:
+        """Wait before more is done with bytes that were read already."""
+        await self._paced.wait_for_turn()
+
     def close_now(self) -> None:
         """Close the connection, without a checkpoint. Whoever reads or sends is told."""
+        self._paced.close_now()
+
+    @property
+    def _paced(self) -> PacedStream:
         stream = self._stream
         if isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
         assert isinstance(stream, PacedStream)
-        stream.close_now()
+        return stream
 
     @property
     def sends_now(self) -> bool:
