@@ -246,3 +246,27 @@ async def test_idleness_begins_when_the_response_is_sent() -> None:
             await client.send_all(GET)
             await trio.sleep(0.4)  # a slow reader
             await read_until(client, b"0\r\n\r\n")
+
+
+async def test_an_application_that_only_sends_ends_with_its_client() -> None:
+    """It waits for nothing else, so it would hold the loop."""
+    sent = 0
+    ended = trio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        try:
+            await send(START)
+            while sent < 100_000:
+                await send(part(b"x" * 10_000))
+                sent += 1
+        finally:
+            ended.set()
+
+    async with open_client(app) as client:
+        await client.send_all(GET)
+        await client.receive_some(1)
+        await client.aclose()
+        with trio.fail_after(5):
+            await ended.wait()
+    assert sent < 90_000

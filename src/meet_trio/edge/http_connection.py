@@ -321,6 +321,8 @@ class _Connection(H11Protocol):
         self._inbox = inbox
 
         async def send_message(message: Message) -> None:
+            if self._over:  # an application that only sends would never end, nor wait
+                raise trio.BrokenResourceError("the client has gone")
             inbox.hold()
             try:
                 await send(message)
