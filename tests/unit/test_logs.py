@@ -358,6 +358,13 @@ def test_a_record_is_written_at_once_and_by_one_call() -> None:
     assert [line.decode().partition(" request ")[2] for line in came[1:]] == ["one\n", "zwölf\n"]
 
 
+def test_without_standard_error_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)  # as Python does if it is closed at the start
+    with logging_as_before():
+        set_up_logging(LogSettings())
+        logging.getLogger("meet_trio.x").error("said")
+
+
 def test_a_line_that_a_signal_interrupts_is_whole() -> None:
     reading, writing = os.pipe()
     room = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)

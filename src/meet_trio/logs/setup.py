@@ -72,8 +72,12 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
-def _writer(stream: TextIO) -> Callable[[str], None]:
-    """What writes a text to the file of ``stream`` at once. A stream without a file gets it."""
+def _writer(stream: TextIO | None) -> Callable[[str], None]:
+    """What writes a text to the file of ``stream`` at once. A stream without a file gets it. None,
+    which is Python's standard error if it was closed at the start: nothing is written.
+    """
+    if stream is None:
+        return lambda text: None
     try:
         file = stream.fileno()
     except (OSError, io.UnsupportedOperation):
