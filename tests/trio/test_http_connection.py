@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from support.loop_turns import counting
+from trio.testing import MockClock
 
 from meet_trio.edge.front_door import FrontDoor
 from meet_trio.edge.head import RequestHead
@@ -232,7 +233,28 @@ async def test_a_body_of_tiny_chunks_lets_other_tasks_run(known: bool) -> None:
             await client.send_all(CHUNKED + b"1\r\nx\r\n" * 5000 + b"0\r\n\r\n")
             await read_until(client, b"0\r\n\r\n")
     assert b"".join(bodies) == b"x" * 5000
-    assert turns.most <= 16
+    assert turns.most <= 8
+
+
+async def test_tiny_chunks_of_many_strangers_wait_for_the_limiter(mock_clock: MockClock) -> None:
+    """The clock stands still, so that a long turn allows no more in the next."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            turns.count()
+        await send(START)
+        await send(END)
+
+    with counting() as turns:
+        async with open_client(app) as first, contextlib.AsyncExitStack() as stack:
+            port = first.socket.getpeername()[1]
+            for _ in range(40):
+                client = await trio.open_tcp_stream("127.0.0.1", port)
+                await stack.enter_async_context(client)
+                await client.send_all(CHUNKED + b"1\r\nx\r\n" * 1000)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+    assert sum(turns.happened.values()) > 30_000
+    assert turns.most <= 100
 
 
 async def test_idleness_begins_when_the_response_is_sent() -> None:

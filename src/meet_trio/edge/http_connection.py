@@ -54,7 +54,7 @@ Application = Callable[[Scope, "Inbox", Send], Awaitable[None]]
 _AppSend = Callable[[Message | None], Awaitable[None]]
 
 _MOST_AT_ONCE = 65536  # bytes that are read, and so the most of a body that waits to be asked for
-_EVENTS_PER_TURN = 16  # of h11, in a turn of the loop: a body may have chunks of one byte
+_EVENTS_PER_TURN = 8  # of h11, in a turn of the loop: a body may have chunks of one byte
 
 
 class _Config(Config):
