@@ -194,6 +194,7 @@ class WebSocket:
 
     __slots__ = (
         "_close_timeout",
+        "_closed",
         "_connection",
         "_reader",
         "_stream",
@@ -205,6 +206,7 @@ class WebSocket:
         """Cancelling it ends ``deliver``."""
         self._stream = stream
         self._close_timeout = close_timeout
+        self._closed: trio.Event | None = None  # set at the end of ``close``, once it has begun
         self._reader: trio.Event | None = None  # set at the end of the reading, if there is one
         self._connection = WebSocketConnection(
             stream,
@@ -279,14 +281,21 @@ class WebSocket:
     async def close(self) -> None:
         """Do the closing handshake within ``close_timeout``, then end the stream and the reading.
 
-        Does all of this even when cancelled. Idempotent.
+        Does all of this even when cancelled. Idempotent: a further call waits for the first, which
+        another task may be in the middle of.
         """
-        self._stream.delivery.close()
+        if self._closed is not None:
+            with trio.CancelScope(shield=True):
+                await self._closed.wait()
+            return
+        self._closed = trio.Event()
         try:
+            self._stream.delivery.close()
             with trio.move_on_after(self._close_timeout, shield=True):
                 await self._close_handshake()
         finally:
             self.reader_scope.cancel()
+            self._closed.set()
             await trio.aclose_forcefully(self._stream)
 
     async def _close_handshake(self) -> None:
@@ -333,7 +342,9 @@ class WebSocket:
         """Read up to the client's close frame if ``deliver`` does not."""
         if self._reader is not None:
             await self._reader.wait()
-        if not self._connection._close_handshake.is_set():
+        connection = self._connection
+        # A frame that trio-websocket cannot answer any more, e.g. a ping, ends one reading.
+        while connection._reader_running and not connection._close_handshake.is_set():
             self.reader_scope = trio.CancelScope()  # the one before may be cancelled
             await self._read(_drop)
 

@@ -629,6 +629,36 @@ async def test_websocket_pings_are_answered(autojump_clock: trio.testing.MockClo
             await client.stream.send_all(b"\x89\x80\0\0\0\0")
 
 
+@pytest.mark.parametrize(
+    "late",
+    [
+        b"\x89\x80\0\0\0\0",  # a ping
+        b"\x89\x80\0\0\0\0" * 3,
+        b"\x81\xfe\x07\xd0\0\0\0\0" + b"4" * 2000,  # a message that is too long
+    ],
+)
+async def test_what_comes_late_does_not_end_the_closing_handshake(
+    autojump_clock: trio.testing.MockClock, late: bytes
+) -> None:
+    """Else the kernel would reset the connection, and the client might not read the goodbye."""
+
+    async def leaves(socket: Socket) -> None:
+        await socket.receive()
+        await socket.disconnect()
+
+    async with serve(leaves, max_payload=1000) as service:
+        client = await service.open()
+        await client.connect()
+        await client.say('42["x"]')
+        assert await client.hear_all() == ["41", NO_STATUS]
+        await client.stream.send_all(late)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not service.over
+        await client.close()
+        assert await client.stream.receive_some() == b""
+    assert trio.current_time() == 0  # nothing waited for ``close_timeout``
+
+
 async def test_too_much_waiting(autojump_clock: trio.testing.MockClock) -> None:
     witness = Witness()
     blocked = trio.Event()
