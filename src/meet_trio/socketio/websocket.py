@@ -25,6 +25,7 @@ from typing import Never, Protocol, cast, runtime_checkable
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto import WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
@@ -220,10 +221,8 @@ class WebSocket:
         ``take`` raises.
         """
         await self._read(take)
-        closed = self._connection.closed
-        raise WebSocketGone(
-            clean=closed is not None and closed.code not in (1006, CloseReason.MESSAGE_TOO_BIG)
-        )
+        state = self._connection._wsproto.state  # only a close frame of the client leads to these
+        raise WebSocketGone(clean=state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED))
 
     def set_allowance(self, allowance: Allowance) -> None:
         """Read as much, and as fast, as ``allowance`` permits from now on."""

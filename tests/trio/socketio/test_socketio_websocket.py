@@ -630,6 +630,28 @@ async def test_websocket_pings_are_answered(autojump_clock: trio.testing.MockClo
 
 
 @pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"\xc1\x80\0\0\0\0", Reason.TRANSPORT_ERROR),  # a reserved bit
+        (b"\x81\x01x", Reason.TRANSPORT_ERROR),  # no mask
+        (b"\x81\x81\0\0\0\0\xff", Reason.TRANSPORT_ERROR),  # no UTF-8
+        (b"\x88\x82\0\0\0\0\x03\xed", Reason.TRANSPORT_ERROR),  # 1005 is never sent
+        (b"\x88\x82\0\0\0\0\x03\xf1", Reason.TRANSPORT_CLOSE),  # closed by 1009
+        (b"\x88\x80\0\0\0\0", Reason.TRANSPORT_CLOSE),
+    ],
+)
+async def test_who_breaks_the_frames_has_not_closed(
+    autojump_clock: trio.testing.MockClock, octets: bytes, reason: Reason
+) -> None:
+    witness = Witness()
+    async with serve(witness) as service:
+        client = await service.open()
+        await client.connect()
+        await client.stream.send_all(octets)
+    assert witness.ends == [reason]
+
+
+@pytest.mark.parametrize(
     "late",
     [
         b"\x89\x80\0\0\0\0",  # a ping
