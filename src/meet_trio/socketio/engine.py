@@ -12,6 +12,7 @@ When the task of a connection is cancelled, the outbox and the goodbye are still
 Messages are opaque here; ``server`` puts Socket.IO on top.
 """
 
+import logging
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -41,6 +42,8 @@ from meet_trio.socketio.session import State
 from meet_trio.socketio.settings import Handshake, Settings
 from meet_trio.socketio.websocket import BoundedStream, WebSocket
 from meet_trio.socketio.write_turns import WriteTurns
+
+logger = logging.getLogger("meet_trio.socketio.engine")
 
 
 class EngineIOServer:
@@ -201,6 +204,9 @@ class EngineIOServer:
                 self._attach(connection, nursery)
                 await connection.closed.wait()
                 self._forget(connection)
+        except Exception:
+            # ``run`` has this task, and all that other connections need
+            logger.exception("the handler of a connection failed")
         finally:
             # the session is still open only if this task was cancelled
             connection.start_close(Reason.SERVER)

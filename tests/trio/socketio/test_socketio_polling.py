@@ -1,6 +1,7 @@
 """Engine.IO and Socket.IO over long-polling, and the upgrade, packet by packet."""
 
 import json
+import logging
 
 import pytest
 import trio
@@ -21,7 +22,9 @@ from meet_trio.socketio import (
     EngineIOConnection,
     EngineIOServer,
     Handler,
+    Handshake,
     Reason,
+    Refused,
     Server,
     Settings,
     Socket,
@@ -47,6 +50,29 @@ def engine_echo(ends: list[Reason] | None = None, **settings: float) -> EngineIO
                 ends.append(end.reason)
 
     return EngineIOServer(Settings(**settings), in_task(handler))  # type: ignore[arg-type]
+
+
+async def refuses_badly(namespace: str, handshake: Handshake) -> None:
+    if handshake.auth:
+        raise Refused("no", object())  # cannot be encoded
+
+
+async def test_a_fault_ends_that_connection_only(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve({"/": echo}, refuses_badly) as service:
+        client, other = service.polling(), service.polling()
+        for one in (client, other):
+            await one.open()
+        with caplog.at_level(logging.ERROR, "meet_trio.socketio"):
+            assert (await client.post('40{"x":1}')).status == 200
+            assert await client.poll() == "1"
+        assert [record.message for record in caplog.records] == [
+            "the handler of a connection failed"
+        ]
+        await other.post("40")
+        assert str(await other.poll()).startswith("40{")
+        await other.post("1")
 
 
 def staying(sockets: list[Socket]) -> Handler:
