@@ -63,3 +63,21 @@ def test_storm(storm: tuple[Path, int], seed: int) -> None:
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert " 0 failures" in done.stdout
+
+
+@pytest.mark.parametrize("unit", ["thread", "crowd"])
+def test_no_wake_up_is_lost(unit: str, tmp_path: Path) -> None:
+    """Who finds that the other thread is awake already has shown it what there is to do."""
+    if not has("thread", tmp_path):
+        pytest.skip("-fsanitize=thread does not work here")
+    program = tmp_path / "wakes"
+    command = [
+        *(cc(), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
+        *("-Wno-deprecated-declarations", "-fsanitize=thread", "-o", str(program)),
+        *("-ffunction-sections", "-Wl,--gc-sections"),  # what the test does not call is not linked
+        *map(str, [INCLUDES, C / "tests" / unit / "wakes.c", C / "links" / "link.c"]),
+    ]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -299,6 +299,10 @@ static bool may_sleep(mt_engine *e) {
   return mt_exchange_idle(e->core) && !mt_ring_count(&e->commands);
 }
 
+/* The thread is awake. It exchanges the mark as the others do: who has found that nobody sleeps has put its messages before, and the
+ * thread sees them when it looks next. A store in between would end that promise (C11 section 5.1.2.4, release sequences). */
+static void stay_awake(mt_engine *e) { atomic_exchange(&e->waker->asleep, false); }
+
 static void *run(void *context) {
   mt_engine *e = context;
   const char *failure = NULL;
@@ -310,7 +314,7 @@ static void *run(void *context) {
     more = more || !may_sleep(e);
     int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more, now));
     int64_t began = now_us();
-    atomic_store(&e->waker->asleep, false);
+    stay_awake(e);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
     mt_exchange_count(e->core);
     more = apply_commands(e, began);
@@ -436,7 +440,7 @@ void mt_engine_give_up(mt_engine *e) {
 
 void mt_engine_reset_events(mt_engine *e) {
   read_fd(e->event_fd);
-  atomic_store(&e->signaled, false);
+  atomic_exchange(&e->signaled, false); /* before Python looks for events: a store might be seen only after that */
 }
 
 bool mt_engine_next_event(mt_engine *e, mt_event *out) {

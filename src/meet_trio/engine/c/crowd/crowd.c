@@ -475,7 +475,7 @@ bool mt_crowd_command_put(mt_crowd *c, const mt_crowd_command *command) {
 
 void mt_crowd_reset_events(mt_crowd *c) {
   read_fd(c->event_fd);
-  atomic_store(&c->signaled, false);
+  atomic_exchange(&c->signaled, false); /* as mt_engine_reset_events */
 }
 
 bool mt_crowd_next_event(mt_crowd *c, mt_crowd_event *out) {
