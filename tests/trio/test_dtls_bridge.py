@@ -1,21 +1,27 @@
 """The DTLS bridge: handshakes with OpenSSL's client, lost flights, and the end at any moment."""
 
 import asyncio
+import datetime
 import gc
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 import trio
 import trio.testing
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from support.steps import Steps
 from trio.testing import MockClock
 
 from meet_trio.bench.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
 from meet_trio.media.association import CIPHER_SUITES
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, open_bridge
-from meet_trio.media.dtls_server import DtlsHandshake
+from meet_trio.media.dtls_server import _PROFILES, DtlsHandshake
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.ortc import DtlsFingerprint
 
@@ -77,6 +83,26 @@ class Client:
     def receive(self) -> None:
         while self.inbox:
             self.endpoint.receive(self.inbox.pop(0))
+
+
+def certificate(
+    subject: str,
+    issuer: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    names = [
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, n)]) for n in (subject, issuer)
+    ]
+    now = datetime.datetime.now(tz=datetime.UTC)
+    return (
+        x509.CertificateBuilder(*reversed(names))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(signer, hashes.SHA256())
+    )
 
 
 def connected(client: Client) -> Client:
@@ -199,6 +225,36 @@ async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge)
     (end,) = client.ends
     assert isinstance(end, DtlsError)
     assert bridge.task_count() == 0
+
+
+async def test_a_chain_of_certificates_is_not_verified(bridge: DtlsBridge) -> None:
+    """Its length and its keys are the client's choice, and it is one step of the loop."""
+    identity = Identity.generate()
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(21)]
+    chain = [
+        certificate(f"{at}", f"{at + 1}", key, signer)
+        for at, (key, signer) in enumerate(pairwise(keys))
+    ]
+    identity.context.use_certificate(chain[0])
+    identity.context.use_privatekey(keys[0])
+    for above in chain[1:]:
+        identity.context.add_extra_chain_cert(above)
+    client = Client(bridge, identity=identity)
+    fingerprint = chain[0].fingerprint(hashes.SHA256()).hex(":").upper()
+    client.fingerprints = [DtlsFingerprint("sha-256", fingerprint)]
+    looked_at: set[int] = set()
+
+    def note(connection: SSL.Connection, cert: X509, error: int, depth: int, ok: int) -> bool:
+        looked_at.add(depth)
+        return True
+
+    assert bridge._identity is not None
+    context = bridge._identity._certificate._create_ssl_context(_PROFILES)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, note)
+    client.shake_hands()
+    assert client.keys is not None
+    assert 0 in looked_at
+    assert max(looked_at) <= 1
 
 
 async def test_garbage_does_not_end_a_handshake(bridge: DtlsBridge) -> None:
