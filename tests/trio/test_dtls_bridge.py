@@ -5,16 +5,17 @@ import datetime
 import gc
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
-from OpenSSL.crypto import X509
+from OpenSSL.crypto import FILETYPE_ASN1, X509
 from support.steps import Steps
 from trio.testing import MockClock
 
@@ -98,7 +99,7 @@ def certificate(
     return (
         x509.CertificateBuilder(*reversed(names))
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .sign(signer, hashes.SHA256())
@@ -220,6 +221,32 @@ async def test_openssl_keeps_nothing_of_a_session(bridge: DtlsBridge) -> None:
 async def test_another_certificate_than_announced_is_refused(bridge: DtlsBridge) -> None:
     client = Client(bridge)
     client.fingerprints = [DtlsFingerprint("sha-256", Identity.generate().fingerprint)]
+    client.shake_hands()
+    assert client.keys is None
+    (end,) = client.ends
+    assert isinstance(end, DtlsError)
+    assert bridge.task_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("mark", "bad"),
+    [(b"\xa0\x03\x02\x01", b"\x07"), (b"\x17\x0d", b"9913")],
+    ids=["version", "month"],
+)
+async def test_a_certificate_that_only_openssl_can_read_is_the_clients_fault(
+    bridge: DtlsBridge, tmp_path: Path, mark: bytes, bad: bytes
+) -> None:
+    """No fault of this program, which the log would show with a traceback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = certificate("0", "0", key, key).public_bytes(serialization.Encoding.DER)
+    at = der.index(mark) + len(mark)
+    forged = der[:at] + bad + der[at + len(bad) :]
+    identity = Identity.generate()
+    file = tmp_path / "certificate"
+    file.write_bytes(forged)
+    identity.context.use_certificate_file(file, FILETYPE_ASN1)
+    identity.context.use_privatekey(key)
+    client = Client(bridge, identity=identity)
     client.shake_hands()
     assert client.keys is None
     (end,) = client.ends

@@ -34,6 +34,7 @@ from aiortc.rtcdtlstransport import (
     SRTPProtectionProfile,
     State,
 )
+from cryptography.x509 import InvalidVersion
 from OpenSSL import SSL
 
 from meet_trio.media.association import CIPHER_SUITES, Association, Secrets
@@ -173,9 +174,12 @@ class DtlsHandshake(RTCDtlsTransport):
     async def _shake_hands(self, fingerprints: Sequence[DtlsFingerprint]) -> HandshakeResult:
         await self._do_handshake()
         if self._state is not State.FAILED:
-            self._validate_peer_identity(
-                RTCDtlsParameters([RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints])
-            )
+            parameters = [RTCDtlsFingerprint(f.algorithm, f.value) for f in fingerprints]
+            try:
+                self._validate_peer_identity(RTCDtlsParameters(parameters))
+            except (ValueError, InvalidVersion):
+                # OpenSSL takes certificates that cryptography does not
+                raise DtlsError("the certificate cannot be read") from None
         if self._state is State.FAILED:
             raise DtlsError("handshake failed, or the certificate has another fingerprint")
         self._setup_srtp()
