@@ -14,13 +14,14 @@ from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, X509
 from support.steps import Steps
 from trio.testing import MockClock
 
 from meet_trio.bench.dtls import SRTP_PROFILES, DtlsEndpoint, Identity, SrtpProfile
-from meet_trio.media.association import CIPHER_SUITES
+from meet_trio.media.association import CIPHER_SUITES, RecordKey, Secrets
 from meet_trio.media.dtls import FINGERPRINT_ALGORITHMS, DtlsBridge, open_bridge
 from meet_trio.media.dtls_server import _PROFILES, DtlsHandshake
 from meet_trio.media.handshake import DtlsError, SrtpKeys
@@ -168,6 +169,34 @@ async def test_only_an_authentic_goodbye_ends_a_session(bridge: DtlsBridge, suit
     client.session.close()
     assert client.ends == [None]
     assert not client.inbox  # such an end is not answered
+
+
+@pytest.mark.parametrize("overtaking", [False, True])
+async def test_a_goodbye_that_comes_with_the_handshakes_end_is_heard(
+    bridge: DtlsBridge, overtaking: bool
+) -> None:
+    """OpenSSL takes it then, not the association."""
+    client = client_with(bridge, "ECDHE-ECDSA-AES128-GCM-SHA256")
+    client.session.start(client.fingerprints)
+    client.send_hello()
+    client.receive()
+    (flight,) = client.endpoint.outgoing()
+    ssl = client.endpoint._ssl
+    master, random, servers = ssl.master_key(), ssl.client_random(), ssl.server_random()
+    assert master is not None and random is not None and servers is not None  # noqa: PT018
+    suite = ssl.get_cipher_name()
+    assert suite is not None
+    key = RecordKey.derive(Secrets(suite, master, random, servers))
+    number = b"\0\1" + (1).to_bytes(6, "big")  # epoch 1, after Finished
+    head = b"\x15\xfe\xfd"
+    sealed = AESGCM(key.key).encrypt(key.iv + number, b"\1\0", number + head + b"\0\2")
+    goodbye = head + number + (8 + len(sealed)).to_bytes(2, "big") + number + sealed
+    for datagram in (goodbye, flight) if overtaking else (flight + goodbye,):
+        assert not client.ends
+        client.session.feed(datagram)
+    assert client.keys is not None
+    assert client.ends == [None]
+    assert bridge.task_count() == 0
 
 
 @pytest.mark.parametrize("suite", CIPHER_SUITES)

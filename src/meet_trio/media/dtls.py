@@ -224,11 +224,15 @@ class DtlsSession:
             self._end_handshake()
             keys, self._association = result
             owner.dtls_connected(keys)
+            self._end_if_told(owner, self._association)
 
     def _hear(self, owner: DtlsOwner, association: "Association", datagram: bytes) -> None:
         if (answer := association.hear_untrusted(datagram)) is not None:
             owner.send_dtls(answer)
-        if association.ended:
+        self._end_if_told(owner, association)
+
+    def _end_if_told(self, owner: DtlsOwner, association: "Association") -> None:
+        if association.ended and self._owner is not None:
             self._owner = None
             owner.dtls_ended(None)
 

@@ -218,6 +218,8 @@ class DtlsHandshake(RTCDtlsTransport):
     async def _reduce(self) -> Association:
         ssl, last_flight = self._ssl, self._way_out.last
         assert ssl is not None
+        # it came with the end of the client's flight, or overtook it
+        ended = bool(ssl.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
         self._way_out.muted = True
         await self.stop()
         self._set_state(State.CLOSED)
@@ -226,7 +228,7 @@ class DtlsHandshake(RTCDtlsTransport):
         assert suite is not None and master is not None  # noqa: PT018  # the handshake is done
         assert client is not None and server is not None  # noqa: PT018
         secrets = Secrets(suite, master, client, server)
-        return Association(last_flight, self._way_out.last, secrets)
+        return Association(last_flight, self._way_out.last, secrets, ended=ended)
 
 
 @types.coroutine
