@@ -387,6 +387,39 @@ async def test_lost_flights_are_repeated_when_openssl_says_so(
     assert len(repeats) == 3
 
 
+async def test_a_flight_that_is_due_is_no_work_for_other_handshakes(
+    bridge: DtlsBridge, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that falls silent in its handshake pays for its own repeats only."""
+    count, seconds = 50, 10
+    due: dict[DtlsHandshake, float] = {}
+    asked = repeated = 0
+
+    def timeout(self: DtlsHandshake) -> float | None:
+        nonlocal asked
+        asked += 1
+        return max(0.0, due.setdefault(self, trio.current_time() + 1) - trio.current_time())
+
+    def repeat(self: DtlsHandshake) -> None:
+        nonlocal repeated
+        repeated += 1
+        due[self] += 1
+
+    monkeypatch.setattr(DtlsHandshake, "timeout", timeout)
+    monkeypatch.setattr(DtlsHandshake, "repeat", repeat)
+    clients = [Client(bridge) for _ in range(count)]
+    for at, client in enumerate(clients):
+        client.session.start(client.fingerprints)
+        client.send_hello()
+        assert client.session._handshake is not None
+        due[client.session._handshake] = trio.current_time() + 1 + at / count
+    await trio.sleep(seconds + 0.5)
+    assert repeated > count * (seconds - 2)
+    assert asked < 4 * count * seconds
+    for client in clients:
+        client.session.close()
+
+
 async def test_a_fault_of_repeating_ends_only_its_handshake(
     bridge: DtlsBridge,
     autojump_clock: MockClock,
