@@ -189,7 +189,7 @@ class PlainTransport:
         )
 
     def parameters(self) -> dict[str, Json]:
-        """The answer to ``createPlainTransport``. The ports are set once ``run`` has started."""
+        """The answer to ``createPlainTransport``. The ports are set by ``open``."""
         return {"id": self.id, "ip": self._ip, "port": self.port, "rtcpPort": self.rtcp_port}
 
     def connect(self, ip: str, port: int, rtcp_port: int) -> None:
