@@ -2,8 +2,8 @@
 that is handed from publishers to viewers.
 
 ``drop`` decides which packets a viewer does not get, by their count, and ``change`` how the others
-look. ``refuse`` has the methods
-that are answered with an error, ``ignore`` those that are not answered.
+look. ``refuse`` has the methods that are answered with an error, ``ignore`` those that are not
+answered.
 """
 
 import contextlib
@@ -210,15 +210,20 @@ class FakeMeeting:
 async def open_fake_meeting(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[FakeMeeting, Api]]:
-    """A running server on loopback, and its API. With ``tls`` signaling is encrypted."""
-    async with trio.open_nursery() as nursery:
-        meeting = FakeMeeting(nursery)
-        try:
+    """A running server on loopback, and its API. With ``tls`` signaling is encrypted.
+
+    The sockets of its media close when no task waits at one any more.
+    """
+    meeting = None
+    try:
+        async with trio.open_nursery() as nursery:
+            meeting = FakeMeeting(nursery)
             server = await nursery.start(serve_websocket, meeting.serve, "127.0.0.1", 0, tls)
             meeting.port = server.port
             meeting.scheme = "ws" if tls is None else "wss"
             api: Any = meeting  # it has the same methods
             yield meeting, api
             nursery.cancel_scope.cancel()
-        finally:
+    finally:
+        if meeting is not None:
             meeting.close()
