@@ -5,8 +5,9 @@ Peers of rooms of 50 connect a websocket and join. Depending on ``--kinds`` that
 (``signaling``), or each makes two WebRTC transports (``transports``), and connects them by ICE and
 DTLS (``connected``). Nobody sends media. The program prints what the server's resident memory has
 grown by for each peer, the server's CPU time as a share of a core, its engines' part of that, and
-the lag of its loop: the 99th percentile over all moments of ``--seconds``. The clients answer pings
-and keep their consent.
+the lag of its loop: the 99th percentile over all moments of ``--seconds``, which begin ``--rest``
+seconds after the last peer has come: the collection of garbage that follows a crowd's arrival is
+not the cost of being idle. The clients answer pings and keep their consent.
 
 With checkouts (each set up, so with a ``.venv``) their servers take turns. Each measurement has a
 server of its own: memory that one leaves to the allocator does not help the next.
@@ -116,7 +117,7 @@ def cpu(pid: int) -> tuple[float, float]:
     return total, total - first
 
 
-async def measure(daemon: Daemon, kind: str, count: int, seconds: float) -> Cost:
+async def measure(daemon: Daemon, kind: str, count: int, rest: float, seconds: float) -> Cost:
     api, pid = api_of(daemon), daemon.process.pid
     async with trio.open_nursery() as nursery:
         crowd = Crowd(api, kind)
@@ -126,6 +127,7 @@ async def measure(daemon: Daemon, kind: str, count: int, seconds: float) -> Cost
         await crowd.come(count, nursery)
         await trio.sleep(REST)
         memory = (usage([pid]).memory - before) / count
+        await trio.sleep(rest)
         first, used, began = await api.call("GET", "/lag"), cpu(pid), time.monotonic()
         await trio.sleep(seconds)
         used_all, used_engines = (b - a for a, b in zip(used, cpu(pid), strict=True))
@@ -145,7 +147,7 @@ async def compare(options: argparse.Namespace) -> None:
         for _ in range(options.turns):
             for checkout in options.checkouts:
                 with open_daemon(*FLAGS, checkout=checkout) as daemon:
-                    cost = await measure(daemon, kind, options.peers, options.seconds)
+                    cost = await measure(daemon, kind, options.peers, options.rest, options.seconds)
                 print(f"{kind:<12}{name_of(checkout):<16}{cost}", flush=True)
 
 
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("checkouts", nargs="*", type=Path, default=[HERE])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--peers", type=int, default=1000)
+    parser.add_argument("--rest", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--turns", type=int, default=1)
     trio.run(compare, parser.parse_args())
