@@ -3,32 +3,23 @@
 For a longer run, start the program that this builds with another seed and more steps.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from support.c_sources import INCLUDES, C, core_sources
+from support.c_programs import MEMORY, NO_SANITIZER, Flags, build
+from support.c_sources import C, core_sources
 
 STEPS = 60_000
 
 
-def build(program: Path, source: str) -> Path:
-    command = [
-        *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-        *("-Wno-deprecated-declarations", "-fsanitize=address,undefined"),
-        *("-fno-sanitize-recover=all", "-o", str(program)),
-        *map(str, [INCLUDES, C / "tests" / source, *core_sources()]),
-        *("-lcrypto", "-lm"),
-    ]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return program
+def build_core(program: Path, source: str, flags: Flags = MEMORY) -> Path:
+    return build(program, [C / "tests" / source, *core_sources()], flags)
 
 
 @pytest.fixture(scope="module")
 def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("churn") / "churn", "core/churn.c")
+    return build_core(tmp_path_factory.mktemp("churn") / "churn", "core/churn.c")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
@@ -42,7 +33,7 @@ def test_storm(churn: Path, seed: int) -> None:
 
 def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
     """``tests/bench/core.py`` divides by the number of these packets."""
-    bench = build(tmp_path / "forward", "bench/forward.c")
+    bench = build_core(tmp_path / "forward", "bench/forward.c")
     done = subprocess.run([str(bench), "3", "200", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "600"
@@ -50,10 +41,7 @@ def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
 
 def test_a_viewer_takes_little_memory(tmp_path: Path) -> None:
     """A transport with one consumer of 240 packets a second, and one of audio: 27 and 18 KB."""
-    bench = tmp_path / "forward"
-    sources = map(str, [C / "tests" / "bench" / "forward.c", *core_sources()])
-    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O1", "-w", INCLUDES, *sources]
-    subprocess.run([*command, "-o", str(bench), "-lcrypto", "-lm"], check=True)
+    bench = build_core(tmp_path / "forward", "bench/forward.c", NO_SANITIZER)
     for rate, kind, most in ((240, (), 36_000), (50, ("audio",), 25_000)):
         arguments = ["300", str(rate * 5), "1", str(rate), *kind]
         done = subprocess.run([str(bench), *arguments], capture_output=True, text=True)
@@ -63,7 +51,7 @@ def test_a_viewer_takes_little_memory(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("visits") / "visits", "core/visits.c")
+    return build_core(tmp_path_factory.mktemp("visits") / "visits", "core/visits.c")
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

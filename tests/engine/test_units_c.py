@@ -4,28 +4,17 @@ For a longer run: ``clang -fsanitize=fuzzer,address,undefined fuzz/fuzz_rtp.c -l
 plain program built here with ``-t SECONDS -s SEED``. A failure names the seed that repeats it.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.aead import need_libipsec_mb
-from support.c_sources import INCLUDES, C
+from support.c_programs import MEMORY, build
+from support.c_sources import C
 from support.fuzzing import UNITS
 
-COMPILE = [
-    *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),
-]
 FUZZ_SECONDS = 1
 FUZZ_SEED = 1
-
-
-def _build(program: Path, *sources: Path | str) -> Path:
-    command = [*COMPILE, *map(str, sources), "-o", str(program), "-lcrypto", "-lm"]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return program
 
 
 def _run(*command: str | Path) -> str:
@@ -41,14 +30,14 @@ def test_every_unit_is_listed() -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_unit(unit: str, tmp_path: Path) -> None:
-    program = _build(tmp_path / unit, C / "tests" / f"test_{unit}.c")
+    program = build(tmp_path / unit, [C / "tests" / f"test_{unit}.c"])
     assert " 0 failures" in _run(program)
 
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_fuzz(unit: str, tmp_path: Path) -> None:
     fuzz = C / "fuzz"
-    program = _build(tmp_path / unit, fuzz / f"fuzz_{unit}.c", fuzz / "plain_main.c")
+    program = build(tmp_path / unit, [fuzz / f"fuzz_{unit}.c", fuzz / "plain_main.c"])
     _run(program, "-w", tmp_path)
     _run(program, *sorted(tmp_path.glob("seed-*")))
     assert "runs of" in _run(program, "-t", str(FUZZ_SECONDS), "-s", str(FUZZ_SEED))
@@ -56,14 +45,14 @@ def test_fuzz(unit: str, tmp_path: Path) -> None:
 
 def test_srtp_by_libipsec_mb(tmp_path: Path) -> None:
     need_libipsec_mb()
-    program = _build(tmp_path / "srtp", C / "tests" / "test_srtp.c")
+    program = build(tmp_path / "srtp", [C / "tests" / "test_srtp.c"])
     assert " 0 failures" in _run(program, "libipsec-mb")
 
 
 @pytest.fixture(scope="module")
 def aead(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("aead") / "aead"
-    return _build(program, C / "tests" / "aead" / "libraries.c")
+    return build(program, [C / "tests" / "aead" / "libraries.c"])
 
 
 def test_aead(aead: Path) -> None:
@@ -78,7 +67,7 @@ def test_aead_by_libipsec_mb(aead: Path) -> None:
 
 def test_aead_of_a_build_without_libipsec_mb(tmp_path: Path) -> None:
     source = C / "tests" / "aead" / "libraries.c"
-    program = _build(tmp_path / "aead", source, "-DMT_WITHOUT_IPSEC_MB")
+    program = build(tmp_path / "aead", [source], (*MEMORY, "-DMT_WITHOUT_IPSEC_MB"))
     assert " 0 failures" in _run(program)
     done = subprocess.run([program, "libipsec-mb"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (77, "this build was made without libipsec-mb\n")
@@ -86,7 +75,7 @@ def test_aead_of_a_build_without_libipsec_mb(tmp_path: Path) -> None:
 
 def test_summary(tmp_path: Path) -> None:
     """It reads no network bytes, so it is not fuzzed."""
-    program = _build(tmp_path / "summary", C / "tests" / "state" / "summary.c")
+    program = build(tmp_path / "summary", [C / "tests" / "state" / "summary.c"])
     assert " 0 failures" in _run(program)
 
 
@@ -94,24 +83,24 @@ def test_crowd(tmp_path: Path) -> None:
     """The clients' ends of the load generator, a publisher's and a viewer's."""
     units = [C / "crowd" / f"{unit}.c" for unit in ("totals", "feed", "viewed", "endpoint")]
     below = [*(C / "formats").glob("*.c"), *(C / "base").glob("*.c")]
-    program = _build(tmp_path / "crowd", C / "tests" / "crowd" / "media.c", *units, *below)
+    program = build(tmp_path / "crowd", [C / "tests" / "crowd" / "media.c", *units, *below])
     assert " 0 failures" in _run(program)
 
 
 def test_udp(tmp_path: Path) -> None:
     """Its kernel is part of the test."""
-    program = _build(tmp_path / "udp", C / "tests" / "io" / "udp.c")
+    program = build(tmp_path / "udp", [C / "tests" / "io" / "udp.c"])
     assert " 0 failures" in _run(program)
 
 
 def test_memory_of_sent_packets(tmp_path: Path) -> None:
     """Its input are numbers that were read elsewhere, so it is not fuzzed."""
-    program = _build(tmp_path / "sent", C / "tests" / "egress" / "sent.c")
+    program = build(tmp_path / "sent", [C / "tests" / "egress" / "sent.c"])
     assert " 0 failures" in _run(program)
 
 
 def test_headers(tmp_path: Path) -> None:
     """Its input are values that were read elsewhere, so it is not fuzzed."""
     sources = [C / "tests" / "egress" / "header.c", C / "formats" / "rtp.c"]
-    program = _build(tmp_path / "header", *sources)
+    program = build(tmp_path / "header", sources)
     assert " 0 failures" in _run(program)

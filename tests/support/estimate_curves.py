@@ -6,14 +6,14 @@ writes one small SVG for each of ``DRAWN`` to ``docs/algorithms/bandwidth``.
 """
 
 import csv
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
-from support.c_sources import INCLUDES, C
+from support.c_programs import build
+from support.c_sources import C
 
 FOLDER = Path(__file__).parents[2] / "docs" / "algorithms" / "bandwidth"
 DRAWN = {
@@ -38,17 +38,11 @@ class Sample:
 
 
 def build_scenarios(program: Path) -> Path:
-    command = [
-        *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", INCLUDES),
-        *map(str, sorted((C / "tests" / "estimate").glob("*.c"))),
-        *map(str, sorted((C / "estimate").glob("*.c"))),
-        *(str(C / "base" / "pool.c"), str(C / "formats" / "rtcp.c")),
-        *("-o", str(program), "-lm"),
+    sources = [
+        *sorted((C / "tests" / "estimate").glob("*.c")),
+        *sorted((C / "estimate").glob("*.c")),
     ]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return program
+    return build(program, [*sources, C / "base" / "pool.c", C / "formats" / "rtcp.c"])
 
 
 def read_curves(scenarios: Path, name: str, folder: Path) -> list[Sample]:

@@ -10,6 +10,7 @@ and by hand as ``tools/fuzz``.
 Gathered inputs and findings go to ``artifacts/fuzz/TARGET``, which git ignores.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,7 +18,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import STDOUT
 
+from support.c_programs import in_parallel, run
 from support.c_sources import INCLUDES, C, core_sources
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +73,8 @@ def compile_core(source: Path, program: Path, *, watched: bool = True) -> list[s
     return [*COMPILE, *coverage, "-c", str(source), "-o", str(program)]
 
 
-def _core_commands(folder: Path) -> list[list[str]]:
+def _core_commands(folder: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """Those that may run at once, and those that follow one after the other."""
     commands, objects = [], []
     core = core_sources()
     target = sorted((C / "fuzz" / "core").glob("*.c"))
@@ -79,10 +83,10 @@ def _core_commands(folder: Path) -> list[list[str]]:
         commands.append(compile_core(source, objects[-1], watched=source in core))
     fuzzer = f"-fsanitize=fuzzer,{SANITIZERS[0].removeprefix('-fsanitize=')}"
     link = ["clang", fuzzer, WRAP, *map(str, objects), "-o", str(folder / "fuzz")]
-    return [*commands, [*link, "-lcrypto", "-lm"]]
+    return commands, [[*link, "-lcrypto", "-lm"]]
 
 
-def _unit_commands(target: str, folder: Path) -> list[list[str]]:
+def _unit_commands(target: str, folder: Path) -> tuple[list[list[str]], list[list[str]]]:
     source = C / "fuzz" / f"fuzz_{target}.c"
     fuzz = [
         *COMPILE,
@@ -95,7 +99,7 @@ def _unit_commands(target: str, folder: Path) -> list[list[str]]:
     ]
     plain = [*COMPILE, str(source), str(C / "fuzz" / "plain_main.c"), "-o", str(folder / "plain")]
     seeds = [str(folder / "plain"), "-w", str(folder / "seeds")]
-    return [fuzz, [*plain, "-lcrypto", "-lm"], seeds]
+    return [fuzz, [*plain, "-lcrypto", "-lm"]], [seeds]
 
 
 def build(target: str) -> Path:
@@ -112,10 +116,10 @@ def build(target: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "seeds").mkdir(parents=True)
     commands = _core_commands(folder) if target == "core" else _unit_commands(target, folder)
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}\n{done.stderr}")
+    compile, link = commands
+    in_parallel(run, compile)
+    for command in link:
+        run(command)
     stamp.write_text(digest.hexdigest())
     return folder / "fuzz"
 
@@ -132,7 +136,7 @@ def replay(target: str, *inputs: Path, show: bool = False) -> subprocess.Complet
     return subprocess.run(
         [program, *files],
         stdout=None if show else subprocess.PIPE,
-        stderr=None if show else subprocess.STDOUT,
+        stderr=None if show else STDOUT,
         text=True,
         env=os.environ | ({"MT_FUZZ_SHOW": "1"} if show else {}),
         check=False,
@@ -140,7 +144,9 @@ def replay(target: str, *inputs: Path, show: bool = False) -> subprocess.Complet
 
 
 def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str]:
-    """Fuzz for ``seconds``. False when something was found; the text says how to replay it."""
+    """Fuzz for ``seconds``, with a process for each core. False when something was found; the text
+    says how to replay it.
+    """
     program, kept = build(target), KEPT / target
     (kept / "gathered").mkdir(parents=True, exist_ok=True)
     command = [
@@ -149,17 +155,27 @@ def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str
         *("-print_final_stats=1", "-verbosity=1", str(kept / "gathered")),
         *map(str, corpora(target)),
     ]
-    log = kept / "log"
-    with log.open("w") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
-    lines = log.read_text(errors="replace").splitlines()
-    if done.returncode == 0:
-        progress = [line for line in lines if re.match(r"#\d", line)]
-        return True, progress[-1] if progress else ""
+    logs = [kept / f"log-{number}" for number in range(os.cpu_count() or 1)]
+    with contextlib.ExitStack() as stack:
+        runs = [
+            subprocess.Popen(command, stdout=stack.enter_context(log.open("w")), stderr=STDOUT)
+            for log in logs
+        ]
+        results = [run.wait() for run in runs]
+    told = []
+    for log, result in zip(logs, results, strict=True):
+        lines = log.read_text(errors="replace").splitlines()
+        if result:
+            return False, _finding(target, lines, quiet)
+        told += [line for line in lines if re.match(r"#\d", line)][-1:]
+    return True, "\n".join(told)
+
+
+def _finding(target: str, lines: list[str], quiet: bool) -> str:
     written = [line.split(" written to ")[1] for line in lines if " written to " in line]
     told = "" if quiet else "\n".join(line for line in lines if not line.startswith("#")) + "\n"
     again = f"tools/fuzz {target} {written[-1] if written else '?'}"
-    return False, f"{told}{target}: found something; see it again by: {again}"
+    return f"{told}{target}: found something; see it again by: {again}"
 
 
 def keep(target: str) -> None:
