@@ -48,6 +48,6 @@ def test_no_wake_up_is_lost(unit: str, tmp_path: Path) -> None:
     if not has(THREADS):
         pytest.skip(f"{THREADS[0]} does not work here")
     sources = [C / "tests" / unit / "wakes.c", C / "links" / "link.c"]
-    program = build(tmp_path / "wakes", sources, THREADS)
+    program = build(tmp_path / "wakes", sources, THREADS, in_part=True)
     done = subprocess.run([program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -27,22 +27,24 @@ NO_SANITIZER: Flags = ()
 """For figures of time and memory."""
 
 _COMPILE = (
-    *("-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-deprecated-declarations"),
+    *("-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
     *("-ffunction-sections", INCLUDES),
 )
 _KEPT = Path(tempfile.mkdtemp(prefix="meet-trio-objects-"))
 atexit.register(shutil.rmtree, _KEPT, ignore_errors=True)
 
-# what a program does not call is not linked
-_LINK = ("-Wl,--gc-sections", "-lcrypto", "-lm", "-lpthread")
+_LIBRARIES = ("-lcrypto", "-lm", "-lpthread")
 
 
-def build(program: Path, sources: Iterable[Path], flags: Flags = MEMORY) -> Path:
+def build(
+    program: Path, sources: Iterable[Path], flags: Flags = MEMORY, *, in_part: bool = False
+) -> Path:
     """Build ``program`` from ``sources``; returns its path. Raises RuntimeError with the compiler's
-    messages.
+    messages. ``in_part``: what the program does not call is not linked, and may need other sources.
     """
     objects = in_parallel(functools.partial(_object, flags), sources)
-    run([cc(), *flags, *map(str, objects), "-o", str(program), *_LINK])
+    link = ["-Wl,--gc-sections"] if in_part else []
+    run([cc(), *flags, *link, *map(str, objects), "-o", str(program), *_LIBRARIES])
     return program
 
 

@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from subprocess import STDOUT
 
@@ -157,11 +158,14 @@ def fuzz(target: str, seconds: float, *, quiet: bool = False) -> tuple[bool, str
     ]
     logs = [kept / f"log-{number}" for number in range(os.cpu_count() or 1)]
     with contextlib.ExitStack() as stack:
-        runs = [
-            subprocess.Popen(command, stdout=stack.enter_context(log.open("w")), stderr=STDOUT)
-            for log in logs
-        ]
-        results = [run.wait() for run in runs]
+        runs = []
+        for log in logs:
+            out = stack.enter_context(log.open("w"))
+            runs.append(stack.enter_context(subprocess.Popen(command, stdout=out, stderr=STDOUT)))
+            stack.callback(runs[-1].kill)
+        while any(run.poll() is None for run in runs) and not any(run.returncode for run in runs):
+            time.sleep(0.05)
+        results = [run.returncode for run in runs]  # None: another one has found something
     told = []
     for log, result in zip(logs, results, strict=True):
         lines = log.read_text(errors="replace").splitlines()

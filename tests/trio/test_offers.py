@@ -7,7 +7,7 @@ import weakref
 import trio
 import trio.testing
 from support.live_agreement import open_offers
-from support.live_fakes import Client, FakeSocket
+from support.live_fakes import Client, FakeSocket, World
 from support.live_scenes import join, open_world, pair, produce, say, transport
 from support.peers import CAPABILITIES, EVERYTHING
 from trio.testing import MockClock
@@ -77,17 +77,23 @@ async def test_a_closed_consumer_is_offered_no_more(autojump_clock: MockClock) -
         assert asked(bob.socket) == 1
 
 
+async def show_screens(world: World, room: LiveRoom, first: Client, count: int) -> None:
+    """``count`` screens, four of each publisher. The others join the first."""
+    publishers = [first]
+    for number in range(count):
+        if number == 4 * len(publishers):
+            publishers.append(await world.enter(room, EVERYTHING))
+            await join(publishers[-1])
+        await produce(publishers[-1], "screen")
+
+
 async def test_a_new_socket_is_asked_again_in_batches(autojump_clock: MockClock) -> None:
     """A client that comes back makes no more work in one turn of the loop than one that joins."""
     many = 2 * _OFFERS_AT_ONCE + 1
     async with open_world(peer_settings=SETTINGS) as world:
         room, ada, bob = await pair(world)
-        publishers = [ada, *[await world.enter(room, EVERYTHING) for _ in range(many // 4)]]
-        for other in publishers[1:]:
-            await join(other)
         bob.socket.answer_calls = None
-        for number in range(many):
-            await produce(publishers[number // 4], "screen")
+        await show_screens(world, room, ada, many)
         await trio.sleep(0.1)
         assert asked(bob.socket) == many
         bob.socket.lose()
@@ -113,12 +119,8 @@ async def test_who_comes_back_again_and_again_keeps_nobody_waiting(
     streams = 4 * _OFFERS_AT_ONCE
     async with open_world(peer_settings=SETTINGS) as world:
         room, ada, bob = await pair(world)
-        publishers = [ada, *[await world.enter(room, EVERYTHING) for _ in range(streams // 4 - 1)]]
-        for other in publishers[1:]:
-            await join(other)
         bob.socket.answer_calls = None
-        for number in range(streams):
-            await produce(publishers[number // 4], "screen")
+        await show_screens(world, room, ada, streams)
         await trio.sleep(1)
         cy = await world.enter(room)
         await transport(cy.socket, consuming=True)
