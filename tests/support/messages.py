@@ -34,14 +34,15 @@ _NOT_HERE = ("doctor",)  # has a page of its own, with all findings
 _SHOWN = {
     "BadRequest", "CallTimeout", "CommandFailed", "ConfigError", "DtlsError", "EngineError",
     "Forbidden", "HTTPException", "LimitExceeded", "MalformedLine", "NoServer", "NotFound",
-    "ProtocolError", "RequestError", "SocketUnusable", "UnknownMethod", "UnknownObject",
-    "UsageError", "_LineTooLong",
+    "ProtocolError", "RequestError", "SocketUnusable", "StateUnusable", "UnknownMethod",
+    "UnknownObject", "UsageError", "_Full", "_LineTooLong",
 }  # fmt: skip
 """Errors whose text a user reads: in an answer, on a terminal, in the log."""
 _READERS = (
     "settings/",
     "admin/settings.py",
     "console/settings.py",
+    "journal/settings.py",
     "operator/settings.py",
     "logs/levels.py",
 )

@@ -22,6 +22,7 @@ from meet_trio.config.settings import Settings
 from meet_trio.config.table import TABLES, Entry, build, entries
 from meet_trio.console.settings import default_socket
 from meet_trio.errors import ConfigError
+from meet_trio.journal.settings import default_place
 
 CONFIG_VARIABLE = "MEET_TRIO_CONFIG"
 
@@ -48,9 +49,11 @@ def load(
         given.update(_from_file(table, config_path))
     for key, raw in flags.items():
         given[key] = _read(table[key], raw, table[key].about.flag)
-    # Settings of logging, shutdown and the operator's console alone do not end demo mode.
-    bare = config_path is None and all(key.startswith(("process.", "console.")) for key in given)
+    # Settings of logging, shutdown, state and the operator's console alone do not end demo mode.
+    own = ("process.", "console.", "state.")
+    bare = config_path is None and all(key.startswith(own) for key in given)
     given.setdefault("console.socket", default_socket(environ, os.getuid()))
+    given.setdefault("state.dir", default_place(environ, os.getuid()))
     random_token = secrets.token_urlsafe(24) if present is None else present.api.auth_token
     _complete(given, bare, primary_address or address_of_default_route, random_token)
     return build(given)

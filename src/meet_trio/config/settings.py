@@ -17,6 +17,7 @@ from meet_trio.edge.settings import (
 )
 from meet_trio.edge.socket_settings import SOCKET_DEFAULTS, SOCKET_SETTINGS
 from meet_trio.engine import EngineSettings
+from meet_trio.journal.settings import StateSettings
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.logs.settings import LogSettings
 from meet_trio.media.settings import (
@@ -95,4 +96,5 @@ class Settings:
     console: ConsoleSettings = attrs.field(default=ConsoleSettings())
     admin: AdminSettings = attrs.field(default=AdminSettings())
     quality: QualitySettings = attrs.field(default=QualitySettings())
+    state: StateSettings = attrs.field(default=StateSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())

@@ -25,6 +25,7 @@ TABLES = {
     "drain": "Emptying the server, so that it can end without throwing anybody out.",
     "console": "The operator's console, see [the console](console.md).",
     "admin": "The page for operators, see [the admin page](admin.md); off without a token.",
+    "state": "What is kept for the next process, see [restart](restart.md).",
     "process": "The process itself.",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""
