@@ -12,6 +12,7 @@ import pytest
 
 from meet_trio.config import CONFIG_VARIABLE, ProcessSettings
 from meet_trio.edge.settings import FrontDoorSettings
+from meet_trio.journal.settings import default_place
 from meet_trio.media.engines import COMMAND_DEADLINE
 from meet_trio.media.settings import ENGINE_DEFAULTS
 
@@ -63,6 +64,14 @@ def test_there_is_room_for_what_the_settings_allow(unit: Mapping[str, list[str]]
     families = set(unit["RestrictAddressFamilies"][0].split())
     assert families == {"AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"}
     assert unit["RuntimeDirectory"] == ["meet-trio"]
+
+
+def test_state_outlives_a_process(unit: Mapping[str, list[str]]) -> None:
+    assert unit["RuntimeDirectoryPreserve"] == ["restart"]
+    assert default_place({"RUNTIME_DIRECTORY": "/run/meet-trio"}, 0).path.parent.name == "meet-trio"
+    # others may read the folder around it, and not write into it
+    (mode,) = unit["RuntimeDirectoryMode"]
+    assert int(mode, 8) & 0o022 == 0
 
 
 def test_files_can_be_read_again(unit: Mapping[str, list[str]]) -> None:
