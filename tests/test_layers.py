@@ -19,6 +19,8 @@ MAY_IMPORT = {
     "errors": set(),
     "rates": set(),
     "json_text": set(),
+    # of ortc only the reader of JSON
+    "records": {"errors", "json_text", "ortc"},
     "lag": set(),
     "collector": set(),
     "deadlines": set(),

@@ -20,6 +20,12 @@ class ConfigError(MeetError):
     """A setting is unknown or has an invalid value. The message names the setting."""
 
 
+class RecordError(MeetError):
+    """A record of what an earlier process has kept is damaged, foreign or of a newer version. The
+    message names the kind of the record and the field.
+    """
+
+
 class RequestError(MeetError):
     """The other side asked for something that cannot be done; nothing has changed."""
 

@@ -9,8 +9,6 @@ costs those whose record it was one parsing more. The keys are whole texts of bo
 client can find two that share one.
 """
 
-import hashlib
-import json
 import marshal
 import weakref
 from collections.abc import MutableMapping
@@ -38,9 +36,7 @@ class KnownCapabilities:
 
     router: RtpCapabilities
     _known: dict[bytes, RtpCapabilities] = attrs.field(factory=dict)  # the latest last
-    _shared: MutableMapping[bytes, RtpCapabilities] = attrs.field(
-        factory=weakref.WeakValueDictionary
-    )
+    _shared: MutableMapping[str, RtpCapabilities] = attrs.field(factory=weakref.WeakValueDictionary)
 
     def parse(self, data: object) -> RtpCapabilities:
         """The part of a client's capabilities that the router can use, as the same object for all
@@ -49,16 +45,16 @@ class KnownCapabilities:
         key = _key(data)
         known = self._known.pop(key, None)
         if known is None:
-            known = self._share(usable_capabilities(parse_rtp_capabilities(data), self.router))
+            known = self.share(usable_capabilities(parse_rtp_capabilities(data), self.router))
         if key:
             self._known[key] = known
             if len(self._known) > MAX_KNOWN:
                 del self._known[next(iter(self._known))]
         return known
 
-    def _share(self, capabilities: RtpCapabilities) -> RtpCapabilities:
-        text = json.dumps(capabilities.to_json(), sort_keys=True)
-        return self._shared.setdefault(hashlib.sha256(text.encode()).digest(), capabilities)
+    def share(self, capabilities: RtpCapabilities) -> RtpCapabilities:
+        """The one object for all that are equal to ``capabilities``."""
+        return self._shared.setdefault(capabilities.name, capabilities)
 
 
 def _key(data: object) -> bytes:

@@ -34,15 +34,15 @@ from meet_trio.ortc.records import (
 
 KINDS = ("audio", "video")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-_MAX_CAPABILITIES = 128
-_MAX_CODECS = 32  # listed for one producer; it uses one of them and its RTX
-_MAX_EXTENSIONS = 64
-_MAX_ENCODINGS = 4
-_MAX_FEEDBACK = 32
-_MAX_NAME = 64  # bytes; the engine's MID and RID
-_MAX_CNAME = 255  # bytes; of an SDES item (RFC 3550 section 6.5)
+MAX_CAPABILITIES = 128
+MAX_CODECS = 32  # listed for one producer; it uses one of them and its RTX
+MAX_EXTENSIONS = 64
+MAX_ENCODINGS = 4
+MAX_FEEDBACK = 32
+MAX_NAME = 64  # bytes; the engine's MID and RID
+MAX_CNAME = 255  # bytes; of an SDES item (RFC 3550 section 6.5)
 _MAX_URI = 256
-_MAX_SSRC = 2**32 - 1
+MAX_SSRC = 2**32 - 1
 
 # Known codec parameters by MIME type. A number may also be a string, as it is in SDP.
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -98,8 +98,10 @@ def parse_rtp_capabilities(data: object) -> RtpCapabilities:
     """The capabilities that a client declares for receiving."""
     fields = Fields.of(data, "rtpCapabilities")
     return RtpCapabilities(
-        codecs=fields.each("codecs", _MAX_CAPABILITIES, _codec_capability),
-        header_extensions=fields.each("headerExtensions", _MAX_EXTENSIONS, _extension_capability),
+        codecs=fields.each("codecs", MAX_CAPABILITIES, _codec_capability),
+        header_extensions=fields.each(
+            "headerExtensions", MAX_EXTENSIONS, parse_extension_capability
+        ),
     )
 
 
@@ -110,18 +112,18 @@ def parse_rtp_parameters(data: object) -> RtpParameters:
     fields = Fields.of(data, "rtpParameters")
     rtcp = fields.opt_object("rtcp")
     return RtpParameters(
-        codecs=fields.each("codecs", _MAX_CODECS, _codec),
-        header_extensions=fields.each("headerExtensions", _MAX_EXTENSIONS, _extension),
-        encodings=fields.each("encodings", _MAX_ENCODINGS, _encoding) or (Encoding(dtx=False),),
+        codecs=fields.each("codecs", MAX_CODECS, _codec),
+        header_extensions=fields.each("headerExtensions", MAX_EXTENSIONS, parse_extension),
+        encodings=fields.each("encodings", MAX_ENCODINGS, _encoding) or (Encoding(dtx=False),),
         rtcp=Rtcp()
         if rtcp is None
-        else Rtcp(rtcp.opt_name("cname", _MAX_CNAME, 0), rtcp.flag("reducedSize", True)),
-        mid=fields.opt_name("mid", _MAX_NAME),
+        else Rtcp(rtcp.opt_name("cname", MAX_CNAME, 0), rtcp.flag("reducedSize", True)),
+        mid=fields.opt_name("mid", MAX_NAME),
     )
 
 
 def _codec_capability(fields: Fields) -> CodecCapability:
-    kind, mime_type = _mime_type(fields)
+    kind, mime_type = mime_type_of(fields)
     return CodecCapability(
         kind=kind,
         mime_type=mime_type,
@@ -134,7 +136,7 @@ def _codec_capability(fields: Fields) -> CodecCapability:
 
 
 def _codec(fields: Fields) -> Codec:
-    kind, mime_type = _mime_type(fields)
+    kind, mime_type = mime_type_of(fields)
     return Codec(
         mime_type=mime_type,
         payload_type=fields.integer("payloadType", 0, 127),
@@ -145,8 +147,8 @@ def _codec(fields: Fields) -> Codec:
     )
 
 
-def _mime_type(fields: Fields) -> tuple[MediaKind, str]:
-    mime_type = fields.name("mimeType", _MAX_NAME, 0)
+def mime_type_of(fields: Fields) -> tuple[MediaKind, str]:
+    mime_type = fields.name("mimeType", MAX_NAME, 0)
     kind, slash, name = mime_type.partition("/")
     if kind.lower() not in KINDS or not slash or not name:
         fields.fail("mimeType", "expected audio/… or video/…")
@@ -190,17 +192,15 @@ def _fits(value: str | int, form: re.Pattern[str]) -> bool:
 
 
 def _feedback(fields: Fields) -> tuple[Feedback, ...]:
-    given = fields.each("rtcpFeedback", _MAX_FEEDBACK, _one_feedback)
+    given = fields.each("rtcpFeedback", MAX_FEEDBACK, parse_feedback)
     return tuple(dict.fromkeys(feedback for feedback in given if feedback in FEEDBACK))
 
 
-def _one_feedback(fields: Fields) -> Feedback:
-    return Feedback(
-        fields.name("type", _MAX_NAME), fields.opt_name("parameter", _MAX_NAME, 0) or ""
-    )
+def parse_feedback(fields: Fields) -> Feedback:
+    return Feedback(fields.name("type", MAX_NAME), fields.opt_name("parameter", MAX_NAME, 0) or "")
 
 
-def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
+def parse_extension_capability(fields: Fields) -> HeaderExtensionCapability:
     # old clients send an empty kind for "both"
     kind = fields.choice("kind", KINDS) if fields.data.get("kind") else None
     direction = "sendrecv"
@@ -215,7 +215,7 @@ def _extension_capability(fields: Fields) -> HeaderExtensionCapability:
     )
 
 
-def _extension(fields: Fields) -> HeaderExtension:
+def parse_extension(fields: Fields) -> HeaderExtension:
     # "parameters" are dropped: no extension in use has any
     return HeaderExtension(
         uri=fields.name("uri", _MAX_URI),
@@ -227,12 +227,12 @@ def _extension(fields: Fields) -> HeaderExtension:
 def _encoding(fields: Fields) -> Encoding:
     rtx = fields.opt_object("rtx")
     return Encoding(
-        ssrc=fields.opt_integer("ssrc", 1, _MAX_SSRC),
-        rid=fields.opt_name("rid", _MAX_NAME),
-        rtx_ssrc=None if rtx is None else rtx.integer("ssrc", 1, _MAX_SSRC),
+        ssrc=fields.opt_integer("ssrc", 1, MAX_SSRC),
+        rid=fields.opt_name("rid", MAX_NAME),
+        rtx_ssrc=None if rtx is None else rtx.integer("ssrc", 1, MAX_SSRC),
         codec_payload_type=fields.opt_integer("codecPayloadType", 0, 127),
         dtx=fields.flag("dtx", False),
-        scalability_mode=fields.opt_name("scalabilityMode", _MAX_NAME),
+        scalability_mode=fields.opt_name("scalabilityMode", MAX_NAME),
         active=fields.opt_flag("active"),
         max_bitrate=fields.opt_number("maxBitrate"),
         max_framerate=fields.opt_number("maxFramerate"),

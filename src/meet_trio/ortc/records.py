@@ -6,7 +6,10 @@ follow the ORTC API of the W3C. ``parse.py`` makes the records from JSON and hol
 parsed record is well-formed. ``negotiate.py`` checks that its fields are consistent.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import attrs
@@ -106,6 +109,12 @@ class HeaderExtensionCapability:
 class RtpCapabilities:
     codecs: tuple[CodecCapability, ...] = ()
     header_extensions: tuple[HeaderExtensionCapability, ...] = ()
+
+    @cached_property
+    def name(self) -> str:
+        """The same for equal capabilities and for no others: the SHA-256 of their JSON, in hex."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Json]:
         return {
