@@ -158,6 +158,7 @@ MAY_IMPORT = {
     "media": {"deadlines", "engine", "errors", "ortc", "settings", "tallies", "turns"},
     "journal": {"errors", "settings"},
     "room": {"errors", "json_text", "ortc", "settings"},
+    "room": {"errors", "json_text", "ortc", "records", "settings"},
     "ortc": {"errors"},
     "socketio": {"deadlines", "json_text"},
     "engine": set(),

@@ -1,5 +1,6 @@
 """The room's verbs give the peers the notices of the original (sequences recorded on its wire)."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ REFERENCE: dict[str, Any] = json.loads(
 CLIENT = ortc.parse_rtp_capabilities(REFERENCE["clientRtpCapabilities"])
 OWNER = Role.OWNER | Role.MODERATOR | Role.PUBLISHER
 GUEST = Role.PUBLISHER | Role.SUBSCRIBER
+new_ssrc = itertools.count(1000).__next__
 
 
 def notice(to: str, method: str, data: object) -> Notice:
@@ -72,7 +74,7 @@ def consume_all(room: Room) -> list[str]:
     made = []
     for peer, producer in room.missing_consumers():
         made.append(f"{peer.id}-{producer.id}")
-        room.add_consumer(made[-1], peer.id, producer.id)
+        room.add_consumer(made[-1], peer.id, producer.id, str(len(room.consumers)), new_ssrc)
     return made
 
 
@@ -508,7 +510,7 @@ def test_a_peer_gets_so_many_streams_and_others_when_those_end(room: Room) -> No
 
 def test_a_consumer_of_what_has_gone(room: Room) -> None:
     with pytest.raises(NotFound):
-        room.add_consumer("x", "A", "gone")
+        room.add_consumer("x", "A", "gone", "0", new_ssrc)
 
 
 def test_a_room_is_full_one_day() -> None:

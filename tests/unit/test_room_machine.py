@@ -2,13 +2,18 @@
 
 Each peer keeps the picture that a page would have: it starts with the answer to ``join`` and is
 changed by notices alone. After every step all pictures must agree with the room.
+
+``KeptMeeting`` is the same with a room that is made anew of its records before every verb.
 """
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
+import attrs
 import hypothesis.strategies as st
+from hypothesis import settings
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
@@ -19,6 +24,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from support.room_twins import Twins
 
 from meet_trio import ortc
 from meet_trio.errors import Forbidden, LimitExceeded, NotFound, RequestError
@@ -31,6 +37,7 @@ REFERENCE: dict[str, Any] = json.loads(
     Path(__file__).with_name("ortc_reference.json").read_text(encoding="utf-8")
 )
 CLIENT = ortc.parse_rtp_capabilities(REFERENCE["clientRtpCapabilities"])
+OTHER_CLIENT = attrs.evolve(CLIENT, header_extensions=())
 PARAMS = ortc.parse_rtp_parameters(REFERENCE["producers"][1]["rtpParameters"])
 RTP = ortc.negotiate_producer(
     "video", PARAMS, ortc.router_capabilities(), iter(range(1, 9)).__next__
@@ -77,12 +84,16 @@ class Meeting(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = Room("room", 0, LIMITS)
+        self.room = self.make_room()
+        self.new_ssrc = itertools.count(1).__next__
         self.pages: dict[str, Page] = {}
         self.names = 0
         self.now = 0.0
         self.receivers: set[str] = set()
         self.refused: set[tuple[str, str]] = set()
+
+    def make_room(self) -> Room:
+        return Room("room", 0, LIMITS)
 
     def name(self, kind: str) -> str:
         self.names += 1
@@ -172,11 +183,15 @@ class Meeting(RuleBasedStateMachine):
             self.receivers.discard(peer)
             self.lose_consumers(peer)
 
-    @rule(peer=peers, nickname=st.none() | st.sampled_from(["Ann", "Bob", ""]))
-    def join(self, peer: str, nickname: str | None) -> None:
+    @rule(
+        peer=peers,
+        nickname=st.none() | st.sampled_from(["Ann", "Bob", ""]),
+        client=st.sampled_from([CLIENT, OTHER_CLIENT]),
+    )
+    def join(self, peer: str, nickname: str | None, client: ortc.RtpCapabilities = CLIENT) -> None:
         old = self.pages.get(peer)
         try:
-            outcome = self.room.join(peer, nickname, CLIENT)
+            outcome = self.room.join(peer, nickname, client)
         except NotFound:
             return
         assert isinstance(outcome.result, JsonText)
@@ -262,7 +277,8 @@ class Meeting(RuleBasedStateMachine):
     def consume(self) -> None:
         for peer, producer in self.room.missing_consumers():
             consumer = self.name("consumer")
-            self.room.add_consumer(consumer, peer.id, producer.id)
+            mid = str(self.names)
+            self.room.add_consumer(consumer, peer.id, producer.id, mid, self.new_ssrc)
             held_back = self.room.consumers[consumer].held_back
             self.pages[peer.id].consumers[consumer] = producer.paused or held_back
         assert self.room.missing_consumers() == []
@@ -286,6 +302,14 @@ class Meeting(RuleBasedStateMachine):
         del self.pages[consumer.peer_id].consumers[consumer.id]
         if refused:
             self.refused.add((consumer.peer_id, consumer.producer_id))
+
+    @rule(which=st.integers(0, 9))
+    def fail_to_make_a_consumer(self, which: int) -> None:
+        missing = self.room.missing_consumers()
+        if missing:
+            peer, producer = missing[which % len(missing)]
+            self.room.refuse(peer.id, producer.id)
+            self.refused.add((peer.id, producer.id))
 
     @rule(peer=peers)
     def lose_consumers(self, peer: str) -> None:
@@ -406,4 +430,11 @@ class Meeting(RuleBasedStateMachine):
         assert {peer.id for peer, _ in room.missing_consumers()} == lacking
 
 
+class KeptMeeting(Meeting):
+    def make_room(self) -> Room:
+        return Twins(Room("room", 0, LIMITS, recorded=True), [CLIENT, OTHER_CLIENT])  # type: ignore[return-value]  # it behaves as one
+
+
 TestMeeting = Meeting.TestCase
+TestKeptMeeting = KeptMeeting.TestCase
+TestKeptMeeting.settings = settings(max_examples=40)  # each takes as long as several of the others

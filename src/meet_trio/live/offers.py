@@ -183,12 +183,8 @@ class Offers:
         peer = self.peers[peer_state.id]
         producer = self.streams.producers[producer_state.id]
         transport = peer.receiving_transport()
-        # missing_consumers lists only pairs for which these hold
-        assert transport is not None
-        assert peer_state.rtp_capabilities is not None
-        template = producer_state.templates.get(peer_state.rtp_capabilities)
-        assert template is not None
-        consumer = self.streams.add_consumer(peer, producer, template, transport)
+        assert transport is not None  # missing_consumers lists only peers that have one
+        consumer = self.streams.add_consumer(peer, producer, transport)
         self._ask(Offer(peer, consumer))
         self.check_wishes()
 

@@ -21,7 +21,7 @@ from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.engines import Mailbox
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.ortc import ProducerRtp, RtpParameters
-from meet_trio.room import Consumer, ConsumerTemplate, Layers, Outcome, Producer, Room, requests
+from meet_trio.room import Consumer, Layers, Outcome, Producer, Room, requests
 
 logger = logging.getLogger("meet_trio.live.room")
 
@@ -152,25 +152,20 @@ class RoomStreams:
                 return self._last_ssrc
 
     def add_consumer(
-        self,
-        peer: LivePeer,
-        producer: LiveProducer,
-        template: ConsumerTemplate,
-        transport: Transport,
+        self, peer: LivePeer, producer: LiveProducer, transport: Transport
     ) -> LiveConsumer:
         """Add a consumer to state and engine. If this raises, neither has it."""
-        rtp = template.fill(peer.next_mid(), self.new_ssrc)
         with contextlib.ExitStack() as undo:
-            state = self.state.add_consumer(str(uuid.uuid4()), peer.id, producer.state.id)
+            state = self.state.add_consumer(
+                str(uuid.uuid4()), peer.id, producer.state.id, peer.next_mid(), self.new_ssrc
+            )
             undo.callback(self.state.remove_consumer, state.id)
             viewing = Viewing(peer.attendance.video)
-            consumer = LiveConsumer.open(
-                state, rtp, template, transport, producer, self.advice, viewing
-            )
+            consumer = LiveConsumer.open(state, transport, producer, self.advice, viewing)
             undo.pop_all()
         self.ssrcs |= consumer.ssrcs()
         self.consumers[state.id] = self.consumer_numbers[consumer.number] = consumer
-        logger.debug("consumer made", extra=consumer.log_ids() | {"kind": rtp.kind})
+        logger.debug("consumer made", extra=consumer.log_ids() | {"kind": state.rtp.kind})
         return consumer
 
     def drop_consumer(self, consumer_id: str) -> None:

@@ -22,7 +22,7 @@ from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import ConsumerRtp
-from meet_trio.room import Consumer, ConsumerTemplate, Layers, Producer
+from meet_trio.room import Consumer, Layers, Producer
 
 
 @attrs.define(eq=False)
@@ -126,8 +126,6 @@ class LiveConsumer:
     """
 
     state: Consumer
-    rtp: ConsumerRtp
-    template: ConsumerTemplate
     transport: Transport
     producer: LiveProducer
     number: int
@@ -141,16 +139,14 @@ class LiveConsumer:
     def open(
         cls,
         state: Consumer,
-        rtp: ConsumerRtp,
-        template: ConsumerTemplate,
         transport: Transport,
         producer: LiveProducer,
         advice: Mailbox,
         viewing: Viewing,
     ) -> "LiveConsumer":
         host = transport.host
-        consumer = cls(state, rtp, template, transport, producer, host.new_number(), viewing)
-        spec = consumer_spec(rtp, paused=consumer._held)
+        consumer = cls(state, transport, producer, host.new_number(), viewing)
+        spec = consumer_spec(state.rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
             producer.acquire_mirror(host)
             undo.callback(producer.release_mirror, host)
@@ -163,6 +159,10 @@ class LiveConsumer:
         consumer._wait_for_packet()
         return consumer
 
+    @property
+    def rtp(self) -> ConsumerRtp:
+        return self.state.rtp
+
     def close(self) -> None:
         self.viewing.stop(trio.current_time())
         host = self.transport.host
@@ -174,7 +174,7 @@ class LiveConsumer:
 
     def view(self, layer: int | None) -> None:
         """The engine sends this layer from now on."""
-        if self.rtp.kind == "video":
+        if self.state.rtp.kind == "video":
             paused = self._held or self.producer.state.paused
             self.viewing.follow(layer, paused, trio.current_time())
 
@@ -188,14 +188,14 @@ class LiveConsumer:
         }
 
     def ssrcs(self) -> set[int]:
-        (encoding,) = self.rtp.params.encodings
+        (encoding,) = self.state.rtp.params.encodings
         return {ssrc for ssrc in (encoding.ssrc, encoding.rtx_ssrc) if ssrc is not None}
 
     def accept(self) -> None:
         """The client has answered ``newConsumer``."""
         self.accepted = True
         self.apply_pause()
-        if self.rtp.kind == "video":
+        if self.state.rtp.kind == "video":
             self._wait_for_packet()
 
     def _wait_for_packet(self) -> None:
@@ -230,7 +230,7 @@ class LiveConsumer:
 
     @property
     def _held(self) -> bool:
-        unanswered = self.rtp.kind == "video" and not self.accepted
+        unanswered = self.state.rtp.kind == "video" and not self.accepted
         return self.state.paused or self.state.held_back or unanswered
 
     def score_data(self) -> dict[str, object]:
@@ -244,14 +244,15 @@ class LiveConsumer:
 
     def new_consumer_data(self) -> dict[str, object]:
         """The data of ``newConsumer``."""
-        producer = self.producer.state
+        producer, state = self.producer.state, self.state
+        rtp = state.rtp
         return {
             "peerId": producer.peer_id,
-            "kind": self.rtp.kind,
+            "kind": rtp.kind,
             "producerId": producer.id,
-            "id": self.state.id,
-            "rtpParameters": self.template.to_json(self.rtp.params),
-            "type": self.rtp.type,
+            "id": state.id,
+            "rtpParameters": state.template.to_json(rtp.params),
+            "type": rtp.type,
             "appData": dict(producer.app_data),
-            "producerPaused": producer.paused or self.state.held_back,
+            "producerPaused": producer.paused or state.held_back,
         }

@@ -3,15 +3,17 @@
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Notice, Outcome, Webhook
 from meet_trio.room.peer import Consumer, Layers, Peer, Producer
+from meet_trio.room.records import ROOM_RECORDS
 from meet_trio.room.requests import Request, UnknownMethod, method_name, parse_request
+from meet_trio.room.restore import LeftOut, restore_room
 from meet_trio.room.roles import Role, parse_role
 from meet_trio.room.room import Room
-from meet_trio.room.templates import ConsumerTemplate
 
 __all__ = [
+    "ROOM_RECORDS",
     "Consumer",
-    "ConsumerTemplate",
     "Layers",
+    "LeftOut",
     "Notice",
     "Outcome",
     "Peer",
@@ -25,4 +27,5 @@ __all__ = [
     "method_name",
     "parse_request",
     "parse_role",
+    "restore_room",
 ]

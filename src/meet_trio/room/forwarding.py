@@ -33,17 +33,21 @@ class Forwarding(Members):
         self.level_listeners -= {peer_id}
         if audio_levels:
             self.level_listeners |= {peer_id}
+        self._note(("peer", peer_id))
         return Outcome()
 
     def unsubscribe_speakers(self, peer_id: str) -> Outcome:
-        self.speaker_listeners -= {peer_id}
-        self.level_listeners -= {peer_id}
+        if peer_id in self.speaker_listeners:
+            self.speaker_listeners -= {peer_id}
+            self.level_listeners -= {peer_id}
+            self._note(("peer", peer_id))
         return Outcome()
 
     def set_last_n(self, by: str, n: int | None) -> Outcome:
         """A moderator sets N. ``update_front`` tells the peers."""
         self._require(by, Role.MODERATOR)
         self.last_n.set(n)
+        self._note(("last_n", self.id))
         return Outcome()
 
     def pin_peers(self, peer_id: str, pinned: Collection[str]) -> Outcome:
@@ -53,6 +57,7 @@ class Forwarding(Members):
         peer = self._present(peer_id)
         changed = peer.pinned ^ frozenset(pinned)
         peer.pinned = frozenset(pinned)
+        self._note(("peer", peer_id))
         for other in changed & self.peers.keys():
             for producer in self.peers[other].producers.values():
                 if producer.is_camera and (consumer := peer.consumers.get(producer.id)):
@@ -64,8 +69,11 @@ class Forwarding(Members):
         first. ``settle`` then has the consumers for which this may have changed.
         """
         self.last_n.rank(latest)
-        before = self.last_n.n, self.last_n.front
-        for peer_id in self.last_n.update(self._cameras(), now):
+        before, was_stale = (self.last_n.n, self.last_n.front), self.last_n.stale
+        affected = self.last_n.update(self._cameras(), now)
+        if was_stale or affected:
+            self._note(("last_n", self.id))
+        for peer_id in affected:
             if (peer := self.peers.get(peer_id)) is None:
                 continue
             for producer in peer.producers.values():
@@ -93,6 +101,7 @@ class Forwarding(Members):
             held_back = not self._forwards(consumer)
             if held_back is not consumer.held_back:
                 consumer.held_back = held_back
+                self._note(("consumer", consumer.id))
                 changed.append(consumer)
                 if not self.producers[consumer.producer_id].paused:
                     told.append(pause_notice(consumer, held_back))

@@ -20,17 +20,51 @@ OVERLAP = 1.0
 """Seconds that a camera is still forwarded after another one has taken its place."""
 
 
+@attrs.frozen
+class KeptLastN:
+    """The values of ``LastN`` that cannot be worked out again.
+
+    - ``is_on`` and ``wide``: as of the last update. ``wide`` is how many of the front all see.
+    - ``lingering``: the peers that linger. The times until when are left out, because they are
+      those of one process. A later process lets the peers linger for ``OVERLAP`` again.
+    """
+
+    n: int | None = None
+    front: tuple[str, ...] = ()
+    latest: tuple[str, ...] = ()
+    is_on: bool = False
+    wide: int = 0
+    lingering: tuple[str, ...] = ()
+
+
 @attrs.define(eq=False)
 class LastN:
     """``n`` None: last-N is off, all cameras are forwarded. ``front`` is empty then."""
 
     n: int | None = None
     front: tuple[str, ...] = ()
-    latest: Sequence[str] = ()
+    latest: tuple[str, ...] = ()
     stale: bool = False  # the front has to be worked out again
     _is_on: bool = False  # at the last update
     _wide: frozenset[str] = frozenset()  # the front without its last: whom all others see
     _lingering: dict[str, float] = attrs.field(factory=dict)  # until when
+
+    @classmethod
+    def restored(cls, kept: KeptLastN, now: float) -> "LastN":
+        """The front is worked out at the next update. It stays the same if nothing has changed."""
+        return cls(
+            kept.n,
+            kept.front,
+            kept.latest,
+            stale=True,
+            is_on=kept.is_on,
+            wide=frozenset(kept.front[: kept.wide]),
+            lingering=dict.fromkeys(kept.lingering, now + OVERLAP),
+        )
+
+    def kept(self) -> KeptLastN:
+        lingering = tuple(self._lingering)
+        return KeptLastN(self.n, self.front, self.latest, self._is_on, len(self._wide), lingering)
 
     def set(self, n: int | None) -> None:
         self.stale = self.stale or n != self.n

@@ -4,6 +4,7 @@ import attrs
 
 from meet_trio.errors import Forbidden, NotFound
 from meet_trio.ortc.fields import Json
+from meet_trio.records import Key, Notes
 from meet_trio.room.limits import RoomLimits
 from meet_trio.room.outcome import Outcome, notices
 from meet_trio.room.peer import Consumer, Peer, Producer
@@ -12,17 +13,39 @@ from meet_trio.room.roles import Role
 
 @attrs.define(eq=False)
 class Members:
-    """One meeting. ``created_at`` is in Unix seconds."""
+    """One meeting. ``created_at`` is in Unix seconds. ``recorded``: what changes is noted, for
+    ``Recorded.take_changes``.
+    """
 
     id: str
     created_at: int
     limits: RoomLimits = attrs.field(factory=RoomLimits)
+    recorded: bool = False
     closed: bool = attrs.field(default=False, init=False)
     peers: dict[str, Peer] = attrs.field(factory=dict, init=False)
     producers: dict[str, Producer] = attrs.field(factory=dict, init=False)
     consumers: dict[str, Consumer] = attrs.field(factory=dict, init=False)
     # ids of the connected peers; immutable, so that notices can share it
     _everyone: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    _last_order: int = attrs.field(default=0, init=False)
+    _notes: Notes | None = attrs.field(init=False)
+
+    @_notes.default
+    def _(self) -> Notes | None:
+        return Notes() if self.recorded else None
+
+    def __attrs_post_init__(self) -> None:
+        self._note(("room", self.id))
+        self._note(("last_n", self.id))
+
+    def _note(self, key: Key) -> None:
+        """The object with this key was added, or a value of its record has changed."""
+        if self._notes is not None:
+            self._notes.put(key)
+
+    def _note_removal(self, key: Key) -> None:
+        if self._notes is not None:
+            self._notes.drop(key)
 
     def _peer(self, peer_id: str) -> Peer:
         peer = self.peers.get(peer_id)

@@ -6,10 +6,10 @@ from typing import Literal
 import attrs
 
 from meet_trio.json_text import to_text
-from meet_trio.ortc import ProducerRtp, RtpCapabilities
+from meet_trio.ortc import ConsumerRtp, ProducerRtp, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.room.roles import Role
-from meet_trio.room.templates import ConsumerTemplates
+from meet_trio.room.templates import ConsumerTemplate, ConsumerTemplates
 
 Source = Literal["mic", "webcam", "screen"]
 
@@ -29,6 +29,7 @@ class Layers:
 class Peer:
     """One participant, from the moment its token is made.
 
+    - ``order``: higher for each new peer, producer and consumer of the room.
     - ``connected``: its first socket was accepted. A lost socket does not change that. The other
       peers see the peer from then on.
     - ``joined`` and ``receiving``: it gets consumers while both are true. ``receiving`` means that
@@ -46,6 +47,7 @@ class Peer:
     id: str
     role: Role
     token: str = attrs.field(repr=False)
+    order: int = 0
     connected: bool = False
     joined: bool = False
     nickname: str | Literal[False] = False
@@ -97,7 +99,7 @@ class Producer:
     """A stream that a peer sends.
 
     - ``app_data``: passed on to the viewers unchanged.
-    - ``order``: higher for each new producer of the room.
+    - ``order``: as of a peer.
     - ``paused``: nothing is forwarded. The peer has paused the producer (``paused_by_peer``), or it
       has lost the role PUBLISHER.
     - ``consumers``: by the id of the peer that receives them.
@@ -144,6 +146,8 @@ class Producer:
 class Consumer:
     """A producer's stream as the peer ``peer_id`` receives it.
 
+    - ``rtp``: what that peer's client was told, which is ``template`` with its MID and SSRCs.
+    - ``order``: as of a peer.
     - ``paused``: by that peer.
     - ``preferred``: what that peer wants; None: the highest layers.
     - ``priority``: 1-255. Those with a higher one get that peer's bandwidth first.
@@ -154,6 +158,9 @@ class Consumer:
     id: str
     peer_id: str
     producer_id: str
+    rtp: ConsumerRtp
+    template: ConsumerTemplate
+    order: int = 0
     priority: int = 1
     paused: bool = False
     preferred: Layers | None = None

@@ -10,7 +10,10 @@ peer knows its producers, its consumers and the producers that it lacks, and eac
 consumers. So no verb searches the whole room for a few objects.
 
 Each class of this package uses what those before it are: ``Members``, ``Forwarding``, ``Streams``,
-``Room``.
+``Recorded``, ``Room``.
+
+A room that is ``recorded`` notes which objects a verb has changed. ``take_changes`` gives their
+records, and ``restore_room`` makes an equal room of all records (``room/restore.py``).
 
 "Everyone" means every connected peer. A peer that has not joined yet gets the notices already.
 """
@@ -25,12 +28,12 @@ from meet_trio.ortc import RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.room.outcome import JoinAnswer, Notice, Outcome, Webhook, notices
 from meet_trio.room.peer import Peer
+from meet_trio.room.recorded import Recorded
 from meet_trio.room.roles import Role
-from meet_trio.room.streams import Streams
 
 
 @attrs.define(eq=False)
-class Room(Streams):
+class Room(Recorded):
     """One meeting."""
 
     # Joining and leaving
@@ -43,7 +46,9 @@ class Room(Streams):
             raise LimitExceeded(
                 f"a room has at most {self.limits.peers} peers (limits.peers_per_room)"
             )
-        peer = self.peers[peer_id] = Peer(peer_id, role, token)
+        self._last_order += 1
+        peer = self.peers[peer_id] = Peer(peer_id, role, token, self._last_order)
+        self._note(("peer", peer_id))
         return peer
 
     def authenticate(self, peer_id: str, token: str) -> Peer:
@@ -62,6 +67,7 @@ class Room(Streams):
         """The peer's first socket is accepted: the other peers see it from now on."""
         self._peer(peer_id).connected = True
         self._everyone |= {peer_id}
+        self._note(("peer", peer_id))
 
     @property
     def is_empty(self) -> bool:
@@ -82,9 +88,10 @@ class Room(Streams):
             *notices(self._others(peer_id), "newPeer", peer.info()),
             *self._forget_consumers(stale),
         )
-        peer.refused.clear()
+        self._forget_refusals(peer)
         peer.joined = True
-        peer.rtp_capabilities = rtp_capabilities
+        self._set_capabilities(peer, rtp_capabilities)
+        self._note(("peer", peer_id))
         self._find_lacking(peer)
         others = ",".join([p.info_text() for p in self._connected() if p is not peer])
         return Outcome(
@@ -109,7 +116,10 @@ class Room(Streams):
             self._forget_producer(producer)
         peer_closed = notices(self._everyone, "peerClosed", {"peerId": peer_id}) if was_seen else ()
         consumers_closed = self._forget_consumers(watched)
+        self._forget_refusals(peer)
+        self._set_capabilities(peer, None)
         del self.peers[peer_id]
+        self._note_removal(("peer", peer_id))
         self._unserved.pop(peer_id, None)
         self.missing -= peer.missing
         return Outcome(
@@ -163,6 +173,7 @@ class Room(Streams):
             closed_producers=tuple(self.producers),
             closed_consumers=tuple(self.consumers),
         )
+        self._note_the_end()
         for things in (
             self.peers,
             self.producers,
@@ -183,6 +194,7 @@ class Room(Streams):
         if nickname == peer.nickname:
             return Outcome()
         peer.nickname = nickname
+        self._note(("peer", peer_id))
         return self._announce("changeNickname", {"peerId": peer_id, "nickname": nickname})
 
     def raise_hand(self, peer_id: str, raised: bool) -> Outcome:
@@ -190,6 +202,7 @@ class Room(Streams):
         if raised == peer.raised_hand:
             return Outcome()
         peer.raised_hand = raised
+        self._note(("peer", peer_id))
         return self._announce("changeRaisedHand", {"peerId": peer_id, "raisedHand": raised})
 
     def chat(self, peer_id: str, message: str) -> Outcome:
@@ -248,6 +261,7 @@ class Room(Streams):
         if language == peer.language:
             return Outcome()
         peer.language = language
+        self._note(("peer", peer_id))
         return self._language_changed(peer)
 
     def answer_join_request(self, by: str, request_id: str, answer: JoinAnswer) -> Outcome:
@@ -262,6 +276,7 @@ class Room(Streams):
         This may change ``paused`` of the peer's producers; the caller has to tell the engine.
         """
         peer.role = role
+        self._note(("peer", peer.id))
         outcome = self._announce("changeRole", {"peerId": peer.id, "role": int(role)})
         return attrs.evolve(
             outcome, before=(*first, *outcome.before), after=self._update_pauses(peer.id)

@@ -2,13 +2,14 @@
 and which layers the viewers want.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 
 import attrs
 
 from meet_trio.errors import LimitExceeded, NotFound
 from meet_trio.ortc import ProducerRtp
+from meet_trio.records import Key
 from meet_trio.room.forwarding import Forwarding, pause_notice
 from meet_trio.room.outcome import Notice, Outcome
 from meet_trio.room.peer import PRIORITIES, Consumer, Layers, Peer, Producer
@@ -27,7 +28,6 @@ class Streams(Forwarding):
     _unserved: dict[str, Peer] = attrs.field(factory=dict, init=False)
     missing: int = attrs.field(default=0, init=False)
     wishes_changed: dict[str, Producer] = attrs.field(factory=dict, init=False)
-    _last_order: int = attrs.field(default=0, init=False)
 
     def add_producer(
         self, peer_id: str, producer_id: str, request: Produce, rtp: ProducerRtp
@@ -35,7 +35,7 @@ class Streams(Forwarding):
         """Add a producer. ``missing_consumers`` then lists its consumers that are to be made."""
         self.check_may_produce(peer_id)
         self._last_order += 1
-        producer = self.producers[producer_id] = Producer(
+        producer = Producer(
             producer_id,
             peer_id,
             rtp,
@@ -44,9 +44,7 @@ class Streams(Forwarding):
             self._last_order,
             layers_wanted=request.layers_wanted,
         )
-        self.peers[peer_id].producers[producer_id] = producer
-        self._wishes_change(producer)
-        self._cameras_changed(producer)
+        self._insert_producer(producer)
         for viewer in self.peers.values():
             if viewer.wants(producer):
                 viewer.lacking[producer_id] = producer
@@ -79,6 +77,7 @@ class Streams(Forwarding):
     def pause_producer(self, peer_id: str, producer_id: str, paused: bool) -> Outcome:
         """Pause or resume."""
         self.own_producer(peer_id, producer_id).paused_by_peer = paused
+        self._note(("producer", producer_id))
         return Outcome(after=self._update_pauses(peer_id))
 
     def missing_consumers(self, most: int | None = None) -> list[tuple[Peer, Producer]]:
@@ -98,16 +97,36 @@ class Streams(Forwarding):
         )
         return list(islice(pairs, most))
 
-    def add_consumer(self, consumer_id: str, peer_id: str, producer_id: str) -> Consumer:
-        """Add a consumer. Raises NotFound if the peer or the producer is no longer there."""
+    def add_consumer(
+        self,
+        consumer_id: str,
+        peer_id: str,
+        producer_id: str,
+        mid: str,
+        new_ssrc: Callable[[], int],
+    ) -> Consumer:
+        """Add a consumer, see ``ConsumerTemplate.fill``. Raises NotFound if the peer or the
+        producer is no longer there, or if the peer knows none of the producer's codecs.
+        """
         peer, producer = self._present(peer_id), self.producers.get(producer_id)
         if producer is None:
             raise NotFound("the producer has gone")
-        priority = PRIORITIES.get(producer.source, 1)
-        consumer = Consumer(consumer_id, peer_id, producer_id, priority)
-        self.consumers[consumer_id] = consumer
-        peer.consumers[producer_id] = producer.consumers[peer_id] = consumer
-        self._count_wish(consumer, 1)
+        capabilities = peer.rtp_capabilities
+        template = None if capabilities is None else producer.templates.get(capabilities)
+        if template is None:
+            raise NotFound("the peer cannot receive this producer")
+        rtp = template.fill(mid, new_ssrc)
+        self._last_order += 1
+        consumer = Consumer(
+            consumer_id,
+            peer_id,
+            producer_id,
+            rtp,
+            template,
+            self._last_order,
+            PRIORITIES.get(producer.source, 1),
+        )
+        self._insert_consumer(consumer, peer, producer)
         consumer.held_back = True  # until now it sees nothing
         consumer.held_back = not self._forwards(consumer)
         peer.lacking.pop(producer_id, None)
@@ -126,6 +145,7 @@ class Streams(Forwarding):
         self._count_wish(consumer, -1)
         consumer.paused = paused
         self._count_wish(consumer, 1)
+        self._note(("consumer", consumer_id))
         return Outcome()
 
     def prefer_layers(self, peer_id: str, consumer_id: str, layers: Layers) -> Outcome:
@@ -134,11 +154,13 @@ class Streams(Forwarding):
         self._count_wish(consumer, -1)
         consumer.preferred = layers
         self._count_wish(consumer, 1)
+        self._note(("consumer", consumer_id))
         return Outcome()
 
     def prioritize(self, peer_id: str, consumer_id: str, priority: int) -> Outcome:
         """The receiving peer sets the priority among its own consumers."""
         self.own_consumer(peer_id, consumer_id).priority = priority
+        self._note(("consumer", consumer_id))
         return Outcome()
 
     def remove_consumer(self, consumer_id: str, *, refused: bool = False) -> Outcome:
@@ -151,7 +173,7 @@ class Streams(Forwarding):
         peer, producer = self.peers[consumer.peer_id], self.producers[consumer.producer_id]
         self._forget_consumer(consumer)
         if refused:
-            peer.refused.add(producer.id)
+            self._refuse(peer, producer.id)
         elif peer.wants(producer):
             peer.lacking[producer.id] = producer
             self._update_missing(peer)
@@ -160,7 +182,7 @@ class Streams(Forwarding):
     def refuse(self, peer_id: str, producer_id: str) -> None:
         """Do not list this consumer as missing until the peer joins again: it cannot be made."""
         peer = self._peer(peer_id)
-        peer.refused.add(producer_id)
+        self._refuse(peer, producer_id)
         peer.lacking.pop(producer_id, None)
         self._update_missing(peer)
 
@@ -173,7 +195,35 @@ class Streams(Forwarding):
         peer = self.peers.get(peer_id)
         if peer is not None and peer.receiving is not receiving:
             peer.receiving = receiving
+            self._note(("peer", peer_id))
             self._find_lacking(peer)
+
+    def _insert_producer(self, producer: Producer) -> None:
+        """Add a producer to the room and to its peer."""
+        self.producers[producer.id] = producer
+        self.peers[producer.peer_id].producers[producer.id] = producer
+        self._wishes_change(producer)
+        self._cameras_changed(producer)
+        self._note(("producer", producer.id))
+
+    def _insert_consumer(self, consumer: Consumer, peer: Peer, producer: Producer) -> None:
+        """Add a consumer to the room, to its peer and to its producer."""
+        self.consumers[consumer.id] = consumer
+        peer.consumers[producer.id] = producer.consumers[peer.id] = consumer
+        self._count_wish(consumer, 1)
+        self._note(("consumer", consumer.id))
+        if self._notes is not None:
+            self._notes.use(_template_key(peer, producer.id), consumer.template)
+
+    def _refuse(self, peer: Peer, producer_id: str) -> None:
+        peer.refused.add(producer_id)
+        self._note(("refusal", peer.id, producer_id))
+
+    def _forget_refusals(self, peer: Peer) -> None:
+        """The peer refuses nothing any more."""
+        for producer_id in peer.refused:
+            self._note_removal(("refusal", peer.id, producer_id))
+        peer.refused.clear()
 
     def _update_pauses(self, peer_id: str) -> tuple[Notice, ...]:
         """Set ``paused`` of the peer's producers from ``paused_by_peer`` and its role. Returns the
@@ -234,8 +284,11 @@ class Streams(Forwarding):
         self.wishes_changed.pop(producer.id, None)
         self._cameras_changed(producer)
         del self.peers[producer.peer_id].producers[producer.id]
+        self._note_removal(("producer", producer.id))
         for peer in self.peers.values():
-            peer.refused.discard(producer.id)
+            if producer.id in peer.refused:
+                peer.refused.remove(producer.id)
+                self._note_removal(("refusal", peer.id, producer.id))
             if peer.lacking.pop(producer.id, None) is not None:
                 self._update_missing(peer)
 
@@ -248,6 +301,9 @@ class Streams(Forwarding):
         del peer.consumers[consumer.producer_id]
         if producer is not None:
             del producer.consumers[consumer.peer_id]
+        self._note_removal(("consumer", consumer.id))
+        if self._notes is not None:
+            self._notes.release(_template_key(peer, consumer.producer_id))
         self._update_missing(peer)
 
     def _forget_consumers(self, consumers: Collection[Consumer]) -> tuple[Notice, ...]:
@@ -258,3 +314,9 @@ class Streams(Forwarding):
             Notice(frozenset({consumer.peer_id}), "consumerClosed", {"consumerId": consumer.id})
             for consumer in consumers
         )
+
+
+def _template_key(peer: Peer, producer_id: str) -> Key:
+    """The key of the template of the peer's consumer of a producer."""
+    assert peer.rtp_capabilities is not None  # a consumer was negotiated with them
+    return "template", producer_id, peer.rtp_capabilities.name

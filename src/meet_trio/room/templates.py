@@ -81,13 +81,18 @@ class ConsumerTemplates:
         """
         # The entry keeps the object alive, so no other object can get the same id().
         known = self._known.get(id(capabilities))
-        if known is None:
-            if len(self._known) >= MAX_TEMPLATES:
-                del self._known[next(iter(self._known))]
-            rtp = self._negotiate(capabilities)
-            template = None if rtp is None else ConsumerTemplate(rtp)
-            known = self._known[id(capabilities)] = capabilities, template
-        return known[1]
+        if known is not None:
+            return known[1]
+        rtp = self._negotiate(capabilities)
+        template = None if rtp is None else ConsumerTemplate(rtp)
+        self.put(capabilities, template)
+        return template
+
+    def put(self, capabilities: RtpCapabilities, template: ConsumerTemplate | None) -> None:
+        """``get`` returns this template from now on: clients have been told of it."""
+        if len(self._known) >= MAX_TEMPLATES:
+            del self._known[next(iter(self._known))]
+        self._known[id(capabilities)] = capabilities, template
 
     def _negotiate(self, capabilities: RtpCapabilities) -> ConsumerRtp | None:
         try:
