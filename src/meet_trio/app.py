@@ -19,6 +19,7 @@ from meet_trio.console.server import open_console_socket
 from meet_trio.edge.listener import open_listeners
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
+from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
@@ -56,16 +57,20 @@ async def serve(
     settings: Settings,
     *,
     levels: Levels | None = None,
+    kept: KeptSockets | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until cancelled, or until it has drained. ``task_status.started`` gets a
     ``Running``. ``levels`` are those of the log, for the console; None: it cannot change them.
+    ``kept``: the sockets that outlive the process.
 
     Raises ConfigError if it cannot listen on an address or cannot use a TLS file.
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        running = await nursery.start(_serve_shielded, settings, levels, stop)
+        running = await nursery.start(
+            _serve_shielded, settings, levels, kept or KeptSockets(), stop
+        )
         task_status.started(running)
         try:
             await stop.wait()
@@ -76,13 +81,15 @@ async def serve(
 async def _serve_shielded(
     settings: Settings,
     levels: Levels | None,
+    kept: KeptSockets,
     stop: trio.Event,
     *,
     task_status: trio.TaskStatus[Running],
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
-            opened = await _open(stack, settings)
+            opened = await _open(stack, settings, kept)
+            kept.close_rest()
             async with trio.open_nursery() as nursery:
                 parts = Parts(settings, levels, opened)
                 await _start(parts, nursery)
@@ -96,28 +103,28 @@ async def _serve_shielded(
                 nursery.cancel_scope.cancel()
 
 
-async def _open(stack: AsyncExitStack, settings: Settings) -> Opened:
+async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) -> Opened:
     """Open what ``stack`` closes."""
     at = settings.listener
-    listeners = await _listen(stack, at.host, at.port, "http.host, http.port")
+    listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http")
     metrics_listeners: Sequence[trio.SocketListener] = []
     if settings.metrics.listen is not None:
         host, port = settings.metrics.listen
-        metrics_listeners = await _listen(stack, host, port, "metrics.listen")
+        metrics_listeners = await _listen(stack, host, port, "metrics.listen", kept, "metrics")
     bridge = await stack.enter_async_context(open_bridge())
     numbers = itertools.count(1)
     hosts = [
         await _open_host(stack, settings, index, numbers) for index in range(settings.media.workers)
     ]
     tell_cipher(settings.engine)
-    console = stack.enter_context(open_console_socket(settings.console))
+    console = stack.enter_context(open_console_socket(settings.console, kept))
     return Opened(listeners, metrics_listeners, console, bridge, hosts)
 
 
 async def _listen(
-    stack: AsyncExitStack, host: str, port: int, names: str
+    stack: AsyncExitStack, host: str, port: int, names: str, kept: KeptSockets, part: str
 ) -> Sequence[trio.SocketListener]:
-    listeners = await open_listeners(host, port, names)
+    listeners = await open_listeners(host, port, names, kept, part)
     for listener in listeners:
         stack.push_async_callback(listener.aclose)
     return listeners

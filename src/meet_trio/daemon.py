@@ -15,7 +15,7 @@ The process ends with 0 after all of these.
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -26,6 +26,7 @@ from meet_trio.app import Running, serve
 from meet_trio.config import Settings
 from meet_trio.console.call import Levels
 from meet_trio.errors import ConfigError
+from meet_trio.kept_sockets import KeptSockets
 from meet_trio.operator.notify import Notifier
 
 logger = logging.getLogger("meet_trio.daemon")
@@ -40,6 +41,7 @@ def run(
     started: Callable[[Running], None] = lambda running: None,
     reread: Reread = lambda present: present,
     notifier: Notifier | None = None,
+    kept: KeptSockets | None = None,
 ) -> None:
     """Run a server until a signal ends it, or a drain. ``started`` is called once it listens.
 
@@ -48,7 +50,13 @@ def run(
     ``reread(present)`` reads the settings again, or raises ConfigError. It is called in a thread.
     """
     daemon = Daemon(
-        settings, levels, started, reread, notifier or Notifier(), terminal=_has_terminal()
+        settings,
+        levels,
+        started,
+        reread,
+        notifier or Notifier(),
+        kept or KeptSockets(),
+        terminal=_has_terminal(),
     )
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         # Before and after ``Daemon.run`` they would end the process with another exit code. A
@@ -66,13 +74,12 @@ class Daemon:
     started: Callable[[Running], None]
     reread: Reread
     notifier: Notifier
+    kept: KeptSockets = attrs.field(factory=KeptSockets)
     terminal: bool = False
     _reload_due: trio.Event = attrs.field(factory=trio.Event)
 
     async def run(self) -> None:
-        with trio.open_signal_receiver(
-            signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
-        ) as signals:
+        with trio.open_signal_receiver(*self._signals()) as signals:
             async with trio.open_nursery() as listening:
                 async with trio.open_nursery() as nursery:
                     running = await nursery.start(self._serve, nursery.cancel_scope)
@@ -89,10 +96,19 @@ class Daemon:
                     listening.start_soon(self._listen, signals, running, nursery.cancel_scope)
                 listening.cancel_scope.cancel()
 
+    def _signals(self) -> Sequence[signal.Signals]:
+        """A supervisor has SIGINT ignored: a terminal sends it to both, and the supervisor's end is
+        the server's.
+        """
+        found = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            found.append(signal.SIGINT)
+        return found
+
     async def _serve(
         self, whole: trio.CancelScope, *, task_status: trio.TaskStatus[Running]
     ) -> None:
-        await serve(self.settings, levels=self.levels, task_status=task_status)
+        await serve(self.settings, levels=self.levels, kept=self.kept, task_status=task_status)
         self.notifier.stopping()
         whole.cancel()
 

@@ -6,6 +6,8 @@
 - A file that nobody answers at is left over from a server that was killed, and is replaced. One
   that is answered belongs to another server. ``flock`` on the directory keeps two servers that
   start together from replacing each other's.
+- A socket that a server before this one has left with the service manager is used again if the file
+  at the path is still its own: the name that it is kept by has the file's device and inode.
 - In the end the file is removed only if it is still this server's (device and inode).
 """
 
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from meet_trio.errors import MeetError
+from meet_trio.kept_sockets import KeptSockets
 
 _BACKLOG = 16
 _MODE = 0o600
@@ -29,10 +32,11 @@ class SocketUnusable(MeetError):
 
 
 @contextlib.contextmanager
-def open_socket(path: Path) -> Iterator[socket.socket]:
+def open_socket(path: Path, kept: KeptSockets | None = None) -> Iterator[socket.socket]:
     """A listening socket at ``path`` within the ``with`` block. Raises SocketUnusable."""
+    kept = kept or KeptSockets()
     try:
-        listening = _listen(path)
+        listening = _inherited(path, kept) or _listen(path, kept)
     except OSError as error:
         raise SocketUnusable(f"{path}: {error.strerror or error}") from None
     with listening:
@@ -46,7 +50,29 @@ def open_socket(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
-def _listen(path: Path) -> socket.socket:
+def _inherited(path: Path, kept: KeptSockets) -> socket.socket | None:
+    def fits(one: socket.socket) -> bool:
+        return (
+            (one.family, one.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+            and one.getsockname() == os.fspath(path)
+            and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+            and not stat.S_IMODE(path.lstat().st_mode) & ~_MODE
+        )
+
+    name = _name(path)
+    found = None if name is None else kept.take(name, fits)
+    if found is not None:
+        found.setblocking(False)
+    return found
+
+
+def _name(path: Path) -> str | None:
+    """The name by which the socket of the file at ``path`` is kept. None: there is no file."""
+    identity = _identity(path)
+    return None if identity is None else f"console-{identity[0]:x}-{identity[1]:x}"
+
+
+def _listen(path: Path, kept: KeptSockets) -> socket.socket:
     with _locked(path.parent), contextlib.ExitStack() as on_failure:
         _remove_stale(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -57,6 +83,9 @@ def _listen(path: Path) -> socket.socket:
         if stat.S_IMODE(path.lstat().st_mode) & ~_MODE:
             raise SocketUnusable(f"{path}: its file system gives others access")
         listening.listen(_BACKLOG)
+        name = _name(path)
+        if name is not None:
+            kept.keep(name, listening.fileno())
         on_failure.pop_all()
         return listening
 

@@ -29,6 +29,7 @@ from meet_trio.console.listener import SocketUnusable, open_socket
 from meet_trio.console.settings import ConsoleSettings
 from meet_trio.console.wire import VERSION, MalformedLine, decode_untrusted, encode
 from meet_trio.errors import ConfigError, RequestError
+from meet_trio.kept_sockets import KeptSockets
 
 logger = logging.getLogger("meet_trio.console")
 
@@ -41,7 +42,9 @@ class _LineTooLong(Exception):
 
 
 @contextlib.contextmanager
-def open_console_socket(settings: ConsoleSettings) -> Iterator[socket.socket | None]:
+def open_console_socket(
+    settings: ConsoleSettings, kept: KeptSockets | None = None
+) -> Iterator[socket.socket | None]:
     """The listening socket within the ``with`` block; None if there is no console.
 
     Raises ConfigError if the socket that an operator chose cannot be made: an operator who has
@@ -56,7 +59,7 @@ def open_console_socket(settings: ConsoleSettings) -> Iterator[socket.socket | N
                 if not settings.socket.chosen:
                     with contextlib.suppress(OSError):
                         path.parent.mkdir(mode=0o700, exist_ok=True)
-                listening = stack.enter_context(open_socket(path))
+                listening = stack.enter_context(open_socket(path, kept))
             except SocketUnusable as error:
                 if settings.socket.chosen:
                     raise ConfigError(f"console.socket: {error}") from None

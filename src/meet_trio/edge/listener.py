@@ -1,6 +1,8 @@
 """The listening sockets of the HTTP side, and their TLS."""
 
+import errno
 import re
+import socket
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +11,87 @@ import trio
 
 from meet_trio.edge.settings import ListenerSettings
 from meet_trio.errors import ConfigError
+from meet_trio.kept_sockets import KeptSockets
+
+Address = tuple[str, int] | tuple[str, int, int, int]
 
 
-async def open_listeners(host: str, port: int, names: str) -> Sequence[trio.SocketListener]:
-    """Raises ConfigError when the address cannot be listened on. ``names`` are those of the
-    settings that say it.
+async def open_listeners(
+    host: str, port: int, names: str, kept: KeptSockets | None = None, part: str = "http"
+) -> Sequence[trio.SocketListener]:
+    """A listener for each address of ``host``: the inherited one of ``part``, or else a new one,
+    which is kept.
+
+    Raises ConfigError when the address cannot be listened on. ``names`` are those of the settings
+    that say it.
     """
+    kept = kept or KeptSockets()
+    found: list[trio.SocketListener] = []
+    unsupported: OSError | None = None
     try:
-        return await trio.open_tcp_listeners(port, host=host)
-    except OSError as error:
+        for family, address in await _addresses(host, port):
+            try:
+                found.append(await _open(family, address, kept, part))
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+                unsupported = error  # a machine without IPv6 may have addresses of it in a file
+        if not found and unsupported is not None:
+            raise unsupported
+    except BaseException as error:
+        for listener in found:
+            listener.socket.close()
+        if not isinstance(error, OSError):
+            raise
         raise ConfigError(f"{names}: cannot listen on {host}:{port}: {error}") from None
+    return found
+
+
+async def _addresses(host: str, port: int) -> Sequence[tuple[int, Address]]:
+    """Families and addresses of ``host``, each once."""
+    found = await trio.socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    # (int, bytes) is an IPv6 address in a Python that was built without IPv6
+    return list(
+        dict.fromkeys(
+            (int(family), address)
+            for family, _, _, _, address in found
+            if not isinstance(address[1], bytes)
+        )
+    )
+
+
+async def _open(family: int, address: Address, kept: KeptSockets, part: str) -> trio.SocketListener:
+    name = f"{part}-{address[0].replace(':', '_')}-{address[1]}"  # a name has no colon
+    inherited = kept.take(name, lambda one: _listens_at(one, family, address))
+    if inherited is not None:
+        return trio.SocketListener(trio.socket.from_stdlib_socket(inherited))
+    host = f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else address[0]
+    try:
+        (listener,) = await trio.open_tcp_listeners(address[1], host=host)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not kept.make_room(address[1]):
+            raise
+        (listener,) = await trio.open_tcp_listeners(address[1], host=host)
+    kept.keep(name, listener.socket.fileno())
+    return listener
+
+
+def _listens_at(one: socket.socket, family: int, wanted: Address) -> bool:
+    """Whether it listens at the address, or, if the wanted port is 0, at any port of it."""
+    if (one.family, one.type) != (family, socket.SOCK_STREAM):
+        return False
+    if not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return False
+    one.setblocking(False)
+    has = one.getsockname()
+    return (
+        socket.inet_pton(family, has[0].partition("%")[0])
+        == socket.inet_pton(family, wanted[0].partition("%")[0])
+        and wanted[1] in (0, has[1])
+        and has[2:] == wanted[2:]
+    )
 
 
 def tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:

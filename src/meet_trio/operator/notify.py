@@ -5,6 +5,10 @@ names. Without that variable nothing is sent. Sending never waits. A message tha
 is sent again with the next one, its newest values only, so that a full queue costs no message for
 good. A socket that is gone is logged once and ends nothing.
 
+``store`` and ``remove`` are about sockets that the manager keeps for the next process
+(``sd_pid_notify_with_fds(3)``). Each is a message of its own, in order. One that could not be sent
+waits with a duplicate of its socket and is sent again, at first after 50 ms.
+
 WATCHDOG=1 is sent by a task, so it stops when the loop stops. A failed engine does not stop it: the
 rooms of other engines go on, and ``health`` tells of it. If all engines have failed, a restart
 harms nobody and is all that helps, so the messages stop.
@@ -14,6 +18,7 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -22,6 +27,7 @@ import trio
 logger = logging.getLogger("meet_trio.operator.notify")
 
 _STATUS_INTERVAL = 10.0  # seconds between two messages, if the watchdog needs none
+_FIRST_RETRY = 0.05  # seconds; the queue of a unix socket has room for ten messages by default
 
 
 @attrs.define(eq=False)
@@ -33,6 +39,7 @@ class Notifier:
     address: str | None = None
     watchdog: float | None = None
     _unsent: dict[str, str] = attrs.field(factory=dict)
+    _about_sockets: deque[tuple[str, int | None]] = attrs.field(factory=deque)
     _failing: bool = False
 
     @classmethod
@@ -60,6 +67,20 @@ class Notifier:
         """The server ends."""
         self._send({"STOPPING": "1"})
 
+    def store(self, name: str, fd: int) -> None:
+        """The manager is to keep a duplicate of ``fd`` for the next process. FDPOLL=0: systemd
+        would drop one with an error, which any ICMP message brings to a UDP socket.
+        """
+        if self.address is not None:
+            self._about_sockets.append((f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", os.dup(fd)))
+            self._flush()
+
+    def remove(self, name: str) -> None:
+        """The manager is to close what it keeps under that name."""
+        if self.address is not None:
+            self._about_sockets.append((f"FDSTOREREMOVE=1\nFDNAME={name}", None))
+            self._flush()
+
     async def run(self, status: Callable[[], str], alive: Callable[[], bool]) -> None:
         """Send ``status()`` now and then, and what the watchdog waits for while ``alive()``. Until
         cancelled.
@@ -69,32 +90,55 @@ class Notifier:
         interval = _STATUS_INTERVAL
         if self.watchdog is not None:
             interval = min(interval, self.watchdog / 2)
+        retry = _FIRST_RETRY
         while True:
             message = {"STATUS": status()}
             if self.watchdog is not None and alive():
                 message["WATCHDOG"] = "1"
             self._send(message)
-            await trio.sleep(interval)
+            retry = min(interval, 2 * retry) if self._about_sockets else _FIRST_RETRY
+            await trio.sleep(retry if self._about_sockets else interval)
 
     def _send(self, message: Mapping[str, str]) -> None:
         if self.address is None:
             return
         self._unsent.update(message)
         datagram = "\n".join(f"{name}={value}" for name, value in self._unsent.items())
+        self._flush()
+        if not self._put(datagram):
+            self._unsent.pop("WATCHDOG", None)  # it would lie later
+            return
+        self._unsent.clear()
+
+    def _flush(self) -> None:
+        """Send what waits about sockets, as far as the manager takes it."""
+        while self._about_sockets:
+            datagram, fd = self._about_sockets[0]
+            if not self._put(datagram, fd):
+                return
+            self._about_sockets.popleft()
+            if fd is not None:
+                os.close(fd)
+
+    def _put(self, datagram: str, fd: int | None = None) -> bool:
+        assert self.address is not None
         address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
                 door.setblocking(False)
                 door.connect(address)
-                door.send(datagram.encode())
+                if fd is None:
+                    door.send(datagram.encode())
+                else:
+                    socket.send_fds(door, [datagram.encode()], [fd])
         except OSError as error:
-            if not self._failing:
+            # A queue that is full for a moment is no failure: the message follows.
+            if not self._failing and not (fd is not None and isinstance(error, BlockingIOError)):
                 logger.warning("the service manager cannot be told: %s", error)
-            self._failing = True
-            self._unsent.pop("WATCHDOG", None)  # it would lie later
-            return
+                self._failing = True
+            return False
         self._failing = False
-        self._unsent.clear()
+        return True
 
 
 def _watchdog(environ: Mapping[str, str]) -> float | None:
