@@ -17,6 +17,9 @@ MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
+    "kept_sockets": set(),
+    # the server's command is all that it knows of the server
+    "supervisor": set(),
     "rates": set(),
     "json_text": set(),
     # of ortc only the reader of JSON
@@ -53,10 +56,20 @@ MAY_IMPORT = {
         "daemon",
         "doctor",
         "errors",
+        "kept_sockets",
         "logs",
         "operator",
     },
-    "daemon": {"", "app", "collector", "config", "console", "errors", "operator"},
+    "daemon": {
+        "",
+        "app",
+        "collector",
+        "config",
+        "console",
+        "errors",
+        "kept_sockets",
+        "operator",
+    },
     # of the engine the crowd only, and of the doctor the building of STUN messages
     "bench": {"doctor", "engine", "errors", "lag"},
     # it needs nothing of a running server but its settings and the recipe of TURN credentials
@@ -66,6 +79,7 @@ MAY_IMPORT = {
         "console",
         "edge",
         "errors",
+        "kept_sockets",
         "live",
         "media",
         "operator",
@@ -104,6 +118,7 @@ MAY_IMPORT = {
         "",
         "collector",
         "errors",
+        "kept_sockets",
         "live",
         "logs",
         "media",
@@ -131,6 +146,7 @@ MAY_IMPORT = {
     "edge": {
         "",
         "errors",
+        "kept_sockets",
         "lag",
         "live",
         "logs",

@@ -65,6 +65,7 @@ def megabytes(pid: int, when: str) -> Iterator[tuple[str, float]]:
 def one_start(command: list[str]) -> dict[str, float]:
     port = free_port()
     flags = ["serve", "--demo", "--http-port", str(port), "--http-auth-token", TOKEN]
+    flags.append("--no-supervised")
     start = time.monotonic()
     process = subprocess.Popen(
         [*command, *flags, "--media-port", "0", "--media-listen-ip", "127.0.0.1"],

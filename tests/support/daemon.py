@@ -63,8 +63,9 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-# Daemons of tests that run at the same time would all have theirs at the default path.
-NO_CONSOLE = {"KM_SOCK": "off"}
+# Daemons of tests that run at the same time would all have theirs at the default path. Tests and
+# benches look at the server's own process: its figures, its signals, its end.
+ALONE = {"KM_SOCK": "off", "MEET_TRIO_PROCESS_SUPERVISED": "off"}
 
 _DEFAULTS = {
     "--http-port": "0",
@@ -100,7 +101,7 @@ def run_command(
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
         [*wrapper, *command],
-        env=keep | NO_CONSOLE | environ,
+        env=keep | ALONE | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,5 +1,7 @@
 """The command ``meet-trio serve``: reads settings, sets logging up, runs the server.
 
+Outside of a service manager the process first becomes the supervisor, see ``supervisor``.
+
 An invalid setting ends it with exit code 2 and one line that says why. SIGINT and SIGTERM end it
 with 0.
 
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from meet_trio import __version__
 from meet_trio.cli.flags import add_settings
@@ -35,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
         return _refuse(str(error))
+    if settings.process.supervised and not os.environ.get("NOTIFY_SOCKET"):
+        _become_supervisor(settings)
     # Imported here, so that --help and an invalid setting do not load it.
     from meet_trio.logs.setup import set_up_logging
 
@@ -44,6 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
     return _serve(settings, levels, partial(_reread, flags, config_path))
 
 
+def _become_supervisor(settings: Settings) -> NoReturn:
+    """Replace this process by the supervisor, which starts the same command once more. Its child
+    finds NOTIFY_SOCKET.
+    """
+    process = settings.process
+    command = [sys.executable, *sys.orig_argv[1:]]
+    # -P: modules in the working directory are not the supervisor's
+    module = ["-I" if sys.flags.isolated else "-P", "-m", "meet_trio.supervisor"]
+    times = [str(process.watchdog), str(process.shutdown_timeout)]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *module, *times, *command])
+
+
 def _reread(flags: Mapping[str, object], config_path: Path | None, present: Settings) -> Settings:
     return load(flags, os.environ, config_path, present=present)
 
@@ -51,7 +68,11 @@ def _reread(flags: Mapping[str, object], config_path: Path | None, present: Sett
 def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings], Settings]) -> int:
     # Imported here, so that --help and an invalid setting do not load the server.
     from meet_trio.daemon import run
+    from meet_trio.kept_sockets import KeptSockets
     from meet_trio.operator.notify import Notifier
+
+    notifier = Notifier.from_environ(os.environ)
+    kept = KeptSockets.from_environ(os.environ, notifier.store, notifier.remove)
 
     def started(running: "Running") -> None:
         running.reload.parts.append(lambda settings: levels.configure(settings.logs))
@@ -63,7 +84,8 @@ def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings],
             levels=levels,
             started=started,
             reread=reread,
-            notifier=Notifier.from_environ(os.environ),
+            notifier=notifier,
+            kept=kept,
         )
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))

@@ -36,7 +36,7 @@ from meet_trio.operator.settings import (
 )
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
-from meet_trio.settings.kinds import seconds
+from meet_trio.settings.kinds import SWITCH, seconds
 from meet_trio.socketio import Settings as SocketSettings
 
 DESCRIPTION = "meet_trio.description"
@@ -56,6 +56,26 @@ class ProcessSettings:
             seconds(0.1, 60),
             "time for goodbyes after SIGTERM or SIGINT, then the process ends",
             operator=True,
+        ),
+    )
+
+    supervised: bool = attrs.field(
+        default=True,
+        metadata=about(
+            "process.supervised",
+            SWITCH,
+            "a small process starts the server, keeps its sockets, and starts it again if it "
+            "crashes; without effect under a service manager (NOTIFY_SOCKET), which does that",
+            flag="--supervised",
+            operator=True,
+        ),
+    )
+    watchdog: float = attrs.field(
+        default=30.0,
+        metadata=about(
+            "process.watchdog",
+            seconds(1, 3600),
+            "the supervisor ends a server that says nothing for this long, and starts another",
         ),
     )
 
