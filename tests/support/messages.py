@@ -50,6 +50,7 @@ _READERS = (
 _CARRIERS = {
     "PlainTextResponse": (0, 2),
     "_fail": (0, 1),
+    "_print_line": (0, 1),
     "answer": (2, 3),
     "fail": (1, 2),
     "refuse": (1, 2),

@@ -179,3 +179,37 @@ async def test_a_manager_that_does_not_read_holds_nothing_up(
         assert len(manager.heard()) < 1000
         await trio.sleep(1)
         assert manager.heard() == [{"STATUS": "2 rooms, 5 peers", "READY": "1", "WATCHDOG": "1"}]
+
+
+def test_sockets_are_handed_to_the_manager(manager: Manager, path: str) -> None:
+    notifier = Notifier.from_environ({"NOTIFY_SOCKET": path})
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        own.setblocking(False)
+        notifier.store("http", own.fileno())
+        assert not os.get_blocking(own.fileno())  # the flag is the duplicate's too
+        data, (fd,), _, _ = socket.recv_fds(manager.socket, 4096, 4)
+        assert data == b"FDSTORE=1\nFDNAME=http\nFDPOLL=0"
+        with socket.socket(fileno=fd) as duplicate:
+            assert duplicate.getsockname() == own.getsockname()
+    notifier.remove("http")
+    assert manager.heard() == [{"FDSTOREREMOVE": "1", "FDNAME": "http"}]
+
+
+async def test_a_socket_that_found_a_full_queue_comes_soon(
+    autojump_clock: MockClock, manager: Manager, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    notifier = Notifier.from_environ({"NOTIFY_SOCKET": path})
+    for number in range(1000):  # more than any queue has room for
+        notifier.remove(str(number))
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        notifier.store("last", own.fileno())
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    heard: list[dict[str, str]] = []
+    async with running(notifier):
+        for _ in range(1000):
+            heard += manager.heard()
+            await trio.sleep(1)
+    names = [message["FDNAME"] for message in heard if "FDNAME" in message]
+    assert names == [*map(str, range(1000)), "last"]
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -44,6 +44,8 @@ class FakeApp:
         module.__dict__["run"] = self.run
         monkeypatch.setitem(sys.modules, "meet_trio.daemon", module)
         monkeypatch.setattr("meet_trio.daemon", module, raising=False)
+        # the supervisor would take the place of this process
+        monkeypatch.setenv("MEET_TRIO_PROCESS_SUPERVISED", "off")
         self.reread: Callable[[Settings], Settings] = lambda present: present
         self.parts: list[Callable[[Settings], None]] = []
 
@@ -55,6 +57,7 @@ class FakeApp:
         started: Callable[[object], None],
         reread: Callable[[Settings], Settings],
         notifier: object,
+        kept: object,
     ) -> None:
         self.settings, self.reread = settings, reread
         if self.error is not None:
@@ -155,6 +158,47 @@ def test_unknown_arguments_end_it_with_2(
 def test_without_a_command_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert "serve" in capsys.readouterr().err
+
+
+class Replaced(BaseException):
+    """The process would be another program now."""
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "supervised"),
+    [
+        (["--demo"], {}, True),
+        (["--demo", "--supervised"], {}, True),
+        (["--demo", "--no-supervised"], {}, False),
+        (["--demo"], {"MEET_TRIO_PROCESS_SUPERVISED": "off"}, False),
+        (["--demo", "--supervised"], {"NOTIFY_SOCKET": "/nowhere"}, False),
+    ],
+)
+def test_outside_of_a_service_manager_there_is_a_supervisor(
+    app: FakeApp,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    environ: dict[str, str],
+    supervised: bool,
+) -> None:
+    monkeypatch.delenv("MEET_TRIO_PROCESS_SUPERVISED")
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    def execv(path: str, argv: list[str]) -> None:
+        assert path == argv[0] == sys.executable
+        assert argv[1:6] == ["-P", "-m", "meet_trio.supervisor", "30.0", "1.5"]
+        assert argv[6:] == [sys.executable, "-m", "meet_trio", "serve", *flags]
+        raise Replaced
+
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "meet_trio", "serve", *flags])
+    if supervised:
+        with pytest.raises(Replaced):
+            cli.main(["serve", *flags])
+    else:
+        assert cli.main(["serve", *flags]) == 0
 
 
 @pytest.mark.parametrize(

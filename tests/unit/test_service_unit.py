@@ -15,6 +15,7 @@ from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.journal.settings import default_place
 from meet_trio.media.engines import COMMAND_DEADLINE
 from meet_trio.media.settings import ENGINE_DEFAULTS
+from meet_trio.supervisor.store import MAX_SOCKETS
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "conf" / "meet-trio.service"
@@ -72,6 +73,10 @@ def test_state_outlives_a_process(unit: Mapping[str, list[str]]) -> None:
     # others may read the folder around it, and not write into it
     (mode,) = unit["RuntimeDirectoryMode"]
     assert int(mode, 8) & 0o022 == 0
+
+
+def test_sockets_outlive_the_process(unit: Mapping[str, list[str]]) -> None:
+    assert unit["FileDescriptorStoreMax"] == [str(MAX_SOCKETS)]  # as the supervisor
 
 
 def test_files_can_be_read_again(unit: Mapping[str, list[str]]) -> None:

@@ -96,7 +96,7 @@ class Supervisor:
                 clean=self._crashes.clean,
             )
         except OSError as error:
-            _say(f"the server cannot be started, tried again in a second: {error}")
+            _print_line(f"the server cannot be started, tried again in a second: {error}")
             self._deadline = now + _RETRY
 
     def _take_messages(self) -> None:
@@ -110,7 +110,7 @@ class Supervisor:
             if not stores:
                 os.close(fd)
             elif (why := self._store.add(name, fd)) is not None:
-                _say(why)
+                _print_line(why)
         if lines.get("FDSTOREREMOVE") == "1":
             self._store.remove(name)
         if self._stopping or self._aborting:
@@ -172,13 +172,15 @@ class Supervisor:
         how = f"ended with status {code}" if code > 0 else f"was ended by {_name(-code)}"
         what = self._crashes.crashed(time.monotonic())
         if what == GIVE_UP:
-            _say(f"the server {how}, again and again: given up")
+            _print_line(f"the server {how}, again and again: given up")
             return 1
         if what == CLEAN:
             self._store.keep_only_listening()
-            _say(f"the server {how}, again and again: the next one starts without what it left")
+            _print_line(
+                f"the server {how}, again and again: the next one starts without what it left"
+            )
         else:
-            _say(f"the server {how}: another one starts")
+            _print_line(f"the server {how}: another one starts")
         self._start()
         return None
 
@@ -190,7 +192,7 @@ class Supervisor:
             self._send(signal.SIGKILL)
             self._deadline = time.monotonic() + _ABORT_TIMEOUT
             return
-        _say("the server does not answer: it is ended (SIGABRT)")
+        _print_line("the server does not answer: it is ended (SIGABRT)")
         self._aborting = True
         self._deadline = time.monotonic() + _ABORT_TIMEOUT
         self._send(signal.SIGABRT)
@@ -203,6 +205,6 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     with contextlib.suppress(OSError):  # nobody reads standard error any more
         os.write(2, f"meet-trio: {text}\n".encode())

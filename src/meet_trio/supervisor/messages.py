@@ -36,6 +36,11 @@ class Messages:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def close(self) -> None:
+        self._socket.close()
+        if self.path_fd is not None:
+            os.close(self.path_fd)
+
     def _bind_to_file(self) -> int | None:
         for folder in filter(None, _FOLDERS):
             path = f"{folder}/meet-trio-{os.urandom(12).hex()}"

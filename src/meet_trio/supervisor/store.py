@@ -51,10 +51,14 @@ class Store:
 
 
 def _listens(fd: int) -> bool:
-    duplicate = socket.socket(fileno=os.dup(fd))
     try:
-        return duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
-    except OSError:
+        # detached again: the descriptor stays the store's
+        one = socket.socket(fileno=fd)
+    except OSError:  # no socket
+        return False
+    try:
+        return one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+    except OSError:  # of a family that knows nothing of it
         return False
     finally:
-        duplicate.close()
+        one.detach()
