@@ -178,6 +178,13 @@ def test_a_signal_to_all_ends_both(supervised: Supervised, number: int) -> None:
     assert "another one" not in supervised.log()
 
 
+def test_the_terminals_signal_is_the_supervisors_alone(supervised: Supervised) -> None:
+    server = supervised.server()
+    os.kill(server, signal.SIGINT)
+    assert supervised.ping() == b"PONG"
+    assert supervised.server() == server
+
+
 def test_a_signal_to_the_supervisor_ends_both(supervised: Supervised) -> None:
     server = supervised.server()
     os.kill(supervised.process.pid, signal.SIGTERM)

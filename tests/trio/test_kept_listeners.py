@@ -81,6 +81,7 @@ async def test_other_settings_have_another_socket(manager: Manager) -> None:
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 async def test_what_is_not_what_its_name_says_is_not_used(manager: Manager, kind: int) -> None:
     with socket.socket(socket.AF_INET, kind) as wrong:  # a stream that does not listen
+        wrong.bind(("127.0.0.1", 0))
         manager.keep("http-127.0.0.1-0", wrong.fileno())
     async with await listen(manager, "127.0.0.1", 0) as found:
         assert found.socket.type == socket.SOCK_STREAM
