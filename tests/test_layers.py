@@ -173,7 +173,6 @@ MAY_IMPORT = {
     },
     "media": {"deadlines", "engine", "errors", "ortc", "settings", "tallies", "turns"},
     "journal": {"errors", "settings"},
-    "room": {"errors", "json_text", "ortc", "settings"},
     "room": {"errors", "json_text", "ortc", "records", "settings"},
     "ortc": {"errors"},
     "socketio": {"deadlines", "json_text"},
