@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.engine_threads import running_engine
 from support.engine_world import PROFILES, VIEWED_ADAPTED, video, viewed
 from support.wire.rtp import RtpPacket, build_rtp
 from support.wire.stun import binding_request, build_stun
@@ -37,7 +38,7 @@ UDP_SEGMENT = 103  # linux/udp.h
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    opened = Engine(EngineSettings(initial_outgoing_bitrate=50_000_000))
+    opened = running_engine(EngineSettings(initial_outgoing_bitrate=50_000_000))
     yield opened
     opened.close()
 

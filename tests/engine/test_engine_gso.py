@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 from support.engine_plain import LOOPBACK
-from support.engine_threads import resources, wait_event
+from support.engine_threads import resources, running_engine, wait_event
 from support.engine_world import Camera, audio, video, viewed
 from support.namespace import open_machine
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
@@ -80,7 +80,7 @@ def open_bench(*, gso: bool = True, ip: str = "127.0.0.1") -> Iterator[Bench]:
     mapped = ip.startswith("::ffff:")
     ip = ip.removeprefix("::ffff:")
     with contextlib.ExitStack() as stack:
-        engine = Engine(EngineSettings(gso=gso))
+        engine = running_engine(EngineSettings(gso=gso))
         stack.callback(engine.close)
         camera, camera_rtcp, viewer, viewer_rtcp = (
             stack.enter_context(bound(ip)) for _ in range(4)

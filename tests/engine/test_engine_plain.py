@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 from support.engine_plain import LOOPBACK
-from support.engine_threads import resources, wait_event
+from support.engine_threads import resources, running_engine, wait_event
 from support.engine_world import audio, video, viewed
 from support.wire.rtcp import Pli, ReceiverReport, SenderReport, build_rtcp, parse_rtcp_untrusted
 from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
@@ -18,7 +18,6 @@ from meet_trio.engine import (
     ConsumerSpec,
     EncodingSpec,
     Engine,
-    EngineSettings,
     PacketsTraced,
     PlainConnected,
     StatsReady,
@@ -33,7 +32,7 @@ REPORT = SenderReport(ssrc=2000, ntp=1 << 40, rtp_timestamp=0, packets=1, octets
 class Bench:
     """An engine and clients' sockets, all closed at the end."""
 
-    engine: Engine = attrs.field(factory=lambda: Engine(EngineSettings()))
+    engine: Engine = attrs.field(factory=lambda: running_engine())
     sockets: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
 
     def pair(self, ip: str = "127.0.0.1") -> Pair:

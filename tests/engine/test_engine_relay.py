@@ -12,7 +12,7 @@ import attrs
 import pylibsrtp
 import pytest
 from pylibsrtp import Policy
-from support.engine_threads import resources, wait_event
+from support.engine_threads import resources, running_engine, wait_event
 from support.engine_world import PROFILES, Camera, layer_cameras, of, simulcast, video, viewed
 from support.indices import Indices
 from support.wire.demux import DatagramKind, classify
@@ -21,7 +21,7 @@ from support.wire.rtp import RtpPacket, build_rtp, parse_rtp_untrusted
 from support.wire.stun import binding_request, build_stun
 from support.wire.vp8 import parse_vp8_untrusted
 
-from meet_trio.engine import Engine, EngineSettings, ProducerSpec, StatsReady
+from meet_trio.engine import Engine, ProducerSpec, StatsReady
 
 PROFILE = 0x0007
 numbers = itertools.count(1)
@@ -98,7 +98,7 @@ class SocketClient:
 
 @pytest.fixture
 def engines() -> Iterator[list[Engine]]:
-    engines = [Engine(EngineSettings()) for _ in range(3)]
+    engines = [running_engine() for _ in range(3)]
     yield engines
     for engine in engines:
         engine.close()
@@ -223,7 +223,7 @@ def test_layers_across_engines(engines: list[Engine], clients: list[SocketClient
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_engines_end_in_any_order(order: tuple[int, ...]) -> None:
     before = resources()
-    engines = [Engine(EngineSettings()) for _ in range(3)]
+    engines = [running_engine() for _ in range(3)]
     clients = [SocketClient(engine) for engine in engines]
     producers = [client.produce() for client in clients]
     for i, j in itertools.permutations(range(3), 2):
@@ -262,7 +262,7 @@ def test_what_is_kept_of_an_engine_that_has_ended(engines: list[Engine]) -> None
     producer = client.produce()
     before = resources()
     for _ in range(5):
-        engine = Engine(EngineSettings())
+        engine = running_engine()
         mirror(producer, video(), first, engine)
         mirror(producer, video(), first, second)
         assert str(producer) in stats(engine)["mirrors"]

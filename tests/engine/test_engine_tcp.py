@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.engine_tcp import EngineEvents, EngineSocket, frame, wait_until
+from support.engine_threads import running_engine
 from support.engine_world import Camera, video, viewed
 from support.wire.rtcp import Pli
 from support.wire.rtp import RtpPacket
@@ -24,7 +25,7 @@ SEND_BUFFER = 64 * 1024
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     settings = EngineSettings(listen_ips=("127.0.0.1", "::1"), tcp_send_buffer=SEND_BUFFER)
-    engine = Engine(settings)
+    engine = running_engine(settings)
     yield engine
     engine.close()
 

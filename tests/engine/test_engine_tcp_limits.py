@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from support.engine_tcp import EngineEvents, EngineSocket, frame, wait_until
+from support.engine_threads import running_engine
 
 from meet_trio.engine import Engine, EngineSettings, IceConnected
 
@@ -23,7 +24,7 @@ def engine_with(
     timeout: float = LONG,
     ips: tuple[str, ...] = ("127.0.0.1",),
 ) -> Iterator[tuple[Engine, EngineEvents]]:
-    engine = Engine(
+    engine = running_engine(
         EngineSettings(
             listen_ips=ips,
             max_tcp_connections=connections,

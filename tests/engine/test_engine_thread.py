@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.engine_threads import PASSWORD, UFRAG, resources, wait_event
+from support.engine_threads import PASSWORD, UFRAG, resources, running_engine, wait_event
 from support.stalled_engine import stalled
 from support.wire.stun import (
     BINDING_SUCCESS,
@@ -29,7 +29,7 @@ from meet_trio.engine import (
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     before = resources()
-    engine = Engine(EngineSettings())
+    engine = running_engine()
     yield engine
     engine.close()
     engine.close()
@@ -69,7 +69,7 @@ def test_ice_and_dtls_over_the_socket(engine: Engine, client: socket.socket) -> 
 
 @pytest.mark.parametrize("ips", [("::",), ("0.0.0.0", "::"), ("::1", "127.0.0.1")])
 def test_dual_stack(ips: tuple[str, ...]) -> None:
-    engine = Engine(EngineSettings(listen_ips=ips))
+    engine = running_engine(EngineSettings(listen_ips=ips))
     try:
         assert engine.ips == ips
         engine.add_transport(1, UFRAG, PASSWORD)
@@ -88,22 +88,22 @@ def test_a_port_in_use_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"UDP 127.0.0.1:{port}"):
-            Engine(EngineSettings(port=port))
+            running_engine(EngineSettings(port=port))
     with pytest.raises(OSError, match=r"UDP 192\.0\.2\.1:0"):
-        Engine(EngineSettings(listen_ips=("127.0.0.1", "192.0.2.1")))
+        running_engine(EngineSettings(listen_ips=("127.0.0.1", "192.0.2.1")))
     assert resources() == before
 
 
 def test_addresses_that_cannot_be_are_refused() -> None:
     for ips in ((), ("nonsense",), ("fe80::1%" + "e" * 60,), ("127.0.0.1",) * 17):
         with pytest.raises(ValueError, match=r"listen_ips|nonsense"):
-            Engine(EngineSettings(listen_ips=ips))
+            running_engine(EngineSettings(listen_ips=ips))
 
 
 def test_opened_and_closed_many_times_nothing_is_left() -> None:
     before = resources()
     for _ in range(20):
-        engine = Engine(EngineSettings())
+        engine = running_engine()
         engine.add_transport(1, UFRAG, PASSWORD)
         engine.send_dtls(1, b"\x16never sent")
         engine.request_stats(1)  # the answer is not read
@@ -113,14 +113,14 @@ def test_opened_and_closed_many_times_nothing_is_left() -> None:
 
 def test_dropping_it_closes_it() -> None:
     before = resources()
-    engine = Engine(EngineSettings())
+    engine = running_engine()
     assert resources() != before
     del engine
     assert resources() == before
 
 
 def test_after_close_commands_do_nothing_and_the_rest_says_so() -> None:
-    engine = Engine(EngineSettings())
+    engine = running_engine()
     engine.close()
     engine.remove_transport(1)
     engine.send_dtls(1, b"\x16x")

@@ -7,11 +7,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from support.engine_threads import PASSWORD, UFRAG, resources, wait_event
+from support.engine_threads import PASSWORD, UFRAG, resources, running_engine, wait_event
 from support.engine_world import audio, viewed
 from support.stalled_engine import stalled
 
-from meet_trio.engine import Engine, EngineSettings, StatsReady, records
+from meet_trio.engine import Engine, StatsReady, records
 
 RING = 4096
 MORE = 3 * RING
@@ -22,7 +22,7 @@ CONSUMER = viewed(3)
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     before = resources()
-    engine = Engine(EngineSettings())
+    engine = running_engine()
     yield engine
     engine.close()
     assert resources() == before
@@ -127,7 +127,7 @@ def test_what_the_engine_knows_is_removed_however_late(engine: Engine) -> None:
 
 
 def test_relays_wait_as_everything_does(engine: Engine) -> None:
-    other = Engine(EngineSettings())
+    other = running_engine()
     try:
         other.add_mirror(2, PRODUCER)
         engine.add_transport(1, UFRAG, PASSWORD)
@@ -150,7 +150,7 @@ def test_relays_wait_as_everything_does(engine: Engine) -> None:
 def test_closed_while_commands_wait_nothing_is_left() -> None:
     before = resources()
     for _ in range(3):
-        busy, other = Engine(EngineSettings()), Engine(EngineSettings())
+        busy, other = running_engine(), running_engine()
         with stalled(busy):
             fill(busy)
             sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from meet_trio.engine import Engine, EngineEvent
+from meet_trio.engine import Engine, EngineEvent, EngineSettings
 
 UFRAG, PASSWORD = "ours", "secret-of-ours-and-more"
+
+
+def running_engine(settings: EngineSettings | None = None) -> Engine:
+    """An engine that reads its sockets."""
+    engine = Engine(settings or EngineSettings())
+    engine.begin()
+    return engine
 
 
 def resources() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from meet_trio.engine.crowd_records import CrowdEvent, FeedSpec, ViewedSpec
@@ -107,17 +107,32 @@ class _Commands:
         """As if its client had sent a PLI: it pays for it. Does nothing while it is paused."""
 
     def remove_consumer(self, consumer: int) -> None: ...
+    def begin(self) -> None:
+        """End the hold of a new engine: see ``Engine``. All commands before this one are applied
+        before the first datagram is read. Later calls do nothing.
+        """
+
     def request_stats(self, token: int) -> None:
         """Ask for a ``StatsReady`` event with this token."""
 
 class Engine(_Commands):
     """An engine with its own sockets and thread. Raises OSError if a socket cannot be opened.
 
+    ``sockets``: file descriptors of an earlier process, for each of the settings' addresses its
+    UDP socket and its listening TCP socket. They are taken over in place of new ones. If this
+    returns, the engine owns them; if it raises, they stay the caller's. Raises ValueError if one is
+    not bound as the settings say.
+
+    A new engine is held until ``begin``: it applies commands, but reads no socket, accepts no
+    connection, and gives no events. What comes meanwhile waits in the kernel.
+
     Commands that find the ring full wait, in order, until the thread has taken others. For each
     object only the newest of each setting waits; for a removed object only the removal waits.
     """
 
-    def __init__(self, settings: EngineSettings) -> None: ...
+    def __init__(
+        self, settings: EngineSettings, sockets: Sequence[tuple[int, int]] = ()
+    ) -> None: ...
     @property
     def ips(self) -> tuple[str, ...]:
         """The addresses that it listens on, as in its settings."""
@@ -125,6 +140,12 @@ class Engine(_Commands):
     @property
     def port(self) -> int:
         """One port, the same at all addresses."""
+
+    @property
+    def sockets(self) -> tuple[tuple[int, int], ...]:
+        """For each address the file descriptors of its UDP socket and of its listening TCP socket.
+        They stay the engine's.
+        """
 
     @property
     def event_fd(self) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import get_args
 
-from libc.errno cimport errno
+from libc.errno cimport EADDRNOTAVAIL, errno
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 

@@ -368,6 +368,7 @@ async def open_engine(
     """
     engine = Engine(settings)
     try:
+        engine.begin()
         host = EngineHost(engine, numbers)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.run)

@@ -15,6 +15,7 @@
 #include "state/core_state.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -45,6 +46,7 @@ typedef struct {
 struct mt_engine {
   pthread_t thread;
   bool started;
+  bool begun; /* MT_BEGIN has come; the thread's own */
   mt_udp *udp;
   mt_tcp *tcp;
   mt_listen listen;
@@ -196,6 +198,7 @@ static bool apply_commands(mt_engine *e, int64_t now) {
     if (!c) return false;
     if (c->type == MT_ADD_PLAIN_TRANSPORT) add_pair(e, c);
     if (c->type == MT_REMOVE_TRANSPORT) remove_pair(e, c->id);
+    if (c->type == MT_BEGIN) e->begun = true;
     mt_core_command(e->core, now, c);
     mt_command_release(c);
     mt_ring_pop(&e->commands);
@@ -292,16 +295,26 @@ static int timeout_ms(int64_t deadline, bool more, int64_t now) {
   return wait > MAX_SLEEP_MS * MT_MS ? MAX_SLEEP_MS : (int)((wait + MT_MS - 1) / MT_MS);
 }
 
-/* True: no message waits in any link, and no command. No later one is missed: who puts it after this check wakes the sleeping
+/* True: no message waits in any link, and no command. A held engine leaves messages where they are. No later one is missed: who puts it after this check wakes the sleeping
  * thread. */
 static bool may_sleep(mt_engine *e) {
   atomic_exchange(&e->waker->asleep, true);
-  return mt_exchange_idle(e->core) && !mt_ring_count(&e->commands);
+  return (!e->begun || mt_exchange_idle(e->core)) && !mt_ring_count(&e->commands);
 }
 
 /* The thread is awake. It exchanges the mark as the others do: who has found that nobody sleeps has put its messages before, and the
  * thread sees them when it looks next. A store in between would end that promise (C11 section 5.1.2.4, release sequences). */
 static void stay_awake(mt_engine *e) { atomic_exchange(&e->waker->asleep, false); }
+
+/* Returns the number of sockets that are `ready`; below 0: failure, with errno set. A held engine waits for commands only. Its sockets
+ * are watched from the beginning: those with something to read are ready as soon as it looks at them. */
+static int wait_for_work(mt_engine *e, struct epoll_event *ready, int timeout) {
+  if (e->begun) return epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout);
+  struct pollfd commands = {.fd = e->command_fd, .events = POLLIN};
+  if (poll(&commands, 1, timeout) < 0) return -1;
+  read_fd(e->command_fd);
+  return 0;
+}
 
 static void *run(void *context) {
   mt_engine *e = context;
@@ -312,16 +325,17 @@ static void *run(void *context) {
   while (!atomic_load(&e->stop) && !failure) {
     struct epoll_event ready[READY_PER_TURN];
     more = more || !may_sleep(e);
-    int n = epoll_wait(e->epoll_fd, ready, READY_PER_TURN, timeout_ms(deadline, more, now));
+    int n = wait_for_work(e, ready, timeout_ms(deadline, more, now));
     int64_t began = now_us();
     stay_awake(e);
     if (n < 0 && errno != EINTR) failure = "epoll_wait failed";
-    mt_exchange_count(e->core);
+    bool begun = e->begun;
+    if (begun) mt_exchange_count(e->core);
     more = apply_commands(e, began);
     announce_room(e);
-    if (!more) more = mt_exchange_take(e->core, now_us());
+    if (begun && !more) more = mt_exchange_take(e->core, now_us());
     for (int i = 0; i < n; i++) handle_ready(e, ready[i].data.u64, &failure);
-    deadline = tick(e);
+    deadline = begun ? tick(e) : e->begun ? 0 : INT64_MAX;
     flush(e);
     wake_python(e);
     now = now_us();
@@ -386,6 +400,7 @@ mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *ud
   e->epoll_fd = e->command_fd = e->event_fd = -1;
   if (set_up(e, settings, udp, tcp, addresses)) return e;
   int error = errno;
+  if (addresses->adopted) e->listen.count = 0; /* they stay the caller's */
   mt_engine_close(e);
   errno = error;
   return NULL;
@@ -418,6 +433,8 @@ void mt_engine_close(mt_engine *e) {
 }
 
 uint16_t mt_engine_port(const mt_engine *e) { return e->port; }
+
+const mt_listen *mt_engine_listen(const mt_engine *e) { return &e->listen; }
 
 mt_waker *mt_engine_waker(mt_engine *e) { return e->waker; }
 

@@ -8,6 +8,10 @@
  * received datagrams in batches; lets the core do what is due; sends; and wakes Python if there are new events. Each source is
  * served for a few batches in a turn, and then waits for the next turn.
  *
+ * A new engine is held: its thread applies commands, and does nothing else, until the command MT_BEGIN. It reads no socket and no
+ * link, accepts no connection and lets no time pass for the core. So all commands before MT_BEGIN, however many, are applied before
+ * the first datagram. What comes meanwhile waits in the kernel.
+ *
  * The thread wakes Python by writing an eventfd, and writes it again only after Python has read it, because every wake-up costs
  * Python's main thread tens of microseconds.
  */
@@ -25,13 +29,15 @@ typedef struct {
   bool gso; /* UDP datagrams may leave in runs (io/gso.h) */
 } mt_udp_settings;
 
-/* Opens the sockets and starts the thread. NULL: failure, with errno set; if an address was refused, `addresses` tells which. */
+/* Opens the sockets, or adopts those of `addresses`, and starts the thread. NULL: failure, with errno set; if an address was refused,
+ * `addresses` tells which. Sockets that were to be adopted stay the caller's then. */
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
                           mt_addresses *addresses);
 void mt_engine_close(mt_engine *e); /* ends the thread, waits for it, and drops waiting commands and events */
 uint16_t mt_engine_port(const mt_engine *e);
-mt_waker *mt_engine_waker(mt_engine *e);    /* for links from other engines; the engine keeps its reference */
-int mt_engine_event_fd(const mt_engine *e); /* an eventfd that is readable when events wait; it stays the engine's */
+const mt_listen *mt_engine_listen(const mt_engine *e); /* its sockets */
+mt_waker *mt_engine_waker(mt_engine *e);               /* for links from other engines; the engine keeps its reference */
+int mt_engine_event_fd(const mt_engine *e);            /* an eventfd that is readable when events wait; it stays the engine's */
 
 /* True: the engine owns what the command owns. False: the ring is full, and the command stays the caller's. The eventfd becomes
  * readable when there is room again. */

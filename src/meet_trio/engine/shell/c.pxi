@@ -141,6 +141,7 @@ cdef extern from "core/core.h":
         MT_CONNECT_PLAIN
         MT_WATCH_LEVEL
         MT_TRACE_TRANSPORT
+        MT_BEGIN
 
     ctypedef struct mt_layers:
         uint32_t spatial
@@ -381,6 +382,16 @@ cdef extern from "io/listen.h":
         uint16_t port
         unsigned int refused
         bool_t refused_tcp
+        bool_t adopted
+        int sockets[1][2]  # more in C
+
+    ctypedef struct mt_socket:
+        int fd
+
+    ctypedef struct mt_listen:
+        unsigned int count
+        mt_socket udp[1]  # more in C, like the next
+        mt_socket tcp[1]
 
 
 cdef extern from "io/tcp.h":
@@ -407,6 +418,7 @@ cdef extern from "thread.h":
     )
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
+    const mt_listen *mt_engine_listen(const mt_engine *engine)
     mt_waker *mt_engine_waker(mt_engine *engine)
     int mt_engine_event_fd(const mt_engine *engine)
     bool_t mt_engine_command(mt_engine *engine, const mt_command *command)

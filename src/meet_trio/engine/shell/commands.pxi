@@ -193,5 +193,8 @@ cdef class _Commands:
     def remove_consumer(self, uint32_t consumer):
         self._simple(MT_REMOVE_CONSUMER, consumer)
 
+    def begin(self):
+        self._simple(MT_BEGIN, 0)
+
     def request_stats(self, uint32_t token):
         self._simple(MT_REQUEST_STATS, token)

@@ -7,7 +7,7 @@ cdef class Engine(_Commands):
     cdef bint _abandoned  # the thread takes no commands any more
     cdef readonly tuple ips
 
-    def __init__(self, settings):
+    def __init__(self, settings, sockets=()):
         cdef mt_settings s
         cdef mt_udp_settings udp
         cdef mt_tcp_settings tcp
@@ -16,6 +16,8 @@ cdef class Engine(_Commands):
             raise RuntimeError("an Engine is initialised once")
         self._queue = _Queue()
         _addresses(&addresses, settings)
+        if sockets:
+            _adopt(&addresses, tuple(sockets))
         _settings(&s, settings, secrets.randbits(64))
         udp.gso = settings.gso
         _tcp_settings(&tcp, settings)
@@ -26,6 +28,8 @@ cdef class Engine(_Commands):
             code = errno
             protocol = "TCP" if addresses.refused_tcp else "UDP"
             where = f"{protocol} {self.ips[addresses.refused]}:{settings.port}"
+            if addresses.adopted and code == EADDRNOTAVAIL:
+                raise ValueError(f"sockets: the one for {where} is not bound there")
             raise OSError(code, os.strerror(code), where)
 
     def __dealloc__(self):
@@ -76,6 +80,13 @@ cdef class Engine(_Commands):
     def port(self):
         self._open()
         return mt_engine_port(self._engine)
+
+    @property
+    def sockets(self):
+        cdef unsigned int i
+        self._open()
+        listen = mt_engine_listen(self._engine)
+        return tuple((listen.udp[i].fd, listen.tcp[i].fd) for i in range(listen.count))
 
     @property
     def event_fd(self):

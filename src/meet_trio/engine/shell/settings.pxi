@@ -69,6 +69,18 @@ cdef int _tcp_settings(mt_tcp_settings *out, object s) except -1:
     return 0
 
 
+cdef int _adopt(mt_addresses *out, object sockets) except -1:
+    cdef size_t i
+    if len(sockets) != out.count:
+        raise ValueError(f"sockets: {len(sockets)} pairs for {out.count} addresses")
+    out.adopted = True
+    for i in range(out.count):
+        udp_fd, tcp_fd = sockets[i]
+        (&out.sockets[0] + i)[0][0] = udp_fd
+        (&out.sockets[0] + i)[0][1] = tcp_fd
+    return 0
+
+
 cdef int _addresses(mt_addresses *out, object settings) except -1:
     if not 1 <= len(settings.listen_ips) <= MT_MAX_ADDRESSES:
         raise ValueError(f"listen_ips: {len(settings.listen_ips)} are not 1 to {MT_MAX_ADDRESSES}")

@@ -116,6 +116,7 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_TRACE_TRANSPORT:
     if (known(core, t)) c->u.number ? mt_trace_begin(core, t) : mt_trace_end(core, t);
     break;
+  case MT_BEGIN: break; /* the thread's */
   }
 }
 

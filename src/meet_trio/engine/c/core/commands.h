@@ -40,6 +40,7 @@ typedef enum {
   MT_CONNECT_PLAIN,       /* remote */
   MT_WATCH_LEVEL,         /* id: a producer, whose audio level makes events from now on */
   MT_TRACE_TRANSPORT,     /* number: bool */
+  MT_BEGIN,               /* the thread reads its sockets from now on; see thread.h */
 } mt_command_type;
 
 typedef struct {

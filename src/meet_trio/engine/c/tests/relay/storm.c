@@ -144,6 +144,7 @@ static void begin(slot *s) {
   s->engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses);
   CHECK(s->engine != NULL);
   if (!s->engine) exit(check_result());
+  give(s, &(mt_command){.type = MT_BEGIN});
   opened++;
   s->sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   struct sockaddr_in to = {

@@ -245,6 +245,7 @@ static void set_up(void) {
   engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses);
   CHECK(engine != NULL);
   if (!engine) exit(check_result());
+  CHECK(mt_engine_command(engine, &(mt_command){.type = MT_BEGIN}));
   publisher = connect_to_engine(SOCK_DGRAM, false);
   srtp = mt_srtp_new(MT_SRTP_AEAD_AES_128_GCM, MT_AEAD_LIBCRYPTO, keying, keying);
   add_transport(PUBLISHER);
