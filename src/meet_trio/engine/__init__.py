@@ -4,7 +4,7 @@
 is the same state machine without thread, sockets and clock, for tests.
 """
 
-from meet_trio.engine._engine import Core, Crowd, Engine, aead_library
+from meet_trio.engine._engine import Core, Crowd, Engine, aead_library, read_kept
 from meet_trio.engine.crowd_records import (
     CheckAnswered,
     CrowdEvent,
@@ -30,6 +30,7 @@ from meet_trio.engine.records import (
     IceConnected,
     IceMoved,
     IceSilent,
+    Kept,
     LayerChanged,
     PacketsTraced,
     PlainConnected,
@@ -66,6 +67,7 @@ __all__ = [
     "IceConnected",
     "IceMoved",
     "IceSilent",
+    "Kept",
     "LayerChanged",
     "PacketsTraced",
     "PlainConnected",
@@ -79,4 +81,5 @@ __all__ = [
     "TracedPacket",
     "ViewedSpec",
     "aead_library",
+    "read_kept",
 ]

@@ -8,12 +8,19 @@ from meet_trio.engine.records import (
     ConsumerSpec,
     EngineEvent,
     EngineSettings,
+    Kept,
     ProducerSpec,
 )
 
 def aead_library(choice: AeadChoice) -> AeadLibrary:
     """The library that engines with this setting use. The first call in a process may take some
     milliseconds.
+    """
+
+def read_kept(fd: int) -> Kept:
+    """What an earlier process has left in the file of its region. The file is opened to be read; it
+    stays the caller's. Damage is named and does no harm. Raises ValueError if nothing can be read:
+    it is no region, or one of another layout.
     """
 
 class _Commands:
@@ -107,6 +114,22 @@ class _Commands:
         """As if its client had sent a PLI: it pays for it. Does nothing while it is paused."""
 
     def remove_consumer(self, consumer: int) -> None: ...
+    def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
+        """Go on where an earlier process has left the transport, with a blob of ``Kept``. It comes
+        after what adds the transport and its keys, before ``begin``. A blob that does not fit is
+        refused and counted, and the transport begins anew. With ``exact`` False the blob is seconds
+        old: only the SRTCP index is taken, and jumps ahead.
+        """
+
+    def resume_producer(self, producer: int, blob: bytes) -> None:
+        """The same for a producer or a mirror, after its transport."""
+
+    def resume_consumer(self, consumer: int, blob: bytes, exact: bool = True) -> None:
+        """The same for a consumer, after its producer. Its client sees one continuous stream, and
+        needs no key frame. With ``exact`` False only the SRTP indices are taken, and jump ahead by
+        16,384: the blob must be younger than that many packets.
+        """
+
     def begin(self) -> None:
         """End the hold of a new engine: see ``Engine``. All commands before this one are applied
         before the first datagram is read. Later calls do nothing.
@@ -126,12 +149,20 @@ class Engine(_Commands):
     A new engine is held until ``begin``: it applies commands, but reads no socket, accepts no
     connection, and gives no events. What comes meanwhile waits in the kernel.
 
+    ``region_fd``: an empty file on a file system in memory, which the caller may close. What has to
+    outlive the process lies in it (``c/base/region.h``). ``index`` is written into it. Without it
+    nothing outlives the process. Raises OSError if the file is not empty, or has no room.
+
     Commands that find the ring full wait, in order, until the thread has taken others. For each
     object only the newest of each setting waits; for a removed object only the removal waits.
     """
 
     def __init__(
-        self, settings: EngineSettings, sockets: Sequence[tuple[int, int]] = ()
+        self,
+        settings: EngineSettings,
+        sockets: Sequence[tuple[int, int]] = (),
+        region_fd: int = -1,
+        index: int = 0,
     ) -> None: ...
     @property
     def ips(self) -> tuple[str, ...]:
@@ -170,13 +201,21 @@ class Engine(_Commands):
 
 class Core(_Commands):
     """The engine's state machine alone, for tests. ``now`` is its clock, in µs. With
-    ``take_events_in`` False it behaves as if nobody read its events.
+    ``take_events_in`` False it behaves as if nobody read its events. ``region_fd``, ``index``: as
+    for ``Engine``. ``held``: it is held until ``begin``.
     """
 
     now: int
     take_events_in: bool
 
-    def __init__(self, settings: EngineSettings, seed: int = 1) -> None: ...
+    def __init__(
+        self,
+        settings: EngineSettings,
+        seed: int = 1,
+        region_fd: int = -1,
+        index: int = 0,
+        held: bool = False,
+    ) -> None: ...
     def datagram(self, ip: str, port: int, data: bytes) -> None: ...
     def tcp_datagram(self, connection: int, ip: str, port: int, data: bytes) -> None:
         """A datagram that came by a TCP connection, without its frame."""

@@ -35,6 +35,7 @@ include "shell/settings.pxi"
 # C to Python
 include "shell/figures.pxi"
 include "shell/events.pxi"
+include "shell/kept.pxi"
 
 # the classes
 include "shell/commands.pxi"

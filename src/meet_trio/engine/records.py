@@ -5,7 +5,7 @@ Ids are unsigned 32-bit integers that the caller chooses. Each kind of object ha
 
 import struct
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -21,6 +21,20 @@ class AeadLibrary:
 
     name: str
     why_not: str = ""
+
+
+@attrs.frozen
+class Kept:
+    """What an earlier process has left in the region of its engine ``index``: blobs by number, for
+    ``resume_transport`` and so on. They hold replay windows and ICE passwords, and no SRTP keys.
+    ``damaged`` names what was left out.
+    """
+
+    index: int
+    transports: Mapping[int, bytes]
+    producers: Mapping[int, bytes]
+    consumers: Mapping[int, bytes]
+    damaged: Sequence[str]
 
 
 @attrs.frozen

@@ -8,6 +8,7 @@
 #include "thread.h"
 
 #include "base/ring.h"
+#include "core/begin.h"
 #include "core/commands.h"
 #include "core/exchange.h"
 #include "io/pairs.h"
@@ -341,6 +342,7 @@ static void *run(void *context) {
     now = now_us();
     add_turn(&e->turns, began, now);
   }
+  mt_region_detach(e->core->region);
   mt_exchange_leave(e->core);
   if (failure) {
     mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
@@ -371,9 +373,11 @@ static bool start(mt_engine *e) {
 }
 
 static bool set_up(mt_engine *e, const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
-                   mt_addresses *addresses) {
+                   mt_addresses *addresses, mt_region **region) {
   mt_sink sink = {e, sink_reserve, sink_send, sink_event};
+  mt_settings own = *settings;
   if (!mt_listen_open(&e->listen, addresses)) return false;
+  own.udp_sockets = e->listen.count;
   e->port = addresses->port;
   e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   e->command_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -386,22 +390,28 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_udp_setti
   if (!e->udp || !mt_table_init(&e->pairs, FIRST_PAIRS)) return false;
   if (!mt_ring_init(&e->commands, sizeof(mt_command), COMMAND_SLOTS)) return false;
   if (!mt_ring_init(&e->events, sizeof(mt_event), EVENT_SLOTS)) return false;
-  e->core = mt_core_new(settings, &sink);
+  e->core = mt_core_new_in(*region, &own, &sink);
+  *region = NULL;
   if (!e->core) return false;
+  mt_core_hold(e->core);
   e->tcp = mt_tcp_new(tcp, e->core, e->epoll_fd, &e->listen);
   return e->tcp && watch_all(e) && start(e);
 }
 
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
-                          mt_addresses *addresses) {
+                          mt_addresses *addresses, mt_region *region) {
   mt_engine *e = aligned_alloc(MT_CACHE_LINE, (sizeof *e + MT_CACHE_LINE - 1) / MT_CACHE_LINE * MT_CACHE_LINE);
-  if (!e) return NULL;
+  if (!e) {
+    mt_region_free(region);
+    return NULL;
+  }
   memset(e, 0, sizeof *e);
   e->epoll_fd = e->command_fd = e->event_fd = -1;
-  if (set_up(e, settings, udp, tcp, addresses)) return e;
+  if (set_up(e, settings, udp, tcp, addresses, &region)) return e;
   int error = errno;
   if (addresses->adopted) e->listen.count = 0; /* they stay the caller's */
   mt_engine_close(e);
+  mt_region_free(region); /* NULL if the core has it */
   errno = error;
   return NULL;
 }

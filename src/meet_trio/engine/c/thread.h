@@ -30,9 +30,9 @@ typedef struct {
 } mt_udp_settings;
 
 /* Opens the sockets, or adopts those of `addresses`, and starts the thread. NULL: failure, with errno set; if an address was refused,
- * `addresses` tells which. Sockets that were to be adopted stay the caller's then. */
+ * `addresses` tells which. Sockets that were to be adopted stay the caller's then. `region`: as for mt_core_new_in. */
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
-                          mt_addresses *addresses);
+                          mt_addresses *addresses, mt_region *region);
 void mt_engine_close(mt_engine *e); /* ends the thread, waits for it, and drops waiting commands and events */
 uint16_t mt_engine_port(const mt_engine *e);
 const mt_listen *mt_engine_listen(const mt_engine *e); /* its sockets */

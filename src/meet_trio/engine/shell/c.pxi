@@ -40,6 +40,41 @@ cdef extern from "formats/aead.h":
     mt_aead_library mt_aead_fastest()
 
 
+cdef extern from "base/region.h":
+    ctypedef struct mt_region:
+        pass
+
+    mt_region *mt_region_new(int fd, uint64_t layout, uint32_t index)
+
+
+cdef extern from "core/salvage.h":
+    ctypedef struct mt_salvage:
+        pass
+
+    ctypedef struct mt_salvaged:
+        uint8_t kind
+        uint32_t id
+        uint8_t *bytes
+        size_t len
+        const char *damage
+
+    mt_salvage *mt_salvage_new(int fd, const char **why)
+    uint32_t mt_salvage_index(const mt_salvage *salvage)
+    bool_t mt_salvage_next(mt_salvage *salvage, mt_salvaged *out)
+    void mt_salvage_free(mt_salvage *salvage)
+
+
+cdef extern from "core/values.h":
+    enum:
+        MT_BLOB_TRANSPORT
+        MT_BLOB_PRODUCER
+        MT_BLOB_CONSUMER
+
+
+cdef extern from "core/layout.h":
+    uint64_t mt_layout()
+
+
 cdef extern from "core/core.h":
     enum:
         MT_DATAGRAM_MAX
@@ -65,6 +100,7 @@ cdef extern from "core/core.h":
         uint32_t excess_percent
         uint32_t excess_ms
         uint64_t seed
+        uint32_t udp_sockets
 
     ctypedef struct mt_text:
         uint8_t len
@@ -141,6 +177,9 @@ cdef extern from "core/core.h":
         MT_CONNECT_PLAIN
         MT_WATCH_LEVEL
         MT_TRACE_TRANSPORT
+        MT_RESUME_TRANSPORT
+        MT_RESUME_PRODUCER
+        MT_RESUME_CONSUMER
         MT_BEGIN
 
     ctypedef struct mt_layers:
@@ -159,6 +198,10 @@ cdef extern from "core/core.h":
     ctypedef struct mt_data:
         uint8_t *bytes
         size_t len
+
+    ctypedef struct mt_resume_spec:
+        mt_data blob
+        bool_t exact
 
     ctypedef struct mt_network:
         uint8_t family
@@ -183,6 +226,7 @@ cdef extern from "core/core.h":
         mt_ice_spec ice
         mt_srtp_spec srtp
         mt_data data
+        mt_resume_spec resume
         mt_plain_spec plain
         mt_remote_spec remote
         mt_producer_spec producer_spec
@@ -234,7 +278,7 @@ cdef extern from "core/core.h":
     ctypedef struct mt_core:
         pass
 
-    mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink)
+    mt_core *mt_core_new_in(mt_region *region, const mt_settings *settings, const mt_sink *sink)
     void mt_core_free(mt_core *core)
     void mt_core_datagram(
         mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
@@ -246,6 +290,10 @@ cdef extern from "core/core.h":
     int64_t mt_core_tick(mt_core *core, int64_t now)
     void mt_command_release(mt_command *command)
     void mt_command_discard(mt_command *command)
+
+
+cdef extern from "core/begin.h":
+    void mt_core_hold(mt_core *core)
 
 
 cdef extern from "core/exchange.h":
@@ -415,6 +463,7 @@ cdef extern from "thread.h":
         const mt_udp_settings *udp,
         const mt_tcp_settings *tcp,
         mt_addresses *addresses,
+        mt_region *region,
     )
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)

@@ -193,6 +193,31 @@ cdef class _Commands:
     def remove_consumer(self, uint32_t consumer):
         self._simple(MT_REMOVE_CONSUMER, consumer)
 
+    cdef int _resume(self, mt_command_type kind, uint32_t id, bytes blob, bint exact) except -1:
+        cdef mt_command c
+        if not blob:
+            raise ValueError("blob: it is empty")
+        memset(&c, 0, sizeof(c))
+        c.type, c.id, c.u.resume.exact, c.u.resume.blob.len = kind, id, exact, len(blob)
+        c.u.resume.blob.bytes = <uint8_t *>malloc(len(blob))
+        if not c.u.resume.blob.bytes:
+            raise MemoryError
+        memcpy(c.u.resume.blob.bytes, <const char *>blob, len(blob))
+        try:
+            self._give(&c)
+        except BaseException:
+            mt_command_release(&c)
+            raise
+
+    def resume_transport(self, uint32_t transport, bytes blob, bint exact=True):
+        self._resume(MT_RESUME_TRANSPORT, transport, blob, exact)
+
+    def resume_producer(self, uint32_t producer, bytes blob):
+        self._resume(MT_RESUME_PRODUCER, producer, blob, True)
+
+    def resume_consumer(self, uint32_t consumer, bytes blob, bint exact=True):
+        self._resume(MT_RESUME_CONSUMER, consumer, blob, exact)
+
     def begin(self):
         self._simple(MT_BEGIN, 0)
 

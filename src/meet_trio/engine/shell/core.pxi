@@ -11,12 +11,13 @@ cdef class Core(_Commands):
     cdef bint _gathering
     cdef list _sent, _tcp_sent, _plain_sent, _events
 
-    def __init__(self, settings, uint64_t seed=1):
+    def __init__(self, settings, uint64_t seed=1, int region_fd=-1, uint32_t index=0, bint held=False):
         cdef mt_settings s
         cdef mt_sink sink
         if self._core:
             raise RuntimeError("a Core is initialised once")
         _settings(&s, settings, seed)
+        s.udp_sockets = 1
         self.now = 1_000_000
         self.take_events_in = True
         self._sent, self._tcp_sent, self._plain_sent, self._events = [], [], [], []
@@ -24,9 +25,11 @@ cdef class Core(_Commands):
         sink.reserve, sink.send, sink.event = _core_reserve, _core_send, _core_event
         self._slots = _power_of_two(settings.relay_packets, "relay_packets")
         self._own_waker = mt_waker_new(-1)
-        self._core = mt_core_new(&s, &sink)
+        self._core = mt_core_new_in(_region(region_fd, index), &s, &sink)
         if not self._core or not self._own_waker:
             raise MemoryError
+        if held:
+            mt_core_hold(self._core)
 
     def __dealloc__(self):
         self._close()

@@ -7,7 +7,7 @@ cdef class Engine(_Commands):
     cdef bint _abandoned  # the thread takes no commands any more
     cdef readonly tuple ips
 
-    def __init__(self, settings, sockets=()):
+    def __init__(self, settings, sockets=(), int region_fd=-1, uint32_t index=0):
         cdef mt_settings s
         cdef mt_udp_settings udp
         cdef mt_tcp_settings tcp
@@ -23,7 +23,7 @@ cdef class Engine(_Commands):
         _tcp_settings(&tcp, settings)
         self._slots = _power_of_two(settings.relay_packets, "relay_packets")
         self.ips = tuple(settings.listen_ips)
-        self._engine = mt_engine_open(&s, &udp, &tcp, &addresses)
+        self._engine = mt_engine_open(&s, &udp, &tcp, &addresses, _region(region_fd, index))
         if not self._engine:
             code = errno
             protocol = "TCP" if addresses.refused_tcp else "UDP"

@@ -21,11 +21,12 @@ cdef dict _ENDS = {
             MT_SET_TRANSPORT_MAX_OUTGOING,
             MT_CONNECT_PLAIN,
             MT_TRACE_TRANSPORT,
+            MT_RESUME_TRANSPORT,
         ),
     ),
     MT_REMOVE_PRODUCER: (
         (MT_ADD_PRODUCER, MT_ADD_MIRROR),
-        (MT_PAUSE_PRODUCER, MT_WATCH_LEVEL, MT_REQUEST_KEYFRAME),
+        (MT_PAUSE_PRODUCER, MT_WATCH_LEVEL, MT_REQUEST_KEYFRAME, MT_RESUME_PRODUCER),
     ),
     MT_REMOVE_CONSUMER: (
         (MT_ADD_CONSUMER,),
@@ -34,6 +35,7 @@ cdef dict _ENDS = {
             MT_SET_PREFERRED_LAYERS,
             MT_SET_CONSUMER_PRIORITY,
             MT_REQUEST_CONSUMER_KEYFRAME,
+            MT_RESUME_CONSUMER,
         ),
     ),
 }
@@ -123,6 +125,9 @@ cdef class _Queue:
             MT_REQUEST_CONSUMER_KEYFRAME,
             MT_REMOVE_CONSUMER,
             MT_TRACE_TRANSPORT,
+            MT_RESUME_TRANSPORT,
+            MT_RESUME_PRODUCER,
+            MT_RESUME_CONSUMER,
         ):
             return (kind, c.id)
         elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):

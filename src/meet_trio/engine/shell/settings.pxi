@@ -49,6 +49,7 @@ cdef int _settings(mt_settings *out, object s, uint64_t seed) except -1:
     _aead(&out.aead, s.aead)
     out.equal_lengths = s.gso
     out.seed = seed
+    out.udp_sockets = 0  # an engine counts its own
     return 0
 
 
@@ -67,6 +68,14 @@ cdef int _tcp_settings(mt_tcp_settings *out, object s) except -1:
     out.stranger_ms = _ms(s.tcp_stranger_timeout, "tcp_stranger_timeout")
     out.send_buffer = _count(s.tcp_send_buffer, "tcp_send_buffer", 1 << 12, 1 << 26)
     return 0
+
+
+# The file is the caller's; the region has a duplicate of it.
+cdef mt_region *_region(int fd, uint32_t index) except NULL:
+    region = mt_region_new(fd, mt_layout(), index)
+    if not region:
+        raise OSError(errno, os.strerror(errno), "region")
+    return region
 
 
 cdef int _adopt(mt_addresses *out, object sockets) except -1:

@@ -1,23 +1,10 @@
 /* See pool.h. */
 #include "base/pool.h"
 
+#include "base/poison.h"
+
 #include <stdint.h>
 #include <sys/mman.h>
-
-/* The address sanitizer does not know items, so a free item is poisoned for it. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#define POISON(p, size) ASAN_POISON_MEMORY_REGION(p, size)
-#define UNPOISON(p, size) ASAN_UNPOISON_MEMORY_REGION(p, size)
-#else
-#define POISON(p, size) ((void)0)
-#define UNPOISON(p, size) ((void)0)
-#endif
 
 enum {
   BLOCK_BYTES = 256 * 1024,
@@ -63,7 +50,7 @@ static block *block_new(mt_pool *pool) {
 
 static void block_free(mt_pool *pool, mt_list *link) {
   mt_list_remove(link);
-  UNPOISON(MT_OF(link, block, link), BLOCK_BYTES);
+  MT_UNPOISON(MT_OF(link, block, link), BLOCK_BYTES);
   pool->count -= pool->per_block;
   munmap(MT_OF(link, block, link), BLOCK_BYTES);
 }
@@ -76,7 +63,7 @@ void *mt_pool_get(mt_pool *pool) {
   }
   block *b = MT_OF(pool->partial.next, block, link);
   item *p = b->free;
-  if (p) UNPOISON(p, pool->size);
+  if (p) MT_UNPOISON(p, pool->size);
   if (p) b->free = p->next;
   else p = (item *)(void *)(b->items + b->fresh++ * pool->size);
   if (++b->used == pool->per_block) mt_list_append(&pool->full, &b->link);
@@ -90,7 +77,7 @@ void mt_pool_put(mt_pool *pool, void *p) {
   item *i = p;
   i->next = b->free;
   b->free = i;
-  POISON(i, pool->size);
+  MT_POISON(i, pool->size);
   pool->used--;
   if (b->used-- == pool->per_block) mt_list_append(&pool->partial, &b->link);
   if (b->used) return;

@@ -1,7 +1,9 @@
 /* See commands.h. */
 #include "core/commands.h"
 
+#include "core/begin.h"
 #include "core/plain.h"
+#include "core/resume.h"
 #include "core/transport.h"
 #include "egress/consumer.h"
 #include "egress/downlink.h"
@@ -116,12 +118,25 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_TRACE_TRANSPORT:
     if (known(core, t)) c->u.number ? mt_trace_begin(core, t) : mt_trace_end(core, t);
     break;
-  case MT_BEGIN: break; /* the thread's */
+  case MT_RESUME_TRANSPORT:
+    if (known(core, t)) mt_resume_transport(core, t, &c->u.resume, now);
+    break;
+  case MT_RESUME_PRODUCER:
+    if (known(core, producer)) mt_resume_producer(core, producer, &c->u.resume, now);
+    break;
+  case MT_RESUME_CONSUMER:
+    if (known(core, consumer)) mt_resume_consumer(core, consumer, &c->u.resume, now);
+    break;
+  case MT_BEGIN: mt_core_begin(core, now); break;
   }
 }
 
 void mt_command_release(mt_command *c) {
   if (c->type == MT_SEND_DTLS) free(c->u.data.bytes);
+  if (c->type == MT_RESUME_TRANSPORT || c->type == MT_RESUME_PRODUCER || c->type == MT_RESUME_CONSUMER) {
+    OPENSSL_cleanse(c->u.resume.blob.bytes, c->u.resume.blob.len);
+    free(c->u.resume.blob.bytes);
+  }
   if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtp_fd >= 0) close(c->u.plain.rtp_fd);
   if (c->type == MT_ADD_PLAIN_TRANSPORT && c->u.plain.rtcp_fd >= 0) close(c->u.plain.rtcp_fd);
   if (c->type == MT_ADD_LINK || c->type == MT_RELAY_PRODUCER || c->type == MT_STOP_RELAYING) mt_link_drop(c->u.link);

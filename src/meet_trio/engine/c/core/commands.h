@@ -40,7 +40,10 @@ typedef enum {
   MT_CONNECT_PLAIN,       /* remote */
   MT_WATCH_LEVEL,         /* id: a producer, whose audio level makes events from now on */
   MT_TRACE_TRANSPORT,     /* number: bool */
-  MT_BEGIN,               /* the thread reads its sockets from now on; see thread.h */
+  MT_RESUME_TRANSPORT,    /* resume; this and the next two come while the core is held, after what adds the object and its keys */
+  MT_RESUME_PRODUCER,     /* resume; also of a mirror */
+  MT_RESUME_CONSUMER,     /* resume */
+  MT_BEGIN,               /* the hold ends, and the thread reads its sockets from now on; see core/begin.h, thread.h */
 } mt_command_type;
 
 typedef struct {
@@ -51,6 +54,7 @@ typedef struct {
     mt_ice_spec ice;
     mt_srtp_spec srtp;
     mt_data data;
+    mt_resume_spec resume;
     mt_plain_spec plain;
     mt_remote_spec remote;
     mt_producer_spec producer_spec;

@@ -9,7 +9,6 @@
 #include "egress/downlink.h"
 #include "egress/fanout.h"
 #include "egress/keyframes.h"
-#include "egress/numbering.h"
 #include "egress/pacing.h"
 #include "egress/resend.h"
 #include "egress/scores.h"
@@ -39,15 +38,18 @@ enum { STUN_LAST = 3, DTLS_FIRST = 20, DTLS_LAST = 63 };
 
 /* ---- birth and death ---- */
 
-mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
-  mt_core *core = calloc(1, sizeof *core);
-  if (!core) return NULL;
+mt_core *mt_core_new_in(mt_region *region, const mt_settings *settings, const mt_sink *sink) {
+  mt_core *core = region ? calloc(1, sizeof *core) : NULL;
+  if (!core) {
+    mt_region_free(region);
+    return NULL;
+  }
+  core->region = region;
   core->settings = *settings;
   core->sink = *sink;
   core->random = settings->seed;
   mt_pool_init(&core->packets, sizeof(mt_packet));
   mt_pool_init(&core->missing, MT_MAX_MISSING * sizeof(mt_missing));
-  mt_pool_init(&core->numberings, sizeof(mt_numbering));
   mt_pool_init(&core->queues, MT_QUEUE_SLOTS * sizeof(mt_queued));
   mt_sent_init(core);
   mt_departures_pools(&core->departures);
@@ -65,8 +67,13 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   return NULL;
 }
 
+mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
+  return mt_core_new_in(mt_region_new(-1, 0, 0), settings, sink);
+}
+
 void mt_core_free(mt_core *core) {
   if (!core) return;
+  mt_region_detach(core->region); /* what is in a file is for the next process */
   mt_exchange_leave(core);
   MT_EACH (item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   MT_EACH (item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
@@ -75,10 +82,10 @@ void mt_core_free(mt_core *core) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) mt_table_free(tables[i]);
   mt_pool_free(&core->packets);
   mt_pool_free(&core->missing);
-  mt_pool_free(&core->numberings);
   mt_pool_free(&core->queues);
   mt_pools_free(&core->sent);
   mt_pools_free(&core->departures);
+  mt_region_free(core->region);
   free(core);
 }
 
@@ -134,7 +141,8 @@ static void round_of_all(mt_core *core, int64_t now) {
   mt_exchange_round(core);
   mt_pool_trim(&core->packets);
   mt_pool_trim(&core->missing);
-  mt_pool_trim(&core->numberings);
+  mt_region_trim(core->region);
+  mt_region_alive(core->region, now);
   mt_pool_trim(&core->queues);
   mt_pools_trim(&core->sent);
   mt_pools_trim(&core->departures);

@@ -21,11 +21,15 @@
 #ifndef MT_CORE_CORE_H
 #define MT_CORE_CORE_H
 
+#include "base/region.h"
 #include "core/commands.h"
 #include "state/sink.h"
 
 mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink); /* NULL: no memory */
-void mt_core_free(mt_core *core);                                       /* NULL is allowed */
+/* What outlives the process lies in `region` (state/kept.h), which is the core's from now on, also after a failure. NULL: no memory,
+ * or `region` is NULL. */
+mt_core *mt_core_new_in(mt_region *region, const mt_settings *settings, const mt_sink *sink);
+void mt_core_free(mt_core *core); /* NULL is allowed */
 
 /* A datagram of `len` bytes has come by the path `from`. Its `data` is decrypted in place. */
 void mt_core_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);

@@ -10,7 +10,6 @@
 #include "state/find.h"
 #include "state/marks.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static bool in_network(const mt_network *n, const mt_path *p) {
@@ -20,7 +19,7 @@ static bool in_network(const mt_network *n, const mt_path *p) {
   return bits == 0 || (n->ip[whole] ^ p->ip[whole]) >> (8 - bits) == 0;
 }
 
-static bool allowed(const mt_plain *plain, const mt_path *p) {
+bool mt_plain_allows(const mt_plain *plain, const mt_path *p) {
   for (unsigned i = 0; i < plain->network_count; i++)
     if (in_network(&plain->networks[i], p)) return true;
   return false;
@@ -48,7 +47,7 @@ void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t
   }
   mt_transport *t = mt_transport_new(core, now, id);
   if (!t) return;
-  t->plain = calloc(1, sizeof *t->plain);
+  t->plain = mt_region_get(core->region, MT_KEPT_PLAIN, sizeof *t->plain);
   t->srtp = mt_srtp_new_null();
   if (!t->plain || !t->srtp) {
     core->counters.dropped_no_memory++;
@@ -58,6 +57,7 @@ void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t
   t->plain->comedia = spec->comedia;
   t->plain->network_count = spec->network_count;
   memcpy(t->plain->networks, spec->networks, sizeof spec->networks);
+  mt_region_mark(t->plain);
 }
 
 /* The transport knows where to send. Its consumers begin, which asks for key frames, and Python is told by an event. */
@@ -82,7 +82,7 @@ void mt_plain_connect(mt_core *core, mt_transport *t, const mt_remote_spec *remo
   mt_plain *plain = t->plain;
   mt_path rtcp = remote->rtp;
   rtcp.port = remote->rtcp_port;
-  if (!allowed(plain, &remote->rtp)) {
+  if (!mt_plain_allows(plain, &remote->rtp)) {
     core->counters.commands_refused++;
     return;
   }
@@ -103,7 +103,7 @@ static bool well_formed(const mt_path *from, const uint8_t *data, size_t len) {
 /* False: packets from this address are not accepted. That is counted. */
 static bool admit(mt_core *core, const mt_plain *plain, const mt_plain_end *end, const mt_path *from) {
   if (same_address(&end->route.path, from)) return true; /* it was checked when it was set */
-  if (!allowed(plain, from)) core->counters.dropped_plain_not_allowed++;
+  if (!mt_plain_allows(plain, from)) core->counters.dropped_plain_not_allowed++;
   else if (end->fixed || !plain->comedia) core->counters.dropped_plain_stranger++;
   else return true;
   return false;

@@ -22,6 +22,8 @@
 void mt_plain_add(mt_core *core, uint32_t id, const mt_plain_spec *spec, int64_t now);
 /* Refused, and counted, if the address is in none of the transport's networks. */
 void mt_plain_connect(mt_core *core, mt_transport *t, const mt_remote_spec *remote, int64_t now);
+/* The address is in one of its networks. */
+bool mt_plain_allows(const mt_plain *plain, const mt_path *p);
 /* `from` names the transport and which of its sockets; a datagram that is not accepted is counted. `len`: bytes. */
 void mt_plain_datagram(mt_core *core, int64_t now, const mt_path *from, uint8_t *data, size_t len);
 

@@ -1,7 +1,6 @@
 /* See transport.h. */
 #include "core/transport.h"
 
-#include "base/lines.h"
 #include "egress/consumer.h"
 #include "egress/downlink.h"
 #include "ingress/arrivals.h"
@@ -24,7 +23,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
     core->counters.commands_refused++;
     return NULL;
   }
-  mt_transport *t = mt_new_in_lines(sizeof *t);
+  mt_transport *t = mt_region_get(core->region, MT_KEPT_TRANSPORT, sizeof *t);
   bool ok = t != NULL;
   if (ok) {
     ok = mt_table_init(&t->sources, FIRST_SLOTS);
@@ -36,7 +35,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
       mt_table_free(&t->sources);
       mt_table_free(&t->consumers_by_ssrc);
     }
-    free(t);
+    mt_region_put(core->region, t);
     return NULL;
   }
   t->id = t->stats.id = id;
@@ -56,6 +55,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   mt_list_append(&core->all_transports, &t->in_core);
   mt_list_append(&core->busy, &t->in_visits);
   mt_table_insert(&core->transports, &t->node, mt_hash64(t->id));
+  mt_region_mark(t);
   return t;
 }
 
@@ -98,15 +98,15 @@ void mt_transport_remove(mt_core *core, mt_transport *t) {
   mt_downlink_end(core, t);
   mt_trace_end(core, t);
   mt_srtp_free(t->srtp);
-  free(t->plain);
+  mt_region_put(core->region, t->plain);
   mt_sources_free(core, t);
-  mt_ledger_free(&t->sent);
-  mt_ledger_free(&t->sent_before);
+  mt_ledger_free(core->region, &t->sent);
+  mt_ledger_free(core->region, &t->sent_before);
   mt_table_free(&t->sources);
   mt_table_free(&t->consumers_by_ssrc);
   mt_table_remove(&core->transports, &t->node);
   mt_list_remove(&t->in_core);
   mt_list_remove(&t->in_visits);
   mt_list_remove(&t->changes.in_changed);
-  free(t);
+  mt_region_put(core->region, t);
 }

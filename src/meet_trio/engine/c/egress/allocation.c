@@ -222,7 +222,7 @@ void mt_allocate(mt_core *core, mt_transport *t, int64_t now) {
   bool by_queue = e->cause == MT_ESTIMATE_DELAY || e->cause == MT_ESTIMATE_LOSS;
   bool is_limit = e->cause == MT_ESTIMATE_LIMIT || e->cause == MT_ESTIMATE_REMB;
   if (by_queue && e->bitrate < d->bitrate) d->congested = now;
-  d->bitrate = e->bitrate;
+  d->bitrate = t->link = e->bitrate;
   if (e->cause != d->cause || !d->cause_since) d->cause_since = now;
   d->cause = e->cause;
   uint64_t repair = set_aside(d);

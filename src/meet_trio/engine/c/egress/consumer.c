@@ -1,7 +1,6 @@
 /* See consumer.h. */
 #include "egress/consumer.h"
 
-#include "base/lines.h"
 #include "egress/allocation.h"
 #include "egress/downlink.h"
 #include "egress/forward.h"
@@ -59,12 +58,12 @@ static void discard(mt_core *core, mt_consumer *c) {
   if (c->rtx_sender) mt_sender_leave(core, c->transport, c->rtx_sender);
   mt_sent_free(core, c);
   for (unsigned i = 0; i < 2; i++) mt_epoch_free(core, &c->epochs[i]);
-  free(c);
+  mt_region_put(core->region, c);
 }
 
 void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t producer, const mt_consumer_spec *spec, int64_t now) {
   mt_producer *p = mt_find_producer(core, producer);
-  mt_consumer *c = mt_find_consumer(core, id) ? NULL : mt_new_in_lines(sizeof *c);
+  mt_consumer *c = mt_find_consumer(core, id) ? NULL : mt_region_get(core->region, MT_KEPT_CONSUMER, sizeof *c);
   if (!c) {
     core->counters.commands_refused++;
     return;
@@ -108,6 +107,7 @@ void mt_consumer_add(mt_core *core, uint32_t id, mt_transport *t, uint32_t produ
   c->by_ssrc.consumer = c->by_rtx_ssrc.consumer = c;
   mt_table_insert(&t->consumers_by_ssrc, &c->by_ssrc.node, mt_hash64(c->spec.ssrc));
   if (c->rtx_sender) mt_table_insert(&t->consumers_by_ssrc, &c->by_rtx_ssrc.node, mt_hash64(c->spec.rtx_ssrc));
+  mt_region_mark(c);
   if (c->spec.ext_ids[MT_EXT_TRANSPORT_CC]) mt_downlink_begin(core, t, now);
   mt_allocate(core, t, now);
   mt_consumer_choose_layer(core, c, true, now);

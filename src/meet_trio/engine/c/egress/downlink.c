@@ -16,8 +16,10 @@ static const double REPAIR_SHARE = 0.2; /* of a new round in the rate of retrans
 void mt_downlink_begin(mt_core *core, mt_transport *t, int64_t now) {
   if (t->downlink || t->plain) return;
   mt_downlink *d = mt_new_in_lines(sizeof *d);
-  mt_estimator_spec spec = {
-      .start = core->settings.start_bitrate, .least = LEAST_BITRATE, .most = t->max_outgoing, .departures = &core->departures};
+  mt_estimator_spec spec = {.start = t->link ? t->link : core->settings.start_bitrate,
+                            .least = LEAST_BITRATE,
+                            .most = t->max_outgoing,
+                            .departures = &core->departures};
   if (d) d->estimator = mt_estimator_new(&spec, now);
   if (!d || !d->estimator) {
     free(d);

@@ -3,6 +3,7 @@
 
 #include "egress/numbering.h"
 #include "egress/sent.h"
+#include "state/kept.h"
 #include "state/marks.h"
 
 enum {
@@ -68,6 +69,7 @@ void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, 
     e.tl0_delta = (uint8_t)(c->last_tl0 + 1 - mt_packet_tl0picidx(p));
   }
   e.sent = mt_sent_begin(c, &e, c->highest + 1);
+  mt_change_begins(&c->changing);
   mt_consumer_close_epoch(c);
   mt_epoch_free(core, &c->epochs[1]);
   c->epochs[1] = c->epochs[0];
@@ -76,6 +78,7 @@ void mt_consumer_begin_epoch(mt_core *core, mt_consumer *c, const mt_stream *s, 
   c->skipping_since = 0;
   c->svc = (mt_svc){0};
   c->started = true;
+  mt_change_ends(&c->changing);
 }
 
 void mt_consumer_close_epoch(mt_consumer *c) {

@@ -1,8 +1,6 @@
 /* See numbering.h. */
 #include "egress/numbering.h"
 
-#include <string.h>
-
 enum {
   PICTURE_MASK = 0x7fff, /* VP8 picture ids have 15 bits and wrap (RFC 7741 section 4.2) */
 };
@@ -34,14 +32,15 @@ static void place(mt_numbering *n, const mt_packet *p) {
 bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p) {
   mt_numbering *n = e->numbering;
   if (!n) {
-    n = mt_pool_get(&core->numberings);
+    n = mt_region_get(core->region, MT_KEPT_NUMBERING, sizeof *n);
     if (!n) return false;
-    memset(n, 0, sizeof *n);
     n->highest = mt_epoch_newest(c, e);
     n->has_picture = c->has_picture;
     n->picture = (uint16_t)(c->last_picture - e->picture_delta) & PICTURE_MASK;
+    mt_region_mark(n);
     e->numbering = n;
   }
+  mt_change_begins(&c->changing);
   uint16_t before = n->pictures;
   bool known = n->has_picture;
   uint16_t newest = n->picture;
@@ -52,6 +51,7 @@ bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_pac
   uint64_t last = p->sequence + e->sequence_delta - n->packets;
   if (last > c->highest) c->highest = last;
   c->sender->next = c->highest + 1;
+  mt_change_ends(&c->changing);
   if (p->has_vp8 && n->has_picture) {
     uint16_t picture = (uint16_t)(n->picture + e->picture_delta - n->pictures) & PICTURE_MASK;
     if (!c->has_picture || mt_picture_ahead(picture, c->last_picture, PICTURE_MASK) > 0) c->last_picture = picture;
@@ -80,6 +80,7 @@ bool mt_epoch_numbers(mt_epoch *e, const mt_packet *p, mt_numbers *out) {
 }
 
 void mt_epoch_free(mt_core *core, mt_epoch *e) {
-  mt_pool_put(&core->numberings, e->numbering);
+  mt_numbering *n = e->numbering;
   *e = (mt_epoch){0};
+  mt_region_put(core->region, n);
 }

@@ -12,8 +12,6 @@
 #include "state/find.h"
 #include "state/marks.h"
 
-#include <stdlib.h>
-
 static void take_transport_settings(mt_core *core, mt_transport *t, const mt_producer_spec *spec) {
   uint8_t id = spec->ext_ids[MT_EXT_TRANSPORT_CC];
   if (!spec->transport_cc || !id) return;
@@ -26,7 +24,7 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
     core->counters.commands_refused++;
     return;
   }
-  mt_producer *p = calloc(1, sizeof *p);
+  mt_producer *p = mt_region_get(core->region, MT_KEPT_PRODUCER, sizeof *p);
   if (!p) {
     core->counters.dropped_no_memory++;
     return;
@@ -56,6 +54,7 @@ void mt_producer_add(mt_core *core, uint32_t id, mt_transport *t, const mt_produ
     return;
   }
   if (t) take_transport_settings(core, t, &p->spec);
+  mt_region_mark(p);
 }
 
 void mt_producer_remove(mt_core *core, mt_producer *p) {
@@ -72,7 +71,7 @@ void mt_producer_remove(mt_core *core, mt_producer *p) {
   mt_list_remove(&p->in_transport);
   mt_list_remove(&p->changes.in_changed);
   mt_list_remove(&p->in_gathered);
-  free(p);
+  mt_region_put(core->region, p);
 }
 
 void mt_producer_pause(mt_core *core, mt_producer *p, bool paused, int64_t now) {

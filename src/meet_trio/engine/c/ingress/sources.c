@@ -3,7 +3,6 @@
 
 #include "ingress/rebinding.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 mt_source *mt_source_find(mt_transport *t, uint32_t ssrc) {
@@ -34,12 +33,12 @@ void mt_source_recall(const mt_core *core, const mt_transport *t, uint32_t ssrc,
 static bool end_oldest_idle(mt_core *core, mt_transport *t) {
   mt_source *s = MT_OF(t->idle.next, mt_source, idle);
   mt_ledger_entry e = {s->ssrc, (uint32_t)next_index(&s->rtcp), next_index(&s->rtp)};
-  if (!t->plain && !mt_ledger_put(&t->ended, &e, core->settings.seed)) return false;
+  if (!t->plain && !mt_ledger_put(core->region, &t->ended, &e, core->settings.seed)) return false;
   mt_table_remove(&t->sources, &s->node);
   mt_rebinding_forget(core, s);
   mt_list_remove(&s->idle);
   t->idle_count--;
-  free(s);
+  mt_region_put(core->region, s);
   return true;
 }
 
@@ -48,7 +47,7 @@ mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
     core->counters.dropped_rtp_too_many_sources++;
     return NULL;
   }
-  mt_source *s = calloc(1, sizeof *s);
+  mt_source *s = mt_region_get(core->region, MT_KEPT_SOURCE, sizeof *s);
   if (!s) {
     core->counters.dropped_no_memory++;
     return NULL;
@@ -60,6 +59,7 @@ mt_source *mt_source_add(mt_core *core, mt_transport *t, uint32_t ssrc) {
   mt_list_init(&s->idle);
   mt_list_append(&t->idle, &s->idle);
   t->idle_count++;
+  mt_region_mark(s);
   return s;
 }
 
@@ -80,7 +80,7 @@ void mt_sources_free(mt_core *core, mt_transport *t) {
     mt_source *s = MT_OF(n, mt_source, node);
     mt_table_remove(&t->sources, n);
     mt_rebinding_forget(core, s);
-    free(s);
+    mt_region_put(core->region, s);
   }
-  mt_ledger_free(&t->ended);
+  mt_ledger_free(core->region, &t->ended);
 }

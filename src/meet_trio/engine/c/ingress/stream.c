@@ -70,6 +70,7 @@ void mt_stream_cut(mt_stream *s) {
 void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   mt_producer_settle(core, s->producer, now);
   count_lost(core, s);
+  mt_change_begins(&s->changing);
   s->lost_counted = 0;
   s->generation++;
   MT_EACH (item, &s->producer->consumers) mt_consumer_cut(MT_OF(item, mt_consumer, in_producer), s, true);
@@ -86,6 +87,7 @@ void mt_stream_reset(mt_core *core, mt_stream *s, int64_t now) {
   s->received = s->reported_expected = s->reported_received = 0;
   mt_missing_clear(s);
   mt_history_clear(&s->history, &core->packets);
+  mt_change_ends(&s->changing);
   if (mt_stream_listened(s)) mt_want_keyframe(core, s, now);
   mt_relay_state(core, s, now);
 }

@@ -129,6 +129,11 @@ void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated
   t->was_connected = true;
 }
 
+void mt_route_resume(mt_core *core, mt_transport *t, const mt_path *path, int64_t seen) {
+  t->selected = put_route(core, t, route_place(core, t), path);
+  t->selected->seen = seen;
+}
+
 void mt_route_lose(mt_core *core, mt_route *r, int64_t now) {
   mt_transport *t = r->transport;
   bool was_selected = t->selected == r;

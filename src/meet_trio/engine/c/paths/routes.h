@@ -36,6 +36,9 @@ mt_route *mt_route_prove(mt_core *core, mt_transport *t, const mt_path *path, in
 /* Selects the route, and notes the event for Python. It does nothing if the selected route works and the client has not `nominated`
  * `r`. */
 void mt_route_select(mt_core *core, mt_transport *t, mt_route *r, bool nominated, int64_t now);
+/* `path`, which is no route, is selected, as it was in an earlier process. `seen`: time of its last authenticated request. Python is not
+ * told. */
+void mt_route_resume(mt_core *core, mt_transport *t, const mt_path *path, int64_t seen);
 /* Drops the route. If it was selected, the route heard last is selected, if it works. */
 void mt_route_lose(mt_core *core, mt_route *r, int64_t now);
 void mt_route_drop(mt_core *core, mt_route *route); /* selects no other; a free route is allowed */

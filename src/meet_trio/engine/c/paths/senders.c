@@ -12,12 +12,12 @@ enum {
 /* Writes the next index to the ledger. False: no memory. */
 static bool note_sender(mt_core *core, mt_transport *t, const mt_sender *s) {
   mt_ledger_entry e = {.ssrc = s->ssrc, .rtp_next = s->next};
-  if (mt_ledger_put(&t->sent, &e, core->settings.seed)) return true;
+  if (mt_ledger_put(core->region, &t->sent, &e, core->settings.seed)) return true;
   if (t->sent.count < MT_LEDGER_MAX) return false;
-  mt_ledger_free(&t->sent_before);
+  mt_ledger_free(core->region, &t->sent_before);
   t->sent_before = t->sent;
   t->sent = (mt_ledger){0};
-  return mt_ledger_put(&t->sent, &e, core->settings.seed);
+  return mt_ledger_put(core->region, &t->sent, &e, core->settings.seed);
 }
 
 bool mt_sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender *out) {

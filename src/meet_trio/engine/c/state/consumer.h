@@ -203,6 +203,7 @@ struct mt_consumer {
 
   mt_rate rate, redundant_rate;
   mt_consumer_stats stats;
+  bool changing; /* the epochs change, see state/kept.h */
 };
 
 #endif

@@ -25,6 +25,7 @@
 
 #include "base/pool.h"
 #include "state/consumer.h"
+#include "state/kept.h"
 #include "state/producer.h"
 #include "state/sink.h"
 #include "state/transport.h"
@@ -71,7 +72,8 @@ struct mt_core {
   mt_pool missing;     /* of MT_MAX_MISSING mt_missing */
   mt_pools sent;       /* of mt_sent; see egress/sent.h */
   mt_pools departures; /* of mt_departure; see estimate/departures.h */
-  mt_pool numberings;  /* of mt_numbering */
+  bool held;           /* until mt_core_begin; see core/core.h */
+  mt_region *region;   /* of the objects that outlive the process; see state/kept.h */
   mt_pool queues;      /* of MT_QUEUE_SLOTS mt_queued */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS]; /* tokens of requests for statistics, the oldest first */

@@ -85,6 +85,7 @@
   X(commands) \
   X(commands_for_unknown_ids) \
   X(commands_refused) \
+  X(resumes_refused) \
   X(turns) /* of the thread */ \
   X(busy_us) /* microseconds in these turns, without the waits between them */
 /* clang-format on */

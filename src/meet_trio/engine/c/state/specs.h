@@ -30,6 +30,7 @@ typedef struct {
   bool equal_lengths;        /* the packets of a frame are padded to one length where that takes a byte */
   uint64_t start_bitrate;    /* bit/s: estimate of a client's link before anything is known */
   uint64_t seed;             /* of random numbers and hashes */
+  uint32_t udp_sockets;      /* of the engine: indices of a path's `udp_socket` are below */
 } mt_settings;
 
 typedef struct {
@@ -113,6 +114,11 @@ typedef struct { /* a datagram, whose memory belongs to the command */
   uint8_t *bytes;
   size_t len;
 } mt_data;
+
+typedef struct { /* what an earlier process has left of an object; see core/resume.h */
+  mt_data blob;
+  bool exact; /* it is as the process left it, not older */
+} mt_resume_spec;
 
 typedef struct {
   uint8_t family; /* 4 or 6 */

@@ -83,6 +83,7 @@ struct mt_stream {
   mt_layer_rates layers;
   uint32_t frame_len; /* bytes on the network of the packets since the last frame ended */
   mt_stream_stats stats;
+  bool changing; /* it is being reset, see state/kept.h */
 };
 
 #endif

@@ -161,6 +161,7 @@ struct mt_transport {
   int64_t reported;      /* time of the last ones */
   mt_bucket dtls;        /* DTLS datagrams that may go up to the handshake */
   mt_rate rate_in, rate_out;
+  uint64_t link; /* bit/s: the last estimate of the link to the client, with which a new downlink begins; 0: none */
 };
 
 _Static_assert(offsetof(mt_transport, claim.route) / MT_CACHE_LINE == offsetof(mt_transport, loss.level) / MT_CACHE_LINE &&

@@ -141,7 +141,7 @@ static void begin(slot *s) {
   mt_addresses addresses = {.count = 2, .ips = {"127.0.0.1", "::1"}};
   mt_tcp_settings tcp = {
       .max_connections = 64, .max_strangers = 16, .max_strangers_per_address = 8, .stranger_ms = 1000, .send_buffer = 65536};
-  s->engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses);
+  s->engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses, mt_region_new(-1, 0, 0));
   CHECK(s->engine != NULL);
   if (!s->engine) exit(check_result());
   give(s, &(mt_command){.type = MT_BEGIN});

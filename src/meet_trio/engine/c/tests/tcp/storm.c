@@ -242,7 +242,7 @@ static void set_up(void) {
   const mt_tcp_settings tcp = {
       .max_connections = 8, .max_strangers = 6, .max_strangers_per_address = 5, .stranger_ms = 20, .send_buffer = 8192};
   mt_addresses addresses = {.count = 2, .ips = {"127.0.0.1", "::1"}};
-  engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses);
+  engine = mt_engine_open(&settings, &(mt_udp_settings){.gso = true}, &tcp, &addresses, mt_region_new(-1, 0, 0));
   CHECK(engine != NULL);
   if (!engine) exit(check_result());
   CHECK(mt_engine_command(engine, &(mt_command){.type = MT_BEGIN}));

@@ -1,0 +1,24 @@
+/* Objects go on where an earlier process has left them, from blobs (core/values.h).
+ *
+ * A blob is given to an object that was added anew, as it was before, while the core is held (core/begin.h). The order is: transports,
+ * producers, consumers, each after its keys. A blob that does not fit is refused as a whole and counted (`resumes_refused`); the object
+ * then begins anew. Nothing that a blob contains makes the core send an SRTP index twice, read what it must not, or send to where it
+ * was not before.
+ *
+ * A blob that is not exact is older than the end of the process, by seconds. Of a transport and a consumer it gives the indices, which
+ * then jump ahead, and nothing else. The jump is of SKIPPED numbers: more than were sent meanwhile, and few enough that a receiver still
+ * guesses the roll-over count (RFC 3711 section 3.3.1).
+ */
+#ifndef MT_CORE_RESUME_H
+#define MT_CORE_RESUME_H
+
+#include "state/core_state.h"
+
+/* The route, the replay windows, the next SRTCP index and transport-wide number, ended SSRCs. */
+void mt_resume_transport(mt_core *core, mt_transport *t, const mt_resume_spec *spec, int64_t now);
+/* The numbers of its streams, and the SSRCs that feed them. Also of a mirror. */
+void mt_resume_producer(mt_core *core, mt_producer *p, const mt_resume_spec *spec, int64_t now);
+/* The next SRTP indices, and the epoch: the stream goes on with its next packet, without a key frame. */
+void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spec, int64_t now);
+
+#endif
