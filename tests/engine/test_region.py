@@ -23,7 +23,7 @@ def file() -> Iterator[int]:
 
 
 def test_slots_and_what_a_reader_finds(tmp_path: Path) -> None:
-    program = compile_sanitized(tmp_path / "region", C / "tests" / "base" / "region.c", INCLUDES)
+    program = compile_sanitized(tmp_path / "region", C / "tests" / "region" / "slots.c", INCLUDES)
     assert " 0 failures" in program()
 
 

@@ -10,6 +10,7 @@ is read from the old one's region.
 """
 
 import os
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,7 @@ class RecordedCore(Core):
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name in QUERIES or not name.startswith(
-            ("add_", "set_", "connect_", "restart_", "remove_")
-        ):
+        if not name.startswith(COMMANDS):
             return value
 
         def command(*arguments: Any) -> None:
@@ -53,8 +52,13 @@ class KeptWorld(World):
     """A test holds them until its end, because the end of a core would change its region."""
 
     def __attrs_post_init__(self) -> None:
-        self.file = os.memfd_create("region")
+        self.file = self._new_file()
         self.core = RecordedCore(self.settings, 1, self.file, False)
+
+    def _new_file(self) -> int:
+        fd = os.memfd_create("region")
+        weakref.finalize(self, os.close, fd)
+        return fd
 
     def kill(
         self,
@@ -69,8 +73,7 @@ class KeptWorld(World):
         old = self.core
         assert isinstance(old, RecordedCore)
         kept = change(read_kept(self.file))
-        os.close(self.file)
-        self.file = os.memfd_create("region")
+        self.file = self._new_file()
         self.lives += 1
         self.dead.append(old)
         self.core = RecordedCore(self.settings, self.lives, self.file, True)

@@ -37,9 +37,11 @@ UNITS = (
     "rfc4571",
     "rtcp",
     "rtp",
+    "salvage",
     "srtp",
     "stun",
     "svc",
+    "values",
     "vp8",
     "vp9",
 )
