@@ -38,6 +38,9 @@ def serve(load: Load) -> None:
     from meet_trio.engine import Engine, EngineSettings
 
     engines = [Engine(EngineSettings()) for _ in range(load.engines)]
+    for engine in engines:
+        if hasattr(engine, "begin"):  # those of an earlier checkout are not held
+            engine.begin()
     numbers = itertools.count(1)
 
     def connected(engine: Any) -> tuple[int, str, str]:

@@ -29,7 +29,8 @@ static void place(mt_numbering *n, const mt_packet *p) {
   n->picture = picture;
 }
 
-bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p) {
+/* Not inlined: packets that are sent would pay for it. */
+__attribute__((noinline)) bool mt_epoch_leave_out(mt_core *core, mt_consumer *c, mt_epoch *e, const mt_packet *p) {
   mt_numbering *n = e->numbering;
   if (!n) {
     n = mt_region_get(core->region, MT_KEPT_NUMBERING, sizeof *n);
