@@ -31,6 +31,14 @@ def test_storm(churn: Path, seed: int) -> None:
     assert " 0 failures" in done.stdout
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_blobs_with_any_bytes_changed_do_no_harm(seed: int, tmp_path: Path) -> None:
+    resumed = build(tmp_path / "resumed", "core/resumed.c")
+    done = subprocess.run([str(resumed), str(seed), "2000"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert " 0 failures" in done.stdout
+
+
 def test_the_bench_forwards_every_packet(tmp_path: Path) -> None:
     """``tests/bench/core.py`` divides by the number of these packets."""
     bench = build_core(tmp_path / "forward", "bench/forward.c")

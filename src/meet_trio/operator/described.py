@@ -146,7 +146,7 @@ METRICS = {
         _counter(
             "engine_commands_in_vain",
             "Commands without effect",
-            cause="unknown_id, refused",
+            cause="unknown_id, refused, not_resumed",
         ),
         # sums over the engines' objects
         _gauge(

@@ -72,6 +72,7 @@ _LABELLED: Mapping[str, Mapping[str, str]] = {
     "engine_commands_in_vain": {
         "unknown_id": "commands_for_unknown_ids",
         "refused": "commands_refused",
+        "not_resumed": "resumes_refused",
     },
 }
 # Drops are all counters with this prefix, and these, by their cause
