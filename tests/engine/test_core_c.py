@@ -33,7 +33,7 @@ def test_storm(churn: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_blobs_with_any_bytes_changed_do_no_harm(seed: int, tmp_path: Path) -> None:
-    resumed = build(tmp_path / "resumed", "core/resumed.c")
+    resumed = build_core(tmp_path / "resumed", "core/resumed.c")
     done = subprocess.run([str(resumed), str(seed), "2000"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     assert " 0 failures" in done.stdout

@@ -2,11 +2,13 @@
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.c_sources import INCLUDES, C, compile_sanitized
+from support.c_programs import build
+from support.c_sources import C
 from support.engine_threads import resources, running_engine, wait_event
 from support.engine_world import audio, viewed
 
@@ -23,8 +25,10 @@ def file() -> Iterator[int]:
 
 
 def test_slots_and_what_a_reader_finds(tmp_path: Path) -> None:
-    program = compile_sanitized(tmp_path / "region", C / "tests" / "region" / "slots.c", INCLUDES)
-    assert " 0 failures" in program()
+    program = build(tmp_path / "region", [C / "tests" / "region" / "slots.c"])
+    done = subprocess.run([str(program)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 failures" in done.stdout
 
 
 def test_an_engine_keeps_its_objects_in_the_file_after_it_has_ended(file: int) -> None:

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 C = Path(__file__).parents[2] / "src" / "meet_trio" / "engine" / "c"
@@ -30,24 +29,3 @@ def load_units(folder: Path, *units: str) -> ctypes.CDLL:
     sources = [C / "formats" / f"{unit}.c" for unit in units]
     subprocess.run([*command, *sources, "-o", path, "-lcrypto"], check=True)
     return ctypes.CDLL(str(path))
-
-
-def compile_sanitized(program: Path, *arguments: Path | str) -> Callable[..., str]:
-    """Compile a C program with sanitizers; returns what runs it and gives its output."""
-    command = [
-        *(os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"),
-        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
-        *map(str, arguments),
-        *("-o", str(program), "-lcrypto", "-lm", "-lpthread", "-ldl"),
-    ]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-
-    def run(*options: object) -> str:
-        done = subprocess.run(
-            [program, *map(str, options)], capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
