@@ -239,7 +239,7 @@ async def test_openssl_keeps_nothing_of_a_session(bridge: DtlsBridge) -> None:
     left = [each for each in gc.get_objects() if isinstance(each, SSL.Connection)]
     assert [each for each in left if each is not client.endpoint._ssl] == []
     assert bridge.task_count() == before
-    association = client.session._association
+    association = client.session.association
     assert association is not None
     assert association._client is None  # derived when an alert comes
 

@@ -343,6 +343,9 @@ async def test_rtcp_may_go_to_the_port_of_rtp(autojump_clock: MockClock) -> None
 
 
 class Owner:
+    def transport_changed(self, transport: PlainTransport) -> None:
+        pass
+
     def transport_ended(self, transport_id: str, why: str) -> None:
         assert why == "closed"
 

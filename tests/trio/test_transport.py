@@ -42,6 +42,9 @@ class Side:
     def __attrs_post_init__(self) -> None:
         self.host = EngineHost(self.engine, itertools.count(1))  # type: ignore[arg-type]
 
+    def transport_changed(self, transport: WebRtcTransport) -> None:
+        pass
+
     def transport_ended(self, transport_id: str, why: str) -> None:
         self.ends.append(why)
 

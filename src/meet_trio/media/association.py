@@ -93,7 +93,7 @@ class Association:
 
     last_flight: bytes
     goodbye: bytes
-    _secrets: Secrets
+    secrets: Secrets
     _client: RecordKey | None = None
     ended: bool = False
     _repeats: int = _REPEATS
@@ -107,9 +107,9 @@ class Association:
             body, at = datagram[at : at + size], at + size
             if len(body) < size or number >> 48 != _ENCRYPTED:
                 continue
-            if kind == _ALERT and size == _ALERT_SIZES[self._secrets.suite]:
+            if kind == _ALERT and size == _ALERT_SIZES[self.secrets.suite]:
                 if self._client is None:
-                    self._client = RecordKey.derive(self._secrets)
+                    self._client = RecordKey.derive(self.secrets)
                 alert = self._client.open_untrusted(head, body)
                 if alert is None:
                     return None  # so a datagram full of forged ones costs as much as one

@@ -66,17 +66,21 @@ class DtlsOwner(Protocol):
         """
 
 
-def _import_aiortc() -> "DtlsIdentity":
+def _import_aiortc(pem: bytes | None) -> "DtlsIdentity":
     from meet_trio.media.dtls_server import DtlsIdentity
 
-    return DtlsIdentity()
+    return DtlsIdentity.generate() if pem is None else DtlsIdentity.from_pem(pem)
 
 
 class DtlsBridge:
-    """The DTLS sessions of the server, on one asyncio loop and with one certificate."""
+    """The DTLS sessions of the server, on one asyncio loop and with one certificate.
+
+    ``kept_pem``: the certificate and key of an earlier process, with which this one goes on.
+    """
 
     def __init__(self, loop: trio_asyncio.TrioEventLoop) -> None:
         self._loop = loop
+        self.kept_pem: bytes | None = None
         self._identity: DtlsIdentity | None = None
         self._wanted = trio.Event()
         self._loaded = trio.Event()
@@ -98,8 +102,13 @@ class DtlsBridge:
 
         An import cannot be interrupted, so a cancellation waits for its end.
         """
-        self._identity = await trio.to_thread.run_sync(_import_aiortc)
+        self._identity = await trio.to_thread.run_sync(_import_aiortc, self.kept_pem)
         self._loaded.set()
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate and its key, for a later process."""
+        return self._loaded_identity().pem
 
     async def loaded(self) -> None:
         """Wait until ``load`` is done. No other task runs if it is."""
@@ -115,9 +124,15 @@ class DtlsBridge:
         """The number of asyncio tasks on the bridge's loop, and of handshakes."""
         return len(asyncio.all_tasks(self._loop)) + len(self._running)
 
-    def open_session(self, owner: DtlsOwner) -> "DtlsSession":
-        """A new session. Its opener closes it."""
-        return DtlsSession(self, owner)
+    def open_session(
+        self, owner: DtlsOwner, association: "Association | None" = None
+    ) -> "DtlsSession":
+        """A new session, or one that goes on with the ``association`` of an earlier process. Its
+        opener closes it.
+        """
+        if association is None:
+            return DtlsSession(self, owner)
+        return DtlsSession(self, owner, early=None, association=association)
 
     def begin(
         self,
@@ -170,7 +185,8 @@ class DtlsSession:
     _handshake: "DtlsHandshake | None" = None
     look_at: float = 0.0
     """For the bridge: the time before which no flight is due. To ask OpenSSL takes 3 µs."""
-    _association: "Association | None" = None  # once the handshake is done
+    association: "Association | None" = None
+    """What is left of the handshake, once it is done."""
 
     def start(self, fingerprints: Sequence[DtlsFingerprint]) -> None:
         """The fingerprints of the client's certificate are known. Called once."""
@@ -191,10 +207,10 @@ class DtlsSession:
                 self._early.append(datagram)
             return
         try:
-            if self._association is None:
+            if self.association is None:
                 self._shake_hands(owner, datagram)
             else:
-                self._hear(owner, self._association, datagram)
+                self._hear(owner, self.association, datagram)
         except Exception as error:
             self._fail(error)
 
@@ -218,8 +234,8 @@ class DtlsSession:
         """End the session. A client that is connected is told. Idempotent."""
         owner, self._owner = self._owner, None
         self._end_handshake()
-        if owner is not None and self._association is not None:
-            owner.send_dtls(self._association.goodbye)
+        if owner is not None and self.association is not None:
+            owner.send_dtls(self.association.goodbye)
 
     def _shake_hands(self, owner: DtlsOwner, datagram: bytes) -> None:
         if self._handshake is None:
@@ -227,9 +243,9 @@ class DtlsSession:
         result = self._handshake.take_untrusted(datagram)
         if result is not None:
             self._end_handshake()
-            keys, self._association = result
+            keys, self.association = result
             owner.dtls_connected(keys)
-            self._end_if_told(owner, self._association)
+            self._end_if_told(owner, self.association)
 
     def _hear(self, owner: DtlsOwner, association: "Association", datagram: bytes) -> None:
         if (answer := association.hear_untrusted(datagram)) is not None:

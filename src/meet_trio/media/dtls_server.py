@@ -12,9 +12,9 @@ offers ``actpass``, and a client cannot answer that with ``passive``.
 
 This is the only file that imports aiortc. ``dtls`` imports it late, because aiortc imports codecs,
 too: PyAV with ffmpeg's libraries, which nothing here uses. Private names of aiortc are used:
-``_create_ssl_context``, ``_do_handshake``, ``_recv_next``, ``_set_role``, ``_set_state``,
-``_setup_srtp``, ``_srtp_profiles``, ``_ssl``, ``_state``, ``_validate_peer_identity`` and
-``_write_ssl``. Therefore aiortc's minor version is pinned.
+``_cert``, ``_create_ssl_context``, ``_do_handshake``, ``_key``, ``_recv_next``, ``_set_role``,
+``_set_state``, ``_setup_srtp``, ``_srtp_profiles``, ``_ssl``, ``_state``,
+``_validate_peer_identity`` and ``_write_ssl``. Therefore aiortc's minor version is pinned.
 """
 
 import contextlib
@@ -34,7 +34,14 @@ from aiortc.rtcdtlstransport import (
     SRTPProtectionProfile,
     State,
 )
-from cryptography.x509 import InvalidVersion
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 from OpenSSL import SSL
 
 from meet_trio.media.association import CIPHER_SUITES, Association, Secrets
@@ -92,13 +99,32 @@ class _Certificate(RTCCertificate):
 
 
 class DtlsIdentity:
-    """A new certificate with its key."""
+    """A certificate with its key. ``pem`` has both."""
 
-    def __init__(self) -> None:
-        self._certificate = _Certificate.generateCertificate()
+    def __init__(self, certificate: _Certificate) -> None:
+        self._certificate = certificate
         self.fingerprints: tuple[DtlsFingerprint, ...] = tuple(
             DtlsFingerprint(f.algorithm, f.value) for f in self._certificate.getFingerprints()
         )
+
+    @classmethod
+    def generate(cls) -> "DtlsIdentity":
+        return cls(_Certificate.generateCertificate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> "DtlsIdentity":
+        """Raises ValueError if it is not what ``pem`` gives."""
+        key = load_pem_private_key(pem, None)
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise ValueError("expected the key of an elliptic curve")
+        return cls(_Certificate(key, load_pem_x509_certificate(pem)))
+
+    @property
+    def pem(self) -> bytes:
+        key = self._certificate._key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        return key + self._certificate._cert.public_bytes(Encoding.PEM)
 
     def handshake(
         self, send: Callable[[bytes], None], fingerprints: Sequence[DtlsFingerprint]

@@ -17,7 +17,7 @@ in the process, across all engines: the mirrors of a producer on other engines h
 import contextlib
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from typing import Protocol, assert_never, get_args
 
 import attrs
@@ -170,10 +170,11 @@ class Tap:
 
 
 class EngineHost:
-    """One engine: its objects' ids, its events, its statistics."""
+    """One engine: its objects' ids, its events, its statistics. ``index``: its place among all."""
 
-    def __init__(self, engine: Engine, numbers: Iterator[int]) -> None:
+    def __init__(self, engine: Engine, numbers: Iterator[int], index: int = 0) -> None:
         self.engine = engine
+        self.index = index
         self.failure = trio.Event()
         self.stuck_for = 0.0  # seconds for which it has taken no commands while some wait
         self.peers = 0  # peers of all rooms that are placed on this engine
@@ -359,17 +360,26 @@ def tell_cipher(settings: EngineSettings) -> None:
 
 @contextlib.asynccontextmanager
 async def open_engine(
-    settings: EngineSettings, numbers: Iterator[int]
+    settings: EngineSettings,
+    numbers: Iterator[int],
+    index: int = 0,
+    *,
+    sockets: Sequence[tuple[int, int]] = (),
+    region: int = -1,
+    held: bool = False,
 ) -> AsyncIterator[EngineHost]:
     """Run an engine's thread and the task that reads its events within the ``async with`` block.
 
     ``numbers`` gives the ids of its objects. All engines that exchange streams must share it.
-    Raises OSError if the engine cannot bind its port.
+    ``sockets`` and ``region``: see ``Engine``. With ``held`` the caller calls ``begin`` of the
+    engine. Raises OSError if the engine cannot bind its port, ValueError if ``sockets`` are not
+    those of ``settings``.
     """
-    engine = Engine(settings)
+    engine = Engine(settings, sockets, region, index)
     try:
-        engine.begin()
-        host = EngineHost(engine, numbers)
+        if not held:
+            engine.begin()
+        host = EngineHost(engine, numbers, index)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(host.run)
             try:

@@ -31,7 +31,9 @@ import trio
 
 from meet_trio.engine import PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
+from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.engines import EngineHost, TransportEvent
+from meet_trio.media.records import PlainRecord
 from meet_trio.media.settings import PlainSettings, TransportSettings
 from meet_trio.media.transport import (
     TransportOwner,
@@ -44,6 +46,8 @@ from meet_trio.tallies import Tally
 
 logger = logging.getLogger("meet_trio.media.plain")
 
+SocketPair: TypeAlias = tuple[socket.socket, socket.socket]
+
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 
 
@@ -52,16 +56,52 @@ class PlainPorts:
     """The ports of all plain transports. It knows which are taken and opens pairs of sockets.
 
     ``listen_ips``: where media is received. ``proxies``: networks of the proxies that clients come
-    by, whose address is no client's own.
+    by, whose address is no client's own. ``sockets``: those that outlive the process.
     """
 
     settings: PlainSettings
     listen_ips: Sequence[str]
     proxies: Sequence[str] = ()
+    sockets: KeptSockets = attrs.field(factory=KeptSockets)
     _taken: set[int] = attrs.field(factory=set)
 
     @contextlib.contextmanager
-    def open_pair(self, ip: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    def open_kept(self, name: str, record: PlainRecord) -> Iterator[SocketPair]:
+        """The sockets of a transport of an earlier process, like ``open_pair``. Raises
+        LimitExceeded if they are not there any more.
+        """
+        with contextlib.ExitStack() as stack:
+            pair = [self.sockets.take(one) for one in _names(name)]
+            for sock in pair:
+                if sock is not None:
+                    stack.enter_context(sock)
+            rtp, rtcp = pair
+            if rtp is None or rtcp is None:
+                raise LimitExceeded("its sockets are missing")
+            if (_port_of(rtp), _port_of(rtcp)) != (record.port, record.rtcp_port):
+                raise LimitExceeded("its sockets are others")
+            for port in (record.port, record.rtcp_port):
+                self._taken.add(port)
+                stack.callback(self._taken.discard, port)
+            stack.callback(self._forget, name)
+            yield rtp, rtcp
+
+    @contextlib.contextmanager
+    def open_new(self, name: str, ip: str) -> Iterator[SocketPair]:
+        """A new pair, see ``open_pair``, which the next process is handed under this name."""
+        with contextlib.ExitStack() as stack:
+            pair = stack.enter_context(self.open_pair(ip))
+            for one, sock in zip(_names(name), pair, strict=True):
+                self.sockets.keep(one, sock.fileno())
+            stack.callback(self._forget, name)
+            yield pair
+
+    def _forget(self, name: str) -> None:
+        for one in _names(name):
+            self.sockets.forget(one)
+
+    @contextlib.contextmanager
+    def open_pair(self, ip: str) -> Iterator[SocketPair]:
         """Two bound sockets: RTP on an even port and RTCP on the next one, if there is such a pair
         (RFC 3550 §11). After the ``with`` block the ports are free again, and the sockets are
         closed unless they were detached.
@@ -156,7 +196,7 @@ class PlainTransport:
     consuming: bool
     tally: Tally = attrs.field(factory=Tally)
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
-    number: int = attrs.field(init=False)
+    number: int = attrs.field()
     state: TransportState = TransportState.NEW
     connected_after: float | None = None
     """Seconds from its creation until the client's address was known."""
@@ -171,8 +211,18 @@ class PlainTransport:
     _connected: bool = False
     _owner: TransportOwner | None = None  # None: not open
     _opened: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
+    _remote: tuple[str, int, int] | None = None  # that the client has told
+    _resumed: PlainRecord | None = None
+    _kept: bytes | None = attrs.field(default=None, repr=False)
+
+    @number.default
+    def _(self) -> int:
+        return self.host.new_number()
 
     def __attrs_post_init__(self) -> None:
+        if self._resumed is not None:
+            self._take_over(self._resumed)
+            return
         if not self.ports.settings.enabled:
             raise Forbidden("plain transports are switched off (media.plain_transports)")
         client_ip = _parse_client_ip(self.client_ip)
@@ -183,9 +233,62 @@ class PlainTransport:
                 f"plain RTP could go nowhere: {client_ip or 'nothing'} is no address of this "
                 "client alone, and no network is allowed (media.plain_allowed)"
             )
-        self.number = self.host.new_number()
         self._ip, self._listen_ip = _choose_addresses(
             self.addresses, self.ports.listen_ips, client_ip
+        )
+
+    def _take_over(self, record: PlainRecord) -> None:
+        self._allowed, self._ip, self._listen_ip = record.allowed, record.ip, record.listen_ip
+        self._remote, self._connected = record.remote, record.remote is not None
+
+    @classmethod
+    def resumed(
+        cls,
+        record: PlainRecord,
+        host: EngineHost,
+        ports: PlainPorts,
+        settings: TransportSettings,
+        addresses: Sequence[str],
+        tally: Tally,
+        kept: bytes | None,
+    ) -> "PlainTransport":
+        """The transport of a record, not open yet. ``kept``: what its engine has kept of it."""
+        return cls(
+            host=host,
+            ports=ports,
+            settings=settings,
+            addresses=addresses,
+            client_ip="",
+            producing=record.producing,
+            consuming=record.consuming,
+            tally=tally,
+            id=record.id,
+            number=record.number,
+            state=_state_of(record),
+            connected_after=record.connected_after,
+            moves=record.moves,
+            resumed=record,
+            kept=kept,
+        )
+
+    def record(self, room_id: str, peer_id: str) -> PlainRecord:
+        """What a later process needs."""
+        return PlainRecord(
+            room_id,
+            peer_id,
+            self.id,
+            self.number,
+            self.host.index,
+            self.producing,
+            self.consuming,
+            self.connected_after,
+            self.moves,
+            ip=self._ip,
+            listen_ip=self._listen_ip,
+            port=self.port,
+            rtcp_port=self.rtcp_port,
+            allowed=self._allowed,
+            remote=self._remote,
         )
 
     def parameters(self) -> dict[str, Json]:
@@ -201,9 +304,14 @@ class PlainTransport:
         ip = _unmapped(ip)
         self._check_may_send_to(ip, port, rtcp_port)
         self.host.engine.connect_plain_transport(self.number, ip, port, rtcp_port)
-        self._connected = True
+        self._connected, self._remote = True, (ip, port, rtcp_port)
         if self.state is TransportState.NEW:
             self._enter(TransportState.CONNECTING)
+        self._tell_of_change()
+
+    def _tell_of_change(self) -> None:
+        if self._owner is not None:
+            self._owner.transport_changed(self)
 
     def _check_may_send_to(self, ip: str, port: int, rtcp_port: int) -> None:
         address = ipaddress.ip_address(ip)
@@ -227,7 +335,11 @@ class PlainTransport:
         engine, bitrate = self.host.engine, self.settings.max_incoming_bitrate
         self._context, self._made_at = contextvars.copy_context(), trio.current_time()
         with contextlib.ExitStack() as undo:
-            rtp, rtcp = undo.enter_context(self.ports.open_pair(self._listen_ip))
+            if self._resumed is None:
+                sockets = self.ports.open_new(self.id, self._listen_ip)
+            else:
+                sockets = self.ports.open_kept(self.id, self._resumed)
+            rtp, rtcp = undo.enter_context(sockets)
             self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
             engine.add_plain_transport(
                 self.number, rtp.fileno(), rtcp.fileno(), self._allowed, self.producing
@@ -236,9 +348,14 @@ class PlainTransport:
             rtcp.detach()
             undo.callback(engine.remove_transport, self.number)
             engine.set_max_incoming_bitrate(self.number, bitrate)
+            if self._resumed is not None and self._remote is not None:
+                engine.connect_plain_transport(self.number, *self._remote)
+            if self._kept is not None:
+                engine.resume_transport(self.number, self._kept)
             self.host.watch_transport(self.number, self)
             undo.callback(self.host.unwatch_transport, self.number)
             self._opened = undo.pop_all()
+        self._resumed = self._kept = None
         self.tally.transports.move(None, ("plain", self.state))
         self._owner = owner
         logger.info(
@@ -273,9 +390,26 @@ class PlainTransport:
             self._enter(TransportState.CONNECTED)
             self.connected_after = trio.current_time() - self._made_at
             self._context.run(logger.info, "plain RTP goes to %s port %d", event.ip, event.port)
+            self._tell_of_change()
 
 
 Transport: TypeAlias = WebRtcTransport | PlainTransport
+
+
+def _state_of(record: PlainRecord) -> TransportState:
+    if record.connected_after is not None:
+        return TransportState.CONNECTED
+    return TransportState.NEW if record.remote is None else TransportState.CONNECTING
+
+
+def _names(name: str) -> tuple[str, str]:
+    """The names by which the sockets of a transport are kept."""
+    return f"plain-{name}-rtp", f"plain-{name}-rtcp"
+
+
+def _port_of(sock: socket.socket) -> int:
+    port: int = sock.getsockname()[1]
+    return port
 
 
 def _parse_client_ip(client_ip: str) -> str | None:

@@ -22,7 +22,7 @@ import secrets
 import uuid
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import trio
@@ -33,10 +33,14 @@ from meet_trio.errors import BadRequest
 from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.handshake import DtlsError, SrtpKeys
+from meet_trio.media.records import WebRtcRecord
 from meet_trio.media.settings import TransportSettings
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
 from meet_trio.tallies import Tally
+
+if TYPE_CHECKING:
+    from meet_trio.media.association import Association
 
 logger = logging.getLogger("meet_trio.media.transport")
 
@@ -57,6 +61,9 @@ def count_change(kind: str, before: TransportState, after: TransportState, tally
 
 class TransportOwner(Protocol):
     """Who opens a transport."""
+
+    def transport_changed(self, transport: Any) -> None:
+        """Its record is another one. It must not block."""
 
     def transport_ended(self, transport_id: str, why: str) -> None:
         """The engine has it no more: it was closed, was not connected in time, its client fell
@@ -88,6 +95,8 @@ class IceParameters:
 class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
+    ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has kept of it.
+
     ``addresses`` are those of its candidates, the preferred one first. With ``force_tcp`` there are
     no candidates for UDP.
     """
@@ -101,13 +110,16 @@ class WebRtcTransport:
     force_tcp: bool = False
     tally: Tally = attrs.field(factory=Tally)
     id: str = attrs.field(factory=lambda: str(uuid.uuid4()))
-    number: int = attrs.field(init=False)
+    number: int = attrs.field()
     ice: IceParameters = attrs.field(factory=IceParameters.generate)
     state: TransportState = TransportState.NEW
     connected_after: float | None = None
     """Seconds from ``connect`` until media could flow."""
     moves: int = 0
     """How often the client has nominated another path."""
+    _keys: SrtpKeys | None = None
+    _association: "Association | None" = None
+    _kept: bytes | None = attrs.field(default=None, repr=False)
     # of its opening: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _owner: TransportOwner | None = None  # None: not open
@@ -118,9 +130,67 @@ class WebRtcTransport:
     _connect_result: str = "abandoned"
     _dtls: DtlsSession = attrs.field(init=False)
 
+    @number.default
+    def _(self) -> int:
+        return self.host.new_number()
+
     def __attrs_post_init__(self) -> None:
-        self.number = self.host.new_number()
-        self._dtls = self.bridge.open_session(self)
+        self._dtls = self.bridge.open_session(self, self._association)
+
+    @classmethod
+    def resumed(
+        cls,
+        record: WebRtcRecord,
+        host: EngineHost,
+        bridge: DtlsBridge,
+        settings: TransportSettings,
+        addresses: Sequence[str],
+        tally: Tally,
+        kept: bytes | None,
+    ) -> "WebRtcTransport":
+        """The transport of a record, not open yet."""
+        connected = record.keys is not None
+        return cls(
+            host=host,
+            bridge=bridge,
+            settings=settings,
+            addresses=addresses,
+            producing=record.producing,
+            consuming=record.consuming,
+            force_tcp=record.force_tcp,
+            tally=tally,
+            id=record.id,
+            number=record.number,
+            ice=IceParameters(record.username_fragment, record.password),
+            state=TransportState.CONNECTED if connected else TransportState.NEW,
+            connected_after=record.connected_after,
+            moves=record.moves,
+            keys=record.keys,
+            association=record.association,
+            kept=kept,
+            asked_at=trio.current_time() if connected else None,
+        )
+
+    def record(self, room_id: str, peer_id: str) -> WebRtcRecord | None:
+        """What a later process needs; None while a handshake is made, which ends with this one."""
+        if self.state not in (TransportState.NEW, TransportState.CONNECTED):
+            return None
+        return WebRtcRecord(
+            room_id,
+            peer_id,
+            self.id,
+            self.number,
+            self.host.index,
+            self.producing,
+            self.consuming,
+            self.connected_after,
+            self.moves,
+            force_tcp=self.force_tcp,
+            username_fragment=self.ice.username_fragment,
+            password=self.ice.password,
+            keys=self._keys,
+            association=self._dtls.association,
+        )
 
     def parameters(self) -> dict[str, Json]:
         """The answer to ``createWebRtcTransport`` (mediasoup's shapes)."""
@@ -171,6 +241,7 @@ class WebRtcTransport:
         self._deadline.set(self._asked_at + self.settings.connect_timeout)
         self._note_handshake()
         self._context.run(logger.debug, "the client asks to connect")
+        self._tell_of_change()
         self._dtls.start(fingerprints)
 
     def restart_ice(self) -> IceParameters:
@@ -181,6 +252,7 @@ class WebRtcTransport:
         self.host.engine.restart_ice(self.number, ice.username_fragment, ice.password)
         self.ice = ice
         self._log("ICE restarts")
+        self._tell_of_change()
         return ice
 
     def open(self, owner: TransportOwner) -> None:
@@ -190,13 +262,17 @@ class WebRtcTransport:
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
+            if self._keys is not None:
+                engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
+            if self._kept is not None:
+                engine.resume_transport(self.number, self._kept)
         except BaseException:
             self.state = TransportState.CLOSED
             engine.remove_transport(self.number)
             raise
         self.host.watch_transport(self.number, self)
         self.tally.transports.move(None, ("webrtc", self.state))
-        self._owner = owner
+        self._owner, self._kept = owner, None
         logger.info(
             "transport made", extra={"producing": self.producing, "consuming": self.consuming}
         )
@@ -239,6 +315,7 @@ class WebRtcTransport:
 
     def dtls_connected(self, keys: SrtpKeys) -> None:
         self.host.engine.set_srtp(self.number, keys.profile, keys.tx, keys.rx)
+        self._keys = keys
         self._cancel_deadline()
         self._enter(TransportState.CONNECTED)
         self.tally.connects["connected"] += 1
@@ -249,6 +326,11 @@ class WebRtcTransport:
         if self._dtls_at is not None:
             self.tally.handshake_time.add(now - self._dtls_at)
         self._log("DTLS connected in %.0f ms", 1000 * self.connected_after)
+        self._tell_of_change()
+
+    def _tell_of_change(self) -> None:
+        if self._owner is not None:
+            self._owner.transport_changed(self)
 
     def dtls_ended(self, error: Exception | None) -> None:
         if error is None:
