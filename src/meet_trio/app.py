@@ -7,6 +7,8 @@ the shutdown as a whole.
 """
 
 import itertools
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 
@@ -16,19 +18,27 @@ import trio
 from meet_trio.config import Settings
 from meet_trio.console.call import Levels
 from meet_trio.console.server import open_console_socket
+from meet_trio.continuity import Continuity, open_continuity
 from meet_trio.edge.listener import open_listeners
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
+from meet_trio.journal.directory import server_name
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
+from meet_trio.live.restore import restore_rooms
+from meet_trio.live.room import LiveRoom
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
+from meet_trio.media.records import IdentityRecord
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.metrics_server import MetricsServer
 from meet_trio.operator.quality import Quality
 from meet_trio.parts import Opened, Parts
+from meet_trio.records import key_text
 from meet_trio.reload import Reload
+
+logger = logging.getLogger("meet_trio.app")
 
 _RESERVE = 0.2  # seconds of the shutdown that are kept for the steps after the outbox
 _LAST_WEBHOOKS = 10.0  # seconds for webhooks once the server has drained
@@ -89,18 +99,20 @@ async def _serve_shielded(
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
             opened = await _open(stack, settings, kept)
-            kept.close_rest()
             async with trio.open_nursery() as nursery:
                 parts = Parts(settings, levels, opened)
+                resumed = await _resume(parts)
                 await _start(parts, nursery)
                 async with trio.open_nursery() as rooms:
                     await _start_rooms(parts, nursery, rooms, stop)
+                    await parts.registry.go_on(resumed)
                     task_status.started(_running(settings, parts))
                     await stop.wait()
                     whole.deadline = trio.current_time() + settings.process.shutdown_timeout
                     rooms.cancel_scope.cancel()
                 await _drain_queues(parts, whole.deadline - _RESERVE)
                 nursery.cancel_scope.cancel()
+            opened.continuity.end()
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) -> Opened:
@@ -111,14 +123,18 @@ async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) ->
     if settings.metrics.listen is not None:
         host, port = settings.metrics.listen
         metrics_listeners = await _listen(stack, host, port, "metrics.listen", kept, "metrics")
+    server = server_name(at.host, listeners[0].socket.getsockname()[1])
+    grace = settings.peers.reconnect_grace
+    continuity = stack.enter_context(open_continuity(settings.state, kept, server, grace))
     bridge = await stack.enter_async_context(open_bridge())
-    numbers = itertools.count(1)
+    numbers = itertools.count(continuity.first_number)
     hosts = [
-        await _open_host(stack, settings, index, numbers) for index in range(settings.media.workers)
+        await _open_host(stack, settings, index, numbers, continuity)
+        for index in range(settings.media.workers)
     ]
     tell_cipher(settings.engine)
     console = stack.enter_context(open_console_socket(settings.console, kept))
-    return Opened(listeners, metrics_listeners, console, bridge, hosts)
+    return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity)
 
 
 async def _listen(
@@ -131,16 +147,47 @@ async def _listen(
 
 
 async def _open_host(
-    stack: AsyncExitStack, settings: Settings, index: int, numbers: Iterator[int]
+    stack: AsyncExitStack,
+    settings: Settings,
+    index: int,
+    numbers: Iterator[int],
+    continuity: Continuity,
 ) -> EngineHost:
     engine = settings.engine
     if engine.port:
         engine = attrs.evolve(engine, port=engine.port + index)
+    region = continuity.open_region(index)
+    sockets = continuity.take_sockets(index, engine)
     try:
-        return await stack.enter_async_context(open_engine(engine, numbers))
+        host = await stack.enter_async_context(
+            open_engine(engine, numbers, index, sockets=sockets, region=region, held=True)
+        )
     except OSError as error:
         where = f"{', '.join(engine.listen_ips)} port {engine.port}"
         raise ConfigError(f"media.listen_ip, media.port: cannot use {where}: {error}") from None
+    finally:
+        if region >= 0:
+            os.close(region)
+    if not sockets:
+        continuity.keep_sockets(index, host.engine.sockets)
+    return host
+
+
+async def _resume(parts: Parts) -> Sequence[LiveRoom]:
+    """The rooms of the process before, whose engines begin now."""
+    continuity, context = parts.opened.continuity, parts.registry.context
+    rooms: Sequence[LiveRoom] = ()
+    if continuity.entries:
+        addresses = await context.announced.current()
+        rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context)
+        for room in rooms:
+            room.keeper.write()
+        logger.info("%d rooms of the process before go on", len(rooms))
+    continuity.sockets.close_rest()
+    continuity.commit()
+    for host in parts.opened.hosts:
+        host.engine.begin()
+    return rooms
 
 
 async def _start(parts: Parts, nursery: trio.Nursery) -> None:
@@ -148,6 +195,9 @@ async def _start(parts: Parts, nursery: trio.Nursery) -> None:
     await nursery.start(parts.lag.run)
     await nursery.start(parts.outbox.run)
     await nursery.start(parts.records.run)
+    if parts.opened.continuity.journal is not None:
+        await nursery.start(parts.opened.continuity.journal.run)
+        nursery.start_soon(_keep_identity, parts)
     nursery.start_soon(parts.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
     await nursery.start(parts.door.serve, parts.opened.listeners)
@@ -166,6 +216,16 @@ async def _start_rooms(
         assert parts.opened.console is not None
         await nursery.start(parts.console.serve, parts.opened.console)
     nursery.start_soon(parts.opened.bridge.run)
+
+
+async def _keep_identity(parts: Parts) -> None:
+    """Clients may use the certificate's fingerprint in a later process."""
+    continuity, bridge = parts.opened.continuity, parts.opened.bridge
+    await trio.to_thread.run_sync(continuity.wipe_before)
+    await bridge.loaded()
+    record = IdentityRecord(bridge.pem)
+    assert continuity.journal is not None
+    continuity.journal.put(key_text(record.key), record.to_json())
 
 
 def _running(settings: Settings, parts: Parts) -> Running:

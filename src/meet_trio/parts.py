@@ -20,6 +20,7 @@ from meet_trio.admin.server import AdminServer
 from meet_trio.config import Settings, is_loopback
 from meet_trio.console.call import Levels, ServerView
 from meet_trio.console.server import Console
+from meet_trio.continuity import Continuity
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
 from meet_trio.edge.authenticator import Authenticator
@@ -33,6 +34,7 @@ from meet_trio.edge.tokens import ApiTokens
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.lag import LoopLag
 from meet_trio.live.handlers import handle_event
+from meet_trio.live.keeper import Keeper
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import RoomContext
 from meet_trio.media.announced import AnnouncedAddresses
@@ -61,6 +63,7 @@ class Opened:
     console: socket.socket | None
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
+    continuity: Continuity
 
     @property
     def port(self) -> int:
@@ -222,8 +225,14 @@ def room_context(
         max_backlog_bytes=settings.sockets.max_outbox_bytes,
         goodbye_timeout=settings.process.goodbye_timeout,
         ice_servers=ice_servers,
+        keeper=Keeper(opened.continuity.journal),
         announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
-        plain_ports=PlainPorts(settings.plain, listen_ips, settings.front_door.trusted_proxies),
+        plain_ports=PlainPorts(
+            settings.plain,
+            listen_ips,
+            settings.front_door.trusted_proxies,
+            opened.continuity.sockets,
+        ),
         router_capabilities=ortc.router_capabilities(),
         handle=handle_event,
         webhook=outbox.put,

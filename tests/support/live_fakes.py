@@ -22,17 +22,20 @@ from meet_trio.engine import (
     ConsumerSpec,
     Distribution,
     EngineEvent,
+    Kept,
     ProducerSpec,
     Stats,
     Summary,
 )
 from meet_trio.json_text import JsonText
 from meet_trio.live.handlers import handle_event
+from meet_trio.live.keeper import Keeper
 from meet_trio.live.peer import Notification
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom, RoomContext
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.media.announced import AnnouncedAddresses
+from meet_trio.media.association import CIPHER_SUITES, Association, Secrets
 from meet_trio.media.dtls import DtlsOwner
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.handshake import SrtpKeys
@@ -109,6 +112,29 @@ class FakeEngine:
         self.keyframes: Counter[int] = Counter()  # requests of consumers
         self.max_outgoing: dict[int, int] = {}
         self.traced: set[int] = set()
+        self.resumed: dict[tuple[str, int], bytes] = {}
+
+    def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
+        assert transport in self.transports
+        self.resumed["transport", transport] = blob
+
+    def resume_producer(self, producer: int, blob: bytes) -> None:
+        assert producer in self.producers or producer in self.mirrors
+        self.resumed["producer", producer] = blob
+
+    def resume_consumer(self, consumer: int, blob: bytes, exact: bool = True) -> None:
+        assert consumer in self.consumers
+        self.resumed["consumer", consumer] = blob
+
+    def kept(self, index: int) -> Kept:
+        """What it would leave in its region: for each object a blob that names it."""
+        return Kept(
+            index,
+            {number: b"transport %d" % number for number in self.transports},
+            {number: b"producer %d" % number for number in (*self.producers, *self.mirrors)},
+            {number: b"consumer %d" % number for number in self.consumers},
+            [],
+        )
 
     def add_transport(self, transport: int, ufrag: str, password: str) -> None:
         assert transport not in self.transports
@@ -249,6 +275,7 @@ class FakeDtlsSession:
     """
 
     owner: DtlsOwner
+    association: Association | None = None
     fingerprints: Sequence[DtlsFingerprint] = ()
     running: bool = False
 
@@ -266,6 +293,7 @@ class FakeDtlsSession:
 
     def complete(self) -> None:
         if self.running:
+            self.association = ASSOCIATION
             try:
                 self.owner.dtls_connected(SrtpKeys(7, bytes(28), bytes(28)))
             except Exception as error:
@@ -274,6 +302,11 @@ class FakeDtlsSession:
     def say_goodbye(self) -> None:
         if self.running:
             self.owner.dtls_ended(None)
+
+
+ASSOCIATION = Association(
+    b"flight", b"goodbye", Secrets(CIPHER_SUITES[0], bytes(48), bytes(32), bytes(32))
+)
 
 
 class FakeBridge:
@@ -291,9 +324,12 @@ class FakeBridge:
     async def loaded(self) -> None:
         await self.load.wait()
 
-    def open_session(self, owner: DtlsOwner) -> FakeDtlsSession:
-        self.sessions.append(FakeDtlsSession(owner))
-        return self.sessions[-1]
+    def open_session(
+        self, owner: DtlsOwner, association: Association | None = None
+    ) -> FakeDtlsSession:
+        session = FakeDtlsSession(owner, association, running=association is not None)
+        self.sessions.append(session)
+        return session
 
 
 @attrs.define(eq=False)
@@ -445,14 +481,15 @@ class World:
     max_backlog_bytes: int = BACKLOG_BYTES
     client_address: str = "192.0.2.1"
     faults: Faults = attrs.field(factory=Faults)
+    keeper: Keeper = attrs.field(factory=Keeper)
     hosts: Sequence[EngineHost] = attrs.field(init=False)
     registry: Registry = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         numbers = itertools.count(1)
         self.hosts = [
-            EngineHost(self.faults.door(engine), numbers)  # type: ignore[arg-type]
-            for engine in self.engines
+            EngineHost(self.faults.door(engine), numbers, index)  # type: ignore[arg-type]
+            for index, engine in enumerate(self.engines)
         ]
         self.registry = Registry(self._room_context())
 
@@ -480,6 +517,7 @@ class World:
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,
             webhook=self.webhooks.append,
+            keeper=self.keeper,
         )
 
     async def enter(self, room: LiveRoom, role: Role = PARTICIPANT, **query: str) -> "Client":

@@ -48,7 +48,7 @@ async def test_a_room_that_ends_while_the_library_loads(autojump_clock: MockCloc
 async def test_a_library_that_cannot_be_loaded_ends_the_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail() -> None:
+    def fail(pem: bytes | None) -> None:
         raise ImportError("libsrtp is broken")
 
     monkeypatch.setattr(dtls, "_import_aiortc", fail)
@@ -75,7 +75,7 @@ async def test_the_end_comes_while_the_library_loads(monkeypatch: pytest.MonkeyP
     """The server ends when the import does, and not before: nothing of it is left running."""
     loading, end = threading.Event(), threading.Event()
 
-    def load() -> None:
+    def load(pem: bytes | None) -> None:
         loading.set()
         assert end.wait(20)
 

@@ -3,7 +3,9 @@
 import pytest
 
 from meet_trio.config import build
+from meet_trio.continuity import Continuity
 from meet_trio.edge.webhooks import Outbox
+from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.turn import IceServers
 from meet_trio.parts import Opened, demo_hosts, room_context
 
@@ -20,7 +22,7 @@ def test_what_rooms_are_given() -> None:
     )
     context = room_context(
         settings,
-        Opened([], [], None, None, []),  # type: ignore[arg-type]
+        Opened([], [], None, None, [], Continuity(KeptSockets())),  # type: ignore[arg-type]
         Outbox(settings.webhook),
         IceServers(settings.turn),
     )

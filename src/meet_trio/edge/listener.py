@@ -13,7 +13,7 @@ from meet_trio.edge.settings import ListenerSettings
 from meet_trio.errors import ConfigError
 from meet_trio.kept_sockets import KeptSockets
 
-Address = tuple[str, int] | tuple[str, int, int, int]
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 async def open_listeners(
@@ -47,7 +47,7 @@ async def open_listeners(
     return found
 
 
-async def _addresses(host: str, port: int) -> Sequence[tuple[int, Address]]:
+async def _addresses(host: str, port: int) -> Sequence[tuple[int, SocketAddress]]:
     """Families and addresses of ``host``, each once."""
     found = await trio.socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -62,7 +62,9 @@ async def _addresses(host: str, port: int) -> Sequence[tuple[int, Address]]:
     )
 
 
-async def _open(family: int, address: Address, kept: KeptSockets, part: str) -> trio.SocketListener:
+async def _open(
+    family: int, address: SocketAddress, kept: KeptSockets, part: str
+) -> trio.SocketListener:
     name = f"{part}-{address[0].replace(':', '_')}-{address[1]}"  # a name has no colon
     inherited = kept.take(name, lambda one: _listens_at(one, family, address))
     if inherited is not None:
@@ -78,7 +80,7 @@ async def _open(family: int, address: Address, kept: KeptSockets, part: str) -> 
     return listener
 
 
-def _listens_at(one: socket.socket, family: int, wanted: Address) -> bool:
+def _listens_at(one: socket.socket, family: int, wanted: SocketAddress) -> bool:
     """Whether it listens at the address, or, if the wanted port is 0, at any port of it."""
     if (one.family, one.type) != (family, socket.SOCK_STREAM):
         return False

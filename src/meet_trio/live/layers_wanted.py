@@ -17,6 +17,7 @@ import trio
 from meet_trio.live.log_errors import log_errors
 from meet_trio.room import Producer, Room
 
+_UNKNOWN = -2  # in place of a layer
 FALL = 5.0  # seconds; after that a layer that nobody wants is given up
 
 
@@ -24,7 +25,8 @@ FALL = 5.0  # seconds; after that a layer that nobody wants is given up
 class LayersWanted:
     """What the publishers of a room know. The time is passed in, in seconds."""
 
-    # by producer id: the highest wanted layer, -1 if none is; without an entry, all layers
+    # by producer id: the highest wanted layer, -1 if none is, or _UNKNOWN; without an entry, all
+    # layers
     _told: dict[str, int] = attrs.field(factory=dict)
     # producers of which less is wanted than was told, and the time to tell it; the first in front
     _falling: dict[str, tuple[Producer, float]] = attrs.field(factory=dict)
@@ -43,6 +45,10 @@ class LayersWanted:
         self._falling.pop(producer.id, None)
         self._told[producer.id] = layer
         return layer != told
+
+    def resume(self, producer: Producer) -> None:
+        """Nobody knows what an earlier process has told: the publisher is told in any case."""
+        self._told[producer.id] = _UNKNOWN
 
     def deadline(self) -> float:
         """The time at which ``fallen`` is to be called; infinity: not at all."""
@@ -70,6 +76,14 @@ class WishTeller:
     def forget(self, producer_id: str) -> None:
         """The producer is closed."""
         self._wanted.forget(producer_id)
+
+    def resume(self) -> None:
+        """The room is that of an earlier process."""
+        for producer in self.state.producers.values():
+            if producer.layers_wanted:
+                self._wanted.resume(producer)
+                self.state.wishes_changed[producer.id] = producer
+        self.check()
 
     def check(self) -> None:
         """The room may have changed."""

@@ -121,6 +121,12 @@ class Offers:
                 self._again[consumer.id] = offer
                 self._changed.set()
 
+    def resume(self, peer: LivePeer, consumer: LiveConsumer) -> None:
+        """An earlier process has offered it, and the client has not answered. It is asked on its
+        next socket.
+        """
+        self._parked[consumer.state.id] = Offer(peer, consumer, lost=True)
+
     async def run(self) -> None:
         """Make the offers until cancelled."""
         self._context = contextvars.copy_context()
@@ -224,6 +230,7 @@ class Offers:
         try:
             if refusal is None or offer.lost:
                 consumer.accept()
+                self.streams.keeper.note("viewing", consumer.state.id)
                 if any(consumer.producer.scores):  # scores before the answer were not told
                     self.tell_score(consumer)
             else:

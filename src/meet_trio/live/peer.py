@@ -29,6 +29,7 @@ import attrs
 import trio
 
 from meet_trio.live.attendance import Attendance, PeerEnd, TransportStay
+from meet_trio.live.records import Counter, SeatRecord
 from meet_trio.live.settings import PeerSettings
 from meet_trio.logs.context import bind, bind_only
 from meet_trio.media.plain import Transport
@@ -82,8 +83,14 @@ class PeerRoom(Protocol):
     def transports_changed(self, peer: "LivePeer") -> None:
         """A transport of the peer has come or gone."""
 
+    def transport_noted(self, transport: Transport) -> None:
+        """A transport of the peer was made or has changed."""
+
     def transport_closed(self, peer: "LivePeer", transport: Transport) -> None:
         """The peer's transport is gone, and with it its producers and consumers."""
+
+    def seat_changed(self, peer: "LivePeer") -> None:
+        """What is kept of the peer has changed."""
 
 
 @attrs.define(eq=False)
@@ -113,7 +120,7 @@ class LivePeer:
     work: Bucket = attrs.field(init=False)
     _next_work_at: float = -math.inf
     _run_scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _next_mid: int = 0
+    _mids: Counter = attrs.field(factory=lambda: Counter(block=64))
     _backlog: list[EncodedEvent] = attrs.field(factory=list)
     _backlog_bytes: int = 0
     # that have not said goodbye yet; the present one is the last
@@ -140,7 +147,10 @@ class LivePeer:
     async def run(self) -> None:
         """Run until the peer leaves, is kicked, stays missing for too long, or is cancelled."""
         self.tally.peers.move(None, self.presence)
-        self._run_scope.deadline = trio.current_time() + self.settings.first_connection_timeout
+        known = self.presence == "away"  # in an earlier process
+        self._run_scope.deadline = trio.current_time() + (
+            self.settings.reconnect_grace if known else self.settings.first_connection_timeout
+        )
         self._takes_sockets = True
         try:
             with self._run_scope:
@@ -231,9 +241,28 @@ class LivePeer:
         """A new MID for a consumer. No MID is used twice for a peer: RFC 8843 requires unique ones
         in a session.
         """
-        mid = str(self._next_mid)
-        self._next_mid += 1
-        return mid
+        number, risen = self._mids.take()
+        if risen:
+            self.room.seat_changed(self)
+        return str(number)
+
+    @property
+    def mids_reserved(self) -> int:
+        """All MIDs below this number may have been used."""
+        return self._mids.reserved
+
+    def take_seat(self, record: SeatRecord, connected: bool) -> None:
+        """Go on where an earlier process has left the peer. Comes before ``run``."""
+        self.presence = "away" if connected else "invited"
+        self.address = record.address
+        self._mids = Counter(record.mids, reserved=record.mids, block=64)
+        self.attendance.invited = record.invited
+        self.attendance.joined = record.joined
+        self.attendance.connections = record.connections
+
+    def adopt_transport(self, transport: Transport) -> None:
+        """Open a transport of an earlier process. Raises what ``open`` raises."""
+        contextvars.copy_context().run(self._open_transport, transport)
 
     async def start_transport(self, transport: Transport) -> None:
         """Open a transport, which ends with this peer at the latest. Raises what ``open`` raises.
@@ -251,6 +280,11 @@ class LivePeer:
         bind(transport=transport.id)
         transport.open(self)
         self.transports[transport.id] = transport
+        self.room.transport_noted(transport)
+
+    def transport_changed(self, transport: Transport) -> None:
+        """See ``TransportOwner``."""
+        self.room.transport_noted(transport)
 
     def transport_ended(self, transport_id: str, why: str) -> None:
         """See ``TransportOwner``."""
@@ -282,6 +316,7 @@ class LivePeer:
             self.room.peer_connected(self)
             # kept if this socket is lost already
             self.notify("roomReady", self.room.room_ready_data(self))
+        self.room.seat_changed(self)
         missed, self._backlog, self._backlog_bytes = self._backlog, [], 0
         for notification in missed:
             self.send_notification(notification)

@@ -34,10 +34,19 @@ class Placement:
         LimitExceeded if no engine is working.
         """
         if (host := self._places.get(peer_id)) is None:
-            host = self._places[peer_id] = self._choose()
-            host.peers += 1
-            self._peers_here[host] += 1
+            host = self._choose()
+            self.place_again(peer_id, host)
         return host
+
+    def place_of(self, peer_id: str) -> EngineHost | None:
+        """The peer's engine, None if none was chosen yet."""
+        return self._places.get(peer_id)
+
+    def place_again(self, peer_id: str, host: EngineHost) -> None:
+        """The peer was on this engine in an earlier process."""
+        self._places[peer_id] = host
+        host.peers += 1
+        self._peers_here[host] += 1
 
     def leave(self, peer_id: str) -> None:
         """Forget the peer. Does nothing if it was never placed."""

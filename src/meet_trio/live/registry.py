@@ -12,6 +12,7 @@ While the registry drains, no rooms are made, and those that exist go on until t
 import logging
 import math
 import uuid
+from collections.abc import Sequence
 
 import attrs
 import trio
@@ -44,6 +45,7 @@ class Registry:
         """Hold the rooms until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.context.keeper.run)
                 self._trials = Trials(self.context.hosts, self._nursery)
                 for host in self.context.hosts:
                     self._nursery.start_soon(self._close_rooms_with, host)
@@ -75,6 +77,13 @@ class Registry:
         self.context.tally.rooms += 1
         await self._nursery.start(self._live, room)
         return room
+
+    async def go_on(self, rooms: Sequence[LiveRoom]) -> None:
+        """Run rooms of an earlier process. Comes after ``run`` has started."""
+        assert self._nursery is not None
+        for room in rooms:
+            self.rooms[room.id] = room
+            await self._nursery.start(self._live, room)
 
     async def try_media(self) -> list[dict[str, Json]]:
         """Begin a trial of media, see ``Trials``. Raises LimitExceeded."""

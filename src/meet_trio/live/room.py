@@ -28,11 +28,13 @@ import trio
 from meet_trio.errors import NotFound, RequestError
 from meet_trio.live.advice import AdviceTaker
 from meet_trio.live.attendance import RoomEnd
+from meet_trio.live.keeper import Keeper, RoomKeeper
 from meet_trio.live.layers_wanted import WishTeller
 from meet_trio.live.log_errors import log_errors
 from meet_trio.live.offers import Offers
 from meet_trio.live.peer import Connection, LivePeer, Notification
 from meet_trio.live.placement import Placement
+from meet_trio.live.records import MeetingRecord, SeatRecord
 from meet_trio.live.room_streams import RoomStreams
 from meet_trio.live.settings import PeerSettings, RoomSettings
 from meet_trio.live.speakers import LiveSpeakers
@@ -45,10 +47,12 @@ from meet_trio.media.dtls import DtlsBridge
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainPorts, Transport
 from meet_trio.media.settings import TransportSettings
+from meet_trio.media.transport import WebRtcTransport
 from meet_trio.ortc import KnownCapabilities, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
-from meet_trio.room import Notice, Outcome, Role, Room, RoomLimits, Webhook
+from meet_trio.records import Key, Record
+from meet_trio.room import Notice, Outcome, Peer, Role, Room, RoomLimits, Webhook
 from meet_trio.socketio import Event
 from meet_trio.tallies import Tally
 
@@ -92,6 +96,7 @@ class RoomContext:
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
     recorder: Recorder | None = None
+    keeper: Keeper = attrs.field(factory=Keeper)
     totals: EngineTotals = attrs.field(factory=EngineTotals)
     tally: Tally = attrs.field(factory=Tally)
     capabilities: KnownCapabilities = attrs.field(
@@ -128,7 +133,8 @@ class LiveRoom:
     context: RoomContext
     created_at: float = attrs.field(factory=time.time)
     last_n: int | None = None  # at first; None: as the settings say
-    state: Room = attrs.field(init=False)
+    state: Room = attrs.field()
+    keeper: RoomKeeper = attrs.field(init=False)
     placement: Placement = attrs.field(init=False)
     why: RoomEnd | None = None
     """Why it ends, once it does."""
@@ -145,12 +151,20 @@ class LiveRoom:
     _advice: AdviceTaker = attrs.field(init=False)
     _wishes: WishTeller = attrs.field(init=False)
     _was_joined: bool = False
+    _listened: bool = False  # an earlier process did
+
+    @state.default
+    def _(self) -> Room:
+        context = self.context
+        state = Room(self.id, int(self.created_at), context.limits, recorded=context.keeper.keeps)
+        state.last_n.set(context.settings.last_n if self.last_n is None else self.last_n)
+        return state
 
     def __attrs_post_init__(self) -> None:
-        self.state = Room(self.id, int(self.created_at), self.context.limits)
+        self.keeper = RoomKeeper(self.context.keeper, self.state.take_changes, self._make_record)
         self.stays = Stays(self.id, self._record_stay)
         self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
-        self.streams = RoomStreams(self.state, self._perform, self._notify)
+        self.streams = RoomStreams(self.state, self._perform, self._notify, self.keeper)
         self.speakers = LiveSpeakers(
             self.state, self._perform, self.streams.apply_hold, self.context.level_budget
         )
@@ -163,21 +177,21 @@ class LiveRoom:
             self._advice.tell_score,
             self._wishes.check,
         )
-        if self.last_n is None:
-            self.last_n = self.context.settings.last_n
-        self.state.last_n.set(self.last_n)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until closed or cancelled."""
-        self._run_scope.deadline = trio.current_time() + self.context.settings.never_joined_timeout
+        self._run_scope.deadline = trio.current_time() + self._patience()
         try:
             with self._run_scope:
                 async with trio.open_nursery() as self._nursery:
                     task_status.started()
-                    logger.info("room opened")
+                    logger.info("room goes on" if self.peers else "room opened")
+                    for peer in self.peers.values():  # those of an earlier process
+                        self._nursery.start_soon(self._live_peer, peer)
+                    self.keeper.note("meeting", self.id)
                     self._nursery.start_soon(self.offers.run)
                     self._nursery.start_soon(self._wishes.run)
-                    if self.state.last_n.n is not None:
+                    if self._listened or self.state.last_n.n is not None:
                         self.listen()
                     try:
                         await self._advice.run()
@@ -187,7 +201,15 @@ class LiveRoom:
             self.why = self.why or self._why_ended()
             self._perform(self.state.close())
             await self._tell_of_end()
+            self.keeper.note_removal("meeting", self.id)
+            self.keeper.write()
             logger.info("room closed: %s", self.why)
+
+    def _patience(self) -> float:
+        """Seconds until it ends if nothing happens."""
+        if not self._was_joined:
+            return self.context.settings.never_joined_timeout
+        return self.context.settings.empty_timeout if self.state.is_empty else math.inf
 
     def close(self, why: RoomEnd = "closed") -> None:
         """End ``run`` soon. The first reason counts."""
@@ -226,22 +248,29 @@ class LiveRoom:
         if self._nursery is None:
             raise NotFound("the room is closing")
         invitation = Invitation(str(uuid.uuid4()), secrets.token_hex(16))
+        state = self.state.add_peer(invitation.peer_id, role, invitation.auth_token)
+        peer = self._add_peer(state)
+        self.context.tally.invitations += 1
+        self._nursery.start_soon(self._live_peer, peer)
+        self.keeper.note("seat", peer.id)
+        self.keeper.write()  # before Kolab hears of the peer
+        ids = {"room": self.id, "peer": peer.id}
+        logger.info("invited with role %d", role, extra=ids)
+        return invitation
+
+    def _add_peer(self, state: Peer) -> LivePeer:
         peer = LivePeer(
             room=self,
-            id=invitation.peer_id,
+            id=state.id,
             settings=self.context.peer_settings,
             max_backlog_bytes=self.context.max_backlog_bytes,
             goodbye_timeout=self.context.goodbye_timeout,
             handle=partial(self.context.handle, self),
             tally=self.context.tally,
         )
-        self.stays.begin(self.state.add_peer(peer.id, role, invitation.auth_token))
+        self.stays.begin(state)
         self.peers[peer.id] = peer
-        self.context.tally.invitations += 1
-        self._nursery.start_soon(self._live_peer, peer)
-        ids = {"room": self.id, "peer": peer.id}
-        logger.info("invited with role %d", role, extra=ids)
-        return invitation
+        return peer
 
     def admit(self, peer_id: str, auth_token: str) -> LivePeer | None:
         """The peer ``peer_id`` if ``auth_token`` is its token, else None."""
@@ -256,7 +285,9 @@ class LiveRoom:
     def peer_connected(self, peer: LivePeer) -> None:
         """The peer's first socket is accepted."""
         self.state.connect(peer.id)
-        self._was_joined = True
+        if not self._was_joined:
+            self._was_joined = True
+            self.keeper.note("meeting", self.id)
         self._run_scope.deadline = float("inf")
 
     def room_ready_data(self, peer: LivePeer) -> dict[str, object]:
@@ -278,6 +309,7 @@ class LiveRoom:
         finally:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
+            self.keeper.note_removal("seat", peer.id)
             if peer.id in self.state.peers:
                 with log_errors("leaving"):
                     self._perform(self.state.leave(peer.id))
@@ -360,7 +392,9 @@ class LiveRoom:
         work = len(outcome.closed_consumers) + _WEBHOOK_WORK * len(outcome.webhooks)
         for notice in (*outcome.before, *outcome.after):
             work += len(notice.to)
-        return work + self._follow_speakers()
+        work += self._follow_speakers()
+        self.keeper.write()  # what was told leaves in a later step
+        return work
 
     def _follow_speakers(self) -> int:
         """Bring last-N up to date after a change. Returns the work that this causes: consumers may
@@ -380,6 +414,7 @@ class LiveRoom:
         if self.speakers.listening or self._nursery is None:
             return
         self.speakers.listening = True
+        self.keeper.note("meeting", self.id)
         self._nursery.start_soon(self._follow_who_speaks)
         self.streams.watch_levels()
 
@@ -411,6 +446,7 @@ class LiveRoom:
         producers are told. If the peer has another transport, its consumers are offered on that,
         and the peer pays for it.
         """
+        self.keeper.note_removal(_kind_of(transport), transport.id)
         for consumer in self.streams.own_consumers(peer, transport):
             with log_errors(f"removing consumer {consumer.state.id}"):
                 self._perform(self.state.remove_consumer(consumer.state.id))
@@ -422,6 +458,15 @@ class LiveRoom:
     def transports_changed(self, peer: LivePeer) -> None:
         """Update the state after a transport of the peer was added or removed."""
         self.state.set_receiving(peer.id, peer.receiving_transport() is not None)
+        self.seat_changed(peer)
+
+    def transport_noted(self, transport: Transport) -> None:
+        """The transport was made or has changed. Its end is ``transport_closed``."""
+        self.keeper.note(_kind_of(transport), transport.id)
+
+    def seat_changed(self, peer: LivePeer) -> None:
+        """The record of the peer's seat is another one."""
+        self.keeper.note("seat", peer.id)
 
     def socket_came(self, peer: LivePeer) -> None:
         """Offer again on the peer's new socket what it has not answered."""
@@ -430,3 +475,84 @@ class LiveRoom:
     def _notify(self, peer_id: str, method: str, data: object) -> None:
         if (peer := self.peers.get(peer_id)) is not None:
             peer.notify(method, data)
+
+    # Going on after an earlier process
+
+    def resume(self, record: MeetingRecord) -> None:
+        """What an earlier process knew of the meeting."""
+        self._was_joined = record.was_joined
+        self.streams.reserve_ssrcs(record.ssrcs)
+        self.stays.most_joined = record.most_joined
+        self._listened = record.listening
+        self.speakers.speakers.latest = list(self.state.last_n.latest)
+
+    def resume_peer(self, record: SeatRecord, host: EngineHost | None) -> None:
+        """A peer of the state has this seat."""
+        state = self.state.peers[record.peer_id]
+        peer = self._add_peer(state)
+        peer.take_seat(record, state.connected)
+        self.stays.resume(peer)
+        if host is not None:
+            self.placement.place_again(peer.id, host)
+
+    def settle(self) -> None:
+        """All that was kept is there. What lacks something that was not ends now."""
+        for peer_id in self.state.peers.keys() - self.peers.keys():
+            self._perform(self.state.leave(peer_id))
+        for producer in list(self.state.producers.values()):
+            if producer.id not in self.streams.producers:
+                self._perform(self.state.close_producer(producer.peer_id, producer.id))
+        for consumer in list(self.state.consumers.values()):
+            if consumer.id not in self.streams.consumers:
+                self._perform(self.state.remove_consumer(consumer.id))
+                self._notify(consumer.peer_id, "consumerClosed", {"consumerId": consumer.id})
+        for peer in self.peers.values():
+            self.transports_changed(peer)
+        self.offers.check()
+        self._wishes.resume()
+
+    # Keeping
+
+    def _make_record(self, key: Key) -> Record | None:
+        """The record of a live object as it is now."""
+        kind, id = key
+        if kind == "meeting":
+            return MeetingRecord(
+                self.id,
+                self.created_at,
+                self._was_joined,
+                self.speakers.listening,
+                self.stays.most_joined,
+                self.streams.ssrcs_reserved,
+            )
+        if kind == "seat":
+            return self._make_seat(self.peers.get(id))
+        if kind == "sending":
+            producer = self.streams.producers.get(id)
+            return None if producer is None else producer.record(self.id)
+        if kind == "viewing":
+            consumer = self.streams.consumers.get(id)
+            return None if consumer is None else consumer.record(self.id)
+        for peer in self.peers.values():
+            if (transport := peer.transports.get(id)) is not None:
+                return transport.record(self.id, peer.id)
+        return None
+
+    def _make_seat(self, peer: LivePeer | None) -> SeatRecord | None:
+        if peer is None:
+            return None
+        host = self.placement.place_of(peer.id)
+        return SeatRecord(
+            self.id,
+            peer.id,
+            None if host is None else host.index,
+            peer.address,
+            peer.mids_reserved,
+            peer.attendance.invited,
+            peer.attendance.joined,
+            peer.attendance.connections,
+        )
+
+
+def _kind_of(transport: Transport) -> str:
+    return "webrtc" if isinstance(transport, WebRtcTransport) else "plain"

@@ -15,9 +15,11 @@ import attrs
 
 from meet_trio.errors import BadRequest
 from meet_trio.live.attendance import Viewing
+from meet_trio.live.keeper import RoomKeeper
 from meet_trio.live.log_errors import log_errors
 from meet_trio.live.peer import LivePeer
-from meet_trio.live.streams import LiveConsumer, LiveProducer
+from meet_trio.live.records import Counter
+from meet_trio.live.streams import LiveConsumer, LiveProducer, Resumed
 from meet_trio.media.engines import Mailbox
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.ortc import ProducerRtp, RtpParameters
@@ -32,12 +34,14 @@ class RoomStreams:
 
     - ``perform(outcome)`` performs an outcome of the state.
     - ``notify(peer_id, method, data)`` tells a peer.
+    - ``keeper`` is told what has changed.
     - ``levels_watched``: the engines tell the audio levels.
     """
 
     state: Room
     perform: Callable[[Outcome], object]
     notify: Callable[[str, str, object], None]
+    keeper: RoomKeeper
     advice: Mailbox = attrs.field(factory=Mailbox)
     levels_watched: bool = False
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
@@ -47,7 +51,8 @@ class RoomStreams:
     consumer_numbers: dict[int, LiveConsumer] = attrs.field(factory=dict)
     ssrcs: set[int] = attrs.field(factory=set)
     """Of the consumers."""
-    _last_ssrc: int = attrs.field(factory=lambda: random_ssrc())
+    # those before the next one may have been used; modulo the number of SSRCs
+    _ssrc_counter: Counter = attrs.field(factory=lambda: Counter(random_ssrc(), block=1024))
 
     def add_producer(
         self, peer_id: str, request: requests.Produce, rtp: ProducerRtp, transport: Transport
@@ -61,9 +66,48 @@ class RoomStreams:
             if self.levels_watched:
                 live.watch_level(self.advice)
             undo.pop_all()
-        self.producers[producer.id] = self.producer_numbers[live.number] = live
+        self._insert_producer(live)
         logger.info("producer made: %s", producer.source, extra=live.log_ids())
         return producer
+
+    def _insert_producer(self, live: LiveProducer) -> None:
+        self.producers[live.state.id] = self.producer_numbers[live.number] = live
+        self.keeper.note("sending", live.state.id)
+
+    def _insert_consumer(self, live: LiveConsumer) -> None:
+        self.ssrcs |= live.ssrcs()
+        self.consumers[live.state.id] = self.consumer_numbers[live.number] = live
+        self.keeper.note("viewing", live.state.id)
+
+    def adopt_producer(self, state: Producer, transport: Transport, resumed: Resumed) -> None:
+        """Add a producer of an earlier process, which the state has, to the engine. Raises what the
+        engine raises; then it is not added.
+        """
+        self._insert_producer(LiveProducer.open(state, transport, self.advice, resumed))
+
+    def adopt_consumer(
+        self, peer: LivePeer, state: Consumer, transport: Transport, resumed: Resumed
+    ) -> LiveConsumer:
+        """The same for a consumer."""
+        live = LiveConsumer.open(
+            state,
+            transport,
+            self.producers[state.producer_id],
+            self.advice,
+            Viewing(peer.attendance.video),
+            resumed,
+        )
+        self._insert_consumer(live)
+        return live
+
+    @property
+    def ssrcs_reserved(self) -> int:
+        """All SSRCs before this one may have been used."""
+        return self._ssrc_counter.reserved
+
+    def reserve_ssrcs(self, reserved: int) -> None:
+        """Use none that an earlier process may have used."""
+        self._ssrc_counter = Counter(reserved, block=1024, reserved=reserved)
 
     def apply_pause(self, producer_id: str) -> None:
         """Make the engines follow the state's ``paused``. If an engine refuses, the producer is
@@ -147,9 +191,12 @@ class RoomStreams:
         indices of SSRCs that ended long ago, so those SSRCs cannot be used again.
         """
         while True:
-            self._last_ssrc = self._last_ssrc % (2**32 - 1) + 1
-            if self._last_ssrc not in self.ssrcs:
-                return self._last_ssrc
+            number, risen = self._ssrc_counter.take()
+            if risen:
+                self.keeper.note("meeting", self.state.id)
+            ssrc = number % (2**32 - 1) + 1
+            if ssrc not in self.ssrcs:
+                return ssrc
 
     def add_consumer(
         self, peer: LivePeer, producer: LiveProducer, transport: Transport
@@ -163,8 +210,7 @@ class RoomStreams:
             viewing = Viewing(peer.attendance.video)
             consumer = LiveConsumer.open(state, transport, producer, self.advice, viewing)
             undo.pop_all()
-        self.ssrcs |= consumer.ssrcs()
-        self.consumers[state.id] = self.consumer_numbers[consumer.number] = consumer
+        self._insert_consumer(consumer)
         logger.debug("consumer made", extra=consumer.log_ids() | {"kind": state.rtp.kind})
         return consumer
 
@@ -172,6 +218,7 @@ class RoomStreams:
         """The state has it no longer. Does nothing if it was dropped before."""
         if (consumer := self.consumers.pop(consumer_id, None)) is not None:
             self.consumer_numbers.pop(consumer.number)
+            self.keeper.note_removal("viewing", consumer_id)
             self.ssrcs.difference_update(consumer.ssrcs())
             logger.debug("consumer closed", extra=consumer.log_ids())
             with log_errors(f"closing consumer {consumer_id}"):
@@ -181,6 +228,7 @@ class RoomStreams:
         """The state has it no longer. Returns it, unless it was dropped before."""
         if (producer := self.producers.pop(producer_id, None)) is not None:
             self.producer_numbers.pop(producer.number)
+            self.keeper.note_removal("sending", producer_id)
             logger.info("producer closed", extra=producer.log_ids())
             with log_errors(f"closing producer {producer_id}"):
                 producer.close()

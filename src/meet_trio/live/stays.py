@@ -51,6 +51,11 @@ class Stays:
         self.most_joined = max(self.most_joined, self.joined)
         return True
 
+    def resume(self, peer: LivePeer) -> None:
+        """The peer was there in an earlier process."""
+        if peer.attendance.joined is not None:
+            self.joined += 1
+
     def end(self, peer: LivePeer) -> None:
         """The peer's task has ended."""
         if peer.attendance.why is None:

@@ -13,16 +13,42 @@ room's pure state decides which of them exist.
 import contextlib
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import attrs
 import trio
 
+from meet_trio.engine import Kept
 from meet_trio.live.attendance import Viewing
+from meet_trio.live.records import SendingRecord, ViewingRecord
 from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
 from meet_trio.ortc import ConsumerRtp
 from meet_trio.room import Consumer, Layers, Producer
+
+KeptEngines = Mapping[EngineHost, Kept]
+"""What each engine of an earlier process has left."""
+
+
+@attrs.frozen
+class Resumed:
+    """A stream of an earlier process: its number in the engines, and what they have kept of it."""
+
+    number: int
+    kept: KeptEngines
+    accepted: bool = False
+
+    def producer_on(self, host: EngineHost) -> bytes | None:
+        return self.mirror_on(host, self.number)
+
+    def mirror_on(self, host: EngineHost, producer: int) -> bytes | None:
+        kept = self.kept.get(host)
+        return None if kept is None else kept.producers.get(producer)
+
+    def consumer_on(self, host: EngineHost) -> bytes | None:
+        kept = self.kept.get(host)
+        return None if kept is None else kept.consumers.get(self.number)
 
 
 @attrs.define(eq=False)
@@ -45,10 +71,19 @@ class LiveProducer:
     _mirror_consumers: Counter[EngineHost] = attrs.field(factory=Counter)
 
     @classmethod
-    def open(cls, state: Producer, transport: Transport, advice: Mailbox) -> "LiveProducer":
+    def open(
+        cls,
+        state: Producer,
+        transport: Transport,
+        advice: Mailbox,
+        resumed: "Resumed | None" = None,
+    ) -> "LiveProducer":
         host = transport.host
-        number, spec = host.new_number(), producer_spec(state.rtp, paused=state.paused)
+        number = host.new_number() if resumed is None else resumed.number
+        spec = producer_spec(state.rtp, paused=state.paused)
         host.engine.add_producer(number, transport.number, spec)
+        if resumed is not None and (blob := resumed.producer_on(host)) is not None:
+            host.engine.resume_producer(number, blob)
         host.watch_producer(number, advice)
         scores = [0] * len(state.rtp.params.encodings)
         since = None if state.paused else trio.current_time()
@@ -75,6 +110,9 @@ class LiveProducer:
             "producer": self.state.id,
         }
 
+    def record(self, room_id: str) -> SendingRecord:
+        return SendingRecord(room_id, self.state.id, self.transport.id, self.number)
+
     def watch_level(self, advice: Mailbox) -> None:
         """Have the engine tell the audio level, if it is a microphone's."""
         if self.state.is_voice:
@@ -88,9 +126,9 @@ class LiveProducer:
         for host in (self.transport.host, *self._mirror_consumers):
             host.engine.set_producer_paused(self.number, self.state.paused)
 
-    def acquire_mirror(self, host: EngineHost) -> None:
+    def acquire_mirror(self, host: EngineHost, blob: bytes | None = None) -> None:
         """Count one more consumer on ``host``, and make the mirror there for the first one. The
-        producer's own engine needs none.
+        producer's own engine needs none. ``blob``: what ``host`` has kept of a mirror.
         """
         if host is self.transport.host:
             return
@@ -99,6 +137,8 @@ class LiveProducer:
             with contextlib.ExitStack() as undo:
                 host.engine.add_mirror(self.number, spec)
                 undo.callback(host.engine.remove_producer, self.number)
+                if blob is not None:
+                    host.engine.resume_producer(self.number, blob)
                 self.transport.host.engine.relay_producer(self.number, host.engine)
                 undo.pop_all()
         self._mirror_consumers[host] += 1
@@ -143,17 +183,26 @@ class LiveConsumer:
         producer: LiveProducer,
         advice: Mailbox,
         viewing: Viewing,
+        resumed: "Resumed | None" = None,
     ) -> "LiveConsumer":
         host = transport.host
-        consumer = cls(state, transport, producer, host.new_number(), viewing)
+        number = host.new_number() if resumed is None else resumed.number
+        consumer = cls(state, transport, producer, number, viewing)
+        consumer.accepted = resumed is not None and resumed.accepted
         spec = consumer_spec(state.rtp, paused=consumer._held)
         with contextlib.ExitStack() as undo:
-            producer.acquire_mirror(host)
+            producer.acquire_mirror(
+                host, None if resumed is None else resumed.mirror_on(host, producer.number)
+            )
             undo.callback(producer.release_mirror, host)
-            host.engine.add_consumer(consumer.number, transport.number, producer.number, spec)
-            undo.callback(host.engine.remove_consumer, consumer.number)
+            host.engine.add_consumer(number, transport.number, producer.number, spec)
+            undo.callback(host.engine.remove_consumer, number)
+            if resumed is not None and (blob := resumed.consumer_on(host)) is not None:
+                host.engine.resume_consumer(number, blob)
             if state.priority != 1:
-                host.engine.set_consumer_priority(consumer.number, state.priority)
+                host.engine.set_consumer_priority(number, state.priority)
+            if state.preferred is not None:
+                consumer.prefer_layers(state.preferred)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
         consumer._wait_for_packet()
@@ -186,6 +235,9 @@ class LiveConsumer:
             "consumer": self.state.id,
             "producer": self.state.producer_id,
         }
+
+    def record(self, room_id: str) -> ViewingRecord:
+        return ViewingRecord(room_id, self.state.id, self.transport.id, self.number, self.accepted)
 
     def ssrcs(self) -> set[int]:
         (encoding,) = self.state.rtp.params.encodings
