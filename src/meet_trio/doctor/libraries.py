@@ -33,7 +33,7 @@ for name in {[*PACKAGES, _LAST]}:
     print(name, flush=True)
     module = importlib.import_module(name)
 print("certificate", flush=True)
-module.DtlsIdentity()
+module.DtlsIdentity.generate()
 """
 _CIPHER_PROGRAM = """
 import json
