@@ -82,6 +82,7 @@ MAY_IMPORT = {
         "kept_sockets",
         "live",
         "media",
+        "meetings",
         "operator",
         "parts",
         "reload",
@@ -96,13 +97,20 @@ MAY_IMPORT = {
         "console",
         "edge",
         "lag",
+        "meetings",
+        "operator",
+        "reload",
+        "socketio",
+    },
+    "meetings": {
+        "",
+        "config",
+        "continuity",
+        "edge",
         "live",
         "media",
         "operator",
         "ortc",
-        "reload",
-        "socketio",
-        "continuity",
     },
     "reload": {"config", "edge"},
     "admin": {
@@ -322,11 +330,15 @@ def test_the_second_opinion_is_independent() -> None:
     assert not shared
 
 
+def loaded_by(modules: str) -> set[str]:
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_settings_are_light() -> None:
     """The table of all settings is made without loading the parts that heed them."""
-    code = "import sys, meet_trio.config; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
+    loaded = loaded_by("meet_trio.config")
     assert not loaded & {
         "trio",
         "starlette",
@@ -358,6 +370,17 @@ def test_settings_are_light() -> None:
 
 def test_a_server_at_rest_is_light() -> None:
     """The DTLS library comes with the first room, the HTTP client with a URL of webhooks."""
-    code = "import sys, meet_trio.app; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.split()) & {"aiortc", "av", "OpenSSL", "cryptography", "httpx"}
+    loaded = loaded_by("meet_trio.app, meet_trio.parts")
+    assert not loaded & {"aiortc", "av", "OpenSSL", "cryptography", "httpx"}
+
+
+def test_no_front_door_is_loaded_before_the_engines_begin() -> None:
+    assert not loaded_by("meet_trio.daemon") & {
+        "hypercorn",
+        "starlette",
+        "meet_trio.admin.server",
+        "meet_trio.console.server",
+        "meet_trio.edge.front_door",
+        "meet_trio.parts",
+        "meet_trio.socketio.server",
+    }

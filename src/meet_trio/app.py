@@ -1,9 +1,10 @@
 """The whole server as one task tree.
 
-``serve`` starts the ``Parts`` of the server in order. When it is cancelled from outside, or has
-drained, it ends them in the opposite order. All parts run shielded from that cancellation, so peers
-can still be told goodbye while rooms close. Each step of the shutdown has a deadline, and so has
-the shutdown as a whole.
+``serve`` takes over what the process before has left, lets the engines begin, and only then loads
+and starts the rest, in order. When it is cancelled from outside, or has drained, it ends the parts
+in the opposite order. All parts run shielded from that cancellation, so peers can still be told
+goodbye while rooms close. Each step of the shutdown has a deadline, and so has the shutdown as a
+whole.
 """
 
 import itertools
@@ -11,13 +12,14 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from meet_trio.config import Settings
 from meet_trio.console.call import Levels
-from meet_trio.console.server import open_console_socket
+from meet_trio.console.listener import open_console_socket
 from meet_trio.continuity import Continuity, open_continuity
 from meet_trio.edge.listener import open_listeners
 from meet_trio.edge.webhooks import Outbox
@@ -30,13 +32,16 @@ from meet_trio.live.room import LiveRoom
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
 from meet_trio.media.records import IdentityRecord
+from meet_trio.meetings import Meetings, Opened
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
-from meet_trio.operator.metrics_server import MetricsServer
 from meet_trio.operator.quality import Quality
-from meet_trio.parts import Opened, Parts
 from meet_trio.records import key_text
-from meet_trio.reload import Reload
+
+if TYPE_CHECKING:
+    from meet_trio.operator.metrics_server import MetricsServer
+    from meet_trio.parts import Parts
+    from meet_trio.reload import Reload
 
 logger = logging.getLogger("meet_trio.app")
 
@@ -58,9 +63,9 @@ class Running:
     hosts: Sequence[EngineHost]
     health: Health
     drain: Drain
-    reload: Reload
+    reload: "Reload"
     quality: Quality
-    metrics: MetricsServer
+    metrics: "MetricsServer"
 
 
 async def serve(
@@ -100,8 +105,9 @@ async def _serve_shielded(
         async with AsyncExitStack() as stack:
             opened = await _open(stack, settings, kept)
             async with trio.open_nursery() as nursery:
-                parts = Parts(settings, levels, opened)
-                resumed = await _resume(parts)
+                meetings = Meetings.make(settings, opened)
+                resumed = await _resume(opened, meetings.registry)
+                parts = _make_parts(settings, levels, opened, meetings)
                 await _start(parts, nursery)
                 async with trio.open_nursery() as rooms:
                     await _start_rooms(parts, nursery, rooms, stop)
@@ -173,9 +179,9 @@ async def _open_host(
     return host
 
 
-async def _resume(parts: Parts) -> Sequence[LiveRoom]:
+async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
     """The rooms of the process before, whose engines begin now."""
-    continuity, context = parts.opened.continuity, parts.registry.context
+    continuity, context = opened.continuity, registry.context
     rooms: Sequence[LiveRoom] = ()
     if continuity.entries:
         addresses = await context.announced.current()
@@ -185,20 +191,29 @@ async def _resume(parts: Parts) -> Sequence[LiveRoom]:
         logger.info("%d rooms of the process before go on", len(rooms))
     continuity.sockets.close_rest()
     continuity.commit()
-    for host in parts.opened.hosts:
+    for host in opened.hosts:
         host.engine.begin()
     return rooms
 
 
-async def _start(parts: Parts, nursery: trio.Nursery) -> None:
+def _make_parts(
+    settings: Settings, levels: Levels | None, opened: Opened, meetings: Meetings
+) -> "Parts":
+    # Imported here: no packet of the rooms that go on waits for it, a third of the time of a start.
+    from meet_trio.parts import Parts
+
+    return Parts(settings, levels, opened, meetings)
+
+
+async def _start(parts: "Parts", nursery: trio.Nursery) -> None:
     """Start what still runs while the rooms close: queues, sockets, front doors, in this order."""
     await nursery.start(parts.lag.run)
-    await nursery.start(parts.outbox.run)
-    await nursery.start(parts.records.run)
+    await nursery.start(parts.meetings.outbox.run)
+    await nursery.start(parts.meetings.records.run)
     if parts.opened.continuity.journal is not None:
         await nursery.start(parts.opened.continuity.journal.run)
         nursery.start_soon(_keep_identity, parts)
-    nursery.start_soon(parts.quality.run, parts.registry.rooms)
+    nursery.start_soon(parts.meetings.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
     await nursery.start(parts.door.serve, parts.opened.listeners)
     if parts.metrics_door is not None:
@@ -206,19 +221,19 @@ async def _start(parts: Parts, nursery: trio.Nursery) -> None:
 
 
 async def _start_rooms(
-    parts: Parts, nursery: trio.Nursery, rooms: trio.Nursery, stop: trio.Event
+    parts: "Parts", nursery: trio.Nursery, rooms: trio.Nursery, stop: trio.Event
 ) -> None:
     """Start the registry and what looks after it. The bridge and the console outlive it."""
     await rooms.start(parts.registry.run)
     await rooms.start(parts.health.run)
-    rooms.start_soon(_stop_when_drained, parts.drain, parts.outbox, stop)
+    rooms.start_soon(_stop_when_drained, parts.drain, parts.meetings.outbox, stop)
     if parts.console is not None:
         assert parts.opened.console is not None
         await nursery.start(parts.console.serve, parts.opened.console)
     nursery.start_soon(parts.opened.bridge.run)
 
 
-async def _keep_identity(parts: Parts) -> None:
+async def _keep_identity(parts: "Parts") -> None:
     """Clients may use the certificate's fingerprint in a later process."""
     continuity, bridge = parts.opened.continuity, parts.opened.bridge
     await trio.to_thread.run_sync(continuity.wipe_before)
@@ -228,7 +243,7 @@ async def _keep_identity(parts: Parts) -> None:
     continuity.journal.put(key_text(record.key), record.to_json())
 
 
-def _running(settings: Settings, parts: Parts) -> Running:
+def _running(settings: Settings, parts: "Parts") -> Running:
     opened = parts.opened
     metrics = opened.metrics_listeners
     return Running(
@@ -241,7 +256,7 @@ def _running(settings: Settings, parts: Parts) -> Running:
         health=parts.health,
         drain=parts.drain,
         reload=parts.reload,
-        quality=parts.quality,
+        quality=parts.meetings.quality,
         metrics=parts.metrics,
     )
 
@@ -255,8 +270,8 @@ async def _stop_when_drained(drain: Drain, outbox: Outbox, stop: trio.Event) -> 
     stop.set()
 
 
-async def _drain_queues(parts: Parts, deadline: float) -> None:
+async def _drain_queues(parts: "Parts", deadline: float) -> None:
     """At once: a disk that hangs takes no time from the webhooks."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(parts.outbox.drain, deadline)
-        nursery.start_soon(parts.records.drain, deadline)
+        nursery.start_soon(parts.meetings.outbox.drain, deadline)
+        nursery.start_soon(parts.meetings.records.drain, deadline)

@@ -1,26 +1,22 @@
-"""The parts of a server: each is made from its record of ``Settings`` and gets the parts that it
-uses. Nothing runs yet, and nothing here awaits; ``app`` runs them.
+"""The parts around the meetings of a server: each is made from its record of ``Settings`` and gets
+the parts that it uses. Nothing runs yet, and nothing here awaits; ``app`` runs them.
 
 A value that follows from several records is computed here. So is what a reload puts in place of
 them: each part takes the new record of its own.
 """
 
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
-from meet_trio import ortc
 from meet_trio.admin.access import Access
 from meet_trio.admin.api import Calls
 from meet_trio.admin.server import AdminServer
 from meet_trio.config import Settings, is_loopback
 from meet_trio.console.call import Levels, ServerView
 from meet_trio.console.server import Console
-from meet_trio.continuity import Continuity
 from meet_trio.edge.addresses import address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts, host_name
 from meet_trio.edge.authenticator import Authenticator
@@ -31,22 +27,11 @@ from meet_trio.edge.listener import tls_context
 from meet_trio.edge.signaling import signaling_handler, signaling_paths
 from meet_trio.edge.site import build_site
 from meet_trio.edge.tokens import ApiTokens
-from meet_trio.edge.webhooks import Outbox
 from meet_trio.lag import LoopLag
-from meet_trio.live.handlers import handle_event
-from meet_trio.live.keeper import Keeper
-from meet_trio.live.registry import Registry
-from meet_trio.live.room import RoomContext
-from meet_trio.media.announced import AnnouncedAddresses
-from meet_trio.media.dtls import DtlsBridge
-from meet_trio.media.engines import EngineHost
-from meet_trio.media.plain import PlainPorts
-from meet_trio.media.turn import IceServers
+from meet_trio.meetings import Meetings, Opened
 from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.metrics_server import MetricsServer
-from meet_trio.operator.quality import Quality
-from meet_trio.operator.record_file import RecordFile
 from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
 
@@ -54,39 +39,17 @@ if TYPE_CHECKING:
     from meet_trio.operator.metrics_page import MetricsPage
 
 
-@attrs.frozen
-class Opened:
-    """What the parts use, and what is closed after all of them have ended."""
-
-    listeners: Sequence[trio.SocketListener]
-    metrics_listeners: Sequence[trio.SocketListener]
-    console: socket.socket | None
-    bridge: DtlsBridge
-    hosts: Sequence[EngineHost]
-    continuity: Continuity
-
-    @property
-    def port(self) -> int:
-        """Of the HTTP side."""
-        port: int = self.listeners[0].socket.getsockname()[1]
-        return port
-
-
 class Parts:
     """The parts of one server. ``None``: the settings do not ask for it."""
 
-    def __init__(self, settings: Settings, levels: Levels | None, opened: Opened) -> None:
+    def __init__(
+        self, settings: Settings, levels: Levels | None, opened: Opened, meetings: Meetings
+    ) -> None:
         self.opened = opened
-        self.outbox = Outbox(settings.webhook)
-        self.ice_servers = IceServers(settings.turn)
-        self.records = RecordFile(settings.quality.file, settings.quality.max_waiting)
-        self.quality = Quality(settings.quality, self.records.put)
-        recorder = self.quality if settings.quality.enabled else None
-        self.registry = Registry(
-            room_context(settings, opened, self.outbox, self.ice_servers, recorder)
-        )
+        self.meetings = meetings
+        self.registry = meetings.registry
         self.lag = LoopLag()
-        self.health = Health(settings.health, self.registry, self.lag, self.outbox)
+        self.health = Health(settings.health, self.registry, self.lag, meetings.outbox)
         self.drain = Drain(self.registry, settings.drain)
         self.tokens = ApiTokens(settings.api)
         self.api = HttpApi(
@@ -124,7 +87,7 @@ class Parts:
         from meet_trio.operator.metrics_page import MetricsPage
 
         def webhooks() -> tuple[int, Mapping[str, int]]:
-            return self.outbox.pending, self.outbox.results
+            return self.meetings.outbox.pending, self.meetings.outbox.results
 
         metrics = Metrics(self.registry, self.lag, webhooks, lambda: self.door.connections)
         return MetricsPage(metrics.gather)
@@ -176,68 +139,20 @@ class Parts:
 
     def _check(self, settings: Settings) -> None:
         """In a thread, before a reload: raises ConfigError if something cannot be used."""
-        self.records.check(settings.quality.file)
+        self.meetings.records.check(settings.quality.file)
 
     def _replace(self, settings: Settings) -> None:
         """Take other settings while running. The front door has taken its own already."""
-        plain_ports = self.registry.context.plain_ports
-        plain_ports.settings = settings.plain
-        plain_ports.proxies = settings.front_door.trusted_proxies
-        self.registry.context = attrs.evolve(  # for the rooms that are made from now on
-            self.registry.context,
-            settings=settings.rooms,
-            peer_settings=settings.peers,
-            transport_settings=settings.transports,
-            limits=settings.limits,
-            recorder=self.quality if settings.quality.enabled else None,
-        )
-        self.quality.settings = settings.quality
-        self.records.path = settings.quality.file
+        self.meetings.replace(settings)
         self.metrics.settings = settings.metrics
         self.authenticator.bearer_tokens = self.metrics.bearer_tokens()
-        self.ice_servers.settings = settings.turn
         self.tokens.settings = settings.api
-        self.outbox.settings = settings.webhook
         self.health.settings = settings.health
         self.drain.settings = settings.drain
         self.api.settings = settings.api
         self.api.token_base = settings.listener.token_base(self.opened.port)
         self.sockets.allow_origins(settings.sockets.origins)
         self.access.replace(settings.admin)
-
-
-def room_context(
-    settings: Settings,
-    opened: Opened,
-    outbox: Outbox,
-    ice_servers: IceServers,
-    recorder: Quality | None = None,
-) -> RoomContext:
-    listen_ips = settings.engine.listen_ips
-    return RoomContext(
-        hosts=opened.hosts,
-        bridge=opened.bridge,
-        settings=settings.rooms,
-        peer_settings=settings.peers,
-        transport_settings=settings.transports,
-        limits=settings.limits,
-        # A peer that comes back is sent all that it missed. Its new socket must have room for it.
-        max_backlog_bytes=settings.sockets.max_outbox_bytes,
-        goodbye_timeout=settings.process.goodbye_timeout,
-        ice_servers=ice_servers,
-        keeper=Keeper(opened.continuity.journal),
-        announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
-        plain_ports=PlainPorts(
-            settings.plain,
-            listen_ips,
-            settings.front_door.trusted_proxies,
-            opened.continuity.sockets,
-        ),
-        router_capabilities=ortc.router_capabilities(),
-        handle=handle_event,
-        webhook=outbox.put,
-        recorder=recorder,
-    )
 
 
 def demo_hosts(settings: Settings) -> AllowedHosts | None:

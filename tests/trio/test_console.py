@@ -24,8 +24,7 @@ from trio.testing import MockClock
 from meet_trio.console import commands
 from meet_trio.console.call import Call
 from meet_trio.console.commands import Command
-from meet_trio.console.listener import SocketUnusable, open_socket
-from meet_trio.console.server import open_console_socket
+from meet_trio.console.listener import SocketUnusable, open_console_socket, open_socket
 from meet_trio.console.settings import ConsoleSettings, ConsoleSocket
 from meet_trio.errors import ConfigError
 from meet_trio.operator.inventory import Inventory

@@ -1,13 +1,12 @@
-"""Values that follow from several settings, as ``parts`` hands them down."""
+"""Values that follow from several settings, as ``meetings`` and ``parts`` hand them down."""
 
 import pytest
 
 from meet_trio.config import build
 from meet_trio.continuity import Continuity
-from meet_trio.edge.webhooks import Outbox
 from meet_trio.kept_sockets import KeptSockets
-from meet_trio.media.turn import IceServers
-from meet_trio.parts import Opened, demo_hosts, room_context
+from meet_trio.meetings import Meetings, Opened
+from meet_trio.parts import demo_hosts
 
 
 def test_what_rooms_are_given() -> None:
@@ -20,12 +19,8 @@ def test_what_rooms_are_given() -> None:
             "signaling.max_outbox_bytes": 123_456,
         }
     )
-    context = room_context(
-        settings,
-        Opened([], [], None, None, [], Continuity(KeptSockets())),  # type: ignore[arg-type]
-        Outbox(settings.webhook),
-        IceServers(settings.turn),
-    )
+    opened = Opened([], [], None, None, [], Continuity(KeptSockets()))  # type: ignore[arg-type]
+    context = Meetings.make(settings, opened).registry.context
     assert context.max_backlog_bytes == 123_456
     assert context.goodbye_timeout == 2.0
     assert context.plain_ports.listen_ips == ("192.0.2.1",)

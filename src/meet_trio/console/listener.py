@@ -14,14 +14,18 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from meet_trio.errors import MeetError
+from meet_trio.console.settings import ConsoleSettings
+from meet_trio.errors import ConfigError, MeetError
 from meet_trio.kept_sockets import KeptSockets
+
+logger = logging.getLogger("meet_trio.console")
 
 _BACKLOG = 16
 _MODE = 0o600
@@ -29,6 +33,32 @@ _MODE = 0o600
 
 class SocketUnusable(MeetError):
     """The socket cannot be made. The message names the path and the reason."""
+
+
+@contextlib.contextmanager
+def open_console_socket(
+    settings: ConsoleSettings, kept: KeptSockets | None = None
+) -> Iterator[socket.socket | None]:
+    """The listening socket within the ``with`` block; None if there is no console.
+
+    Raises ConfigError if the socket that an operator chose cannot be made: an operator who has
+    asked for a console counts on it. At the default path the server runs without one, because calls
+    do not need it, and two servers may run on a developer's machine.
+    """
+    with contextlib.ExitStack() as stack:
+        listening = None
+        if settings.socket is not None:
+            path = settings.socket.path
+            try:
+                if not settings.socket.chosen:
+                    with contextlib.suppress(OSError):
+                        path.parent.mkdir(mode=0o700, exist_ok=True)
+                listening = stack.enter_context(open_socket(path, kept))
+            except SocketUnusable as error:
+                if settings.socket.chosen:
+                    raise ConfigError(f"console.socket: {error}") from None
+                logger.warning("there is no console: %s (console.socket)", error)
+        yield listening
 
 
 @contextlib.contextmanager

@@ -12,11 +12,10 @@ A fault in a command is logged and answered. It ends neither the console nor the
 that change something are logged with the process and user that asked.
 """
 
-import contextlib
 import logging
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -25,11 +24,9 @@ import trio
 from meet_trio import __version__
 from meet_trio.console.call import Call, Credentials, ServerView, UsageError
 from meet_trio.console.commands import COMMANDS, Command
-from meet_trio.console.listener import SocketUnusable, open_socket
 from meet_trio.console.settings import ConsoleSettings
 from meet_trio.console.wire import VERSION, MalformedLine, decode_untrusted, encode
-from meet_trio.errors import ConfigError, RequestError
-from meet_trio.kept_sockets import KeptSockets
+from meet_trio.errors import RequestError
 
 logger = logging.getLogger("meet_trio.console")
 
@@ -39,32 +36,6 @@ _LAST_COMMAND = 10.0  # seconds that a command goes on after its client has sent
 
 class _LineTooLong(Exception):
     pass
-
-
-@contextlib.contextmanager
-def open_console_socket(
-    settings: ConsoleSettings, kept: KeptSockets | None = None
-) -> Iterator[socket.socket | None]:
-    """The listening socket within the ``with`` block; None if there is no console.
-
-    Raises ConfigError if the socket that an operator chose cannot be made: an operator who has
-    asked for a console counts on it. At the default path the server runs without one, because calls
-    do not need it, and two servers may run on a developer's machine.
-    """
-    with contextlib.ExitStack() as stack:
-        listening = None
-        if settings.socket is not None:
-            path = settings.socket.path
-            try:
-                if not settings.socket.chosen:
-                    with contextlib.suppress(OSError):
-                        path.parent.mkdir(mode=0o700, exist_ok=True)
-                listening = stack.enter_context(open_socket(path, kept))
-            except SocketUnusable as error:
-                if settings.socket.chosen:
-                    raise ConfigError(f"console.socket: {error}") from None
-                logger.warning("there is no console: %s (console.socket)", error)
-        yield listening
 
 
 @attrs.define(eq=False)
