@@ -6,6 +6,7 @@ step in which a client may have been told something, so a client knows nothing t
 What has changed otherwise is written in the next turn of the loop.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,11 +16,14 @@ import trio
 from meet_trio.live.log_errors import log_errors
 from meet_trio.records import Changes, Key, Notes, Record, key_text
 
+logger = logging.getLogger("meet_trio.live.keeper")
+
 
 class RecordStore(Protocol):
     """Where records are kept by key."""
 
-    def put(self, key: str, payload: bytes) -> None: ...
+    def put(self, key: str, payload: bytes) -> None:
+        """Raises ValueError for what it has no place for."""
 
     def drop(self, key: str) -> None: ...
 
@@ -45,8 +49,7 @@ class Keeper:
             await self._noted.wait()
             self._noted = trio.Event()
             for room in list(self._waiting):
-                with log_errors("keeping a room"):
-                    room.write()
+                room.write()
 
     def wait_for(self, room: "RoomKeeper") -> None:
         self._waiting[room] = None
@@ -59,7 +62,12 @@ class Keeper:
         for key in changes.removed:
             self.store.drop(key_text(key))
         for record in changes.records:
-            self.store.put(key_text(record.key), record.to_json())
+            name = key_text(record.key)
+            try:
+                self.store.put(name, record.to_json())
+            except ValueError as error:  # larger than a record may be
+                logger.warning("not kept: %s", error)
+                self.store.drop(name)
         self.store.flush()
 
 
@@ -86,9 +94,12 @@ class RoomKeeper:
             self.keeper.wait_for(self)
 
     def write(self) -> None:
-        """Write all changes now."""
-        if not self.keeper.keeps:
-            return
+        """Write all changes now. Raises no exceptions: what cannot be kept ends no request."""
+        if self.keeper.keeps:
+            with log_errors("keeping a room"):
+                self._write()
+
+    def _write(self) -> None:
         state = self.take_state()
         changed, removed = self._notes.take()
         records = list(state.records)
