@@ -1,6 +1,5 @@
 """Commands that wait while an engine's thread is too busy to take them."""
 
-import gc
 import itertools
 import select
 import socket
@@ -162,7 +161,6 @@ def test_closed_while_commands_wait_nothing_is_left() -> None:
             other.relay_producer(3, busy)
         busy.close()
         other.close()
-    gc.collect()
     assert resources() == before
 
 

@@ -1,5 +1,6 @@
 """What tests of an engine's thread look at: its events, and what it holds of the process."""
 
+import gc
 import os
 import select
 import time
@@ -21,7 +22,10 @@ def running_engine(settings: EngineSettings | None = None) -> Engine:
 
 
 def resources() -> tuple[int, int]:
-    """Descriptors of this process, and its engines' threads; other threads do not count."""
+    """Descriptors of this process, and its engines' threads; other threads do not count. Those of
+    garbage are closed first.
+    """
+    gc.collect()
     names = [thread.read_text() for thread in Path("/proc/self/task").glob("*/comm")]
     return len(os.listdir("/proc/self/fd")), names.count("meet-engine\n")
 

@@ -150,6 +150,7 @@ class Offers:
         with log_errors("looking for missing consumers"):
             for peer, producer in self.streams.state.missing_consumers(_OFFERS_AT_ONCE - repeated):
                 self._try_to_open(peer, producer)
+        self.streams.keeper.write()  # before a client is told of its MID
         missing = self._missing_before = self.streams.state.missing
         if not repeated and missing >= before:
             return False  # a fault, if any is missing; trying again would make an endless loop
