@@ -262,20 +262,21 @@ def test_an_audio_stream_goes_on() -> None:
     assert len({(p.timestamp - 960 * i) & 0xFFFFFFFF for i, p in enumerate(bob.rtp)}) == 1
 
 
-def test_a_consumer_that_is_not_kept_begins_with_a_key_frame() -> None:
+def test_a_consumer_that_is_not_kept_begins_with_a_key_frame_and_an_unused_index() -> None:
     world, alice, bob = meeting()
     producer = world.produce(alice, video())
     world.consume(bob, producer)
     camera = Camera()
     send_frames(world, alice, [camera], 10, key=True)
     asked = requests(alice)
+    last = bob.rtp[-1].sequence_number
 
-    # as if its client had joined anew: without what was kept the index may begin anywhere
     world.kill(lambda kept: attrs.evolve(kept, consumers={}))
-    bob.keyed += 1
-    bob.drop = lambda _: True
     world.run(0.1)
     assert requests(alice) > asked
+    got = len(bob.rtp)
+    send_frames(world, alice, [camera], 1, key=True)
+    assert bob.rtp[got].sequence_number == (last + 1) & 0xFFFF
 
 
 Damage = Callable[[bytes], bytes]

@@ -19,6 +19,8 @@ enum {
   KINDS = 3,             /* of objects that become blobs */
 };
 
+#define MOST_SRTP (UINT64_C(1) << 48) /* indices (RFC 3711 section 9.2) */
+
 typedef struct {
   uint64_t address; /* of the block in its process */
   uint64_t at;      /* in the file */
@@ -28,7 +30,12 @@ typedef struct {
 typedef struct {
   uint64_t transport; /* address of its transport */
   uint64_t at;        /* in the file */
-} found_source;
+} found_member;
+
+typedef struct { /* ascending by transport */
+  found_member *all;
+  size_t count;
+} found_members;
 
 struct mt_salvage {
   int fd;
@@ -36,9 +43,8 @@ struct mt_salvage {
   int64_t ended;
   found_block *blocks; /* ascending by address */
   uint32_t block_count, damaged_blocks;
-  found_source *sources; /* ascending by transport */
-  size_t source_count;
-  unsigned kind; /* index in `kinds` */
+  found_members sources, consumers; /* of the transports */
+  unsigned kind;                    /* index in `kinds` */
   uint32_t block, slot;
   uint8_t marks[MT_REGION_BLOCK / MT_CACHE_LINE]; /* of the block that is visited */
   uint8_t *bytes;
@@ -148,61 +154,63 @@ static uint64_t find(const mt_salvage *s, const void *pointer, uint32_t kind, ui
   return b->at + b->first + into;
 }
 
-/* ---- sources ---- */
+/* ---- members of transports ---- */
 
 static int by_transport(const void *a, const void *b) {
-  const found_source *left = a, *right = b;
+  const found_member *left = a, *right = b;
   return left->transport < right->transport ? -1 : left->transport > right->transport;
 }
 
-static bool add_source(mt_salvage *s, uint64_t at, size_t *room) {
+/* `pointer`: the offset of the pointer to the transport in an object. */
+static bool add_member(const mt_salvage *s, uint64_t at, size_t pointer, found_members *to, size_t *room) {
   uint64_t transport;
-  if (!read_at(s, at + offsetof(mt_source, transport), &transport, sizeof transport)) return true;
-  if (s->source_count == *room) {
+  if (!read_at(s, at + pointer, &transport, sizeof transport)) return true;
+  if (to->count == *room) {
     size_t more = *room ? *room * 2 : 64;
-    found_source *bigger = realloc(s->sources, more * sizeof *bigger);
+    found_member *bigger = realloc(to->all, more * sizeof *bigger);
     if (!bigger) return false;
-    s->sources = bigger;
+    to->all = bigger;
     *room = more;
   }
-  s->sources[s->source_count++] = (found_source){transport, at};
+  to->all[to->count++] = (found_member){transport, at};
   return true;
 }
 
-static bool read_sources(mt_salvage *s) {
+static bool read_members(mt_salvage *s, uint32_t kind, size_t pointer, found_members *to) {
   size_t room = 0;
   for (uint32_t i = 0; i < s->block_count; i++) {
     const found_block *b = &s->blocks[i];
-    if (b->kind != MT_KEPT_SOURCE || !read_marks(s, b)) continue;
+    if (b->kind != kind || !read_marks(s, b)) continue;
     for (uint32_t k = 0; k < b->count; k++)
-      if (s->marks[k] == 1 && !add_source(s, b->at + b->first + (uint64_t)k * b->size, &room)) return false;
+      if (s->marks[k] == 1 && !add_member(s, b->at + b->first + (uint64_t)k * b->size, pointer, to, &room)) return false;
   }
-  if (s->source_count) qsort(s->sources, s->source_count, sizeof *s->sources, by_transport);
+  if (to->count) qsort(to->all, to->count, sizeof *to->all, by_transport);
   return true;
 }
 
-/* The first source of the transport, or where it would be. */
-static size_t first_source(const mt_salvage *s, uint64_t transport) {
-  size_t low = 0, high = s->source_count;
+/* The members of a transport, from `*first` to before the result. */
+static size_t members_of(const found_members *of, uint64_t transport, size_t most, size_t *first) {
+  size_t low = 0, high = of->count;
   while (low < high) {
     size_t middle = (low + high) / 2;
-    if (s->sources[middle].transport < transport) low = middle + 1;
+    if (of->all[middle].transport < transport) low = middle + 1;
     else high = middle;
   }
+  *first = low;
+  while (low < of->count && of->all[low].transport == transport && low - *first < most) low++;
   return low;
 }
 
 /* ---- transports ---- */
 
 static bool take_sources(mt_salvage *s, mt_kept_transport *k) {
-  size_t first = first_source(s, s->address), end = first;
-  while (end < s->source_count && s->sources[end].transport == s->address && end - first < MT_MOST_KEPT_SOURCES) end++;
+  size_t first, end = members_of(&s->sources, s->address, MT_MOST_KEPT_SOURCES, &first);
   if (first == end) return true;
   k->sources = calloc(end - first, sizeof *k->sources);
   if (!k->sources) return false;
   for (; first < end; first++) {
     mt_source source;
-    if (!read_at(s, s->sources[first].at, &source, sizeof source)) return false;
+    if (!read_at(s, s->sources.all[first].at, &source, sizeof source)) return false;
     k->sources[k->source_count++] = (mt_kept_source){source.ssrc, source.rtp, source.rtcp};
   }
   return true;
@@ -225,6 +233,51 @@ static bool take_ledger(mt_salvage *s, mt_kept_transport *k, unsigned which, con
   k->ledgers[which] = entries;
   k->ledger_counts[which] = count;
   return true;
+}
+
+static int by_ssrc(const void *a, const void *b) {
+  const mt_ledger_entry *left = a, *right = b;
+  return left->ssrc < right->ssrc ? -1 : left->ssrc > right->ssrc;
+}
+
+/* The next indices of what was being sent when the process ended. A ledger has those with which its SSRCs began. False: no room. */
+static bool note_sender(mt_kept_transport *k, const uint32_t counts[MT_LEDGERS], const mt_sender *sender) {
+  const mt_ledger_entry key = {.ssrc = sender->ssrc, .rtp_next = sender->next};
+  static const unsigned ledgers[] = {MT_SENT, MT_SENT_BEFORE};
+  for (unsigned i = 0; i < 2; i++) {
+    mt_ledger_entry *all = k->ledgers[ledgers[i]];
+    mt_ledger_entry *e = all ? bsearch(&key, all, counts[ledgers[i]], sizeof *all, by_ssrc) : NULL;
+    if (!e) continue;
+    if (e->rtp_next < key.rtp_next) e->rtp_next = key.rtp_next;
+    return true;
+  }
+  if (k->ledger_counts[MT_SENT] == MT_LEDGER_MAX) return false;
+  k->ledgers[MT_SENT][k->ledger_counts[MT_SENT]++] = key;
+  return true;
+}
+
+static bool take_senders(mt_salvage *s, mt_kept_transport *k) {
+  size_t first, end = members_of(&s->consumers, s->address, MT_LEDGER_MAX, &first);
+  if (first == end) return true;
+  uint32_t counts[MT_LEDGERS]; /* sorted entries; others follow */
+  memcpy(counts, k->ledger_counts, sizeof counts);
+  size_t room = counts[MT_SENT] + 2 * (end - first);
+  mt_ledger_entry *more = realloc(k->ledgers[MT_SENT], room * sizeof *more);
+  if (!more) return false;
+  k->ledgers[MT_SENT] = more;
+  if (counts[MT_SENT]) qsort(more, counts[MT_SENT], sizeof *more, by_ssrc);
+  if (counts[MT_SENT_BEFORE]) qsort(k->ledgers[MT_SENT_BEFORE], counts[MT_SENT_BEFORE], sizeof *more, by_ssrc);
+  bool all = true;
+  for (; first < end; first++) {
+    mt_sender senders[2];
+    uint64_t highest, at = s->consumers.all[first].at;
+    if (!read_at(s, at + offsetof(mt_consumer, senders), senders, sizeof senders)) return false;
+    if (!read_at(s, at + offsetof(mt_consumer, highest), &highest, sizeof highest)) return false;
+    if (senders[0].next && senders[0].next <= highest) senders[0].next = highest + 1; /* see keep_consumer */
+    for (unsigned i = 0; i < 2; i++)
+      if (senders[i].next && senders[i].next <= MOST_SRTP && !note_sender(k, counts, &senders[i])) all = false;
+  }
+  return all;
 }
 
 /* The selected route, if its packets can go on: a TCP connection has ended with the process. */
@@ -279,6 +332,7 @@ static const char *keep_transport(mt_salvage *s, mt_kept_transport *k) {
   if (!take_sources(s, k)) damage = "a transport's replay windows";
   for (unsigned i = 0; i < MT_LEDGERS; i++)
     if (!take_ledger(s, k, i, ledgers[i])) damage = "a transport's ended SSRCs";
+  if (!take_senders(s, k)) damage = "a transport's SSRCs";
   return damage;
 }
 
@@ -501,6 +555,11 @@ static const char *read_header(mt_salvage *s) {
   return NULL;
 }
 
+static bool read_all_members(mt_salvage *s) {
+  return read_members(s, MT_KEPT_SOURCE, offsetof(mt_source, transport), &s->sources) &&
+         read_members(s, MT_KEPT_CONSUMER, offsetof(mt_consumer, transport), &s->consumers);
+}
+
 mt_salvage *mt_salvage_new(int fd, const char **why) {
   struct stat about;
   mt_salvage *s = calloc(1, sizeof *s);
@@ -508,7 +567,7 @@ mt_salvage *mt_salvage_new(int fd, const char **why) {
   if (!s) return NULL;
   s->fd = fd;
   if (fstat(fd, &about) != 0) *why = "it cannot be read";
-  else if (!(*why = read_header(s)) && (!read_blocks(s, (uint64_t)about.st_size) || !read_sources(s))) *why = "no memory";
+  else if (!(*why = read_header(s)) && (!read_blocks(s, (uint64_t)about.st_size) || !read_all_members(s))) *why = "no memory";
   if (!*why) return s;
   mt_salvage_free(s);
   return NULL;
@@ -518,7 +577,8 @@ void mt_salvage_free(mt_salvage *s) {
   if (!s) return;
   forget(s);
   free(s->blocks);
-  free(s->sources);
+  free(s->sources.all);
+  free(s->consumers.all);
   OPENSSL_cleanse(s, sizeof *s);
   free(s);
 }
