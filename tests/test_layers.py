@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "",
         "app",
         "bench",
+        "collector",
         "config",
         "console",
         "daemon",

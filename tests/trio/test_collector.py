@@ -112,3 +112,11 @@ async def test_what_is_loaded_late_is_not_visited_either(autojump_clock: MockClo
         await trio.sleep(1)
         assert gc.get_freeze_count() >= frozen + len(late)
         nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_collected_before_it_runs(autojump_clock: MockClock) -> None:
+    collector.hold()
+    assert not gc.isenabled()
+    with trio.move_on_after(1):
+        await collector.run()
+    assert gc.isenabled()

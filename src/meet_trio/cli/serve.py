@@ -67,6 +67,9 @@ def _reread(flags: Mapping[str, object], config_path: Path | None, present: Sett
 
 def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings], Settings]) -> int:
     # Imported here, so that --help and an invalid setting do not load the server.
+    from meet_trio import collector
+
+    collector.hold()
     from meet_trio.daemon import run
     from meet_trio.kept_sockets import KeptSockets
     from meet_trio.operator.notify import Notifier
