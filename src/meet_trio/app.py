@@ -112,6 +112,7 @@ async def _serve_shielded(
                 async with trio.open_nursery() as rooms:
                     await _start_rooms(parts, nursery, rooms, stop)
                     await parts.registry.go_on(resumed)
+                    await _open_doors(parts, nursery)
                     task_status.started(_running(settings, parts))
                     await stop.wait()
                     whole.deadline = trio.current_time() + settings.process.shutdown_timeout
@@ -206,7 +207,7 @@ def _make_parts(
 
 
 async def _start(parts: "Parts", nursery: trio.Nursery) -> None:
-    """Start what still runs while the rooms close: queues, sockets, front doors, in this order."""
+    """Start what still runs while the rooms close."""
     await nursery.start(parts.lag.run)
     await nursery.start(parts.meetings.outbox.run)
     await nursery.start(parts.meetings.records.run)
@@ -215,6 +216,10 @@ async def _start(parts: "Parts", nursery: trio.Nursery) -> None:
         nursery.start_soon(_keep_identity, parts)
     nursery.start_soon(parts.meetings.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
+
+
+async def _open_doors(parts: "Parts", nursery: trio.Nursery) -> None:
+    """Clients that come back find their rooms, so these run before."""
     await nursery.start(parts.door.serve, parts.opened.listeners)
     if parts.metrics_door is not None:
         await nursery.start(parts.metrics_door.serve, parts.opened.metrics_listeners)

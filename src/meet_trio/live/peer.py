@@ -262,7 +262,11 @@ class LivePeer:
 
     def adopt_transport(self, transport: Transport) -> None:
         """Open a transport of an earlier process. Raises what ``open`` raises."""
-        contextvars.copy_context().run(self._open_transport, transport)
+        contextvars.copy_context().run(self._adopt_transport, transport)
+
+    def _adopt_transport(self, transport: Transport) -> None:
+        bind_only(room=self.room.id, peer=self.id)
+        self._open_transport(transport)
 
     async def start_transport(self, transport: Transport) -> None:
         """Open a transport, which ends with this peer at the latest. Raises what ``open`` raises.

@@ -272,10 +272,9 @@ class WebRtcTransport:
             raise
         self.host.watch_transport(self.number, self)
         self.tally.transports.move(None, ("webrtc", self.state))
+        what = "transport made" if self._kept is None else "transport goes on"
         self._owner, self._kept = owner, None
-        logger.info(
-            "transport made", extra={"producing": self.producing, "consuming": self.consuming}
-        )
+        logger.info(what, extra={"producing": self.producing, "consuming": self.consuming})
 
     def close(self) -> None:
         """Remove the transport from the engine, and tell its owner. Idempotent."""
