@@ -83,14 +83,21 @@ async def serve(
     """
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_set_when_cancelled, stop)
         running = await nursery.start(
             _serve_shielded, settings, levels, kept or KeptSockets(), stop
         )
         task_status.started(running)
-        try:
-            await stop.wait()
-        finally:
-            stop.set()
+        await stop.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _set_when_cancelled(stop: trio.Event) -> None:
+    """A cancellation may come while the server starts: ``Nursery.start`` hides it until then."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        stop.set()
 
 
 async def _serve_shielded(

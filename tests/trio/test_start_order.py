@@ -1,4 +1,4 @@
-"""Clients that come back after a crash are let in once their rooms go on."""
+"""The start of a server: when clients are let in, and what comes of an end in the middle."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,13 @@ from support.server import quick_settings
 from meet_trio.app import serve
 from meet_trio.live.registry import Registry
 from meet_trio.live.room import LiveRoom
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.01, 0.05, 0.2])
+async def test_an_end_while_it_starts(after: float) -> None:
+    with trio.fail_after(20), trio.move_on_after(after) as scope:
+        await serve(quick_settings())
+    assert scope.cancelled_caught
 
 
 async def test_nobody_is_let_in_before_the_rooms_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
