@@ -12,7 +12,7 @@ from support.stalled_engine import stalled
 
 from meet_trio.engine import DtlsDatagram, EngineEvent, EngineSettings, IceSilent, StatsReady
 from meet_trio.media import engines
-from meet_trio.media.engines import EngineHost, TransportEvent, open_engine
+from meet_trio.media.engines import EngineHost, TransportEvent, hold_all, open_engine
 
 
 def fill(host: EngineHost) -> None:
@@ -172,3 +172,27 @@ async def test_figures_that_were_asked_for_later_will_do_and_earlier_ones_will_n
         assert sorted(answered) == [1, 2]
         nursery.cancel_scope.cancel()
     os.close(teller.event_fd)
+
+
+async def test_all_engines_are_held_and_begin_again_if_one_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = itertools.count(1)
+    async with (
+        open_engine(EngineSettings(), numbers) as one,
+        open_engine(EngineSettings(), numbers, 1) as other,
+    ):
+        await hold_all([one, other])
+        before = [(await host.stats())["engine"]["turns"] for host in (one, other)]
+        await trio.sleep(0.5)  # a tick is due ten times a second
+        after = [(await host.stats())["engine"]["turns"] for host in (one, other)]
+        assert all(b - a < 5 for a, b in zip(before, after, strict=True))
+        for host in (one, other):
+            host.engine.begin()
+        monkeypatch.setattr(engines, "HOLD_DEADLINE", 0.1)
+        with stalled(other.engine), pytest.raises(engines.EngineError, match="does not answer"):
+            await hold_all([one, other])
+        assert not any(one.object_counts().values())
+        turns = (await one.stats())["engine"]["turns"]
+        await trio.sleep(1)
+        assert (await one.stats())["engine"]["turns"] > turns + 4

@@ -131,8 +131,17 @@ class _Commands:
         """
 
     def begin(self) -> None:
-        """End the hold of a new engine: see ``Engine``. All commands before this one are applied
-        before the first datagram is read. Later calls do nothing.
+        """End a hold: see ``Engine``. All commands before this one are applied before the first
+        datagram is read. Does nothing if the engine is not held.
+        """
+
+    def hold(self, token: int) -> None:
+        """Hold an engine that has begun, so that another process may go on with its objects. What
+        it has received is sent. ``EngineHeld`` with this token is the answer. From then on it reads
+        and sends nothing, and its region has all that is kept. Commands are applied.
+
+        What other engines relay to it meanwhile waits. A second call sends that too. So hold all
+        engines, wait for their answers, and hold them all once more.
         """
 
     def request_stats(self, token: int) -> None:
@@ -147,7 +156,9 @@ class Engine(_Commands):
     not bound as the settings say.
 
     A new engine is held until ``begin``: it applies commands, but reads no socket, accepts no
-    connection, and gives no events. What comes meanwhile waits in the kernel.
+    connection, and gives no events. What comes meanwhile waits in the kernel. After ``hold`` it is
+    the same, but events that commands cause are given. The end of an engine that is held sends
+    nothing, and ends no connection that another process has too.
 
     ``region_fd``: an empty file on a file system in memory, which the caller may close. What has to
     outlive the process lies in it (``c/base/region.h``). ``index`` is written into it. Without it

@@ -348,6 +348,13 @@ class StatsReady:
 
 
 @attrs.frozen
+class EngineHeld:
+    """The answer to ``hold``. All that the engine has received is sent, or still in the kernel."""
+
+    token: int
+
+
+@attrs.frozen
 class EngineFailed:
     """The engine's thread has ended by itself."""
 
@@ -368,5 +375,6 @@ EngineEvent: TypeAlias = (
     | ConsumerStarted
     | PacketsTraced
     | StatsReady
+    | EngineHeld
     | EngineFailed
 )

@@ -32,6 +32,7 @@ from meet_trio.engine import (
     Engine,
     EngineEvent,
     EngineFailed,
+    EngineHeld,
     EngineSettings,
     IceConnected,
     IceMoved,
@@ -51,6 +52,7 @@ from meet_trio.turns import Turns
 logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
+HOLD_DEADLINE = 5.0  # seconds; an engine forwards what waits, and answers
 COMMAND_DEADLINE = 10.0  # seconds
 # The number of checks within ``COMMAND_DEADLINE``. An engine has failed when all of them in a row
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
@@ -186,6 +188,7 @@ class EngineHost:
         self._levels: dict[int, Mailbox] = {}  # by producer
         self._taps: dict[int, Tap] = {}  # by transport
         self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
+        self._holds: dict[int, trio.Event] = {}  # by token
 
     @property
     def failed(self) -> bool:
@@ -260,6 +263,7 @@ class EngineHost:
             "levels": len(self._levels),
             "taps": len(self._taps),
             "stats": len(self._stats_waiting),
+            "holds": len(self._holds),
         }
 
     async def stats(self) -> Stats:
@@ -279,6 +283,17 @@ class EngineHost:
             raise EngineError(f"the engine on port {self.engine.port} does not answer") from None
         finally:
             del self._stats_waiting[token]
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[trio.Event]:
+        """Hold the engine, see ``Engine.hold``. The event is set when it has answered."""
+        token = self.new_number()
+        held = self._holds[token] = trio.Event()
+        try:
+            self.engine.hold(token)
+            yield held
+        finally:
+            del self._holds[token]
 
     async def run(self) -> None:
         """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
@@ -335,6 +350,9 @@ class EngineHost:
                     mailbox.put(number, event)
             case StatsReady():
                 self._answer_stats(event)
+            case EngineHeld(token=token):
+                if (held := self._holds.get(token)) is not None:
+                    held.set()
             case EngineFailed():
                 self._fail(event.message)
             case PacketsTraced():
@@ -388,3 +406,22 @@ async def open_engine(
                 nursery.cancel_scope.cancel()
     finally:
         engine.close()
+
+
+async def hold_all(hosts: Collection[EngineHost]) -> None:
+    """Hold all engines of the process, so that another one can go on: none reads or sends any more,
+    and nothing waits between them. They begin again if this raises or is cancelled. Raises
+    EngineError if one does not answer; one that has failed is held already.
+    """
+    try:
+        for _ in range(2):  # what one has relayed before its hold waits for another
+            with contextlib.ExitStack() as asked, trio.fail_after(HOLD_DEADLINE):
+                held = [asked.enter_context(one.holding()) for one in hosts if not one.failed]
+                for answered in held:
+                    await answered.wait()
+    except BaseException as error:
+        for host in hosts:
+            host.engine.begin()
+        if isinstance(error, trio.TooSlowError):
+            raise EngineError("an engine does not answer") from None
+        raise

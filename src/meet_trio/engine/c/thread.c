@@ -10,6 +10,7 @@
 #include "base/ring.h"
 #include "core/begin.h"
 #include "core/commands.h"
+#include "core/events.h"
 #include "core/exchange.h"
 #include "io/pairs.h"
 #include "io/udp.h"
@@ -33,7 +34,7 @@ enum {
   FIRST_PAIRS = 8,          /* slots of the table of plain transports */
   MAX_SLEEP_MS = 1000,
   TRACED_SLOTS = 16,            /* of EVENT_SLOTS that traces may take: 2 MB, and room for all other events */
-  FAILED_RETRY_US = 10 * MT_MS, /* until the event of a failure is offered again */
+  FAILED_RETRY_US = 10 * MT_MS, /* until an event of the thread, or of a held core, is offered again */
   RECENT_US = 10 * MT_SECOND,   /* the longest recent turn is that of this span and of the span before it */
 };
 
@@ -47,7 +48,7 @@ typedef struct {
 struct mt_engine {
   pthread_t thread;
   bool started;
-  bool begun; /* MT_BEGIN has come; the thread's own */
+  bool begun; /* MT_BEGIN has come, and no MT_HOLD since; the thread's own */
   mt_udp *udp;
   mt_tcp *tcp;
   mt_listen listen;
@@ -176,20 +177,26 @@ static bool watch(mt_engine *e, int fd, uint8_t kind, uint32_t local) {
   return epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/* Another process may have the sockets too: then closing them would not end their watch. */
+static void drop_pair(mt_engine *e, mt_pair *p) {
+  for (unsigned i = 0; i < 2; i++) epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, p->sockets[i].fd, NULL);
+  mt_pairs_remove(&e->pairs, p);
+}
+
 static void add_pair(mt_engine *e, mt_command *c) {
   mt_pair *p = mt_pairs_add(&e->pairs, c->id, c->u.plain.rtp_fd, c->u.plain.rtcp_fd);
   c->u.plain.rtp_fd = c->u.plain.rtcp_fd = -1;
   if (!p) return;
   bool watched =
       watch(e, p->sockets[MT_RTP].fd, MT_PATH_PLAIN_RTP, c->id) && watch(e, p->sockets[MT_RTCP].fd, MT_PATH_PLAIN_RTCP, c->id);
-  if (!watched) mt_pairs_remove(&e->pairs, p);
+  if (!watched) drop_pair(e, p);
 }
 
 static void remove_pair(mt_engine *e, uint32_t transport) {
   mt_pair *p = mt_pairs_find(&e->pairs, transport);
   if (!p) return;
   mt_udp_flush(e->udp);
-  mt_pairs_remove(&e->pairs, p);
+  drop_pair(e, p);
 }
 
 /* True: more commands wait. */
@@ -200,6 +207,7 @@ static bool apply_commands(mt_engine *e, int64_t now) {
     if (c->type == MT_ADD_PLAIN_TRANSPORT) add_pair(e, c);
     if (c->type == MT_REMOVE_TRANSPORT) remove_pair(e, c->id);
     if (c->type == MT_BEGIN) e->begun = true;
+    if (c->type == MT_HOLD) e->begun = false;
     mt_core_command(e->core, now, c);
     mt_command_release(c);
     mt_ring_pop(&e->commands);
@@ -220,6 +228,14 @@ static void forward(mt_engine *e) {
   wake_others(e);
   mt_core_forward(e->core, now_us());
   flush(e);
+}
+
+/* What a held engine has to tell: that it is held, and the answers to commands. Returns when to try again if there is no room. */
+static int64_t answer_held(mt_engine *e, int64_t now) {
+  bool answered = mt_hold_answer(e->core);
+  if (!e->core->resuming) mt_events_offer(e->core, now);
+  bool all = answered && (e->core->resuming || (mt_list_empty(&e->core->changed) && !e->core->stats_count));
+  return all ? INT64_MAX : now + FAILED_RETRY_US;
 }
 
 /* Passes what was received at once to the core, and returns the number of datagrams. */
@@ -334,10 +350,13 @@ static void *run(void *context) {
     if (begun) mt_exchange_count(e->core);
     more = apply_commands(e, began);
     announce_room(e);
-    if (begun && !more) more = mt_exchange_take(e->core, now_us());
+    bool holds = !e->begun;
+    if (holds) n = 0; /* what is ready stays so */
+    else if (begun && !more) more = mt_exchange_take(e->core, now_us());
     for (int i = 0; i < n; i++) handle_ready(e, ready[i].data.u64, &failure);
-    deadline = begun ? tick(e) : e->begun ? 0 : INT64_MAX;
+    deadline = holds ? INT64_MAX : begun ? tick(e) : 0;
     flush(e);
+    if (holds) deadline = answer_held(e, now_us());
     wake_python(e);
     now = now_us();
     add_turn(&e->turns, began, now);
@@ -393,7 +412,7 @@ static bool set_up(mt_engine *e, const mt_settings *settings, const mt_udp_setti
   e->core = mt_core_new_in(*region, &own, &sink);
   *region = NULL;
   if (!e->core) return false;
-  mt_core_hold(e->core);
+  mt_core_hold_at_first(e->core);
   e->tcp = mt_tcp_new(tcp, e->core, e->epoll_fd, &e->listen);
   return e->tcp && watch_all(e) && start(e);
 }

@@ -10,7 +10,8 @@
  *
  * A new engine is held: its thread applies commands, and does nothing else, until the command MT_BEGIN. It reads no socket and no
  * link, accepts no connection and lets no time pass for the core. So all commands before MT_BEGIN, however many, are applied before
- * the first datagram. What comes meanwhile waits in the kernel.
+ * the first datagram. What comes meanwhile waits in the kernel. MT_HOLD holds it again: it ends the turn in which it comes, before
+ * anything more is read. Then another process may have the sockets and read the region. The end of a held engine sends nothing.
  *
  * The thread wakes Python by writing an eventfd, and writes it again only after Python has read it, because every wake-up costs
  * Python's main thread tens of microseconds.

@@ -181,6 +181,7 @@ cdef extern from "core/core.h":
         MT_RESUME_PRODUCER
         MT_RESUME_CONSUMER
         MT_BEGIN
+        MT_HOLD
 
     ctypedef struct mt_layers:
         uint32_t spatial
@@ -256,6 +257,7 @@ cdef extern from "core/core.h":
         MT_EVENT_CONSUMER_STARTED
         MT_EVENT_TRACED
         MT_EVENT_STATS
+        MT_EVENT_HELD
         MT_EVENT_FAILED
 
     ctypedef struct mt_event:
@@ -293,7 +295,8 @@ cdef extern from "core/core.h":
 
 
 cdef extern from "core/begin.h":
-    void mt_core_hold(mt_core *core)
+    void mt_core_hold_at_first(mt_core *core)
+    bool_t mt_hold_answer(mt_core *core)
 
 
 cdef extern from "core/exchange.h":

@@ -221,5 +221,8 @@ cdef class _Commands:
     def begin(self):
         self._simple(MT_BEGIN, 0)
 
+    def hold(self, uint32_t token):
+        self._simple(MT_HOLD, token)
+
     def request_stats(self, uint32_t token):
         self._simple(MT_REQUEST_STATS, token)

@@ -29,7 +29,7 @@ cdef class Core(_Commands):
         if not self._core or not self._own_waker:
             raise MemoryError
         if held:
-            mt_core_hold(self._core)
+            mt_core_hold_at_first(self._core)
 
     def __dealloc__(self):
         self._close()
@@ -57,6 +57,7 @@ cdef class Core(_Commands):
         if self._core:
             mt_core_command(self._core, self.now, command)
             self._end_batch()
+            mt_hold_answer(self._core)
         mt_command_release(command)
         return 0
 

@@ -132,8 +132,10 @@ cdef class _Queue:
             return (kind, c.id)
         elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
             return (kind, c.id, <size_t>c.u.link)
-        elif kind in (MT_REQUEST_STATS, MT_BEGIN):
+        elif kind == MT_REQUEST_STATS:
             return (kind,)  # the newest token's answer is enough
+        elif kind in (MT_BEGIN, MT_HOLD):
+            return (MT_BEGIN,)  # what came last holds
         elif kind == MT_SEND_DTLS:
             for i in range(DTLS_WAITING):
                 if (kind, c.id, i) not in self._waiting:

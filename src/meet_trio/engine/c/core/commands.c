@@ -128,6 +128,7 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
     if (known(core, consumer)) mt_resume_consumer(core, consumer, &c->u.resume, now);
     break;
   case MT_BEGIN: mt_core_begin(core, now); break;
+  case MT_HOLD: mt_core_hold(core, c->id, now); break;
   }
 }
 

@@ -44,6 +44,7 @@ typedef enum {
   MT_RESUME_PRODUCER,     /* resume; also of a mirror */
   MT_RESUME_CONSUMER,     /* resume */
   MT_BEGIN,               /* the hold ends, and the thread reads its sockets from now on; see core/begin.h, thread.h */
+  MT_HOLD,                /* id: a token that the answering event carries */
 } mt_command_type;
 
 typedef struct {

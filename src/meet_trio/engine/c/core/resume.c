@@ -102,7 +102,7 @@ void mt_resume_transport(mt_core *core, mt_transport *t, const mt_resume_spec *s
   mt_kept_transport k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_transport(&b, &k);
-  if (!core->held || !mt_blob_ended(&b) || !valid_transport(core, t, &k)) refuse(core);
+  if (!core->resuming || !mt_blob_ended(&b) || !valid_transport(core, t, &k)) refuse(core);
   else if (spec->exact) apply_transport(core, t, &k, now);
   else t->srtcp_next = (k.srtcp_next + SKIPPED_SRTCP) % MOST_SRTCP;
   mt_kept_transport_free(&k);
@@ -182,7 +182,7 @@ void mt_resume_producer(mt_core *core, mt_producer *p, const mt_resume_spec *spe
   mt_kept_producer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_producer(&b, &k);
-  if (!core->held || !spec->exact || !mt_blob_ended(&b) || !valid_producer(p, &k)) {
+  if (!core->resuming || !spec->exact || !mt_blob_ended(&b) || !valid_producer(p, &k)) {
     refuse(core);
     return;
   }
@@ -275,7 +275,7 @@ void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spe
   mt_kept_consumer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_consumer(&b, &k);
-  if (!core->held || !mt_blob_ended(&b) || !valid_consumer(c, &k)) {
+  if (!core->resuming || !mt_blob_ended(&b) || !valid_consumer(c, &k)) {
     refuse(core);
     return;
   }

@@ -175,7 +175,7 @@ static bool catch_up_with(mt_core *core, mt_consumer *c, mt_stream *s, int64_t n
  * wanted. */
 bool mt_consumer_catch_up(mt_core *core, mt_consumer *c, int64_t now) {
   mt_producer *producer = c->producer;
-  if (c->epochs[0].open || c->paused || !c->transport->srtp || !c->transport->selected) return false;
+  if (core->held || c->epochs[0].open || c->paused || !c->transport->srtp || !c->transport->selected) return false;
   if (!producer || producer->paused || c->target < 0) return false;
   for (int8_t i = c->target; i >= 0; i--) {
     mt_stream *s = &producer->streams[i];

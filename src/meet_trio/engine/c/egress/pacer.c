@@ -114,6 +114,10 @@ void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now) {
   while (d->count && d->budget.level > 0) send_first(core, d, now);
 }
 
+void mt_pacer_empty(mt_core *core, mt_downlink *d, int64_t now) {
+  while (d->count) send_first(core, d, now);
+}
+
 void mt_pacer_rest(mt_core *core, mt_downlink *d) {
   mt_pool_put(&core->queues, d->queue);
   d->queue = NULL;

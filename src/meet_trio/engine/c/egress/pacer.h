@@ -24,6 +24,7 @@ void mt_pacer_wake(mt_core *core, mt_downlink *d, int64_t now);    /* packets wa
 void mt_pacer_forget(mt_consumer *c);                              /* the consumer is removed: its packets that wait are not sent */
 bool mt_pacer_has_room(const mt_consumer *c);                      /* for a new packet of the consumer */
 void mt_pacer_release(mt_core *core, mt_downlink *d, int64_t now); /* sends what waits, as far as the pace allows */
+void mt_pacer_empty(mt_core *core, mt_downlink *d, int64_t now);   /* sends all that waits, whatever the pace */
 void mt_pacer_rest(mt_core *core, mt_downlink *d);                 /* nothing waits, so no further step is due */
 
 #endif

@@ -26,6 +26,16 @@ static int64_t step(mt_core *core, mt_downlink *d, int64_t now) {
   return INT64_MAX;
 }
 
+void mt_pacers_drain(mt_core *core, int64_t now) {
+  MT_EACH (item, &core->pacing) {
+    mt_downlink *d = MT_OF(item, mt_downlink, in_pacing);
+    do {
+      mt_pacer_empty(core, d, now);
+      fill_queue(core, d, now);
+    } while (d->count);
+  }
+}
+
 int64_t mt_pacers_tick(mt_core *core, int64_t now) {
   int64_t next = INT64_MAX;
   MT_EACH (item, &core->pacing) {

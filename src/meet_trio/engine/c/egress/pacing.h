@@ -8,5 +8,7 @@
 
 /* Sends what is due. Returns the time of the next step. */
 int64_t mt_pacers_tick(mt_core *core, int64_t now);
+/* Sends all that waits, in queues and in histories, whatever the pace. */
+void mt_pacers_drain(mt_core *core, int64_t now);
 
 #endif

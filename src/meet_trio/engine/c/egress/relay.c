@@ -167,7 +167,7 @@ void mt_relay_start(mt_core *core, uint32_t producer, mt_link *link, int64_t now
   mt_list_append(&p->relays, &r->in_producer);
   mt_list_append(&link->sides[MT_SOURCE].end.members, &r->in_link);
   r->unsent = (uint8_t)((1u << p->spec.encoding_count) - 1);
-  if (core->held) r->listened = r->unsent; /* no packet is lost until the mirror says what it needs */
+  if (core->resuming) r->listened = r->unsent; /* no packet is lost until the mirror says what it needs */
   send_states(core, r, now);
 }
 

@@ -37,7 +37,7 @@ mt_pair *mt_pairs_add(mt_pairs *pairs, uint32_t transport, int rtp_fd, int rtcp_
 
 void mt_pairs_remove(mt_pairs *pairs, mt_pair *p) {
   mt_table_remove(pairs, &p->node);
-  close(p->sockets[MT_RTP].fd); /* epoll watches it no more, because it has no other descriptor */
+  close(p->sockets[MT_RTP].fd);
   close(p->sockets[MT_RTCP].fd);
   free(p);
 }

@@ -78,7 +78,8 @@ static void close_connection(mt_tcp *t, connection *c) {
   mt_list_remove(&c->turn);
   mt_table_remove(&t->by_id, &c->node);
   mt_rfc4571_free(&c->out);
-  close(c->fd); /* epoll watches it no more */
+  watch(t, EPOLL_CTL_DEL, c->fd, 0, MT_PATH_NONE, 0); /* closing would not do if another process has the socket too */
+  close(c->fd);
   free(c);
 }
 

@@ -49,32 +49,36 @@ struct mt_core {
   mt_list wheel[MT_WHEEL_SLOTS]; /* the quiet ones, by the time of their next visit; see core/visits.h */
   int64_t wheel_at;              /* number of the slot of the last round, since time 0 */
 
-  mt_list traces;      /* mt_trace */
-  int64_t last_now;    /* time of the last datagram, command, tick or exchange */
-  uint32_t last_relay; /* id that the newest relay got */
-  mt_list changed;     /* mt_changes: events to offer */
-  mt_list nacking;     /* streams with missing packets */
-  mt_list holding;     /* consumers with NACKs that wait */
-  mt_list tailing;     /* streams of lossy clients in the middle of a frame */
-  mt_list wanting;     /* streams that want a key frame */
-  mt_list feeding;     /* mt_twcc with arrivals to report */
-  mt_list claims;      /* mt_claim: addresses that no check has confirmed yet */
-  mt_bucket tries;     /* authentications of datagrams from unknown addresses */
-  mt_list owed;        /* consumers with a key frame request that is put off */
-  mt_list scored;      /* consumers with a score event in the last second, the oldest event first */
-  mt_list allocating;  /* mt_downlink whose layers are to be allocated anew */
-  mt_list gathered;    /* producers with packets that wait to be forwarded, the longest first */
-  bool gathering;      /* packets may wait; see egress/fanout.h */
-  mt_list pacing;      /* mt_downlink with packets that wait, or with a probe */
-  int64_t next_tick;   /* mt_core_tick does nothing before this time */
-  int64_t next_round;  /* time of the next round, ten a second */
-  mt_pool packets;     /* of mt_packet */
-  mt_pool missing;     /* of MT_MAX_MISSING mt_missing */
-  mt_pools sent;       /* of mt_sent; see egress/sent.h */
-  mt_pools departures; /* of mt_departure; see estimate/departures.h */
-  bool held;           /* until mt_core_begin; see core/core.h */
-  mt_region *region;   /* of the objects that outlive the process; see state/kept.h */
-  mt_pool queues;      /* of MT_QUEUE_SLOTS mt_queued */
+  mt_list traces;       /* mt_trace */
+  int64_t last_now;     /* time of the last datagram, command, tick or exchange */
+  uint32_t last_relay;  /* id that the newest relay got */
+  mt_list changed;      /* mt_changes: events to offer */
+  mt_list nacking;      /* streams with missing packets */
+  mt_list holding;      /* consumers with NACKs that wait */
+  mt_list tailing;      /* streams of lossy clients in the middle of a frame */
+  mt_list wanting;      /* streams that want a key frame */
+  mt_list feeding;      /* mt_twcc with arrivals to report */
+  mt_list claims;       /* mt_claim: addresses that no check has confirmed yet */
+  mt_bucket tries;      /* authentications of datagrams from unknown addresses */
+  mt_list owed;         /* consumers with a key frame request that is put off */
+  mt_list scored;       /* consumers with a score event in the last second, the oldest event first */
+  mt_list allocating;   /* mt_downlink whose layers are to be allocated anew */
+  mt_list gathered;     /* producers with packets that wait to be forwarded, the longest first */
+  bool gathering;       /* packets may wait; see egress/fanout.h */
+  mt_list pacing;       /* mt_downlink with packets that wait, or with a probe */
+  int64_t next_tick;    /* mt_core_tick does nothing before this time */
+  int64_t next_round;   /* time of the next round, ten a second */
+  mt_pool packets;      /* of mt_packet */
+  mt_pool missing;      /* of MT_MAX_MISSING mt_missing */
+  mt_pools sent;        /* of mt_sent; see egress/sent.h */
+  mt_pools departures;  /* of mt_departure; see estimate/departures.h */
+  bool held;            /* it neither reads nor sends; see core/begin.h */
+  bool resuming;        /* it has never begun: its objects may be resumed */
+  bool hold_unanswered; /* MT_EVENT_HELD is to be offered, with `hold_token` */
+  uint32_t hold_token;
+  void (*send)(void *context, const mt_path *to, size_t len); /* while it is held: the sink's */
+  mt_region *region;                                          /* of the objects that outlive the process; see state/kept.h */
+  mt_pool queues;                                             /* of MT_QUEUE_SLOTS mt_queued */
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS]; /* tokens of requests for statistics, the oldest first */
   unsigned stats_count;                         /* requests in `stats_waiting` */

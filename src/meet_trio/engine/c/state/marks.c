@@ -29,7 +29,7 @@ void mt_change(mt_core *core, mt_changes *changes, uint32_t flags) {
 }
 
 void mt_want_keyframe(mt_core *core, mt_stream *s, int64_t now) {
-  if (core->held || s->producer->spec.codec == MT_CODEC_OTHER) return;
+  if (core->resuming || s->producer->spec.codec == MT_CODEC_OTHER) return;
   s->keyframe_wanted = true;
   mt_list_append(&core->wanting, &s->wanting);
   mt_due(core, now);

@@ -148,7 +148,7 @@ static uint64_t next_of(mt_core *core) {
 
 static void go_on(const kept *blobs, mt_srtp *srtp, uint64_t number, int64_t now, bool damaged) {
   mt_core *core = new_core(-1);
-  mt_core_hold(core);
+  mt_core_hold_at_first(core);
   for (uint32_t id = ALICE; id <= BOB; id++) add_transport(core, id, now);
   for (unsigned i = 0; i < 2; i++) resume(core, &blobs[i], damaged, now);
   add_streams(core, now);
