@@ -26,7 +26,7 @@ from support.layered_camera import LayeredCamera
 from support.wire.rtcp import Fir, Nack, Pli, ReceiverReport, SenderReport
 from support.wire.rtp import RtpPacket
 
-from meet_trio.engine import EngineSettings, Kept
+from meet_trio.engine import EngineSettings, IceSilent, Kept, read_kept
 
 FRAME = 1 / 30
 
@@ -304,6 +304,81 @@ def test_a_blob_that_does_not_fit_is_refused_and_counted(kind: str, damage: Dama
     world.kill(spoil, begin=False)
     world.core.begin()
     assert world.refused() == {"transports": 2, "producers": 1, "consumers": 1}[kind]
+
+
+def silent(world: World) -> set[int]:
+    return {event.transport for event in world.take_events(IceSilent)}
+
+
+def forget_transports(kept: Kept) -> Kept:
+    return attrs.evolve(kept, transports={})
+
+
+def damage_transports(kept: Kept) -> Kept:
+    damaged = {number: blob[:-1] for number, blob in kept.transports.items()}
+    return attrs.evolve(kept, transports=damaged)
+
+
+@pytest.mark.parametrize("lose", [forget_transports, damage_transports])
+def test_a_transport_with_keys_of_before_that_is_not_resumed_sends_nothing(
+    lose: Callable[[Kept], Kept],
+) -> None:
+    """Its indices would begin anew, and two packets would be encrypted with one key stream."""
+    world, alice, bob = meeting()
+    world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    send_frames(world, alice, [camera], 10, key=True)
+    world.kill(lose)
+    assert silent(world) == {alice.number, bob.number}
+    packets = len(bob.rtp), len(bob.rtcp), len(alice.rtcp)
+    for client in (alice, bob):
+        world.core.set_srtp(client.number, client.profile, bytes(28), bytes(28))
+        world.core.restart_ice(client.number, client.ufrag, client.password)
+        client.check()
+    send_frames(world, alice, [camera], 60, key=True)
+    world.run(2)
+    assert (len(bob.rtp), len(bob.rtcp), len(alice.rtcp)) == packets
+    assert world.counter("commands_refused") == 4
+    world.core.remove_transport(bob.number)
+    assert str(bob.number) not in world.stats()["transports"]
+
+
+def test_nothing_is_kept_of_a_transport_that_was_not_resumed_yet() -> None:
+    """Else the process after one that was killed in its start would take new indices for kept."""
+    world, alice, bob = meeting()
+    world.consume(bob, world.produce(alice, video()))
+    world.kill(forget_transports, begin=False)
+    kept = read_kept(world.file)
+    assert not kept.transports
+    assert kept.damaged == [f"transport {n}: it was not resumed itself" for n in (1, 2)]
+    world.core.begin()
+    assert not read_kept(world.file).transports
+
+
+def test_a_transport_of_before_without_keys_begins_as_usual() -> None:
+    world = KeptWorld()
+    client = world.new_client()
+    world.kill()
+    assert silent(world) == set()
+    client.check()
+    client.set_keys()
+    world.deliver()
+    assert read_kept(world.file).transports.keys() == {client.number}
+
+
+def test_a_consumer_does_not_fall_behind_what_its_transport_has_kept() -> None:
+    world, alice, bob = meeting()
+    consumer = world.consume(bob, world.produce(alice, video()))
+    camera = Camera()
+    send_frames(world, alice, [camera], 10, key=True)
+    older = read_kept(world.file).consumers[consumer]
+    send_frames(world, alice, [camera], 10)
+    last = bob.rtp[-1].sequence_number
+    world.kill(lambda kept: attrs.evolve(kept, consumers={consumer: older}))
+    assert world.refused() == 1
+    send_frames(world, alice, [camera], 1, key=True)
+    after = [p.sequence_number for p in bob.rtp][40:]
+    assert after == [(last + 1) & 0xFFFF, (last + 2) & 0xFFFF]
 
 
 def test_after_the_beginning_nothing_is_resumed() -> None:

@@ -18,6 +18,7 @@ from meet_trio.engine import (
     EngineEvent,
     EngineSettings,
     IceConnected,
+    IceSilent,
     StatsReady,
 )
 
@@ -81,6 +82,9 @@ def test_a_held_engine_reads_nothing_until_it_has_all_commands(client: socket.so
         engine.request_stats(1)
         assert not select.select([client], [], [], 0.3)[0]
         assert engine.read_events() == []
+        while engine.waiting:  # for room in the ring
+            assert select.select([engine.event_fd], [], [], 5)[0]
+            assert engine.read_events() == []
         engine.add_transport(3 * RING, UFRAG, PASSWORD)
         engine.begin()
         assert answered(client)
@@ -130,6 +134,25 @@ def test_what_came_between_two_engines_is_served_by_the_second(
             assert stream.recv(2048)[2:4] == BINDING_SUCCESS.to_bytes(2, "big")
         finally:
             engine.close()
+
+
+@pytest.mark.parametrize("blob", [None, b"no blob"])
+def test_a_transport_with_keys_that_goes_on_from_nothing_is_told_to_be_silent(
+    blob: bytes | None, client: socket.socket
+) -> None:
+    engine = Engine(EngineSettings(listen_ips=LOCAL))
+    try:
+        client.connect(("127.0.0.1", engine.port))
+        engine.add_transport(1, UFRAG, PASSWORD)
+        engine.set_srtp(1, 0x0007, bytes(28), bytes(28))
+        if blob is not None:
+            engine.resume_transport(1, blob)
+        client.send(check())
+        engine.begin()
+        assert wait_event(engine, IceSilent) == IceSilent(1)
+        assert not select.select([client], [], [], 0.3)[0]
+    finally:
+        engine.close()
 
 
 def test_any_port_will_do_if_none_is_set() -> None:

@@ -1,10 +1,12 @@
 """An engine in a process of its own, to be killed, and its publisher and viewer at real sockets.
 
-``python -m support.engine_killed REGION UDP TCP`` runs it until it is killed; the numbers are of
-inherited file descriptors.
+``python -m support.engine_killed BEFORE REGION UDP TCP`` runs it until it is killed, or its
+standard input ends with the process that has started it. The numbers are of inherited file
+descriptors.
 """
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -37,6 +39,8 @@ def keys(number: int) -> tuple[bytes, bytes]:
 
 def furnish(engine: Engine, kept: Kept) -> None:
     """Add the objects, as far as possible as they were."""
+    if not kept.transports:
+        engine.begin()  # keys of before would need what was kept
     for number, name in NAMES.items():
         engine.add_transport(number, name, PASSWORD)
         engine.set_srtp(number, PROFILE, *keys(number))
@@ -58,9 +62,8 @@ def main() -> None:
     engine = Engine(settings, [(udp, tcp)], region_fd=region)
     furnish(engine, read_kept(before) if before >= 0 else Kept(0, {}, {}, {}, []))
     os.write(1, b"!")
-    while True:
+    while not select.select([sys.stdin], [], [], 0.001)[0]:
         engine.read_events()
-        time.sleep(0.001)
 
 
 class Lives:
@@ -82,7 +85,11 @@ class Lives:
         command += map(str, (self.region, self.udp, self.tcp))
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         self.process = subprocess.Popen(
-            command, pass_fds=handles, env=environment, stdout=subprocess.PIPE
+            command,
+            pass_fds=handles,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self.process.stdout
         assert self.process.stdout.read(1) == b"!", "the process has not begun"

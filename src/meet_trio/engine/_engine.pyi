@@ -117,8 +117,12 @@ class _Commands:
     def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
         """Go on where an earlier process has left the transport, with a blob of ``Kept``. It comes
         after what adds the transport and its keys, before ``begin``. A blob that does not fit is
-        refused and counted, and the transport begins anew. With ``exact`` False the blob is seconds
-        old: only the SRTCP index is taken, and jumps ahead.
+        refused and counted. With ``exact`` False the blob is seconds old: only the SRTCP index is
+        taken, and jumps ahead.
+
+        A transport whose keys were set before ``begin``, and that was not resumed or was refused,
+        sends and receives nothing: its SRTP indices must not begin anew. ``IceSilent`` follows
+        ``begin``.
         """
 
     def resume_producer(self, producer: int, blob: bytes) -> None:
@@ -126,7 +130,8 @@ class _Commands:
 
     def resume_consumer(self, consumer: int, blob: bytes, exact: bool = True) -> None:
         """The same for a consumer, after its producer. Its client sees one continuous stream, and
-        needs no key frame. With ``exact`` False only the SRTP indices are taken, and jump ahead by
+        needs no key frame. If it is refused, it begins with a key frame, at the index that its
+        transport has kept. With ``exact`` False only the SRTP indices are taken, and jump ahead by
         16,384: the blob must be younger than that many packets.
         """
 

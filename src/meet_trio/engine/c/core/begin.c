@@ -2,6 +2,7 @@
 #include "core/begin.h"
 
 #include "core/exchange.h"
+#include "core/transport.h"
 #include "egress/consumer.h"
 #include "egress/fanout.h"
 #include "egress/layers.h"
@@ -68,8 +69,18 @@ static void begin_consumer(mt_core *core, mt_consumer *c, int64_t now) {
   if (c->transport->srtp) mt_consumer_begin(core, c, now);
 }
 
+/* A transport that had keys before any client could be heard has them from an earlier process. */
+static void bar_unresumed(mt_core *core) {
+  MT_EACH (item, &core->all_transports) {
+    mt_transport *t = MT_OF(item, mt_transport, in_core);
+    if (t->unresumed && t->srtp && !t->plain) mt_transport_bar(core, t);
+    if (!t->barred) t->unresumed = false;
+  }
+}
+
 void mt_core_begin(mt_core *core, int64_t now) {
   if (!core->held) return;
+  if (core->resuming) bar_unresumed(core);
   may_send(core);
   core->resuming = false;
   core->next_tick = 0;

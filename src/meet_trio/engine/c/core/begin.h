@@ -7,6 +7,8 @@
  * resumed (core/resume.h). No key frame is wanted, because a consumer may yet be resumed, and its client then needs none. A relay sends
  * every encoding until its mirror has said which it needs, so that no packet is lost, whichever of two engines begins first.
  *
+ * A transport with keys that is not resumed by then is barred (core/transport.h).
+ *
  * A core that has begun may be held again, so that another process goes on with its objects. What it has received is then forwarded: what
  * was gathered, what waits in its links, and what waits for the pacer. So the region has all that the next process has to know. If that
  * fails, the core begins again, and goes on. Its timers have gone on meanwhile.

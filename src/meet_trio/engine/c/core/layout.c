@@ -16,6 +16,7 @@ uint64_t mt_layout(void) {
       AT(mt_transport, plain),
       AT(mt_transport, credentials),
       AT(mt_transport, was_connected),
+      AT(mt_transport, unresumed),
       AT(mt_transport, heard),
       AT(mt_transport, srtcp_next),
       AT(mt_transport, rtcp_ssrc),

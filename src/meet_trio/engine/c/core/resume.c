@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <openssl/crypto.h>
+#include <stdatomic.h>
 
 enum {
   SKIPPED = 1 << 14,       /* numbers: less than half of the 2^15 within which a receiver finds the roll-over count */
@@ -21,6 +22,9 @@ enum {
 #define MOST_SRTCP (UINT32_C(1) << 31)
 
 static void refuse(mt_core *core) { core->counters.resumes_refused++; }
+
+/* What was stored before is in the region before what is stored next; see base/region.c. */
+static void in_this_order(void) { atomic_signal_fence(memory_order_seq_cst); }
 
 /* A time of the earlier process, which has the same clock. */
 static int64_t past(int64_t time, int64_t now) { return time < 0 ? 0 : time > now ? now : time; }
@@ -39,7 +43,7 @@ static bool valid_plain_end(const mt_transport *t, const mt_path *p, uint8_t kin
 static bool valid_window(const mt_srtp_window *w, uint64_t most) { return !w->started || w->highest < most; }
 
 static bool valid_transport(const mt_core *core, mt_transport *t, const mt_kept_transport *k) {
-  if (k->plain != (t->plain != NULL) || t->was_connected || t->sources.count || t->srtcp_next) return false;
+  if (!t->unresumed || k->plain != (t->plain != NULL) || t->was_connected || t->sources.count || t->srtcp_next) return false;
   if (k->has_route && (k->plain || !usable_path(core, &k->route))) return false;
   if (k->plain && !(valid_plain_end(t, &k->ends[0], MT_PATH_PLAIN_RTP) && valid_plain_end(t, &k->ends[1], MT_PATH_PLAIN_RTCP)))
     return false;
@@ -102,9 +106,14 @@ void mt_resume_transport(mt_core *core, mt_transport *t, const mt_resume_spec *s
   mt_kept_transport k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_transport(&b, &k);
-  if (!core->resuming || !mt_blob_ended(&b) || !valid_transport(core, t, &k)) refuse(core);
-  else if (spec->exact) apply_transport(core, t, &k, now);
-  else t->srtcp_next = (k.srtcp_next + SKIPPED_SRTCP) % MOST_SRTCP;
+  if (!core->resuming || !mt_blob_ended(&b) || !valid_transport(core, t, &k)) {
+    refuse(core); /* with keys, it is barred when the core begins */
+  } else {
+    if (spec->exact) apply_transport(core, t, &k, now);
+    else t->srtcp_next = (k.srtcp_next + SKIPPED_SRTCP) % MOST_SRTCP;
+    in_this_order();
+    t->unresumed = false;
+  }
   mt_kept_transport_free(&k);
 }
 
@@ -191,6 +200,12 @@ void mt_resume_producer(mt_core *core, mt_producer *p, const mt_resume_spec *spe
 
 /* ---- consumers ---- */
 
+/* Its transport has kept the indices too, if it was resumed; the consumer's are not below them. */
+static bool falls_back(const mt_consumer *c, const mt_kept_consumer *k) {
+  if (c->transport->unresumed) return false;
+  return k->next < c->senders[0].next || (c->rtx_sender && k->rtx_next < c->senders[1].next);
+}
+
 static bool valid_consumer(const mt_consumer *c, const mt_kept_consumer *k) {
   if (c->packets || c->started || (k->rtx_next != 0) != (c->rtx_sender != NULL)) return false;
   if (!k->next || k->next > MOST_SRTP - 2 * SKIPPED || k->rtx_next > MOST_SRTP - 2 * SKIPPED) return false;
@@ -275,7 +290,7 @@ void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spe
   mt_kept_consumer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_consumer(&b, &k);
-  if (!core->resuming || !mt_blob_ended(&b) || !valid_consumer(c, &k)) {
+  if (!core->resuming || !mt_blob_ended(&b) || !valid_consumer(c, &k) || (spec->exact && falls_back(c, &k))) {
     refuse(core);
     return;
   }

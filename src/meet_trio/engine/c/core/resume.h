@@ -1,8 +1,9 @@
 /* Objects go on where an earlier process has left them, from blobs (core/values.h).
  *
  * A blob is given to an object that was added anew, as it was before, while the core is held (core/begin.h). The order is: transports,
- * producers, consumers, each after its keys. A blob that does not fit is refused as a whole and counted (`resumes_refused`); the object
- * then begins anew. Nothing that a blob contains makes the core send an SRTP index twice, read what it must not, or send to where it
+ * producers, consumers, each after its keys. A blob that does not fit is refused as a whole and counted (`resumes_refused`). A transport
+ * with SRTP is then barred (core/transport.h), because its indices would begin anew under the same keys. Another object begins anew; a
+ * consumer's index is then the next one that its transport has kept for its SSRC. Nothing that a blob contains makes the core send an SRTP index twice, read what it must not, or send to where it
  * was not before.
  *
  * A blob that is not exact is older than the end of the process, by seconds. Of a transport and a consumer it gives the indices, which

@@ -500,8 +500,13 @@ static void salvage_object(mt_salvage *s, const found_block *b, uint32_t slot, m
   switch (b->kind) {
   case MT_KEPT_TRANSPORT:
     out->id = s->object.transport.id;
-    out->damage = keep_transport(s, &s->kept.transport);
     out->kind = MT_BLOB_TRANSPORT;
+    if (is_set(&s->object.transport.unresumed)) {
+      out->damage = "it was not resumed itself";
+      OPENSSL_cleanse(&s->object, sizeof s->object);
+      return;
+    }
+    out->damage = keep_transport(s, &s->kept.transport);
     break;
   case MT_KEPT_PRODUCER:
     out->id = s->object.producer.id;

@@ -43,6 +43,7 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id) {
   t->next_report = now + FIRST_REPORT_US + (int64_t)(mt_random(core) % MT_SECOND);
   t->reported = now;
   t->rtcp_ssrc = (uint32_t)mt_random(core) | 1;
+  t->unresumed = core->resuming; /* before the mark */
   mt_list_init(&t->in_core);
   mt_list_init(&t->changes.in_changed);
   mt_list_init(&t->producers);
@@ -65,6 +66,10 @@ void mt_transport_add(mt_core *core, uint32_t id, const mt_ice_spec *ice, int64_
 }
 
 void mt_transport_restart(mt_core *core, mt_transport *t, const mt_ice_spec *ice) {
+  if (t->barred) {
+    core->counters.commands_refused++;
+    return;
+  }
   mt_credentials_drop(core, &t->credentials[1]);
   mt_ice_spec before = {t->credentials[0].ufrag, t->credentials[0].password};
   mt_credentials_drop(core, &t->credentials[0]);
@@ -76,7 +81,7 @@ void mt_transport_restart(mt_core *core, mt_transport *t, const mt_ice_spec *ice
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys, int64_t now) {
   mt_srtp *srtp = mt_srtp_new((mt_srtp_profile)keys->profile, core->settings.aead, keys->tx, keys->rx);
   /* A transport has one DTLS association and so one pair of keys. Other keys would need new replay windows and indices. */
-  if (!srtp || t->srtp) {
+  if (!srtp || t->srtp || t->barred) {
     mt_srtp_free(srtp);
     core->counters.commands_refused++;
     return;
@@ -88,12 +93,24 @@ void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys,
   }
 }
 
-void mt_transport_remove(mt_core *core, mt_transport *t) {
-  MT_EACH (item, &t->consumers) mt_consumer_remove(core, MT_OF(item, mt_consumer, in_transport));
-  MT_EACH (item, &t->producers) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+static void drop_paths(mt_core *core, mt_transport *t) {
   for (unsigned i = 0; i < MT_MAX_ROUTES; i++) mt_route_drop(core, &t->routes[i]);
   mt_credentials_drop(core, &t->credentials[0]);
   mt_credentials_drop(core, &t->credentials[1]);
+}
+
+void mt_transport_bar(mt_core *core, mt_transport *t) {
+  t->barred = true;
+  drop_paths(core, t);
+  mt_srtp_free(t->srtp);
+  t->srtp = NULL;
+  mt_change(core, &t->changes, MT_CHANGED_SILENT);
+}
+
+void mt_transport_remove(mt_core *core, mt_transport *t) {
+  MT_EACH (item, &t->consumers) mt_consumer_remove(core, MT_OF(item, mt_consumer, in_transport));
+  MT_EACH (item, &t->producers) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
+  drop_paths(core, t);
   mt_twcc_free(t);
   mt_downlink_end(core, t);
   mt_trace_end(core, t);

@@ -18,6 +18,9 @@ mt_transport *mt_transport_new(mt_core *core, int64_t now, uint32_t id);
 void mt_transport_restart(mt_core *core, mt_transport *t, const mt_ice_spec *ice);
 /* Sets the SRTP keys, and the consumers begin. Refused, and counted, if the transport has keys: it has one DTLS association. */
 void mt_transport_keys(mt_core *core, mt_transport *t, const mt_srtp_spec *keys, int64_t now);
+/* A transport of an earlier process whose indices are not known: under its keys they must not begin anew. It neither sends nor receives
+ * from now on, and is told to be silent (MT_EVENT_ICE_SILENT). It stays until it is removed. */
+void mt_transport_bar(mt_core *core, mt_transport *t);
 void mt_transport_remove(mt_core *core, mt_transport *t);
 
 #endif

@@ -137,6 +137,8 @@ struct mt_transport {
   mt_plain *plain;    /* NULL: ICE and DTLS */
   bool was_connected; /* a route has been selected before */
   bool silent;        /* consent is lost */
+  bool unresumed;     /* an earlier process may have sent with its keys, and the indices are not known */
+  bool barred;        /* therefore it has no keys, routes and credentials any more */
   int64_t heard;      /* time of the last authenticated request on any route */
   int64_t moved;      /* time at which another route was selected; what was measured before is of another path; 0: never */
   uint32_t advances;  /* authentic packets with a higher index than any before of their SSRC; modulo 2^32 */
