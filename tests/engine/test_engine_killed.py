@@ -1,8 +1,12 @@
 """Processes with an engine are killed while they forward, and the next one goes on."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.engine_killed import CONSUMER, Lives, Publisher, Viewer
@@ -58,3 +62,38 @@ def test_viewers_get_one_stream_from_processes_that_are_killed(seed: int) -> Non
     assert sent - len(numbers) <= LIVES * LOST
     offsets = {(p.timestamp - 3000 * ((camera.picture - 1) & 0x7FFF)) % 3000 for p in bob.packets}
     assert len(offsets) == 1  # one clock in all lives
+
+
+STARTER = """
+import time
+from support.engine_killed import Lives
+lives = Lives()
+lives.begin()
+print(lives.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return state.rpartition(")")[2].split()[0] == "Z"  # nobody reaps it
+
+
+def test_the_processes_end_with_the_one_that_has_started_them() -> None:
+    """So a test that is killed leaves none behind."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    pid = int(starter.stdout.readline())
+    assert not has_ended(pid)
+    starter.kill()
+    starter.communicate()
+    deadline = time.monotonic() + 20
+    while not has_ended(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -39,6 +39,11 @@ COMMANDS = frozenset(
         "request_consumer_keyframe",
         "remove_consumer",
         "request_stats",
+        "resume_transport",
+        "resume_producer",
+        "resume_consumer",
+        "begin",
+        "hold",
     }
 )
 

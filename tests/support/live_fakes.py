@@ -113,6 +113,13 @@ class FakeEngine:
         self.max_outgoing: dict[int, int] = {}
         self.traced: set[int] = set()
         self.resumed: dict[tuple[str, int], bytes] = {}
+        self.holds: list[int] = []  # tokens since it has begun
+
+    def begin(self) -> None:
+        self.holds.clear()
+
+    def hold(self, token: int) -> None:
+        self.holds.append(token)
 
     def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
         assert transport in self.transports
