@@ -31,6 +31,6 @@ void mt_dtls_datagram(mt_core *core, int64_t now, const mt_path *from, const uin
 void mt_dtls_send(mt_core *core, mt_transport *t, const mt_data *datagram) {
   if (datagram->len > MT_DATAGRAM_MAX) return;
   memcpy(mt_reserve(core), datagram->bytes, datagram->len);
-  if (t->selected) mt_send(core, t, datagram->len);
+  if (t->selected && !core->held) mt_send(core, t, datagram->len);
   else core->counters.dropped_dtls_no_path++;
 }

@@ -10,6 +10,7 @@
  * Usage: churn SEED STEPS
  */
 #include "base/bytes.h"
+#include "core/begin.h"
 #include "core/core.h"
 #include "core/exchange.h"
 #include "links/link.h"
@@ -62,6 +63,8 @@ static struct {
 static uint32_t consumers[IDS];
 static uint8_t out_buffer[MT_DATAGRAM_MAX];
 static bool deaf; /* events are refused */
+static bool held; /* all cores */
+static uint64_t holds;
 static uint64_t media_out, events, traced, gathered;
 static mt_stats last_stats[CORES];
 
@@ -124,6 +127,7 @@ static void receive_rtcp(client *c, size_t len) {
 
 static void send_out(void *context, const mt_path *to, size_t len) {
   client *c = client_at(to);
+  CHECK(!held);
   CHECK(c != NULL && c->alive && context == &cores[c->home]);
   CHECK(len > 0 && len <= MT_DATAGRAM_MAX);
   if (!c || !mt_is_rtp_or_rtcp(out_buffer, len)) return;
@@ -148,6 +152,7 @@ static void check_traced(const mt_event *event) {
 static bool take_event(void *context, const mt_event *event) {
   if (deaf) return false;
   events++;
+  if (event->type == MT_EVENT_HELD) holds++;
   if (event->type == MT_EVENT_TRACED) check_traced(event);
   if (event->type == MT_EVENT_STATS) {
     mt_stats *stats = (mt_stats *)(uintptr_t)event->data;
@@ -455,6 +460,31 @@ static void pass_long(void) {
     if (clients[i].alive && !clients[i].plain && dice(4)) check(&clients[i]);
 }
 
+/* Commands come while all cores are held, and nothing is sent. */
+static void hold(client *c) {
+  uint64_t sent[CORES];
+  for (unsigned i = 0; i < 2; i++) {
+    command(MT_HOLD, i + 1, 0);
+    for (unsigned k = 0; k < CORES; k++) mt_exchange_flush(cores[k]);
+  }
+  for (unsigned i = 0; i < CORES; i++) {
+    CHECK(mt_list_empty(&cores[i]->gathered));
+    CHECK(mt_hold_answer(cores[i]) != deaf);
+    sent[i] = cores[i]->counters.datagrams_out;
+  }
+  held = true;
+  if (dice(2)) consume(c, some_producer(c->home));
+  if (dice(2)) command(MT_PAUSE_CONSUMER, consumers[dice(IDS)], dice(2));
+  if (dice(2)) prefer(consumers[dice(IDS)], (mt_layers){dice(5), dice(9)});
+  if (dice(2)) command(MT_REQUEST_KEYFRAME, producers[dice(IDS)].id, 0);
+  if (dice(4) == 0) command(MT_REMOVE_CONSUMER, consumers[dice(IDS)], 0);
+  if (dice(8) == 0) leave(c);
+  now += dice(500) * 1000;
+  for (unsigned i = 0; i < CORES; i++) CHECK(cores[i]->counters.datagrams_out == sent[i]);
+  held = false;
+  command(MT_BEGIN, 0, 0);
+}
+
 static void step(void) {
   client *c = &clients[dice(CLIENTS)];
   uint32_t what = dice(1000);
@@ -492,6 +522,7 @@ static void step(void) {
   else if (what < 994) restart(c);
   else if (what < 996) pass_long();
   else if (what < 998) move(c);
+  else if (what < 999) hold(c);
   else deaf = !deaf;
 }
 
@@ -556,6 +587,7 @@ int main(int argc, char **argv) {
     CHECK(crossed > steps / 400);
     CHECK(events > steps / 1000);
     CHECK(traced > steps / 1000);
+    CHECK(holds > steps / 2000);
     CHECK(gathered > steps / 100);
   }
   printf("%llu media packets out, %llu crossed, %llu retransmissions, %llu moves, %llu events\n", (unsigned long long)media_out,
