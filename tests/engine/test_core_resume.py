@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import attrs
 import pytest
 from support.engine_kept import KeptWorld
+from support.engine_link import LinkedViewer
 from support.engine_world import (
     VIEWED_ADAPTED,
     Camera,
@@ -431,3 +432,24 @@ def test_what_is_kept_of_what_was_resumed_is_the_same() -> None:
     assert after == again
     assert before.transports.keys() == after.transports.keys()
     assert before.damaged == after.damaged == []
+
+
+@pytest.mark.parametrize("waited", [0.3, 1.5])
+def test_what_has_waited_is_no_burst_of_the_stream(waited: float) -> None:
+    """The packets of a second come at once after the beginning. Counted as those of a tenth of a
+    second, the viewer's link would seem too slow for the layer.
+    """
+    world, alice, bob = meeting()
+    producer = world.produce(alice, simulcast())
+    world.consume(bob, producer, header_extensions=VIEWED_ADAPTED)
+    viewer = LinkedViewer.behind(bob, rate=3_000_000, queue=2.0)
+    camera = LayeredCamera(alice)
+    viewer.run(20, camera.step)
+    asked = requests(alice)
+    began = world.now
+    world.kill(after=waited)
+    for i in range(round(waited / 0.05)):
+        camera.step(began + i * 0.05)
+    viewer.run(3, camera.step)
+    assert world.refused() == 0
+    assert requests(alice) == asked

@@ -3,6 +3,7 @@
 
 #include "core/plain.h"
 #include "core/values.h"
+#include "core/visits.h"
 #include "egress/sent.h"
 #include "ingress/sources.h"
 #include "paths/routes.h"
@@ -185,6 +186,8 @@ static void apply_stream(mt_producer *p, mt_stream *s, const mt_kept_producer *k
   s->stats.bytes = k->bytes;
   s->stats.width = k->width;
   s->stats.height = k->height;
+  int64_t silent = now - past(kept->ended, now);
+  mt_layer_rates_resume(&s->layers, &k->layers, (uint64_t)silent / MT_ROUND_US + 1);
 }
 
 void mt_resume_producer(mt_core *core, mt_producer *p, const mt_resume_spec *spec, int64_t now) {

@@ -386,6 +386,9 @@ static void keep_stream(const mt_salvage *s, const mt_stream *from, const mt_tra
   k->bytes = from->stats.bytes;
   k->width = from->stats.width;
   k->height = from->stats.height;
+  memcpy(k->layers.sums, from->layers.sums, sizeof k->layers.sums);
+  k->layers.alone = from->layers.alone;
+  k->layers.kept = from->layers.kept <= MT_RATE_ROUNDS ? from->layers.kept : 0;
 }
 
 static const char *keep_producer(mt_salvage *s, mt_kept_producer *k) {

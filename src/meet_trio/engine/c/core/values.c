@@ -130,6 +130,14 @@ static void structure(mt_blob *b, mt_dd_structure *s) {
   }
 }
 
+static void rates(mt_blob *b, mt_layer_rates *r) {
+  for (unsigned s = 0; s < MT_MAX_SPATIAL; s++)
+    for (unsigned t = 0; t < MT_MAX_TEMPORAL; t++) mt_blob_u32(b, &r->sums[s][t]);
+  mt_blob_u8(b, &r->alone);
+  mt_blob_u8(b, &r->kept);
+  limit(b, r->kept, MT_RATE_ROUNDS);
+}
+
 static void stream(mt_blob *b, mt_kept_stream *s) {
   mt_blob_bool(b, &s->has_main);
   mt_blob_bool(b, &s->has_rtx);
@@ -167,6 +175,7 @@ static void stream(mt_blob *b, mt_kept_stream *s) {
   mt_blob_u64(b, &s->bytes);
   mt_blob_u16(b, &s->width);
   mt_blob_u16(b, &s->height);
+  rates(b, &s->layers);
 }
 
 void mt_blob_producer(mt_blob *b, mt_kept_producer *p) {

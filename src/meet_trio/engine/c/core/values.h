@@ -88,6 +88,7 @@ typedef struct {
   int64_t lost_counted;
   uint64_t packets, bytes;
   uint16_t width, height;
+  mt_layer_rates layers; /* the sums, `alone` and `kept` */
 } mt_kept_stream;
 
 typedef struct {

@@ -26,11 +26,14 @@ typedef struct {
   uint32_t sums[MT_MAX_SPATIAL][MT_MAX_TEMPORAL];                   /* bytes of all rounds kept */
   uint8_t alone;                                                    /* spatial layers, as bits, that those above do not need */
   uint8_t next, kept;                                               /* the round that is replaced next; rounds with a value */
-} mt_layer_rates;                                                   /* zeros: nothing yet */
+  uint8_t waited; /* the next round that counts anything stands for so many; 0: for one */
+} mt_layer_rates; /* zeros: nothing yet */
 
 void mt_layer_rates_count(mt_layer_rates *r, uint8_t spatial, uint8_t temporal, bool alone,
                           size_t len); /* `len`: bytes on the network */
 void mt_layer_rates_round(mt_layer_rates *r);
+/* The stream goes on, as `from` says of its last rounds. What has waited for `silent` rounds comes in one, and counts as that many. */
+void mt_layer_rates_resume(mt_layer_rates *r, const mt_layer_rates *from, uint64_t silent);
 /* The rate of the target of these layers, in bit/s. */
 uint64_t mt_layer_rate(const mt_layer_rates *r, uint8_t spatial, uint8_t temporal);
 /* True: there is a frame of this layer in the rounds kept. */
