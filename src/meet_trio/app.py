@@ -188,7 +188,9 @@ async def _open_host(
 
 
 async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
-    """The rooms of the process before, whose engines begin now."""
+    """The rooms of the process before, whose engines begin now. All that this process knows of them
+    is in its own log by then: it may be killed at any moment too.
+    """
     continuity, context = opened.continuity, registry.context
     rooms: Sequence[LiveRoom] = ()
     if continuity.entries:
@@ -196,6 +198,8 @@ async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
         rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context)
         for room in rooms:
             room.keeper.write()
+        if context.bridge.kept_pem is not None:
+            _put_identity(continuity, context.bridge.kept_pem)
         logger.info("%d rooms of the process before go on", len(rooms))
     continuity.sockets.close_rest()
     continuity.commit()
@@ -250,7 +254,11 @@ async def _keep_identity(parts: "Parts") -> None:
     continuity, bridge = parts.opened.continuity, parts.opened.bridge
     await trio.to_thread.run_sync(continuity.wipe_before)
     await bridge.loaded()
-    record = IdentityRecord(bridge.pem)
+    _put_identity(continuity, bridge.pem)
+
+
+def _put_identity(continuity: Continuity, pem: bytes) -> None:
+    record = IdentityRecord(pem)
     assert continuity.journal is not None
     continuity.journal.put(key_text(record.key), record.to_json())
 

@@ -89,8 +89,13 @@ class Participant:
     _news: News = attrs.field(factory=News)
 
     def __attrs_post_init__(self) -> None:
-        self.signaling.on_request = self._handle_request
-        self.signaling.on_notice = self._handle_notice
+        self.use_signaling(self.signaling)
+
+    def use_signaling(self, signaling: Signaling) -> None:
+        """Go on with this connection, after the one before was lost."""
+        self.signaling = signaling
+        signaling.on_request = self._handle_request
+        signaling.on_notice = self._handle_notice
 
     async def request(self, method: str, data: object = None) -> Any:
         """Send any request; returns its result. Raises RequestFailed, SignalingClosed."""

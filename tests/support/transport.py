@@ -37,7 +37,7 @@ from support.wire.stun import (
     parse_stun_untrusted,
 )
 
-from meet_trio.bench.dtls import DtlsEndpoint, Identity
+from meet_trio.bench.dtls import ClientKeys, DtlsEndpoint, Identity
 
 _CONSENT_INTERVAL = 2.5
 _FIRST_CHECK_INTERVAL = 0.05
@@ -131,6 +131,11 @@ class ClientTransport:
     def __attrs_post_init__(self) -> None:
         self._dtls = DtlsEndpoint(self.identity)
         self._socket = self._open_socket()
+
+    @property
+    def keys(self) -> ClientKeys | None:
+        """Those of SRTP, once DTLS is done."""
+        return self._dtls.keys
 
     async def run(self) -> None:
         """Run until cancelled. Raises TransportError or OpenSSL.SSL.Error when DTLS fails."""

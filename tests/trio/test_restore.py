@@ -104,6 +104,22 @@ async def test_everything_is_there_again(autojump_clock: trio.testing.MockClock)
             assert {number for _, number in engine.resumed} == numbers
 
 
+async def test_all_is_kept_again_before_the_rooms_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A process may be killed while the rest of it is still being loaded."""
+    async with open_kept_world() as world:
+        await meeting(world)
+        past = Past(world)
+    async with open_kept_world() as world:
+        rooms = restore_rooms(past.entries, past.kept, ["192.0.2.9"], world.registry.context)
+        for room in rooms:
+            room.keeper.write()
+        assert isinstance(world.keeper.store, DictStore)
+        assert world.keeper.store.written.keys() == past.entries.keys()
+        await world.registry.go_on(rooms)
+
+
 async def test_a_peer_comes_back(autojump_clock: trio.testing.MockClock) -> None:
     async with open_kept_world() as world:
         _, ada, bob = await meeting(world)

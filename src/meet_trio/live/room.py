@@ -485,6 +485,7 @@ class LiveRoom:
         self.stays.most_joined = record.most_joined
         self._listened = record.listening
         self.speakers.speakers.latest = list(self.state.last_n.latest)
+        self.keeper.note("meeting", self.id)
 
     def resume_peer(self, record: SeatRecord, host: EngineHost | None) -> None:
         """A peer of the state has this seat."""
