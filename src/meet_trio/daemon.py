@@ -80,6 +80,8 @@ class Daemon:
 
     async def run(self) -> None:
         with trio.open_signal_receiver(*self._signals()) as signals:
+            # the supervisor has it wait until now
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             async with trio.open_nursery() as listening:
                 async with trio.open_nursery() as nursery:
                     running = await nursery.start(self._serve, nursery.cancel_scope)

@@ -5,6 +5,7 @@ goes through one oracle for the indices of SRTP and SRTCP.
 """
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -28,8 +29,8 @@ _GCM_PROFILE = 0x0007
 
 @attrs.define(eq=False)
 class Guest:
-    """``returns``: when the server said ``roomBack``, by trio's clock. ``heard``: the notices of
-    all connections, by their methods.
+    """``returns``: when the server said ``roomBack``, by ``time.monotonic``. ``heard``: the methods
+    of the notices of all connections.
     """
 
     person: Participant
@@ -62,7 +63,7 @@ class Guest:
             self.person.use_signaling(signaling)
             nursery.start_soon(signaling.run)
             await signaling.wait_notice("roomBack")
-            self.returns.append(trio.current_time())
+            self.returns.append(time.monotonic())
             await signaling.closed.wait()
 
 

@@ -106,9 +106,16 @@ class Restarting:
 
 
 @contextlib.contextmanager
-def open_restarting(*flags: str, tireless: bool = False, **environ: str) -> Iterator[Restarting]:
+def open_restarting(
+    *flags: str,
+    tireless: bool = False,
+    own_session: bool = False,
+    ends: bool = True,
+    **environ: str,
+) -> Iterator[Restarting]:
     """A supervised server. It ends in order, and leaves nothing. ``tireless``: no number of crashes
-    is too much for its supervisor.
+    is too much for its supervisor. ``own_session``: it leads a session. Without ``ends`` it has to
+    have ended before.
     """
     with tempfile.TemporaryDirectory(prefix="meet-trio-test-", dir="/dev/shm") as folder:
         state = Path(folder)
@@ -116,7 +123,7 @@ def open_restarting(*flags: str, tireless: bool = False, **environ: str) -> Iter
             *flags,
             "--state-dir",
             folder,
-            wrapper=TIRELESS if tireless else (),
+            wrapper=(*(("setsid",) * own_session), *(TIRELESS if tireless else ())),
             MEET_TRIO_PROCESS_SUPERVISED="on",
             **environ,
         )
@@ -126,9 +133,14 @@ def open_restarting(*flags: str, tireless: bool = False, **environ: str) -> Iter
             print("".join(daemon.log[-200:]))
             raise
         finally:
-            code, _ = daemon.stop(deadline=PATIENCE)
+            if ends or daemon.process.poll() is None:
+                code, _ = daemon.stop(deadline=PATIENCE)
+            else:
+                code = daemon.process.returncode
+                daemon.clean_up()
             left = [str(path) for path in state.rglob("*")]
-        assert (code, left) == (0, []), "".join(daemon.log[-50:])
+        assert left == [], "".join(daemon.log[-50:])
+        assert code == 0 or not ends
 
 
 def _is_server(pid: int) -> bool:

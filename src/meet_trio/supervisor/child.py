@@ -17,7 +17,11 @@ from meet_trio.supervisor.messages import Messages
 FIRST = 3  # SD_LISTEN_FDS_START
 _PR_SET_PDEATHSIG = 1
 _STARTING = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Ignored until the server takes them. SIGINT stays ignored: a terminal sends it to both."""
+"""Ignored until the server takes them. SIGINT stays ignored: a terminal sends it to both.
+
+SIGTERM waits until the server takes it (``daemon``), so that one that is still starting ends in
+order too: it may have to wipe the keys of the calls that it was to go on with.
+"""
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -76,7 +80,7 @@ def _become(
             signal.signal(number, signal.SIG_DFL)
         for number in _STARTING:
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGTERM})
         # above all targets first: a descriptor may stand where another one is to be
         above = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST + len(handed)) for fd in handed]
         for target, fd in enumerate(above, FIRST):

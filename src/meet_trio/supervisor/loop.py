@@ -8,6 +8,7 @@
 | it crashes again and again | see ``crash_loop`` |
 | it is silent for ``watchdog`` seconds | SIGABRT, a second later SIGKILL, and another one |
 | SIGTERM, SIGINT | SIGTERM for the server; SIGKILL a second after ``shutdown``; the end |
+| the server does not end in order then | another one, which wipes what is left, and ends at once |
 | SIGHUP, SIGUSR1, SIGUSR2 | go on to the server, to one that starts when it is ready |
 """
 
@@ -50,6 +51,7 @@ class Supervisor:
         self._ever_ready = False
         self._stopping = False
         self._aborting = False
+        self._wiping = False  # the present server only wipes what others have left
         self._deadline = 0.0  # when the present server is ended
         self._waiting: list[int] = []  # signals for a server that starts
 
@@ -93,7 +95,7 @@ class Supervisor:
                 self._messages,
                 self._store.items(),
                 self._watchdog,
-                clean=self._crashes.clean,
+                clean=self._crashes.clean or self._wiping,
             )
         except OSError as error:
             _print_line(f"the server cannot be started, tried again in a second: {error}")
@@ -134,8 +136,7 @@ class Supervisor:
         for number in numbers:
             if number in _END and not self._stopping:
                 self._stopping = True
-                self._deadline = time.monotonic() + self._shutdown + _SHUTDOWN_EXTRA
-                self._send(signal.SIGTERM)
+                self._end_server()
             elif number in _PASSED_ON and self._ready:
                 self._send(number)
             elif number in _PASSED_ON and number not in self._waiting:
@@ -165,8 +166,11 @@ class Supervisor:
         self._take_messages()  # the last ones
         self._pid = 0
         code = os.waitstatus_to_exitcode(status)
-        if code == 0 or self._stopping:
+        if code == 0 or (self._stopping and (self._wiping or not len(self._store))):
             return 0
+        if self._stopping:
+            self._wipe()
+            return None
         if code == _INVALID_SETTINGS and not self._ever_ready:
             return code
         how = f"ended with status {code}" if code > 0 else f"was ended by {_name(-code)}"
@@ -183,6 +187,16 @@ class Supervisor:
             _print_line(f"the server {how}: another one starts")
         self._start()
         return None
+
+    def _wipe(self) -> None:
+        """The server has left keys of calls that nobody will go on with."""
+        self._wiping = True
+        self._start()
+        self._end_server()
+
+    def _end_server(self) -> None:
+        self._deadline = time.monotonic() + self._shutdown + _SHUTDOWN_EXTRA
+        self._send(signal.SIGTERM)
 
     def _too_late(self) -> None:
         if not self._pid:
