@@ -59,6 +59,8 @@ class Load:
     """Viewers take messages whole."""
     unread: bool = False
     """A second room's packets are sent, too, and nobody reads them."""
+    kept: bool = False
+    """What has to outlive the process is in a file in memory."""
     pin: bool = False
     """Engines on the first CPU, publishers and viewers on the last."""
     seconds: float = 4.0
@@ -84,7 +86,8 @@ class Load:
         )
         way = "plain" if self.plain else "SRTP"
         rate = f"{self.rate / 1000:.0f} kpps{' each' * (self.rooms > 1)}"
-        return f"{rooms} on {engines}, {what}, {way} out{', GRO' * self.gro}, {rate}"
+        way += f" out{', GRO' * self.gro}{', kept' * self.kept}"
+        return f"{rooms} on {engines}, {what}, {way}, {rate}"
 
 
 def bound() -> socket.socket:

@@ -37,7 +37,12 @@ def serve(load: Load) -> None:
     """
     from meet_trio.engine import Engine, EngineSettings
 
-    engines = [Engine(EngineSettings()) for _ in range(load.engines)]
+    engines = [
+        Engine(EngineSettings(), region_fd=os.memfd_create("region"), index=index)
+        if load.kept
+        else Engine(EngineSettings())
+        for index in range(load.engines)
+    ]
     for engine in engines:
         if hasattr(engine, "begin"):  # those of an earlier checkout are not held
             engine.begin()
