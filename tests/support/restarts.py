@@ -111,13 +111,14 @@ def open_restarting(
     tireless: bool = False,
     own_session: bool = False,
     ends: bool = True,
+    within: Path = Path("/dev/shm"),
     **environ: str,
 ) -> Iterator[Restarting]:
     """A supervised server. It ends in order, and leaves nothing. ``tireless``: no number of crashes
     is too much for its supervisor. ``own_session``: it leads a session. Without ``ends`` it has to
     have ended before.
     """
-    with tempfile.TemporaryDirectory(prefix="meet-trio-test-", dir="/dev/shm") as folder:
+    with tempfile.TemporaryDirectory(prefix="meet-trio-test-", dir=within) as folder:
         state = Path(folder)
         daemon = start_daemon(
             *flags,
