@@ -212,8 +212,13 @@ class Engine(_Commands):
     def give_up(self) -> None:
         """Give up a thread that hangs. It ends when it can, and commands do nothing from now on."""
 
+    def join(self) -> None:
+        """Stop the thread and wait for its end. Until ``close`` the sockets stay open. The region
+        stays as it is. Commands do nothing from now on. Idempotent.
+        """
+
     def close(self) -> None:
-        """Stop and join the thread; idempotent."""
+        """Join the thread and free all; idempotent."""
 
 class Core(_Commands):
     """The engine's state machine alone, for tests. ``now`` is its clock, in µs. With
@@ -261,6 +266,9 @@ class Core(_Commands):
 
     def close(self) -> None:
         """End as an engine does, for linked cores. Commands do nothing from now on."""
+
+    def die(self) -> None:
+        """The same, by a failure: mirrors on other cores wait for a core in its place."""
 
     def take_sent(self) -> list[tuple[str, int, bytes]]: ...
     def take_tcp_sent(self) -> list[tuple[int, bytes]]:

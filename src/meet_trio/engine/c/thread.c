@@ -361,8 +361,7 @@ static void *run(void *context) {
     now = now_us();
     add_turn(&e->turns, began, now);
   }
-  mt_region_detach(e->core->region);
-  mt_exchange_leave(e->core);
+  mt_core_leave(e->core, failure != NULL);
   if (failure) {
     mt_event event = {.type = MT_EVENT_FAILED, .data = failure, .len = strlen(failure)};
     while (!sink_event(e, &event) && !atomic_load(&e->stop)) usleep(FAILED_RETRY_US); /* until Python has made room */
@@ -439,12 +438,15 @@ static void close_fd(int fd) {
   if (fd >= 0) close(fd);
 }
 
+void mt_engine_join(mt_engine *e) {
+  if (!e->started) return;
+  mt_engine_give_up(e);
+  pthread_join(e->thread, NULL);
+  e->started = false;
+}
+
 void mt_engine_close(mt_engine *e) {
-  if (e->started) {
-    atomic_store(&e->stop, true);
-    write_fd(e->command_fd);
-    pthread_join(e->thread, NULL);
-  }
+  mt_engine_join(e);
   mt_tcp_free(e->tcp);
   mt_core_free(e->core);
   for (mt_command *c; e->commands.items && (c = mt_ring_peek(&e->commands)); mt_ring_pop(&e->commands)) mt_command_discard(c);

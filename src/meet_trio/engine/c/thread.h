@@ -34,7 +34,8 @@ typedef struct {
  * `addresses` tells which. Sockets that were to be adopted stay the caller's then. `region`: as for mt_core_new_in. */
 mt_engine *mt_engine_open(const mt_settings *settings, const mt_udp_settings *udp, const mt_tcp_settings *tcp,
                           mt_addresses *addresses, mt_region *region);
-void mt_engine_close(mt_engine *e); /* ends the thread, waits for it, and drops waiting commands and events */
+void mt_engine_join(mt_engine *e);  /* ends the thread and waits for it; commands that wait are not applied any more */
+void mt_engine_close(mt_engine *e); /* the same, drops waiting commands and events, and frees all */
 uint16_t mt_engine_port(const mt_engine *e);
 const mt_listen *mt_engine_listen(const mt_engine *e); /* its sockets */
 mt_waker *mt_engine_waker(mt_engine *e);               /* for links from other engines; the engine keeps its reference */

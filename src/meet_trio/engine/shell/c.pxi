@@ -281,6 +281,7 @@ cdef extern from "core/core.h":
         pass
 
     mt_core *mt_core_new_in(mt_region *region, const mt_settings *settings, const mt_sink *sink)
+    void mt_core_leave(mt_core *core, bint died)
     void mt_core_free(mt_core *core)
     void mt_core_datagram(
         mt_core *core, int64_t now, const mt_path *path, uint8_t *data, size_t len
@@ -468,6 +469,7 @@ cdef extern from "thread.h":
         mt_addresses *addresses,
         mt_region *region,
     )
+    void mt_engine_join(mt_engine *engine) nogil
     void mt_engine_close(mt_engine *engine) nogil
     uint16_t mt_engine_port(const mt_engine *engine)
     const mt_listen *mt_engine_listen(const mt_engine *engine)

@@ -47,6 +47,11 @@ cdef class Core(_Commands):
             raise ValueError("the core is closed")
         return 0
 
+    def die(self):
+        if self._core:
+            mt_core_leave(self._core, True)
+        self._close()
+
     def close(self):
         self._close()
 

@@ -121,5 +121,12 @@ cdef class Engine(_Commands):
             mt_engine_give_up(self._engine)
             self._abandon()
 
+    def join(self):
+        cdef mt_engine *engine = self._engine
+        if engine:
+            self._abandon()
+            with nogil:
+                mt_engine_join(engine)
+
     def close(self):
         self._close()

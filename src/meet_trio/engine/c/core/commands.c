@@ -146,7 +146,7 @@ void mt_command_release(mt_command *c) {
 
 /* The other engine holds the link, so it is told that this end is closed. No core on this side has held it. */
 void mt_command_discard(mt_command *c) {
-  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK);
-  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE);
+  if (c->type == MT_ADD_LINK) mt_link_close(c->u.link, MT_SINK, false);
+  if (c->type == MT_RELAY_PRODUCER) mt_link_close(c->u.link, MT_SOURCE, false);
   mt_command_release(c);
 }

@@ -71,10 +71,14 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink) {
   return mt_core_new_in(mt_region_new(-1, 0, 0), settings, sink);
 }
 
+void mt_core_leave(mt_core *core, bool died) {
+  mt_region_detach(core->region);
+  mt_exchange_leave(core, died);
+}
+
 void mt_core_free(mt_core *core) {
   if (!core) return;
-  mt_region_detach(core->region); /* what is in a file is for the next process */
-  mt_exchange_leave(core);
+  mt_core_leave(core, false);
   MT_EACH (item, &core->mirrors) mt_producer_remove(core, MT_OF(item, mt_producer, in_transport));
   MT_EACH (item, &core->all_transports) mt_transport_remove(core, MT_OF(item, mt_transport, in_core));
   mt_table *tables[] = {&core->transports, &core->producers,       &core->consumers,       &core->ufrags,

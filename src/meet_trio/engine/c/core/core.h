@@ -29,6 +29,8 @@ mt_core *mt_core_new(const mt_settings *settings, const mt_sink *sink); /* NULL:
 /* What outlives the process lies in `region` (state/kept.h), which is the core's from now on, also after a failure. NULL: no memory,
  * or `region` is NULL. */
 mt_core *mt_core_new_in(mt_region *region, const mt_settings *settings, const mt_sink *sink);
+/* The engine ends: it leaves its links, and a region's file stays as it is. mt_core_free does so too. `died`: by a failure. */
+void mt_core_leave(mt_core *core, bool died);
 void mt_core_free(mt_core *core); /* NULL is allowed */
 
 /* A datagram of `len` bytes has come by the path `from`. Its `data` is decrypted in place. */

@@ -9,28 +9,31 @@
 
 enum { MESSAGES_PER_TURN = 256 }; /* from one link, before other links, sockets and commands get their turn */
 
-static void leave_link(mt_core *core, mt_link_end *end) {
+static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->link->crossings : &end->link->wishes; }
+
+static void leave_link(mt_core *core, mt_link_end *end, bool died) {
   mt_side side = mt_link_side(end);
   if (side == MT_SOURCE) mt_relays_end(end);
   else mt_mirrors_lose(core, end, core->last_now);
   end->held = false;
   mt_list_remove(&end->in_core);
-  mt_link_close(end->link, side);
+  mt_link_close(end->link, side, died);
   mt_link_drop(end->link);
 }
 
-void mt_exchange_leave(mt_core *core) {
-  MT_EACH (item, &core->links) leave_link(core, MT_OF(item, mt_link_end, in_core));
+void mt_exchange_leave(mt_core *core, bool died) {
+  MT_EACH (item, &core->links) leave_link(core, MT_OF(item, mt_link_end, in_core), died);
 }
 
 void mt_exchange_round(mt_core *core) {
   MT_EACH (item, &core->links) {
     mt_link_end *end = MT_OF(item, mt_link_end, in_core);
-    if (mt_link_closed(end->link, (mt_side)!mt_link_side(end))) leave_link(core, end);
+    mt_side other = !mt_link_side(end);
+    if (!mt_link_closed(end->link, other)) continue;
+    if (mt_link_died(end->link, other) && mt_ring_count(incoming(end))) continue; /* its last packets come first */
+    leave_link(core, end, false);
   }
 }
-
-static mt_ring *incoming(mt_link_end *end) { return mt_link_side(end) == MT_SINK ? &end->link->crossings : &end->link->wishes; }
 
 void mt_exchange_count(mt_core *core) {
   MT_EACH (item, &core->links) {

@@ -21,7 +21,8 @@ bool mt_exchange_idle(mt_core *core); /* true: no message waits in any link */
 /* Shows other engines the messages of this batch, all at once, and wakes the engines that are to take them now. Called after each
  * batch. */
 void mt_exchange_flush(mt_core *core);
-void mt_exchange_leave(mt_core *core); /* closes this end of all links and leaves them; mt_core_free does so too */
+/* Closes this end of all links and leaves them. `died`: the engine ends by a failure. */
+void mt_exchange_leave(mt_core *core, bool died);
 void mt_exchange_round(mt_core *core); /* leaves the links whose other end is closed */
 
 #endif

@@ -78,6 +78,7 @@ static void resume_ledgers(mt_core *core, mt_transport *t, const mt_kept_transpo
 static void resume_plain(mt_transport *t, const mt_kept_transport *k) {
   mt_plain_end *ends[2] = {&t->plain->rtp, &t->plain->rtcp};
   for (unsigned i = 0; i < 2; i++) {
+    if (k->ends[i].kind == MT_PATH_NONE) continue; /* it may be known by a command that came too late for what was kept */
     ends[i]->route = (mt_route){.transport = t, .path = k->ends[i]};
     ends[i]->fixed = k->fixed[i];
   }

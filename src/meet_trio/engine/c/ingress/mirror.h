@@ -11,7 +11,9 @@
 #include "links/link.h"
 #include "state/core_state.h"
 
-void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now); /* the link is closed: its mirrors wait */
+/* The link is closed: its mirrors wait for another one. If the source has died, they keep their streams, which go on with the relays
+ * of the engine in its place. */
+void mt_mirrors_lose(mt_core *core, mt_link_end *end, int64_t now);
 /* A message has come through the link. One for no mirror, or for the mirror of another link, is dropped and counted. */
 void mt_mirror_take(mt_core *core, mt_link_end *end, const mt_crossing *m, int64_t now);
 

@@ -68,6 +68,7 @@ mt_link *mt_link_new(mt_waker *source, mt_waker *sink, uint32_t slots) {
     mt_list_init(&end->in_core);
     mt_list_init(&end->members);
     atomic_init(&l->sides[i].closed, false);
+    atomic_init(&l->sides[i].died, false);
   }
   return l;
 }
@@ -88,7 +89,12 @@ void mt_link_drop(mt_link *l) {
 
 bool mt_link_closed(mt_link *l, mt_side side) { return atomic_load_explicit(&l->sides[side].closed, memory_order_acquire); }
 
-void mt_link_close(mt_link *l, mt_side side) {
+bool mt_link_died(mt_link *l, mt_side side) {
+  return mt_link_closed(l, side) && atomic_load_explicit(&l->sides[side].died, memory_order_relaxed);
+}
+
+void mt_link_close(mt_link *l, mt_side side, bool died) {
+  atomic_store_explicit(&l->sides[side].died, died, memory_order_relaxed);
   atomic_store_explicit(&l->sides[side].closed, true, memory_order_release);
   mt_waker_wake(l->wakers[!side]);
 }

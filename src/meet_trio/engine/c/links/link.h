@@ -10,7 +10,8 @@
  *
  * A link is freed when its last reference is dropped. Its two engines hold one each, and so does each command that carries the
  * link. An engine that ends marks its end closed, and the other engine drops its reference when it sees the mark. So engines may
- * end in any order and at any moment.
+ * end in any order and at any moment. One that has died says so with the mark: another engine may soon be in its place, so its
+ * mirrors keep their streams and wait (ingress/mirror.h).
  *
  * An engine sleeps on its waker. The other side wakes it after a batch; that costs a system call only if the engine sleeps.
  */
@@ -97,6 +98,7 @@ struct mt_link {
   struct {
     _Alignas(MT_CACHE_LINE) mt_link_end end; /* this engine's alone */
     _Atomic bool closed;                     /* this engine has ended, or holds the link no more */
+    _Atomic bool died;                       /* it has ended by a failure; set before `closed` */
   } sides[2];
 };
 
@@ -105,7 +107,8 @@ mt_link *mt_link_new(mt_waker *source, mt_waker *sink, uint32_t slots);
 mt_link *mt_link_hold(mt_link *l);
 void mt_link_drop(mt_link *l); /* NULL is allowed */
 bool mt_link_closed(mt_link *l, mt_side side);
-void mt_link_close(mt_link *l, mt_side side); /* wakes the other side */
+bool mt_link_died(mt_link *l, mt_side side);
+void mt_link_close(mt_link *l, mt_side side, bool died); /* wakes the other side */
 
 static inline mt_side mt_link_side(const mt_link_end *end) { return end == &end->link->sides[MT_SINK].end ? MT_SINK : MT_SOURCE; }
 

@@ -57,6 +57,7 @@ struct mt_producer {
   mt_list in_link;   /* in the members of the link's end */
   uint32_t relay;    /* id of the source's relay that fills it */
   uint8_t wished;    /* encodings that the relay was asked for, as bits */
+  uint8_t attached;  /* encodings of which no packet has come by this relay, as bits */
   int64_t rates_due; /* time at which the bitrates are taken next */
 };
 
