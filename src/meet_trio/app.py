@@ -9,7 +9,6 @@ whole.
 
 import itertools
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -170,18 +169,22 @@ async def _open_host(
     engine = settings.engine
     if engine.port:
         engine = attrs.evolve(engine, port=engine.port + index)
-    region = continuity.open_region(index)
     sockets = continuity.take_sockets(index, engine)
     try:
         host = await stack.enter_async_context(
-            open_engine(engine, numbers, index, sockets=sockets, region=region, held=True)
+            open_engine(
+                engine,
+                numbers,
+                index,
+                sockets=sockets,
+                regions=continuity.regions,
+                held=True,
+                deaths=settings.media.engine_deaths,
+            )
         )
     except OSError as error:
         where = f"{', '.join(engine.listen_ips)} port {engine.port}"
         raise ConfigError(f"media.listen_ip, media.port: cannot use {where}: {error}") from None
-    finally:
-        if region >= 0:
-            os.close(region)
     if not sockets:
         continuity.keep_sockets(index, host.engine.sockets)
     return host

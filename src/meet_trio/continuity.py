@@ -20,13 +20,37 @@ from meet_trio.engine import EngineSettings, Kept, read_kept
 from meet_trio.errors import reason_of
 from meet_trio.journal.clock import boot_id, boot_time
 from meet_trio.journal.directory import StateDirectory, open_state
-from meet_trio.journal.folder import Folder
+from meet_trio.journal.folder import Folder, overwrite
 from meet_trio.journal.journal import Journal
 from meet_trio.journal.log import StateLog, read_log
 from meet_trio.journal.settings import StateSettings
 from meet_trio.kept_sockets import KeptSockets
+from meet_trio.media.successor import MemoryRegions, Regions
 
 logger = logging.getLogger("meet_trio.continuity")
+
+
+@attrs.frozen
+class RegionFiles:
+    """The files of the engines' regions. ``folder`` is this process's."""
+
+    folder: Folder
+
+    def create(self, index: int) -> int:
+        """See ``Regions``. Until it counts it has a name that a later process does not read."""
+        with contextlib.suppress(FileNotFoundError):
+            self.folder.remove(_new_region(index))
+        return self.folder.create(_new_region(index))
+
+    def adopt(self, index: int) -> None:
+        self.folder.rename(_new_region(index), _region(index))
+
+    def discard(self, descriptor: int) -> None:
+        """It may have had passwords."""
+        try:
+            overwrite(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @attrs.define(eq=False)
@@ -52,11 +76,12 @@ class Continuity:
         ]
         return max(used, default=0) + 1
 
-    def open_region(self, index: int) -> int:
-        """The descriptor of a new file for an engine, which the caller closes; -1: it has none."""
+    @property
+    def regions(self) -> Regions:
+        """Files for the regions of engines."""
         if self.directory is None:
-            return -1
-        return self.directory.current.create(_region(index))
+            return MemoryRegions()
+        return RegionFiles(self.directory.current)
 
     def take_sockets(self, index: int, engine: EngineSettings) -> list[tuple[int, int]]:
         """The sockets of an engine before; empty if one of them is missing."""
@@ -150,6 +175,10 @@ def _read_regions(before: Folder) -> Iterator[Kept]:
 
 def _region(index: int) -> str:
     return f"engine-{index}"
+
+
+def _new_region(index: int) -> str:
+    return f"new-engine-{index}"
 
 
 def _names(index: int, number: int) -> tuple[str, str]:

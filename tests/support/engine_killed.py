@@ -52,7 +52,6 @@ def furnish(engine: Engine, kept: Kept) -> None:
     engine.add_consumer(CONSUMER, BOB, PRODUCER, viewed(CONSUMER))
     if CONSUMER in kept.consumers:
         engine.resume_consumer(CONSUMER, kept.consumers[CONSUMER])
-    engine.begin()
 
 
 def main() -> None:
@@ -61,6 +60,7 @@ def main() -> None:
     settings = attrs.evolve(LOCAL, port=port)
     engine = Engine(settings, [(udp, tcp)], region_fd=region)
     furnish(engine, read_kept(before) if before >= 0 else Kept(0, {}, {}, {}, []))
+    engine.begin()
     os.write(1, b"!")
     while not select.select([sys.stdin], [], [], 0.001)[0]:
         engine.read_events()

@@ -27,7 +27,7 @@ from meet_trio.engine import (
 from meet_trio.errors import BadRequest, LimitExceeded, NotFound
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
-from meet_trio.media import engines
+from meet_trio.media import taps
 from meet_trio.media.engines import EngineError
 from meet_trio.media.plain import Transport
 from meet_trio.media.transport import TransportState, WebRtcTransport
@@ -282,11 +282,11 @@ async def test_who_does_not_read_loses_packets_and_holds_up_nobody(
         (tap,) = world.host._taps.values()
         for number in range(1000):
             scene.hear_packets([rtp(number, 1000)] * 20)
-        assert tap._bytes <= engines.TAP_BYTES + 21_000
+        assert tap._bytes <= taps.TAP_BYTES + 21_000
         assert tap.lost > 10_000
         for _ in range(1000):
             world.hear(IceMoved(scene.transport.number, "198.51.100.1", 1))
-        assert len(tap._waiting) <= engines.TAP_EVENTS
+        assert len(tap._waiting) <= taps.TAP_EVENTS
         assert tap.events_lost > 700
         await trio.sleep(30)
         assert scene.why is not None
@@ -339,19 +339,19 @@ async def test_limits(autojump_clock: MockClock) -> None:
         await settle()
         with pytest.raises(LimitExceeded, match="traced already"):
             await scene.trace()
-        for number in range(engines.MOST_TAPS):
+        for number in range(taps.MOST_TAPS):
             client = await world.enter(scene.room)
             await transport(client.socket, consuming=True)
             peer = scene.room.peers[client.id]
             (own,) = peer.transports.values()
             other = Scene(world, scene.room, peer, own)
-            if number < engines.MOST_TAPS - 1:
+            if number < taps.MOST_TAPS - 1:
                 nursery.start_soon(other.trace)
                 await settle()
             else:
                 with pytest.raises(LimitExceeded, match=r"^4 transports"):
                     await other.trace()
-        assert len(world.engine.traced) == engines.MOST_TAPS
+        assert len(world.engine.traced) == taps.MOST_TAPS
         scene.transport.close()
         await settle()
         assert scene.why is not None

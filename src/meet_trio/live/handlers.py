@@ -302,7 +302,7 @@ def _set_max_bitrate(room: LiveRoom, peer: LivePeer, request: r.SetTransportMaxB
         transport = _transport(peer, request.transport_id)
     if not transport.consuming:
         raise BadRequest("transportId: this transport was not made for consuming")
-    transport.host.engine.set_max_outgoing_bitrate(transport.number, request.max_bitrate)
+    transport.limit_outgoing(request.max_bitrate)
     return Outcome()
 
 

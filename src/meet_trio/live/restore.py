@@ -29,7 +29,7 @@ from meet_trio.live.records import (
     ViewingRecord,
 )
 from meet_trio.live.room import LiveRoom, RoomContext
-from meet_trio.live.streams import KeptEngines, Resumed
+from meet_trio.live.streams import NOTHING_KEPT, KeptEngines, Resumed
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.plain import PlainTransport, Transport
 from meet_trio.media.records import (
@@ -39,6 +39,7 @@ from meet_trio.media.records import (
     TransportRecord,
     WebRtcRecord,
 )
+from meet_trio.media.successor import NotKept
 from meet_trio.media.transport import WebRtcTransport
 from meet_trio.records import Record
 from meet_trio.room import ROOM_RECORDS, restore_room
@@ -149,22 +150,13 @@ class _Restoring:
         if peer is None or host is None:
             logger.warning("left out: transport %s: its peer or engine is missing", record.id)
             return
-        if isinstance(record, WebRtcRecord) and record.keys is not None and not self._knows(record):
-            logger.warning("left out: transport %s: its engine has kept nothing of it", record.id)
-            return
         try:
             peer.adopt_transport(self._make_transport(record, host))
         except (MeetError, ValueError) as error:
             logger.warning("left out: transport %s: %s", record.id, error)
 
-    def _knows(self, record: TransportRecord) -> bool:
-        """Whether the transport's engine has kept what it knew of it."""
-        engine = self.engines.get(self.hosts[record.engine])
-        return engine is not None and record.number in engine.transports
-
     def _make_transport(self, record: TransportRecord, host: EngineHost) -> Transport:
-        engine, context = self.engines.get(host), self.context
-        kept = None if engine is None else engine.transports.get(record.number)
+        context, kept = self.context, self.engines.get(host, NOTHING_KEPT)
         common = (context.transport_settings, self.addresses, context.tally, kept)
         if isinstance(record, WebRtcRecord):
             return WebRtcTransport.resumed(record, host, context.bridge, *common)
@@ -189,8 +181,9 @@ class _Restoring:
         if transport is None:
             return
         resumed = Resumed(record.number, self.engines, record.accepted)
-        if resumed.consumer_on(transport.host) is None:
+        try:
+            consumer = room.streams.adopt_consumer(peer, state, transport, resumed)
+        except NotKept:
             return
-        consumer = room.streams.adopt_consumer(peer, state, transport, resumed)
         if not consumer.accepted:
             room.offers.resume(peer, consumer)

@@ -52,7 +52,7 @@ from meet_trio.ortc import KnownCapabilities, RtpCapabilities
 from meet_trio.ortc.fields import Json
 from meet_trio.rates import Bucket, Rate
 from meet_trio.records import Key, Record
-from meet_trio.room import Notice, Outcome, Peer, Role, Room, RoomLimits, Webhook
+from meet_trio.room import Consumer, Notice, Outcome, Peer, Role, Room, RoomLimits, Webhook
 from meet_trio.socketio import Event
 from meet_trio.tallies import Tally
 
@@ -164,7 +164,9 @@ class LiveRoom:
         self.keeper = RoomKeeper(self.context.keeper, self.state.take_changes, self._make_record)
         self.stays = Stays(self.id, self._record_stay)
         self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
-        self.streams = RoomStreams(self.state, self._perform, self._notify, self.keeper)
+        self.streams = RoomStreams(
+            self.state, self._perform, self._notify, self.keeper, self._replace_consumer
+        )
         self.speakers = LiveSpeakers(
             self.state, self._perform, self.streams.apply_hold, self.context.level_budget
         )
@@ -476,6 +478,15 @@ class LiveRoom:
         if (peer := self.peers.get(peer_id)) is not None:
             peer.notify(method, data)
 
+    def _replace_consumer(self, consumer: LiveConsumer) -> None:
+        """Its engine has lost it: offer the stream again, with other SSRCs."""
+        self._end_consumer(consumer.state)
+        self.offers.check()
+
+    def _end_consumer(self, consumer: Consumer) -> None:
+        self._perform(self.state.remove_consumer(consumer.id))
+        self._notify(consumer.peer_id, "consumerClosed", {"consumerId": consumer.id})
+
     # Going on after an earlier process
 
     def resume(self, record: MeetingRecord) -> None:
@@ -505,8 +516,7 @@ class LiveRoom:
                 self._perform(self.state.close_producer(producer.peer_id, producer.id))
         for consumer in list(self.state.consumers.values()):
             if consumer.id not in self.streams.consumers:
-                self._perform(self.state.remove_consumer(consumer.id))
-                self._notify(consumer.peer_id, "consumerClosed", {"consumerId": consumer.id})
+                self._end_consumer(consumer)
         for peer in self.peers.values():
             self.transports_changed(peer)
         self.offers.check()

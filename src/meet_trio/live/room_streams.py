@@ -35,6 +35,7 @@ class RoomStreams:
     - ``perform(outcome)`` performs an outcome of the state.
     - ``notify(peer_id, method, data)`` tells a peer.
     - ``keeper`` is told what has changed.
+    - ``replace(consumer)`` offers a stream anew whose consumer an engine has lost.
     - ``levels_watched``: the engines tell the audio levels.
     """
 
@@ -42,6 +43,7 @@ class RoomStreams:
     perform: Callable[[Outcome], object]
     notify: Callable[[str, str, object], None]
     keeper: RoomKeeper
+    replace: Callable[[LiveConsumer], None]
     advice: Mailbox = attrs.field(factory=Mailbox)
     levels_watched: bool = False
     producers: dict[str, LiveProducer] = attrs.field(factory=dict)
@@ -61,7 +63,7 @@ class RoomStreams:
         with contextlib.ExitStack() as undo:
             producer = self.state.add_producer(peer_id, str(uuid.uuid4()), request, rtp)
             undo.callback(self.state.close_producer, peer_id, producer.id)
-            live = LiveProducer.open(producer, transport, self.advice)
+            live = LiveProducer.open(producer, transport, self.advice, on_lost=self.close_producer)
             undo.callback(live.close)
             if self.levels_watched:
                 live.watch_level(self.advice)
@@ -83,12 +85,14 @@ class RoomStreams:
         """Add a producer of an earlier process, which the state has, to the engine. Raises what the
         engine raises; then it is not added.
         """
-        self._insert_producer(LiveProducer.open(state, transport, self.advice, resumed))
+        self._insert_producer(
+            LiveProducer.open(state, transport, self.advice, resumed, self.close_producer)
+        )
 
     def adopt_consumer(
         self, peer: LivePeer, state: Consumer, transport: Transport, resumed: Resumed
     ) -> LiveConsumer:
-        """The same for a consumer."""
+        """The same for a consumer. Raises NotKept."""
         live = LiveConsumer.open(
             state,
             transport,
@@ -96,6 +100,7 @@ class RoomStreams:
             self.advice,
             Viewing(peer.attendance.video),
             resumed,
+            self.replace,
         )
         self._insert_consumer(live)
         return live
@@ -208,7 +213,9 @@ class RoomStreams:
             )
             undo.callback(self.state.remove_consumer, state.id)
             viewing = Viewing(peer.attendance.video)
-            consumer = LiveConsumer.open(state, transport, producer, self.advice, viewing)
+            consumer = LiveConsumer.open(
+                state, transport, producer, self.advice, viewing, on_lost=self.replace
+            )
             undo.pop_all()
         self._insert_consumer(consumer)
         logger.debug("consumer made", extra=consumer.log_ids() | {"kind": state.rtp.kind})

@@ -12,23 +12,33 @@ room's pure state decides which of them exist.
 
 import contextlib
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import trio
 
-from meet_trio.engine import Kept
+from meet_trio.engine import Kept, ProducerSpec
 from meet_trio.live.attendance import Viewing
 from meet_trio.live.records import SendingRecord, ViewingRecord
 from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
+from meet_trio.media.successor import NotKept
 from meet_trio.ortc import ConsumerRtp
 from meet_trio.room import Consumer, Layers, Producer
 
+NOTHING_KEPT = Kept(0, {}, {}, {}, ())
 KeptEngines = Mapping[EngineHost, Kept]
 """What each engine of an earlier process has left."""
+
+
+def _ignore(lost: object) -> None:
+    pass
+
+
+def _check_transport(transport: Transport) -> None:
+    if not transport.host.holds(transport):
+        raise NotKept(f"what is on transport {transport.id}")
 
 
 @attrs.frozen
@@ -39,16 +49,41 @@ class Resumed:
     kept: KeptEngines
     accepted: bool = False
 
-    def producer_on(self, host: EngineHost) -> bytes | None:
-        return self.mirror_on(host, self.number)
+    def on(self, host: EngineHost) -> Kept:
+        return self.kept.get(host, NOTHING_KEPT)
 
-    def mirror_on(self, host: EngineHost, producer: int) -> bytes | None:
-        kept = self.kept.get(host)
-        return None if kept is None else kept.producers.get(producer)
 
-    def consumer_on(self, host: EngineHost) -> bytes | None:
-        kept = self.kept.get(host)
-        return None if kept is None else kept.consumers.get(self.number)
+@attrs.define(eq=False)
+class Mirror:
+    """A producer on another engine than its own, for the ``consumers`` there."""
+
+    producer: "LiveProducer"
+    host: EngineHost
+    consumers: int = 0
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``."""
+        producer, engine = self.producer, self.host.engine
+        engine.add_mirror(producer.number, producer.spec())
+        try:
+            if kept is not None:
+                producer.resume(self.host, kept)
+            producer.relay_to(self)
+        except BaseException:
+            engine.remove_producer(producer.number)
+            raise
+
+    def lost(self) -> None:
+        """See ``Resident``."""
+        self.producer.lost()
+
+    def remove(self) -> None:
+        self.host.dismiss(self)
+        number = self.producer.number
+        try:
+            self.producer.transport.host.engine.stop_relaying(number, self.host.engine)
+        finally:
+            self.host.engine.remove_producer(number)
 
 
 @attrs.define(eq=False)
@@ -66,9 +101,9 @@ class LiveProducer:
     scores: list[int]
     paused_at: float = -math.inf
     """When it was paused last."""
+    _on_lost: "Callable[[LiveProducer], None]" = _ignore
     _waiting_since: float | None = None  # for its first packet
-    # the number of consumers on each engine that has a mirror
-    _mirror_consumers: Counter[EngineHost] = attrs.field(factory=Counter)
+    _mirrors: dict[EngineHost, Mirror] = attrs.field(factory=dict)
 
     @classmethod
     def open(
@@ -77,21 +112,51 @@ class LiveProducer:
         transport: Transport,
         advice: Mailbox,
         resumed: "Resumed | None" = None,
+        on_lost: "Callable[[LiveProducer], None]" = _ignore,
     ) -> "LiveProducer":
+        """``on_lost``: it could not be given to the engine in the place of one that has died."""
         host = transport.host
         number = host.new_number() if resumed is None else resumed.number
-        spec = producer_spec(state.rtp, paused=state.paused)
-        host.engine.add_producer(number, transport.number, spec)
-        if resumed is not None and (blob := resumed.producer_on(host)) is not None:
-            host.engine.resume_producer(number, blob)
-        host.watch_producer(number, advice)
         scores = [0] * len(state.rtp.params.encodings)
         since = None if state.paused else trio.current_time()
-        return cls(state, transport, number, scores, waiting_since=since)
+        producer = cls(state, transport, number, scores, on_lost=on_lost, waiting_since=since)
+        host.admit(producer, None if resumed is None else resumed.on(host))
+        host.watch_producer(number, advice)
+        return producer
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``. The engines of its mirrors go on."""
+        _check_transport(self.transport)
+        engine = self.transport.host.engine
+        engine.add_producer(self.number, self.transport.number, self.spec())
+        try:
+            if kept is not None:
+                self.resume(self.transport.host, kept)
+            for mirror in self._mirrors.values():
+                self.relay_to(mirror)
+        except BaseException:
+            engine.remove_producer(self.number)
+            raise
+
+    def resume(self, host: EngineHost, kept: Kept) -> None:
+        """Its streams, there or in a mirror. Those of which nothing was kept begin anew."""
+        if (blob := kept.producers.get(self.number)) is not None:
+            host.engine.resume_producer(self.number, blob)
+
+    def relay_to(self, mirror: Mirror) -> None:
+        self.transport.host.engine.relay_producer(self.number, mirror.host.engine)
+
+    def spec(self) -> ProducerSpec:
+        return producer_spec(self.state.rtp, paused=self.state.paused)
+
+    def lost(self) -> None:
+        """See ``Resident``."""
+        self._on_lost(self)
 
     def close(self) -> None:
         """Remove it from the engine. Its consumers have to be closed before."""
-        assert not self._mirror_consumers
+        assert not self._mirrors
+        self.transport.host.dismiss(self)
         self.transport.host.unwatch_producer(self.number)
         self.transport.host.engine.remove_producer(self.number)
 
@@ -123,37 +188,30 @@ class LiveProducer:
         if self.state.paused:
             self.paused_at = trio.current_time()
             self._waiting_since = None
-        for host in (self.transport.host, *self._mirror_consumers):
+        for host in (self.transport.host, *self._mirrors):
             host.engine.set_producer_paused(self.number, self.state.paused)
 
-    def acquire_mirror(self, host: EngineHost, blob: bytes | None = None) -> None:
+    def acquire_mirror(self, host: EngineHost, kept: Kept | None = None) -> None:
         """Count one more consumer on ``host``, and make the mirror there for the first one. The
-        producer's own engine needs none. ``blob``: what ``host`` has kept of a mirror.
+        producer's own engine needs none. ``kept``: what an earlier engine of ``host`` has left.
         """
         if host is self.transport.host:
             return
-        if not self._mirror_consumers[host]:
-            spec = producer_spec(self.state.rtp, paused=self.state.paused)
-            with contextlib.ExitStack() as undo:
-                host.engine.add_mirror(self.number, spec)
-                undo.callback(host.engine.remove_producer, self.number)
-                if blob is not None:
-                    host.engine.resume_producer(self.number, blob)
-                self.transport.host.engine.relay_producer(self.number, host.engine)
-                undo.pop_all()
-        self._mirror_consumers[host] += 1
+        if (mirror := self._mirrors.get(host)) is None:
+            mirror = Mirror(self, host)
+            host.admit(mirror, kept)
+            self._mirrors[host] = mirror
+        mirror.consumers += 1
 
     def release_mirror(self, host: EngineHost) -> None:
         """Count one consumer less on ``host``, and remove the mirror after the last one."""
         if host is self.transport.host:
             return
-        self._mirror_consumers[host] -= 1
-        if not self._mirror_consumers[host]:
-            del self._mirror_consumers[host]
-            try:
-                self.transport.host.engine.stop_relaying(self.number, host.engine)
-            finally:
-                host.engine.remove_producer(self.number)
+        mirror = self._mirrors[host]
+        mirror.consumers -= 1
+        if not mirror.consumers:
+            del self._mirrors[host]
+            mirror.remove()
 
 
 @attrs.define(eq=False)
@@ -173,6 +231,7 @@ class LiveConsumer:
     accepted: bool = False
     score: int = 10  # 0-10; the first score of the engine replaces it
     layer: int | None = None  # the encoding that the engine sends now
+    _on_lost: "Callable[[LiveConsumer], None]" = _ignore
     _waiting_since: float | None = None  # for its first packet
 
     @classmethod
@@ -184,29 +243,47 @@ class LiveConsumer:
         advice: Mailbox,
         viewing: Viewing,
         resumed: "Resumed | None" = None,
+        on_lost: "Callable[[LiveConsumer], None]" = _ignore,
     ) -> "LiveConsumer":
+        """``on_lost``: as for a producer. Raises NotKept."""
         host = transport.host
         number = host.new_number() if resumed is None else resumed.number
-        consumer = cls(state, transport, producer, number, viewing)
+        consumer = cls(state, transport, producer, number, viewing, on_lost=on_lost)
         consumer.accepted = resumed is not None and resumed.accepted
-        spec = consumer_spec(state.rtp, paused=consumer._held)
+        kept = None if resumed is None else resumed.on(host)
         with contextlib.ExitStack() as undo:
-            producer.acquire_mirror(
-                host, None if resumed is None else resumed.mirror_on(host, producer.number)
-            )
+            producer.acquire_mirror(host, kept)
             undo.callback(producer.release_mirror, host)
-            host.engine.add_consumer(number, transport.number, producer.number, spec)
-            undo.callback(host.engine.remove_consumer, number)
-            if resumed is not None and (blob := resumed.consumer_on(host)) is not None:
-                host.engine.resume_consumer(number, blob)
-            if state.priority != 1:
-                host.engine.set_consumer_priority(number, state.priority)
-            if state.preferred is not None:
-                consumer.prefer_layers(state.preferred)
+            host.admit(consumer, kept)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
         consumer._wait_for_packet()
         return consumer
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``. It does not begin anew: no index of SRTP is used twice with one SSRC
+        and one key.
+        """
+        _check_transport(self.transport)
+        engine, blob = self.transport.host.engine, None
+        if kept is not None and (blob := kept.consumers.get(self.number)) is None:
+            raise NotKept(f"consumer {self.state.id}")
+        spec = consumer_spec(self.state.rtp, paused=self._held)
+        engine.add_consumer(self.number, self.transport.number, self.producer.number, spec)
+        try:
+            if blob is not None:
+                engine.resume_consumer(self.number, blob)
+            if self.state.priority != 1:
+                self.prioritize(self.state.priority)
+            if self.state.preferred is not None:
+                self.prefer_layers(self.state.preferred)
+        except BaseException:
+            engine.remove_consumer(self.number)
+            raise
+
+    def lost(self) -> None:
+        """See ``Resident``."""
+        self._on_lost(self)
 
     @property
     def rtp(self) -> ConsumerRtp:
@@ -215,6 +292,7 @@ class LiveConsumer:
     def close(self) -> None:
         self.viewing.stop(trio.current_time())
         host = self.transport.host
+        host.dismiss(self)
         host.unwatch_consumer(self.number)
         try:
             host.engine.remove_consumer(self.number)

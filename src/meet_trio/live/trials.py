@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import attrs
 import trio
 
+from meet_trio.engine import Kept
 from meet_trio.errors import LimitExceeded
 from meet_trio.media.engines import EngineHost
 from meet_trio.media.transport import IceParameters
@@ -17,6 +18,31 @@ from meet_trio.ortc.fields import Json
 
 LIFETIME = 15.0  # seconds; longer than the doctor takes
 MOST_TRIALS = 4
+
+
+@attrs.define(eq=False)
+class _Trial:
+    """One at one engine."""
+
+    host: EngineHost
+    number: int = attrs.field()
+    ice: IceParameters = attrs.field(factory=IceParameters.generate)
+
+    @number.default
+    def _(self) -> int:
+        return self.host.new_number()
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``. It always begins anew."""
+        ice = self.ice
+        self.host.engine.add_transport(self.number, ice.username_fragment, ice.password)
+
+    def lost(self) -> None:
+        """It ends with its time."""
+
+    def end(self) -> None:
+        self.host.dismiss(self)
+        self.host.engine.remove_transport(self.number)
 
 
 @attrs.define(eq=False)
@@ -35,19 +61,19 @@ class Trials:
 
     async def _run(self, *, task_status: trio.TaskStatus[list[dict[str, Json]]]) -> None:
         self._open += 1
-        added: list[tuple[EngineHost, int]] = []
+        added: list[_Trial] = []
         given: list[dict[str, Json]] = []
         try:
             for host in self.hosts:
                 if host.failed:
                     continue
-                ice, number = IceParameters.generate(), host.new_number()
-                host.engine.add_transport(number, ice.username_fragment, ice.password)
-                added.append((host, number))
-                given.append({"port": host.engine.port} | ice.to_json())
+                trial = _Trial(host)
+                host.admit(trial)
+                added.append(trial)
+                given.append({"port": host.engine.port} | trial.ice.to_json())
             task_status.started(given)
             await trio.sleep(LIFETIME)
         finally:
             self._open -= 1
-            for host, number in added:
-                host.engine.remove_transport(number)
+            for trial in added:
+                trial.end()

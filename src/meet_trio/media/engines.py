@@ -8,7 +8,12 @@ about an object matters, so a mailbox keeps only that. The number of objects bou
 Statistics and failures are handled here.
 
 Commands to a busy engine wait (``Engine.waiting``). If an engine takes no commands for
-``COMMAND_DEADLINE`` seconds while some wait, it has failed, like an engine whose thread has ended.
+``COMMAND_DEADLINE`` seconds while some wait, it has failed.
+
+An engine whose thread has ended by itself is dead, and another one takes its place
+(``successor``). That is one step of the loop: no other task sees a host without an engine, or one
+that lacks an object. Commands that the dead engine has not taken are no loss, because an object is
+given to the next one as it is then. An engine that dies too often has failed.
 
 Objects in the engines have integer ids, called numbers. The hosts assign them. A number is unique
 in the process, across all engines: the mirrors of a producer on other engines have its number.
@@ -16,11 +21,11 @@ in the process, across all engines: the mirrors of a producer on other engines h
 
 import contextlib
 import logging
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol, assert_never, get_args
 
-import attrs
 import trio
 
 from meet_trio.deadlines import Deadlines
@@ -37,6 +42,7 @@ from meet_trio.engine import (
     IceConnected,
     IceMoved,
     IceSilent,
+    Kept,
     LayerChanged,
     PacketsTraced,
     PlainConnected,
@@ -46,7 +52,18 @@ from meet_trio.engine import (
     StreamStarted,
     aead_library,
 )
-from meet_trio.errors import LimitExceeded, MeetError, NotFound
+from meet_trio.errors import LimitExceeded, MeetError, NotFound, reason_of
+from meet_trio.media.successor import (
+    DEATHS_WITHIN,
+    Deaths,
+    EngineMaker,
+    MemoryRegions,
+    NotKept,
+    Regions,
+    Resident,
+    Successors,
+)
+from meet_trio.media.taps import MOST_TAPS, Tap
 from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.media.engines")
@@ -54,6 +71,7 @@ logger = logging.getLogger("meet_trio.media.engines")
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
 HOLD_DEADLINE = 5.0  # seconds; an engine forwards what waits, and answers
 COMMAND_DEADLINE = 10.0  # seconds
+DEFAULT_DEATHS = 3
 # The number of checks within ``COMMAND_DEADLINE``. An engine has failed when all of them in a row
 # found it stuck. The time alone would not do: it also passes while the machine is suspended.
 CHECKS = 10
@@ -61,13 +79,8 @@ CHECKS = 10
 # A datagram of a handshake takes up to half a millisecond: two signatures and a key exchange.
 DTLS_PER_TURN = 4
 
-MOST_TAPS = 4  # transports of an engine that are traced at once
-TAP_EVENTS = 256  # that wait for a slow reader
-TAP_BYTES = 4 * 1024 * 1024  # of packets that wait for it
-
 Advice = LayerChanged | ConsumerScore | ConsumerStarted | ProducerScore | AudioLevel | StreamStarted
 TransportEvent = IceConnected | IceMoved | IceSilent | PlainConnected | DtlsDatagram
-TappedEvent = TransportEvent | PacketsTraced | LayerChanged | ConsumerScore
 
 
 class EngineError(MeetError):
@@ -110,77 +123,30 @@ class Mailbox:
             await self._filled.wait()
 
 
-@attrs.define(eq=False)
-class Tap:
-    """What an engine tells of one transport while it is traced: its packets and events, and the
-    events of ``consumers``, which are numbers.
-
-    What finds no room is lost. ``lost`` counts such packets, ``events_lost`` the other events.
+class EngineHost:
+    """One engine: its objects, their ids, its events, its statistics. ``index``: its place among
+    all. ``successors`` makes engines in its place; None: it has failed when it dies. ``deaths`` of
+    them within ``DEATHS_WITHIN`` seconds are too many.
     """
 
-    transport: int
-    consumers: Collection[int] = frozenset()
-    lost: int = 0
-    events_lost: int = 0
-    _waiting: deque[TappedEvent] = attrs.field(factory=deque)
-    _bytes: int = 0
-    _over: bool = False
-    _changed: trio.Event = attrs.field(factory=trio.Event)
-
-    def put(self, event: EngineEvent) -> None:
-        """Keep the event if it is about this transport or its consumers."""
-        match event:
-            case PacketsTraced() if event.transport == self.transport:
-                if len(self._waiting) >= TAP_EVENTS or self._bytes >= TAP_BYTES:
-                    self.lost += sum(1 for _ in event)
-                    return
-                self._bytes += len(event.records)
-            case IceConnected() | IceMoved() | IceSilent() | PlainConnected() | DtlsDatagram():
-                if event.transport != self.transport:
-                    return
-            case LayerChanged() | ConsumerScore():
-                if event.consumer not in self.consumers:
-                    return
-            case _:
-                return
-        if len(self._waiting) >= TAP_EVENTS:
-            self.events_lost += 1
-            return
-        self._waiting.append(event)
-        self._changed.set()
-
-    def end(self) -> None:
-        """The transport or its engine has ended: nothing more will come."""
-        self._over = True
-        self._changed.set()
-
-    async def take(self) -> TappedEvent | None:
-        """The oldest event, as soon as there is one. None: it was the last. There may be only one
-        reader.
-        """
-        while True:
-            await trio.lowlevel.checkpoint()
-            if self._waiting:
-                event = self._waiting.popleft()
-                if isinstance(event, PacketsTraced):
-                    self._bytes -= len(event.records)
-                return event
-            if self._over:
-                return None
-            self._changed = trio.Event()
-            await self._changed.wait()
-
-
-class EngineHost:
-    """One engine: its objects' ids, its events, its statistics. ``index``: its place among all."""
-
-    def __init__(self, engine: Engine, numbers: Iterator[int], index: int = 0) -> None:
-        self.engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        numbers: Iterator[int],
+        index: int = 0,
+        successors: Successors | None = None,
+        deaths: int = DEFAULT_DEATHS,
+    ) -> None:
+        self.engine = engine  # another one after its death
         self.index = index
         self.failure = trio.Event()
         self.stuck_for = 0.0  # seconds for which it has taken no commands while some wait
         self.peers = 0  # peers of all rooms that are placed on this engine
         self.deadlines = Deadlines()  # of its transports; the registry runs them
+        self.restarts = 0  # engines that took the place of one that had died
+        self._successors = successors
+        self._deaths = Deaths(deaths)
+        self._residents: dict[Resident, None] = {}  # in the order in which they were made
         self._numbers = numbers
         self._transports: dict[int, TransportSink] = {}
         self._producers: dict[int, Mailbox] = {}
@@ -197,6 +163,24 @@ class EngineHost:
 
     def new_number(self) -> int:
         return next(self._numbers)
+
+    def admit(self, resident: Resident, kept: Kept | None = None) -> None:
+        """Give an object to the engine, and to each one that takes its place, until ``dismiss``.
+        What it needs in the engine was admitted before. ``kept`` is what the engine of an earlier
+        process has left; None: the object is new. Raises what ``enter_engine`` raises.
+        """
+        resident.enter_engine(kept)
+        self._residents[resident] = None
+
+    def dismiss(self, resident: Resident) -> bool:
+        """The object is to be removed from the engine, by who has admitted it. False: the engine
+        does not have it, because it was dismissed before or was lost.
+        """
+        return self._residents.pop(resident, self) is None
+
+    def holds(self, resident: Resident) -> bool:
+        """Whether it was admitted, and neither dismissed nor lost."""
+        return resident in self._residents
 
     def watch_transport(self, number: int, sink: TransportSink) -> None:
         """Give the events of transport ``number`` to ``sink`` until ``unwatch_transport``."""
@@ -257,6 +241,7 @@ class EngineHost:
     def object_counts(self) -> dict[str, int]:
         """The number of entries that Python holds for this engine: all 0 if no room is open."""
         return {
+            "residents": len(self._residents),
             "transports": len(self._transports),
             "producers": len(self._producers),
             "consumers": len(self._consumers),
@@ -308,8 +293,10 @@ class EngineHost:
             if checks_stuck == CHECKS:
                 self.engine.give_up()
                 self._fail(f"it has taken no commands for {COMMAND_DEADLINE:g} s")
-            turns = Turns(DTLS_PER_TURN)
+            turns, death = Turns(DTLS_PER_TURN), None
             for event in self.engine.read_events():
+                if isinstance(event, EngineFailed):
+                    death = event.message
                 try:
                     self._dispatch(event)
                 except Exception:
@@ -317,12 +304,72 @@ class EngineHost:
                     logger.exception("engine on port %d: %r is lost", self.engine.port, event)
                 if isinstance(event, DtlsDatagram):
                     await turns.spend()
+            if death is not None and not self.failed:  # what it has told before was heard
+                self._die(death)
+                checks_stuck = 0
 
     def _fail(self, why: str) -> None:
         self.failure.set()
         for tap in self._taps.values():
             tap.end()
         logger.critical("engine on port %d failed: %s", self.engine.port, why)
+
+    def _die(self, why: str) -> None:
+        began = time.perf_counter()
+        if self._successors is None:
+            self._fail(why)
+        elif not self._deaths.add(trio.current_time()):
+            self._fail(f"{why}; that was death {self._deaths.count} in {DEATHS_WITHIN:g} s")
+        else:
+            try:
+                lost = self._succeed(self._successors)
+            except (OSError, ValueError) as error:
+                self._fail(f"{why}; no other can take its place: {reason_of(error)}")
+                return
+            self.restarts += 1
+            logger.error(
+                "engine on port %d has died: %s; another one has its %d objects after %.0f ms",
+                self.engine.port,
+                why,
+                len(self._residents),
+                1000 * (time.perf_counter() - began),
+            )
+            for resident in lost:
+                try:
+                    resident.lost()
+                except Exception:
+                    logger.exception("ending an object that an engine has lost failed")
+
+    def _succeed(self, successors: Successors) -> list[Resident]:
+        """Put another engine in the place of the dead one. Returns the objects that it lacks."""
+        dead = self.engine
+        self.engine, kept = successors.make(dead)
+        for damage in kept.damaged:
+            logger.warning("engine on port %d: %s", self.engine.port, damage)
+        lost = []
+        for resident in list(self._residents):
+            if not self._admit_again(resident, kept):
+                self.dismiss(resident)
+                lost.append(resident)
+        for number in self._levels:
+            self.engine.watch_audio_level(number)
+        for number in self._taps:
+            self.engine.trace_transport(number, True)
+        if self._stats_waiting:
+            self.engine.request_stats(max(self._stats_waiting))
+        successors.begin(self.engine, dead)
+        return lost
+
+    def _admit_again(self, resident: Resident, kept: Kept) -> bool:
+        try:
+            resident.enter_engine(kept)
+        except NotKept as error:
+            logger.warning("engine on port %d has lost an object: %s", self.engine.port, error)
+            return False
+        except Exception:
+            logger.exception("giving an object to the next engine failed")
+            return False
+        return True
 
     def _dispatch(self, event: EngineEvent) -> None:
         """Give an event to its receiver. Each type of event has a case, and mypy finds a missing
@@ -354,7 +401,7 @@ class EngineHost:
                 if (held := self._holds.get(token)) is not None:
                     held.set()
             case EngineFailed():
-                self._fail(event.message)
+                pass  # after the events that came before it, see ``run``
             case PacketsTraced():
                 pass  # for taps only
             case _:
@@ -383,29 +430,32 @@ async def open_engine(
     index: int = 0,
     *,
     sockets: Sequence[tuple[int, int]] = (),
-    region: int = -1,
+    regions: Regions | None = None,
     held: bool = False,
+    deaths: int = DEFAULT_DEATHS,
 ) -> AsyncIterator[EngineHost]:
     """Run an engine's thread and the task that reads its events within the ``async with`` block.
 
     ``numbers`` gives the ids of its objects. All engines that exchange streams must share it.
-    ``sockets`` and ``region``: see ``Engine``. With ``held`` the caller calls ``begin`` of the
+    ``sockets``: see ``Engine``. ``regions``: where its region and those of its successors lie;
+    None: in memory that ends with the process. With ``held`` the caller calls ``begin`` of the
     engine. Raises OSError if the engine cannot bind its port, ValueError if ``sockets`` are not
     those of ``settings``.
     """
-    engine = Engine(settings, sockets, region, index)
-    try:
-        if not held:
-            engine.begin()
-        host = EngineHost(engine, numbers, index)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(host.run)
-            try:
-                yield host
-            finally:
-                nursery.cancel_scope.cancel()
-    finally:
-        engine.close()
+    maker = EngineMaker(settings, index, regions or MemoryRegions())
+    with contextlib.closing(maker):
+        host = EngineHost(maker.first(sockets), numbers, index, maker, deaths)
+        try:
+            if not held:
+                host.engine.begin()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(host.run)
+                try:
+                    yield host
+                finally:
+                    nursery.cancel_scope.cancel()
+        finally:
+            host.engine.close()
 
 
 async def hold_all(hosts: Collection[EngineHost]) -> None:

@@ -1,9 +1,9 @@
 """Plain RTP transports: for programs like ffmpeg and GStreamer that have neither ICE nor DTLS.
 
-A transport has two UDP sockets, one for RTP and one for RTCP. They are bound here and passed to the
-engine, which closes them with the transport. A producing transport learns its client's addresses
-from the first packets ("comedia"), for RTP and RTCP separately. A consuming transport gets them by
-``connect``.
+A transport has two UDP sockets, one for RTP and one for RTCP. They are bound here and stay here.
+The engine gets duplicates, which it closes with the transport, or when it dies. A producing
+transport learns its client's addresses from the first packets ("comedia"), for RTP and RTCP
+separately. A consuming transport gets them by ``connect``.
 
 There is no authentication, so the addresses are restricted instead. A transport exchanges packets
 only with the allowed networks and with the address that its peer's signaling comes from. The engine
@@ -29,7 +29,7 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from meet_trio.engine import PlainConnected
+from meet_trio.engine import Kept, PlainConnected
 from meet_trio.errors import BadRequest, Forbidden, LimitExceeded
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.engines import EngineHost, TransportEvent
@@ -104,7 +104,7 @@ class PlainPorts:
     def open_pair(self, ip: str) -> Iterator[SocketPair]:
         """Two bound sockets: RTP on an even port and RTCP on the next one, if there is such a pair
         (RFC 3550 §11). After the ``with`` block the ports are free again, and the sockets are
-        closed unless they were detached.
+        closed here.
 
         Raises LimitExceeded if no two ports are free.
         """
@@ -201,6 +201,8 @@ class PlainTransport:
     connected_after: float | None = None
     """Seconds from its creation until the client's address was known."""
     moves: int = 0
+    max_outgoing: int = 0
+    """Bit/s, as the client has asked for; 0: no limit, or that of an earlier process."""
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _made_at: float = 0.0
     port: int = 0
@@ -213,7 +215,8 @@ class PlainTransport:
     _opened: contextlib.ExitStack = attrs.field(factory=contextlib.ExitStack)
     _remote: tuple[str, int, int] | None = None  # that the client has told
     _resumed: PlainRecord | None = None
-    _kept: bytes | None = attrs.field(default=None, repr=False)
+    _kept: Kept | None = attrs.field(default=None, repr=False)
+    _sockets: SocketPair | None = None  # None: not open
 
     @number.default
     def _(self) -> int:
@@ -250,9 +253,9 @@ class PlainTransport:
         settings: TransportSettings,
         addresses: Sequence[str],
         tally: Tally,
-        kept: bytes | None,
+        kept: Kept,
     ) -> "PlainTransport":
-        """The transport of a record, not open yet. ``kept``: what its engine has kept of it."""
+        """The transport of a record, not open yet. ``kept``: what its engine has left."""
         return cls(
             host=host,
             ports=ports,
@@ -332,26 +335,16 @@ class PlainTransport:
         """Open the ports, and add the transport to the engine. Raises LimitExceeded if no two ports
         are free. If this raises, nothing is left of it.
         """
-        engine, bitrate = self.host.engine, self.settings.max_incoming_bitrate
         self._context, self._made_at = contextvars.copy_context(), trio.current_time()
         with contextlib.ExitStack() as undo:
             if self._resumed is None:
                 sockets = self.ports.open_new(self.id, self._listen_ip)
             else:
                 sockets = self.ports.open_kept(self.id, self._resumed)
-            rtp, rtcp = undo.enter_context(sockets)
-            self.port, self.rtcp_port = rtp.getsockname()[1], rtcp.getsockname()[1]
-            engine.add_plain_transport(
-                self.number, rtp.fileno(), rtcp.fileno(), self._allowed, self.producing
-            )
-            rtp.detach()
-            rtcp.detach()
-            undo.callback(engine.remove_transport, self.number)
-            engine.set_max_incoming_bitrate(self.number, bitrate)
-            if self._resumed is not None and self._remote is not None:
-                engine.connect_plain_transport(self.number, *self._remote)
-            if self._kept is not None:
-                engine.resume_transport(self.number, self._kept)
+            self._sockets = rtp, rtcp = undo.enter_context(sockets)
+            self.port, self.rtcp_port = _port_of(rtp), _port_of(rtcp)
+            self.host.admit(self, self._kept)
+            undo.callback(self._remove)
             self.host.watch_transport(self.number, self)
             undo.callback(self.host.unwatch_transport, self.number)
             self._opened = undo.pop_all()
@@ -364,6 +357,47 @@ class PlainTransport:
             self.rtcp_port,
             extra={"producing": self.producing, "consuming": self.consuming},
         )
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``. One of which nothing was kept begins anew: it has no keys."""
+        self._give_sockets()
+        engine = self.host.engine
+        try:
+            engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
+            if self._remote is not None:
+                engine.connect_plain_transport(self.number, *self._remote)
+            if kept is not None and (blob := kept.transports.get(self.number)) is not None:
+                engine.resume_transport(self.number, blob)
+            if self.max_outgoing:
+                engine.set_max_outgoing_bitrate(self.number, self.max_outgoing)
+        except BaseException:
+            engine.remove_transport(self.number)
+            raise
+
+    def _give_sockets(self) -> None:
+        """Add the transport with duplicates of its sockets, which are the engine's then."""
+        assert self._sockets is not None
+        with contextlib.ExitStack() as on_failure:
+            duplicates = [on_failure.enter_context(sock.dup()) for sock in self._sockets]
+            rtp, rtcp = (duplicate.fileno() for duplicate in duplicates)
+            self.host.engine.add_plain_transport(
+                self.number, rtp, rtcp, self._allowed, self.producing
+            )
+            for duplicate in duplicates:
+                duplicate.detach()
+
+    def _remove(self) -> None:
+        if self.host.dismiss(self):
+            self.host.engine.remove_transport(self.number)
+
+    def lost(self) -> None:
+        """See ``Resident``."""
+        self.close()
+
+    def limit_outgoing(self, bps: int) -> None:
+        """The most that its consumers may send together, in bit/s; 0: no limit."""
+        self.host.engine.set_max_outgoing_bitrate(self.number, bps)
+        self.max_outgoing = bps
 
     def close(self) -> None:
         """Remove the transport from the engine, and tell its owner. Idempotent."""
@@ -388,7 +422,8 @@ class PlainTransport:
     def handle_engine_event(self, event: TransportEvent) -> None:
         if isinstance(event, PlainConnected):
             self._enter(TransportState.CONNECTED)
-            self.connected_after = trio.current_time() - self._made_at
+            if self.connected_after is None:  # else another engine tells it again
+                self.connected_after = trio.current_time() - self._made_at
             self._context.run(logger.info, "plain RTP goes to %s port %d", event.ip, event.port)
             self._tell_of_change()
 

@@ -42,6 +42,15 @@ class MediaSettings:
             example=4,
         ),
     )
+    engine_deaths: int = attrs.field(
+        default=3,
+        metadata=about(
+            "media.engine_deaths",
+            whole(1, 1000),
+            "deaths of a media worker within a minute after which no other takes its place and "
+            "its rooms end; with 1 none ever does",
+        ),
+    )
     announced_address: tuple[str, ...] = attrs.field(
         default=("127.0.0.1",),
         metadata=about(

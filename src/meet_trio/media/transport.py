@@ -28,13 +28,14 @@ import attrs
 import trio
 
 from meet_trio.deadlines import Timer
-from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent
+from meet_trio.engine import DtlsDatagram, IceConnected, IceMoved, IceSilent, Kept
 from meet_trio.errors import BadRequest
 from meet_trio.media.dtls import DtlsBridge, DtlsSession
 from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.media.records import WebRtcRecord
 from meet_trio.media.settings import TransportSettings
+from meet_trio.media.successor import NotKept
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
 from meet_trio.tallies import Tally
@@ -95,7 +96,7 @@ class IceParameters:
 class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
-    ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has kept of it.
+    ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has left.
 
     ``addresses`` are those of its candidates, the preferred one first. With ``force_tcp`` there are
     no candidates for UDP.
@@ -117,9 +118,11 @@ class WebRtcTransport:
     """Seconds from ``connect`` until media could flow."""
     moves: int = 0
     """How often the client has nominated another path."""
+    max_outgoing: int = 0
+    """Bit/s, as the client has asked for; 0: no limit, or that of an earlier process."""
     _keys: SrtpKeys | None = None
     _association: "Association | None" = None
-    _kept: bytes | None = attrs.field(default=None, repr=False)
+    _kept: Kept | None = attrs.field(default=None, repr=False)
     # of its opening: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _owner: TransportOwner | None = None  # None: not open
@@ -146,7 +149,7 @@ class WebRtcTransport:
         settings: TransportSettings,
         addresses: Sequence[str],
         tally: Tally,
-        kept: bytes | None,
+        kept: Kept,
     ) -> "WebRtcTransport":
         """The transport of a record, not open yet."""
         connected = record.keys is not None
@@ -258,23 +261,47 @@ class WebRtcTransport:
     def open(self, owner: TransportOwner) -> None:
         """Add the transport to the engine. If this raises, nothing is left of it."""
         self._context = contextvars.copy_context()
-        engine = self.host.engine
-        engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:
-            engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
-            if self._keys is not None:
-                engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
-            if self._kept is not None:
-                engine.resume_transport(self.number, self._kept)
+            self.host.admit(self, self._kept)
         except BaseException:
             self.state = TransportState.CLOSED
-            engine.remove_transport(self.number)
             raise
         self.host.watch_transport(self.number, self)
         self.tally.transports.move(None, ("webrtc", self.state))
         what = "transport made" if self._kept is None else "transport goes on"
         self._owner, self._kept = owner, None
         logger.info(what, extra={"producing": self.producing, "consuming": self.consuming})
+
+    def enter_engine(self, kept: Kept | None) -> None:
+        """See ``Resident``. A connected one does not begin anew: its client has its keys, and no
+        index of SRTP is used twice with one key.
+        """
+        engine, blob = self.host.engine, None
+        if kept is not None:
+            blob = kept.transports.get(self.number)
+            if blob is None and self._keys is not None:
+                raise NotKept(f"transport {self.id}")
+        engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
+        try:
+            engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
+            if self._keys is not None:
+                engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
+            if blob is not None:
+                engine.resume_transport(self.number, blob)
+            if self.max_outgoing:
+                engine.set_max_outgoing_bitrate(self.number, self.max_outgoing)
+        except BaseException:
+            engine.remove_transport(self.number)
+            raise
+
+    def lost(self) -> None:
+        """See ``Resident``."""
+        self._fail("its engine has lost it")
+
+    def limit_outgoing(self, bps: int) -> None:
+        """The most that its consumers may send together, in bit/s; 0: no limit."""
+        self.host.engine.set_max_outgoing_bitrate(self.number, bps)
+        self.max_outgoing = bps
 
     def close(self) -> None:
         """Remove the transport from the engine, and tell its owner. Idempotent."""
@@ -292,7 +319,8 @@ class WebRtcTransport:
         self._enter(TransportState.CLOSED)
         try:
             with contextlib.ExitStack() as ends:  # all of them, also if one fails; the last first
-                ends.callback(self.host.engine.remove_transport, self.number)
+                if self.host.dismiss(self):
+                    ends.callback(self.host.engine.remove_transport, self.number)
                 ends.callback(self.host.unwatch_transport, self.number)
                 ends.callback(self._dtls.close)
         except Exception:

@@ -184,6 +184,11 @@ METRICS = {
         ),
         # each engine
         _gauge("engine_up", "1 if the engine answers", engine=_ENGINE),
+        _counter(
+            "engine_restarts",
+            "Engines that took the place of one that had died",
+            engine=_ENGINE,
+        ),
         _gauge("engine_peers", "Peers that are placed on the engine", engine=_ENGINE),
         _gauge(
             "engine_waiting_commands",

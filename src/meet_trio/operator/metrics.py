@@ -85,6 +85,9 @@ class _Engine:
     """What was last heard of an engine."""
 
     counters: Mapping[str, int] = attrs.field(factory=dict)
+    before: Counter[str] = attrs.field(factory=Counter)
+    """The last counters of engines that had died: those of the next one begin at 0."""
+    restarts: int = 0  # of those in ``before``
     summary: Summary | None = None  # None: it has not answered this time
 
 
@@ -124,8 +127,12 @@ class Metrics:
         engine = self._engines.setdefault(host, _Engine())
         stats = figures.get(host)
         engine.summary = None if stats is None else stats.summary()
-        if stats is not None:
-            engine.counters = stats["engine"]
+        if stats is None:
+            return
+        if engine.restarts != host.restarts:
+            engine.before.update(engine.counters)
+            engine.restarts = host.restarts
+        engine.counters = stats["engine"]
 
     def _server(self) -> Iterator[Numbers]:
         tally = self.registry.context.tally
@@ -155,6 +162,7 @@ class Metrics:
         """The sums of the engines' counters."""
         total: Counter[str] = Counter()
         for engine in self._engines.values():
+            total.update(engine.before)
             total.update(engine.counters)
         for name, counter in _PLAIN.items():
             yield _family(name, {(): total[counter]})
@@ -191,14 +199,18 @@ class Metrics:
             for number, (host, engine) in enumerate(self._engines.items())
         ]
         yield _family("engine_up", {(n,): int(e.summary is not None) for n, _, e, _ in engines})
+        yield _family("engine_restarts", {(n,): host.restarts for n, host, _, _ in engines})
         yield _family("engine_peers", {(n,): host.peers for n, host, _, _ in engines})
         yield _family(
             "engine_waiting_commands", {(n,): host.engine.waiting for n, host, _, _ in engines}
         )
         yield _family(
-            "engine_busy_seconds", {(n,): c.get("busy_us", 0) / 1e6 for n, _, _, c in engines}
+            "engine_busy_seconds",
+            {(n,): (e.before["busy_us"] + c.get("busy_us", 0)) / 1e6 for n, _, e, c in engines},
         )
-        yield _family("engine_turns", {(n,): c.get("turns", 0) for n, _, _, c in engines})
+        yield _family(
+            "engine_turns", {(n,): e.before["turns"] + c.get("turns", 0) for n, _, e, c in engines}
+        )
         yield _family(
             "engine_longest_turn_seconds",
             {

@@ -37,8 +37,9 @@ from meet_trio.engine import (
 from meet_trio.errors import BadRequest
 from meet_trio.live.peer import LivePeer
 from meet_trio.live.room import LiveRoom
-from meet_trio.media.engines import EngineError, Tap, TappedEvent
+from meet_trio.media.engines import EngineError
 from meet_trio.media.plain import Transport
+from meet_trio.media.taps import Tap, TappedEvent
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.operator.pcapng import (
     INBOUND,
