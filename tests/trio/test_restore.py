@@ -130,3 +130,24 @@ async def test_a_peer_comes_back(autojump_clock: trio.testing.MockClock) -> None
             client = Client(world, again, before.id, before.token)
             socket = await client.connect()
             assert [entry[1] for entry in socket.log] == ["roomBack"]
+
+
+async def test_a_process_that_ends_before_its_rooms_run(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its engines have begun by then, so what counts is what it has written."""
+    async with open_kept_world() as world:
+        room, *_ = await meeting(world)
+        room.listen()
+        await trio.testing.wait_all_tasks_blocked()
+        past = Past(world)
+    async with open_kept_world() as world:
+        context = world.registry.context
+        rooms = restore_rooms(past.entries, past.kept, ["192.0.2.9"], context)
+        for room in rooms:
+            room.keeper.write()
+        second = Past(world)
+        await world.registry.go_on(rooms)  # for its end
+    async with open_next(second) as world:
+        assert {room.id: exported(room) for room in world.registry.rooms.values()} == past.rooms
+        assert all(room.speakers.listening for room in world.registry.rooms.values())

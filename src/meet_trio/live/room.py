@@ -495,6 +495,7 @@ class LiveRoom:
         self.streams.reserve_ssrcs(record.ssrcs)
         self.stays.most_joined = record.most_joined
         self._listened = record.listening
+        self.keeper.note("meeting", self.id)
         self.speakers.speakers.latest = list(self.state.last_n.latest)
         self.keeper.note("meeting", self.id)
 
@@ -532,7 +533,7 @@ class LiveRoom:
                 self.id,
                 self.created_at,
                 self._was_joined,
-                self.speakers.listening,
+                self.speakers.listening or self._listened,
                 self.stays.most_joined,
                 self.streams.ssrcs_reserved,
             )
