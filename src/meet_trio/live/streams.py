@@ -38,7 +38,7 @@ def _ignore(lost: object) -> None:
 
 def _check_transport(transport: Transport) -> None:
     if not transport.host.holds(transport):
-        raise NotKept(f"what is on transport {transport.id}")
+        raise NotKept(f"transport {transport.id} was lost, and so is what was on it")
 
 
 @attrs.frozen
@@ -267,7 +267,7 @@ class LiveConsumer:
         _check_transport(self.transport)
         engine, blob = self.transport.host.engine, None
         if kept is not None and (blob := kept.consumers.get(self.number)) is None:
-            raise NotKept(f"consumer {self.state.id}")
+            raise NotKept(f"nothing of consumer {self.state.id} was kept")
         spec = consumer_spec(self.state.rtp, paused=self._held)
         engine.add_consumer(self.number, self.transport.number, self.producer.number, spec)
         try:

@@ -280,7 +280,7 @@ class WebRtcTransport:
         if kept is not None:
             blob = kept.transports.get(self.number)
             if blob is None and self._keys is not None:
-                raise NotKept(f"transport {self.id}")
+                raise NotKept(f"nothing of transport {self.id} was kept")
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
