@@ -145,6 +145,21 @@ async def test_counters_of_an_engine_that_does_not_answer_stay(autojump_clock: M
         assert there.walks == 2
 
 
+async def test_counters_go_on_with_the_engine_after_a_death(autojump_clock: MockClock) -> None:
+    here = TellingEngine(datagrams_in=5, busy_us=1_000_000, turns=9, tcp_connections=2)
+    async with open_metrics(here) as (world, metrics):
+        assert (await values(metrics))["engine_restarts_total"] == {("0",): 0}
+        world.host.restarts += 1
+        here.figures = {"datagrams_in": 2, "busy_us": 500_000, "turns": 1, "tcp_connections": 1}
+        for _ in range(2):
+            found = await values(metrics)
+            assert found["engine_restarts_total"] == {("0",): 1}
+            assert found["datagrams_total"]["in",] == 7
+            assert found["engine_busy_seconds_total"]["0",] == 1.5
+            assert found["engine_turns_total"]["0",] == 10
+            assert found["tcp_connections"]["proven",] == 1
+
+
 def test_every_counter_of_an_engine_is_in_one_metric() -> None:
     gauges = {"packet_buffers", "packet_buffers_used", "tcp_connections", "tcp_strangers"}
     gauges |= {"longest_turn_us", "longest_recent_turn_us"}

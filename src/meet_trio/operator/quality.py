@@ -119,7 +119,7 @@ class PeerSums:
         self.protocols = {n: text for n, text in self.protocols.items() if n in known}
 
     def see_transport(self, number: int, figures: Mapping[str, Any]) -> None:
-        self.present["transports", number] = _counters(figures, _TRANSPORT)
+        self._keep("transports", number, _counters(figures, _TRANSPORT))
         if figures["address"] is not None:
             self.protocols[number] = figures["protocol"]
         if figures["roundTripTime"]:
@@ -133,7 +133,7 @@ class PeerSums:
                 self.received_jitter.add(stream["jitter"])
                 if kind == "audio" and ("producers", number) in self.present:  # known by now
                     self.sent_score.add(stream["score"])
-        self.present["producers", number] = _sum([_counters(each, _STREAM) for each in streams])
+        self._keep("producers", number, _sum([_counters(each, _STREAM) for each in streams]))
 
     def see_consumer(
         self, number: int, kind: str, screen: bool, figures: Mapping[str, Any]
@@ -141,11 +141,23 @@ class PeerSums:
         # A screen that does not change sends next to nothing, which is no freeze.
         names = _CONSUMER[:-_FREEZES] if screen else _CONSUMER
         counters = _counters(figures, names)
-        self.present["consumers", number] = (*counters, 0, 0) if screen else counters
+        self._keep("consumers", number, (*counters, 0, 0) if screen else counters)
         if figures["packetCount"] and not figures["paused"]:
             self.sent_jitter.add(figures["jitter"])
             if kind == "audio":
                 self.received_score.add(figures["score"])
+
+    def _keep(self, kind: _Kind, number: int, counters: tuple[int, ...]) -> None:
+        """Those that have fallen were counted by an engine that has died, and go to ``gone``. Loss
+        may fall by itself.
+        """
+        before = self.present.get((kind, number))
+        if before is not None:
+            rows = zip(_NAMES[kind], before, counters, strict=True)
+            lost = tuple(b if n < b and name != "packetsLost" else 0 for name, b, n in rows)
+            if any(lost):
+                self.gone[kind] = _sum([self.gone[kind], lost] if kind in self.gone else [lost])
+        self.present[kind, number] = counters
 
     def sums(self, kind: _Kind) -> dict[str, int]:
         """The sums over all objects of a kind, by name."""
