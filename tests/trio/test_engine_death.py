@@ -81,14 +81,14 @@ async def change_all(m: Meeting) -> None:
             await done(owner, "setConsumerPreferredLayers", consumerId=id, **layers)
     await done(ada, "pauseProducer", producerId=next(iter(room.state.peers[ada.id].producers)))
     await done(bob, "subscribeSpeakers", audioLevels=True)
-    for person in m.people:
-        for own in room.peers[person.id].transports.values():
-            own.limit_outgoing(500_000 + own.number)
     await done(ada, "restartIce", transportId=next(iter(room.peers[ada.id].transports)))
     await done(cy, "createPlainTransport", producing=True)
     plain = await done(cy, "createPlainTransport", consuming=True)
     remote = {"ip": "192.0.2.1", "port": 7000, "rtcpPort": 7001}
     await done(cy, "connectPlainTransport", transportId=plain["id"], **remote)
+    for person in m.people:
+        for own in room.peers[person.id].transports.values():
+            own.limit_outgoing(500_000 + own.number)
     await trio.testing.wait_all_tasks_blocked()
 
 
