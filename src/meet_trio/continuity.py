@@ -64,6 +64,7 @@ class Continuity:
     journal: Journal | None = None
     entries: Mapping[str, bytes] = attrs.field(factory=dict)
     engines: Sequence[Kept] = ()
+    _ended: bool = False
 
     @property
     def first_number(self) -> int:
@@ -118,9 +119,8 @@ class Continuity:
             self.directory.forget_others()
 
     def end(self) -> None:
-        """A clean end: nothing is left."""
-        if self.directory is not None:
-            self.directory.remove()
+        """A clean end: nothing is left, once the engines have ended. They use their regions."""
+        self._ended = True
 
 
 @contextlib.contextmanager
@@ -142,7 +142,11 @@ def open_continuity(
         found = Continuity(sockets, directory, Journal(log))
         if directory.before is not None and not sockets.clean_start:
             _read(found, directory.before, now, grace)
-        yield found
+        try:
+            yield found
+        finally:
+            if found._ended:
+                directory.remove()
 
 
 def _read(found: Continuity, before: Folder, now: float, grace: float) -> None:
