@@ -43,17 +43,17 @@ class Registry:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the rooms until cancelled."""
-        try:
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self.context.keeper.run)
-                self._trials = Trials(self.context.hosts, self._nursery)
-                for host in self.context.hosts:
-                    self._nursery.start_soon(self._close_rooms_with, host)
-                    self._nursery.start_soon(host.deadlines.run)
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self.context.keeper.run)
+            self._trials = Trials(self.context.hosts, self._nursery)
+            for host in self.context.hosts:
+                self._nursery.start_soon(self._close_rooms_with, host)
+                self._nursery.start_soon(host.deadlines.run)
+            try:
                 task_status.started()
                 await trio.sleep_forever()
-        finally:
-            self._nursery = self._trials = None
+            finally:
+                self._nursery = self._trials = None  # it is closing: no room may be made any more
 
     async def create_room(self, room_id: str | None = None, last_n: int | None = None) -> LiveRoom:
         """A new room with a new id, or with ``room_id``. If there is a room with ``room_id``

@@ -20,7 +20,6 @@ import trio
 
 from meet_trio.engine import Kept
 from meet_trio.errors import MeetError, RecordError
-from meet_trio.live.peer import LivePeer
 from meet_trio.live.records import (
     LIVE_RECORDS,
     MeetingRecord,
@@ -165,10 +164,9 @@ class _Restoring:
 
     def _producer(self, room: LiveRoom, record: SendingRecord) -> None:
         state = room.state.producers.get(record.id)
-        if state is None:
-            return
-        transport = room.peers[state.peer_id].transports.get(record.transport_id)
-        if transport is not None:
+        peer = None if state is None else room.peers.get(state.peer_id)
+        transport = None if peer is None else peer.transports.get(record.transport_id)
+        if state is not None and transport is not None:
             resumed = Resumed(record.number, self.engines)
             room.streams.adopt_producer(state, transport, resumed)
 
@@ -176,9 +174,9 @@ class _Restoring:
         state = room.state.consumers.get(record.id)
         if state is None or state.producer_id not in room.streams.producers:
             return
-        peer: LivePeer = room.peers[state.peer_id]
-        transport = peer.transports.get(record.transport_id)
-        if transport is None:
+        peer = room.peers.get(state.peer_id)
+        transport = None if peer is None else peer.transports.get(record.transport_id)
+        if peer is None or transport is None:
             return
         resumed = Resumed(record.number, self.engines, record.accepted)
         try:
