@@ -13,6 +13,7 @@ from support.restarts import PATIENCE, Restarting, open_restarting
 from support.signaling import open_signaling
 
 KILLS = 4
+MOST_AT_ONCE = 100  # packets that an engine has read and not sent when it is killed
 GUESTS = 10
 
 
@@ -39,8 +40,9 @@ async def wait_for_media(people: list[Participant], frames: int) -> None:
 
 
 async def test_media_goes_on_after_kills(restarting: Restarting) -> None:
-    """No packet is lost, sent twice or out of order: what comes meanwhile waits in the kernel. It
-    then comes all at once, which may be too much for the receivers' sockets.
+    """No packet is sent twice or out of order: what comes meanwhile waits in the kernel. What was
+    read and not sent when the server was killed is lost: a batch, or the queue of a pacer. And what
+    has waited comes all at once, which may be too much for the receivers' sockets.
     """
     api = api_of(restarting.daemon)
     dropped = datagrams_dropped()
@@ -52,7 +54,8 @@ async def test_media_goes_on_after_kills(restarting: Restarting) -> None:
         assert received(people).keys() == before.keys()
         streams = [c.stream for person in people for c in person.consumers.values()]
         assert all((one.duplicates, one.faults) == (0, []) for one in streams)
-        assert sum(one.lost for one in streams) <= datagrams_dropped() - dropped
+        lost = sum(one.lost for one in streams) - (datagrams_dropped() - dropped)
+        assert lost <= 2 * MOST_AT_ONCE
         assert not any(c.closed for person in people for c in person.consumers.values())
 
 
@@ -117,4 +120,5 @@ async def test_nobody_is_lost_and_nothing_leaks_in_many_kills() -> None:
                 first = first or used
             gathering.check()
             print(f"{gathering.datagrams} datagrams, {gathering.lost} packets lost")
-            assert gathering.lost <= datagrams_dropped() - dropped
+            lost = gathering.lost - (datagrams_dropped() - dropped)
+            assert lost <= KILLS * MOST_AT_ONCE * (GUESTS - 1)
