@@ -14,7 +14,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 
 import attrs
 
@@ -27,6 +28,7 @@ CLEAN_START = "SUPERVISOR_CLEAN_START"
 
 Keep = Callable[[str, int], None]
 Forget = Callable[[str], None]
+Main = Callable[[int], bool]
 
 
 def _keep_nothing(name: str, fd: int) -> None:
@@ -37,28 +39,45 @@ def _forget_nothing(name: str) -> None:
     pass
 
 
+def _has_no_manager(pid: int) -> bool:
+    return True
+
+
 @attrs.define(eq=False)
 class KeptSockets:
     """``tell_keep(name, fd)`` and ``tell_forget(name)`` tell the manager; they never wait.
+    ``tell_main(pid)``: that process is the server from now on; returns whether it was told.
 
     ``clean_start``: the processes before this one have crashed too often, and nothing of them is
     to be resumed.
+
+    ``borrowed``: the sockets are used by a process that runs (``meet_trio.upgrade``). Until
+    ``own`` nothing is told to the manager, and no socket is shut down.
     """
 
     _inherited: dict[str, socket.socket] = attrs.field(factory=dict)
     _tell_keep: Keep = _keep_nothing
     _tell_forget: Forget = _forget_nothing
     clean_start: bool = False
+    tell_main: Main = _has_no_manager
+    borrowed: bool = False
+    _used: dict[str, int] = attrs.field(factory=dict)  # by this process
+    _unfit: list[tuple[str, socket.socket]] = attrs.field(factory=list)
+    _untold: list[Callable[[], None]] = attrs.field(factory=list)
 
     @classmethod
     def from_environ(
-        cls, environ: MutableMapping[str, str], keep: Keep, forget: Forget
+        cls,
+        environ: MutableMapping[str, str],
+        keep: Keep,
+        forget: Forget,
+        main: Main = _has_no_manager,
     ) -> "KeptSockets":
         """The sockets that this process was handed. The variables are removed, since they are about
         no other process; the descriptors are not inherited by others.
         """
         clean = environ.pop(CLEAN_START, "") == "1"
-        kept = cls(tell_keep=keep, tell_forget=forget, clean_start=clean)
+        kept = cls(tell_keep=keep, tell_forget=forget, clean_start=clean, tell_main=main)
         pid, count, names = (
             environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
         )
@@ -92,22 +111,55 @@ class KeptSockets:
         if inherited is not None and not fits(inherited):
             self._close(name, inherited)
             return None
+        if inherited is not None:
+            self._used[name] = inherited.fileno()
         return inherited
 
     def keep(self, name: str, fd: int) -> None:
         """Hand the socket ``fd`` to the next process. The manager gets a duplicate.
         One of that name that it has already must be forgotten before.
         """
-        self._tell_keep(name, fd)
+        self._used[name] = fd
+        self._tell(partial(self._tell_keep, name, fd))
 
     def forget(self, name: str) -> None:
         """The manager closes its duplicate of the socket."""
-        self._tell_forget(name)
+        self._used.pop(name, None)
+        self._tell(partial(self._tell_forget, name))
+
+    @property
+    def used(self) -> Mapping[str, int]:
+        """The descriptors of this process's sockets by name, for a process that takes over."""
+        return self._used
+
+    def borrow(self, sockets: Mapping[str, int]) -> None:
+        """Inherit the sockets of a process that runs. The descriptors are this process's own."""
+        self.borrowed = True
+        for name, fd in sockets.items():
+            self._inherited[name] = socket.socket(fileno=fd)
+
+    def own(self) -> None:
+        """The other process is no more: tell the manager what has waited."""
+        self.borrowed = False
+        for tell in self._untold:
+            tell()
+        self._untold.clear()
+        for name, one in self._unfit:
+            self._close(name, one)
+        self._unfit.clear()
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        if self.borrowed:
+            self._untold.append(tell)
+        else:
+            tell()
 
     def make_room(self, port: int) -> bool:
         """Close the inherited sockets of a TCP or UDP port that nobody has taken: settings have
         changed, and they are in the way. Returns whether there were any.
         """
+        if self.borrowed:
+            return False
         found = [name for name, one in self._inherited.items() if _port(one) == port]
         for name in found:
             self._close(name, self._inherited.pop(name))
@@ -120,10 +172,14 @@ class KeptSockets:
             self._close(name, self._inherited.pop(name))
 
     def _close(self, name: str, inherited: socket.socket) -> None:
+        if self.borrowed:
+            self._unfit.append((name, inherited))
+            return
         with contextlib.suppress(OSError):
             # the manager's duplicate listens no more from now on, and not from when it is told
             inherited.shutdown(socket.SHUT_RDWR)
         inherited.close()
+        self._used.pop(name, None)
         self._tell_forget(name)
 
 

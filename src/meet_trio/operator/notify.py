@@ -27,6 +27,7 @@ import trio
 logger = logging.getLogger("meet_trio.operator.notify")
 
 _STATUS_INTERVAL = 10.0  # seconds between two messages, if the watchdog needs none
+_MAIN_TIMEOUT = 0.5  # seconds for MAINPID, in which the server does nothing else
 _FIRST_RETRY = 0.05  # seconds; the queue of a unix socket has room for ten messages by default
 
 
@@ -80,6 +81,21 @@ class Notifier:
         if self.address is not None:
             self._about_sockets.append((f"FDSTOREREMOVE=1\nFDNAME={name}", None))
             self._flush()
+
+    def main_is(self, pid: int) -> bool:
+        """Another process is the server from now on, and this one ends. Tries for half a second
+        until the manager has taken it, which drops what that process says before. Returns whether
+        it has.
+        """
+        if self.address is None:
+            return True
+        deadline = time.monotonic() + _MAIN_TIMEOUT
+        while time.monotonic() < deadline:
+            self._flush()
+            if not self._about_sockets and self._put(f"MAINPID={pid}"):
+                return True
+            time.sleep(_FIRST_RETRY / 10)
+        return False
 
     async def run(self, status: Callable[[], str], alive: Callable[[], bool]) -> None:
         """Send ``status()`` now and then, and what the watchdog waits for while ``alive()``. Until

@@ -16,6 +16,7 @@ from meet_trio.supervisor.messages import Messages
 
 FIRST = 3  # SD_LISTEN_FDS_START
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _STARTING = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Ignored until the server takes them. SIGINT stays ignored: a terminal sends it to both.
 
@@ -24,6 +25,13 @@ order too: it may have to wipe the keys of the calls that it was to go on with.
 """
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def adopt_orphans() -> None:
+    """Be the parent of processes whose parent has ended: a server that has taken over from the one
+    that was started here (PR_SET_CHILD_SUBREAPER).
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def start(
@@ -52,6 +60,7 @@ def start(
         environ["NOTIFY_SOCKET"] = f"/proc/self/fd/{FIRST + len(handed)}"
         handed.append(messages.path_fd)
     parent = os.getpid()
+    environ["SUPERVISOR_PID"] = str(parent)
     every = set(signal.Signals)
     # The child has the supervisor's handlers, and its wakeup descriptor, until it resets them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, every)

@@ -6,6 +6,7 @@
 | it ends with 2 and has never been ready | so does the supervisor: its settings are invalid |
 | it ends otherwise | another one is started at once, with the sockets that are kept |
 | it crashes again and again | see ``crash_loop`` |
+| MAINPID= from the server | that process is the server from now on, see ``meet_trio.upgrade`` |
 | it is silent for ``watchdog`` seconds | SIGABRT, a second later SIGKILL, and another one |
 | SIGTERM, SIGINT | SIGTERM for the server; SIGKILL a second after ``shutdown``; the end |
 | the server does not end in order then | another one, which wipes what is left, and ends at once |
@@ -62,6 +63,7 @@ class Supervisor:
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, *_END, *_PASSED_ON):
             signal.signal(number, lambda *_: None)
+        child.adopt_orphans()
         poll = select.poll()
         poll.register(self._messages.fileno(), select.POLLIN)
         poll.register(self._signals.fileno(), select.POLLIN)
@@ -102,7 +104,7 @@ class Supervisor:
             self._deadline = now + _RETRY
 
     def _take_messages(self) -> None:
-        for lines, fds in self._messages.take(self._pid):
+        for lines, fds in self._messages.take(lambda: self._pid):
             self._take(lines, fds)
 
     def _take(self, lines: dict[str, str], fds: list[int]) -> None:
@@ -115,6 +117,8 @@ class Supervisor:
                 _print_line(why)
         if lines.get("FDSTOREREMOVE") == "1":
             self._store.remove(name)
+        if (pid := lines.get("MAINPID", "")).isdecimal():
+            self._follow(int(pid))
         if self._stopping or self._aborting:
             return
         if lines.get("READY") == "1":
@@ -127,6 +131,16 @@ class Supervisor:
         if lines.get("STOPPING") == "1":  # by itself, after a drain: its webhooks have their time
             self._ready = False
             self._deadline = time.monotonic() + _START_TIMEOUT
+
+    def _follow(self, pid: int) -> None:
+        """Another process has taken over from the server, which ends."""
+        self._pid = pid
+        self._crashes.started(time.monotonic())
+        if self._stopping:
+            self._send(signal.SIGTERM)
+        elif self._aborting:  # the one that was silent is not the server any more
+            self._aborting = False
+            self._deadline = time.monotonic() + self._watchdog
 
     def _take_signals(self) -> None:
         try:
@@ -150,20 +164,30 @@ class Supervisor:
         """The status of the server if it has ended. As the first process of a container the
         supervisor reaps others too.
         """
-        found = None
         while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return found
-            if pid == 0:
-                return found
-            if pid == self._pid:
-                found = status
+            ended = self._look_at(os.P_PID, self._pid) if self._pid else None
+            if ended:
+                self._take_messages()  # the last ones; they may name another server
+                if ended != self._pid:
+                    os.waitpid(ended, 0)
+                    continue
+                return os.waitpid(ended, 0)[1]
+            other = self._look_at(os.P_ALL, 0)
+            if not other:
+                return None
+            if other != self._pid:
+                os.waitpid(other, 0)
+
+    def _look_at(self, kind: int, pid: int) -> int:
+        """The id of such a child that has ended, which stays; 0: there is none."""
+        try:
+            found = os.waitid(kind, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return 0
+        return 0 if found is None else found.si_pid
 
     def _ended(self, status: int) -> int | None:
         """Start another server, or return the exit status of the supervisor."""
-        self._take_messages()  # the last ones
         self._pid = 0
         code = os.waitstatus_to_exitcode(status)
         if code == 0 or (self._stopping and (self._wiping or not len(self._store))):

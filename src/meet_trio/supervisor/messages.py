@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _MAX_BYTES = 4096
@@ -54,9 +54,10 @@ class Messages:
                 os.unlink(path)
         return None
 
-    def take(self, sender: int) -> Iterator[tuple[dict[str, str], list[int]]]:
-        """The messages that have come from the process ``sender``: lines by name, and descriptors,
-        which are the caller's. Those of others are dropped.
+    def take(self, sender: Callable[[], int]) -> Iterator[tuple[dict[str, str], list[int]]]:
+        """The messages that have come from the process ``sender()``: lines by name, and
+        descriptors, which are the caller's. Those of others are dropped. A message may say that
+        the sender of the next one is another process.
         """
         room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MAX_FDS * 4)
         while True:
@@ -74,7 +75,7 @@ class Messages:
                     pid = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])[0]
                 elif kind == socket.SCM_RIGHTS:
                     fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-            if pid != sender or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if pid != sender() or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 for fd in fds:
                     with contextlib.suppress(OSError):
                         os.close(fd)
