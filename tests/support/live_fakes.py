@@ -372,6 +372,7 @@ class FakeSocket:
     """The client's end: ``ask`` sends requests, ``log`` has everything that came, in order."""
 
     def __init__(self, address: str = "192.0.2.1", **query: str) -> None:
+        self.moved = False
         self.handshake = Handshake("/", query, {}, address, 4)
         self.log: list[tuple[object, ...]] = []
         self.calls: list[tuple[str, dict[str, object]]] = []

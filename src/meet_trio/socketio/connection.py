@@ -17,7 +17,7 @@ Messages are opaque here; ``server`` reads Socket.IO in them.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -27,6 +27,7 @@ import trio
 from meet_trio.deadlines import Deadlines
 from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.errors import Disconnected, Reason
+from meet_trio.socketio.moved import MovedNamespace, MovedWebSocket
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.packet import EncodedPacket, Packet, PacketType
 from meet_trio.socketio.session import Session, State
@@ -66,6 +67,9 @@ class User(Protocol):
     def ended(self) -> None:
         """The connection has begun to end: no message follows. Must not raise."""
 
+    def move(self) -> Mapping[str, MovedNamespace] | None:
+        """The namespaces of the client, for another process; None while it is not at rest."""
+
 
 @attrs.frozen
 class Shared:
@@ -94,6 +98,7 @@ class EngineIOConnection:
         "deadlines",
         "handshake",
         "id",
+        "moved",
         "reader_scope",
         "session",
         "settings",
@@ -124,6 +129,8 @@ class EngineIOConnection:
         self.carried: Carried | None = None
         self.reader_scope: trio.CancelScope | None = None
         """The reading of a websocket, which ends with the session."""
+        self.moved: Mapping[str, MovedNamespace] = {}
+        """The namespaces that the client has been in, in another process."""
         self.b64 = handshake.query.get("b64") not in (None, "", "0", "false")
         self._outboxes = shared.outboxes
         self._user: User | None = None
@@ -131,6 +138,29 @@ class EngineIOConnection:
         self._timer = shared.deadlines.timer(self._tick)
         self._timer.set(self.session.deadline)
         self._changed: trio.Event | None = None  # while somebody waits for it
+
+    def go_on(self, moved: MovedWebSocket) -> None:
+        """Go on with a connection of another process, before anything is sent."""
+        now = trio.current_time()
+        self.session.go_on(now + moved.ping_in, now + moved.silence_in)
+        self.moved = moved.namespaces
+        self.changed()
+
+    def move(self, unread: bytes) -> MovedWebSocket | None:
+        """What another process needs to go on; None while it is not at rest. ``unread``: what was
+        read and not taken.
+        """
+        session = self.session
+        if session.state is not State.WEBSOCKET or session.has_packets or self._user is None:
+            return None
+        namespaces = self._user.move()
+        if namespaces is None:
+            return None
+        now = trio.current_time()
+        ping_at, silence_deadline = session.heartbeat
+        return MovedWebSocket(
+            self.id, self.handshake, ping_at - now, silence_deadline - now, unread, namespaces
+        )
 
     def attach(self, user: User) -> None:
         """Give ``user`` all messages. Once, before the first message."""
@@ -284,6 +314,9 @@ class _Inbox:
 
     def ended(self) -> None:
         self._send.close()
+
+    def move(self) -> None:
+        """A handler in a task keeps its state to itself."""
 
 
 Attach = Callable[[EngineIOConnection, trio.Nursery], None]

@@ -25,6 +25,7 @@ from meet_trio.deadlines import Deadlines
 from meet_trio.socketio.allowance import Allowance
 from meet_trio.socketio.connection import Attach, EngineIOConnection, Shared
 from meet_trio.socketio.errors import Reason
+from meet_trio.socketio.moved import MovedWebSocket
 from meet_trio.socketio.opening import accept_untrusted, read_head, refusal
 from meet_trio.socketio.outboxes import Outboxes
 from meet_trio.socketio.over_polling import Polling, Receive, Response, Scope, Send
@@ -54,6 +55,7 @@ class EngineIOServer:
         self._attach = attach
         self._connections: dict[str, EngineIOConnection] = {}
         self._polling: dict[str, Polling] = {}
+        self._websockets: dict[trio.abc.Stream, tuple[EngineIOConnection, WebSocket]] = {}
         self._shared = Shared(
             settings, Outboxes(settings.max_outboxes_bytes), WriteTurns(), Deadlines()
         )
@@ -131,16 +133,53 @@ class EngineIOServer:
             del target, answer, unread  # the websocket may last for hours
             websocket = WebSocket(bounded, settings.close_timeout)
             try:
-                if connection is not None:
-                    await upgrade(connection, websocket)
+                if connection is None:
+                    connection = self._new_connection(handshake, websocket=True)
+                    await self._run_websocket(connection, websocket, stream)
                 else:
-                    await self._run_websocket(websocket, handshake)
+                    self._websockets[stream] = connection, websocket
+                    await upgrade(connection, websocket)
             finally:
+                self._websockets.pop(stream, None)
                 await websocket.close()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client has not read the answer
         finally:
             await trio.aclose_forcefully(stream)
+
+    def move(self, stream: trio.abc.Stream) -> MovedWebSocket | None:
+        """What another process needs to go on with the websocket on this stream. None while it is
+        not at rest, or if there is none.
+        """
+        connection, websocket = self._websockets.get(stream, (None, None))
+        if connection is None or websocket is None:
+            return None
+        untaken = websocket.untaken
+        return None if untaken is None else connection.move(untaken)
+
+    async def serve_moved(self, stream: trio.abc.Stream, moved: MovedWebSocket) -> None:
+        """``serve_websocket`` for one that another process has had."""
+        settings = self._settings
+        bounded = BoundedStream(
+            stream,
+            settings.send_timeout,
+            Allowance(settings, trio.current_time()),
+            moved.unread,
+        )
+        websocket = WebSocket(bounded, settings.close_timeout)
+        try:
+            connection = self._new_connection(moved.handshake, websocket=True, sid=moved.sid)
+            connection.go_on(moved)
+            await self._run_websocket(connection, websocket, stream)
+        finally:
+            self._websockets.pop(stream, None)
+            await websocket.close()
+            await trio.aclose_forcefully(stream)
+
+    @property
+    def polls(self) -> int:
+        """The number of polls that wait for something to be sent."""
+        return sum(polling.waits for polling in self._polling.values())
 
     async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application of long-polling; mount it at the path of the websockets. Raises
@@ -230,8 +269,10 @@ class EngineIOServer:
         ):
             await stream.send_all(refusal(error))
 
-    async def _run_websocket(self, websocket: WebSocket, handshake: Handshake) -> None:
-        connection = self._new_connection(handshake, websocket=True)
+    async def _run_websocket(
+        self, connection: EngineIOConnection, websocket: WebSocket, stream: trio.abc.Stream
+    ) -> None:
+        self._websockets[stream] = connection, websocket
         try:
             async with trio.open_nursery() as nursery:
                 self._attach(connection, nursery)
@@ -249,9 +290,11 @@ class EngineIOServer:
             raise RequestRefused(BAD_REQUEST)
         return connection
 
-    def _new_connection(self, handshake: Handshake, *, websocket: bool) -> EngineIOConnection:
+    def _new_connection(
+        self, handshake: Handshake, *, websocket: bool, sid: str | None = None
+    ) -> EngineIOConnection:
         # 120 random bits: knowing a session id is enough to post into the session
-        sid = secrets.token_urlsafe(15)
+        sid = sid or secrets.token_urlsafe(15)
         connection = EngineIOConnection(sid, handshake, self._shared, websocket=websocket)
         self._connections[sid] = connection
         self._shared.outboxes.add(connection)

@@ -79,6 +79,13 @@ class FrameProtocol:
         self._decoder: codecs.IncrementalDecoder | None = None  # of a text in several pieces
         self._over = False
 
+    @property
+    def untaken(self) -> bytes | None:
+        """The beginning of a frame that was read, if no message has begun; else None."""
+        if self._left or self._message or self._over or self.state is not ConnectionState.OPEN:
+            return None
+        return self._buffer[self._at :]
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the client; ``events`` tells what they are."""
         if not self._over:

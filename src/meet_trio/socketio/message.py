@@ -132,6 +132,11 @@ class Decoder:
         self._expected = 0
         self._attachments: list[bytes] = []
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no packet waits for attachments."""
+        return self._incomplete is None
+
     def receive_untrusted(self, data: str | bytes) -> Message | None:
         """The packet that ``data`` completes, or None while attachments are missing. Raises
         ProtocolError.

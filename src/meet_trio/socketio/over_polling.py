@@ -53,6 +53,11 @@ class Polling:
         self._poll_open = False
         self._post_open = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether a poll waits."""
+        return self._poll_open
+
     async def poll(self, receive: Receive) -> Response:
         """Answer a GET. Raises RequestRefused."""
         connection = self._connection

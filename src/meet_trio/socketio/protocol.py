@@ -21,8 +21,7 @@ answer to CONNECT carries no id.
 """
 
 import enum
-import itertools
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container
 from typing import Final
 
 import attrs
@@ -101,7 +100,7 @@ class SocketIOProtocol:
     """One client's namespaces. Methods that return Frames have already changed the state."""
 
     __slots__ = (
-        "_ack_ids",
+        "_calls",
         "_decoder",
         "_namespaces",
         "_revision",
@@ -115,7 +114,7 @@ class SocketIOProtocol:
         self._namespaces = namespaces
         self._decoder = Decoder(settings)
         self._states: dict[str, NamespaceState] = {}
-        self._ack_ids: dict[str, Iterator[int]] = {}
+        self._calls: dict[str, int] = {}  # how many each namespace has had
 
     def start(self) -> ConnectReceived | None:
         """The first event. In revision 3 it comes before any message of the client; in revision 4
@@ -165,13 +164,31 @@ class SocketIOProtocol:
             return ConnectReceived(namespace, message.data or {})
         return ConnectReceived(namespace, parse_query_untrusted(message.query))
 
+    def move(self, namespace: str) -> int | None:
+        """The number of the namespace's next call. None: the
+        client is not connected to it, or a packet of it has begun.
+        """
+        if self.state(namespace) is not NamespaceState.CONNECTED or not self._decoder.at_rest:
+            return None
+        return self._calls[namespace]
+
+    def go_on(self, namespace: str, calls: int) -> None:
+        """Another process has connected the client to the namespace, see ``move``."""
+        self._states[namespace] = NamespaceState.CONNECTED
+        self._calls[namespace] = calls
+
+    @property
+    def namespaces(self) -> Collection[str]:
+        """Those whose state is not ABSENT."""
+        return self._states.keys()
+
     def state(self, namespace: str) -> NamespaceState:
         return self._states.get(namespace, NamespaceState.ABSENT)
 
     def accept(self, namespace: str, sid: str) -> Frames:
         """Connect the client to the namespace that it asked for, as ``sid``."""
         self._states[namespace] = NamespaceState.CONNECTED
-        self._ack_ids.setdefault(namespace, itertools.count())
+        self._calls.setdefault(namespace, 0)
         data = {"sid": sid} if self._revision == 4 else None
         return encode(Message(MessageType.CONNECT, namespace, data))
 
@@ -192,7 +209,8 @@ class SocketIOProtocol:
 
     def call(self, namespace: str, name: str, args: tuple[Json, ...]) -> tuple[int, Frames]:
         """An event that the client acknowledges with the returned id. Raises like ``event``."""
-        ack_id = next(self._ack_ids[namespace])
+        ack_id = self._calls[namespace]
+        self._calls[namespace] += 1
         return ack_id, encode(Message(MessageType.EVENT, namespace, [name, *args], ack_id))
 
     def ack(self, namespace: str, ack_id: int, args: tuple[Json, ...]) -> Frames:

@@ -31,6 +31,7 @@ import trio
 from meet_trio.socketio.connection import EngineIOConnection
 from meet_trio.socketio.engine import EngineIOServer
 from meet_trio.socketio.errors import Disconnected, ProtocolError, Reason, Refused
+from meet_trio.socketio.moved import MovedNamespace, MovedWebSocket
 from meet_trio.socketio.over_polling import Receive, Scope, Send
 from meet_trio.socketio.protocol import (
     AckReceived,
@@ -87,6 +88,11 @@ class Server:
         """Same as ``EngineIOServer.asgi``: long-polling."""
         await self._engine.asgi(scope, receive, send)
 
+    @property
+    def polls(self) -> int:
+        """Same as ``EngineIOServer.polls``."""
+        return self._engine.polls
+
     def has_session(self, sid: str) -> bool:
         """Same as ``EngineIOServer.has_session``."""
         return self._engine.has_session(sid)
@@ -100,6 +106,16 @@ class Server:
     ) -> None:
         """Same as ``EngineIOServer.serve_websocket``."""
         await self._engine.serve_websocket(stream, target, headers, client=client)
+
+    def move(self, stream: trio.abc.Stream) -> MovedWebSocket | None:
+        """Same as ``EngineIOServer.move``."""
+        return self._engine.move(stream)
+
+    async def serve_moved(self, stream: trio.abc.Stream, moved: MovedWebSocket) -> None:
+        """Same as ``EngineIOServer.serve_moved``. The handlers run anew, with sockets that are
+        ``moved``.
+        """
+        await self._engine.serve_moved(stream, moved)
 
     async def refuse_websocket(
         self, stream: trio.abc.Stream, target: str, headers: Mapping[str, str]
@@ -185,9 +201,30 @@ class _Client:
     def begin(self) -> None:
         """Take the connection's messages until it ends."""
         self._connection.attach(self)
+        if self._connection.moved:
+            self._go_on()
+            return
         self._unconnected.add(self._connection)
         self._start_connect_timeout()
         self._act_on(self._protocol.start())
+
+    def _go_on(self) -> None:
+        """Serve the namespaces of a connection that another process had."""
+        for namespace, moved in self._connection.moved.items():
+            self._protocol.go_on(namespace, moved.calls)
+            self._open_socket(namespace, moved.id, moved.auth, moved=True)
+
+    def move(self) -> Mapping[str, MovedNamespace] | None:
+        """See ``connection.User``."""
+        found: dict[str, MovedNamespace] = {}
+        if self._protocol.namespaces != self._sockets.keys():
+            return None
+        for namespace, socket in self._sockets.items():
+            calls = self._protocol.move(namespace) if socket.at_rest else None
+            if calls is None:
+                return None
+            found[namespace] = MovedNamespace(socket.id, socket.handshake.auth, calls)
+        return found or None
 
     def take(self, message: str | bytes) -> None:
         """Act on a message in the step of the task that has read it: a task between the reader and
@@ -249,19 +286,22 @@ class _Client:
             self._connect(received)
 
     def _connect(self, received: ConnectReceived) -> None:
-        namespace = received.namespace
-        socket = Socket(
-            secrets.token_urlsafe(15),
+        namespace, sid = received.namespace, secrets.token_urlsafe(15)
+        self._connect_timer.set(math.inf)
+        self._unconnected.remove(self._connection)
+        self._connection.send(*self._protocol.accept(namespace, sid))
+        self._open_socket(namespace, sid, received.auth)
+
+    def _open_socket(self, namespace: str, sid: str, auth: object, *, moved: bool = False) -> None:
+        socket = self._sockets[namespace] = Socket(
+            sid,
             namespace,
-            attrs.evolve(self._connection.handshake, auth=received.auth),
+            attrs.evolve(self._connection.handshake, auth=auth),
             self._connection,
             self._protocol,
             self._leave_all_sockets,
+            moved=moved,
         )
-        self._sockets[namespace] = socket
-        self._connect_timer.set(math.inf)
-        self._unconnected.remove(self._connection)
-        self._connection.send(*self._protocol.accept(namespace, socket.id))
         self._nursery.start_soon(self._handle, socket)
 
     async def _handle(self, socket: Socket) -> None:

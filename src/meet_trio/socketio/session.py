@@ -132,6 +132,17 @@ class Session:
             EncodedPacket(Packet(PacketType.OPEN, json.dumps(opening, separators=(",", ":"))))
         )
 
+    def go_on(self, ping_at: float, silence_deadline: float) -> None:
+        """Another process has opened the session. Comes before anything is sent."""
+        self._outbox.clear()
+        self._outbox_bytes = 0
+        self._ping_at, self._silence_deadline = ping_at, silence_deadline
+
+    @property
+    def heartbeat(self) -> tuple[float, float]:
+        """When the next ping is due, and when a silent client is given up."""
+        return self._ping_at, self._silence_deadline
+
     @property
     def is_open(self) -> bool:
         return self.state not in (State.CLOSING, State.CLOSED)

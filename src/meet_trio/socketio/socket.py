@@ -9,7 +9,7 @@ the end, and raises ``Disconnected`` after them. ``disconnect`` drops the inbox.
 """
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 import attrs
 import trio
@@ -95,7 +95,9 @@ class Socket:
         "_protocol",
         "handshake",
         "id",
+        "moved",
         "namespace",
+        "waits",
     )
 
     def __init__(
@@ -106,7 +108,13 @@ class Socket:
         connection: EngineIOConnection,
         protocol: SocketIOProtocol,
         leave_all: Callable[[], None],
+        *,
+        moved: bool = False,
     ) -> None:
+        self.moved: Final = moved
+        """Another process had the socket before. Its client has noticed nothing."""
+        self.waits = False
+        """All its events are answered: its handler waits for the next."""
         self.id = sid
         self.namespace = namespace
         self.handshake = handshake
@@ -234,10 +242,19 @@ class Socket:
             if self._end_reason is not None:
                 raise Disconnected(self._end_reason)
             self._event_or_end = trio.Event()
-            await self._event_or_end.wait()
+            self.waits = True
+            try:
+                await self._event_or_end.wait()
+            finally:
+                self.waits = False
         received = self._inbox.pop(0)
         self._inbox_bytes -= received.size
         return Event(received.name, received.args, received.ack_id, self._acknowledge)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all events are answered."""
+        return self.waits and not self._inbox and self._end_reason is None
 
     async def disconnect(self, *, close: bool = True) -> None:
         """Disconnect the client from the namespace. If ``close``, also close its whole connection

@@ -85,6 +85,7 @@ class BoundedStream(trio.abc.Stream):
         "allowance",
         "delivery",
         "has_read",
+        "waits",
     )
 
     def __init__(
@@ -97,6 +98,7 @@ class BoundedStream(trio.abc.Stream):
         self.delivery = DeliveryTracker(stream)
         self.allowance = allowance
         self.has_read = False  # set by each read
+        self.waits = False  # a task waits for bytes, and has none in hand
         self._frames = FrameCounter()
         self._stream = stream
         self._send_timeout = send_timeout
@@ -116,6 +118,13 @@ class BoundedStream(trio.abc.Stream):
     def is_flushed(self) -> bool:
         """Whether ``send_now`` has left nothing."""
         return not self._rest
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether a task waits for bytes, and nothing waits to be sent."""
+        return self.waits and not (
+            self._rest or self._send_unfinished or self._unread or self._send_lock.locked()
+        )
 
     @property
     def is_free(self) -> bool:
@@ -167,7 +176,11 @@ class BoundedStream(trio.abc.Stream):
         if self._unread:
             data, self._unread = self._unread, b""
         else:
-            data = bytes(await self._stream.receive_some(max_bytes))
+            self.waits = True
+            try:
+                data = bytes(await self._stream.receive_some(max_bytes))
+            finally:
+                self.waits = False
         self.has_read = True
         try:
             frames = self._frames.feed_untrusted(data)
@@ -276,6 +289,17 @@ class WebSocket:
         ``DeliveryTracker``. After ``close``, those at the time of closing.
         """
         return self._stream.delivery.unreceived()
+
+    @property
+    def untaken(self) -> bytes | None:
+        """The bytes that were read and that no message was made of, if the websocket is at rest.
+        None: a message has begun, or is being taken, or something waits to be sent.
+        """
+        connection, stream = self._connection, self._stream
+        frames = cast(FrameProtocol, connection._wsproto)
+        if not stream.at_rest or self._closed is not None:
+            return None
+        return None if connection._message_parts else frames.untaken
 
     async def close(self) -> None:
         """Do the closing handshake within ``close_timeout``, then end the stream and the reading.
