@@ -21,6 +21,8 @@ import select
 import attrs
 import trio
 
+from meet_trio.edge.gate import ALWAYS_OPEN, Gate
+
 _MOST_AT_ONCE = 65536  # bytes that are read
 
 
@@ -127,9 +129,15 @@ class FairLimiter:
 
 
 class PacedStream(trio.abc.HalfCloseableStream):
-    """A TCP connection that is read as ``limiter`` permits, until ``lift_limit`` is called."""
+    """A TCP connection that is read as ``limiter`` permits, until ``lift_limit`` is called.
 
-    def __init__(self, tcp: trio.SocketStream, key: str | None) -> None:
+    ``at_boundary``: what comes next begins a request, or is a message of a websocket, so it is read
+    only while ``gate`` is open.
+    """
+
+    def __init__(self, tcp: trio.SocketStream, key: str | None, gate: Gate = ALWAYS_OPEN) -> None:
+        self.gate = gate
+        self.at_boundary = True
         self.tcp = tcp
         self.key = key
         self.limiter: FairLimiter | None = None
@@ -142,11 +150,15 @@ class PacedStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Trio's own would try to read first, which needs a further step or system call."""
-        if self.limiter is not None:
-            self._released = trio.Event()
-            await self.limiter.wait_readable(self.tcp.socket, self.key, self._released)
-        elif self.tcp.socket.fileno() >= 0:
-            await trio.lowlevel.wait_readable(self.tcp.socket)
+        while True:
+            if self.limiter is not None:
+                self._released = trio.Event()
+                await self.limiter.wait_readable(self.tcp.socket, self.key, self._released)
+            elif self.tcp.socket.fileno() >= 0:
+                await trio.lowlevel.wait_readable(self.tcp.socket)
+            if not (self.gate.closed and self.at_boundary):
+                break
+            await self.gate.wait()
         try:
             return os.read(
                 self.tcp.socket.fileno(), _MOST_AT_ONCE if max_bytes is None else max_bytes

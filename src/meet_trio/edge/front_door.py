@@ -38,8 +38,9 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 import trio
@@ -49,8 +50,10 @@ from meet_trio.edge.addresses import AddressRates, Proxies, address_key
 from meet_trio.edge.allowed_hosts import AllowedHosts
 from meet_trio.edge.doorkeeper import MISDIRECTED, TOO_MANY, Doorkeeper, Verdict, retry_after
 from meet_trio.edge.fair_limiter import FairLimiter, PacedStream
+from meet_trio.edge.gate import Gate
 from meet_trio.edge.head import RequestHead, parse_head_untrusted
 from meet_trio.edge.http_connection import HttpServer
+from meet_trio.edge.moving import MovedConnection
 from meet_trio.edge.settings import FrontDoorSettings
 from meet_trio.edge.stream import HeadOfTls, HeadTooLong, PeekedStream, answer
 from meet_trio.socketio import Strangers
@@ -65,6 +68,8 @@ _STEPS_PER_TURN = (1, 300.0)  # larger steps: handshakes, responses, refusals
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 _ACCEPT_PAUSE = 0.1  # seconds without accepting, if there is no room and no stranger to close
 
+WebSocketMover = Callable[[trio.abc.Stream], Mapping[str, Any] | None]
+MovedHandler = Callable[[trio.abc.Stream, Mapping[str, Any]], Awaitable[None]]
 WebSocketHandler = Callable[[PeekedStream, RequestHead, str], Awaitable[None]]
 Refusal = Callable[[PeekedStream], Awaitable[None]]
 
@@ -75,6 +80,14 @@ def _authenticates_nothing(head: RequestHead) -> bool:
 
 def _refuses_nothing(head: RequestHead) -> Refusal | None:
     return None
+
+
+def _moves_nothing(stream: trio.abc.Stream) -> None:
+    return None
+
+
+async def _serves_nothing(stream: trio.abc.Stream, moved: Mapping[str, Any]) -> None:
+    raise RuntimeError("no websocket was moved")
 
 
 def _proxies(settings: FrontDoorSettings) -> Proxies:
@@ -92,6 +105,8 @@ class FrontDoor:
     ``authenticates(head)`` tells whether a request has valid credentials. ``refusal(head)`` returns
     None, or, if the head shows that a websocket cannot be admitted, a function that refuses it on
     the stream behind its head. A websocket that is being refused is still a stranger.
+    ``move(stream)`` returns what another process needs to go on with the websocket on this stream,
+    None while it cannot. ``serve_moved(stream, moved)`` goes on with it.
     ``allowed_hosts`` None: every ``Host`` is accepted.
     """
 
@@ -102,13 +117,17 @@ class FrontDoor:
     authenticates: Callable[[RequestHead], bool] = _authenticates_nothing
     refusal: Callable[[RequestHead], Refusal | None] = _refuses_nothing
     allowed_hosts: AllowedHosts | None = None
-    connections: int = 0
+    move: WebSocketMover = _moves_nothing
+    serve_moved: MovedHandler = _serves_nothing
+    gate: Gate = attrs.field(factory=Gate)
     proxies: Proxies = attrs.field(init=False)
     strangers: Strangers["_Connection"] = attrs.field(init=False)
     head_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_HEADS_PER_TURN))
     work_limiter: FairLimiter = attrs.field(factory=lambda: FairLimiter(*_STEPS_PER_TURN))
     http: HttpServer = attrs.field(init=False)
     _rates: AddressRates = attrs.field(init=False)
+    _open: set["_Connection"] = attrs.field(factory=set)
+    _nursery: trio.Nursery | None = None
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
@@ -116,6 +135,11 @@ class FrontDoor:
         self.http = HttpServer.of(settings)
         self.strangers = Strangers(settings.max_strangers, settings.max_strangers_per_address)
         self._rates = AddressRates(settings.requests, settings.max_addresses)
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._open)
 
     def replace(self, settings: FrontDoorSettings, tls: ssl.SSLContext | None) -> None:
         """Use other settings and another certificate for connections from now on. The limits of
@@ -136,7 +160,9 @@ class FrontDoor:
         async with contextlib.AsyncExitStack() as stack:
             for listener in listeners:
                 stack.push_async_callback(listener.aclose)
+            stack.callback(setattr, self, "_nursery", None)
             nursery = await stack.enter_async_context(trio.open_nursery())
+            self._nursery = nursery
             await nursery.start(self.head_limiter.run)
             await nursery.start(self.work_limiter.run)
             for listener in listeners:
@@ -180,10 +206,42 @@ class FrontDoor:
                 return
         else:
             self._evict(self.strangers.to_evict(key))
-        self.connections += 1
         connection = _Connection(self, transport, address, key)
+        self._open.add(connection)
         self.strangers.add(key, connection)
         nursery.start_soon(self._serve, connection)
+
+    def moving(self) -> Iterator[MovedConnection | None]:
+        """What another process needs to go on with each connection. None: it cannot be moved now,
+        because a request is being answered or something waits to be sent; one with TLS never can.
+        """
+        for connection in self._open:
+            yield connection.move()
+
+    def restless(self, among: "Collection[_Connection] | None" = None) -> "list[_Connection]":
+        """The connections that are not at rest: a request is being answered, or something waits to
+        be sent. While the gate is closed, no other gets so but by what is sent to it.
+        """
+        return [one for one in (self._open if among is None else among) if not one.at_rest]
+
+    def adopt(self, moved: MovedConnection) -> None:
+        """Go on with a connection that another process has accepted. Its descriptor is this
+        process's from now on.
+        """
+        assert self._nursery is not None, "not running"
+        accepted = socket.socket(fileno=moved.descriptor)
+        try:
+            address = accepted.getpeername()[0]
+            transport = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        except OSError:
+            accepted.close()  # the client is gone already
+            return
+        key = None if self.proxies.trusted(address) else address_key(address)
+        connection = _Connection(self, transport, address, key)
+        self._open.add(connection)
+        self.strangers.add(key, connection)
+        connection.go_on(moved)
+        self._nursery.start_soon(self._serve, connection)
 
     def _evict(self, connection: "_Connection | None") -> bool:
         """Close a stranger. Returns whether there was one."""
@@ -201,7 +259,7 @@ class FrontDoor:
         except Exception:
             logger.exception("a connection's task failed")
         finally:
-            self.connections -= 1
+            self._open.discard(connection)
             connection.tcp.socket.close()
 
     def count_request(self, client: str) -> float:
@@ -233,7 +291,9 @@ class _Connection:
         # Its deadline is that of a head, or of idleness.
         deadline = trio.current_time() + self._settings.head_timeout
         self._scope = trio.CancelScope(deadline=deadline)
-        self._paced = PacedStream(tcp, key)
+        self._paced = PacedStream(tcp, key, door.gate)
+        self._is_websocket = False
+        self._websocket: Mapping[str, Any] | None = None  # that another process had
         self._tls: trio.SSLStream[PacedStream] | None = None
         stream: trio.abc.Stream = self._paced
         if door.tls is not None:
@@ -249,6 +309,32 @@ class _Connection:
         finally:
             self._leave_strangers()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no request that was read waits for its answer."""
+        if self._is_websocket:
+            return self._door.move(self._stream) is not None
+        return self._paced.at_boundary or self.tcp.socket.fileno() < 0
+
+    def move(self) -> MovedConnection | None:
+        """See ``FrontDoor.moving``."""
+        stream = self._stream
+        if stream.is_tls or self.tcp.socket.fileno() < 0:
+            return None
+        if not self._is_websocket:
+            if not stream.peeks_head:
+                return None
+            return MovedConnection(self.tcp.socket.fileno(), stream.unread)
+        websocket = self._door.move(stream)
+        if websocket is None:
+            return None
+        return MovedConnection(self.tcp.socket.fileno(), stream.unread, websocket)
+
+    def go_on(self, moved: MovedConnection) -> None:
+        """Another process has had the connection. Comes before ``run``."""
+        self._stream.go_on_with(moved.unread)
+        self._websocket = moved.websocket
+
     def evict(self) -> None:
         """End at once, to make room for another connection."""
         self._leave_strangers()
@@ -256,9 +342,20 @@ class _Connection:
         self.tcp.socket.close()
 
     async def _run(self) -> None:
+        if self._websocket is not None:
+            await self._serve_moved(self._websocket)
+            return
         serve = await self._find_handler()
         if serve is not None:
             await serve()
+
+    async def _serve_moved(self, websocket: Mapping[str, Any]) -> None:
+        self._websocket, self._is_websocket = None, True
+        self._scope.deadline = math.inf
+        self._leave_strangers()
+        self._stream.lift_deadline()
+        self._stream.begin_messages()
+        await self._door.serve_moved(self._stream, websocket)
 
     async def _find_handler(self) -> Callable[[], Awaitable[None]] | None:
         """Serve requests until one asks for a websocket. Returns what serves that one."""
@@ -348,6 +445,8 @@ class _Connection:
         self._leave_strangers()
         self._stream.lift_deadline()
         self._stream.skip_head(raw_head)
+        self._stream.begin_messages()
+        self._is_websocket = True
         return partial(self._door.websockets[head.path], self._stream, head, verdict.client)
 
     async def _refuse(self, wait: float) -> None:

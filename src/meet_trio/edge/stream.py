@@ -38,6 +38,7 @@ class PeekedStream(trio.abc.Stream):
         self._stream = stream
         self._send_deadline = send_deadline
         self._unread = b""
+        self._head: bytearray | None = None  # that is being peeked
         self._send_unfinished = False
 
     async def peek_head(self, limit: int) -> bytes:
@@ -46,7 +47,8 @@ class PeekedStream(trio.abc.Stream):
         If the client ends the stream first, all its bytes are returned, without an empty line.
         Raises HeadTooLong above ``limit`` bytes, HeadOfTls at the first byte of a TLS handshake.
         """
-        head = bytearray(self._unread)
+        head = self._head = bytearray(self._unread)
+        self._paced.at_boundary = True
         try:
             while (end := head.find(b"\r\n\r\n")) < 0:
                 if len(head) > limit:
@@ -61,7 +63,8 @@ class PeekedStream(trio.abc.Stream):
                 raise HeadTooLong
             return bytes(head[: end + 4])
         finally:
-            self._unread = bytes(head)
+            self._unread, self._head = bytes(head), None
+            self._paced.at_boundary = False
 
     async def peek(self) -> bool:
         """Wait for a byte, which can be read again. Returns False at the end of the stream."""
@@ -72,6 +75,24 @@ class PeekedStream(trio.abc.Stream):
     def skip_head(self, head: bytes) -> None:
         """What ``peek_head`` has returned last is not read again."""
         self._unread = self._unread[len(head) :]
+
+    @property
+    def peeks_head(self) -> bool:
+        """Whether a request may begin: somebody waits for its head."""
+        return self._head is not None
+
+    @property
+    def unread(self) -> bytes:
+        """What has been peeked and not read."""
+        return self._unread if self._head is None else bytes(self._head)
+
+    def go_on_with(self, unread: bytes) -> None:
+        """These bytes of the client were read before, by another process."""
+        self._unread = unread
+
+    def begin_messages(self) -> None:
+        """A websocket begins: from now on each read begins a message."""
+        self._paced.at_boundary = True
 
     def lift_deadline(self) -> None:
         """Sends have no deadline from now on: the code that serves the stream bounds them."""

@@ -305,15 +305,22 @@ class LivePeer:
 
     def _accept(self, connection: Connection) -> None:
         known = self.attendance.connections > 0
+        moved = connection.socket.moved and self.connection is None
         if self.connection is not None:
             self._keep_unreceived(self.connection)
             self.connection.scope.cancel()
         self._set_connection(connection)
         self._run_scope.deadline = math.inf
         self.address = connection.socket.handshake.client
-        self.attendance.connections += 1
-        logger.info("socket back from %s" if known else "socket connected from %s", self.address)
-        if known:
+        if moved:
+            logger.info("the socket from %s goes on", self.address)
+        else:
+            self.attendance.connections += 1
+            how = "socket back from %s" if known else "socket connected from %s"
+            logger.info(how, self.address)
+        if moved:
+            pass  # for the client nothing has happened
+        elif known:
             # roomBack is not kept if this socket is lost: the next one gets a roomBack of its own
             connection.socket.emit("notification", {"method": "roomBack", "data": {}})
         else:
