@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "room",
         "settings",
         "socketio",
+        "upgrade",
     },
     "cli": {
         "",
@@ -58,8 +59,10 @@ MAY_IMPORT = {
         "doctor",
         "errors",
         "kept_sockets",
+        "late",
         "logs",
         "operator",
+        "upgrade",
     },
     "daemon": {
         "",
@@ -70,6 +73,7 @@ MAY_IMPORT = {
         "errors",
         "kept_sockets",
         "operator",
+        "upgrade",
     },
     # of the engine the crowd only, and of the doctor the building of STUN messages
     "bench": {"doctor", "engine", "errors", "lag"},
@@ -90,6 +94,7 @@ MAY_IMPORT = {
         "continuity",
         "journal",
         "records",
+        "upgrade",
     },
     "parts": {
         "",
@@ -102,6 +107,7 @@ MAY_IMPORT = {
         "operator",
         "reload",
         "socketio",
+        "upgrade",
     },
     "meetings": {
         "",
@@ -198,6 +204,19 @@ MAY_IMPORT = {
     },
     "journal": {"errors", "settings"},
     "continuity": {"engine", "errors", "journal", "kept_sockets", "media"},
+    "late": {"config"},
+    # of edge the front door and its connections
+    "upgrade": {
+        "",
+        "continuity",
+        "edge",
+        "errors",
+        "kept_sockets",
+        "live",
+        "media",
+        "operator",
+        "settings",
+    },
     "room": {"errors", "json_text", "ortc", "records", "settings"},
     "ortc": {"errors"},
     "socketio": {"deadlines", "json_text"},

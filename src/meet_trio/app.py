@@ -7,7 +7,6 @@ goodbye while rooms close. Each step of the shutdown has a deadline, and so has 
 whole.
 """
 
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from meet_trio.console.call import Levels
 from meet_trio.console.listener import open_console_socket
 from meet_trio.continuity import Continuity, open_continuity
 from meet_trio.edge.listener import open_listeners
+from meet_trio.edge.moving import MovedConnection
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
 from meet_trio.journal.directory import server_name
@@ -36,11 +36,13 @@ from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.quality import Quality
 from meet_trio.records import key_text
+from meet_trio.upgrade.takeover import Takeover, guarded
 
 if TYPE_CHECKING:
     from meet_trio.operator.metrics_server import MetricsServer
     from meet_trio.parts import Parts
     from meet_trio.reload import Reload
+    from meet_trio.upgrade.handover import Upgrade
 
 logger = logging.getLogger("meet_trio.app")
 
@@ -65,6 +67,7 @@ class Running:
     reload: "Reload"
     quality: Quality
     metrics: "MetricsServer"
+    upgrade: "Upgrade"
 
 
 async def serve(
@@ -72,11 +75,13 @@ async def serve(
     *,
     levels: Levels | None = None,
     kept: KeptSockets | None = None,
+    takeover: Takeover | None = None,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a server until cancelled, or until it has drained. ``task_status.started`` gets a
     ``Running``. ``levels`` are those of the log, for the console; None: it cannot change them.
-    ``kept``: the sockets that outlive the process.
+    ``kept``: the sockets that outlive the process. ``takeover``: another process runs this server,
+    and this one takes over from it.
 
     Raises ConfigError if it cannot listen on an address or cannot use a TLS file.
     """
@@ -84,7 +89,7 @@ async def serve(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_set_when_cancelled, stop)
         running = await nursery.start(
-            _serve_shielded, settings, levels, kept or KeptSockets(), stop
+            _serve_shielded, settings, levels, kept or KeptSockets(), takeover, stop
         )
         task_status.started(running)
         await stop.wait()
@@ -103,24 +108,43 @@ async def _serve_shielded(
     settings: Settings,
     levels: Levels | None,
     kept: KeptSockets,
+    takeover: Takeover | None,
     stop: trio.Event,
     *,
     task_status: trio.TaskStatus[Running],
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
-            opened = await _open(stack, settings, kept)
+            with guarded(takeover):
+                opened = await _open(stack, settings, kept, takeover)
             async with trio.open_nursery() as nursery:
+                moved: Sequence[MovedConnection] = ()
                 meetings = Meetings.make(settings, opened)
-                resumed = await _resume(opened, meetings.registry)
-                parts = _make_parts(settings, levels, opened, meetings)
+                if takeover is None:
+                    opened.continuity.read(settings.peers.reconnect_grace)
+                    resumed = await _resume(opened, meetings.registry)
+                    _begin(opened)
+                    parts = _make_parts(settings, levels, opened, meetings)
+                else:
+                    with takeover.guard():
+                        parts = _make_parts(settings, levels, opened, meetings)
+                        moved = await takeover.opened(kept)
+                        opened.continuity.read(settings.peers.reconnect_grace)
+                        resumed = await _resume(opened, meetings.registry)
+                        await takeover.go(len(resumed))
+                        kept.own()
+                    _begin(opened)
+                    nursery.start_soon(takeover.follow_keeper)
                 await _start(parts, nursery)
                 async with trio.open_nursery() as rooms:
                     await _start_rooms(parts, nursery, rooms, stop)
                     await parts.registry.go_on(resumed)
                     await _open_doors(parts, nursery)
+                    for one in moved:
+                        parts.door.adopt(one)
                     task_status.started(_running(settings, parts))
                     await stop.wait()
+                    parts.upgrade.give_up()
                     whole.deadline = trio.current_time() + settings.process.shutdown_timeout
                     rooms.cancel_scope.cancel()
                 await _drain_queues(parts, whole.deadline - _RESERVE)
@@ -128,7 +152,9 @@ async def _serve_shielded(
             opened.continuity.end()
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) -> Opened:
+async def _open(
+    stack: AsyncExitStack, settings: Settings, kept: KeptSockets, takeover: Takeover | None
+) -> Opened:
     """Open what ``stack`` closes."""
     at = settings.listener
     listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http")
@@ -137,10 +163,10 @@ async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) ->
         host, port = settings.metrics.listen
         metrics_listeners = await _listen(stack, host, port, "metrics.listen", kept, "metrics")
     server = server_name(at.host, listeners[0].socket.getsockname()[1])
-    grace = settings.peers.reconnect_grace
-    continuity = stack.enter_context(open_continuity(settings.state, kept, server, grace))
+    lock = None if takeover is None else takeover.lock
+    continuity = stack.enter_context(open_continuity(settings.state, kept, server, lock))
     bridge = await stack.enter_async_context(open_bridge())
-    numbers = itertools.count(continuity.first_number)
+    numbers = iter(continuity.new_number, -1)
     hosts = [
         await _open_host(stack, settings, index, numbers, continuity)
         for index in range(settings.media.workers)
@@ -191,8 +217,8 @@ async def _open_host(
 
 
 async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
-    """The rooms of the process before, whose engines begin now. All that this process knows of them
-    is in its own log by then: it may be killed at any moment too.
+    """The rooms of the process before. Its engines' successors have not begun. All that this process
+    knows of them is in its own log then: it may be killed at any moment too.
     """
     continuity, context = opened.continuity, registry.context
     rooms: Sequence[LiveRoom] = ()
@@ -204,11 +230,16 @@ async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
         if context.bridge.kept_pem is not None:
             _put_identity(continuity, context.bridge.kept_pem)
         logger.info("%d rooms of the process before go on", len(rooms))
-    continuity.sockets.close_rest()
-    continuity.commit()
+        continuity.flush()
+    return rooms
+
+
+def _begin(opened: Opened) -> None:
+    """This process has taken over all that it could."""
+    opened.continuity.sockets.close_rest()
+    opened.continuity.commit()
     for host in opened.hosts:
         host.engine.begin()
-    return rooms
 
 
 def _make_parts(
@@ -281,6 +312,7 @@ def _running(settings: Settings, parts: "Parts") -> Running:
         reload=parts.reload,
         quality=parts.meetings.quality,
         metrics=parts.metrics,
+        upgrade=parts.upgrade,
     )
 
 

@@ -9,6 +9,7 @@ is taken over. ``commit`` then makes its own the ones that count, and the engine
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -65,17 +66,34 @@ class Continuity:
     entries: Mapping[str, bytes] = attrs.field(factory=dict)
     engines: Sequence[Kept] = ()
     _ended: bool = False
+    _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
-    @property
-    def first_number(self) -> int:
-        """Numbers of new objects in the engines begin here."""
+    def new_number(self) -> int:
+        """For a new object in the engines: above those of all that is resumed."""
+        return next(self._numbers)
+
+    def read(self, grace: float) -> None:
+        """Read what the process before has left. What ended more than ``grace`` seconds ago is not
+        taken over.
+        """
+        if self.directory is None or self.directory.before is None or self.sockets.clean_start:
+            return
+        log = read_log(self.directory.before)
+        for damage in log.damaged:
+            logger.warning("the log of the process before: %s", damage)
+        why = log.too_old(boot_time(), boot_id(), grace)
+        if why is not None:
+            logger.warning("the calls of the process before are over: %s", why)
+            return
+        self.entries = log.entries
+        self.engines = list(_read_regions(self.directory.before))
         used = [
             number
             for engine in self.engines
             for kept in (engine.transports, engine.producers, engine.consumers)
             for number in kept
         ]
-        return max(used, default=0) + 1
+        self._numbers = itertools.count(max(used, default=0) + 1)
 
     @property
     def regions(self) -> Regions:
@@ -103,6 +121,11 @@ class Continuity:
             for name, fd in zip(_names(index, number), pair, strict=True):
                 self.sockets.keep(name, fd)
 
+    def flush(self) -> None:
+        """Write what has changed, so that less is left for ``commit``."""
+        if self.journal is not None:
+            self.journal.flush()
+
     def commit(self) -> None:
         """This process has taken over all that it could."""
         if self.directory is None:
@@ -125,40 +148,25 @@ class Continuity:
 
 @contextlib.contextmanager
 def open_continuity(
-    settings: StateSettings, sockets: KeptSockets, server: str, grace: float
+    settings: StateSettings, sockets: KeptSockets, server: str, lock: int | None = None
 ) -> Iterator[Continuity]:
-    """``server`` names this server. What ended more than ``grace`` seconds ago is not taken over.
+    """``server`` names this server. ``lock``: see ``open_state``.
 
     Raises ConfigError if the directory that an operator chose cannot be used.
     """
     with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(open_state(settings, server))
+        directory = stack.enter_context(open_state(settings, server, lock))
         if directory is None:
             yield Continuity(sockets)
             return
-        now = boot_time()
-        log = StateLog(directory.current, settings, boot_id(), now)
+        log = StateLog(directory.current, settings, boot_id(), boot_time())
         stack.callback(log.close)
         found = Continuity(sockets, directory, Journal(log))
-        if directory.before is not None and not sockets.clean_start:
-            _read(found, directory.before, now, grace)
         try:
             yield found
         finally:
             if found._ended:
                 directory.remove()
-
-
-def _read(found: Continuity, before: Folder, now: float, grace: float) -> None:
-    log = read_log(before)
-    for damage in log.damaged:
-        logger.warning("the log of the process before: %s", damage)
-    why = log.too_old(now, boot_id(), grace)
-    if why is not None:
-        logger.warning("the calls of the process before are over: %s", why)
-        return
-    found.entries = log.entries
-    found.engines = list(_read_regions(before))
 
 
 def _read_regions(before: Folder) -> Iterator[Kept]:

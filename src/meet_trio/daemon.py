@@ -28,6 +28,7 @@ from meet_trio.console.call import Levels
 from meet_trio.errors import ConfigError
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.operator.notify import Notifier
+from meet_trio.upgrade.takeover import Takeover
 
 logger = logging.getLogger("meet_trio.daemon")
 
@@ -42,10 +43,11 @@ def run(
     reread: Reread = lambda present: present,
     notifier: Notifier | None = None,
     kept: KeptSockets | None = None,
+    takeover: Takeover | None = None,
 ) -> None:
     """Run a server until a signal ends it, or a drain. ``started`` is called once it listens.
 
-    ``levels`` are those of the log, see ``serve``.
+    ``levels`` are those of the log, and ``takeover``: see ``serve``.
 
     ``reread(present)`` reads the settings again, or raises ConfigError. It is called in a thread.
     """
@@ -56,6 +58,7 @@ def run(
         reread,
         notifier or Notifier(),
         kept or KeptSockets(),
+        takeover,
         terminal=_has_terminal(),
     )
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -75,6 +78,7 @@ class Daemon:
     reread: Reread
     notifier: Notifier
     kept: KeptSockets = attrs.field(factory=KeptSockets)
+    takeover: Takeover | None = None
     terminal: bool = False
     _reload_due: trio.Event = attrs.field(factory=trio.Event)
 
@@ -110,7 +114,13 @@ class Daemon:
     async def _serve(
         self, whole: trio.CancelScope, *, task_status: trio.TaskStatus[Running]
     ) -> None:
-        await serve(self.settings, levels=self.levels, kept=self.kept, task_status=task_status)
+        await serve(
+            self.settings,
+            levels=self.levels,
+            kept=self.kept,
+            takeover=self.takeover,
+            task_status=task_status,
+        )
         self.notifier.stopping()
         whole.cancel()
 

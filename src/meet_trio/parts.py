@@ -34,6 +34,8 @@ from meet_trio.operator.health import Health
 from meet_trio.operator.metrics_server import MetricsServer
 from meet_trio.reload import Reload
 from meet_trio.socketio import Server as SocketServer
+from meet_trio.socketio.moved import MovedWebSocket
+from meet_trio.upgrade.handover import Upgrade
 
 if TYPE_CHECKING:
     from meet_trio.operator.metrics_page import MetricsPage
@@ -79,6 +81,7 @@ class Parts:
         self.door = self._make_door(settings)
         self.metrics_door = self._make_metrics_door(settings)
         self.reload = Reload(settings, self.door, [self._replace], [self._check])
+        self.upgrade = self._make_upgrade(settings)
         self.console = self._make_console(settings, levels)
 
     def _load_metrics(self) -> "MetricsPage":
@@ -116,6 +119,8 @@ class Parts:
             tls=tls_context(settings.listener),
             authenticates=authenticator.authenticates,
             refusal=partial(_refusal, authenticator, self.sockets),
+            move=partial(_move_websocket, self.sockets),
+            serve_moved=partial(_serve_moved, self.sockets),
         )
 
     def _make_metrics_door(self, settings: Settings) -> FrontDoor | None:
@@ -123,6 +128,21 @@ class Parts:
             return None
         loopback = is_loopback(settings.metrics.listen[0])
         return self.metrics.own_door(settings.front_door, loopback=loopback)
+
+    def _make_upgrade(self, settings: Settings) -> Upgrade:
+        # a token that was made by chance is not made anew
+        more = {"AUTH_TOKEN": settings.api.auth_token} if settings.site.demo else {}
+        return Upgrade(
+            settings.upgrade,
+            self.opened.continuity,
+            self.registry,
+            self.drain,
+            self.opened.bridge,
+            self.opened.hosts,
+            self.door,
+            lambda: self.sockets.polls,
+            more,
+        )
 
     def _make_console(self, settings: Settings, levels: Levels | None) -> Console | None:
         if self.opened.console is None:
@@ -133,6 +153,7 @@ class Parts:
             drain=self.drain,
             reasons=self.health.reasons,
             settings=lambda: self.reload.settings,
+            upgrade=self.upgrade.run,
             terminal=settings.console.terminal,
         )
         return Console(view, settings.console)
@@ -149,6 +170,7 @@ class Parts:
         self.tokens.settings = settings.api
         self.health.settings = settings.health
         self.drain.settings = settings.drain
+        self.upgrade.settings = settings.upgrade
         self.api.settings = settings.api
         self.api.token_base = settings.listener.token_base(self.opened.port)
         self.sockets.allow_origins(settings.sockets.origins)
@@ -162,6 +184,17 @@ def demo_hosts(settings: Settings) -> AllowedHosts | None:
     public = settings.listener.public_domain
     names = frozenset({host_name(public)}) if public else frozenset[str]()
     return AllowedHosts(names, remote=settings.site.demo_allow_remote)
+
+
+def _move_websocket(sockets: SocketServer, stream: trio.abc.Stream) -> Mapping[str, object] | None:
+    moved = sockets.move(stream)
+    return None if moved is None else moved.to_json()
+
+
+async def _serve_moved(
+    sockets: SocketServer, stream: trio.abc.Stream, moved: Mapping[str, object]
+) -> None:
+    await sockets.serve_moved(stream, MovedWebSocket.from_json(moved))
 
 
 async def _serve_websocket(

@@ -8,8 +8,8 @@ from support.daemon import api_of
 from support.gathering import open_gathering
 from support.machine import datagrams_dropped
 from support.meeting import open_meeting
-from support.participant import Participant
-from support.restarts import PATIENCE, Restarting, open_restarting
+from support.progress import received, wait_for_media
+from support.restarts import Restarting, open_restarting
 from support.signaling import open_signaling
 
 KILLS = 4
@@ -21,22 +21,6 @@ GUESTS = 10
 def restarting() -> Iterator[Restarting]:
     with open_restarting() as found:
         yield found
-
-
-def received(people: list[Participant]) -> dict[str, int]:
-    return {
-        consumer.id: consumer.stream.frames
-        for person in people
-        for consumer in person.consumers.values()
-    }
-
-
-async def wait_for_media(people: list[Participant], frames: int) -> None:
-    """Each stream has so many frames more than now."""
-    before = received(people)
-    with trio.fail_after(PATIENCE):
-        while any(now < before[id] + frames for id, now in received(people).items()):
-            await trio.sleep(0.02)
 
 
 async def test_media_goes_on_after_kills(restarting: Restarting) -> None:

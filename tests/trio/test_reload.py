@@ -72,6 +72,7 @@ def in_force(running: Running) -> dict[str, Callable[[], object]]:
         "api": lambda: tokens.settings,
         "health": lambda: running.health.settings,
         "drain": lambda: running.drain.settings,
+        "upgrade": lambda: running.upgrade.settings,
         "metrics": lambda: running.metrics.settings,
         "quality": lambda: running.quality.settings,
         "admin": lambda: access.settings,

@@ -58,7 +58,9 @@ class FakeApp:
         reread: Callable[[Settings], Settings],
         notifier: object,
         kept: object,
+        takeover: object,
     ) -> None:
+        assert takeover is None
         self.settings, self.reread = settings, reread
         if self.error is not None:
             raise self.error

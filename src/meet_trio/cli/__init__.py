@@ -37,6 +37,10 @@ _COMMANDS: Mapping[str, _Row] = {
         "meet_trio.cli.bench",
         "load a server with clients and measure it: how many people can it take?",
     ),
+    "upgrade": _Row(
+        "meet_trio.cli.upgrade",
+        "have a new process take over from the server of this machine; calls go on",
+    ),
     "connect": _Row("meet_trio.cli.connect", "the console of a server that runs on this machine"),
 }
 

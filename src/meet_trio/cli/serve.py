@@ -10,6 +10,7 @@ standard error.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -22,22 +23,27 @@ from meet_trio import __version__
 from meet_trio.cli.flags import add_settings
 from meet_trio.config import Settings, load, warnings_about
 from meet_trio.errors import ConfigError
+from meet_trio.late import late_modules
 
 if TYPE_CHECKING:
     from meet_trio.app import Running
     from meet_trio.logs.levels import LogLevels
+    from meet_trio.upgrade.takeover import Takeover
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; the return value is the process's exit code."""
+    takeover = _takeover()
     given = vars(arguments)
     config_path: Path | None = given.pop("config")
     flags = {key: value for key, value in given.items() if value is not None}
     try:
         settings = load(flags, os.environ, config_path)
     except ConfigError as error:
+        if takeover is not None:
+            takeover.fail(error)
         return _refuse(str(error))
-    if settings.process.supervised and not os.environ.get("NOTIFY_SOCKET"):
+    if takeover is None and settings.process.supervised and not os.environ.get("NOTIFY_SOCKET"):
         _become_supervisor(settings)
     # Imported here, so that --help and an invalid setting do not load it.
     from meet_trio.logs.setup import set_up_logging
@@ -45,7 +51,16 @@ def run(arguments: argparse.Namespace) -> int:
     levels = set_up_logging(settings.logs)
     for warning in warnings_about(settings):
         logging.getLogger("meet_trio.cli").warning("%s", warning)
-    return _serve(settings, levels, partial(_reread, flags, config_path))
+    return _serve(settings, levels, partial(_reread, flags, config_path), takeover)
+
+
+def _takeover() -> "Takeover | None":
+    """None: no other server has started this process."""
+    if "UPGRADE_CHANNEL" not in os.environ:
+        return None
+    from meet_trio.upgrade.takeover import Takeover
+
+    return Takeover.from_environ(os.environ)
 
 
 def _become_supervisor(settings: Settings) -> NoReturn:
@@ -65,21 +80,30 @@ def _reread(flags: Mapping[str, object], config_path: Path | None, present: Sett
     return load(flags, os.environ, config_path, present=present)
 
 
-def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings], Settings]) -> int:
+def _serve(
+    settings: Settings,
+    levels: "LogLevels",
+    reread: Callable[[Settings], Settings],
+    takeover: "Takeover | None",
+) -> int:
     # Imported here, so that --help and an invalid setting do not load the server.
-    from meet_trio import collector
+    with contextlib.nullcontext() if takeover is None else takeover.guard():
+        from meet_trio import collector
 
-    collector.hold()
-    from meet_trio.daemon import run
+        collector.hold()
+        from meet_trio.daemon import run
     from meet_trio.kept_sockets import KeptSockets
     from meet_trio.operator.notify import Notifier
 
     notifier = Notifier.from_environ(os.environ)
-    kept = KeptSockets.from_environ(os.environ, notifier.store, notifier.remove)
+    kept = KeptSockets.from_environ(os.environ, notifier.store, notifier.remove, notifier.main_is)
+    if takeover is not None:
+        takeover.begin(kept, lambda dtls: late_modules(settings, dtls=dtls))
 
     def started(running: "Running") -> None:
         running.reload.parts.append(lambda settings: levels.configure(settings.logs))
-        _greet(settings, running)
+        if takeover is None:
+            _greet(settings, running)
 
     try:
         run(
@@ -89,6 +113,7 @@ def _serve(settings: Settings, levels: "LogLevels", reread: Callable[[Settings],
             reread=reread,
             notifier=notifier,
             kept=kept,
+            takeover=takeover,
         )
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))

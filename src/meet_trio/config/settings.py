@@ -38,6 +38,7 @@ from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import SWITCH, seconds
 from meet_trio.socketio import Settings as SocketSettings
+from meet_trio.upgrade.settings import UpgradeSettings
 
 DESCRIPTION = "meet_trio.description"
 """The key of a field's metadata, if another file describes the settings of its record. The value
@@ -118,3 +119,4 @@ class Settings:
     quality: QualitySettings = attrs.field(default=QualitySettings())
     state: StateSettings = attrs.field(default=StateSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())
+    upgrade: UpgradeSettings = attrs.field(default=UpgradeSettings())

@@ -27,6 +27,7 @@ TABLES = {
     "admin": "The page for operators, see [the admin page](admin.md); off without a token.",
     "state": "What is kept for the next process, see [restart](restart.md).",
     "process": "The process itself.",
+    "upgrade": "Taking over by another process, see [restart](restart.md#an-upgrade).",
 }
 """The tables of the TOML file, in the order in which help and docs show them."""
 

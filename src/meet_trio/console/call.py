@@ -17,6 +17,9 @@ from meet_trio.turns import Turns
 _PIECES_PER_TURN = 1000  # of JSON text that is made in one turn of the loop: about a millisecond
 
 
+Tell = Callable[[Mapping[str, object]], Awaitable[None]]
+
+
 class UsageError(RequestError):
     """There is no such command, or it does not take these arguments."""
 
@@ -46,7 +49,9 @@ class Credentials:
 class ServerView:
     """What commands may use of the server. ``settings()``: those of the whole server now.
     ``levels`` None: another program has set the log up.
-    ``reasons()``: why the server is not healthy."""
+    ``reasons()``: why the server is not healthy. ``upgrade(tell)``: see ``upgrade.handover``; it
+    returns only if it fails.
+    """
 
     registry: Registry
     levels: Levels | None
@@ -54,6 +59,7 @@ class ServerView:
     reasons: Callable[[], Sequence[str]]
     settings: Callable[[], object]
     terminal: bool
+    upgrade: Callable[[Tell], Awaitable[None]] | None = None
 
 
 @attrs.define(eq=False)

@@ -454,6 +454,13 @@ _TABLE = (
     ),
     Command("health", operations.health, "whether the server is well, or why not", "text"),
     Command(
+        "upgrade",
+        operations.upgrade,
+        "have a new process take over, of the version that is installed now; calls go on",
+        "objects",
+        changes_bare=True,
+    ),
+    Command(
         "drain",
         operations.drain,
         "make no new rooms, and end with the last one; off: take it back",

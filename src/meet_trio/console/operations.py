@@ -5,7 +5,7 @@
 import base64
 
 from meet_trio.console.call import Call, Levels, UsageError
-from meet_trio.errors import RequestError
+from meet_trio.errors import MeetError, RequestError
 from meet_trio.logs.levels import TAGS
 from meet_trio.media.engines import EngineError
 from meet_trio.operator import verbs
@@ -84,6 +84,16 @@ async def drain(call: Call) -> None:
         return
     timeout = None if word is None else _number(word, "SECONDS", 0, 7 * 86400)
     await call.put(verbs.drain(call.server.drain, timeout))
+
+
+async def upgrade(call: Call) -> None:
+    """If it goes well, the connection ends, and another process answers the next one."""
+    if call.server.upgrade is None:
+        raise RequestError("this server cannot be upgraded")
+    try:
+        await call.server.upgrade(call.put)
+    except MeetError as error:
+        raise RequestError(str(error)) from None
 
 
 # One call

@@ -91,6 +91,18 @@ class StateDirectory:
         if self.before is not None:
             _wipe(self._descriptor, self.path, [self.before.path.name])
 
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock on the directory. A process that gets a duplicate of
+        it holds the same lock, until both have closed theirs.
+        """
+        return self._descriptor
+
+    def wipe_unfinished(self) -> None:
+        """Wipe what a process has begun that was to take over from this one, and has not."""
+        names = [name for name in os.listdir(self._descriptor) if name != str(self._number)]
+        _wipe(self._descriptor, self.path, [name for name in names if name.endswith(".new")])
+
     def remove(self) -> None:
         """A clean end: wipe everything."""
         _wipe(self._descriptor, self.path, os.listdir(self._descriptor))
@@ -105,18 +117,25 @@ class StateDirectory:
 
 
 @contextlib.contextmanager
-def open_state(settings: StateSettings, server: str) -> Iterator[StateDirectory | None]:
+def open_state(
+    settings: StateSettings, server: str, lock: int | None = None
+) -> Iterator[StateDirectory | None]:
     """The directory of the server of that name, locked within the ``with`` block; None if nothing
     is kept. In the end everything stays as it is.
+
+    ``lock``: the same of a process from which this one takes over. If it is of another directory,
+    it is not used. It is closed in the end.
 
     Raises ConfigError if the directory that an operator chose cannot be used: an operator who has
     chosen one counts on it. At the default one the server runs without.
     """
     with contextlib.ExitStack() as stack:
         found = None
+        if lock is not None:
+            stack.callback(os.close, lock)
         if settings.dir is not None:
             try:
-                found = _open(stack, settings.dir.path, server, settings.allow_disk)
+                found = _open(stack, settings.dir.path, server, settings.allow_disk, lock)
             except StateUnusable as error:
                 if settings.dir.chosen:
                     raise ConfigError(f"state.dir: {error}") from None
@@ -124,12 +143,17 @@ def open_state(settings: StateSettings, server: str) -> Iterator[StateDirectory 
         yield found
 
 
-def _open(stack: contextlib.ExitStack, base: Path, server: str, allow_disk: bool) -> StateDirectory:
+def _open(
+    stack: contextlib.ExitStack, base: Path, server: str, allow_disk: bool, lock: int | None
+) -> StateDirectory:
     path = base / server
     with contextlib.ExitStack() as on_failure:
         try:
             parent = _open_base(on_failure, base)
-            descriptor = _open_locked(on_failure, parent, path)
+            if lock is not None and _is_there(lock, parent, path.name):
+                descriptor = lock
+            else:
+                descriptor = _open_locked(on_failure, parent, path)
             if not allow_disk and (kind := _file_system(descriptor)) not in _IN_MEMORY:
                 raise StateUnusable(f"{base}: it is on {kind}, and not in memory (tmpfs)")
             found = _make_folders(on_failure, parent, descriptor, path)

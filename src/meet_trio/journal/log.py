@@ -147,6 +147,11 @@ class StateLog:
             if file is not None and not file.unwritten[key]:
                 del file.unwritten[key]  # it has never heard of it
 
+    @property
+    def is_current(self) -> bool:
+        """Whether all that has changed is written."""
+        return self._file.is_current
+
     def flush(self, now: float) -> bool:
         """Write what has changed since the last call, as one turn. Returns whether there is more to
         write at once, which is so after trouble only.

@@ -110,6 +110,16 @@ class DtlsBridge:
         """The certificate and its key, for a later process."""
         return self._loaded_identity().pem
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ``load`` is done."""
+        return self._loaded.is_set()
+
+    @property
+    def handshakes(self) -> int:
+        """The number of handshakes that are being made."""
+        return len(self._running)
+
     async def loaded(self) -> None:
         """Wait until ``load`` is done. No other task runs if it is."""
         if not self._loaded.is_set():

@@ -21,6 +21,7 @@ in the process, across all engines: the mirrors of a producer on other engines h
 
 import contextlib
 import logging
+import select
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
@@ -280,6 +281,11 @@ class EngineHost:
         finally:
             del self._holds[token]
 
+    def take_events(self) -> None:
+        """Pass on what waits, without Trio."""
+        for event in self.engine.read_events():
+            self._dispatch_safely(event)
+
     async def run(self) -> None:
         """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
         checks_stuck = 0
@@ -297,16 +303,19 @@ class EngineHost:
             for event in self.engine.read_events():
                 if isinstance(event, EngineFailed):
                     death = event.message
-                try:
-                    self._dispatch(event)
-                except Exception:
-                    # a fault about one object must not hold up the events of the others
-                    logger.exception("engine on port %d: %r is lost", self.engine.port, event)
+                self._dispatch_safely(event)
                 if isinstance(event, DtlsDatagram):
                     await turns.spend()
             if death is not None and not self.failed:  # what it has told before was heard
                 self._die(death)
                 checks_stuck = 0
+
+    def _dispatch_safely(self, event: EngineEvent) -> None:
+        try:
+            self._dispatch(event)
+        except Exception:
+            # a fault about one object must not hold up the events of the others
+            logger.exception("engine on port %d: %r is lost", self.engine.port, event)
 
     def _fail(self, why: str) -> None:
         self.failure.set()
@@ -414,6 +423,28 @@ class EngineHost:
             if token <= event.token:
                 with contextlib.suppress(trio.WouldBlock):
                     waiting.send_nowait(event.stats)
+
+
+def hold_engines(hosts: Sequence[EngineHost], timeout: float) -> None:
+    """Hold the engines for another process, see ``Engine.hold``, and take all that they have told
+    until then. No other task runs meanwhile. ``begin`` of each lets it go on. Raises EngineError if
+    they are not held after ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    for _ in range(2):  # what the others have relayed is sent the second time
+        with contextlib.ExitStack() as stack:
+            holds = {host: stack.enter_context(host.holding()) for host in hosts}
+            while waiting := [host for host, held in holds.items() if not held.is_set()]:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    ports = ", ".join(str(host.engine.port) for host in waiting)
+                    raise EngineError(f"the engine on port {ports} does not answer")
+                told = select.poll()
+                for host in waiting:
+                    told.register(host.engine.event_fd, select.POLLIN)
+                told.poll(left * 1e3)
+                for host in hosts:
+                    host.take_events()
 
 
 def tell_cipher(settings: EngineSettings) -> None:

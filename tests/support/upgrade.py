@@ -1,0 +1,73 @@
+"""Upgrades of a real daemon."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import trio
+from support.daemon import Daemon, start_daemon
+
+PATIENCE = 30.0  # seconds; a machine that is busy takes long to start Python
+
+
+@attrs.frozen
+class Upgradable:
+    """A daemon with a console. ``state``: its state directory."""
+
+    daemon: Daemon
+    console: Path
+    state: Path
+
+    @property
+    def server(self) -> int:
+        """The process id of the server now: the daemon's child, if it has one."""
+        pid = self.daemon.process.pid
+        found = children(pid)
+        if not found:
+            return pid
+        (child,) = found
+        return child
+
+    async def upgrade(self, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """``meet-trio upgrade``, to its end."""
+        command = [sys.executable, "-m", "meet_trio", "upgrade", "--socket", str(self.console)]
+        result: subprocess.CompletedProcess[str] = await trio.run_process(
+            command, capture_stdout=True, capture_stderr=True, check=False
+        )  # type: ignore[assignment]
+        return result
+
+
+def children(pid: int) -> Sequence[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+@contextmanager
+def upgradable(
+    folder: Path, *flags: str, supervised: bool = True, **environ: str
+) -> Iterator[Upgradable]:
+    """A daemon that ends with 0 and leaves nothing."""
+    console = folder / "console"
+    state = Path("/dev/shm") / f"meet-trio-upgrade-{os.getpid()}"
+    state.mkdir(mode=0o700)
+    daemon = start_daemon(
+        "--state-dir",
+        str(state),
+        *flags,
+        **{
+            "MEET_TRIO_PROCESS_SUPERVISED": "on" if supervised else "off",
+            "KM_SOCK": str(console),
+            **environ,
+        },
+    )
+    try:
+        yield Upgradable(daemon, console, state)
+    finally:
+        code, _ = daemon.stop(deadline=5)
+        left = list(state.iterdir())
+        state.rmdir()
+    assert (code, left) == (0, [])
