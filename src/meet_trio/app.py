@@ -128,9 +128,11 @@ async def _serve_shielded(
                 else:
                     with takeover.guard():
                         parts = _make_parts(settings, levels, opened, meetings)
+                        opened.continuity.check_successor()
                         moved = await takeover.opened(kept)
-                        opened.continuity.read(settings.peers.reconnect_grace)
-                        resumed = await _resume(opened, meetings.registry)
+                        lost = [*opened.continuity.read(settings.peers.reconnect_grace)]
+                        resumed = await _resume(opened, meetings.registry, lost)
+                        takeover.check(lost, resumed)
                         await takeover.go(len(resumed))
                         kept.own()
                     _begin(opened)
@@ -216,7 +218,9 @@ async def _open_host(
     return host
 
 
-async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
+async def _resume(
+    opened: Opened, registry: Registry, lost: list[str] | None = None
+) -> Sequence[LiveRoom]:
     """The rooms of the process before. Its engines' successors have not begun. All that this process
     knows of them is in its own log then: it may be killed at any moment too.
     """
@@ -224,7 +228,7 @@ async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
     rooms: Sequence[LiveRoom] = ()
     if continuity.entries:
         addresses = await context.announced.current()
-        rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context)
+        rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context, lost)
         for room in rooms:
             room.keeper.write()
         if context.bridge.kept_pem is not None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from meet_trio.engine import EngineSettings, Kept, read_kept
-from meet_trio.errors import reason_of
+from meet_trio.errors import ConfigError, reason_of
 from meet_trio.journal.clock import boot_id, boot_time
 from meet_trio.journal.directory import StateDirectory, open_state
 from meet_trio.journal.folder import Folder, overwrite
@@ -72,21 +72,33 @@ class Continuity:
         """For a new object in the engines: above those of all that is resumed."""
         return next(self._numbers)
 
-    def read(self, grace: float) -> None:
+    def check_successor(self) -> None:
+        """Raises ConfigError if this process cannot go on with all that another one, which runs,
+        will leave: settings have changed that need a restart.
+        """
+        if self.directory is None or self.directory.before is None:
+            raise ConfigError("http.host, http.port and state.dir: another value needs a restart")
+        if any(name.startswith("media-") for name in self.sockets.unused):
+            raise ConfigError(
+                "media.listen_ip, media.port and media.workers: another value needs a restart"
+            )
+
+    def read(self, grace: float) -> Sequence[str]:
         """Read what the process before has left. What ended more than ``grace`` seconds ago is not
-        taken over.
+        taken over. Returns what cannot be read, in words.
         """
         if self.directory is None or self.directory.before is None or self.sockets.clean_start:
-            return
+            return []
         log = read_log(self.directory.before)
         for damage in log.damaged:
             logger.warning("the log of the process before: %s", damage)
         why = log.too_old(boot_time(), boot_id(), grace)
         if why is not None:
             logger.warning("the calls of the process before are over: %s", why)
-            return
+            return [*log.damaged, why]
         self.entries = log.entries
-        self.engines = list(_read_regions(self.directory.before))
+        lost = list(log.damaged)
+        self.engines = list(_read_regions(self.directory.before, lost))
         used = [
             number
             for engine in self.engines
@@ -94,6 +106,7 @@ class Continuity:
             for number in kept
         ]
         self._numbers = itertools.count(max(used, default=0) + 1)
+        return lost
 
     @property
     def regions(self) -> Regions:
@@ -169,7 +182,7 @@ def open_continuity(
                 directory.remove()
 
 
-def _read_regions(before: Folder) -> Iterator[Kept]:
+def _read_regions(before: Folder, lost: list[str]) -> Iterator[Kept]:
     for name in sorted(os.listdir(before.descriptor)):
         if not name.startswith("engine-"):
             continue
@@ -183,6 +196,7 @@ def _read_regions(before: Folder) -> Iterator[Kept]:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
             logger.warning("%s of the process before: %s", name, reason_of(error))
+            lost.append(f"{name}: {reason_of(error)}")
 
 
 def _region(index: int) -> str:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from functools import partial
 
 import attrs
@@ -131,6 +131,11 @@ class KeptSockets:
     def used(self) -> Mapping[str, int]:
         """The descriptors of this process's sockets by name, for a process that takes over."""
         return self._used
+
+    @property
+    def unused(self) -> Collection[str]:
+        """The names of inherited sockets that nobody has taken."""
+        return [*self._inherited, *(name for name, _ in self._unfit)]
 
     def borrow(self, sockets: Mapping[str, int]) -> None:
         """Inherit the sockets of a process that runs. The descriptors are this process's own."""

@@ -59,18 +59,22 @@ def restore_rooms(
     kept: Sequence[Kept],
     addresses: Sequence[str],
     context: RoomContext,
+    lost: list[str] | None = None,
 ) -> list[LiveRoom]:
-    """The rooms of the ``entries`` of a log, for ``Registry.go_on``.
+    """The rooms of the ``entries`` of a log, for ``Registry.go_on``. What cannot be read is left
+    out, and named in ``lost``.
 
     ``kept`` is what the engines have left. Their successors in ``context.hosts`` must not have
     begun. ``addresses``: those of ``AnnouncedAddresses``.
     """
-    records = _read(entries)
+    lost = [] if lost is None else lost
+    records = _read(entries, lost)
     hosts = {host.index: host for host in context.hosts}
     engines = {hosts[one.index]: one for one in kept if one.index in hosts}
     for one in kept:
         for damage in one.damaged:
             logger.warning("engine %d: %s", one.index, damage)
+            lost.append(f"engine {one.index}: {damage}")
     for record in records.pop("", ()):
         if isinstance(record, IdentityRecord):
             context.bridge.kept_pem = record.pem
@@ -82,10 +86,11 @@ def restore_rooms(
             rooms.append(_Restoring(context, hosts, engines, addresses).restore(of_room))
         except RecordError as error:
             logger.warning("room %s is lost: %s", room_id, error)
+            lost.append(f"room {room_id}: {error}")
     return rooms
 
 
-def _read(entries: Mapping[str, bytes]) -> dict[str, list[Record]]:
+def _read(entries: Mapping[str, bytes], lost: list[str]) -> dict[str, list[Record]]:
     """The records by room."""
     records: dict[str, list[Record]] = defaultdict(list)
     for key, payload in entries.items():
@@ -96,6 +101,7 @@ def _read(entries: Mapping[str, bytes]) -> dict[str, list[Record]]:
             record = kind.from_json(payload)
         except RecordError as error:
             logger.warning("left out: %s: %s", key, error)
+            lost.append(f"{key}: {error}")
             continue
         room_id = getattr(record, "id" if kind is RoomRecord else "room_id", "")
         records[room_id].append(record)

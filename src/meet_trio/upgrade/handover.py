@@ -209,6 +209,8 @@ class Upgrade:
         successor.channel.send(
             {
                 "state": True,
+                "rooms": len(self.registry.rooms),
+                "peers": self.registry.count_peers(),
                 "sockets": list(new),
                 "connections": [one.to_json() for one in moved],
             },

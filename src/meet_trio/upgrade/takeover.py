@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, NoReturn
 
 import attrs
@@ -21,13 +21,16 @@ import trio
 
 from meet_trio import __version__
 from meet_trio.edge.moving import MovedConnection
+from meet_trio.errors import RecordError
 from meet_trio.kept_sockets import KeptSockets
+from meet_trio.live.room import LiveRoom
 from meet_trio.upgrade.channel import Channel, ChannelBroken
 from meet_trio.upgrade.successor import CHANNEL_VARIABLE
 
 logger = logging.getLogger("meet_trio.upgrade")
 
 _PR_SET_PDEATHSIG = 1
+_MOST_NAMED = 3  # records that are lost
 _KEEPER_LOOKS = 5000  # times, each after a millisecond: until the old process has ended
 
 
@@ -41,6 +44,8 @@ class Takeover:
     before: int = 0
     keeper: int = 0
     lock: int | None = None
+    expected: Sequence[int] = ()
+    """How many rooms and peers the old process has."""
     _over: bool = False
 
     @classmethod
@@ -92,6 +97,7 @@ class Takeover:
         """All is opened. Wait until the old process has written its state, and holds still."""
         self._channel.send({"opened": True})
         message, descriptors = await self._wait("state")
+        self.expected = [message["rooms"], message["peers"]]
         sockets, connections = message["sockets"], message["connections"]
         kept.borrow(dict(zip(sockets, descriptors[: len(sockets)], strict=True)))
         rest = descriptors[len(sockets) :]
@@ -99,6 +105,14 @@ class Takeover:
             MovedConnection.from_json(descriptor, found)
             for descriptor, found in zip(rest, connections, strict=True)
         ]
+
+    def check(self, lost: Sequence[str], rooms: Collection[LiveRoom]) -> None:
+        """Raises RecordError if something of the old process's is ``lost``: it had better go on."""
+        if lost:
+            raise RecordError("; ".join(lost[:_MOST_NAMED]))
+        found = [len(rooms), sum(len(room.peers) for room in rooms)]
+        if found != self.expected:
+            raise RecordError(f"{found} rooms and peers could be resumed, not {self.expected}")
 
     async def go(self, rooms: int) -> None:
         """This process has taken over all. Wait until the old one does nothing any more."""
