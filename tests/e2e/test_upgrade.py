@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import trio
+from support.api import MeetApi
 from support.daemon import api_of
 from support.media_source import Vp8Source
 from support.meeting import open_meeting
 from support.participant import Participant
 from support.progress import received, wait_for_media
-from support.upgrade import children, upgradable
+from support.signaling import Signaling, open_signaling
+from support.upgrade import PATIENCE, children, upgradable
 
 
 @pytest.mark.parametrize("supervised", [True, False])
@@ -60,6 +63,7 @@ FAULTS = [
     ("dies resumed", "the other process has ended"),
     ("refuses resumed", "RuntimeError: as the test wants"),
     ("says resumed", "has not said resumed"),
+    ("forgets seat", "of an unknown kind"),
     ("hangs resumed", "the other process does not answer"),
 ]
 
@@ -104,3 +108,86 @@ async def test_the_old_process_goes_on(tmp_path: Path) -> None:
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def test_requests_are_answered_once(tmp_path: Path) -> None:
+    """Of the websocket and of the API, while one process after the other takes over. Nothing is
+    left of those before.
+    """
+    with upgradable(tmp_path, supervised=True) as server:
+        api = api_of(server.daemon)
+        room = await api.create_room()
+        urls = [await api.create_peer(room, 3) for _ in range(2)]
+        async with (
+            open_signaling(urls[0]) as speaker,
+            open_signaling(urls[1]) as listener,
+            trio.open_nursery() as nursery,
+        ):
+            for one, name in ((speaker, "Ada"), (listener, "Bob")):
+                nursery.start_soon(one.run)
+                await one.wait_notice("roomReady")
+                await one.request("join", {"nickname": name})
+            assert (await server.upgrade()).returncode == 0
+            await trio.sleep(0.5)  # what the start needs is closed again
+            files = descriptors(server.server)
+            said: list[str] = []
+            made: list[str] = []
+            async with trio.open_nursery() as busy:
+                busy.start_soon(speak, speaker, said)
+                busy.start_soon(make_rooms, api, made)
+                for _ in range(10):
+                    was = server.server
+                    done = await server.upgrade()
+                    assert done.returncode == 0, done
+                    assert children(server.daemon.process.pid) == [server.server]
+                    assert server.server != was
+                busy.cancel_scope.cancel()
+            await speaker.request("chatMessage", {"message": "end"})
+            await listener.wait_notice("chatMessage", message="end")
+            heard = [n.data["message"] for n in listener.notices if n.method == "chatMessage"]
+            last = heard.pop()
+            # the last request may have been cancelled before it was sent
+            assert (heard, last) in ((said, "end"), (said[:-1], "end"))
+            assert len(set(made)) == len(made)
+            assert len(said) > 100
+            assert len(made) > 10
+            with trio.fail_after(PATIENCE):
+                while descriptors(server.server) > files:
+                    await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+
+
+async def speak(speaker: Signaling, said: list[str]) -> None:
+    while True:
+        said.append(str(len(said)))
+        await speaker.request("chatMessage", {"message": said[-1]})
+        await trio.sleep(0.02)
+
+
+async def make_rooms(api: MeetApi, made: list[str]) -> None:
+    while True:
+        made.append(await api.create_room())
+        await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+@pytest.mark.parametrize("after", [0.0, 0.3, 1.0])
+async def test_a_signal_ends_all(tmp_path: Path, supervised: bool, after: float) -> None:
+    """The server, the new process, and whoever waits for them; in two seconds."""
+    with upgradable(tmp_path, supervised=supervised) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.upgrade)
+            was = server.server
+            with trio.fail_after(PATIENCE):
+                while not children(was):
+                    await trio.sleep(0.01)
+            (new,) = children(was)
+            await trio.sleep(after)
+            code, seconds = await trio.to_thread.run_sync(server.daemon.stop)
+            assert (code, seconds < 2) == (0, True)
+    assert not is_there(new)
+    assert not is_there(was)
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

@@ -21,15 +21,18 @@ class Upgradable:
     daemon: Daemon
     console: Path
     state: Path
+    supervised: bool
 
     @property
     def server(self) -> int:
-        """The process id of the server now: the daemon's child, if it has one."""
+        """The process id of the server now. The daemon's process is its supervisor, or has become
+        the one that stays.
+        """
         pid = self.daemon.process.pid
-        found = children(pid)
-        if not found:
+        before = b"stay" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if not (self.supervised or before):
             return pid
-        (child,) = found
+        (child,) = children(pid)
         return child
 
     async def upgrade(self, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -65,9 +68,11 @@ def upgradable(
         },
     )
     try:
-        yield Upgradable(daemon, console, state)
+        yield Upgradable(daemon, console, state, supervised)
     finally:
-        code, _ = daemon.stop(deadline=5)
+        code = daemon.process.returncode
+        if code is None:
+            code, _ = daemon.stop(deadline=5)
         left = list(state.iterdir())
         state.rmdir()
     assert (code, left) == (0, [])

@@ -5,6 +5,7 @@ fail, as the file says that the variable UPGRADE_FAULT names. Its text is ``HOW 
     hangs     it does nothing any more
     refuses   it says why it cannot go on
     says      it sends something else
+    forgets   it is an older version, which does not know the records of the kind MESSAGE
 
 MESSAGE is the one that it would send next. ``start``: it does not come as far as that.
 """
@@ -20,7 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULE = "meet_trio.upgrade.channel"
+CHANNEL = "meet_trio.upgrade.channel"
+RESTORE = "meet_trio.live.restore"
 
 
 def fault() -> tuple[str, str]:
@@ -49,7 +51,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != MODULE:
+        if name != (RESTORE if HOW == "forgets" else CHANNEL):
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -66,6 +68,9 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def change(module: ModuleType) -> None:
+    if HOW == "forgets":
+        module._KINDS = {k: v for k, v in module._KINDS.items() if k != MESSAGE}  # type: ignore[attr-defined]
+        return
     send = module.Channel.send
 
     def faulty(self: object, message: Mapping[str, Any], *rest: Any) -> None:
