@@ -1,17 +1,20 @@
 """A new process takes over under a meeting, and nobody notices."""
 
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import trio
 from support.api import MeetApi
-from support.daemon import api_of
+from support.daemon import api_of, start_daemon
 from support.media_source import Vp8Source
 from support.meeting import open_meeting
 from support.participant import Participant
 from support.progress import received, wait_for_media
 from support.signaling import Signaling, open_signaling
-from support.upgrade import PATIENCE, children, upgradable
+from support.upgrade import PATIENCE, Upgradable, children, upgradable
 
 
 @pytest.mark.parametrize("supervised", [True, False])
@@ -191,3 +194,41 @@ async def test_a_signal_ends_all(tmp_path: Path, supervised: bool, after: float)
 
 def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+async def test_a_crash_after_an_upgrade(tmp_path: Path) -> None:
+    """The supervisor waits for the new process as it did for the old one."""
+    with upgradable(tmp_path, supervised=True) as server:
+        api = api_of(server.daemon)
+        async with open_meeting(api, await api.create_room()) as people:
+            assert (await server.upgrade()).returncode == 0
+            was = server.server
+            os.kill(was, signal.SIGKILL)
+            await wait_for_media(people, 10)
+            assert server.server != was
+            for person in people:
+                for consumer in person.consumers.values():
+                    assert (consumer.stream.lost, consumer.stream.duplicates) == (0, 0)
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+async def test_no_server_outlives_who_waits_for_it(tmp_path: Path, supervised: bool) -> None:
+    """The supervisor, or what a server without one has become."""
+    console, state = tmp_path / "console", Path("/dev/shm") / f"meet-trio-left-{os.getpid()}"
+    state.mkdir(mode=0o700)
+    on = "on" if supervised else "off"
+    daemon = start_daemon(
+        "--state-dir", str(state), MEET_TRIO_PROCESS_SUPERVISED=on, KM_SOCK=str(console)
+    )
+    try:
+        server = Upgradable(daemon, console, state, supervised)
+        assert (await server.upgrade()).returncode == 0
+        new = server.server
+        daemon.process.kill()
+        daemon.process.wait()
+        with trio.fail_after(PATIENCE):
+            while is_there(new):
+                await trio.sleep(0.01)
+        daemon.clean_up()
+    finally:
+        shutil.rmtree(state)

@@ -57,16 +57,9 @@ def upgradable(
     console = folder / "console"
     state = Path("/dev/shm") / f"meet-trio-upgrade-{os.getpid()}"
     state.mkdir(mode=0o700)
-    daemon = start_daemon(
-        "--state-dir",
-        str(state),
-        *flags,
-        **{
-            "MEET_TRIO_PROCESS_SUPERVISED": "on" if supervised else "off",
-            "KM_SOCK": str(console),
-            **environ,
-        },
-    )
+    environ.setdefault("MEET_TRIO_PROCESS_SUPERVISED", "on" if supervised else "off")
+    environ.setdefault("KM_SOCK", str(console))
+    daemon = start_daemon("--state-dir", str(state), *flags, **environ)
     try:
         yield Upgradable(daemon, console, state, supervised)
     finally:

@@ -106,3 +106,30 @@ def test_what_is_in_the_way_of_a_port_is_closed() -> None:
         assert kept.make_room(port)
         assert forgotten == ["http"]
         assert not kept.make_room(port)
+
+
+def test_borrowed_sockets_stay_as_they_are() -> None:
+    """Another process uses them. Until they are this process's own the manager hears nothing."""
+    told: list[tuple[str, str]] = []
+    kept = KeptSockets(
+        tell_keep=lambda name, fd: told.append(("keep", name)),
+        tell_forget=lambda name: told.append(("forget", name)),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        names = ("fits", "does-not", "unused")
+        kept.borrow({name: os.dup(theirs.fileno()) for name in names})
+        taken = kept.take("fits")
+        assert taken is not None
+        assert kept.take("does-not", lambda one: False) is None
+        assert set(kept.unused) == {"does-not", "unused"}
+        kept.keep("new", taken.fileno())
+        kept.forget("gone")
+        assert not kept.make_room(theirs.getsockname()[1])
+        socket.create_connection(theirs.getsockname()).close()  # it still listens
+        assert told == []
+        assert kept.used == {"fits": taken.fileno(), "new": taken.fileno()}
+        kept.own()
+        assert told == [("keep", "new"), ("forget", "gone"), ("forget", "does-not")]
+        kept.close_rest()
+        assert told[3:] == [("forget", "unused")]
+        taken.close()
