@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trio
@@ -57,9 +58,12 @@ def upgradable(
     console = folder / "console"
     state = Path("/dev/shm") / f"meet-trio-upgrade-{os.getpid()}"
     state.mkdir(mode=0o700)
-    environ.setdefault("MEET_TRIO_PROCESS_SUPERVISED", "on" if supervised else "off")
-    environ.setdefault("KM_SOCK", str(console))
-    daemon = start_daemon("--state-dir", str(state), *flags, **environ)
+    more: dict[str, Any] = {
+        "MEET_TRIO_PROCESS_SUPERVISED": "on" if supervised else "off",
+        "KM_SOCK": str(console),
+        **environ,
+    }
+    daemon = start_daemon("--state-dir", str(state), *flags, **more)
     try:
         yield Upgradable(daemon, console, state, supervised)
     finally:
