@@ -174,24 +174,21 @@ async def test_figures_that_were_asked_for_later_will_do_and_earlier_ones_will_n
     os.close(teller.event_fd)
 
 
-async def test_all_engines_are_held_and_begin_again_if_one_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_all_engines_are_held_and_begin_again_if_one_does_not_answer() -> None:
     numbers = itertools.count(1)
     async with (
         open_engine(EngineSettings(), numbers) as one,
         open_engine(EngineSettings(), numbers, 1) as other,
     ):
-        await hold_all([one, other])
+        hold_all([one, other], 5)
         before = [(await host.stats())["engine"]["turns"] for host in (one, other)]
         await trio.sleep(0.5)  # a tick is due ten times a second
         after = [(await host.stats())["engine"]["turns"] for host in (one, other)]
         assert all(b - a < 5 for a, b in zip(before, after, strict=True))
         for host in (one, other):
             host.engine.begin()
-        monkeypatch.setattr(engines, "HOLD_DEADLINE", 0.1)
         with stalled(other.engine), pytest.raises(engines.EngineError, match="does not answer"):
-            await hold_all([one, other])
+            hold_all([one, other], 0.1)
         assert not any(one.object_counts().values())
         turns = (await one.stats())["engine"]["turns"]
         await trio.sleep(1)

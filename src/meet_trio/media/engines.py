@@ -24,7 +24,7 @@ import logging
 import select
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Protocol, assert_never, get_args
 
 import trio
@@ -70,7 +70,6 @@ from meet_trio.turns import Turns
 logger = logging.getLogger("meet_trio.media.engines")
 
 STATS_DEADLINE = 2.0  # seconds; an engine answers between two batches of packets
-HOLD_DEADLINE = 5.0  # seconds; an engine forwards what waits, and answers
 COMMAND_DEADLINE = 10.0  # seconds
 DEFAULT_DEATHS = 3
 # The number of checks within ``COMMAND_DEADLINE``. An engine has failed when all of them in a row
@@ -425,26 +424,37 @@ class EngineHost:
                     waiting.send_nowait(event.stats)
 
 
-def hold_engines(hosts: Sequence[EngineHost], timeout: float) -> None:
-    """Hold the engines for another process, see ``Engine.hold``, and take all that they have told
-    until then. No other task runs meanwhile. ``begin`` of each lets it go on. Raises EngineError if
-    they are not held after ``timeout`` seconds.
+def hold_all(hosts: Collection[EngineHost], timeout: float) -> None:
+    """Hold all engines of the process, so that another one can go on: none reads or sends any more,
+    and nothing waits between them. What they have told until then is passed on. No other task runs
+    meanwhile. They begin again if this raises. Raises EngineError if one does not answer for
+    ``timeout`` seconds; one that has failed is held already.
     """
     deadline = time.monotonic() + timeout
-    for _ in range(2):  # what the others have relayed is sent the second time
-        with contextlib.ExitStack() as stack:
-            holds = {host: stack.enter_context(host.holding()) for host in hosts}
-            while waiting := [host for host, held in holds.items() if not held.is_set()]:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    ports = ", ".join(str(host.engine.port) for host in waiting)
-                    raise EngineError(f"the engine on port {ports} does not answer")
-                told = select.poll()
-                for host in waiting:
-                    told.register(host.engine.event_fd, select.POLLIN)
-                told.poll(left * 1e3)
-                for host in hosts:
-                    host.take_events()
+    hosts = [host for host in hosts if not host.failed]
+    try:
+        for _ in range(2):  # what one has relayed before its hold waits for another
+            with contextlib.ExitStack() as asked:
+                _wait_until_held(
+                    {one: asked.enter_context(one.holding()) for one in hosts}, deadline
+                )
+    except BaseException:
+        for host in hosts:
+            host.engine.begin()
+        raise
+
+
+def _wait_until_held(holds: Mapping[EngineHost, trio.Event], deadline: float) -> None:
+    while waiting := [host for host, held in holds.items() if not held.is_set()]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise EngineError(f"the engine on port {waiting[0].engine.port} does not answer")
+        told = select.poll()
+        for host in waiting:
+            told.register(host.engine.event_fd, select.POLLIN)
+        told.poll(left * 1e3)
+        for host in holds:
+            host.take_events()
 
 
 def tell_cipher(settings: EngineSettings) -> None:
@@ -487,22 +497,3 @@ async def open_engine(
                     nursery.cancel_scope.cancel()
         finally:
             host.engine.close()
-
-
-async def hold_all(hosts: Collection[EngineHost]) -> None:
-    """Hold all engines of the process, so that another one can go on: none reads or sends any more,
-    and nothing waits between them. They begin again if this raises or is cancelled. Raises
-    EngineError if one does not answer; one that has failed is held already.
-    """
-    try:
-        for _ in range(2):  # what one has relayed before its hold waits for another
-            with contextlib.ExitStack() as asked, trio.fail_after(HOLD_DEADLINE):
-                held = [asked.enter_context(one.holding()) for one in hosts if not one.failed]
-                for answered in held:
-                    await answered.wait()
-    except BaseException as error:
-        for host in hosts:
-            host.engine.begin()
-        if isinstance(error, trio.TooSlowError):
-            raise EngineError("an engine does not answer") from None
-        raise

@@ -26,7 +26,7 @@ from meet_trio.edge.front_door import FrontDoor
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.registry import Registry
 from meet_trio.media.dtls import DtlsBridge
-from meet_trio.media.engines import EngineError, EngineHost, hold_engines
+from meet_trio.media.engines import EngineError, EngineHost, hold_all
 from meet_trio.operator.drain import Drain
 from meet_trio.upgrade.channel import ChannelBroken
 from meet_trio.upgrade.settings import UpgradeSettings
@@ -161,10 +161,9 @@ class Upgrade:
     def _hand_over(self, successor: Successor, keeper: int) -> NoReturn:
         """In one step of this task. Returns only by raising: then nothing has happened."""
         with _signals_wait() as came, contextlib.ExitStack() as on_failure:
-            working = [host for host in self.hosts if not host.failed]
-            for host in working:
+            self._hold()
+            for host in self.hosts:
                 on_failure.callback(host.engine.begin)
-            self._hold(working)
             self._write_state()
             self._send_state(successor)
             successor.take("resumed", self.settings.hold_timeout)
@@ -180,9 +179,9 @@ class Upgrade:
                 os.kill(successor.pid, one)
             self._end(keeper)
 
-    def _hold(self, hosts: Sequence[EngineHost]) -> None:
+    def _hold(self) -> None:
         try:
-            hold_engines(hosts, self.settings.hold_timeout)
+            hold_all(self.hosts, self.settings.hold_timeout)
         except EngineError as error:
             raise UpgradeFailed(str(error)) from None
 

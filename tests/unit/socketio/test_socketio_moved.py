@@ -52,10 +52,11 @@ def test_the_beginning_of_a_frame_travels(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [frame(b"second")[:8], frame(b"a fragment", 0x01), frame(b"", 0x88)]
+    "data",
+    [frame(b"second")[:8], frame(b"a fragment", 0x01), frame(b"", 0x88), b"\x81\x01a"],
 )
 def test_a_message_that_has_begun_does_not_travel(data: bytes) -> None:
-    """Nor does a websocket that is being closed."""
+    """Nor does a websocket that is being closed, or one whose client has broken the protocol."""
     frames = FrameProtocol()
     frames.receive_data(data)
     list(frames.events())
