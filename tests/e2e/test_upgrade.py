@@ -3,11 +3,14 @@
 import os
 import shutil
 import signal
+import ssl
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from support.api import MeetApi
+from support.certificates import make_certificate
 from support.daemon import api_of, start_daemon
 from support.media_source import Vp8Source
 from support.meeting import open_meeting
@@ -232,3 +235,28 @@ async def test_no_server_outlives_who_waits_for_it(tmp_path: Path, supervised: b
         daemon.clean_up()
     finally:
         shutil.rmtree(state)
+
+
+async def test_clients_with_tls_come_back(tmp_path: Path) -> None:
+    """At once, within their grace: no other peer hears that they were away."""
+    certificate, key = make_certificate(tmp_path, "127.0.0.1")
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    flags = ("--http-tls-cert", str(certificate), "--http-tls-key", str(key))
+    with upgradable(tmp_path, *flags) as server:
+        api = attrs.evolve(api_of(server.daemon), ssl_context=trusting)
+        url = await api.create_peer(await api.create_room(), 3)
+        async with open_signaling(url, ssl_context=trusting) as first, trio.open_nursery() as one:
+            one.start_soon(first.run)
+            await first.wait_notice("roomReady")
+            await first.request("join", {"nickname": "Ada"})
+            assert (await server.upgrade()).returncode == 0
+            with trio.fail_after(PATIENCE):
+                await first.closed.wait()
+            assert not first.disconnected_by_server
+            one.cancel_scope.cancel()
+        async with open_signaling(url, ssl_context=trusting) as again, trio.open_nursery() as two:
+            two.start_soon(again.run)
+            await again.wait_notice("roomBack")
+            await again.request("chatMessage", {"message": "still here?"})
+            two.cancel_scope.cancel()
