@@ -171,8 +171,10 @@ class _Restoring:
     def _producer(self, room: LiveRoom, record: SendingRecord) -> None:
         state = room.state.producers.get(record.id)
         peer = None if state is None else room.peers.get(state.peer_id)
-        transport = None if peer is None else peer.transports.get(record.transport_id)
-        if state is not None and transport is not None:
+        if state is None or peer is None:
+            return
+        transport = peer.transports.get(record.transport_id)
+        if transport is not None:
             resumed = Resumed(record.number, self.engines)
             room.streams.adopt_producer(state, transport, resumed)
 
