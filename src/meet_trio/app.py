@@ -129,6 +129,7 @@ async def _serve_shielded(
                     with takeover.guard():
                         parts = _make_parts(settings, levels, opened, meetings)
                         opened.continuity.check_successor()
+                        await meetings.registry.context.announced.current()  # may ask a resolver
                         moved = await takeover.opened(kept)
                         lost = [*opened.continuity.read(settings.peers.reconnect_grace)]
                         resumed = await _resume(opened, meetings.registry, lost)

@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -161,11 +162,12 @@ class Upgrade:
     def _hand_over(self, successor: Successor, keeper: int) -> NoReturn:
         """In one step of this task. Returns only by raising: then nothing has happened."""
         with _signals_wait() as came, contextlib.ExitStack() as on_failure:
+            held_at = time.monotonic()
             self._hold()
             for host in self.hosts:
                 on_failure.callback(host.engine.begin)
             self._write_state()
-            self._send_state(successor)
+            self._send_state(successor, held_at)
             successor.take("resumed", self.settings.hold_timeout)
             if not _ENDS.isdisjoint(came):
                 raise UpgradeFailed("a signal ends the server")
@@ -196,7 +198,7 @@ class Upgrade:
         if not journal.log.is_current:
             raise UpgradeFailed("the state cannot be written (errors/log-state-not-kept.md)")
 
-    def _send_state(self, successor: Successor) -> None:
+    def _send_state(self, successor: Successor, held_at: float) -> None:
         new = {
             name: fd
             for name, fd in self.continuity.sockets.used.items()
@@ -208,6 +210,7 @@ class Upgrade:
         successor.channel.send(
             {
                 "state": True,
+                "held_at": held_at,
                 "rooms": len(self.registry.rooms),
                 "peers": self.registry.count_peers(),
                 "sockets": list(new),

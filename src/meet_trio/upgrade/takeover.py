@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any, NoReturn
 
@@ -47,6 +48,7 @@ class Takeover:
     expected: Sequence[int] = ()
     """How many rooms and peers the old process has."""
     _over: bool = False
+    _began: float = 0.0  # when the old process has held its engines, by CLOCK_MONOTONIC
 
     @classmethod
     def from_environ(cls, environ: MutableMapping[str, str]) -> "Takeover | None":
@@ -97,6 +99,7 @@ class Takeover:
         """All is opened. Wait until the old process has written its state, and holds still."""
         self._channel.send({"opened": True})
         message, descriptors = await self._wait("state")
+        self._began = float(message["held_at"])
         self.expected = [message["rooms"], message["peers"]]
         sockets, connections = message["sockets"], message["connections"]
         kept.borrow(dict(zip(sockets, descriptors[: len(sockets)], strict=True)))
@@ -120,6 +123,10 @@ class Takeover:
         await self._wait("go")
         self._over = True
         self._channel.close()
+        took = 1e3 * (time.monotonic() - self._began)
+        logger.info(
+            "took over from process %d, which has stood still for %.0f ms", self.before, took
+        )
 
     async def follow_keeper(self) -> None:
         """End with the process that waits for this one, once this one is its child
