@@ -91,6 +91,14 @@ async def run(upgrades: int, rooms: int) -> None:
                     assert done.returncode == 0, done
                     await trio.sleep(0.5)
                     found += gaps.longest
+                    print(
+                        *[
+                            line.split("process")[1].strip()
+                            for line in server.daemon.log
+                            if "stood still" in line
+                        ][-1:],
+                        flush=True,
+                    )
                     print(f"upgrade {number + 1}: {1e3 * max(gaps.longest):.0f} ms", flush=True)
                 nursery.cancel_scope.cancel()
             print(f"without an upgrade: {1e3 * max(still):.0f} ms")
