@@ -222,8 +222,8 @@ async def _open_host(
 async def _resume(
     opened: Opened, registry: Registry, lost: list[str] | None = None
 ) -> Sequence[LiveRoom]:
-    """The rooms of the process before. Its engines' successors have not begun. All that this process
-    knows of them is in its own log then: it may be killed at any moment too.
+    """The rooms of the process before. Its engines' successors have not begun. All that is known of
+    them is in this process's own log then: it may be killed at any moment too.
     """
     continuity, context = opened.continuity, registry.context
     rooms: Sequence[LiveRoom] = ()
