@@ -83,7 +83,7 @@ def restore_rooms(
     rooms = []
     for room_id, of_room in records.items():
         try:
-            rooms.append(_Restoring(context, hosts, engines, addresses).restore(of_room))
+            rooms.append(_Restoring(context, hosts, engines, addresses, lost).restore(of_room))
         except RecordError as error:
             logger.warning("room %s is lost: %s", room_id, error)
             lost.append(f"room {room_id}: {error}")
@@ -116,6 +116,7 @@ class _Restoring:
     hosts: Mapping[int, EngineHost]
     engines: KeptEngines
     addresses: Sequence[str]
+    lost: list[str]
 
     def restore(self, records: Iterable[Record]) -> LiveRoom:
         by_kind: dict[str, list[Record]] = defaultdict(list)
@@ -126,6 +127,7 @@ class _Restoring:
         state, left_out = restore_room(pure, now, self.context.capabilities.share)
         for one in left_out:
             logger.warning("left out: %s", one)
+            self.lost.append(str(one))
         meetings = [r for r in by_kind["meeting"] if isinstance(r, MeetingRecord)]
         if not meetings:
             raise RecordError("meeting: the record is missing")
@@ -153,12 +155,16 @@ class _Restoring:
         assert isinstance(record, TransportRecord)
         peer, host = room.peers.get(record.peer_id), self._host(record.engine)
         if peer is None or host is None:
-            logger.warning("left out: transport %s: its peer or engine is missing", record.id)
+            self._leave_out(record, "its peer or engine is missing")
             return
         try:
             peer.adopt_transport(self._make_transport(record, host))
         except (MeetError, ValueError) as error:
-            logger.warning("left out: transport %s: %s", record.id, error)
+            self._leave_out(record, str(error))
+
+    def _leave_out(self, record: TransportRecord, why: str) -> None:
+        logger.warning("left out: transport %s: %s", record.id, why)
+        self.lost.append(f"transport {record.id}: {why}")
 
     def _make_transport(self, record: TransportRecord, host: EngineHost) -> Transport:
         context, kept = self.context, self.engines.get(host, NOTHING_KEPT)
