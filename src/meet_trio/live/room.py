@@ -460,7 +460,8 @@ class LiveRoom:
     def transports_changed(self, peer: LivePeer) -> None:
         """Update the state after a transport of the peer was added or removed."""
         self.state.set_receiving(peer.id, peer.receiving_transport() is not None)
-        self.seat_changed(peer)
+        if len(peer.transports) == 1:  # the first one, for which an engine is chosen
+            self.seat_changed(peer)
 
     def transport_noted(self, transport: Transport) -> None:
         """The transport was made or has changed. Its end is ``transport_closed``."""
@@ -505,6 +506,7 @@ class LiveRoom:
         peer = self._add_peer(state)
         peer.take_seat(record, state.connected)
         self.stays.resume(peer)
+        self.keeper.note("seat", peer.id)
         if host is not None:
             self.placement.place_again(peer.id, host)
 
