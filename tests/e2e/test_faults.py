@@ -141,7 +141,7 @@ def _udp_port(number: int) -> int | None:
 
 async def test_a_dead_engine_ends_its_own_meetings_alone() -> None:
     with trio.fail_after(60):
-        async with open_server(quick_settings(workers=2)) as server:
+        async with open_server(quick_settings(workers=2, engine_deaths=1)) as server:
             doomed, lucky = await server.api.create_room(), await server.api.create_room()
             rooms = server.running.registry.rooms
             async with (

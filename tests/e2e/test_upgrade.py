@@ -80,7 +80,7 @@ async def test_the_old_process_goes_on(tmp_path: Path) -> None:
     environ = {
         "PYTHONPATH": str(Path(__file__).parents[1] / "support" / "faulty_successor"),
         "UPGRADE_FAULT": str(fault),
-        "MEET_TRIO_UPGRADE_START_TIMEOUT": "15",
+        "MEET_TRIO_UPGRADE_START_TIMEOUT": "8",
         "MEET_TRIO_UPGRADE_HOLD_TIMEOUT": "0.3",
     }
     with upgradable(tmp_path, **environ) as server:
@@ -141,7 +141,7 @@ async def test_requests_are_answered_once(tmp_path: Path) -> None:
             async with trio.open_nursery() as busy:
                 busy.start_soon(speak, speaker, said)
                 busy.start_soon(make_rooms, api, made)
-                for _ in range(10):
+                for _ in range(5):
                     was = server.server
                     done = await server.upgrade()
                     assert done.returncode == 0, done

@@ -1,10 +1,12 @@
 """A real daemon as a process of its own."""
 
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +16,11 @@ import pytest
 from support.api import MeetApi
 from support.machine import Stopwatch
 
+STATES = tempfile.TemporaryDirectory(prefix="meet-trio-test-", dir="/dev/shm")
+"""Each daemon has a directory of its own here: one of before may have left its state at the same
+port.
+"""
+_numbers = itertools.count()
 START_DEADLINE = 60.0  # seconds; a first import may have to build the C core
 STOP_DEADLINE = 2.0  # the daemon's own promise
 
@@ -101,7 +108,7 @@ def run_command(
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     process = subprocess.Popen(
         [*wrapper, *command],
-        env=keep | ALONE | environ,
+        env=keep | ALONE | {"MEET_TRIO_STATE_DIR": f"{STATES.name}/{next(_numbers)}"} | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

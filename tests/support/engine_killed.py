@@ -38,7 +38,7 @@ def keys(number: int) -> tuple[bytes, bytes]:
 
 
 def furnish(engine: Engine, kept: Kept) -> None:
-    """Add the objects, as far as possible as they were."""
+    """Add the objects, as far as possible as they were, and let it begin."""
     if not kept.transports:
         engine.begin()  # keys of before would need what was kept
     for number, name in NAMES.items():
@@ -52,6 +52,7 @@ def furnish(engine: Engine, kept: Kept) -> None:
     engine.add_consumer(CONSUMER, BOB, PRODUCER, viewed(CONSUMER))
     if CONSUMER in kept.consumers:
         engine.resume_consumer(CONSUMER, kept.consumers[CONSUMER])
+    engine.begin()
 
 
 def main() -> None:
@@ -60,7 +61,6 @@ def main() -> None:
     settings = attrs.evolve(LOCAL, port=port)
     engine = Engine(settings, [(udp, tcp)], region_fd=region)
     furnish(engine, read_kept(before) if before >= 0 else Kept(0, {}, {}, {}, []))
-    engine.begin()
     os.write(1, b"!")
     while not select.select([sys.stdin], [], [], 0.001)[0]:
         engine.read_events()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ class Upgradable:
         before = b"stay" in Path(f"/proc/{pid}/cmdline").read_bytes()
         if not (self.supervised or before):
             return pid
-        (child,) = children(pid)
+        while len(found := children(pid)) > 1:  # the one before is about to end
+            time.sleep(0.005)
+        (child,) = found
         return child
 
     async def upgrade(self, **environ: str) -> "subprocess.CompletedProcess[str]":
