@@ -206,3 +206,20 @@ def test_what_last_n_has_yet_to_settle_is_settled() -> None:
     ((consumer,), outcome) = twin.settle(9)
     assert (consumer.id, consumer.held_back) == ("B-A-webcam-0", True)
     assert outcome == room.settle(9)[1]
+
+
+def test_a_camera_that_is_paused_when_last_n_begins_is_held_back() -> None:
+    """Or it would be forwarded beyond the N once it goes on, and a room that is made of the records
+    would differ.
+    """
+    room = busy_room()
+    room.set_last_n("A", None)
+    room.update_front([], 20.0)
+    room.settle(100)
+    (camera,) = (p for p in room.producers.values() if p.peer_id == "C" and p.source == "webcam")
+    room.pause_producer("C", camera.id, True)
+    room.set_last_n("A", 0)
+    room.update_front(["A", "B"], 21.0)
+    room.settle(100)
+    assert camera.consumers
+    assert all(consumer.held_back for consumer in camera.consumers.values())

@@ -70,7 +70,7 @@ class Forwarding(Members):
         """
         self.last_n.rank(latest)
         before, was_stale = (self.last_n.n, self.last_n.front), self.last_n.stale
-        affected = self.last_n.update(self._cameras(), now)
+        affected = self.last_n.update(self._cameras(), now, self._cameras(paused=True))
         if was_stale or affected:
             self._note(("last_n", self.id))
         for peer_id in affected:
@@ -107,9 +107,9 @@ class Forwarding(Members):
                     told.append(pause_notice(consumer, held_back))
         return changed, Outcome(after=tuple(told))
 
-    def _cameras(self) -> Iterator[str]:
-        """The peers with a camera that is on, the oldest camera first."""
-        return (p.peer_id for p in self.producers.values() if p.is_camera and not p.paused)
+    def _cameras(self, *, paused: bool = False) -> Iterator[str]:
+        """The peers with a camera that is on, or one that is paused, the oldest camera first."""
+        return (p.peer_id for p in self.producers.values() if p.is_camera and p.paused is paused)
 
     def _cameras_changed(self, producer: Producer) -> None:
         if producer.is_camera:

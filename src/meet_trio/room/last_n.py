@@ -89,9 +89,10 @@ class LastN:
         """The time at which the next peer ceases to linger."""
         return min(self._lingering.values(), default=float("inf"))
 
-    def update(self, cameras: Iterable[str], now: float) -> list[str]:
+    def update(self, cameras: Iterable[str], now: float, paused: Iterable[str] = ()) -> list[str]:
         """Work out the front from the peers with a camera. Returns the peers for whose viewers
-        something may have changed: those that come in before those that fall out.
+        something may have changed: those that come in before those that fall out. ``paused``: the
+        peers with a camera that is paused, which last-N holds back too.
         """
         ended = [peer for peer, until in self._lingering.items() if until <= now]
         for peer in ended:
@@ -106,7 +107,7 @@ class LastN:
         wide = self._wide = frozenset(self.front[: self.n])
         if was_on is not self._is_on:
             self._lingering.clear()
-            return list(dict.fromkeys((*self.front, *known)))
+            return list(dict.fromkeys((*self.front, *known, *paused)))
         come = [peer for peer in self.front if peer not in before or peer in wide - wide_before]
         fallen = [peer for peer in before if peer not in self.front or peer in wide_before - wide]
         for peer in wide & self._lingering.keys():
