@@ -105,6 +105,15 @@ async def test_what_did_not_get_through_comes_after_room_back() -> None:
                     sizes.append(len(lost.in_the_kernel()))
                 got = numbers(split(lost.read + lost.in_the_kernel())[0])
                 assert 10 < len(got) < NOTICES - 10
+                (peer,) = room.peers.values()
+                assert peer.connection is not None
+                socket = peer.connection.socket
+                unwritten, unreceived = socket.unwritten(), socket.unreceived()
+                assert unreceived is not None
+                assert set(unwritten) <= set(unreceived)
+                assert len(unreceived) == NOTICES - len(got)
+                # a send is under way, so how much of it the kernel has is unknown
+                assert unwritten == unreceived
                 async with open_wire_peer(server, room_id, query=query) as back:
                     assert back.greeting == ("roomBack", {})
                     missed = [data["number"] for _, data in await back.hear()]  # type: ignore[index, call-overload]

@@ -8,9 +8,9 @@ from support.daemon import api_of
 from support.gathering import open_gathering
 from support.machine import datagrams_dropped
 from support.meeting import open_meeting
-from support.progress import received, wait_for_media
+from support.progress import PATIENCE, received, wait_for_media
 from support.restarts import Restarting, open_restarting
-from support.signaling import open_signaling
+from support.signaling import Signaling, open_signaling
 
 KILLS = 4
 MOST_AT_ONCE = 100  # packets that an engine has read and not sent when it is killed
@@ -106,3 +106,44 @@ async def test_nobody_is_lost_and_nothing_leaks_in_many_kills() -> None:
             print(f"{gathering.datagrams} datagrams, {gathering.lost} packets lost")
             lost = gathering.lost - (datagrams_dropped() - dropped)
             assert lost <= KILLS * MOST_AT_ONCE * (GUESTS - 1)
+
+
+async def test_who_was_away_hears_what_was_said(restarting: Restarting) -> None:
+    """What a client misses while it has no socket, or does not read, is not lost with the server;
+    nobody hears it twice.
+    """
+    api = api_of(restarting.daemon)
+    room = await api.create_room()
+    urls = [await api.create_peer(room, 3) for _ in range(3)]
+    said = [f"text {number} \N{GRINNING FACE}" for number in range(20)]
+    async with (
+        open_signaling(urls[0]) as first,
+        open_signaling(urls[1]) as deaf,
+        open_signaling(urls[2]) as lost,
+        trio.open_nursery() as nursery,
+    ):
+        for signaling in (first, deaf, lost):
+            nursery.start_soon(signaling.run)
+            await signaling.wait_notice("roomReady")
+            await signaling.request("join", {"nickname": "x"})
+        deaf.stop_reading()
+        lost.abort()
+        for text in said:
+            await first.request("chatMessage", {"message": text})
+        with trio.fail_after(PATIENCE):
+            while len(chat_of(first)) < len(said):
+                await trio.sleep(0.01)
+        await trio.sleep(1)
+        await restarting.replace()
+        nursery.cancel_scope.cancel()
+    for number, url in enumerate(urls):
+        async with open_signaling(url) as again, trio.open_nursery() as nursery:
+            nursery.start_soon(again.run)
+            await again.wait_notice("roomBack")
+            await again.request("ping")  # is answered after what was missed
+            assert chat_of(again) == (said if number == 2 else [])
+            nursery.cancel_scope.cancel()
+
+
+def chat_of(signaling: Signaling) -> list[str]:
+    return [n.data["message"] for n in signaling.notices if n.method == "chatMessage"]

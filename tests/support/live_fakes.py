@@ -379,6 +379,11 @@ class FakeSocket:
         self.answer_calls: list[object] | None = [None]
         self.reason: Reason | None = None
         self.stuck: list[tuple[str, object]] | None = []  # notices that did not get through
+        # Events that the kernel has not taken, and those that it has taken and that the client has
+        # not acknowledged. While ``on_network`` is false, all are added to the latter.
+        self.in_outbox: list[EncodedEvent] = []
+        self.unacknowledged: list[EncodedEvent] = []
+        self.on_network = True
         self._send, self._receive = trio.open_memory_channel[FakeEvent](100)
         self._call_ids = itertools.count()
         self._answered: dict[int, Callable[[list[object]], None]] = {}
@@ -415,7 +420,13 @@ class FakeSocket:
         return self.reason is None
 
     def unreceived(self) -> list[EncodedEvent] | None:
-        return None if self.stuck is None else [Notification(m, d) for m, d in self.stuck]
+        if self.stuck is None:
+            return None
+        stuck = [Notification(method, data) for method, data in self.stuck]
+        return [*stuck, *self.unacknowledged, *self.in_outbox]
+
+    def unwritten(self) -> list[EncodedEvent]:
+        return self.in_outbox
 
     def emit(self, event: str, message: dict[str, object]) -> None:
         json.dumps(message, allow_nan=False)
@@ -427,6 +438,9 @@ class FakeSocket:
     def emit_encoded(self, event: EncodedEvent) -> bool:
         if self.reason is not None:
             return False
+        if not self.on_network:
+            self.unacknowledged.append(event)
+            return True
         (packet,) = event.packets("/")
         self.emit(*json.loads(packet.frame[2 - packet.size :]))
         return True

@@ -82,6 +82,10 @@ class RoomKeeper:
     make: Callable[[Key], Record | None]
     _notes: Notes = attrs.field(factory=Notes)
 
+    @property
+    def keeps(self) -> bool:
+        return self.keeper.keeps
+
     def note(self, *key: str) -> None:
         """The object was made or has changed."""
         if self.keeper.keeps:

@@ -51,6 +51,8 @@ class Notification(EncodedEvent):
 
     def __init__(self, method: str, data: Json) -> None:
         super().__init__("notification", ({"method": method, "data": data},))
+        self.method = method
+        self.data = data
 
 
 @attrs.define(eq=False)
@@ -79,6 +81,9 @@ class PeerRoom(Protocol):
 
     def socket_came(self, peer: "LivePeer") -> None:
         """The peer has a socket, which may be its first or another one."""
+
+    def about_to_notify(self, peer: "LivePeer", notification: Notification) -> None:
+        """The notification is sent to this peer only, in this step."""
 
     def transports_changed(self, peer: "LivePeer") -> None:
         """A transport of the peer has come or gone."""
@@ -216,7 +221,9 @@ class LivePeer:
 
     def notify(self, method: str, data: Json) -> None:
         """Send a notification to this peer only, see ``send_notification``."""
-        self.send_notification(Notification(method, data))
+        notification = Notification(method, data)
+        self.room.about_to_notify(self, notification)
+        self.send_notification(notification)
 
     def send_notification(self, notification: EncodedEvent) -> None:
         """Send a notification, or keep it for the next socket. Never waits."""
@@ -225,6 +232,17 @@ class LivePeer:
             self._backlog.append(notification)
             self._backlog_bytes += notification.size
             self._check_backlog()
+
+    def missing(self, *, acknowledged: bool) -> set[object]:
+        """The notifications that the peer has not received, as far as is known: those that wait for
+        a socket, or in the outbox of the present one. If ``acknowledged``, also those that its TCP
+        has not acknowledged.
+        """
+        found: set[object] = set(self._backlog)
+        if self.connection is not None:
+            socket = self.connection.socket
+            found.update((socket.unreceived() or ()) if acknowledged else socket.unwritten())
+        return found
 
     def receiving_transport(self) -> Transport | None:
         """The transport for consumers: the oldest consuming one that the client has connected. If

@@ -15,6 +15,8 @@ from meet_trio.records import Key, Record
 _MAX_ID: Final = 256
 _MAX_COUNT: Final = 2**53
 _MAX_NUMBER: Final = 2**32 - 1
+_MAX_PEERS: Final = 100_000  # of a notice
+_MAX_DATA: Final = 16_000_000  # bytes of a notice; what a client may cause is less
 
 
 @attrs.frozen
@@ -179,8 +181,48 @@ class ViewingRecord(Record):
         )
 
 
+@attrs.frozen
+class NoticeRecord(Record):
+    """A notice that the peers ``to`` may not have received. Peers get the notices of their room in
+    the order of the numbers.
+    """
+
+    KIND: ClassVar[str] = "notice"
+    VERSION: ClassVar[int] = 1
+
+    room_id: str
+    number: int
+    method: str
+    data: Json
+    to: frozenset[str]
+
+    @property
+    def key(self) -> Key:
+        return self.KIND, self.room_id, str(self.number)
+
+    def fields(self) -> Mapping[str, Json]:
+        return {
+            "room": self.room_id,
+            "number": self.number,
+            "method": self.method,
+            "data": self.data,
+            "to": sorted(self.to),
+        }
+
+    @classmethod
+    def read(cls, fields: Fields, version: int) -> Self:
+        return cls(
+            _id(fields, "room"),
+            fields.integer("number", 0, _MAX_COUNT),
+            fields.text("method", _MAX_ID, 1),
+            fields.json("data", _MAX_DATA),
+            fields.texts("to", _MAX_PEERS, _MAX_ID),
+        )
+
+
 LIVE_RECORDS: Final[Mapping[str, type[Record]]] = {
-    kind.KIND: kind for kind in (MeetingRecord, SeatRecord, SendingRecord, ViewingRecord)
+    kind.KIND: kind
+    for kind in (MeetingRecord, SeatRecord, SendingRecord, ViewingRecord, NoticeRecord)
 }
 
 

@@ -23,6 +23,7 @@ from meet_trio.errors import MeetError, RecordError
 from meet_trio.live.records import (
     LIVE_RECORDS,
     MeetingRecord,
+    NoticeRecord,
     SeatRecord,
     SendingRecord,
     ViewingRecord,
@@ -40,7 +41,7 @@ from meet_trio.media.records import (
 )
 from meet_trio.media.successor import NotKept
 from meet_trio.media.transport import WebRtcTransport
-from meet_trio.records import Record
+from meet_trio.records import Record, key_text
 from meet_trio.room import ROOM_RECORDS, restore_room
 from meet_trio.room.records import RoomRecord
 
@@ -99,6 +100,8 @@ def _read(entries: Mapping[str, bytes], lost: list[str]) -> dict[str, list[Recor
             if kind is None:
                 raise RecordError("of an unknown kind")
             record = kind.from_json(payload)
+            if key_text(record.key) != key:
+                raise RecordError(f"it is the record of {key_text(record.key)}")
         except RecordError as error:
             logger.warning("left out: %s: %s", key, error)
             lost.append(f"{key}: {error}")
@@ -145,6 +148,7 @@ class _Restoring:
         for record in by_kind["viewing"]:
             if isinstance(record, ViewingRecord):
                 self._consumer(room, record)
+        room.deliveries.resume(r for r in by_kind["notice"] if isinstance(r, NoticeRecord))
         room.settle()
         return room
 

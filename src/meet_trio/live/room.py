@@ -28,6 +28,7 @@ import trio
 from meet_trio.errors import NotFound, RequestError
 from meet_trio.live.advice import AdviceTaker
 from meet_trio.live.attendance import RoomEnd
+from meet_trio.live.deliveries import Deliveries
 from meet_trio.live.keeper import Keeper, RoomKeeper
 from meet_trio.live.layers_wanted import WishTeller
 from meet_trio.live.log_errors import log_errors
@@ -143,6 +144,7 @@ class LiveRoom:
     peers: dict[str, LivePeer] = attrs.field(factory=dict)
     streams: RoomStreams = attrs.field(init=False)
     offers: Offers = attrs.field(init=False)
+    deliveries: Deliveries = attrs.field(init=False)
     # how often ``dumpStats`` logs the room's figures, for all peers together
     dumps: Bucket = attrs.field(factory=lambda: Bucket(Rate(1 / INTERVAL, 1)))
     _last_webhook: Webhook | None = None
@@ -162,6 +164,7 @@ class LiveRoom:
 
     def __attrs_post_init__(self) -> None:
         self.keeper = RoomKeeper(self.context.keeper, self.state.take_changes, self._make_record)
+        self.deliveries = Deliveries(self.id, self.peers, self.keeper, self._start)
         self.stays = Stays(self.id, self._record_stay)
         self.placement = Placement(self.context.hosts, self.context.settings.spread_size)
         self.streams = RoomStreams(
@@ -203,9 +206,21 @@ class LiveRoom:
             self.why = self.why or self._why_ended()
             self._perform(self.state.close())
             await self._tell_of_end()
+            self.deliveries.end()
             self.keeper.note_removal("meeting", self.id)
             self.keeper.write()
             logger.info("room closed: %s", self.why)
+
+    def _start(self, follow: Callable[[], Awaitable[None]]) -> bool:
+        """Start a task of the room. Returns whether it is open."""
+        if self._nursery is None:
+            return False
+        self._nursery.start_soon(self._in_room, follow)
+        return True
+
+    async def _in_room(self, follow: Callable[[], Awaitable[None]]) -> None:
+        bind_only(room=self.id)  # a peer's request has started it
+        await follow()
 
     def _patience(self) -> float:
         """Seconds until it ends if nothing happens."""
@@ -312,6 +327,7 @@ class LiveRoom:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
             self.keeper.note_removal("seat", peer.id)
+            self.deliveries.peer_gone(peer.id)
             if peer.id in self.state.peers:
                 with log_errors("leaving"):
                     self._perform(self.state.leave(peer.id))
@@ -428,6 +444,7 @@ class LiveRoom:
         for notice in notices:
             with log_errors(f"telling {notice.method}"):
                 notification = Notification(notice.method, notice.data)
+                self.deliveries.tell(notification, notice.to)
                 peers = self.peers
                 for peer_id in notice.to:
                     peer = peers.get(peer_id)
@@ -474,6 +491,11 @@ class LiveRoom:
     def socket_came(self, peer: LivePeer) -> None:
         """Offer again on the peer's new socket what it has not answered."""
         self.offers.follow_socket(peer)
+        self.deliveries.socket_came(peer)
+
+    def about_to_notify(self, peer: LivePeer, notification: Notification) -> None:
+        """See ``PeerRoom``."""
+        self.deliveries.tell(notification, (peer.id,))
 
     def _notify(self, peer_id: str, method: str, data: object) -> None:
         if (peer := self.peers.get(peer_id)) is not None:
@@ -529,7 +551,9 @@ class LiveRoom:
 
     def _make_record(self, key: Key) -> Record | None:
         """The record of a live object as it is now."""
-        kind, id = key
+        kind, id, *number = key
+        if number:
+            return self.deliveries.record(int(number[0]))
         if kind == "meeting":
             return MeetingRecord(
                 self.id,

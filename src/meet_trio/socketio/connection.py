@@ -55,6 +55,9 @@ class Carried(Protocol):
     def unreceived(self) -> list[object]:
         """See ``EngineIOConnection.unreceived``."""
 
+    def unwritten(self) -> Sequence[object]:
+        """See ``EngineIOConnection.unwritten``."""
+
 
 class User(Protocol):
     """What takes the messages of a connection."""
@@ -211,6 +214,11 @@ class EngineIOConnection:
         if unsent is None:
             return None
         return [*(self.carried.unreceived() if self.carried is not None else ()), *unsent]
+
+    def unwritten(self) -> list[object]:
+        """Those of ``unreceived`` that are not with the kernel, or not as a whole."""
+        unsent = self.session.unsent or ()
+        return [*(self.carried.unwritten() if self.carried is not None else ()), *unsent]
 
     def trust(self) -> None:
         """The client has proven who it is: from now on it may send more, and faster."""

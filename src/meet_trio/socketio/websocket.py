@@ -145,6 +145,14 @@ class BoundedStream(trio.abc.Stream):
         self._rest = data[self._immediate.send_now(data) :]
         return not self._rest
 
+    def unwritten(self) -> Sequence[object]:
+        """The messages that the stream has not taken whole. While a send is under way these are all
+        that were not acknowledged.
+        """
+        if self._rest or self._send_unfinished:
+            return self.delivery.unreceived()
+        return self.delivery.waiting
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self.send_messages((data,), ())
 
@@ -300,6 +308,10 @@ class WebSocket:
         if not stream.at_rest or self._closed is not None:
             return None
         return None if connection._message_parts else frames.untaken
+
+    def unwritten(self) -> Sequence[object]:
+        """Those of ``unreceived`` that the kernel has not taken whole."""
+        return self._stream.unwritten()
 
     async def close(self) -> None:
         """Do the closing handshake within ``close_timeout``, then end the stream and the reading.

@@ -272,3 +272,39 @@ async def test_the_tracker_reckons_with_the_pieces(sizes: list[int]) -> None:
         await stream.send_all(bytes(70_000))
         assert stream.delivery._written == tls.written
         assert stream.delivery._ends[-1][0] == tls.written - 70_000 - 5 * tls.overhead
+
+
+class SlowStream(TlsStream):
+    """Takes ``room`` bytes at once, and the rest when it is ``free``."""
+
+    sends_now = True
+    overhead = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = 10
+        self.free = trio.Event()
+
+    def send_now(self, data: bytes) -> int:
+        return min(self.room, len(data))
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.free.wait()
+
+
+async def test_what_the_kernel_has_not_taken() -> None:
+    slow = SlowStream()
+    stream = BoundedStream(slow, 10, Allowance(Settings(), 0))  # type: ignore[arg-type]
+    assert stream.send_now(bytes(10), [("a", 10)])
+    assert list(stream.unwritten()) == []
+    assert not stream.send_now(bytes(20), [("b", 5), ("c", 20)])
+    assert list(stream.unwritten()) == ["a", "b", "c"]  # nobody knows how far it came
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stream.send_messages, (), ())
+        await trio.testing.wait_all_tasks_blocked()
+        assert list(stream.unwritten()) == ["a", "b", "c"]
+        slow.free.set()
+    assert list(stream.unwritten()) == []
+    stream.delivery.waiting = ["d"]
+    assert list(stream.unwritten()) == ["d"]
+    assert list(stream.delivery.unreceived()) == ["a", "b", "c", "d"]
