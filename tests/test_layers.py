@@ -91,6 +91,7 @@ MAY_IMPORT = {
         "operator",
         "parts",
         "reload",
+        "resume",
         "continuity",
         "journal",
         "records",
@@ -119,6 +120,7 @@ MAY_IMPORT = {
         "operator",
         "ortc",
     },
+    "resume": {"edge", "engine", "live", "meetings", "records"},
     "reload": {"config", "edge"},
     "admin": {
         "",
@@ -171,6 +173,7 @@ MAY_IMPORT = {
         "logs",
         "ortc",
         "rates",
+        "records",
         "room",
         "settings",
         "socketio",
@@ -203,7 +206,7 @@ MAY_IMPORT = {
         "turns",
     },
     "journal": {"errors", "settings"},
-    "continuity": {"engine", "errors", "journal", "kept_sockets", "media"},
+    "continuity": {"engine", "errors", "journal", "kept_sockets", "media", "records"},
     "late": {"config"},
     # of edge the front door and its connections
     "upgrade": {

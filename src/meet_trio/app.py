@@ -26,7 +26,6 @@ from meet_trio.errors import ConfigError
 from meet_trio.journal.directory import server_name
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
-from meet_trio.live.restore import restore_rooms
 from meet_trio.live.room import LiveRoom
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from meet_trio.parts import Parts
     from meet_trio.reload import Reload
     from meet_trio.upgrade.handover import Upgrade
+from meet_trio.resume import resume_meetings
 
 logger = logging.getLogger("meet_trio.app")
 
@@ -122,7 +122,7 @@ async def _serve_shielded(
                 meetings = Meetings.make(settings, opened)
                 if takeover is None:
                     opened.continuity.read(settings.peers.reconnect_grace)
-                    resumed = await _resume(opened, meetings.registry)
+                    resumed = await _resume(opened, meetings)
                     _begin(opened)
                     parts = _make_parts(settings, levels, opened, meetings)
                 else:
@@ -132,7 +132,7 @@ async def _serve_shielded(
                         await meetings.registry.context.announced.current()  # may ask a resolver
                         moved = await takeover.opened(kept)
                         lost = [*opened.continuity.read(settings.peers.reconnect_grace)]
-                        resumed = await _resume(opened, meetings.registry, lost)
+                        resumed = await _resume(opened, meetings, lost)
                         takeover.check(lost, resumed)
                         await takeover.go(len(resumed))
                         kept.own()
@@ -220,22 +220,17 @@ async def _open_host(
 
 
 async def _resume(
-    opened: Opened, registry: Registry, lost: list[str] | None = None
+    opened: Opened, meetings: Meetings, lost: list[str] | None = None
 ) -> Sequence[LiveRoom]:
     """The rooms of the process before. Its engines' successors have not begun. All that is known of
     them is in this process's own log then: it may be killed at any moment too.
     """
-    continuity, context = opened.continuity, registry.context
-    rooms: Sequence[LiveRoom] = ()
-    if continuity.entries:
-        addresses = await context.announced.current()
-        rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context, lost)
-        for room in rooms:
-            room.keeper.write()
-        if context.bridge.kept_pem is not None:
-            _put_identity(continuity, context.bridge.kept_pem)
-        logger.info("%d rooms of the process before go on", len(rooms))
-        continuity.flush()
+    continuity, bridge = opened.continuity, opened.bridge
+    lost = [] if lost is None else lost
+    rooms = await resume_meetings(continuity.entries, continuity.engines, meetings, lost)
+    if bridge.kept_pem is not None:
+        _put_identity(continuity, bridge.kept_pem)
+    continuity.flush()
     return rooms
 
 

@@ -27,6 +27,10 @@ from meet_trio.journal.log import StateLog, read_log
 from meet_trio.journal.settings import StateSettings
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.successor import MemoryRegions, Regions
+from meet_trio.records import of_kinds
+
+_OF_ANY_AGE = frozenset({"webhook"})
+"""The kinds of records that are true also after the calls."""
 
 logger = logging.getLogger("meet_trio.continuity")
 
@@ -95,6 +99,7 @@ class Continuity:
         why = log.too_old(boot_time(), boot_id(), grace)
         if why is not None:
             logger.warning("the calls of the process before are over: %s", why)
+            self.entries = of_kinds(log.entries, _OF_ANY_AGE)
             return [*log.damaged, why]
         self.entries = log.entries
         lost = list(log.damaged)

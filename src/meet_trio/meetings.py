@@ -58,7 +58,8 @@ class Meetings:
 
     @classmethod
     def make(cls, settings: Settings, opened: Opened) -> Self:
-        outbox, ice_servers = Outbox(settings.webhook), IceServers(settings.turn)
+        store = opened.continuity.journal
+        outbox, ice_servers = Outbox(settings.webhook, store=store), IceServers(settings.turn)
         records = RecordFile(settings.quality.file, settings.quality.max_waiting)
         quality = Quality(settings.quality, records.put)
         listen_ips = settings.engine.listen_ips
@@ -73,7 +74,7 @@ class Meetings:
             max_backlog_bytes=settings.sockets.max_outbox_bytes,
             goodbye_timeout=settings.process.goodbye_timeout,
             ice_servers=ice_servers,
-            keeper=Keeper(opened.continuity.journal),
+            keeper=Keeper(store),
             announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
             plain_ports=PlainPorts(
                 settings.plain,
@@ -84,6 +85,7 @@ class Meetings:
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,
             webhook=outbox.put,
+            announce=outbox.announce,
             recorder=quality if settings.quality.enabled else None,
         )
         return cls(outbox, ice_servers, records, quality, Registry(context))

@@ -14,15 +14,18 @@ that has changed ten times is written once.
 import base64
 import binascii
 import json
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, NoReturn, Self, TypeAlias
+from collections.abc import Container, Iterator, Mapping
+from typing import ClassVar, NoReturn, Protocol, Self, TypeAlias
 
 import attrs
 
 from meet_trio.errors import BadRequest, RecordError
 from meet_trio.json_text import to_text
 from meet_trio.ortc.fields import Fields, Json
+
+logger = logging.getLogger("meet_trio.records")
 
 Key: TypeAlias = tuple[str, ...]
 """What names a record: its kind, and the ids of its object. Ids have no slash."""
@@ -68,6 +71,44 @@ class Record(ABC):
             return cls.read(fields, version)
         except BadRequest as error:
             raise RecordError(f"{cls.KIND}: {error}") from None
+
+
+class RecordStore(Protocol):
+    """Where records are kept by key."""
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Raises ValueError for what it has no place for."""
+
+    def drop(self, key: str) -> None: ...
+
+    def flush(self) -> None:
+        """Write what was put and dropped."""
+
+
+def read_records(
+    entries: Mapping[str, bytes], kinds: Mapping[str, type[Record]], lost: list[str]
+) -> Iterator[Record]:
+    """The records of the entries that a process before has kept. Those that cannot be read are left
+    out, logged, and named in ``lost``.
+    """
+    for key, payload in entries.items():
+        kind = kinds.get(key.partition("/")[0])
+        try:
+            if kind is None:
+                raise RecordError("of an unknown kind")
+            record = kind.from_json(payload)
+            if key_text(record.key) != key:
+                raise RecordError(f"it is the record of {key_text(record.key)}")
+        except RecordError as error:
+            logger.warning("left out: %s: %s", key, error)
+            lost.append(f"{key}: {error}")
+        else:
+            yield record
+
+
+def of_kinds(entries: Mapping[str, bytes], kinds: Container[str]) -> dict[str, bytes]:
+    """The entries of these kinds."""
+    return {key: value for key, value in entries.items() if key.partition("/")[0] in kinds}
 
 
 def key_text(key: Key) -> str:

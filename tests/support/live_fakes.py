@@ -497,6 +497,7 @@ class World:
     engines: Sequence[FakeEngine] = attrs.field(factory=lambda: [FakeEngine()])
     bridge: FakeBridge = attrs.field(factory=FakeBridge)
     webhooks: list[Webhook] = attrs.field(factory=list)
+    announce: Callable[[Webhook], None] = lambda _: None
     plain_ports: PlainPorts = attrs.field(
         factory=lambda: PlainPorts(PlainSettings(), ["127.0.0.1"])
     )
@@ -539,6 +540,7 @@ class World:
             router_capabilities=ortc.router_capabilities(),
             handle=handle_event,
             webhook=self.webhooks.append,
+            announce=self.announce,
             keeper=self.keeper,
         )
 

@@ -2,12 +2,14 @@
 has kept.
 """
 
+import trio
 from support.kept_worlds import DictStore, Past, exported, meeting, open_kept_world, open_next
 from support.live_agreement import disagreements
 from support.live_fakes import Client
 from trio.testing import MockClock
 
 from meet_trio.live.restore import restore_rooms
+from meet_trio.room import Webhook
 
 
 async def test_everything_is_there_again(autojump_clock: MockClock) -> None:
@@ -69,3 +71,21 @@ async def test_a_process_that_ends_before_its_rooms_run(
     async with open_next(second) as world:
         assert {room.id: exported(room) for room in world.registry.rooms.values()} == past.rooms
         assert all(room.speakers.listening for room in world.registry.rooms.values())
+async def test_the_end_of_a_room_is_announced_before_it_is_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    """So a process that is killed in between has kept one of the two."""
+    announced: list[tuple[Webhook, bool]] = []
+
+    def announce(webhook: Webhook) -> None:
+        store = world.keeper.store
+        assert isinstance(store, DictStore)
+        announced.append((webhook, f"room/{room.id}" in store.written))
+
+    async with open_kept_world(announce=announce) as world:
+        room, *_ = await meeting(world)
+        room.close()
+        await trio.sleep(1)
+        assert announced == [(Webhook("roomClosed", room.id), True)]
+        assert [webhook.event for webhook in world.webhooks] == ["roomClosed"]
+        assert Past(world).entries == {}

@@ -8,7 +8,7 @@ from support.live_fakes import Client, FakeSocket, World
 from support.peers import PARTICIPANT
 from trio.testing import MockClock
 
-from meet_trio.live.deliveries import FIRST_LOOK, SECOND_LOOK
+from meet_trio.live.deliveries import FIRST_LOOK, LOOK_INTERVAL, SECOND_LOOK
 from meet_trio.live.peer import Notification
 
 
@@ -49,7 +49,7 @@ async def test_who_was_away_hears_all_that_it_has_missed(autojump_clock: MockClo
         assert [entry[1] for entry in socket.log] == ["roomBack"] + ["chatMessage"] * 3
         assert texts(socket) == [f"text {number} 🙂" for number in range(3)]
         assert texts(await come_back(world, ada)) == []
-        await trio.sleep(SECOND_LOOK + 1)
+        await trio.sleep(SECOND_LOOK + LOOK_INTERVAL)
         assert kept_notices(world) == []
         past = Past(world)
     async with open_next(past) as world:
@@ -73,7 +73,7 @@ async def test_what_waits_in_an_outbox_is_kept(autojump_clock: MockClock) -> Non
         bob.socket.unacknowledged = bob.socket.in_outbox  # a client that does not read
         await chat(ada, "hello")
         for _ in range(3):
-            await trio.sleep(SECOND_LOOK)
+            await trio.sleep(SECOND_LOOK + LOOK_INTERVAL)
             assert kept_notices(world) == [("chatMessage", [bob.id])]
         past = Past(world)
         bob.socket.in_outbox.clear()
@@ -90,7 +90,7 @@ async def test_what_is_not_acknowledged_is_kept_after_a_while(autojump_clock: Mo
         await chat(ada, "hello")
         await trio.sleep(FIRST_LOOK + 0.01)
         assert kept_notices(world) == []  # the kernel may still send it
-        await trio.sleep(SECOND_LOOK)
+        await trio.sleep(SECOND_LOOK + LOOK_INTERVAL)
         assert kept_notices(world) == [("chatMessage", [bob.id])]
         past = Past(world)
         bob.socket.lose()  # in the same process it is the same

@@ -2,14 +2,18 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
+import attrs
 import httpx
+import pytest
 import trio
 import trio.testing
+from support.kept_worlds import DictStore
 
 from meet_trio.edge.settings import WebhookSettings
-from meet_trio.edge.webhooks import Outbox
+from meet_trio.edge.webhooks import Outbox, WebhookRecord
+from meet_trio.records import RecordStore, read_records
 from meet_trio.room import Webhook
 
 SETTINGS = WebhookSettings(url="http://kolab.test/hook", token="secret")
@@ -21,6 +25,7 @@ class Receiver:
     def __init__(self, answer: Callable[[int], int | Exception]) -> None:
         self.bodies: list[dict[str, str]] = []
         self.tokens: list[str | None] = []
+        self.keys: list[str] = []
         self.times: list[float] = []
         self._answer = answer
 
@@ -28,6 +33,7 @@ class Receiver:
         n = len(self.bodies)
         self.bodies.append(json.loads(request.content))
         self.tokens.append(request.headers.get("x-auth-token"))
+        self.keys.append(request.headers["idempotency-key"])
         self.times.append(trio.current_time())
         await trio.lowlevel.checkpoint()
         answer = self._answer(n)
@@ -38,9 +44,16 @@ class Receiver:
 
 @contextlib.asynccontextmanager
 async def open_outbox(
-    receiver: Receiver, settings: WebhookSettings = SETTINGS
+    receiver: Receiver,
+    settings: WebhookSettings = SETTINGS,
+    store: RecordStore | None = None,
+    entries: Mapping[str, bytes] | None = None,
 ) -> AsyncIterator[Outbox]:
-    outbox = Outbox(settings, httpx.MockTransport(receiver.handle))
+    """``entries``: what an earlier process has kept."""
+    outbox = Outbox(settings, httpx.MockTransport(receiver.handle), store)
+    if entries is not None:
+        records = read_records(entries, {"webhook": WebhookRecord}, [])
+        outbox.resume(record for record in records if isinstance(record, WebhookRecord))
     async with trio.open_nursery() as nursery:
         await nursery.start(outbox.run)
         yield outbox
@@ -207,3 +220,92 @@ async def test_each_try_uses_the_settings_in_force(
         assert (outbox.pending, outbox.lost_in_a_row, len(receiver.bodies)) == (0, 1, 4)
         outbox.put(hook("a", "3"))
         assert outbox.pending == 0
+
+
+async def test_what_was_not_delivered_is_delivered_by_the_next_process(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """In order, with the same keys, and then no more."""
+    store = DictStore()
+    deaf = Receiver(lambda n: 200 if deaf.bodies[n].get("requestId") == "1" else 503)
+    receiver = Receiver(lambda n: 200)
+    async with open_outbox(deaf, store=store) as outbox:
+        for room, request in ("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"):
+            outbox.put(hook(room, request))
+        outbox.announce(Webhook("roomClosed", "a"))
+        outbox.put(Webhook("roomClosed", "a", quality={"peerMinutes": 1.5}))
+        outbox.announce(Webhook("roomClosed", "b"))
+        await trio.sleep(5)
+        kept = dict(store.written)
+    store = DictStore()
+    async with open_outbox(receiver, store=store, entries=kept) as outbox:
+        assert outbox.pending == 5
+        outbox.put(hook("a", "5"))
+        assert set(store.written) == {*kept, "webhook/6"}
+        await trio.sleep(1)
+        assert store.written == {}
+    of_room = {
+        room: [(b["event"], b.get("requestId")) for b in receiver.bodies if b["roomId"] == room]
+        for room in "ab"
+    }
+    accepted = "joinRequestAccepted"
+    assert of_room == {
+        "a": [(accepted, "2"), (accepted, "4"), ("roomClosed", None), (accepted, "5")],
+        "b": [(accepted, "3"), ("roomClosed", None)],
+    }
+    assert {"peerMinutes": 1.5} in [body.get("quality") for body in receiver.bodies]
+    # the key of each event is its own, and the same in all posts
+    assert len(set(deaf.keys)) == 3
+    assert len(set(deaf.keys) & set(receiver.keys)) == 2
+    assert len(set(receiver.keys)) == 6
+    assert all(key[0] == key[-1] == '"' for key in receiver.keys)
+
+
+async def test_what_is_given_up_is_kept_no_longer(autojump_clock: trio.testing.MockClock) -> None:
+    store, receiver = DictStore(), Receiver(lambda n: 400)
+    async with open_outbox(receiver, store=store) as outbox:
+        outbox.put(hook("a", "1"))
+        assert len(store.written) == 1  # before anybody hears of it
+        await trio.sleep(1)
+        assert store.written == {}
+
+
+async def test_without_url_nothing_is_resumed(autojump_clock: trio.testing.MockClock) -> None:
+    store = DictStore()
+    async with open_outbox(Receiver(lambda n: 503), store=store) as outbox:
+        outbox.put(hook("a", "1"))
+        kept = dict(store.written)
+    settings = attrs.evolve(SETTINGS, url=None)
+    async with open_outbox(Receiver(lambda n: 200), settings, DictStore(), kept) as outbox:
+        assert outbox.pending == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("number", -1),
+        ("number", "x"),
+        ("number", None),
+        ("id", None),
+        ("id", "a\r\nX-Auth-Token: x"),
+        ("id", "x" * 300),
+        ("event", "roomOpened"),
+        ("event", None),
+        ("roomId", ""),
+        ("roomId", 5),
+        ("requestId", 5),
+        ("quality", "x" * 200_000),
+        ("version", 2),
+    ],
+)
+def test_a_damaged_record_is_left_out(
+    field: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = WebhookRecord(7, "id", Webhook("joinRequestDenied", "a", "5", {"x": 1}))
+    good = json.loads(record.to_json())
+    entries = {"webhook/7": json.dumps({**good, field: value}).encode()}
+    assert list(read_records(entries, {"webhook": WebhookRecord}, [])) == []
+    assert f"left out: webhook/7: webhook: {field}: " in caplog.text
+    entries = {"webhook/7": record.to_json(), "webhook/8": record.to_json()}
+    assert list(read_records(entries, {"webhook": WebhookRecord}, [])) == [record]
+    assert "left out: webhook/8: it is the record of webhook/7" in caplog.text

@@ -24,6 +24,9 @@ def progress(stream: object) -> tuple[int, int] | None:
     if not isinstance(stream, trio.SocketStream):
         return None
     try:
+        if not any(fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4))):
+            acknowledged = _acknowledged(stream.socket)  # all, and only this task writes
+            return acknowledged, acknowledged
         while True:
             acknowledged = _acknowledged(stream.socket)
             waiting = fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, bytes(4))

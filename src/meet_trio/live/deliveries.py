@@ -9,6 +9,8 @@ or have left:
     told ──FIRST_LOOK──▶ for those in whose outboxes it is ──SECOND_LOOK──▶ for those who have not
                          or who are away                                    acknowledged it, …
 
+The kernel is asked about a peer's socket twice a second at most, whatever it was told.
+
 So a process that is killed leaves what its clients miss, and next to nothing that they have.
 
 Values that a later process finds out and tells again are not kept (``_TOLD_AGAIN``). Of the others
@@ -17,7 +19,7 @@ kept is bounded by what may wait for the peers (``max_backlog``, the outboxes of
 """
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
 from typing import cast
 
 import attrs
@@ -31,9 +33,9 @@ from meet_trio.ortc.fields import Json
 from meet_trio.turns import Turns
 
 FIRST_LOOK = 0.05  # seconds after a notice was told
-SECOND_LOOK = 0.25
-LOOK_INTERVAL = 1.0  # seconds between further looks
-PEERS_PER_TURN = 128  # of 1 to 4 µs each
+SECOND_LOOK = 0.5  # at the earliest, see ``_moment``
+LOOK_INTERVAL = 0.5  # seconds between further looks
+PEERS_PER_TURN = 128  # of 1 to 10 µs each
 
 _TOLD_AGAIN = frozenset(
     {"audioLevels", "consumerLayersChanged", "consumerScoreChanged", "producerLayersWanted"}
@@ -160,7 +162,7 @@ class Deliveries:
                 if old:
                     self._settle(number, told, left)
                 else:
-                    told.due = told.since + SECOND_LOOK
+                    told.due = _moment(told.since + SECOND_LOOK)
                     self._keep_for(number, told, left)
 
     def _younger(self, due: Mapping[int, _Told], now: float) -> dict[int, _Told]:
@@ -169,9 +171,9 @@ class Deliveries:
     def _older(self, due: Mapping[int, _Told], now: float) -> dict[int, _Told]:
         return {n: told for n, told in due.items() if now >= told.since + SECOND_LOOK}
 
-    async def _find_missing(self, peer_ids: Collection[str], old: bool) -> dict[str, set[object]]:
+    async def _find_missing(self, peer_ids: Collection[str], old: bool) -> dict[str, Set[object]]:
         """The notifications that each of these peers has not received, as far as is known."""
-        turns, missing = Turns(PEERS_PER_TURN), dict[str, set[object]]()
+        turns, missing = Turns(PEERS_PER_TURN), dict[str, Set[object]]()
         for peer_id in peer_ids:
             peer = self.peers.get(peer_id)
             if peer is not None and (of_peer := peer.missing(acknowledged=old)):
@@ -186,17 +188,24 @@ class Deliveries:
         self._looked_at.pop(number, None)
         self._parked.pop(number, None)
         if any(self._has_socket(peer_id) for peer_id in left):
-            told.due = trio.current_time() + LOOK_INTERVAL
+            told.due = _moment(trio.current_time() + LOOK_INTERVAL)
             self._looked_at[number] = told
         elif left:
             told.due = math.inf
             self._parked[number] = told
 
     def _keep_for(self, number: int, told: _Told, left: Collection[str]) -> None:
-        if set(left) != set(told.kept_for):
+        if len(left) != len(told.kept_for) or set(left) != set(told.kept_for):
             told.kept_for = left
             self._note(number)
 
     def _has_socket(self, peer_id: str) -> bool:
         peer = self.peers.get(peer_id)
         return peer is not None and peer.connection is not None
+
+
+def _moment(at: float) -> float:
+    """The next moment of a look. They are ``LOOK_INTERVAL`` apart, so one look is for all notices
+    of that time.
+    """
+    return math.ceil(at / LOOK_INTERVAL) * LOOK_INTERVAL

@@ -22,7 +22,7 @@ import contextlib
 import contextvars
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from typing import Protocol
 
 import attrs
@@ -42,6 +42,9 @@ logger = logging.getLogger("meet_trio.live.peer")
 
 _SOCKET_COST = 10  # a new socket counts as this number of requests
 _PACE_SLACK = 0.2  # seconds; work of this length is done at once, before ``work_pace`` applies
+
+
+_NOTHING: frozenset[object] = frozenset()
 
 
 class Notification(EncodedEvent):
@@ -233,16 +236,16 @@ class LivePeer:
             self._backlog_bytes += notification.size
             self._check_backlog()
 
-    def missing(self, *, acknowledged: bool) -> set[object]:
+    def missing(self, *, acknowledged: bool) -> Set[object]:
         """The notifications that the peer has not received, as far as is known: those that wait for
         a socket, or in the outbox of the present one. If ``acknowledged``, also those that its TCP
         has not acknowledged.
         """
-        found: set[object] = set(self._backlog)
-        if self.connection is not None:
-            socket = self.connection.socket
-            found.update((socket.unreceived() or ()) if acknowledged else socket.unwritten())
-        return found
+        if self.connection is None:
+            return set(self._backlog)
+        socket = self.connection.socket
+        missing = (socket.unreceived() or ()) if acknowledged else socket.unwritten()
+        return {*missing, *self._backlog} if missing or self._backlog else _NOTHING
 
     def receiving_transport(self) -> Transport | None:
         """The transport for consumers: the oldest consuming one that the client has connected. If

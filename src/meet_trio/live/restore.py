@@ -41,7 +41,7 @@ from meet_trio.media.records import (
 )
 from meet_trio.media.successor import NotKept
 from meet_trio.media.transport import WebRtcTransport
-from meet_trio.records import Record, key_text
+from meet_trio.records import Record, read_records
 from meet_trio.room import ROOM_RECORDS, restore_room
 from meet_trio.room.records import RoomRecord
 
@@ -94,19 +94,8 @@ def restore_rooms(
 def _read(entries: Mapping[str, bytes], lost: list[str]) -> dict[str, list[Record]]:
     """The records by room."""
     records: dict[str, list[Record]] = defaultdict(list)
-    for key, payload in entries.items():
-        kind = _KINDS.get(key.partition("/")[0])
-        try:
-            if kind is None:
-                raise RecordError("of an unknown kind")
-            record = kind.from_json(payload)
-            if key_text(record.key) != key:
-                raise RecordError(f"it is the record of {key_text(record.key)}")
-        except RecordError as error:
-            logger.warning("left out: %s: %s", key, error)
-            lost.append(f"{key}: {error}")
-            continue
-        room_id = getattr(record, "id" if kind is RoomRecord else "room_id", "")
+    for record in read_records(entries, _KINDS, lost):
+        room_id = getattr(record, "id" if isinstance(record, RoomRecord) else "room_id", "")
         records[room_id].append(record)
     return records
 

@@ -80,6 +80,8 @@ class RoomContext:
     outbox.
 
     ``ice_servers(peer_id, now)`` returns the ``iceServers`` for a peer; ``now`` is Unix time.
+    ``announce`` takes the webhook of a room's end as soon as the room has ended, ``webhook`` takes
+    it once all has been said about the meeting.
     """
 
     hosts: Sequence[EngineHost]
@@ -96,6 +98,7 @@ class RoomContext:
     router_capabilities: RtpCapabilities
     handle: Callable[["LiveRoom", LivePeer, Connection, Event], Awaitable[None]]
     webhook: Callable[[Webhook], None]
+    announce: Callable[[Webhook], None] = lambda _: None
     recorder: Recorder | None = None
     keeper: Keeper = attrs.field(factory=Keeper)
     totals: EngineTotals = attrs.field(factory=EngineTotals)
@@ -397,6 +400,8 @@ class LiveRoom:
         for webhook in outcome.webhooks:
             if webhook.event == "roomClosed":
                 self._last_webhook = webhook
+                with log_errors("keeping the last webhook"):
+                    self.context.announce(webhook)
                 if self._nursery is not None:  # else ``run`` does it
                     self._nursery.start_soon(self._tell_of_end)
             else:

@@ -217,8 +217,9 @@ class EngineIOConnection:
 
     def unwritten(self) -> list[object]:
         """Those of ``unreceived`` that are not with the kernel, or not as a whole."""
-        unsent = self.session.unsent or ()
-        return [*(self.carried.unwritten() if self.carried is not None else ()), *unsent]
+        unsent = self.session.unsent or []
+        started = self.carried.unwritten() if self.carried is not None else ()
+        return [*started, *unsent] if started else unsent
 
     def trust(self) -> None:
         """The client has proven who it is: from now on it may send more, and faster."""

@@ -236,8 +236,10 @@ class Socket:
         """Those of ``unreceived`` that the kernel does not have yet, as far as is known. It sends
         what it has also after the end of this process.
         """
-        waiting = cast(list[tuple[str, EncodedEvent]], self._connection.unwritten())
-        return [event for by, event in waiting if by == self.id]
+        waiting = self._connection.unwritten()
+        if not waiting:
+            return []
+        return [e for by, e in cast(list[tuple[str, EncodedEvent]], waiting) if by == self.id]
 
     async def receive(self) -> Event:
         """The client's next event. Only one task may wait. Other tasks run before it returns.
