@@ -120,7 +120,7 @@ MAY_IMPORT = {
         "operator",
         "ortc",
     },
-    "resume": {"edge", "engine", "live", "meetings", "records"},
+    "resume": {"edge", "engine", "live", "meetings", "operator", "records"},
     "reload": {"config", "edge"},
     "admin": {
         "",
@@ -158,6 +158,7 @@ MAY_IMPORT = {
         "live",
         "media",
         "ortc",
+        "records",
         "room",
         "settings",
         "tallies",

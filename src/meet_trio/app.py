@@ -26,7 +26,6 @@ from meet_trio.errors import ConfigError
 from meet_trio.journal.directory import server_name
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
-from meet_trio.live.room import LiveRoom
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
 from meet_trio.media.records import IdentityRecord
@@ -35,6 +34,7 @@ from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.quality import Quality
 from meet_trio.records import key_text
+from meet_trio.resume import Resumed, resume_meetings
 from meet_trio.upgrade.takeover import Takeover, guarded
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from meet_trio.parts import Parts
     from meet_trio.reload import Reload
     from meet_trio.upgrade.handover import Upgrade
-from meet_trio.resume import resume_meetings
 
 logger = logging.getLogger("meet_trio.app")
 
@@ -122,7 +121,7 @@ async def _serve_shielded(
                 meetings = Meetings.make(settings, opened)
                 if takeover is None:
                     opened.continuity.read(settings.peers.reconnect_grace)
-                    resumed = await _resume(opened, meetings)
+                    resumed = await _resume(settings, opened, meetings)
                     _begin(opened)
                     parts = _make_parts(settings, levels, opened, meetings)
                 else:
@@ -132,16 +131,18 @@ async def _serve_shielded(
                         await meetings.registry.context.announced.current()  # may ask a resolver
                         moved = await takeover.opened(kept)
                         lost = [*opened.continuity.read(settings.peers.reconnect_grace)]
-                        resumed = await _resume(opened, meetings, lost)
-                        takeover.check(lost, resumed)
-                        await takeover.go(len(resumed))
+                        resumed = await _resume(settings, opened, meetings, lost)
+                        takeover.check(lost, resumed.rooms)
+                        await takeover.go(len(resumed.rooms))
                         kept.own()
                     _begin(opened)
                     nursery.start_soon(takeover.follow_keeper)
+                parts.take_api(resumed.api)
                 await _start(parts, nursery)
                 async with trio.open_nursery() as rooms:
                     await _start_rooms(parts, nursery, rooms, stop)
-                    await parts.registry.go_on(resumed)
+                    await parts.registry.go_on(resumed.rooms)
+                    parts.drain.resume(resumed.drain)
                     await _open_doors(parts, nursery)
                     for one in moved:
                         parts.door.adopt(one)
@@ -220,18 +221,24 @@ async def _open_host(
 
 
 async def _resume(
-    opened: Opened, meetings: Meetings, lost: list[str] | None = None
-) -> Sequence[LiveRoom]:
-    """The rooms of the process before. Its engines' successors have not begun. All that is known of
-    them is in this process's own log then: it may be killed at any moment too.
+    settings: Settings, opened: Opened, meetings: Meetings, lost: list[str] | None = None
+) -> Resumed:
+    """What the process before has left. Its engines' successors have not begun. All that is known
+    of it is in this process's own log then: it may be killed at any moment too.
     """
     continuity, bridge = opened.continuity, opened.bridge
-    lost = [] if lost is None else lost
-    rooms = await resume_meetings(continuity.entries, continuity.engines, meetings, lost)
+    resumed = await resume_meetings(
+        continuity.entries,
+        continuity.engines,
+        settings.api,
+        meetings,
+        continuity.journal,
+        [] if lost is None else lost,
+    )
     if bridge.kept_pem is not None:
         _put_identity(continuity, bridge.kept_pem)
     continuity.flush()
-    return rooms
+    return resumed
 
 
 def _begin(opened: Opened) -> None:

@@ -29,7 +29,7 @@ from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.successor import MemoryRegions, Regions
 from meet_trio.records import of_kinds
 
-_OF_ANY_AGE = frozenset({"webhook"})
+_OF_ANY_AGE = frozenset({"api_token", "webhook"})
 """The kinds of records that are true also after the calls."""
 
 logger = logging.getLogger("meet_trio.continuity")

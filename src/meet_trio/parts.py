@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from meet_trio.admin.access import Access
@@ -24,6 +25,7 @@ from meet_trio.edge.front_door import FrontDoor, Refusal
 from meet_trio.edge.head import RequestHead
 from meet_trio.edge.http_api import HttpApi
 from meet_trio.edge.listener import tls_context
+from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.signaling import signaling_handler, signaling_paths
 from meet_trio.edge.site import build_site
 from meet_trio.edge.tokens import ApiTokens
@@ -52,7 +54,7 @@ class Parts:
         self.registry = meetings.registry
         self.lag = LoopLag()
         self.health = Health(settings.health, self.registry, self.lag, meetings.outbox)
-        self.drain = Drain(self.registry, settings.drain)
+        self.drain = Drain(self.registry, settings.drain, opened.continuity.journal)
         self.tokens = ApiTokens(settings.api)
         self.api = HttpApi(
             self.registry,
@@ -130,8 +132,6 @@ class Parts:
         return self.metrics.own_door(settings.front_door, loopback=loopback)
 
     def _make_upgrade(self, settings: Settings) -> Upgrade:
-        # a token that was made by chance is not made anew
-        more = {"AUTH_TOKEN": settings.api.auth_token} if settings.site.demo else {}
         return Upgrade(
             settings.upgrade,
             self.opened.continuity,
@@ -141,7 +141,6 @@ class Parts:
             self.opened.hosts,
             self.door,
             lambda: self.sockets.polls,
-            more,
         )
 
     def _make_console(self, settings: Settings, levels: Levels | None) -> Console | None:
@@ -158,6 +157,12 @@ class Parts:
         )
         return Console(view, settings.console)
 
+    def take_api(self, settings: HttpApiSettings) -> None:
+        """Take the settings of the API with the token that is in force."""
+        self.reload.settings = attrs.evolve(self.reload.settings, api=settings)
+        self.tokens.settings = settings
+        self.api.settings = settings
+
     def _check(self, settings: Settings) -> None:
         """In a thread, before a reload: raises ConfigError if something cannot be used."""
         self.meetings.records.check(settings.quality.file)
@@ -167,11 +172,10 @@ class Parts:
         self.meetings.replace(settings)
         self.metrics.settings = settings.metrics
         self.authenticator.bearer_tokens = self.metrics.bearer_tokens()
-        self.tokens.settings = settings.api
+        self.take_api(settings.api)
         self.health.settings = settings.health
         self.drain.settings = settings.drain
         self.upgrade.settings = settings.upgrade
-        self.api.settings = settings.api
         self.api.token_base = settings.listener.token_base(self.opened.port)
         self.sockets.allow_origins(settings.sockets.origins)
         self.access.replace(settings.admin)

@@ -3,37 +3,67 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+import attrs
+
+from meet_trio.edge.settings import HttpApiSettings
+from meet_trio.edge.tokens import ApiTokenRecord, keep_drawn_token
 from meet_trio.edge.webhooks import WebhookRecord
 from meet_trio.engine import Kept
 from meet_trio.live.restore import restore_rooms
 from meet_trio.live.room import LiveRoom
 from meet_trio.meetings import Meetings
-from meet_trio.records import of_kinds, read_records
+from meet_trio.operator.drain import DrainRecord
+from meet_trio.records import Record, RecordStore, key_text, of_kinds, read_records
 
 logger = logging.getLogger("meet_trio.resume")
 
+_OF_THE_SERVER: Mapping[str, type[Record]] = {
+    kind.KIND: kind for kind in (ApiTokenRecord, DrainRecord, WebhookRecord)
+}
+
+
+@attrs.frozen
+class Resumed:
+    """What is resumed later. ``api``: the settings of the API with the token that is in force.
+    ``drain`` is for ``Drain.resume``, the ``rooms`` are for ``Registry.go_on``.
+    """
+
+    api: HttpApiSettings
+    drain: DrainRecord | None = None
+    rooms: Sequence[LiveRoom] = ()
+
 
 async def resume_meetings(
-    entries: Mapping[str, bytes], engines: Sequence[Kept], meetings: Meetings, lost: list[str]
-) -> Sequence[LiveRoom]:
-    """Give the records of ``entries`` to the parts that they are of. Returns the rooms, for
-    ``Registry.go_on``. ``engines``: what the engines before have left. What cannot be
-    read is named in ``lost``.
+    entries: Mapping[str, bytes],
+    engines: Sequence[Kept],
+    api: HttpApiSettings,
+    meetings: Meetings,
+    store: RecordStore | None,
+    lost: list[str],
+) -> Resumed:
+    """Give the records of ``entries`` to the parts that they are of, and put them into ``store``.
+    ``engines``: what the engines before have left. What cannot be read is named in ``lost``.
     """
-    webhooks = of_kinds(entries, {WebhookRecord.KIND})
-    kinds = {WebhookRecord.KIND: WebhookRecord}
-    meetings.outbox.resume(
-        record
-        for record in read_records(webhooks, kinds, lost)
-        if isinstance(record, WebhookRecord)
-    )
-    of_rooms = {key: value for key, value in entries.items() if key not in webhooks}
+    webhooks, drain, token = list[WebhookRecord](), None, None
+    for record in read_records(of_kinds(entries, _OF_THE_SERVER), _OF_THE_SERVER, lost):
+        match record:
+            case WebhookRecord():
+                webhooks.append(record)
+            case DrainRecord():
+                drain = record
+            case ApiTokenRecord():
+                token = record
+    meetings.outbox.resume(webhooks)
+    if drain is not None and store is not None:
+        store.put(key_text(drain.key), drain.to_json())
+    resumed = Resumed(keep_drawn_token(api, token, store), drain)
+    of_rooms = {k: v for k, v in entries.items() if k.partition("/")[0] not in _OF_THE_SERVER}
     if not of_rooms:
-        return ()
+        return resumed
     context = meetings.registry.context
     addresses = await context.announced.current()
     rooms = restore_rooms(of_rooms, engines, addresses, context, lost)
     for room in rooms:
         room.keeper.write()
     logger.info("%d rooms of the process before go on", len(rooms))
-    return rooms
+    return attrs.evolve(resumed, rooms=rooms)

@@ -9,6 +9,7 @@ from support.gathering import open_gathering
 from support.machine import datagrams_dropped
 from support.meeting import open_meeting
 from support.progress import PATIENCE, received, wait_for_media
+from support.receiver import open_receiver
 from support.restarts import Restarting, open_restarting
 from support.signaling import Signaling, open_signaling
 
@@ -147,3 +148,31 @@ async def test_who_was_away_hears_what_was_said(restarting: Restarting) -> None:
 
 def chat_of(signaling: Signaling) -> list[str]:
     return [n.data["message"] for n in signaling.notices if n.method == "chatMessage"]
+
+
+async def test_the_token_stays_and_webhooks_wait() -> None:
+    """The token of demo mode is valid in the next process too, and events reach a receiver that
+    was away.
+    """
+    with (
+        open_receiver(up=False) as receiver,
+        open_restarting(WEBHOOK_URL=receiver.url) as restarting,
+    ):
+        api = api_of(restarting.daemon)
+        room = await api.create_room()
+        async with open_signaling(await api.create_peer(room, 31)) as owner:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(owner.run)
+                await owner.wait_notice("roomReady")
+                for request in ("1", "2"):
+                    await owner.request("moderator:joinRequestAccept", {"requestId": request})
+                await owner.request("moderator:closeRoom")
+                nursery.cancel_scope.cancel()
+        await restarting.replace()
+        assert await api.rooms() == []
+        receiver.start()
+        with trio.fail_after(PATIENCE):
+            while len(receiver.taken) < 3:
+                await trio.sleep(0.05)
+        assert [body.get("requestId") for body in receiver.taken] == ["1", "2", None]
+        assert receiver.taken[2]["event"] == "roomClosed"

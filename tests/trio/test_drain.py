@@ -1,13 +1,16 @@
 """Draining: no new rooms, the others go on until they end by themselves or are told to."""
 
 import contextlib
+import json
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 import trio
 import trio.testing
+from support.kept_worlds import DictStore
 from support.live_fakes import Client, World
 from support.live_scenes import join, open_world, pair, produce
 from support.loop_turns import counting
@@ -19,7 +22,7 @@ from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.attendance import RoomEnd
 from meet_trio.live.room import LiveRoom
-from meet_trio.operator.drain import Drain
+from meet_trio.operator.drain import Drain, DrainRecord
 from meet_trio.operator.settings import DrainSettings
 from meet_trio.room import Room, Webhook
 
@@ -216,3 +219,50 @@ async def test_a_room_that_fails_to_end_does_not_stop_the_others(
         for _, ada, _ in rooms:
             assert not ada.socket.connected
         assert rooms[1][1].socket.notices("moderator:closeRoom")
+
+
+async def test_a_drain_goes_on_in_the_next_process(autojump_clock: MockClock) -> None:
+    store = DictStore()
+    async with open_world() as world:
+        drain = Drain(world.registry, DrainSettings(timeout=600), store)
+        before = time.time()
+        assert drain.start()
+        (entry,) = store.written.items()
+    assert entry[0] == "drain"
+    record = DrainRecord.from_json(entry[1])
+    assert record.until is not None
+    assert before + 600 <= record.until <= time.time() + 600
+    async with open_world() as world, open_drain(world) as (drain, drained):
+        await pair(world)
+        drain.resume(DrainRecord(time.time() + 7))
+        await trio.sleep(6)
+        assert drain.active
+        assert world.registry.draining
+        assert not drained.is_set()
+        await trio.sleep(1.5)
+        assert drained.is_set()
+
+
+@pytest.mark.parametrize(("until", "ends"), [(None, False), (0.0, True)])
+async def test_patience_of_a_drain_that_goes_on(
+    autojump_clock: MockClock, until: float | None, ends: bool
+) -> None:
+    """Without an end it has none; an end that has passed is now."""
+    async with open_world() as world, open_drain(world) as (drain, drained):
+        await pair(world)
+        drain.resume(DrainRecord.from_json(DrainRecord(until).to_json()))
+        await trio.sleep(1)
+        assert drained.is_set() is ends
+
+
+async def test_no_drain_goes_on(autojump_clock: MockClock) -> None:
+    store = DictStore()
+    async with open_world() as world:
+        drain = Drain(world.registry, DrainSettings(), store)
+        drain.start()
+        assert json.loads(store.written["drain"])["until"] is None
+        drain.undo()
+        assert store.written == {}
+        drain = Drain(world.registry, DrainSettings())
+        drain.resume(None)
+        assert not drain.active

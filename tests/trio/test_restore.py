@@ -71,6 +71,8 @@ async def test_a_process_that_ends_before_its_rooms_run(
     async with open_next(second) as world:
         assert {room.id: exported(room) for room in world.registry.rooms.values()} == past.rooms
         assert all(room.speakers.listening for room in world.registry.rooms.values())
+
+
 async def test_the_end_of_a_room_is_announced_before_it_is_forgotten(
     autojump_clock: MockClock,
 ) -> None:

@@ -103,7 +103,7 @@ def _serve(
     def started(running: "Running") -> None:
         running.reload.parts.append(lambda settings: levels.configure(settings.logs))
         if takeover is None:
-            _greet(settings, running)
+            _greet(running.reload.settings, running)
 
     try:
         run(

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from meet_trio.config.settings import Settings
 from meet_trio.config.table import TABLES, Entry, build, entries
 from meet_trio.console.settings import default_socket
@@ -55,8 +57,10 @@ def load(
     given.setdefault("console.socket", default_socket(environ, os.getuid()))
     given.setdefault("state.dir", default_place(environ, os.getuid()))
     random_token = secrets.token_urlsafe(24) if present is None else present.api.auth_token
+    drawn = "http.auth_token" not in given
     _complete(given, bare, primary_address or address_of_default_route, random_token)
-    return build(given)
+    found = build(given)
+    return attrs.evolve(found, api=attrs.evolve(found.api, token_drawn=drawn))
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:

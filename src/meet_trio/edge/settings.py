@@ -111,7 +111,7 @@ class ListenerSettings:
 
 @attrs.frozen(kw_only=True)
 class HttpApiSettings:
-    """The API that Kolab calls."""
+    """The API that Kolab calls. ``token_drawn``: nobody has set ``auth_token``, it is random."""
 
     auth_token: str = attrs.field(
         repr=False,
@@ -153,6 +153,7 @@ class HttpApiSettings:
             reload=True,
         ),
     )
+    token_drawn: bool = False
 
 
 @attrs.frozen(kw_only=True)

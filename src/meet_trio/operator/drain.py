@@ -6,22 +6,54 @@ the last room has ended. The server ends then.
 """
 
 import logging
+import time
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import attrs
 import trio
 
 from meet_trio.live.registry import Registry
 from meet_trio.operator.settings import DrainSettings
+from meet_trio.ortc.fields import Fields, Json
+from meet_trio.records import Key, Record, RecordStore, key_text
 
 logger = logging.getLogger("meet_trio.operator.drain")
 
 
+_AT_ONCE = 0.001  # seconds; 0 means never
+
+
+@attrs.frozen
+class DrainRecord(Record):
+    """The server drains. ``until``: when the rooms that are left are closed, in Unix seconds."""
+
+    KIND: ClassVar[str] = "drain"
+    VERSION: ClassVar[int] = 1
+
+    until: float | None
+
+    @property
+    def key(self) -> Key:
+        return (self.KIND,)
+
+    def fields(self) -> Mapping[str, Json]:
+        return {"until": self.until}
+
+    @classmethod
+    def read(cls, fields: Fields, version: int) -> Self:
+        return cls(fields.opt_number("until"))
+
+
 @attrs.define(eq=False)
 class Drain:
-    """``settings`` may be replaced at any time. The next drain uses them."""
+    """``store`` keeps that the server drains, for a later process. ``settings`` may be replaced at
+    any time. The next drain uses them.
+    """
 
     registry: Registry
     settings: DrainSettings
+    store: RecordStore | None = None
     _timeout: float = 0.0
     _scope: trio.CancelScope | None = None  # of the present drain
     _drained: bool = False
@@ -38,16 +70,34 @@ class Drain:
         """
         if self._scope is not None:
             return False
-        self._timeout = self.settings.timeout if timeout is None else timeout
+        self._begin(self.settings.timeout if timeout is None else timeout)
+        if self.store is not None:
+            record = DrainRecord(time.time() + self._timeout if self._timeout else None)
+            self.store.put(key_text(record.key), record.to_json())
+            self.store.flush()
+        return True
+
+    def _begin(self, timeout: float) -> None:
+        self._timeout = timeout
         self._scope = trio.CancelScope()
         self._started.set()
-        return True
+
+    def resume(self, record: "DrainRecord | None") -> None:
+        """Go on with the drain of an earlier process, if there was one. Its rooms are there: a
+        server without any ends.
+        """
+        if record is not None:
+            left = 0.0 if record.until is None else max(_AT_ONCE, record.until - time.time())
+            self._begin(left)
 
     def undo(self) -> bool:
         """Make rooms again, soon. Returns False if there is no drain, or if it has drained."""
         if self._scope is None or self._drained:
             return False
         self._scope.cancel()
+        if self.store is not None:
+            self.store.drop(DrainRecord.KIND)
+            self.store.flush()
         return True
 
     async def run(self) -> None:

@@ -49,9 +49,7 @@ _ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 @attrs.define(eq=False)
 class Upgrade:
-    """``polls()``: how many requests wait for something to be sent, and are no reason to wait.
-    ``more`` are variables for the environment of the new process.
-    """
+    """``polls()``: how many requests wait for something to be sent, and are no reason to wait."""
 
     settings: UpgradeSettings
     continuity: Continuity
@@ -61,7 +59,6 @@ class Upgrade:
     hosts: Sequence[EngineHost]
     door: FrontDoor
     polls: Callable[[], int]
-    more: Mapping[str, str] = attrs.field(factory=dict)
     command: Callable[[], list[str]] = own_command
     _restless: Collection[Any] | None = None
     _handed: dict[str, int] = attrs.field(factory=dict)
@@ -101,7 +98,7 @@ class Upgrade:
     async def _run(self, tell: Callable[[Mapping[str, object]], Awaitable[None]]) -> NoReturn:
         keeper = _keeper()
         logger.info("upgrade: a new process starts")
-        variables = {**self.more, KEEPER_VARIABLE: str(keeper)} if keeper else self.more
+        variables = {KEEPER_VARIABLE: str(keeper)} if keeper else {}
         try:
             async with start_successor(self.command(), variables) as successor:
                 try:
