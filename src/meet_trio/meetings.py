@@ -61,7 +61,7 @@ class Meetings:
         store = opened.continuity.journal
         outbox, ice_servers = Outbox(settings.webhook, store=store), IceServers(settings.turn)
         records = RecordFile(settings.quality.file, settings.quality.max_waiting)
-        quality = Quality(settings.quality, records.put)
+        quality = Quality(settings.quality, records.put, store)
         listen_ips = settings.engine.listen_ips
         context = RoomContext(
             hosts=opened.hosts,

@@ -13,12 +13,14 @@ from meet_trio.live.restore import restore_rooms
 from meet_trio.live.room import LiveRoom
 from meet_trio.meetings import Meetings
 from meet_trio.operator.drain import DrainRecord
+from meet_trio.operator.quality_sums import QUALITY_RECORDS
 from meet_trio.records import Record, RecordStore, key_text, of_kinds, read_records
 
 logger = logging.getLogger("meet_trio.resume")
 
 _OF_THE_SERVER: Mapping[str, type[Record]] = {
-    kind.KIND: kind for kind in (ApiTokenRecord, DrainRecord, WebhookRecord)
+    **{kind.KIND: kind for kind in (ApiTokenRecord, DrainRecord, WebhookRecord)},
+    **QUALITY_RECORDS,
 }
 
 
@@ -44,7 +46,8 @@ async def resume_meetings(
     """Give the records of ``entries`` to the parts that they are of, and put them into ``store``.
     ``engines``: what the engines before have left. What cannot be read is named in ``lost``.
     """
-    webhooks, drain, token = list[WebhookRecord](), None, None
+    webhooks, quality = list[WebhookRecord](), list[Record]()
+    drain, token = None, None
     for record in read_records(of_kinds(entries, _OF_THE_SERVER), _OF_THE_SERVER, lost):
         match record:
             case WebhookRecord():
@@ -53,6 +56,8 @@ async def resume_meetings(
                 drain = record
             case ApiTokenRecord():
                 token = record
+            case _:
+                quality.append(record)
     meetings.outbox.resume(webhooks)
     if drain is not None and store is not None:
         store.put(key_text(drain.key), drain.to_json())
@@ -65,5 +70,6 @@ async def resume_meetings(
     rooms = restore_rooms(of_rooms, engines, addresses, context, lost)
     for room in rooms:
         room.keeper.write()
+    meetings.quality.resume(quality, {room.id: room for room in rooms})
     logger.info("%d rooms of the process before go on", len(rooms))
     return attrs.evolve(resumed, rooms=rooms)

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 import trio.testing
-from support.live_fakes import Client, World
+from support.live_fakes import Client, FakeEngine, World
 from support.live_scenes import open_world, pair, produce, transport
 
 from meet_trio.live.keeper import Keeper
@@ -39,7 +39,10 @@ class Past:
         assert isinstance(world.keeper.store, DictStore)
         self.entries: Mapping[str, bytes] = dict(world.keeper.store.written)
         self.kept = [engine.kept(index) for index, engine in enumerate(world.engines)]
-        self.engines = [copy.deepcopy(vars(engine)) for engine in world.engines]
+        self.engines = [
+            {name: copy.deepcopy(value) for name, value in vars(engine).items() if name != "world"}
+            for engine in world.engines
+        ]
         self.rooms = {room.id: exported(room) for room in world.registry.rooms.values()}
 
 
@@ -51,15 +54,22 @@ def exported(room: LiveRoom) -> dict[str, bytes]:
 
 
 @contextlib.asynccontextmanager
-async def open_kept_world(engines: int = 1, **parts: Any) -> AsyncIterator[World]:
+async def open_kept_world(
+    engines: int | list[FakeEngine] = 1, **parts: Any
+) -> AsyncIterator[World]:
     async with open_world(engines=engines, keeper=Keeper(DictStore()), **parts) as world:
         yield world
 
 
 @contextlib.asynccontextmanager
-async def open_next(past: Past, entries: Mapping[str, bytes] | None = None) -> AsyncIterator[World]:
+async def open_next(
+    past: Past,
+    entries: Mapping[str, bytes] | None = None,
+    engines: list[FakeEngine] | None = None,
+    **parts: Any,
+) -> AsyncIterator[World]:
     """A server that goes on with ``past``, or with other ``entries``."""
-    async with open_kept_world(len(past.engines)) as world:
+    async with open_kept_world(engines or len(past.engines), **parts) as world:
         rooms = restore_rooms(
             past.entries if entries is None else entries,
             past.kept,

@@ -1,5 +1,6 @@
 """The record of each call: what is counted, why peers and rooms ended, and its bounds."""
 
+import contextlib
 import json
 import logging
 import time
@@ -10,7 +11,8 @@ import attrs
 import jsonschema_rs
 import pytest
 import trio
-from support.live_fakes import FakeEngine, World
+from support.kept_worlds import DictStore, Past, open_kept_world, open_next
+from support.live_fakes import Client, FakeEngine, World
 from support.live_scenes import join, open_world, pair, produce, transport
 from support.logs import open_log
 from support.loop_turns import counting
@@ -18,13 +20,23 @@ from support.peers import EVERYTHING, PARTICIPANT
 from support.quality import check_record
 from trio.testing import MockClock
 
+from meet_trio import records as kept_records
 from meet_trio.engine import IceMoved, LayerChanged, StatsReady
-from meet_trio.live.attendance import MOST_TRANSPORTS, Attendance, TransportStay
+from meet_trio.errors import RecordError
+from meet_trio.live.attendance import MOST_TRANSPORTS, Attendance, StayRecord, TransportStay
 from meet_trio.live.settings import PeerSettings
 from meet_trio.live.stays import TOLD_PER_TURN
 from meet_trio.logs.settings import LogSettings
-from meet_trio.operator.quality import PeerSums, Quality, peer_record
+from meet_trio.operator.quality import Quality, _time, peer_record
+from meet_trio.operator.quality_sums import (
+    QUALITY_RECORDS,
+    MeetingSums,
+    MeetingSumsRecord,
+    PeerSums,
+    PeerSumsRecord,
+)
 from meet_trio.operator.settings import QualitySettings
+from meet_trio.records import of_kinds, read_records
 
 Record = Mapping[str, Any]
 
@@ -117,7 +129,7 @@ class Kept:
 
 def kept_world(world: World, engine: MeasuredEngine, **settings: Any) -> Kept:
     records: list[Record] = []
-    quality = Quality(QualitySettings(**settings), records.append)
+    quality = Quality(QualitySettings(**settings), records.append, world.keeper.store)
     engine.world = world
     world.registry.context = attrs.evolve(world.registry.context, recorder=quality)
     return Kept(world, engine, quality, records)
@@ -486,3 +498,149 @@ def test_the_longest_record_is_one_line_of_the_log() -> None:
 def test_the_schema_refuses_what_it_does_not_name() -> None:
     with pytest.raises(jsonschema_rs.ValidationError):
         check_record({"record": "peer", "version": 1})
+
+
+async def test_a_meeting_over_a_restart_has_one_record(autojump_clock: MockClock) -> None:
+    """With the times and counts of both processes."""
+    async with open_kept_world([engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        room, ada, bob = await pair(world)
+        await produce(ada, "audio")
+        await produce(ada, "simulcast")
+        gone = await world.enter(room)
+        await join(gone)
+        first = await transport(gone.socket, consuming=True)
+        room.peers[gone.id].transports[first].close()
+        video = next(c for c in room.consumers.values() if c.rtp.kind == "video")
+        assert video.state.peer_id == bob.id
+        world.hear(LayerChanged(video.number, 0, 2))
+        await trio.sleep(3)
+        world.hear(LayerChanged(video.number, 1, 2))
+        await trio.sleep(5)
+        await kept.look()
+        gone.socket.go()
+        await trio.sleep(1)
+        before, created = room.peers[bob.id].attendance, room.created_at
+        past = Past(world)
+    quality_entries = of_kinds(past.entries, QUALITY_RECORDS)
+    assert len(quality_entries) == 3  # two peers, and the meeting
+    rooms_entries = {k: v for k, v in past.entries.items() if k not in quality_entries}
+    async with open_next(past, rooms_entries, [engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        (room,) = world.registry.rooms.values()
+        room.context = world.registry.context
+        records = read_records(quality_entries, QUALITY_RECORDS)
+        kept.quality.resume(records, world.registry.rooms)
+        for client in (ada, bob):
+            again = Client(world, room, client.id, client.token)
+            await again.connect()
+        await trio.sleep(2)
+        await kept.look()
+        again.socket.go()
+        await trio.sleep(1)
+        record = kept.peer(bob.id)
+        assert before.joined is not None
+        assert record["invited"] == _time(before.invited)
+        assert record["joined"] == _time(before.joined)
+        assert (record["why"], record["connections"], record["samples"]) == ("left", 2, 2)
+        assert record["transportsMade"] == 1
+        assert record["sent"]["packets"] == 20 + 20
+        assert record["sent"]["jitterMs"] == {"last": 4.0, "mean": 4.0, "max": 4.0}
+        assert record["video"]["layerSeconds"] == {"0": 3.0, "1": 5.0}
+        assert record["video"]["switches"] == 1
+        assert [each["protocol"] for each in record["transports"]] == ["udp"]
+        room.close()
+        await trio.sleep(1)
+        (meeting,) = kept.of("meeting")
+        assert (meeting["invited"], meeting["joined"], meeting["mostAtOnce"]) == (3, 3, 3)
+        assert meeting["created"] == _time(created)
+        assert not kept.quality._peers
+        assert not kept.quality._meetings
+        store = world.keeper.store
+        assert isinstance(store, DictStore)
+        store.flush()
+        assert store.written == {}
+
+
+async def test_ended_transports_are_not_forgotten(autojump_clock: MockClock) -> None:
+    async with open_kept_world() as world:
+        room, _, bob = await pair(world)
+        (own,) = room.peers[bob.id].transports.values()
+        own.close()
+        await trio.sleep(1)
+        stays = room.peers[bob.id].attendance.ended_transports
+        past = Past(world)
+    for _ in range(2):
+        async with open_next(past) as world:
+            (room,) = world.registry.rooms.values()
+            attendance = room.peers[bob.id].attendance
+            assert attendance.ended_transports == stays
+            assert attendance.transports_made == 1
+            assert stays
+            await trio.sleep(1)
+            past = Past(world)
+
+
+def sums_records() -> list[kept_records.Record]:
+    sums = PeerSums(3)
+    sums.round_trip.add(5.0)
+    sums.protocols[7] = "udp"
+    meeting = MeetingSums(2, 1, 5.0)
+    meeting.worst["roundTripMs"] = {"peer": "p", "value": 5.0}
+    meeting.sums["freezes"] = 3
+    seconds = {None: 1.5, 0: 2.0}
+    stays = (TransportStay(5, "webrtc", True, False, 0.5, 1, "why"),)
+    return [
+        PeerSumsRecord("r", "p", sums),
+        MeetingSumsRecord("r", meeting),
+        StayRecord("r", "p", stays, seconds, 4),
+    ]
+
+
+@pytest.mark.parametrize("record", sums_records(), ids=lambda record: record.KIND)
+def test_records_are_read_as_they_were_written(record: kept_records.Record) -> None:
+    assert type(record).from_json(record.to_json()).to_json() == record.to_json()
+
+
+@pytest.mark.parametrize("record", sums_records(), ids=lambda record: record.KIND)
+@pytest.mark.parametrize("wrong", [None, "x", -1, 2**70, [5], {"a": 5}])
+def test_a_damaged_record_is_refused(record: kept_records.Record, wrong: object) -> None:
+    """Or it is read as what could have been written. The fields of deeper objects are tried too."""
+    good = json.loads(record.to_json())
+    refused = 0
+    for key, inner in [(None, None), *good.items()]:
+        for inner_key in inner if isinstance(inner, dict) else [None]:
+            damaged = json.loads(record.to_json())
+            if inner_key is not None:
+                damaged[key][inner_key] = wrong
+            elif key is not None:
+                damaged[key] = wrong
+            payload, read = json.dumps(damaged).encode(), None
+            with contextlib.suppress(RecordError):
+                read = type(record).from_json(payload)
+            if read is None:
+                refused += 1
+            else:
+                type(record).from_json(read.to_json())
+    assert refused >= 2
+
+
+async def test_who_has_joined_and_made_no_transport_since(autojump_clock: MockClock) -> None:
+    async with open_kept_world() as world:
+        room, ada, _ = await pair(world)
+        joined = room.peers[ada.id].attendance.joined
+        assert joined is not None
+        past = Past(world)
+    async with open_next(past) as world:
+        (room,) = world.registry.rooms.values()
+        assert room.peers[ada.id].attendance.joined == joined
+        assert room.stays.joined == 2
+
+
+async def test_sums_of_peers_and_rooms_that_are_not_there(autojump_clock: MockClock) -> None:
+    async with open_world(engines=[engine := MeasuredEngine()]) as world:
+        kept = kept_world(world, engine)
+        await pair(world)
+        kept.quality.resume(sums_records()[:2], world.registry.rooms)
+        assert not kept.quality._peers
+        assert not kept.quality._meetings

@@ -5,10 +5,13 @@ the last ``MOST_TRANSPORTS`` are kept, and layers are few. Times are in Unix sec
 """
 
 import time
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal, Self, get_args
 
 import attrs
 
+from meet_trio.ortc.fields import Fields, Json
+from meet_trio.records import Key, Record
 from meet_trio.room import Role
 
 PeerEnd = Literal[
@@ -34,6 +37,9 @@ RoomEnd = Literal[
 MOST_TRANSPORTS = 8
 
 
+_TransportKind = Literal["webrtc", "plain"]
+
+
 @attrs.frozen
 class TransportStay:
     """A transport that has ended. ``connected_after``: seconds from the client's request to connect
@@ -42,7 +48,7 @@ class TransportStay:
     """
 
     number: int
-    kind: Literal["webrtc", "plain"]
+    kind: _TransportKind
     producing: bool
     consuming: bool
     connected_after: float | None
@@ -59,6 +65,9 @@ class VideoTimes:
     seconds: dict[int | None, float] = attrs.field(factory=dict)
     switches: int = 0
 
+    def add(self, layer: int | None, seconds: float) -> None:
+        self.seconds[layer] = self.seconds.get(layer, 0.0) + seconds
+
 
 @attrs.define(eq=False)
 class Viewing:
@@ -71,12 +80,17 @@ class Viewing:
     def follow(self, layer: int | None, paused: bool, now: float) -> None:
         """From ``now`` (in seconds) on this layer is sent. While it is paused no time counts."""
         if self._since is not None:
-            seconds = self.times.seconds
-            seconds[self._layer] = seconds.get(self._layer, 0.0) + now - self._since
+            self.times.add(self._layer, now - self._since)
             if None not in (layer, self._layer) and layer != self._layer:
                 self.times.switches += 1
         self._since = None if paused and layer is None else now
         self._layer = layer
+
+    def count(self, now: float) -> None:
+        """Add up the time until now."""
+        if self._since is not None:
+            self.times.add(self._layer, now - self._since)
+            self._since = now
 
     def stop(self, now: float) -> None:
         """The consumer is closed."""
@@ -103,3 +117,80 @@ class Attendance:
     def transport_ended(self, stay: TransportStay) -> None:
         self.ended_transports.append(stay)
         del self.ended_transports[:-MOST_TRANSPORTS]
+
+    def record(self, room_id: str, peer_id: str) -> "StayRecord":
+        """What is kept of it beside the peer's seat."""
+        video = self.video
+        return StayRecord(
+            room_id, peer_id, tuple(self.ended_transports), dict(video.seconds), video.switches
+        )
+
+    def resume(self, record: "StayRecord") -> None:
+        """Go on where an earlier process has ended."""
+        self.ended_transports = list(record.ended_transports)
+        self.video.seconds = dict(record.video_seconds)
+        self.video.switches = record.video_switches
+
+
+_MAX_ID: Final = 256
+_MAX_COUNT: Final = 2**53
+_MAX_LAYERS: Final = 256
+
+
+@attrs.frozen
+class StayRecord(Record):
+    """What has happened in a peer's stay: its ended transports, and the video that it was sent, as
+    in ``VideoTimes``.
+    """
+
+    KIND: ClassVar[str] = "stay"
+    VERSION: ClassVar[int] = 1
+
+    room_id: str
+    peer_id: str
+    ended_transports: tuple[TransportStay, ...]
+    video_seconds: Mapping[int | None, float]
+    video_switches: int
+
+    @property
+    def key(self) -> Key:
+        return self.KIND, self.peer_id
+
+    def fields(self) -> Mapping[str, Json]:
+        return {
+            "room": self.room_id,
+            "peer": self.peer_id,
+            "transports": [attrs.asdict(each) for each in self.ended_transports],
+            "video": [
+                {"layer": layer, "seconds": seconds}
+                for layer, seconds in self.video_seconds.items()
+            ],
+            "switches": self.video_switches,
+        }
+
+    @classmethod
+    def read(cls, fields: Fields, version: int) -> Self:
+        return cls(
+            fields.text("room", _MAX_ID, 1),
+            fields.text("peer", _MAX_ID, 1),
+            fields.each("transports", MOST_TRANSPORTS, _read_transport),
+            dict(fields.each("video", _MAX_LAYERS, _read_seconds)),
+            fields.integer("switches", 0, _MAX_COUNT),
+        )
+
+
+def _read_transport(fields: Fields) -> TransportStay:
+    return TransportStay(
+        fields.integer("number", 1, 2**32 - 1),
+        fields.choice("kind", get_args(_TransportKind)),  # type: ignore[arg-type]  # one of them
+        fields.required("producing", fields.opt_flag("producing")),
+        fields.required("consuming", fields.opt_flag("consuming")),
+        fields.opt_number("connected_after"),
+        fields.integer("moves", 0, _MAX_COUNT),
+        fields.text("why", 1000),
+    )
+
+
+def _read_seconds(fields: Fields) -> tuple[int | None, float]:
+    seconds = fields.required("seconds", fields.opt_number("seconds"))
+    return fields.opt_integer("layer", 0, 255), seconds

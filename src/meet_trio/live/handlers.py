@@ -142,7 +142,13 @@ async def _call(room: LiveRoom, peer: LivePeer, request: Request) -> Outcome:
 
 def _join(room: LiveRoom, peer: LivePeer, request: r.Join) -> Outcome:
     outcome = room.state.join(peer.id, request.nickname, request.rtp_capabilities)
-    logger.info("joined" if room.stays.join(peer) else "joined again")
+    most = room.stays.most_joined
+    first = room.stays.join(peer)
+    logger.info("joined" if first else "joined again")
+    if first:
+        room.seat_changed(peer)
+    if room.stays.most_joined != most:
+        room.keeper.note("meeting", room.id)
     return outcome
 
 

@@ -100,6 +100,9 @@ class PeerRoom(Protocol):
     def seat_changed(self, peer: "LivePeer") -> None:
         """What is kept of the peer has changed."""
 
+    def stay_changed(self, peer: "LivePeer") -> None:
+        """More is known of the peer's stay."""
+
 
 @attrs.define(eq=False)
 class LivePeer:
@@ -280,6 +283,7 @@ class LivePeer:
         self.attendance.invited = record.invited
         self.attendance.joined = record.joined
         self.attendance.connections = record.connections
+        self.attendance.transports_made = record.transports_made
 
     def adopt_transport(self, transport: Transport) -> None:
         """Open a transport of an earlier process. Raises what ``open`` raises."""
@@ -316,6 +320,7 @@ class LivePeer:
         transport = self.transports.pop(transport_id)
         logger.info("transport closed: %s", why)
         self.attendance.transport_ended(transport_stay(transport, why))
+        self.room.stay_changed(self)
         self.room.transports_changed(self)
         self.room.transport_closed(self, transport)
 

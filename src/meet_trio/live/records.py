@@ -65,7 +65,7 @@ class MeetingRecord(Record):
 class SeatRecord(Record):
     """A peer's place in the server. ``engine``: the index of its engine, None before its first
     transport. ``mids``: all MIDs below this number may have been used. ``joined``: when, in Unix
-    seconds. ``connections``: sockets that it had.
+    seconds. ``connections``: sockets that it had. ``transports_made``: by its client.
     """
 
     KIND: ClassVar[str] = "seat"
@@ -79,6 +79,7 @@ class SeatRecord(Record):
     invited: float
     joined: float | None
     connections: int
+    transports_made: int
 
     @property
     def key(self) -> Key:
@@ -94,6 +95,7 @@ class SeatRecord(Record):
             "invited": self.invited,
             "joined": self.joined,
             "connections": self.connections,
+            "transports_made": self.transports_made,
         }
 
     @classmethod
@@ -107,6 +109,7 @@ class SeatRecord(Record):
             fields.required("invited", fields.opt_number("invited")),
             fields.opt_number("joined"),
             fields.integer("connections", 0, _MAX_COUNT),
+            fields.integer("transports_made", 0, _MAX_COUNT),
         )
 
 

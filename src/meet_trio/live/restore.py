@@ -20,6 +20,7 @@ import trio
 
 from meet_trio.engine import Kept
 from meet_trio.errors import MeetError, RecordError
+from meet_trio.live.attendance import StayRecord
 from meet_trio.live.records import (
     LIVE_RECORDS,
     MeetingRecord,
@@ -52,6 +53,7 @@ _KINDS: Mapping[str, type[Record]] = {
     **LIVE_RECORDS,
     **TRANSPORT_RECORDS,
     IdentityRecord.KIND: IdentityRecord,
+    StayRecord.KIND: StayRecord,
 }
 
 
@@ -128,6 +130,10 @@ class _Restoring:
         for record in by_kind["seat"]:
             if isinstance(record, SeatRecord) and record.peer_id in state.peers:
                 room.resume_peer(record, self._host(record.engine))
+        for record in by_kind["stay"]:
+            if isinstance(record, StayRecord) and record.peer_id in room.peers:
+                room.peers[record.peer_id].attendance.resume(record)
+                room.stay_changed(room.peers[record.peer_id])
         for kind in TRANSPORT_RECORDS:
             for record in by_kind[kind]:
                 self._transport(room, record)

@@ -330,6 +330,7 @@ class LiveRoom:
             self.peers.pop(peer.id, None)
             self.placement.leave(peer.id)
             self.keeper.note_removal("seat", peer.id)
+            self.keeper.note_removal("stay", peer.id)
             self.deliveries.peer_gone(peer.id)
             if peer.id in self.state.peers:
                 with log_errors("leaving"):
@@ -489,6 +490,10 @@ class LiveRoom:
         """The transport was made or has changed. Its end is ``transport_closed``."""
         self.keeper.note(_kind_of(transport), transport.id)
 
+    def stay_changed(self, peer: LivePeer) -> None:
+        """More is known of the peer's stay."""
+        self.keeper.note("stay", peer.id)
+
     def seat_changed(self, peer: LivePeer) -> None:
         """The record of the peer's seat is another one."""
         self.keeper.note("seat", peer.id)
@@ -570,6 +575,9 @@ class LiveRoom:
             )
         if kind == "seat":
             return self._make_seat(self.peers.get(id))
+        if kind == "stay":
+            peer = self.peers.get(id)
+            return None if peer is None else peer.attendance.record(self.id, id)
         if kind == "sending":
             producer = self.streams.producers.get(id)
             return None if producer is None else producer.record(self.id)
@@ -594,6 +602,7 @@ class LiveRoom:
             peer.attendance.invited,
             peer.attendance.joined,
             peer.attendance.connections,
+            peer.attendance.transports_made,
         )
 
 

@@ -16,9 +16,7 @@ The shapes are in docs/quality.md, as a JSON schema.
 import datetime
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 import trio
@@ -29,8 +27,18 @@ from meet_trio.live.peer import LivePeer, transport_stay
 from meet_trio.live.room import LiveRoom
 from meet_trio.live.streams import LiveConsumer, LiveProducer
 from meet_trio.media.plain import Transport
+from meet_trio.operator.quality_sums import (
+    SUMS,
+    WORST,
+    Kind,
+    MeetingSums,
+    MeetingSumsRecord,
+    PeerSums,
+    PeerSumsRecord,
+)
 from meet_trio.operator.settings import QualitySettings
 from meet_trio.ortc.fields import Json
+from meet_trio.records import Record, RecordStore, key_text
 from meet_trio.turns import Turns
 
 logger = logging.getLogger("meet_trio.quality")
@@ -38,187 +46,19 @@ logger = logging.getLogger("meet_trio.quality")
 VERSION = 1
 """Of the records' shapes. It rises when a key changes its meaning or goes; keys may be added."""
 
-_TRANSPORT = ("packetsReceived", "bytesReceived", "packetsSent", "bytesSent")
-_STREAM = ("packetCount", "packetsLost", "packetsRecovered", "nackCount", "pliCount")
-_CONSUMER = (
-    "packetCount",
-    "packetsLost",
-    "packetsRetransmitted",
-    "packetsRedundant",
-    "nackCount",
-    "pliCount",
-    "freezeCount",
-    "freezeDuration",
-)
-_FREEZES = 2  # the last ones of a consumer
-_NAMES = {"transports": _TRANSPORT, "producers": _STREAM, "consumers": _CONSUMER}
-"""The counters that are kept, by kind of object."""
-
-
-@attrs.define(eq=False)
-class Looks:
-    """A value that is looked at again and again."""
-
-    last: float = 0.0
-    least: float = float("inf")
-    most: float = float("-inf")
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, value: float) -> None:
-        self.last = value
-        self.least, self.most = min(self.least, value), max(self.most, value)
-        self.total += value
-        self.count += 1
-
-    def told(self, *names: str) -> dict[str, Json] | None:
-        """``last``, ``mean``, ``min`` and ``max``, or those of ``names``. None: no value yet."""
-        if not self.count:
-            return None
-        values = {
-            "last": self.last,
-            "mean": self.total / self.count,
-            "min": self.least,
-            "max": self.most,
-        }
-        return {name: round(values[name], 1) for name in names}
-
-
 _Object = Transport | LiveProducer | LiveConsumer
-_Kind = str  # of counters: transports, producers, consumers
-
-
-@attrs.define(eq=False)
-class PeerSums:
-    """What the looks at a peer's objects have shown. ``present``: the counters of each object at
-    the last look, in the order of ``_NAMES``. ``gone``: the sums of those that are no longer there.
-    """
-
-    samples: int = 0
-    present: dict[tuple[_Kind, int], tuple[int, ...]] = attrs.field(factory=dict)
-    gone: dict[_Kind, tuple[int, ...]] = attrs.field(factory=dict)
-    protocols: dict[int, str] = attrs.field(factory=dict)
-    """By number of a transport: the present ones, and those that have ended since the last look."""
-    round_trip: Looks = attrs.field(factory=Looks)
-    outgoing_loss: Looks = attrs.field(factory=Looks)
-    sent_jitter: Looks = attrs.field(factory=Looks)
-    received_jitter: Looks = attrs.field(factory=Looks)
-    sent_score: Looks = attrs.field(factory=Looks)
-    received_score: Looks = attrs.field(factory=Looks)
-
-    def begin(self, objects: Iterable[tuple[_Kind, int]], ended: Iterable[TransportStay]) -> None:
-        """A look begins, at a peer with these objects and ended transports. The counters of the
-        objects that are not there any more are added up.
-        """
-        self.samples += 1
-        for gone in self.present.keys() - set(objects):
-            kind, counters = gone[0], self.present.pop(gone)
-            self.gone[kind] = _sum([self.gone[kind], counters] if kind in self.gone else [counters])
-        known = {number for kind, number in objects if kind == "transports"}
-        known.update(stay.number for stay in ended)
-        self.protocols = {n: text for n, text in self.protocols.items() if n in known}
-
-    def see_transport(self, number: int, figures: Mapping[str, Any]) -> None:
-        self._keep("transports", number, _counters(figures, _TRANSPORT))
-        if figures["address"] is not None:
-            self.protocols[number] = figures["protocol"]
-        if figures["roundTripTime"]:
-            self.round_trip.add(figures["roundTripTime"])
-            self.outgoing_loss.add(figures["outgoingLoss"])
-
-    def see_producer(self, number: int, kind: str, figures: Mapping[str, Any]) -> None:
-        streams = figures["streams"]
-        for stream in streams:
-            if stream["active"]:
-                self.received_jitter.add(stream["jitter"])
-                if kind == "audio" and ("producers", number) in self.present:  # known by now
-                    self.sent_score.add(stream["score"])
-        self._keep("producers", number, _sum([_counters(each, _STREAM) for each in streams]))
-
-    def see_consumer(
-        self, number: int, kind: str, screen: bool, figures: Mapping[str, Any]
-    ) -> None:
-        # A screen that does not change sends next to nothing, which is no freeze.
-        names = _CONSUMER[:-_FREEZES] if screen else _CONSUMER
-        counters = _counters(figures, names)
-        self._keep("consumers", number, (*counters, 0, 0) if screen else counters)
-        if figures["packetCount"] and not figures["paused"]:
-            self.sent_jitter.add(figures["jitter"])
-            if kind == "audio":
-                self.received_score.add(figures["score"])
-
-    def _keep(self, kind: _Kind, number: int, counters: tuple[int, ...]) -> None:
-        """Those that have fallen were counted by an engine that has died, and go to ``gone``. Loss
-        may fall by itself.
-        """
-        before = self.present.get((kind, number))
-        if before is not None:
-            rows = zip(_NAMES[kind], before, counters, strict=True)
-            lost = tuple(b if n < b and name != "packetsLost" else 0 for name, b, n in rows)
-            if any(lost):
-                self.gone[kind] = _sum([self.gone[kind], lost] if kind in self.gone else [lost])
-        self.present[kind, number] = counters
-
-    def sums(self, kind: _Kind) -> dict[str, int]:
-        """The sums over all objects of a kind, by name."""
-        found = [counters for (of, _), counters in self.present.items() if of == kind]
-        if kind in self.gone:
-            found.append(self.gone[kind])
-        names = _NAMES[kind]
-        return dict(zip(names, _sum(found) or (0,) * len(names), strict=True))
-
-
-def _counters(figures: Mapping[str, Any], names: Iterable[str]) -> tuple[int, ...]:
-    # the loss of RFC 3550 is negative if packets came twice
-    return tuple([max(0, figures[name]) for name in names])
-
-
-def _sum(counters: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(map(sum, zip(*counters, strict=True)))
-
-
-@attrs.define(eq=False)
-class MeetingSums:
-    """The sums of the peers that have left, and the worst among them."""
-
-    invited: int = 0
-    joined: int = 0
-    seconds: float = 0.0
-    sums: Counter[str] = attrs.field(factory=Counter)
-    worst: dict[str, dict[str, Json]] = attrs.field(factory=dict)
-
-    def add(self, peer_id: str, record: Mapping[str, Any]) -> None:
-        self.invited += 1
-        if record["joined"] is None:
-            return
-        self.joined += 1
-        self.seconds += record["seconds"]
-        sent, received = record["sent"], record["received"]
-        for name in ("packets", "bytes", "lost"):
-            self.sums[f"{name}Sent"] += sent[name]
-            self.sums[f"{name}Received"] += received[name]
-        self.sums["packetsRetransmitted"] += sent["retransmitted"]
-        self.sums["packetsRedundant"] += sent["redundant"]
-        self.sums["freezes"] += record["video"]["freezes"]
-        round_trip = record["roundTripMs"]
-        self._compare("lossSent", sent["loss"], peer_id)
-        self._compare("lossReceived", received["loss"], peer_id)
-        self._compare("roundTripMs", round_trip and round_trip["max"], peer_id)
-        self._compare("frozenSeconds", record["video"]["frozenSeconds"], peer_id)
-
-    def _compare(self, what: str, value: float | None, peer_id: str) -> None:
-        if value and value > self.worst.get(what, {"value": 0})["value"]:  # type: ignore[operator]
-            self.worst[what] = {"peer": peer_id, "value": value}
 
 
 @attrs.define(eq=False)
 class Quality:
-    """Keeps the records. ``write`` gets each when it is complete. ``settings`` may be replaced by
+    """Keeps the records. ``write`` gets each when it is complete. ``store`` has the sums meanwhile,
+    for a later process. ``settings`` may be replaced by
     others; the rooms whose recorder this is are recorded in any case.
     """
 
     settings: QualitySettings
     write: Callable[[Mapping[str, object]], None]
+    store: RecordStore | None = None
     _peers: dict[str, PeerSums] = attrs.field(factory=dict)
     _meetings: dict[str, MeetingSums] = attrs.field(factory=dict)
 
@@ -251,7 +91,36 @@ class Quality:
                 for kind, each in objects:
                     _see(sums, kind, each, engines)
                     await turns.spend()
+                self._keep_peer(room, peer, sums)
                 await turns.spend()
+
+    def resume(self, records: Iterable[Record], rooms: Mapping[str, LiveRoom]) -> None:
+        """Go on with the sums of an earlier process, as far as its ``rooms`` and their peers are
+        there.
+        """
+        for record in records:
+            match record:
+                case PeerSumsRecord(room_id=room_id, peer_id=peer_id, sums=sums):
+                    if room_id in rooms and peer_id in rooms[room_id].peers:
+                        self._peers[peer_id] = sums
+                        self._put(record)
+                case MeetingSumsRecord(room_id=room_id, sums=meeting) if room_id in rooms:
+                    self._meetings[room_id] = meeting
+                    self._put(record)
+
+    def _keep_peer(self, room: LiveRoom, peer: LivePeer, sums: PeerSums) -> None:
+        if self.store is None or peer.attendance.left is not None:
+            return  # it has left meanwhile
+        self._put(PeerSumsRecord(room.id, peer.id, sums))
+        room.stay_changed(peer)
+
+    def _put(self, record: Record) -> None:
+        if self.store is not None:
+            self.store.put(key_text(record.key), record.to_json())
+
+    def _drop(self, *key: str) -> None:
+        if self.store is not None:
+            self.store.drop(key_text(key))
 
     # Called by rooms
 
@@ -259,7 +128,10 @@ class Quality:
         """A peer has left: its record is complete."""
         sums = self._peers.pop(peer.id, None) or PeerSums()
         record = peer_record(room, peer, sums)
-        self._meetings.setdefault(room.id, MeetingSums()).add(peer.id, record)
+        meeting = self._meetings.setdefault(room.id, MeetingSums())
+        meeting.add(peer.id, record)
+        self._drop(PeerSumsRecord.KIND, peer.id)
+        self._put(MeetingSumsRecord(room.id, meeting))
         self._tell(record, {"room": room.id, "peer": peer.id})
 
     def room_closed(self, room: LiveRoom) -> dict[str, Json] | None:
@@ -267,6 +139,7 @@ class Quality:
         webhook is to have it.
         """
         meeting = self._meetings.pop(room.id, MeetingSums())
+        self._drop(MeetingSumsRecord.KIND, room.id)
         record = meeting_record(room, meeting)
         self._tell(record, {"room": room.id})
         return record if self.settings.webhook else None
@@ -277,7 +150,7 @@ class Quality:
             logger.info("quality of a %s", record["record"], extra={**ids, "quality": record})
 
 
-def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[_Kind, _Object]]:
+def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[Kind, _Object]]:
     for transport in peer.transports.values():
         yield "transports", transport
     if (state := room.state.peers.get(peer.id)) is not None:
@@ -287,7 +160,7 @@ def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[_Kind, _Object]]:
             yield "consumers", room.consumers[consumer.id]
 
 
-def _see(sums: PeerSums, kind: _Kind, each: _Object, engines: EngineFigures) -> None:
+def _see(sums: PeerSums, kind: Kind, each: _Object, engines: EngineFigures) -> None:
     host = each.transport.host if isinstance(each, LiveProducer | LiveConsumer) else each.host
     figures = figures_of(engines, host, kind, each.number)
     if not figures:  # the engine has not answered, or has no such object yet
@@ -296,6 +169,7 @@ def _see(sums: PeerSums, kind: _Kind, each: _Object, engines: EngineFigures) -> 
         case LiveProducer():
             sums.see_producer(each.number, each.state.rtp.kind, figures)
         case LiveConsumer():
+            each.viewing.count(trio.current_time())
             screen = each.producer.state.source == "screen"
             sums.see_consumer(each.number, each.rtp.kind, screen, figures)
         case _:
@@ -375,16 +249,9 @@ def meeting_record(room: LiveRoom, meeting: MeetingSums) -> dict[str, Json]:
         "joined": meeting.joined,
         "mostAtOnce": room.stays.most_joined,
         "peerMinutes": round(meeting.seconds / 60, 2),
-        "sums": {name: meeting.sums[name] for name in _SUMS},
-        "worst": {name: meeting.worst.get(name) for name in _WORST},
+        "sums": {name: meeting.sums[name] for name in SUMS},
+        "worst": {name: meeting.worst.get(name) for name in WORST},
     }
-
-
-_SUMS = (
-    *("packetsSent", "bytesSent", "lostSent", "packetsReceived", "bytesReceived", "lostReceived"),
-    *("packetsRetransmitted", "packetsRedundant", "freezes"),
-)
-_WORST = ("lossSent", "lossReceived", "roundTripMs", "frozenSeconds")
 
 
 def _stays(peer: LivePeer) -> list[TransportStay]:
