@@ -529,7 +529,7 @@ async def test_a_meeting_over_a_restart_has_one_record(autojump_clock: MockClock
         kept = kept_world(world, engine)
         (room,) = world.registry.rooms.values()
         room.context = world.registry.context
-        records = read_records(quality_entries, QUALITY_RECORDS)
+        records = read_records(quality_entries, QUALITY_RECORDS, [])
         kept.quality.resume(records, world.registry.rooms)
         for client in (ada, bob):
             again = Client(world, room, client.id, client.token)
