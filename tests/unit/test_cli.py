@@ -64,7 +64,7 @@ class FakeApp:
         self.settings, self.reread = settings, reread
         if self.error is not None:
             raise self.error
-        reload = types.SimpleNamespace(parts=self.parts)
+        reload = types.SimpleNamespace(parts=self.parts, settings=settings)
         started(types.SimpleNamespace(url="http://127.0.0.1:7/", port=7, reload=reload))
 
 

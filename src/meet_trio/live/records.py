@@ -16,7 +16,7 @@ _MAX_ID: Final = 256
 _MAX_COUNT: Final = 2**53
 _MAX_NUMBER: Final = 2**32 - 1
 _MAX_PEERS: Final = 100_000  # of a notice
-_MAX_DATA: Final = 16_000_000  # bytes of a notice; what a client may cause is less
+_MAX_DATA: Final = 2**20  # bytes of a notice; the log has no place for more
 
 
 @attrs.frozen
