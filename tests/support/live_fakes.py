@@ -368,10 +368,14 @@ class FakeEvent:
                 assert result is None
 
 
+_SOCKETS = itertools.count()
+
+
 class FakeSocket:
     """The client's end: ``ask`` sends requests, ``log`` has everything that came, in order."""
 
     def __init__(self, address: str = "192.0.2.1", **query: str) -> None:
+        self.id = f"socket {next(_SOCKETS)}"
         self.moved = False
         self.handshake = Handshake("/", query, {}, address, 4)
         self.log: list[tuple[object, ...]] = []

@@ -5,6 +5,7 @@ import json
 import trio
 from support.kept_worlds import Past, meeting, open_kept_world, open_next
 from support.live_fakes import Client, FakeSocket, World
+from support.live_scenes import join
 from support.peers import PARTICIPANT
 from trio.testing import MockClock
 
@@ -177,3 +178,25 @@ async def test_notices_about_what_was_not_resumed(autojump_clock: MockClock) -> 
         assert {peer_id for _, (peer_id,) in told} == {ada.id, bob.id}
         await trio.sleep(room.context.peer_settings.reconnect_grace + 1)
         assert kept_notices(world) == []
+
+
+async def test_a_handover_tells_nobody_twice(autojump_clock: MockClock) -> None:
+    """Ada's socket goes on in the next process, Bob's does not, and Cleo has none."""
+    async with open_kept_world() as world:
+        room, ada, bob = await meeting(world)
+        cleo = await world.enter(room)
+        await join(cleo)
+        cleo.socket.lose()
+        for client in (ada, bob):
+            client.socket.on_network = False
+        await chat(ada, "long ago")
+        await trio.sleep(SECOND_LOOK + 2 * LOOK_INTERVAL)
+        await chat(ada, "is with the kernel")
+        await chat(ada, "waits")
+        bob.socket.in_outbox.append(bob.socket.unacknowledged.pop())
+        assert [to for _, to in kept_notices(world)] == [sorted([ada.id, bob.id, cleo.id])] * 3
+        room.hand_over({ada.socket.id})
+        everybody = sorted([bob.id, cleo.id])
+        assert [to for _, to in kept_notices(world)] == [everybody, [cleo.id], everybody]
+        await trio.sleep(SECOND_LOOK + 2 * LOOK_INTERVAL)  # it was given up
+        assert [to for _, to in kept_notices(world)] == [sorted([ada.id, bob.id, cleo.id])] * 3

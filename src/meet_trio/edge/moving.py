@@ -5,7 +5,7 @@ state of its session, which ``websocket`` has for the code that serves it.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -20,6 +20,13 @@ class MovedConnection:
     descriptor: int
     unread: bytes
     websocket: Mapping[str, Any] | None = None
+
+    @property
+    def socket_ids(self) -> Sequence[str]:
+        """Of the Socket.IO sockets in it."""
+        if self.websocket is None:
+            return ()
+        return [one["id"] for one in self.websocket["namespaces"].values()]
 
     def to_json(self) -> dict[str, Any]:
         return {"unread": base64.b64encode(self.unread).decode(), "websocket": self.websocket}

@@ -19,7 +19,7 @@ kept is bounded by what may wait for the peers (``max_backlog``, the outboxes of
 """
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Set
 from typing import cast
 
 import attrs
@@ -110,6 +110,32 @@ class Deliveries:
         for number, told in list(self._parked.items()):
             if peer_id in told.to:
                 self._settle(number, told, [other for other in told.to if other != peer_id])
+
+    def hand_over(self, sockets: Container[str]) -> None:
+        """Another process may go on at once with the sockets of these ids: what they were given
+        reaches their peers. If it does not, the next looks find again what is missing.
+        """
+        young = trio.current_time() - SECOND_LOOK
+        connected = {
+            peer_id: peer.connection.socket.id in sockets
+            for peer_id, peer in self.peers.items()
+            if peer.connection is not None and self._looked_at
+        }
+        unwritten = {
+            peer_id: self.peers[peer_id].missing(acknowledged=False)
+            for peer_id, goes_on in connected.items()
+            if not goes_on
+        }
+
+        def misses(told: _Told, peer_id: str) -> bool:
+            if connected.get(peer_id, False):
+                return False
+            if peer_id in unwritten and told.since > young:
+                return told.notification in unwritten[peer_id]
+            return True
+
+        for number, told in self._looked_at.items():
+            self._keep_for(number, told, [p for p in told.kept_for if misses(told, p)])
 
     def end(self) -> None:
         """The room is over."""

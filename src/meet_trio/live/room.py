@@ -18,7 +18,7 @@ import math
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -502,6 +502,11 @@ class LiveRoom:
         """Offer again on the peer's new socket what it has not answered."""
         self.offers.follow_socket(peer)
         self.deliveries.socket_came(peer)
+
+    def hand_over(self, sockets: Container[str]) -> None:
+        """Write all that another process needs, which has the sockets of these ids."""
+        self.deliveries.hand_over(sockets)
+        self.keeper.write()
 
     def about_to_notify(self, peer: LivePeer, notification: Notification) -> None:
         """See ``PeerRoom``."""

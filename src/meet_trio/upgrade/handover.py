@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import attrs
@@ -24,6 +24,7 @@ import trio
 
 from meet_trio.continuity import Continuity
 from meet_trio.edge.front_door import FrontDoor
+from meet_trio.edge.moving import MovedConnection
 from meet_trio.errors import LimitExceeded
 from meet_trio.live.registry import Registry
 from meet_trio.media.dtls import DtlsBridge
@@ -163,8 +164,9 @@ class Upgrade:
             self._hold()
             for host in self.hosts:
                 on_failure.callback(host.engine.begin)
-            self._write_state()
-            self._send_state(successor, held_at)
+            moved = [one for one in self.door.moving() if one is not None]
+            self._write_state(moved)
+            self._send_state(successor, moved, held_at)
             successor.take("resumed", self.settings.hold_timeout)
             if not _ENDS.isdisjoint(came):
                 raise UpgradeFailed("a signal ends the server")
@@ -184,9 +186,10 @@ class Upgrade:
         except EngineError as error:
             raise UpgradeFailed(str(error)) from None
 
-    def _write_state(self) -> None:
+    def _write_state(self, moved: Iterable[MovedConnection]) -> None:
+        sockets = {id for one in moved for id in one.socket_ids}
         for room in self.registry.rooms.values():
-            room.keeper.write()
+            room.hand_over(sockets)
         journal = self.continuity.journal
         assert journal is not None
         for _ in range(_FLUSHES):
@@ -195,13 +198,14 @@ class Upgrade:
         if not journal.log.is_current:
             raise UpgradeFailed("the state cannot be written (errors/log-state-not-kept.md)")
 
-    def _send_state(self, successor: Successor, held_at: float) -> None:
+    def _send_state(
+        self, successor: Successor, moved: Sequence[MovedConnection], held_at: float
+    ) -> None:
         new = {
             name: fd
             for name, fd in self.continuity.sockets.used.items()
             if self._handed.get(name) != fd
         }
-        moved = [one for one in self.door.moving() if one is not None]
         left = self.door.connections - len(moved)
         logger.info("upgrade: %d connections go on, %d come back", len(moved), left)
         successor.channel.send(
