@@ -34,7 +34,7 @@ from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.quality import Quality
 from meet_trio.records import key_text
-from meet_trio.resume import Resumed, resume_meetings
+from meet_trio.resume import ResumedServer, resume_meetings
 from meet_trio.upgrade.takeover import Takeover, guarded
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def _open_host(
 
 async def _resume(
     settings: Settings, opened: Opened, meetings: Meetings, lost: list[str] | None = None
-) -> Resumed:
+) -> ResumedServer:
     """What the process before has left. Its engines' successors have not begun. All that is known
     of it is in this process's own log then: it may be killed at any moment too.
     """

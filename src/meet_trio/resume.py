@@ -25,7 +25,7 @@ _OF_THE_SERVER: Mapping[str, type[Record]] = {
 
 
 @attrs.frozen
-class Resumed:
+class ResumedServer:
     """What is resumed later. ``api``: the settings of the API with the token that is in force.
     ``drain`` is for ``Drain.resume``, the ``rooms`` are for ``Registry.go_on``.
     """
@@ -42,7 +42,7 @@ async def resume_meetings(
     meetings: Meetings,
     store: RecordStore | None,
     lost: list[str],
-) -> Resumed:
+) -> ResumedServer:
     """Give the records of ``entries`` to the parts that they are of, and put them into ``store``.
     ``engines``: what the engines before have left. What cannot be read is named in ``lost``.
     """
@@ -61,7 +61,7 @@ async def resume_meetings(
     meetings.outbox.resume(webhooks)
     if drain is not None and store is not None:
         store.put(key_text(drain.key), drain.to_json())
-    resumed = Resumed(keep_drawn_token(api, token, store), drain)
+    resumed = ResumedServer(keep_drawn_token(api, token, store), drain)
     of_rooms = {k: v for k, v in entries.items() if k.partition("/")[0] not in _OF_THE_SERVER}
     if not of_rooms:
         return resumed

@@ -30,7 +30,7 @@ from meet_trio.media.plain import Transport
 from meet_trio.operator.quality_sums import (
     SUMS,
     WORST,
-    Kind,
+    Counted,
     MeetingSums,
     MeetingSumsRecord,
     PeerSums,
@@ -150,7 +150,7 @@ class Quality:
             logger.info("quality of a %s", record["record"], extra={**ids, "quality": record})
 
 
-def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[Kind, _Object]]:
+def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[Counted, _Object]]:
     for transport in peer.transports.values():
         yield "transports", transport
     if (state := room.state.peers.get(peer.id)) is not None:
@@ -160,7 +160,7 @@ def _objects(room: LiveRoom, peer: LivePeer) -> Iterator[tuple[Kind, _Object]]:
             yield "consumers", room.consumers[consumer.id]
 
 
-def _see(sums: PeerSums, kind: Kind, each: _Object, engines: EngineFigures) -> None:
+def _see(sums: PeerSums, kind: Counted, each: _Object, engines: EngineFigures) -> None:
     host = each.transport.host if isinstance(each, LiveProducer | LiveConsumer) else each.host
     figures = figures_of(engines, host, kind, each.number)
     if not figures:  # the engine has not answered, or has no such object yet

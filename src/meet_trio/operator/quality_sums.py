@@ -61,7 +61,7 @@ class Looks:
         return {name: round(values[name], 1) for name in names}
 
 
-Kind: TypeAlias = str
+Counted: TypeAlias = str
 """Of counters: transports, producers, consumers."""
 
 
@@ -72,8 +72,8 @@ class PeerSums:
     """
 
     samples: int = 0
-    present: dict[tuple[Kind, int], tuple[int, ...]] = attrs.field(factory=dict)
-    gone: dict[Kind, tuple[int, ...]] = attrs.field(factory=dict)
+    present: dict[tuple[Counted, int], tuple[int, ...]] = attrs.field(factory=dict)
+    gone: dict[Counted, tuple[int, ...]] = attrs.field(factory=dict)
     protocols: dict[int, str] = attrs.field(factory=dict)
     """By number of a transport: the present ones, and those that have ended since the last look."""
     round_trip: Looks = attrs.field(factory=Looks)
@@ -83,7 +83,7 @@ class PeerSums:
     sent_score: Looks = attrs.field(factory=Looks)
     received_score: Looks = attrs.field(factory=Looks)
 
-    def begin(self, objects: Iterable[tuple[Kind, int]], ended: Iterable[TransportStay]) -> None:
+    def begin(self, objects: Iterable[tuple[Counted, int]], ended: Iterable[TransportStay]) -> None:
         """A look begins, at a peer with these objects and ended transports. The counters of the
         objects that are not there any more are added up.
         """
@@ -124,7 +124,7 @@ class PeerSums:
             if kind == "audio":
                 self.received_score.add(figures["score"])
 
-    def _keep(self, kind: Kind, number: int, counters: tuple[int, ...]) -> None:
+    def _keep(self, kind: Counted, number: int, counters: tuple[int, ...]) -> None:
         """Those that have fallen were counted by an engine that has died, and go to ``gone``. Loss
         may fall by itself.
         """
@@ -136,7 +136,7 @@ class PeerSums:
                 self.gone[kind] = _sum([self.gone[kind], lost] if kind in self.gone else [lost])
         self.present[kind, number] = counters
 
-    def sums(self, kind: Kind) -> dict[str, int]:
+    def sums(self, kind: Counted) -> dict[str, int]:
         """The sums over all objects of a kind, by name."""
         found = [counters for (of, _), counters in self.present.items() if of == kind]
         if kind in self.gone:
