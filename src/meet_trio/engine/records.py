@@ -6,10 +6,11 @@ Ids are unsigned 32-bit integers that the caller chooses. Each kind of object ha
 import struct
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
+_ENTRY = struct.Struct("<BII")
 AeadChoice: TypeAlias = Literal["auto", "libcrypto"]
 
 
@@ -27,7 +28,7 @@ class AeadLibrary:
 class Kept:
     """What an earlier process has left in the region of its engine ``index``: blobs by number, for
     ``resume_transport`` and so on. They hold replay windows and ICE passwords, and no SRTP keys.
-    ``damaged`` names what was left out.
+    ``damaged`` names what was left out. ``exact`` False: it is of a snapshot, older than the end.
     """
 
     index: int
@@ -35,6 +36,24 @@ class Kept:
     producers: Mapping[int, bytes]
     consumers: Mapping[int, bytes]
     damaged: Sequence[str]
+    exact: bool = True
+
+    @classmethod
+    def from_snapshot(cls, index: int, snapshot: bytes) -> Self:
+        """The entries of a ``SnapshotReady`` (``c/core/snapshot.h``). Raises ValueError."""
+        kinds: tuple[dict[int, bytes], ...] = ({}, {}, {})
+        at = 0
+        while at < len(snapshot):
+            try:
+                kind, number, length = _ENTRY.unpack_from(snapshot, at)
+            except struct.error:
+                raise ValueError("the snapshot ends within an entry") from None
+            at += _ENTRY.size
+            if not 1 <= kind <= len(kinds) or length > len(snapshot) - at:
+                raise ValueError("the snapshot is damaged")
+            kinds[kind - 1][number] = snapshot[at : at + length]
+            at += length
+        return cls(index, *kinds, damaged=(), exact=False)
 
 
 @attrs.frozen
@@ -348,6 +367,14 @@ class StatsReady:
 
 
 @attrs.frozen
+class SnapshotReady:
+    """The answer to ``request_snapshot``: entries of blobs (``c/core/snapshot.h``)."""
+
+    token: int
+    snapshot: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class EngineFailed:
     """The engine's thread has ended by itself."""
 
@@ -368,5 +395,6 @@ EngineEvent: TypeAlias = (
     | ConsumerStarted
     | PacketsTraced
     | StatsReady
+    | SnapshotReady
     | EngineFailed
 )

@@ -41,6 +41,7 @@ from meet_trio.engine import (
     PlainConnected,
     ProducerScore,
     Stats,
+    SnapshotReady,
     StatsReady,
     StreamStarted,
     aead_library,
@@ -186,6 +187,7 @@ class EngineHost:
         self._levels: dict[int, Mailbox] = {}  # by producer
         self._taps: dict[int, Tap] = {}  # by transport
         self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
+        self._snapshot_waiting: trio.MemorySendChannel[SnapshotReady] | None = None
 
     @property
     def failed(self) -> bool:
@@ -280,6 +282,26 @@ class EngineHost:
         finally:
             del self._stats_waiting[token]
 
+    async def snapshot(self) -> SnapshotReady:
+        """What another machine needs to go on with this engine's objects, see
+        ``Engine.request_snapshot``. One caller at a time. Raises EngineError if the engine has
+        failed or does not answer.
+        """
+        if self.failed:
+            raise EngineError(f"the engine on port {self.engine.port} has failed")
+        token = self.new_number()
+        self._snapshot_waiting, receive = trio.open_memory_channel[SnapshotReady](1)
+        try:
+            self.engine.request_snapshot(token)
+            with trio.fail_after(STATS_DEADLINE):
+                while (answer := await receive.receive()).token != token:
+                    pass  # of a request that was given up
+                return answer
+        except trio.TooSlowError:
+            raise EngineError(f"the engine on port {self.engine.port} does not answer") from None
+        finally:
+            self._snapshot_waiting = None
+
     async def run(self) -> None:
         """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
         checks_stuck = 0
@@ -335,6 +357,10 @@ class EngineHost:
                     mailbox.put(number, event)
             case StatsReady():
                 self._answer_stats(event)
+            case SnapshotReady():
+                if self._snapshot_waiting is not None:
+                    with contextlib.suppress(trio.WouldBlock):
+                        self._snapshot_waiting.send_nowait(event)
             case EngineFailed():
                 self._fail(event.message)
             case PacketsTraced():

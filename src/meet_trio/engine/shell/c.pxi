@@ -180,6 +180,9 @@ cdef extern from "core/core.h":
         MT_RESUME_TRANSPORT
         MT_RESUME_PRODUCER
         MT_RESUME_CONSUMER
+        MT_REQUEST_SNAPSHOT
+        MT_SNAPSHOT_STORED
+        MT_SEND_UNTIL
         MT_BEGIN
 
     ctypedef struct mt_layers:
@@ -256,6 +259,7 @@ cdef extern from "core/core.h":
         MT_EVENT_CONSUMER_STARTED
         MT_EVENT_TRACED
         MT_EVENT_STATS
+        MT_EVENT_SNAPSHOT
         MT_EVENT_FAILED
 
     ctypedef struct mt_event:

@@ -37,6 +37,8 @@ cdef object _record(mt_event *e):
         return records.PacketsTraced(e.id, e.number, (<const char *>e.data)[: e.len])
     elif kind == MT_EVENT_STATS:
         return records.StatsReady(e.id, _stats(e))
+    elif kind == MT_EVENT_SNAPSHOT:
+        return records.SnapshotReady(e.id, (<const char *>e.data)[: e.len])
     elif kind == MT_EVENT_FAILED:
         return records.EngineFailed((<const char *>e.data)[: e.len].decode())
     raise ValueError(f"{<int>kind} is no event's number")

@@ -132,7 +132,13 @@ cdef class _Queue:
             return (kind, c.id)
         elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
             return (kind, c.id, <size_t>c.u.link)
-        elif kind in (MT_REQUEST_STATS, MT_BEGIN):
+        elif kind in (
+            MT_REQUEST_STATS,
+            MT_REQUEST_SNAPSHOT,
+            MT_SNAPSHOT_STORED,
+            MT_SEND_UNTIL,
+            MT_BEGIN,
+        ):
             return (kind,)  # the newest token's answer is enough
         elif kind == MT_SEND_DTLS:
             for i in range(DTLS_WAITING):
