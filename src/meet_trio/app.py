@@ -10,6 +10,7 @@ whole.
 import itertools
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from meet_trio.records import key_text
 if TYPE_CHECKING:
     from meet_trio.operator.metrics_server import MetricsServer
     from meet_trio.parts import Parts
+    from meet_trio.redis_state.holder import Holder
     from meet_trio.reload import Reload
 
 logger = logging.getLogger("meet_trio.app")
@@ -110,8 +112,10 @@ async def _serve_shielded(
 ) -> None:
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
-            opened = await _open(stack, settings, kept)
+            opened = await _open(stack, settings, kept, whole)
             async with trio.open_nursery() as nursery:
+                if opened.holder is not None:
+                    await nursery.start(opened.holder.run)
                 meetings = Meetings.make(settings, opened)
                 resumed = await _resume(opened, meetings.registry)
                 parts = _make_parts(settings, levels, opened, meetings)
@@ -127,19 +131,30 @@ async def _serve_shielded(
                 await _drain_queues(parts, whole.deadline - _RESERVE)
                 nursery.cancel_scope.cancel()
             opened.continuity.end()
+            if opened.holder is not None:
+                await opened.holder.give_up()
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) -> Opened:
-    """Open what ``stack`` closes."""
-    at = settings.listener
-    listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http")
+async def _open(
+    stack: AsyncExitStack, settings: Settings, kept: KeptSockets, whole: trio.CancelScope
+) -> Opened:
+    """Open what ``stack`` closes. ``whole`` can be cancelled while a standby waits."""
+    at, free = settings.listener, settings.redis.standby
+    listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http", free)
     metrics_listeners: Sequence[trio.SocketListener] = []
     if settings.metrics.listen is not None:
         host, port = settings.metrics.listen
-        metrics_listeners = await _listen(stack, host, port, "metrics.listen", kept, "metrics")
+        metrics_listeners = await _listen(
+            stack, host, port, "metrics.listen", kept, "metrics", free
+        )
     server = server_name(at.host, listeners[0].socket.getsockname()[1])
     grace = settings.peers.reconnect_grace
     continuity = stack.enter_context(open_continuity(settings.state, kept, server, grace))
+    holder = None
+    if settings.redis.url is not None:
+        whole.shield = False
+        holder = await _take_lease(settings, continuity, server)
+        whole.shield = True
     bridge = await stack.enter_async_context(open_bridge())
     numbers = itertools.count(continuity.first_number)
     hosts = [
@@ -148,13 +163,44 @@ async def _open(stack: AsyncExitStack, settings: Settings, kept: KeptSockets) ->
     ]
     tell_cipher(settings.engine)
     console = stack.enter_context(open_console_socket(settings.console, kept))
-    return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity)
+    if holder is not None:
+        holder.hosts = hosts
+    return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity, holder)
+
+
+async def _take_lease(settings: Settings, continuity: Continuity, server: str) -> "Holder":
+    """Wait until this server may run, and take what another machine has left."""
+    # Imported here: few servers have a Redis, and those have the time.
+    from meet_trio.redis_state.candidate import Candidate
+    from meet_trio.redis_state.holder import Holder
+    from meet_trio.redis_state.sealing import Sealer
+
+    if settings.redis.standby:
+        import meet_trio.parts  # noqa: F401  (nobody has to wait for it then)
+
+    assert settings.redis.secret is not None
+    sealer = Sealer(settings.redis.secret, server)
+    before = continuity.owner_before if continuity.entries else ""
+    owner = secrets.token_hex(16)
+    taken = await Candidate(settings.redis, sealer, owner, before).acquire()
+    continuity.write_owner(owner)
+    if not taken.local and not continuity.sockets.clean_start:
+        continuity.go_on_from(taken.entries, taken.engines)
+    holder = Holder(settings.redis, sealer, owner, before, taken)
+    continuity.redis = holder.store
+    return holder
 
 
 async def _listen(
-    stack: AsyncExitStack, host: str, port: int, names: str, kept: KeptSockets, part: str
+    stack: AsyncExitStack,
+    host: str,
+    port: int,
+    names: str,
+    kept: KeptSockets,
+    part: str,
+    free: bool,
 ) -> Sequence[trio.SocketListener]:
-    listeners = await open_listeners(host, port, names, kept, part)
+    listeners = await open_listeners(host, port, names, kept, part, free=free)
     for listener in listeners:
         stack.push_async_callback(listener.aclose)
     return listeners
@@ -170,6 +216,8 @@ async def _open_host(
     engine = settings.engine
     if engine.port:
         engine = attrs.evolve(engine, port=engine.port + index)
+    if settings.redis.standby:
+        engine = attrs.evolve(engine, free_bind=True)
     region = continuity.open_region(index)
     sockets = continuity.take_sockets(index, engine)
     try:
@@ -193,12 +241,16 @@ async def _resume(opened: Opened, registry: Registry) -> Sequence[LiveRoom]:
     rooms: Sequence[LiveRoom] = ()
     if continuity.entries:
         addresses = await context.announced.current()
-        rooms = restore_rooms(continuity.entries, continuity.engines, addresses, context)
+        rooms = restore_rooms(
+            continuity.entries, continuity.engines, addresses, context, exact=continuity.exact
+        )
         for room in rooms:
             room.keeper.write()
         logger.info("%d rooms of the process before go on", len(rooms))
     continuity.sockets.close_rest()
     continuity.commit()
+    if opened.holder is not None:
+        opened.holder.ready()
     for host in opened.hosts:
         host.engine.begin()
     return rooms
@@ -220,6 +272,7 @@ async def _start(parts: "Parts", nursery: trio.Nursery) -> None:
     await nursery.start(parts.meetings.records.run)
     if parts.opened.continuity.journal is not None:
         await nursery.start(parts.opened.continuity.journal.run)
+    if parts.opened.continuity.store is not None:
         nursery.start_soon(_keep_identity, parts)
     nursery.start_soon(parts.meetings.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
@@ -251,8 +304,8 @@ async def _keep_identity(parts: "Parts") -> None:
     await trio.to_thread.run_sync(continuity.wipe_before)
     await bridge.loaded()
     record = IdentityRecord(bridge.pem)
-    assert continuity.journal is not None
-    continuity.journal.put(key_text(record.key), record.to_json())
+    assert continuity.store is not None
+    continuity.store.put(key_text(record.key), record.to_json())
 
 
 def _running(settings: Settings, parts: "Parts") -> Running:

@@ -11,6 +11,7 @@ is taken over. ``commit`` then makes its own the ones that count, and the engine
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -25,14 +26,42 @@ from meet_trio.journal.journal import Journal
 from meet_trio.journal.log import StateLog, read_log
 from meet_trio.journal.settings import StateSettings
 from meet_trio.kept_sockets import KeptSockets
+from meet_trio.records import RecordStore
 
 logger = logging.getLogger("meet_trio.continuity")
+
+
+_OWNER = "owner"
+_NUMBER = re.compile(rb'"number": ?(\d{1,10})')
+_SKIPPED_NUMBERS = 2**20
+"""More than an engine has got between two snapshots."""
+
+
+@attrs.frozen
+class Stores:
+    """Several, which all keep everything."""
+
+    stores: Sequence[RecordStore]
+
+    def put(self, key: str, payload: bytes) -> None:
+        for store in self.stores:
+            store.put(key, payload)
+
+    def drop(self, key: str) -> None:
+        for store in self.stores:
+            store.drop(key)
+
+    def flush(self) -> None:
+        for store in self.stores:
+            store.flush()
 
 
 @attrs.define(eq=False)
 class Continuity:
     """``entries`` are those of the log of the process before, ``engines`` what its engines have
-    left. ``journal`` None: nothing is kept.
+    left. ``journal`` None: nothing is kept on this machine. ``owner_before`` is what that process
+    has written by ``write_owner``. ``exact`` False: they are of another machine, and older than
+    its end.
     """
 
     sockets: KeptSockets
@@ -40,6 +69,29 @@ class Continuity:
     journal: Journal | None = None
     entries: Mapping[str, bytes] = attrs.field(factory=dict)
     engines: Sequence[Kept] = ()
+    owner_before: str = ""
+    exact: bool = True
+    redis: RecordStore | None = None
+
+    @property
+    def store(self) -> RecordStore | None:
+        """Where records are kept."""
+        stores = [one for one in (self.journal, self.redis) if one is not None]
+        return Stores(stores) if len(stores) > 1 else stores[0] if stores else None
+
+    def go_on_from(self, entries: Mapping[str, bytes], engines: Sequence[Kept]) -> None:
+        """Another machine has left this. What a process here has left is older."""
+        self.entries, self.engines, self.exact = entries, engines, False
+
+    def write_owner(self, owner: str) -> None:
+        """Let the next process here know whose lease it goes on with."""
+        if self.directory is not None:
+            folder = self.directory.current
+            descriptor = folder.create(_OWNER)
+            try:
+                folder.write_at(descriptor, owner.encode(), 0)
+            finally:
+                os.close(descriptor)
 
     @property
     def first_number(self) -> int:
@@ -50,6 +102,9 @@ class Continuity:
             for kept in (engine.transports, engine.producers, engine.consumers)
             for number in kept
         ]
+        if not self.exact:  # the records and the engines are of different times
+            used += [int(n) for one in self.entries.values() for n in _NUMBER.findall(one)]
+            used.append(max(used, default=0) + _SKIPPED_NUMBERS)
         return max(used, default=0) + 1
 
     def open_region(self, index: int) -> int:
@@ -120,6 +175,17 @@ def open_continuity(
         yield found
 
 
+def _read_owner(before: Folder) -> str:
+    try:
+        descriptor = before.open(_OWNER)
+        if descriptor is None:
+            return ""
+        with open(descriptor, "rb") as file:
+            return file.read(256).decode("ascii")
+    except (OSError, ValueError):
+        return ""
+
+
 def _read(found: Continuity, before: Folder, now: float, grace: float) -> None:
     log = read_log(before)
     for damage in log.damaged:
@@ -129,6 +195,7 @@ def _read(found: Continuity, before: Folder, now: float, grace: float) -> None:
         logger.warning("the calls of the process before are over: %s", why)
         return
     found.entries = log.entries
+    found.owner_before = _read_owner(before)
     found.engines = list(_read_regions(before))
 
 

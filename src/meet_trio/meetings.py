@@ -6,7 +6,7 @@ still being loaded.
 
 import socket
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 import trio
@@ -27,6 +27,9 @@ from meet_trio.media.turn import IceServers
 from meet_trio.operator.quality import Quality
 from meet_trio.operator.record_file import RecordFile
 
+if TYPE_CHECKING:
+    from meet_trio.redis_state.holder import Holder
+
 
 @attrs.frozen
 class Opened:
@@ -38,6 +41,7 @@ class Opened:
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
     continuity: Continuity
+    holder: "Holder | None" = None
 
     @property
     def port(self) -> int:
@@ -73,7 +77,7 @@ class Meetings:
             max_backlog_bytes=settings.sockets.max_outbox_bytes,
             goodbye_timeout=settings.process.goodbye_timeout,
             ice_servers=ice_servers,
-            keeper=Keeper(opened.continuity.journal),
+            keeper=Keeper(opened.continuity.store),
             announced=AnnouncedAddresses(settings.media.announced_address, listen_ips),
             plain_ports=PlainPorts(
                 settings.plain,

@@ -16,7 +16,7 @@ import binascii
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NoReturn, Self, TypeAlias
+from typing import ClassVar, NoReturn, Protocol, Self, TypeAlias
 
 import attrs
 
@@ -166,3 +166,15 @@ class Changes:
 
     records: tuple[Record, ...] = ()
     removed: tuple[Key, ...] = ()
+
+
+class RecordStore(Protocol):
+    """Where records are kept by key."""
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Raises ValueError for what it has no place for."""
+
+    def drop(self, key: str) -> None: ...
+
+    def flush(self) -> None:
+        """Write what was put and dropped."""

@@ -56,7 +56,16 @@ def load(
     given.setdefault("state.dir", default_place(environ, os.getuid()))
     random_token = secrets.token_urlsafe(24) if present is None else present.api.auth_token
     _complete(given, bare, primary_address or address_of_default_route, random_token)
+    _check_redis(given)
     return build(given)
+
+
+def _check_redis(given: Mapping[str, object]) -> None:
+    url = given.get("state.redis_url")
+    if url and not given.get("state.redis_secret"):
+        raise ConfigError("state.redis_secret: state.redis_url needs it")
+    if given.get("state.standby") and not url:
+        raise ConfigError("state.redis_url: state.standby needs it")
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Kept:
     @classmethod
     def from_snapshot(cls, index: int, snapshot: bytes) -> Self:
         """The entries of a ``SnapshotReady`` (``c/core/snapshot.h``). Raises ValueError."""
-        kinds: tuple[dict[int, bytes], ...] = ({}, {}, {})
+        kinds: list[dict[int, bytes]] = [{}, {}, {}]
         at = 0
         while at < len(snapshot):
             try:
@@ -53,7 +53,8 @@ class Kept:
                 raise ValueError("the snapshot is damaged")
             kinds[kind - 1][number] = snapshot[at : at + length]
             at += length
-        return cls(index, *kinds, damaged=(), exact=False)
+        transports, producers, consumers = kinds
+        return cls(index, transports, producers, consumers, (), exact=False)
 
 
 @attrs.frozen
@@ -81,6 +82,7 @@ class EngineSettings:
       1.25 MB.
     - ``relay_packets``: the packets that may be on their way to one other engine; a power of two.
       Each takes 1.6 KB of memory once it was used.
+    - ``free_bind``: the machine need not have ``listen_ips`` yet (IP_FREEBIND of ip(7)).
     - ``gso``: UDP datagrams for one destination are given to the kernel together (UDP_SEGMENT),
       where it takes them, and the packets of a frame are padded to one length where that takes a
       byte.
@@ -108,6 +110,7 @@ class EngineSettings:
     incoming_excess: float = 2.0
     incoming_burst: float = 10.0
     relay_packets: int = 1024
+    free_bind: bool = False
     gso: bool = True
     aead: AeadChoice = "auto"
     max_tcp_connections: int = 4096

@@ -8,27 +8,14 @@ What has changed otherwise is written in the next turn of the loop.
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 import attrs
 import trio
 
 from meet_trio.live.log_errors import log_errors
-from meet_trio.records import Changes, Key, Notes, Record, key_text
+from meet_trio.records import Changes, Key, Notes, Record, RecordStore, key_text
 
 logger = logging.getLogger("meet_trio.live.keeper")
-
-
-class RecordStore(Protocol):
-    """Where records are kept by key."""
-
-    def put(self, key: str, payload: bytes) -> None:
-        """Raises ValueError for what it has no place for."""
-
-    def drop(self, key: str) -> None: ...
-
-    def flush(self) -> None:
-        """Write what was put and dropped."""
 
 
 @attrs.define(eq=False)

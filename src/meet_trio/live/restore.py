@@ -46,6 +46,10 @@ from meet_trio.room.records import RoomRecord
 
 logger = logging.getLogger("meet_trio.live.restore")
 
+SKIPPED_SSRCS = 2**20
+"""More than a room can have used since its entry was written: a consumer takes longer than 10 µs,
+and a process ends some seconds after its last write (docs/standby.md)."""
+
 _KINDS: Mapping[str, type[Record]] = {
     **ROOM_RECORDS,
     **LIVE_RECORDS,
@@ -59,11 +63,14 @@ def restore_rooms(
     kept: Sequence[Kept],
     addresses: Sequence[str],
     context: RoomContext,
+    *,
+    exact: bool = True,
 ) -> list[LiveRoom]:
     """The rooms of the ``entries`` of a log, for ``Registry.go_on``.
 
     ``kept`` is what the engines have left. Their successors in ``context.hosts`` must not have
-    begun. ``addresses``: those of ``AnnouncedAddresses``.
+    begun. ``addresses``: those of ``AnnouncedAddresses``. ``exact`` False: the entries are older
+    than the end of their process.
     """
     records = _read(entries)
     hosts = {host.index: host for host in context.hosts}
@@ -79,7 +86,7 @@ def restore_rooms(
     rooms = []
     for room_id, of_room in records.items():
         try:
-            rooms.append(_Restoring(context, hosts, engines, addresses).restore(of_room))
+            rooms.append(_Restoring(context, hosts, engines, addresses, exact).restore(of_room))
         except RecordError as error:
             logger.warning("room %s is lost: %s", room_id, error)
     return rooms
@@ -110,6 +117,7 @@ class _Restoring:
     hosts: Mapping[int, EngineHost]
     engines: KeptEngines
     addresses: Sequence[str]
+    exact: bool
 
     def restore(self, records: Iterable[Record]) -> LiveRoom:
         by_kind: dict[str, list[Record]] = defaultdict(list)
@@ -124,7 +132,10 @@ class _Restoring:
         if not meetings:
             raise RecordError("meeting: the record is missing")
         room = LiveRoom(state.id, self.context, meetings[0].created_at, state=state)
-        room.resume(meetings[0])
+        meeting = meetings[0]
+        if not self.exact:
+            meeting = attrs.evolve(meeting, ssrcs=(meeting.ssrcs + SKIPPED_SSRCS) % 2**32)
+        room.resume(meeting)
         for record in by_kind["seat"]:
             if isinstance(record, SeatRecord) and record.peer_id in state.peers:
                 room.resume_peer(record, self._host(record.engine))
@@ -165,7 +176,8 @@ class _Restoring:
     def _make_transport(self, record: TransportRecord, host: EngineHost) -> Transport:
         engine, context = self.engines.get(host), self.context
         kept = None if engine is None else engine.transports.get(record.number)
-        common = (context.transport_settings, self.addresses, context.tally, kept)
+        exact = engine is None or engine.exact
+        common = (context.transport_settings, self.addresses, context.tally, kept, exact)
         if isinstance(record, WebRtcRecord):
             return WebRtcTransport.resumed(record, host, context.bridge, *common)
         assert isinstance(record, PlainRecord)

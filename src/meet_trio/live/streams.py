@@ -39,6 +39,11 @@ class Resumed:
     kept: KeptEngines
     accepted: bool = False
 
+    def exact_on(self, host: EngineHost) -> bool:
+        """Whether what the engine has kept is as at its end."""
+        kept = self.kept.get(host)
+        return kept is None or kept.exact
+
     def producer_on(self, host: EngineHost) -> bytes | None:
         return self.mirror_on(host, self.number)
 
@@ -83,7 +88,7 @@ class LiveProducer:
         spec = producer_spec(state.rtp, paused=state.paused)
         host.engine.add_producer(number, transport.number, spec)
         if resumed is not None and (blob := resumed.producer_on(host)) is not None:
-            host.engine.resume_producer(number, blob)
+            host.engine.resume_producer(number, blob, resumed.exact_on(host))
         host.watch_producer(number, advice)
         scores = [0] * len(state.rtp.params.encodings)
         since = None if state.paused else trio.current_time()
@@ -198,7 +203,7 @@ class LiveConsumer:
             host.engine.add_consumer(number, transport.number, producer.number, spec)
             undo.callback(host.engine.remove_consumer, number)
             if resumed is not None and (blob := resumed.consumer_on(host)) is not None:
-                host.engine.resume_consumer(number, blob)
+                host.engine.resume_consumer(number, blob, resumed.exact_on(host))
             if state.priority != 1:
                 host.engine.set_consumer_priority(number, state.priority)
             if state.preferred is not None:

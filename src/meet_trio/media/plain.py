@@ -214,6 +214,7 @@ class PlainTransport:
     _remote: tuple[str, int, int] | None = None  # that the client has told
     _resumed: PlainRecord | None = None
     _kept: bytes | None = attrs.field(default=None, repr=False)
+    _exact: bool = True
 
     @number.default
     def _(self) -> int:
@@ -251,6 +252,7 @@ class PlainTransport:
         addresses: Sequence[str],
         tally: Tally,
         kept: bytes | None,
+        exact: bool = True,
     ) -> "PlainTransport":
         """The transport of a record, not open yet. ``kept``: what its engine has kept of it."""
         return cls(
@@ -269,6 +271,7 @@ class PlainTransport:
             moves=record.moves,
             resumed=record,
             kept=kept,
+            exact=exact,
         )
 
     def record(self, room_id: str, peer_id: str) -> PlainRecord:
@@ -351,7 +354,7 @@ class PlainTransport:
             if self._resumed is not None and self._remote is not None:
                 engine.connect_plain_transport(self.number, *self._remote)
             if self._kept is not None:
-                engine.resume_transport(self.number, self._kept)
+                engine.resume_transport(self.number, self._kept, self._exact)
             self.host.watch_transport(self.number, self)
             undo.callback(self.host.unwatch_transport, self.number)
             self._opened = undo.pop_all()

@@ -96,6 +96,7 @@ class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
     ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has kept of it.
+    ``exact``: that is as at its end.
 
     ``addresses`` are those of its candidates, the preferred one first. With ``force_tcp`` there are
     no candidates for UDP.
@@ -120,6 +121,7 @@ class WebRtcTransport:
     _keys: SrtpKeys | None = None
     _association: "Association | None" = None
     _kept: bytes | None = attrs.field(default=None, repr=False)
+    _exact: bool = True
     # of its opening: records about events of the engine carry its ids too
     _context: contextvars.Context = attrs.field(factory=contextvars.copy_context)
     _owner: TransportOwner | None = None  # None: not open
@@ -147,6 +149,7 @@ class WebRtcTransport:
         addresses: Sequence[str],
         tally: Tally,
         kept: bytes | None,
+        exact: bool = True,
     ) -> "WebRtcTransport":
         """The transport of a record, not open yet."""
         connected = record.keys is not None
@@ -168,6 +171,7 @@ class WebRtcTransport:
             keys=record.keys,
             association=record.association,
             kept=kept,
+            exact=exact,
             asked_at=trio.current_time() if connected else None,
         )
 
@@ -265,7 +269,7 @@ class WebRtcTransport:
             if self._keys is not None:
                 engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
             if self._kept is not None:
-                engine.resume_transport(self.number, self._kept)
+                engine.resume_transport(self.number, self._kept, self._exact)
         except BaseException:
             self.state = TransportState.CLOSED
             engine.remove_transport(self.number)

@@ -432,6 +432,7 @@ cdef extern from "io/listen.h":
         unsigned int count
         char ips[1][46]  # more in C; only their addresses are used
         uint16_t port
+        bool_t free_bind
         unsigned int refused
         bool_t refused_tcp
         bool_t adopted

@@ -1,0 +1,268 @@
+"""The server that holds the lease: it renews it, and writes what has changed.
+
+Two connections: what is large must not keep a beat waiting.
+"""
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+
+import attrs
+import trio
+
+from meet_trio.errors import MeetError
+from meet_trio.media.engines import EngineError, EngineHost
+from meet_trio.redis_state import scripts
+from meet_trio.redis_state.candidate import LOOKS, READ_TIMEOUT, Taken
+from meet_trio.redis_state.lease import Holding
+from meet_trio.redis_state.link import Link, RedisGone, open_link
+from meet_trio.redis_state.scripts import FORGOTTEN_AFTER, key
+from meet_trio.redis_state.sealing import Sealer
+from meet_trio.redis_state.settings import RedisSettings
+from meet_trio.redis_state.store import Batch, RedisStore
+
+logger = logging.getLogger("meet_trio.redis_state.holder")
+
+_RETRY = 0.25
+
+
+class LeaseLost(MeetError):
+    """Another server holds the lease. This one must end, and write nothing."""
+
+
+class _Stale(RedisGone):
+    """Redis has done a later command already."""
+
+
+@attrs.define(eq=False)
+class Holder:
+    """``before``: the owner before, if that was this server's own process. ``hosts`` are those of
+    the engines, which begin after ``bind``.
+    """
+
+    settings: RedisSettings
+    sealer: Sealer
+    owner: str
+    before: str
+    taken: Taken
+    store: RedisStore = attrs.field(factory=RedisStore)
+    hosts: Sequence[EngineHost] = ()
+    clock: Callable[[], float] = time.monotonic
+    holding: Holding = attrs.field(init=False)
+    _fence: int = attrs.field(init=False)
+    _sequence: int = 0
+    _data: str = ""  # the key of what Redis has; empty: all has to be written
+    _generation: int = 0
+    _last_beat: int = 0
+    _ceilings: bool = False
+    _failing: bool = False
+    _silent: bool = False
+    _ready: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        sent = self.taken.sent if self.taken.fence else self.clock()
+        self.holding = Holding(self.settings.lease, sent)
+        self._fence = self.taken.fence
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Raises LeaseLost."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._renew)
+            nursery.start_soon(self._write)
+            task_status.started()
+
+    def ready(self) -> None:
+        """The store has all that goes on. From now on it replaces what is in Redis."""
+        self._ready.set()
+
+    async def give_up(self) -> None:
+        """A clean end: another server may begin at once, and finds nothing. ``run`` has ended."""
+        try:
+            async with open_link(self.settings) as link:
+                await link.call(
+                    scripts.GIVE_UP, [self._key("lease"), self._key("fast")], self.owner
+                )
+        except RedisGone as error:
+            logger.warning("the state in Redis is left for an hour: %s", error)
+
+    # Beats
+
+    async def _renew(self) -> None:
+        interval = self.settings.lease / LOOKS
+        async with open_link(self.settings) as link:
+            while True:
+                sent = self.clock()
+                try:
+                    await self._beat(link, sent, interval)
+                except RedisGone as error:
+                    self._fail(error)
+                self._bind()
+                await trio.sleep(max(0.0, sent + interval - self.clock()))
+
+    async def _beat(self, link: Link, sent: float, limit: float) -> None:
+        beat = self.holding.next_beat()
+        self._bind()
+        answer = await link.call(
+            scripts.BEAT,
+            [self._key("lease"), self._key("standby"), self._key("fast")],
+            self.owner,
+            self._fence,
+            beat.number,
+            beat.watched,
+            FORGOTTEN_AFTER,
+            limit=min(limit, self.settings.timeout),
+        )
+        if answer[0] == 0:
+            await self._take_again(link, answer[1].decode())
+        elif answer[0] == 1:
+            self.holding.answered(beat, sent, answer[1] == b"1")
+            if int(answer[2]) < self._last_beat or answer[3].decode() != self._data:
+                self._data = ""  # Redis has lost what it had
+                self.store.work.set()
+            self._last_beat = beat.number
+            if not beat.watched and self._ceilings:
+                self._ceilings = False
+                for host in self.hosts:
+                    host.engine.snapshot_stored(0)
+
+    async def _take_again(self, link: Link, owner: str) -> None:
+        """Redis has lost the lease, or was not there when this server began."""
+        if owner not in ("", self.before):
+            self._lose()
+        sent = self.clock()
+        taken = await link.call(
+            scripts.TAKE,
+            [self._key("lease"), self._key("fast")],
+            self.owner,
+            owner,
+            0,
+            "*",
+            round(self.settings.lease * 1000),
+            FORGOTTEN_AFTER,
+            1,
+        )
+        if taken is not None:
+            self._fence, self._sequence, self._last_beat, self._data = taken[0], 0, 0, ""
+            self.holding.taken_again(sent)
+            self.store.work.set()
+
+    def _lose(self) -> None:
+        for host in self.hosts:
+            host.engine.send_until(1)
+        raise LeaseLost("another server has taken the lease; this one has stopped sending")
+
+    def _bind(self) -> None:
+        """Tell the engines until when they may send."""
+        until = self.holding.sends_until
+        for host in self.hosts:
+            host.engine.send_until(0 if until is None else round(until * 1e6))
+        silent = until is not None and self.clock() >= until
+        if silent and not self._silent:
+            logger.error("nothing is sent: Redis does not answer, and a standby may take over")
+        if self._silent and not silent:
+            logger.info("media is sent again")
+        self._silent = silent
+
+    # Records and snapshots
+
+    async def _write(self) -> None:
+        await self._ready.wait()
+        async with open_link(self.settings) as link:
+            due = self.clock()
+            while True:
+                try:
+                    if self._fence:
+                        await self._write_records(link)
+                        if self.clock() >= due and self.holding.watched:
+                            due = self.clock() + self.settings.snapshot
+                            await self._write_snapshots(link, self.holding.watched)
+                        self._succeed()
+                except RedisGone as error:
+                    if not isinstance(error, _Stale):
+                        self._fail(error)
+                    await trio.sleep(_RETRY)
+                with trio.move_on_after(max(0.01, min(due - self.clock(), _RETRY))):
+                    await self.store.work.wait()
+
+    async def _write_records(self, link: Link) -> None:
+        if self._data and self.store.changed_size <= self.settings.batch:
+            if self.store.changed:
+                await self._put(link, self._data, self.store.take(), counts=False)
+            return
+        self._generation += 1
+        data = self._key(f"data:{self.owner}.{self._generation}")
+        self.store.take()
+        for keys in self.store.slices(self.settings.batch):
+            await self._put(link, data, Batch(self.store.payloads(keys)), counts=False)
+        await self._put(link, data, self.store.take(), counts=True)
+        self._data = data
+
+    async def _put(self, link: Link, data: str, batch: Batch, *, counts: bool) -> None:
+        sealer = self.sealer
+        self._sequence += 1
+        arguments: list[bytes | str | int] = [sealer.name(key) for key in batch.drops]
+        for name, payload in batch.puts:
+            field = sealer.name(name)
+            arguments += [field, sealer.seal(field, name.encode() + b"\0" + payload)]
+        try:
+            answer = await link.call(
+                scripts.WRITE,
+                [self._key("lease"), data],
+                self.owner,
+                self._fence,
+                self._sequence,
+                int(counts),
+                FORGOTTEN_AFTER,
+                len(batch.drops),
+                *arguments,
+                limit=max(READ_TIMEOUT, self.settings.timeout),
+            )
+            if answer != 1:
+                raise _Stale("the lease has changed")
+        except BaseException:
+            self.store.give_back(batch)
+            raise
+
+    async def _write_snapshots(self, link: Link, watched: int) -> None:
+        self._sequence += 1
+        sequence = self._sequence
+        arguments: list[bytes | str | int] = []
+        taken: list[tuple[EngineHost, int]] = []
+        self._ceilings = True
+        for host in self.hosts:
+            try:
+                ready = await host.snapshot()
+            except EngineError:
+                continue  # it has failed, and health says so
+            field = b"%d" % host.index
+            packed = zlib.compress(ready.snapshot, 1)
+            arguments += [field, self.sealer.seal(b"fast " + field, packed)]
+            taken.append((host, ready.token))
+        answer = await link.call(
+            scripts.SNAPSHOT,
+            [self._key("lease"), self._key("fast")],
+            self.owner,
+            self._fence,
+            sequence,
+            watched,
+            FORGOTTEN_AFTER,
+            *arguments,
+        )
+        if answer != 1:
+            raise _Stale("the lease has changed")
+        for host, token in taken:
+            host.engine.snapshot_stored(token)
+
+    def _fail(self, error: RedisGone) -> None:
+        if not self._failing:
+            self._failing = True
+            logger.error("the state of calls is not kept in Redis: %s", error)
+
+    def _succeed(self) -> None:
+        if self._failing:
+            self._failing = False
+            logger.info("the state of calls is kept in Redis again")
+
+    def _key(self, part: str) -> str:
+        return key(self.sealer.server, part)
