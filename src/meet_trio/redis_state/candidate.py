@@ -83,7 +83,7 @@ class Candidate:
         sent = self.clock()
         taken = await link.call(
             scripts.TAKE,
-            [self._key("lease"), self._key("fast")],
+            [self._key("lease"), self._key("fast"), self._key("standby")],
             self.owner,
             seen.owner,
             seen.fence,
@@ -103,7 +103,7 @@ class Candidate:
         if found is None:
             return None
         local = own or (not seen.owner and not self.settings.standby)
-        if not local:
+        if not local and seen.owner:
             logger.warning("this server takes over from another one")
         return Taken(
             taken[0], sent, local, {} if local else self._entries(found[0]), self._engines(found[1])
@@ -113,7 +113,7 @@ class Candidate:
         found = await link.call(
             scripts.LOOK,
             [self._key("lease"), self._key("standby")],
-            int(self.settings.standby),
+            self.owner if self.settings.standby else "",
             round(self.settings.lease * SIGN * 1000),
         )
         owner, *numbers = ((value or b"").decode() for value in found)

@@ -133,7 +133,7 @@ class Holder:
         sent = self.clock()
         taken = await link.call(
             scripts.TAKE,
-            [self._key("lease"), self._key("fast")],
+            [self._key("lease"), self._key("fast"), self._key("standby")],
             self.owner,
             owner,
             0,

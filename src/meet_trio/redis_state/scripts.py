@@ -1,7 +1,7 @@
 """What Redis does in one step, as scripts, and the keys under which a server's state lies.
 
     meet-trio:{NAME}:lease     hash: owner, fence, beat, watched, ttl (ms), data, sequence
-    meet-trio:{NAME}:standby   there while a candidate waits
+    meet-trio:{NAME}:standby   a candidate that waits
     meet-trio:{NAME}:data:…    hash: the records; the lease names the one that counts
     meet-trio:{NAME}:fast      hash: a snapshot of each engine, and of what it is one
 
@@ -23,10 +23,10 @@ FORGOTTEN_AFTER: Final = 3_600_000
 _RUN: Final = "local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')\n"
 
 LOOK: Final = """
-if ARGV[1] == '1' then redis.call('SET', KEYS[2], '1', 'PX', ARGV[2]) end
+if ARGV[1] ~= '' then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) end
 return redis.call('HMGET', KEYS[1], 'owner', 'fence', 'beat', 'watched', 'ttl')
 """
-"""lease, standby; whether to leave a sign, for how long (ms)."""
+"""lease, standby; who leaves a sign or nothing, for how long (ms)."""
 
 TAKE: Final = """
 local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'beat', 'data')
@@ -38,9 +38,10 @@ redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'fence', fence, 'beat', 0, 'watche
   'sequence', 0, 'ttl', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 if ARGV[7] == '1' then redis.call('DEL', KEYS[2]) end
+if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
 return {fence, l[4] or ''}
 """
-"""lease, fast; new owner, owner before, fence, beat or * for any, ttl (ms), life (ms), whether to
+"""lease, fast, standby; new owner, owner before, fence, beat or * for any, ttl (ms), life (ms), whether to
 delete the snapshots. False: it is not as expected."""
 
 BEAT: Final = """
