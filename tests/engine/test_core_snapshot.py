@@ -4,6 +4,8 @@ is used by both, whatever either of them sends.
 
 from support.engine_kept import KeptWorld
 from support.engine_world import Camera, EngineClient, World, layer_cameras, simulcast, video
+from support.wire.rtp import RtpPacket
+from support.wire.vp8 import parse_vp8_untrusted
 
 from meet_trio.engine import Kept, SnapshotReady
 
@@ -52,6 +54,29 @@ def test_another_engine_goes_on_with_indices_that_jump() -> None:
     assert first.sequence_number == (last + 1 + SKIPPED) & 0xFFFF
     assert used.isdisjoint(p.sequence_number for p in bob.rtp)
     assert len(bob.rtp) == 22
+
+
+def test_timestamps_and_pictures_go_on() -> None:
+    """A receiver drops pictures that are older than its last one by either."""
+    world, alice, bob, camera = meeting()
+    take(world)
+    snapshot = world.events[-1].snapshot  # type: ignore[union-attr]
+    taken = world.now
+    send(world, alice, camera, 30)
+    last, sent = bob.rtp[-1], world.now
+    bob.rtp.clear()
+    world.kill(lambda _: Kept.from_snapshot(0, snapshot, age=sent + 1 - taken), after=1)
+    alice.send(*camera.frame(key=True))
+    first = bob.rtp[0]
+    passed = (first.timestamp - last.timestamp) % 2**32 / 90_000
+    assert abs(passed - (world.now - sent)) < 0.1
+    assert 0 < (picture_of(first) - picture_of(last)) % 2**15 < 2**14
+
+
+def picture_of(packet: RtpPacket) -> int:
+    picture = parse_vp8_untrusted(packet.payload)[0].picture_id
+    assert picture is not None
+    return picture
 
 
 def test_the_roll_over_count_of_what_comes_is_kept() -> None:

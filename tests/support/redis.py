@@ -31,8 +31,10 @@ class RedisServer:
     def start(self) -> None:
         """Start it, empty."""
         self.process = subprocess.Popen(
-            ["redis-server", "--port", str(self.port), "--bind", "0.0.0.0"]
-            + ["--save", "", "--appendonly", "no", "--protected-mode", "no"],
+            [
+                *("redis-server", "--port", str(self.port), "--bind", "0.0.0.0"),
+                *("--save", "", "--appendonly", "no", "--protected-mode", "no"),
+            ],
             stdout=subprocess.DEVNULL,
             cwd="/",
         )

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeAlias
 import attrs
 
 _ENTRY = struct.Struct("<BII")
+_TAKEN = struct.Struct("<Hq")  # kind and version, and the time in µs at which the blob was made
 AeadChoice: TypeAlias = Literal["auto", "libcrypto"]
 
 
@@ -39,8 +40,10 @@ class Kept:
     exact: bool = True
 
     @classmethod
-    def from_snapshot(cls, index: int, snapshot: bytes) -> Self:
-        """The entries of a ``SnapshotReady`` (``c/core/snapshot.h``). Raises ValueError."""
+    def from_snapshot(cls, index: int, snapshot: bytes, age: float = 0.0) -> Self:
+        """The entries of a ``SnapshotReady`` (``c/core/snapshot.h``), which is ``age`` seconds old.
+        Raises ValueError.
+        """
         kinds: list[dict[int, bytes]] = [{}, {}, {}]
         at = 0
         while at < len(snapshot):
@@ -51,8 +54,14 @@ class Kept:
             at += _ENTRY.size
             if not 1 <= kind <= len(kinds) or length > len(snapshot) - at:
                 raise ValueError("the snapshot is damaged")
-            kinds[kind - 1][number] = snapshot[at : at + length]
+            blob = bytearray(snapshot[at : at + length])
             at += length
+            if length < _TAKEN.size:
+                raise ValueError("the snapshot is damaged")
+            # The blob's times count from here, by a clock that this machine does not have.
+            head, taken = _TAKEN.unpack_from(blob)
+            _TAKEN.pack_into(blob, 0, head, taken + round(age * 1e6))
+            kinds[kind - 1][number] = bytes(blob)
         transports, producers, consumers = kinds
         return cls(index, transports, producers, consumers, (), exact=False)
 

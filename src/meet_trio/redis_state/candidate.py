@@ -24,6 +24,7 @@ SIGN = 3
 """Leases for which the sign of a candidate lasts."""
 READ_TIMEOUT = 10.0
 _LONGEST_SNAPSHOT = 2**28
+_OLDEST = 3600.0
 
 
 @attrs.frozen
@@ -106,7 +107,11 @@ class Candidate:
         if not local and seen.owner:
             logger.warning("this server takes over from another one")
         return Taken(
-            taken[0], sent, local, {} if local else self._entries(found[0]), self._engines(found[1])
+            taken[0],
+            sent,
+            local,
+            {} if local else self._entries(found[0]),
+            self._engines(found[1], found[2]),
         )
 
     async def _look(self, link: Link) -> Lease:
@@ -140,15 +145,18 @@ class Candidate:
             logger.error("%d records in Redis cannot be read: %s", count, refused)
         return entries
 
-    def _engines(self, fields: Sequence[bytes]) -> Sequence[Kept]:
+    def _engines(self, fields: Sequence[bytes], now: int) -> Sequence[Kept]:
+        """``now``: the time of Redis in ms."""
         found = []
+        at = int(dict(zip(fields[::2], fields[1::2], strict=True)).get(b"at", now))
+        age = min(max(0.0, (now - at) / 1000), _OLDEST)
         for field, sealed in zip(fields[::2], fields[1::2], strict=True):
             if not field.isdigit():
                 continue
             try:
                 packed = self.sealer.open(b"fast " + field, sealed)
                 snapshot = zlib.decompressobj().decompress(packed, _LONGEST_SNAPSHOT)
-                found.append(Kept.from_snapshot(int(field), snapshot))
+                found.append(Kept.from_snapshot(int(field), snapshot, age))
             except (ValueError, zlib.error) as error:
                 logger.error("the numbers of engine %d cannot be read: %s", int(field), error)
         return found

@@ -41,8 +41,8 @@ if ARGV[7] == '1' then redis.call('DEL', KEYS[2]) end
 if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[3]) end
 return {fence, l[4] or ''}
 """
-"""lease, fast, standby; new owner, owner before, fence, beat or * for any, ttl (ms), life (ms), whether to
-delete the snapshots. False: it is not as expected."""
+"""lease, fast, standby; new owner, owner before, fence, beat or * for any, ttl (ms), life (ms),
+whether to delete the snapshots. False: it is not as expected."""
 
 BEAT: Final = """
 local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'beat', 'data')
@@ -88,7 +88,8 @@ local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sequence', 'watched')
 if l[1] ~= ARGV[1] or l[2] ~= ARGV[2] then return 0 end
 if tonumber(l[3]) >= tonumber(ARGV[3]) or l[4] ~= ARGV[4] then return 2 end
 redis.call('HSET', KEYS[1], 'sequence', ARGV[3])
-redis.call('HSET', KEYS[2], 'run', run, 'fence', ARGV[2], 'watched', ARGV[4])
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[2], 'run', run, 'at', now[1] * 1000 + math.floor(now[2] / 1000))
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return 1
@@ -105,7 +106,8 @@ if l[1] ~= ARGV[1] then return false end
 local fast = {}
 if redis.call('HGET', KEYS[3], 'run') == run then fast = redis.call('HGETALL', KEYS[3]) end
 redis.call('DEL', KEYS[3])
-return {redis.call('HGETALL', KEYS[2]), fast}
+local now = redis.call('TIME')
+return {redis.call('HGETALL', KEYS[2]), fast, now[1] * 1000 + math.floor(now[2] / 1000)}
 """
 )
 """lease, data, fast; owner. False: another one holds it. The snapshots are given once."""

@@ -11,7 +11,12 @@
 #include <math.h>
 #include <openssl/crypto.h>
 
-enum { MOST_LINK = 1000000000 }; /* bit/s */
+enum {
+  MOST_LINK = 1000000000,  /* bit/s */
+  SKIPPED_PICTURES = 2096, /* less than half of 2^15, and 48 modulo 2^7, where a stream has only so many numbers */
+  SKIPPED_TL0 = 100,       /* less than half of 2^8 */
+  PICTURE_MASK = 0x7fff,
+};
 
 #define MOST_SRTP (UINT64_C(1) << 48) /* indices (RFC 3711 section 9.2) */
 #define MOST_SRTCP (UINT32_C(1) << 31)
@@ -296,6 +301,18 @@ static void apply_indices(mt_consumer *c, const mt_kept_consumer *k, uint64_t sk
   c->highest = c->first - 1;
 }
 
+/* Timestamps go on by the time that has passed. A receiver drops pictures with numbers that it has had. */
+static void apply_older_numbers(mt_consumer *c, const mt_kept_consumer *k, int64_t now) {
+  c->started = k->started;
+  c->last_timestamp = k->last_timestamp;
+  c->last_sent = as_long_ago(k->last_sent, k->ended, now);
+  c->has_picture = k->has_picture;
+  c->last_picture = (uint16_t)((k->last_picture + SKIPPED_PICTURES) & PICTURE_MASK);
+  c->last_tl0 = (uint8_t)(k->last_tl0 + SKIPPED_TL0);
+  c->packets = k->packets;
+  c->octets = k->octets;
+}
+
 void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spec, int64_t now) {
   mt_kept_consumer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
@@ -305,7 +322,10 @@ void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spe
     return;
   }
   apply_indices(c, &k, spec->exact ? 0 : MT_SKIPPED);
-  if (!spec->exact) return;
+  if (!spec->exact) {
+    apply_older_numbers(c, &k, now);
+    return;
+  }
   apply_numbers(c, &k, now);
   if (!epoch_fits(c, &k)) return;
   apply_epoch(core, c, &k);

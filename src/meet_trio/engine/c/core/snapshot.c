@@ -126,7 +126,20 @@ static void take_sender(mt_sender *s) {
 }
 
 static void take_consumer(snapshot *s, mt_consumer *c, int64_t now) {
-  mt_kept_consumer k = {.ended = now, .next = c->sender->next, .rtx_next = c->rtx_sender ? c->rtx_sender->next : 0, .target = -1};
+  mt_kept_consumer k = {
+      .ended = now,
+      .next = c->sender->next,
+      .rtx_next = c->rtx_sender ? c->rtx_sender->next : 0,
+      .started = c->started,
+      .last_sent = c->last_sent,
+      .last_timestamp = c->last_timestamp,
+      .has_picture = c->has_picture,
+      .last_picture = c->last_picture,
+      .last_tl0 = c->last_tl0,
+      .packets = c->packets,
+      .octets = c->octets,
+      .target = -1,
+  };
   add(s, MT_BLOB_CONSUMER, c->id, &k);
   take_sender(c->sender);
   take_sender(c->rtx_sender);
