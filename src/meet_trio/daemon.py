@@ -91,23 +91,21 @@ class Daemon:
                     nursery.start_soon(collector.freeze_when, running.bridge.loaded)
                     nursery.start_soon(self._reload, running)
                     self.started(running)
-                    if not self.settings.redis.standby:
+                    if self.settings.redis.standby:
+                        self.notifier.tell(
+                            _status(running)
+                        )  # whoever moves the address waits for it
+                    else:
                         self._tell_manager(nursery)
                 listening.cancel_scope.cancel()
 
     def _tell_manager(self, nursery: trio.Nursery) -> None:
         self.notifier.ready()
-        nursery.start_soon(self.notifier.run, self._status, self._works)
-
-    def _status(self) -> str:
-        if self._running is None:
-            return "standing by"
-        left = self._running.drain.left()
-        return f"draining: {left}" if self._running.drain.active else left
-
-    def _works(self) -> bool:
-        """Whether any engine does."""
-        return self._running is None or not all(host.failed for host in self._running.hosts)
+        nursery.start_soon(
+            self.notifier.run,
+            lambda: _status(self._running),
+            lambda: _any_engine_works(self._running),
+        )
 
     def _signals(self) -> Sequence[signal.Signals]:
         """A supervisor has SIGINT ignored: a terminal sends it to both, and the supervisor's end is
@@ -185,3 +183,13 @@ class Daemon:
 
 def _has_terminal() -> bool:
     return sys.__stdin__ is not None and not sys.__stdin__.closed and sys.__stdin__.isatty()
+
+
+def _status(running: Running | None) -> str:
+    if running is None:
+        return "standing by"
+    return f"draining: {running.drain.left()}" if running.drain.active else running.drain.left()
+
+
+def _any_engine_works(running: Running | None) -> bool:
+    return running is None or not all(host.failed for host in running.hosts)

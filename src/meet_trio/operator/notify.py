@@ -81,6 +81,10 @@ class Notifier:
             self._about_sockets.append((f"FDSTOREREMOVE=1\nFDNAME={name}", None))
             self._flush()
 
+    def tell(self, status: str) -> None:
+        """Send the status now."""
+        self._send({"STATUS": status})
+
     async def run(self, status: Callable[[], str], alive: Callable[[], bool]) -> None:
         """Send ``status()`` now and then, and what the watchdog waits for while ``alive()``. Until
         cancelled.
