@@ -92,9 +92,7 @@ class Daemon:
                     nursery.start_soon(self._reload, running)
                     self.started(running)
                     if self.settings.redis.standby:
-                        self.notifier.tell(
-                            _status(running)
-                        )  # whoever moves the address waits for it
+                        self.notifier.tell(_status(running))  # the address follows it
                     else:
                         self._tell_manager(nursery)
                 listening.cancel_scope.cancel()
