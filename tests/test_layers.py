@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "logs",
         "media",
         "operator",
+        "redis_state",
         "room",
         "settings",
         "socketio",
@@ -90,6 +91,7 @@ MAY_IMPORT = {
         "continuity",
         "journal",
         "records",
+        "redis_state",
     },
     "parts": {
         "",
@@ -112,6 +114,7 @@ MAY_IMPORT = {
         "media",
         "operator",
         "ortc",
+        "redis_state",
     },
     "reload": {"config", "edge"},
     "admin": {
@@ -197,7 +200,8 @@ MAY_IMPORT = {
         "turns",
     },
     "journal": {"errors", "settings"},
-    "continuity": {"engine", "errors", "journal", "kept_sockets"},
+    "continuity": {"engine", "errors", "journal", "kept_sockets", "records"},
+    "redis_state": {"engine", "errors", "media", "settings"},
     "room": {"errors", "json_text", "ortc", "records", "settings"},
     "ortc": {"errors"},
     "socketio": {"deadlines", "json_text"},
