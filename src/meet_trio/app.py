@@ -42,7 +42,7 @@ from meet_trio.records import key_text
 if TYPE_CHECKING:
     from meet_trio.operator.metrics_server import MetricsServer
     from meet_trio.parts import Parts
-    from meet_trio.redis_state.holder import Holder
+    from meet_trio.redis_state.holder import LeaseHolder
     from meet_trio.reload import Reload
 
 logger = logging.getLogger("meet_trio.app")
@@ -168,11 +168,11 @@ async def _open(
     return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity, holder)
 
 
-async def _take_lease(settings: Settings, continuity: Continuity, server: str) -> "Holder":
+async def _take_lease(settings: Settings, continuity: Continuity, server: str) -> "LeaseHolder":
     """Wait until this server may run, and take what another machine has left."""
     # Imported here: few servers have a Redis, and those have the time.
     from meet_trio.redis_state.candidate import Candidate
-    from meet_trio.redis_state.holder import Holder
+    from meet_trio.redis_state.holder import LeaseHolder
     from meet_trio.redis_state.sealing import Sealer
 
     if settings.redis.standby:
@@ -186,7 +186,7 @@ async def _take_lease(settings: Settings, continuity: Continuity, server: str) -
     continuity.write_owner(owner)
     if not taken.local and not continuity.sockets.clean_start:
         continuity.go_on_from(taken.entries, taken.engines)
-    holder = Holder(settings.redis, sealer, owner, before, taken)
+    holder = LeaseHolder(settings.redis, sealer, owner, before, taken)
     continuity.redis = holder.store
     return holder
 

@@ -28,7 +28,7 @@ from meet_trio.operator.quality import Quality
 from meet_trio.operator.record_file import RecordFile
 
 if TYPE_CHECKING:
-    from meet_trio.redis_state.holder import Holder
+    from meet_trio.redis_state.holder import LeaseHolder
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ class Opened:
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
     continuity: Continuity
-    holder: "Holder | None" = None
+    holder: "LeaseHolder | None" = None
 
     @property
     def port(self) -> int:

@@ -36,7 +36,7 @@ class _Stale(RedisGone):
 
 
 @attrs.define(eq=False)
-class Holder:
+class LeaseHolder:
     """``before``: the owner before, if that was this server's own process. ``hosts`` are those of
     the engines, which begin after ``bind``.
     """
@@ -150,7 +150,8 @@ class Holder:
     def _lose(self) -> None:
         for host in self.hosts:
             host.engine.send_until(1)
-        raise LeaseLost("another server has taken the lease; this one has stopped sending")
+        logger.error("another server has taken the lease, and this one has stopped sending")
+        raise LeaseLost("another server has taken the lease")
 
     def _bind(self) -> None:
         """Tell the engines until when they may send."""
