@@ -114,21 +114,19 @@ class LeaseHolder:
             limit=min(limit, self.settings.timeout),
         )
         if answer[0] == 0:
-            await self._take_again(link, answer[1].decode())
+            await self._take_again(link, answer[1].decode(), int(answer[2]))
         elif answer[0] == 1:
             self.holding.answered(beat, sent, answer[1] == b"1")
             if int(answer[2]) < self._last_beat or answer[3].decode() != self._data:
                 self._data = ""  # Redis has lost what it had
                 self.store.work.set()
             self._last_beat = beat.number
-            if not beat.watched and self._ceilings:
-                self._ceilings = False
-                for host in self.hosts:
-                    host.engine.snapshot_stored(0)
 
-    async def _take_again(self, link: Link, owner: str) -> None:
-        """Redis has lost the lease, or was not there when this server began."""
-        if owner not in ("", self.before):
+    async def _take_again(self, link: Link, owner: str, fence: int) -> None:
+        """Redis has lost the lease, has read an older one from its disk, or was not there when this
+        server began.
+        """
+        if fence >= self._fence and owner not in ("", self.before):
             self._lose()
         sent = self.clock()
         taken = await link.call(
@@ -136,7 +134,7 @@ class LeaseHolder:
             [self._key("lease"), self._key("fast"), self._key("standby")],
             self.owner,
             owner,
-            0,
+            self._fence,
             "*",
             round(self.settings.lease * 1000),
             FORGOTTEN_AFTER,
@@ -172,6 +170,7 @@ class LeaseHolder:
         async with open_link(self.settings) as link:
             due = self.clock()
             while True:
+                self._lift_ceilings()
                 try:
                     if self._fence:
                         await self._write_records(link)
@@ -183,7 +182,8 @@ class LeaseHolder:
                     if not isinstance(error, _Stale):
                         self._fail(error)
                     await trio.sleep(_RETRY)
-                with trio.move_on_after(max(0.01, min(due - self.clock(), _RETRY))):
+                pause = due - self.clock() if self.holding.watched else _RETRY
+                with trio.move_on_after(max(0.01, min(pause, _RETRY))):
                     await self.store.work.wait()
 
     async def _write_records(self, link: Link) -> None:
@@ -254,6 +254,15 @@ class LeaseHolder:
             raise _Stale("the lease has changed")
         for host, token in taken:
             host.engine.snapshot_stored(token)
+
+    def _lift_ceilings(self) -> None:
+        """Once it is not bound no snapshot is left in Redis, and none that is on its way is taken
+        there any more.
+        """
+        if self._ceilings and self.holding.sends_until is None:
+            self._ceilings = False
+            for host in self.hosts:
+                host.engine.snapshot_stored(0)
 
     def _fail(self, error: RedisGone) -> None:
         if not self._failing:

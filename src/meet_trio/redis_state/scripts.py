@@ -33,7 +33,7 @@ local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'beat', 'data')
 local any = ARGV[4] == '*'
 if (l[1] or '') ~= ARGV[2] then return false end
 if not any and ((l[2] or '0') ~= ARGV[3] or (l[3] or '0') ~= ARGV[4]) then return false end
-local fence = tonumber(l[2] or '0') + 1
+local fence = math.max(tonumber(l[2] or '0'), tonumber(ARGV[3])) + 1
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'fence', fence, 'beat', 0, 'watched', 0,
   'sequence', 0, 'ttl', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
@@ -46,7 +46,7 @@ whether to delete the snapshots. False: it is not as expected."""
 
 BEAT: Final = """
 local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'beat', 'data')
-if l[1] ~= ARGV[1] or l[2] ~= ARGV[2] then return {0, l[1] or ''} end
+if l[1] ~= ARGV[1] or l[2] ~= ARGV[2] then return {0, l[1] or '', l[2] or '0'} end
 if tonumber(l[3]) >= tonumber(ARGV[3]) then return {2, ''} end
 redis.call('HSET', KEYS[1], 'beat', ARGV[3], 'watched', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -54,8 +54,8 @@ if l[4] then redis.call('PEXPIRE', l[4], ARGV[5]) end
 if ARGV[4] == '0' then redis.call('DEL', KEYS[3]) end
 return {1, tostring(redis.call('EXISTS', KEYS[2])), l[3], l[4] or ''}
 """
-"""lease, standby, fast; owner, fence, number, watched, life (ms). {0, owner}: another one holds it,
-or none. {2}: an older beat. {1, whether a standby waits, the beat before, data}."""
+"""lease, standby, fast; owner, fence, number, watched, life (ms). {0, owner, fence}: another one
+holds it, or none. {2}: an older beat. {1, whether a standby waits, the beat before, data}."""
 
 WRITE: Final = """
 local l = redis.call('HMGET', KEYS[1], 'owner', 'fence', 'sequence', 'data')
