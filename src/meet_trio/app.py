@@ -175,20 +175,22 @@ async def _take_lease(settings: Settings, continuity: Continuity, server: str) -
     from meet_trio.redis_state.holder import LeaseHolder
     from meet_trio.redis_state.sealing import Sealer
 
-    if settings.redis.standby:
-        import meet_trio.parts  # noqa: F401  (nobody has to wait for it then)
-
     assert settings.redis.secret is not None
     sealer = Sealer(settings.redis.secret, server)
     before = continuity.owner_before if continuity.entries else ""
     owner = secrets.token_hex(16)
-    taken = await Candidate(settings.redis, sealer, owner, before).acquire()
+    taken = await Candidate(settings.redis, sealer, owner, before, _load_rest).acquire()
     continuity.write_owner(owner)
     if not taken.local and not continuity.sockets.clean_start:
         continuity.go_on_from(taken.entries, taken.engines)
     holder = LeaseHolder(settings.redis, sealer, owner, before, taken)
     continuity.redis = holder.store
     return holder
+
+
+def _load_rest() -> None:
+    """While it waits, a standby has the time that nobody has after a takeover."""
+    import meet_trio.parts  # noqa: F401
 
 
 async def _listen(

@@ -6,9 +6,9 @@ address of the server is a route there, which moves.
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,10 +44,10 @@ class Machine:
     log: list[str] = attrs.field(factory=list)
     reader: threading.Thread | None = None
 
-    def start(self, redis: RedisServer, **environ: str) -> None:
+    def start(self, redis: RedisServer, state: str = "off", **environ: str) -> None:
         command = [sys.executable, "-m", "meet_trio", "serve", "--http-host", ADDRESS]
         command += ["--http-port", "12443", "--media-listen-ip", ADDRESS, "--media-port", "4443"]
-        command += ["--media-workers", "1", "--state-dir", "off"]
+        command += ["--media-workers", "1", "--state-dir", state]
         keep = {
             name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ
         }
@@ -81,22 +81,26 @@ class Machine:
         if scope.cancelled_caught:
             pytest.fail(f"{self.name} does not say {text!r}:\n" + "".join(self.log[-40:]))
 
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
     def stop(self) -> int | None:
         """End it in order; its exit code."""
         if self.process is None:
             return None
-        process, self.process = self.process, None
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        code = process.wait(PATIENCE)
+        self.process.terminate()
+        return self._wait()
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self._wait()
+
+    def _wait(self) -> int:
+        assert self.process is not None
+        assert self.process.stdout is not None
         assert self.reader is not None
-        assert process.stdout is not None
+        code = self.process.wait(PATIENCE)
         self.reader.join()
-        process.stdout.close()
+        self.process.stdout.close()
+        self.process = None
         return code
 
 
@@ -228,8 +232,7 @@ async def test_the_standby_takes_over_with_the_address(site: Site) -> None:
     async with open_meeting(api, await api.create_room()) as people:
         site.watch(people)
         await site.snapshots(2)
-        assert site.a.process is not None
-        site.a.process.kill()
+        site.a.kill()
         killed = time.monotonic()
         await site.b.wait_log("takes over from another one")
         assert time.monotonic() - killed > 1.5 - 0.5  # a lease, less the time since the last beat
@@ -274,6 +277,27 @@ async def test_a_planned_end_leaves_nothing(site: Site) -> None:
     await site.b.wait_log("listens on")
     site.move_address(site.b)
     assert await api.rooms() == []
+
+
+async def test_a_server_that_is_started_again_has_its_lease_at_once(site: Site) -> None:
+    """On the same machine nothing is older than the end, and the standby does not notice."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as state:
+        site.move_address(site.a)
+        site.a.start(site.redis, state)
+        await site.a.wait_log("listens on")
+        site.b.start(site.redis)
+        await site.b.wait_log("another server holds the lease")
+        api = MeetApi(ADDRESS, 12443, TOKEN)
+        async with open_meeting(api, await api.create_room()) as people:
+            site.watch(people)
+            await site.snapshots(2)
+            fence = site.call_redis("hget", f"{KEYS}:lease", "fence")
+            site.a.kill()
+            site.a.start(site.redis, state)
+            await wait_for_media(people, 10)
+            assert not any("takes over" in line for line in site.b.log)
+            assert site.call_redis("hget", f"{KEYS}:lease", "fence") == [str(int(fence[0]) + 1)]
+            check_streams(people, leaps=0)
 
 
 async def test_calls_go_on_without_redis(site: Site) -> None:

@@ -44,15 +44,17 @@ class Taken:
 @attrs.define(eq=False)
 class Candidate:
     """``owner``: this process. ``before``: the process of this server before it, which has ended;
-    empty if it is not known.
+    empty if it is not known. ``waits`` is called once if the lease is not free.
     """
 
     settings: RedisSettings
     sealer: Sealer
     owner: str
     before: str
+    waits: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     _told: bool = False
+    _waiting: bool = False
 
     async def acquire(self) -> Taken:
         """The lease. A server without standby does not wait for a Redis that is gone."""
@@ -66,6 +68,7 @@ class Candidate:
                     if taken is not None:
                         return taken
                     failing = False
+                    self._wait()
                 except RedisGone as error:
                     if not settings.standby:
                         logger.error("no state is kept in Redis: %s", error)
@@ -113,6 +116,11 @@ class Candidate:
             {} if local else self._entries(found[0]),
             self._engines(found[1], found[2]),
         )
+
+    def _wait(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self.waits()
 
     async def _look(self, link: Link) -> Lease:
         found = await link.call(
