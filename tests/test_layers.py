@@ -43,6 +43,7 @@ MAY_IMPORT = {
         "logs",
         "media",
         "operator",
+        "redis_state",
         "room",
         "settings",
         "socketio",
@@ -95,6 +96,7 @@ MAY_IMPORT = {
         "continuity",
         "journal",
         "records",
+        "redis_state",
         "upgrade",
     },
     "parts": {
@@ -119,6 +121,7 @@ MAY_IMPORT = {
         "media",
         "operator",
         "ortc",
+        "redis_state",
     },
     "resume": {"edge", "engine", "live", "meetings", "operator", "records"},
     "reload": {"config", "edge"},
@@ -208,6 +211,7 @@ MAY_IMPORT = {
     },
     "journal": {"errors", "settings"},
     "continuity": {"engine", "errors", "journal", "kept_sockets", "media", "records"},
+    "redis_state": {"engine", "errors", "media", "settings"},
     "late": {"config"},
     # of edge the front door and its connections
     "upgrade": {

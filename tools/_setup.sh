@@ -80,6 +80,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 #   coturn                      a TURN relay between browsers and server
 #   nginx                       a proxy in front of the server
 #   ffmpeg, GStreamer           plain RTP
+#   redis                       state that another machine goes on with
 #   clang with libFuzzer        fuzzing the engine
 test_packages() {
   command -v chromium >/dev/null || echo chromium
@@ -90,6 +91,7 @@ test_packages() {
   PATH=$PATH:/usr/sbin:/sbin command -v turnserver >/dev/null || echo coturn
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null || echo nginx-light
   command -v ffmpeg >/dev/null || echo ffmpeg
+  command -v redis-server >/dev/null || echo redis-server
   if ! command -v clang >/dev/null; then
     echo clang
   elif [[ -z $(find "$(clang -print-resource-dir)" -name 'libclang_rt.fuzzer*' -print -quit) ]]; then

@@ -8,6 +8,7 @@ whole.
 """
 
 import logging
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from meet_trio.edge.moving import MovedConnection
 from meet_trio.edge.webhooks import Outbox
 from meet_trio.errors import ConfigError
 from meet_trio.journal.directory import server_name
+from meet_trio.journal.lease_note import NO_LEASE_BEFORE, LeaseBefore
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
 from meet_trio.media.dtls import DtlsBridge, open_bridge
@@ -40,6 +42,7 @@ from meet_trio.upgrade.takeover import Takeover, guarded
 if TYPE_CHECKING:
     from meet_trio.operator.metrics_server import MetricsServer
     from meet_trio.parts import Parts
+    from meet_trio.redis_state.holder import LeaseHolder
     from meet_trio.reload import Reload
     from meet_trio.upgrade.handover import Upgrade
 
@@ -115,12 +118,13 @@ async def _serve_shielded(
     with trio.CancelScope(shield=True) as whole:
         async with AsyncExitStack() as stack:
             with guarded(takeover):
-                opened = await _open(stack, settings, kept, takeover)
+                opened = await _open(stack, settings, kept, takeover, whole)
             async with trio.open_nursery() as nursery:
                 moved: Sequence[MovedConnection] = ()
                 meetings = Meetings.make(settings, opened)
                 if takeover is None:
-                    opened.continuity.read(settings.peers.reconnect_grace)
+                    if opened.holder is not None:
+                        await nursery.start(opened.holder.run)
                     resumed = await _resume(settings, opened, meetings)
                     _begin(opened)
                     parts = _make_parts(settings, levels, opened, meetings)
@@ -135,8 +139,12 @@ async def _serve_shielded(
                         takeover.check(lost, resumed.rooms)
                         await takeover.go(len(resumed.rooms))
                         kept.own()
+                    if opened.holder is not None:
+                        opened.holder.follow(opened.continuity.lease_before)
                     _begin(opened)
                     nursery.start_soon(takeover.follow_keeper)
+                    if opened.holder is not None:
+                        nursery.start_soon(opened.holder.run)
                 parts.take_api(resumed.api)
                 await _start(parts, nursery)
                 async with trio.open_nursery() as rooms:
@@ -154,21 +162,37 @@ async def _serve_shielded(
                 await _drain_queues(parts, whole.deadline - _RESERVE)
                 nursery.cancel_scope.cancel()
             opened.continuity.end()
+            if opened.holder is not None:
+                await opened.holder.give_up()
 
 
 async def _open(
-    stack: AsyncExitStack, settings: Settings, kept: KeptSockets, takeover: Takeover | None
+    stack: AsyncExitStack,
+    settings: Settings,
+    kept: KeptSockets,
+    takeover: Takeover | None,
+    whole: trio.CancelScope,
 ) -> Opened:
-    """Open what ``stack`` closes."""
-    at = settings.listener
-    listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http")
+    """Open what ``stack`` closes. ``whole`` can be cancelled while a standby waits."""
+    at, free = settings.listener, settings.redis.standby
+    listeners = await _listen(stack, at.host, at.port, "http.host, http.port", kept, "http", free)
     metrics_listeners: Sequence[trio.SocketListener] = []
     if settings.metrics.listen is not None:
         host, port = settings.metrics.listen
-        metrics_listeners = await _listen(stack, host, port, "metrics.listen", kept, "metrics")
+        metrics_listeners = await _listen(
+            stack, host, port, "metrics.listen", kept, "metrics", free
+        )
     server = server_name(at.host, listeners[0].socket.getsockname()[1])
     lock = None if takeover is None else takeover.lock
     continuity = stack.enter_context(open_continuity(settings.state, kept, server, lock))
+    if takeover is None:
+        continuity.read(settings.peers.reconnect_grace)
+    holder = None
+    if settings.redis.url is not None:
+        whole.shield = False
+        waits = takeover is None
+        holder = await _make_holder(stack, settings, continuity, server, waits=waits)
+        whole.shield = True
     bridge = await stack.enter_async_context(open_bridge())
     numbers = iter(continuity.new_number, -1)
     hosts = [
@@ -177,13 +201,58 @@ async def _open(
     ]
     tell_cipher(settings.engine)
     console = stack.enter_context(open_console_socket(settings.console, kept))
-    return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity)
+    if holder is not None:
+        holder.hosts = hosts
+    return Opened(listeners, metrics_listeners, console, bridge, hosts, continuity, holder)
+
+
+async def _make_holder(
+    stack: AsyncExitStack, settings: Settings, continuity: Continuity, server: str, *, waits: bool
+) -> "LeaseHolder":
+    """With ``waits`` it has waited until this server may run, and has taken what another machine
+    has left.
+    """
+    # Imported here: few servers have a Redis, and those have the time.
+    from meet_trio.journal.lease_note import LeaseNote
+    from meet_trio.redis_state.candidate import Candidate, Taken
+    from meet_trio.redis_state.holder import LeaseHolder
+    from meet_trio.redis_state.sealing import Sealer
+
+    assert settings.redis.secret is not None
+    sealer = Sealer(settings.redis.secret, server)
+    owner, before, taken = secrets.token_hex(16), continuity.lease_before, Taken()
+    note = None
+    if continuity.directory is not None:
+        note = LeaseNote(continuity.directory.current)
+        stack.callback(note.close)
+        note.write(LeaseBefore((*before.owners, owner), before.until))
+    if waits:
+        waiting = Candidate(settings.redis, sealer, owner, before.owners, _load_rest)
+        taken = await waiting.acquire()
+    if not taken.local and not continuity.sockets.clean_start:
+        continuity.go_on_from(taken.entries, taken.engines)
+    if taken.fence:
+        before = NO_LEASE_BEFORE
+    holder = LeaseHolder(settings.redis, sealer, owner, before, taken, note)
+    continuity.redis = holder.store
+    return holder
+
+
+def _load_rest() -> None:
+    """While it waits, a standby has the time that nobody has after a takeover."""
+    import meet_trio.parts  # noqa: F401
 
 
 async def _listen(
-    stack: AsyncExitStack, host: str, port: int, names: str, kept: KeptSockets, part: str
+    stack: AsyncExitStack,
+    host: str,
+    port: int,
+    names: str,
+    kept: KeptSockets,
+    part: str,
+    free: bool,
 ) -> Sequence[trio.SocketListener]:
-    listeners = await open_listeners(host, port, names, kept, part)
+    listeners = await open_listeners(host, port, names, kept, part, free=free)
     for listener in listeners:
         stack.push_async_callback(listener.aclose)
     return listeners
@@ -199,6 +268,8 @@ async def _open_host(
     engine = settings.engine
     if engine.port:
         engine = attrs.evolve(engine, port=engine.port + index)
+    if settings.redis.standby:
+        engine = attrs.evolve(engine, free_bind=True)
     sockets = continuity.take_sockets(index, engine)
     try:
         host = await stack.enter_async_context(
@@ -232,8 +303,9 @@ async def _resume(
         continuity.engines,
         settings.api,
         meetings,
-        continuity.journal,
+        continuity.store,
         [] if lost is None else lost,
+        exact=continuity.exact,
     )
     if bridge.kept_pem is not None:
         _put_identity(continuity, bridge.kept_pem)
@@ -244,6 +316,8 @@ async def _resume(
 def _begin(opened: Opened) -> None:
     """This process has taken over all that it could."""
     opened.continuity.sockets.close_rest()
+    if opened.holder is not None:
+        opened.holder.ready()  # before this process counts: it notes whose lease it has
     opened.continuity.commit()
     for host in opened.hosts:
         host.engine.begin()
@@ -265,6 +339,7 @@ async def _start(parts: "Parts", nursery: trio.Nursery) -> None:
     await nursery.start(parts.meetings.records.run)
     if parts.opened.continuity.journal is not None:
         await nursery.start(parts.opened.continuity.journal.run)
+    if parts.opened.continuity.store is not None:
         nursery.start_soon(_keep_identity, parts)
     nursery.start_soon(parts.meetings.quality.run, parts.registry.rooms)
     await nursery.start(parts.sockets.run)
@@ -300,8 +375,8 @@ async def _keep_identity(parts: "Parts") -> None:
 
 def _put_identity(continuity: Continuity, pem: bytes) -> None:
     record = IdentityRecord(pem)
-    assert continuity.journal is not None
-    continuity.journal.put(key_text(record.key), record.to_json())
+    assert continuity.store is not None
+    continuity.store.put(key_text(record.key), record.to_json())
 
 
 def _running(settings: Settings, parts: "Parts") -> Running:

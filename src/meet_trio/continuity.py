@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,11 +24,12 @@ from meet_trio.journal.clock import boot_id, boot_time
 from meet_trio.journal.directory import StateDirectory, open_state
 from meet_trio.journal.folder import Folder, overwrite
 from meet_trio.journal.journal import Journal
+from meet_trio.journal.lease_note import NO_LEASE_BEFORE, LeaseBefore, read_lease
 from meet_trio.journal.log import StateLog, read_log
 from meet_trio.journal.settings import StateSettings
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.media.successor import MemoryRegions, Regions
-from meet_trio.records import of_kinds
+from meet_trio.records import RecordStore, of_kinds
 
 _OF_ANY_AGE = frozenset({"api_token", "webhook"})
 """The kinds of records that are true also after the calls."""
@@ -58,10 +60,35 @@ class RegionFiles:
             os.close(descriptor)
 
 
+_NUMBER = re.compile(rb'"number": ?(\d{1,10})')
+_SKIPPED_NUMBERS = 2**20
+"""More than an engine has got between two snapshots."""
+
+
+@attrs.frozen
+class Stores:
+    """Several, which all keep everything."""
+
+    stores: Sequence[RecordStore]
+
+    def put(self, key: str, payload: bytes) -> None:
+        for store in self.stores:
+            store.put(key, payload)
+
+    def drop(self, key: str) -> None:
+        for store in self.stores:
+            store.drop(key)
+
+    def flush(self) -> None:
+        for store in self.stores:
+            store.flush()
+
+
 @attrs.define(eq=False)
 class Continuity:
     """``entries`` are those of the log of the process before, ``engines`` what its engines have
-    left. ``journal`` None: nothing is kept.
+    left. ``journal`` None: nothing is kept on this machine. ``lease_before``: what that process has
+    noted about its lease. ``exact`` False: they are of another machine, and older than its end.
     """
 
     sockets: KeptSockets
@@ -69,8 +96,22 @@ class Continuity:
     journal: Journal | None = None
     entries: Mapping[str, bytes] = attrs.field(factory=dict)
     engines: Sequence[Kept] = ()
+    lease_before: LeaseBefore = NO_LEASE_BEFORE
+    exact: bool = True
+    redis: RecordStore | None = None
     _ended: bool = False
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    @property
+    def store(self) -> RecordStore | None:
+        """Where records are kept."""
+        stores = [one for one in (self.journal, self.redis) if one is not None]
+        return Stores(stores) if len(stores) > 1 else stores[0] if stores else None
+
+    def go_on_from(self, entries: Mapping[str, bytes], engines: Sequence[Kept]) -> None:
+        """Another machine has left this. What a process here has left is older."""
+        self.entries, self.engines, self.exact = entries, engines, False
+        self._count_numbers()
 
     def new_number(self) -> int:
         """For a new object in the engines: above those of all that is resumed."""
@@ -103,15 +144,22 @@ class Continuity:
             return [*log.damaged, why]
         self.entries = log.entries
         lost = list(log.damaged)
+        self.lease_before = read_lease(self.directory.before)
         self.engines = list(_read_regions(self.directory.before, lost))
+        self._count_numbers()
+        return lost
+
+    def _count_numbers(self) -> None:
         used = [
             number
             for engine in self.engines
             for kept in (engine.transports, engine.producers, engine.consumers)
             for number in kept
         ]
+        if not self.exact:  # the records and the engines are of different times
+            used += [int(n) for one in self.entries.values() for n in _NUMBER.findall(one)]
+            used.append(max(used, default=0) + _SKIPPED_NUMBERS)
         self._numbers = itertools.count(max(used, default=0) + 1)
-        return lost
 
     @property
     def regions(self) -> Regions:

@@ -16,7 +16,6 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 
 import attrs
 import trio
@@ -81,6 +80,7 @@ class Daemon:
     takeover: Takeover | None = None
     terminal: bool = False
     _reload_due: trio.Event = attrs.field(factory=trio.Event)
+    _running: Running | None = None
 
     async def run(self) -> None:
         with trio.open_signal_receiver(*self._signals()) as signals:
@@ -88,19 +88,28 @@ class Daemon:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             async with trio.open_nursery() as listening:
                 async with trio.open_nursery() as nursery:
+                    listening.start_soon(self._listen, signals, nursery.cancel_scope)
+                    if self.settings.redis.standby:
+                        self._tell_manager(nursery)  # it may wait for days
                     running = await nursery.start(self._serve, nursery.cancel_scope)
+                    self._running = running
                     await nursery.start(collector.run)
                     nursery.start_soon(collector.freeze_when, running.bridge.loaded)
                     nursery.start_soon(self._reload, running)
                     self.started(running)
-                    self.notifier.ready()
-                    nursery.start_soon(
-                        self.notifier.run,
-                        partial(_status, running),
-                        partial(_any_engine_works, running),
-                    )
-                    listening.start_soon(self._listen, signals, running, nursery.cancel_scope)
+                    if self.settings.redis.standby:
+                        self.notifier.tell(_status(running))  # the address follows it
+                    else:
+                        self._tell_manager(nursery)
                 listening.cancel_scope.cancel()
+
+    def _tell_manager(self, nursery: trio.Nursery) -> None:
+        self.notifier.ready()
+        nursery.start_soon(
+            self.notifier.run,
+            lambda: _status(self._running),
+            lambda: _any_engine_works(self._running),
+        )
 
     def _signals(self) -> Sequence[signal.Signals]:
         """A supervisor has SIGINT ignored: a terminal sends it to both, and the supervisor's end is
@@ -124,19 +133,20 @@ class Daemon:
         self.notifier.stopping()
         whole.cancel()
 
-    async def _listen(
-        self, signals: AsyncIterator[int], running: Running, whole: trio.CancelScope
-    ) -> None:
+    async def _listen(self, signals: AsyncIterator[int], whole: trio.CancelScope) -> None:
         """Take signals until the server has ended. Signals that are not taken would be raised once
         more after that, and end the process in their own way.
         """
         async for number in signals:
-            if self._ends(number, running):
+            if self._ends(number):
                 self.notifier.stopping()
                 whole.cancel()
 
-    def _ends(self, number: int, running: Running) -> bool:
+    def _ends(self, number: int) -> bool:
         """Do what a signal asks for. Returns whether it ends the server."""
+        running = self._running
+        if running is None:  # it starts, or stands by
+            return number in (signal.SIGTERM, signal.SIGINT)
         match number:
             case signal.SIGHUP if self.terminal and not _has_terminal():
                 return True
@@ -185,9 +195,11 @@ def _has_terminal() -> bool:
     return sys.__stdin__ is not None and not sys.__stdin__.closed and sys.__stdin__.isatty()
 
 
-def _status(running: Running) -> str:
+def _status(running: Running | None) -> str:
+    if running is None:
+        return "standing by"
     return f"draining: {running.drain.left()}" if running.drain.active else running.drain.left()
 
 
-def _any_engine_works(running: Running) -> bool:
-    return not all(host.failed for host in running.hosts)
+def _any_engine_works(running: Running | None) -> bool:
+    return running is None or not all(host.failed for host in running.hosts)

@@ -6,7 +6,7 @@ still being loaded.
 
 import socket
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 import trio
@@ -27,6 +27,9 @@ from meet_trio.media.turn import IceServers
 from meet_trio.operator.quality import Quality
 from meet_trio.operator.record_file import RecordFile
 
+if TYPE_CHECKING:
+    from meet_trio.redis_state.holder import LeaseHolder
+
 
 @attrs.frozen
 class Opened:
@@ -38,6 +41,7 @@ class Opened:
     bridge: DtlsBridge
     hosts: Sequence[EngineHost]
     continuity: Continuity
+    holder: "LeaseHolder | None" = None
 
     @property
     def port(self) -> int:
@@ -58,7 +62,7 @@ class Meetings:
 
     @classmethod
     def make(cls, settings: Settings, opened: Opened) -> Self:
-        store = opened.continuity.journal
+        store = opened.continuity.store
         outbox, ice_servers = Outbox(settings.webhook, store=store), IceServers(settings.turn)
         records = RecordFile(settings.quality.file, settings.quality.max_waiting)
         quality = Quality(settings.quality, records.put, store)

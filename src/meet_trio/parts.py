@@ -54,7 +54,7 @@ class Parts:
         self.registry = meetings.registry
         self.lag = LoopLag()
         self.health = Health(settings.health, self.registry, self.lag, meetings.outbox)
-        self.drain = Drain(self.registry, settings.drain, opened.continuity.journal)
+        self.drain = Drain(self.registry, settings.drain, opened.continuity.store)
         self.tokens = ApiTokens(settings.api)
         self.api = HttpApi(
             self.registry,

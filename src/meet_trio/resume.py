@@ -42,9 +42,13 @@ async def resume_meetings(
     meetings: Meetings,
     store: RecordStore | None,
     lost: list[str],
+    *,
+    exact: bool = True,
 ) -> ResumedServer:
     """Give the records of ``entries`` to the parts that they are of, and put them into ``store``.
     ``engines``: what the engines before have left. What cannot be read is named in ``lost``.
+    ``exact`` False: they are of another machine, and older than its end. Whether that one has
+    drained says nothing about this one.
     """
     webhooks, quality = list[WebhookRecord](), list[Record]()
     drain, token = None, None
@@ -53,7 +57,7 @@ async def resume_meetings(
             case WebhookRecord():
                 webhooks.append(record)
             case DrainRecord():
-                drain = record
+                drain = record if exact else None
             case ApiTokenRecord():
                 token = record
             case _:
@@ -67,7 +71,7 @@ async def resume_meetings(
         return resumed
     context = meetings.registry.context
     addresses = await context.announced.current()
-    rooms = restore_rooms(of_rooms, engines, addresses, context, lost)
+    rooms = restore_rooms(of_rooms, engines, addresses, context, lost, exact=exact)
     for room in rooms:
         room.keeper.write()
     meetings.quality.resume(quality, {room.id: room for room in rooms})

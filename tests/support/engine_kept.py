@@ -92,11 +92,11 @@ class KeptWorld(World):
             number = arguments[0]
             last = name == "set_srtp" or (name in OF_TRANSPORTS and number not in keyed)
             if last and number in kept.transports:
-                core.resume_transport(number, kept.transports[number])
+                core.resume_transport(number, kept.transports[number], kept.exact)
             if name in ("add_producer", "add_mirror") and number in kept.producers:
-                core.resume_producer(number, kept.producers[number])
+                core.resume_producer(number, kept.producers[number], kept.exact)
             if name == "add_consumer" and number in kept.consumers:
-                core.resume_consumer(number, kept.consumers[number])
+                core.resume_consumer(number, kept.consumers[number], kept.exact)
 
     def refused(self) -> int:
         return self.counter("resumes_refused")

@@ -125,7 +125,7 @@ class FakeEngine:
         assert transport in self.transports
         self.resumed["transport", transport] = blob
 
-    def resume_producer(self, producer: int, blob: bytes) -> None:
+    def resume_producer(self, producer: int, blob: bytes, exact: bool = True) -> None:
         assert producer in self.producers or producer in self.mirrors
         self.resumed["producer", producer] = blob
 

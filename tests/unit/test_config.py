@@ -491,6 +491,7 @@ def test_libraries_are_described_field_by_field() -> None:
         },
         EngineSettings: {
             "dtls_per_second",
+            "free_bind",
             "history",
             "history_packets",
             "keyframe_interval",

@@ -59,8 +59,17 @@ def load(
     random_token = secrets.token_urlsafe(24) if present is None else present.api.auth_token
     drawn = "http.auth_token" not in given
     _complete(given, bare, primary_address or address_of_default_route, random_token)
+    _check_redis(given)
     found = build(given)
     return attrs.evolve(found, api=attrs.evolve(found.api, token_drawn=drawn))
+
+
+def _check_redis(given: Mapping[str, object]) -> None:
+    url = given.get("state.redis_url")
+    if url and not given.get("state.redis_secret"):
+        raise ConfigError("state.redis_secret: state.redis_url needs it")
+    if given.get("state.standby") and not url:
+        raise ConfigError("state.redis_url: state.standby needs it")
 
 
 def warnings_about(settings: Settings) -> Iterator[str]:

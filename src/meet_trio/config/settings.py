@@ -34,6 +34,7 @@ from meet_trio.operator.settings import (
     MetricsSettings,
     QualitySettings,
 )
+from meet_trio.redis_state.settings import RedisSettings
 from meet_trio.room.limits import RoomLimits
 from meet_trio.settings.about import about
 from meet_trio.settings.kinds import SWITCH, seconds
@@ -118,5 +119,6 @@ class Settings:
     admin: AdminSettings = attrs.field(default=AdminSettings())
     quality: QualitySettings = attrs.field(default=QualitySettings())
     state: StateSettings = attrs.field(default=StateSettings())
+    redis: RedisSettings = attrs.field(default=RedisSettings())
     process: ProcessSettings = attrs.field(default=ProcessSettings())
     upgrade: UpgradeSettings = attrs.field(default=UpgradeSettings())

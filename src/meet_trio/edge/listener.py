@@ -13,14 +13,26 @@ from meet_trio.edge.settings import ListenerSettings
 from meet_trio.errors import ConfigError
 from meet_trio.kept_sockets import KeptSockets
 
+_IP_FREEBIND = 15  # linux/in.h
+_IPV6_FREEBIND = 78  # linux/in6.h
+_BACKLOG = 0xFFFF  # the kernel takes as many as it has room for, as with trio.open_tcp_listeners
+
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 async def open_listeners(
-    host: str, port: int, names: str, kept: KeptSockets | None = None, part: str = "http"
+    host: str,
+    port: int,
+    names: str,
+    kept: KeptSockets | None = None,
+    part: str = "http",
+    *,
+    free: bool = False,
 ) -> Sequence[trio.SocketListener]:
     """A listener for each address of ``host``: the inherited one of ``part``, or else a new one,
     which is kept.
+
+    ``free``: this machine need not have the address yet (IP_FREEBIND of ip(7)).
 
     Raises ConfigError when the address cannot be listened on. ``names`` are those of the settings
     that say it.
@@ -31,7 +43,7 @@ async def open_listeners(
     try:
         for family, address in await _addresses(host, port):
             try:
-                found.append(await _open(family, address, kept, part))
+                found.append(await _open(family, address, kept, part, free))
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise
@@ -63,12 +75,16 @@ async def _addresses(host: str, port: int) -> Sequence[tuple[int, SocketAddress]
 
 
 async def _open(
-    family: int, address: SocketAddress, kept: KeptSockets, part: str
+    family: int, address: SocketAddress, kept: KeptSockets, part: str, free: bool
 ) -> trio.SocketListener:
     name = f"{part}-{address[0].replace(':', '_')}-{address[1]}"  # a name has no colon
     inherited = kept.take(name, lambda one: _listens_at(one, family, address))
     if inherited is not None:
         return trio.SocketListener(trio.socket.from_stdlib_socket(inherited))
+    if free:
+        listener = _open_free(family, address)
+        kept.keep(name, listener.socket.fileno())
+        return listener
     host = f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else address[0]
     try:
         (listener,) = await trio.open_tcp_listeners(address[1], host=host)
@@ -78,6 +94,25 @@ async def _open(
         (listener,) = await trio.open_tcp_listeners(address[1], host=host)
     kept.keep(name, listener.socket.fileno())
     return listener
+
+
+def _open_free(family: int, address: SocketAddress) -> trio.SocketListener:
+    """A listener, as trio makes one, at an address that this machine may get later."""
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            one.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        one.bind(address)
+        one.listen(_BACKLOG)
+        one.setblocking(False)
+        return trio.SocketListener(trio.socket.from_stdlib_socket(one))
+    except BaseException:
+        one.close()
+        raise
 
 
 def _listens_at(one: socket.socket, family: int, wanted: SocketAddress) -> bool:

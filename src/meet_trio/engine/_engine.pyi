@@ -117,23 +117,39 @@ class _Commands:
     def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
         """Go on where an earlier process has left the transport, with a blob of ``Kept``. It comes
         after what adds the transport and its keys, before ``begin``. A blob that does not fit is
-        refused and counted. With ``exact`` False the blob is seconds old: only the SRTCP index is
-        taken, and jumps ahead.
+        refused and counted. With ``exact`` False the blob is one of a snapshot: the SRTCP index
+        jumps ahead, and times count from the snapshot.
 
         A transport whose keys were set before ``begin``, and that was not resumed or was refused,
         sends and receives nothing: its SRTP indices must not begin anew. ``IceSilent`` follows
         ``begin``.
         """
 
-    def resume_producer(self, producer: int, blob: bytes) -> None:
-        """The same for a producer or a mirror, after its transport."""
+    def resume_producer(self, producer: int, blob: bytes, exact: bool = True) -> None:
+        """The same for a producer or a mirror, after its transport. With ``exact`` False only the
+        SSRCs of its streams are taken.
+        """
 
     def resume_consumer(self, consumer: int, blob: bytes, exact: bool = True) -> None:
         """The same for a consumer, after its producer. Its client sees one continuous stream, and
         needs no key frame. If it is refused, it begins with a key frame, at the index that its
-        transport has kept. With ``exact`` False only the SRTP indices are taken, and jump ahead by
-        16,384: the blob must be younger than that many packets.
+        transport has kept. With ``exact`` False the blob is one of a snapshot: indices and picture
+        numbers jump ahead, the indices by 16,384, and it begins with a key frame.
         """
+
+    def request_snapshot(self, token: int) -> None:
+        """Ask for a ``SnapshotReady`` event with this token, which is above 0. From the first
+        snapshot on the engine uses no index 16,384 above that of the newest stored one, and drops
+        packets that would need it.
+        """
+
+    def snapshot_stored(self, token: int) -> None:
+        """The snapshot with this token is stored, and will not be replaced by an older one. It
+        counts if it is the one that was taken last. 0: none is stored, or will be, anywhere.
+        """
+
+    def send_until(self, time: int) -> None:
+        """Send nothing from this time on, in µs of CLOCK_MONOTONIC. 0: no limit."""
 
     def begin(self) -> None:
         """End a hold: see ``Engine``. All commands before this one are applied before the first

@@ -6,10 +6,12 @@ Ids are unsigned 32-bit integers that the caller chooses. Each kind of object ha
 import struct
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
+_ENTRY = struct.Struct("<BII")
+_TAKEN = struct.Struct("<Hq")  # kind and version, and the time in µs at which the blob was made
 AeadChoice: TypeAlias = Literal["auto", "libcrypto"]
 
 
@@ -27,7 +29,7 @@ class AeadLibrary:
 class Kept:
     """What an earlier process has left in the region of its engine ``index``: blobs by number, for
     ``resume_transport`` and so on. They hold replay windows and ICE passwords, and no SRTP keys.
-    ``damaged`` names what was left out.
+    ``damaged`` names what was left out. ``exact`` False: it is of a snapshot, older than the end.
     """
 
     index: int
@@ -35,6 +37,33 @@ class Kept:
     producers: Mapping[int, bytes]
     consumers: Mapping[int, bytes]
     damaged: Sequence[str]
+    exact: bool = True
+
+    @classmethod
+    def from_snapshot(cls, index: int, snapshot: bytes, age: float = 0.0) -> Self:
+        """The entries of a ``SnapshotReady`` (``c/core/snapshot.h``), which is ``age`` seconds old.
+        Raises ValueError.
+        """
+        kinds: list[dict[int, bytes]] = [{}, {}, {}]
+        at = 0
+        while at < len(snapshot):
+            try:
+                kind, number, length = _ENTRY.unpack_from(snapshot, at)
+            except struct.error:
+                raise ValueError("the snapshot ends within an entry") from None
+            at += _ENTRY.size
+            if not 1 <= kind <= len(kinds) or length > len(snapshot) - at:
+                raise ValueError("the snapshot is damaged")
+            blob = bytearray(snapshot[at : at + length])
+            at += length
+            if length < _TAKEN.size:
+                raise ValueError("the snapshot is damaged")
+            # The blob's times count from here, by a clock that this machine does not have.
+            head, taken = _TAKEN.unpack_from(blob)
+            _TAKEN.pack_into(blob, 0, head, taken + round(age * 1e6))
+            kinds[kind - 1][number] = bytes(blob)
+        transports, producers, consumers = kinds
+        return cls(index, transports, producers, consumers, (), exact=False)
 
 
 @attrs.frozen
@@ -62,6 +91,7 @@ class EngineSettings:
       1.25 MB.
     - ``relay_packets``: the packets that may be on their way to one other engine; a power of two.
       Each takes 1.6 KB of memory once it was used.
+    - ``free_bind``: the machine need not have ``listen_ips`` yet (IP_FREEBIND of ip(7)).
     - ``gso``: UDP datagrams for one destination are given to the kernel together (UDP_SEGMENT),
       where it takes them, and the packets of a frame are padded to one length where that takes a
       byte.
@@ -89,6 +119,7 @@ class EngineSettings:
     incoming_excess: float = 2.0
     incoming_burst: float = 10.0
     relay_packets: int = 1024
+    free_bind: bool = False
     gso: bool = True
     aead: AeadChoice = "auto"
     max_tcp_connections: int = 4096
@@ -355,6 +386,14 @@ class EngineHeld:
 
 
 @attrs.frozen
+class SnapshotReady:
+    """The answer to ``request_snapshot``: entries of blobs (``c/core/snapshot.h``)."""
+
+    token: int
+    snapshot: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class EngineFailed:
     """The engine's thread has ended by itself."""
 
@@ -376,5 +415,6 @@ EngineEvent: TypeAlias = (
     | PacketsTraced
     | StatsReady
     | EngineHeld
+    | SnapshotReady
     | EngineFailed
 )

@@ -48,6 +48,10 @@ from meet_trio.room.records import RoomRecord
 
 logger = logging.getLogger("meet_trio.live.restore")
 
+SKIPPED_SSRCS = 2**20
+"""More than a room can have used since its entry was written: a consumer takes longer than 10 µs,
+and a process ends some seconds after its last write (docs/standby.md)."""
+
 _KINDS: Mapping[str, type[Record]] = {
     **ROOM_RECORDS,
     **LIVE_RECORDS,
@@ -63,12 +67,15 @@ def restore_rooms(
     addresses: Sequence[str],
     context: RoomContext,
     lost: list[str] | None = None,
+    *,
+    exact: bool = True,
 ) -> list[LiveRoom]:
     """The rooms of the ``entries`` of a log, for ``Registry.go_on``. What cannot be read is left
     out, and named in ``lost``.
 
     ``kept`` is what the engines have left. Their successors in ``context.hosts`` must not have
-    begun. ``addresses``: those of ``AnnouncedAddresses``.
+    begun. ``addresses``: those of ``AnnouncedAddresses``. ``exact`` False: the entries are older
+    than the end of their process.
     """
     lost = [] if lost is None else lost
     records = _read(entries, lost)
@@ -86,7 +93,9 @@ def restore_rooms(
     rooms = []
     for room_id, of_room in records.items():
         try:
-            rooms.append(_Restoring(context, hosts, engines, addresses, lost).restore(of_room))
+            rooms.append(
+                _Restoring(context, hosts, engines, addresses, lost, exact).restore(of_room)
+            )
         except RecordError as error:
             logger.warning("room %s is lost: %s", room_id, error)
             lost.append(f"room {room_id}: {error}")
@@ -111,6 +120,7 @@ class _Restoring:
     engines: KeptEngines
     addresses: Sequence[str]
     lost: list[str]
+    exact: bool
 
     def restore(self, records: Iterable[Record]) -> LiveRoom:
         by_kind: dict[str, list[Record]] = defaultdict(list)
@@ -126,7 +136,10 @@ class _Restoring:
         if not meetings:
             raise RecordError("meeting: the record is missing")
         room = LiveRoom(state.id, self.context, meetings[0].created_at, state=state)
-        room.resume(meetings[0])
+        meeting = meetings[0]
+        if not self.exact:
+            meeting = attrs.evolve(meeting, ssrcs=(meeting.ssrcs + SKIPPED_SSRCS) % 2**32)
+        room.resume(meeting)
         for record in by_kind["seat"]:
             if isinstance(record, SeatRecord) and record.peer_id in state.peers:
                 room.resume_peer(record, self._host(record.engine))

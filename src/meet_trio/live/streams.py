@@ -141,7 +141,7 @@ class LiveProducer:
     def resume(self, host: EngineHost, kept: Kept) -> None:
         """Its streams, there or in a mirror. Those of which nothing was kept begin anew."""
         if (blob := kept.producers.get(self.number)) is not None:
-            host.engine.resume_producer(self.number, blob)
+            host.engine.resume_producer(self.number, blob, kept.exact)
 
     def relay_to(self, mirror: Mirror) -> None:
         self.transport.host.engine.relay_producer(self.number, mirror.host.engine)
@@ -271,8 +271,8 @@ class LiveConsumer:
         spec = consumer_spec(self.state.rtp, paused=self._held)
         engine.add_consumer(self.number, self.transport.number, self.producer.number, spec)
         try:
-            if blob is not None:
-                engine.resume_consumer(self.number, blob)
+            if kept is not None and blob is not None:
+                engine.resume_consumer(self.number, blob, kept.exact)
             if self.state.priority != 1:
                 self.prioritize(self.state.priority)
             if self.state.preferred is not None:

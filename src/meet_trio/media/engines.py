@@ -48,6 +48,7 @@ from meet_trio.engine import (
     PacketsTraced,
     PlainConnected,
     ProducerScore,
+    SnapshotReady,
     Stats,
     StatsReady,
     StreamStarted,
@@ -155,6 +156,8 @@ class EngineHost:
         self._taps: dict[int, Tap] = {}  # by transport
         self._stats_waiting: dict[int, trio.MemorySendChannel[Stats]] = {}
         self._holds: dict[int, trio.Event] = {}  # by token
+        self._snapshot_waiting: trio.MemorySendChannel[SnapshotReady] | None = None
+        self._sends_until = 0  # see ``send_until``
 
     @property
     def failed(self) -> bool:
@@ -285,6 +288,31 @@ class EngineHost:
         for event in self.engine.read_events():
             self._dispatch_safely(event)
 
+    def send_until(self, time: int) -> None:
+        """See ``Engine.send_until``. It holds for engines in its place too."""
+        self._sends_until = time
+        self.engine.send_until(time)
+
+    async def snapshot(self) -> SnapshotReady:
+        """What another machine needs to go on with this engine's objects, see
+        ``Engine.request_snapshot``. One caller at a time. Raises EngineError if the engine has
+        failed or does not answer.
+        """
+        if self.failed:
+            raise EngineError(f"the engine on port {self.engine.port} has failed")
+        token = self.new_number()
+        self._snapshot_waiting, receive = trio.open_memory_channel[SnapshotReady](1)
+        try:
+            self.engine.request_snapshot(token)
+            with trio.fail_after(STATS_DEADLINE):
+                while (answer := await receive.receive()).token != token:
+                    pass  # of a request that was given up
+                return answer
+        except trio.TooSlowError:
+            raise EngineError(f"the engine on port {self.engine.port} does not answer") from None
+        finally:
+            self._snapshot_waiting = None
+
     async def run(self) -> None:
         """Read events and pass them on until cancelled. Notice an engine that takes no commands."""
         checks_stuck = 0
@@ -365,6 +393,8 @@ class EngineHost:
             self.engine.trace_transport(number, True)
         if self._stats_waiting:
             self.engine.request_stats(max(self._stats_waiting))
+        if self._sends_until:
+            self.engine.send_until(self._sends_until)
         successors.begin(self.engine, dead)
         return lost
 
@@ -408,6 +438,10 @@ class EngineHost:
             case EngineHeld(token=token):
                 if (held := self._holds.get(token)) is not None:
                     held.set()
+            case SnapshotReady():
+                if self._snapshot_waiting is not None:
+                    with contextlib.suppress(trio.WouldBlock):
+                        self._snapshot_waiting.send_nowait(event)
             case EngineFailed():
                 pass  # after the events that came before it, see ``run``
             case PacketsTraced():

@@ -367,7 +367,7 @@ class PlainTransport:
             if self._remote is not None:
                 engine.connect_plain_transport(self.number, *self._remote)
             if kept is not None and (blob := kept.transports.get(self.number)) is not None:
-                engine.resume_transport(self.number, blob)
+                engine.resume_transport(self.number, blob, kept.exact)
             if self.max_outgoing:
                 engine.set_max_outgoing_bitrate(self.number, self.max_outgoing)
         except BaseException:

@@ -286,8 +286,8 @@ class WebRtcTransport:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
             if self._keys is not None:
                 engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
-            if blob is not None:
-                engine.resume_transport(self.number, blob)
+            if kept is not None and blob is not None:
+                engine.resume_transport(self.number, blob, kept.exact)
             if self.max_outgoing:
                 engine.set_max_outgoing_bitrate(self.number, self.max_outgoing)
         except BaseException:

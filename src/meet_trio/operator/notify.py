@@ -97,6 +97,10 @@ class Notifier:
             time.sleep(_FIRST_RETRY / 10)
         return False
 
+    def tell(self, status: str) -> None:
+        """Send the status now."""
+        self._send({"STATUS": status})
+
     async def run(self, status: Callable[[], str], alive: Callable[[], bool]) -> None:
         """Send ``status()`` now and then, and what the watchdog waits for while ``alive()``. Until
         cancelled.

@@ -180,6 +180,9 @@ cdef extern from "core/core.h":
         MT_RESUME_TRANSPORT
         MT_RESUME_PRODUCER
         MT_RESUME_CONSUMER
+        MT_REQUEST_SNAPSHOT
+        MT_SNAPSHOT_STORED
+        MT_SEND_UNTIL
         MT_BEGIN
         MT_HOLD
 
@@ -258,6 +261,7 @@ cdef extern from "core/core.h":
         MT_EVENT_TRACED
         MT_EVENT_STATS
         MT_EVENT_HELD
+        MT_EVENT_SNAPSHOT
         MT_EVENT_FAILED
 
     ctypedef struct mt_event:
@@ -432,6 +436,7 @@ cdef extern from "io/listen.h":
         unsigned int count
         char ips[1][46]  # more in C; only their addresses are used
         uint16_t port
+        bool_t free_bind
         unsigned int refused
         bool_t refused_tcp
         bool_t adopted

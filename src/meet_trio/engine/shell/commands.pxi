@@ -212,11 +212,22 @@ cdef class _Commands:
     def resume_transport(self, uint32_t transport, bytes blob, bint exact=True):
         self._resume(MT_RESUME_TRANSPORT, transport, blob, exact)
 
-    def resume_producer(self, uint32_t producer, bytes blob):
-        self._resume(MT_RESUME_PRODUCER, producer, blob, True)
+    def resume_producer(self, uint32_t producer, bytes blob, bint exact=True):
+        self._resume(MT_RESUME_PRODUCER, producer, blob, exact)
 
     def resume_consumer(self, uint32_t consumer, bytes blob, bint exact=True):
         self._resume(MT_RESUME_CONSUMER, consumer, blob, exact)
+
+    def request_snapshot(self, uint32_t token):
+        if not token:
+            raise ValueError("token: 0 is none")
+        self._simple(MT_REQUEST_SNAPSHOT, token)
+
+    def snapshot_stored(self, uint32_t token):
+        self._simple(MT_SNAPSHOT_STORED, token)
+
+    def send_until(self, uint64_t time):
+        self._simple(MT_SEND_UNTIL, 0, time)
 
     def begin(self):
         self._simple(MT_BEGIN, 0)

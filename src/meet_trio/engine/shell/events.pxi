@@ -39,6 +39,8 @@ cdef object _record(mt_event *e):
         return records.StatsReady(e.id, _stats(e))
     elif kind == MT_EVENT_HELD:
         return records.EngineHeld(e.id)
+    elif kind == MT_EVENT_SNAPSHOT:
+        return records.SnapshotReady(e.id, (<const char *>e.data)[: e.len])
     elif kind == MT_EVENT_FAILED:
         return records.EngineFailed((<const char *>e.data)[: e.len].decode())
     raise ValueError(f"{<int>kind} is no event's number")

@@ -132,7 +132,12 @@ cdef class _Queue:
             return (kind, c.id)
         elif kind in (MT_ADD_LINK, MT_RELAY_PRODUCER, MT_STOP_RELAYING):
             return (kind, c.id, <size_t>c.u.link)
-        elif kind == MT_REQUEST_STATS:
+        elif kind in (
+            MT_REQUEST_STATS,
+            MT_REQUEST_SNAPSHOT,
+            MT_SNAPSHOT_STORED,
+            MT_SEND_UNTIL,
+        ):
             return (kind,)  # the newest token's answer is enough
         elif kind in (MT_BEGIN, MT_HOLD):
             return (MT_BEGIN,)  # what came last holds

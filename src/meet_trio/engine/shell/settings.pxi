@@ -97,6 +97,7 @@ cdef int _addresses(mt_addresses *out, object settings) except -1:
         raise ValueError(f"port: {settings.port}")
     memset(out, 0, sizeof(mt_addresses))
     out.count, out.port = len(settings.listen_ips), settings.port
+    out.free_bind = settings.free_bind
     cdef bytes raw
     cdef size_t i
     for i in range(out.count):

@@ -4,6 +4,7 @@
 #include "core/begin.h"
 #include "core/plain.h"
 #include "core/resume.h"
+#include "core/snapshot.h"
 #include "core/transport.h"
 #include "egress/consumer.h"
 #include "egress/downlink.h"
@@ -127,6 +128,12 @@ void mt_core_command(mt_core *core, int64_t now, const mt_command *c) {
   case MT_RESUME_CONSUMER:
     if (known(core, consumer)) mt_resume_consumer(core, consumer, &c->u.resume, now);
     break;
+  case MT_REQUEST_SNAPSHOT:
+    core->snapshot_wanted = c->id;
+    core->next_tick = 0;
+    break;
+  case MT_SNAPSHOT_STORED: mt_snapshot_stored(core, c->id); break;
+  case MT_SEND_UNTIL: core->sends_until = (int64_t)c->u.number; break;
   case MT_BEGIN: mt_core_begin(core, now); break;
   case MT_HOLD: mt_core_hold(core, c->id, now); break;
   }

@@ -43,6 +43,9 @@ typedef enum {
   MT_RESUME_TRANSPORT,    /* resume; this and the next two come while the core is held, after what adds the object and its keys */
   MT_RESUME_PRODUCER,     /* resume; also of a mirror */
   MT_RESUME_CONSUMER,     /* resume */
+  MT_REQUEST_SNAPSHOT,    /* id: a token that the answering event carries, above 0; it replaces a request that waits */
+  MT_SNAPSHOT_STORED,     /* id: the token of the snapshot that was taken last; 0: none is stored any more */
+  MT_SEND_UNTIL,          /* number: time in microseconds from which on nothing is sent, 0 = no limit */
   MT_BEGIN,               /* the hold ends, and the thread reads its sockets from now on; see core/begin.h, thread.h */
   MT_HOLD,                /* id: a token that the answering event carries */
 } mt_command_type;

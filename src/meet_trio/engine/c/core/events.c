@@ -1,9 +1,12 @@
 /* See events.h. */
 #include "core/events.h"
 
+#include "core/snapshot.h"
 #include "core/stats.h"
 #include "state/trace.h"
 
+#include <openssl/crypto.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* In this file, false means that the sink has no room. */
@@ -86,12 +89,25 @@ static bool offer_stats(mt_core *core, int64_t now) {
   return true;
 }
 
+/* It is taken anew if there is no room: its indices must be those of now. */
+static void offer_snapshot(mt_core *core, int64_t now) {
+  mt_event e = {.type = MT_EVENT_SNAPSHOT, .id = core->snapshot_wanted};
+  uint8_t *bytes = e.id ? mt_snapshot_take(core, &e.len, now) : NULL;
+  if (!bytes) return;
+  core->snapshot_taken = e.id;
+  e.data = bytes;
+  if (core->sink.event(core->sink.context, &e)) core->snapshot_wanted = 0;
+  OPENSSL_cleanse(bytes, e.len);
+  free(bytes);
+}
+
 void mt_events_offer(mt_core *core, int64_t now) {
   MT_EACH (item, &core->changed) {
     if (!offer_one(core, MT_OF(item, mt_changes, in_changed))) return;
     mt_list_remove(item);
   }
   offer_stats(core, now);
+  offer_snapshot(core, now);
 }
 
 int64_t mt_traces_offer(mt_core *core, int64_t now) {

@@ -14,9 +14,10 @@
 #include <stdatomic.h>
 
 enum {
-  SKIPPED = 1 << 14,       /* numbers: less than half of the 2^15 within which a receiver finds the roll-over count */
-  SKIPPED_SRTCP = 1 << 20, /* SRTCP indices, which are sent whole */
   MOST_LINK = 1000000000,  /* bit/s */
+  SKIPPED_PICTURES = 2096, /* less than half of 2^15, and 48 modulo 2^7, where a stream has only so many numbers */
+  SKIPPED_TL0 = 100,       /* less than half of 2^8 */
+  PICTURE_MASK = 0x7fff,
 };
 
 #define MOST_SRTP (UINT64_C(1) << 48) /* indices (RFC 3711 section 9.2) */
@@ -68,11 +69,9 @@ static void resume_sources(mt_core *core, mt_transport *t, const mt_kept_transpo
   }
 }
 
-static void resume_ledgers(mt_core *core, mt_transport *t, const mt_kept_transport *k) {
-  mt_ledger *to[MT_LEDGERS] = {[MT_ENDED] = &t->ended, [MT_SENT] = &t->sent, [MT_SENT_BEFORE] = &t->sent_before};
-  for (unsigned l = 0; l < MT_LEDGERS; l++)
-    for (uint32_t i = 0; i < k->ledger_counts[l]; i++)
-      if (!mt_ledger_put(core->region, to[l], &k->ledgers[l][i], core->settings.seed)) core->counters.dropped_no_memory++;
+static void resume_ledger(mt_core *core, mt_ledger *to, const mt_kept_transport *k, unsigned which) {
+  for (uint32_t i = 0; i < k->ledger_counts[which]; i++)
+    if (!mt_ledger_put(core->region, to, &k->ledgers[which][i], core->settings.seed)) core->counters.dropped_no_memory++;
 }
 
 static void resume_plain(mt_transport *t, const mt_kept_transport *k) {
@@ -93,7 +92,9 @@ static void apply_transport(mt_core *core, mt_transport *t, const mt_kept_transp
   t->heard = past(k->heard, now);
   t->was_connected = k->was_connected;
   if (k->max_outgoing) t->max_outgoing = k->max_outgoing;
-  resume_ledgers(core, t, k);
+  resume_ledger(core, &t->ended, k, MT_ENDED);
+  resume_ledger(core, &t->sent, k, MT_SENT);
+  resume_ledger(core, &t->sent_before, k, MT_SENT_BEFORE);
   resume_sources(core, t, k);
   if (k->plain) resume_plain(t, k);
   if (k->has_route && k->was_connected && !mt_route_find(core, &k->route))
@@ -104,15 +105,37 @@ static void apply_transport(mt_core *core, mt_transport *t, const mt_kept_transp
   mt_mark_busy(core, t);
 }
 
+/* The snapshot's times are of another machine's clock: what counts is how long before the snapshot they were. */
+static int64_t as_long_ago(int64_t time, int64_t taken, int64_t now) {
+  if (!time) return 0;
+  return past(now - (taken > time ? taken - time : 0), now);
+}
+
+static void apply_older(mt_core *core, mt_transport *t, const mt_kept_transport *k, int64_t now) {
+  t->srtcp_next = k->srtcp_next + MT_SKIPPED_SRTCP;
+  t->rtcp_ssrc = k->rtcp_ssrc;
+  t->link = k->link > MOST_LINK ? MOST_LINK : k->link;
+  t->heard = as_long_ago(k->heard, k->ended, now);
+  t->was_connected = k->was_connected;
+  if (k->max_outgoing) t->max_outgoing = k->max_outgoing;
+  resume_ledger(core, &t->ended, k, MT_ENDED);
+  resume_sources(core, t, k);
+  if (k->plain) resume_plain(t, k);
+  if (k->has_route && k->was_connected && !mt_route_find(core, &k->route))
+    mt_route_resume(core, t, &k->route, as_long_ago(k->route_seen, k->ended, now));
+  mt_mark_busy(core, t);
+}
+
 void mt_resume_transport(mt_core *core, mt_transport *t, const mt_resume_spec *spec, int64_t now) {
   mt_kept_transport k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_transport(&b, &k);
-  if (!core->resuming || !mt_blob_ended(&b) || !valid_transport(core, t, &k)) {
+  bool fits = spec->exact || k.srtcp_next < MOST_SRTCP - MT_SKIPPED_SRTCP;
+  if (!core->resuming || !mt_blob_ended(&b) || !fits || !valid_transport(core, t, &k)) {
     refuse(core); /* with keys, it is barred when the core begins */
   } else {
     if (spec->exact) apply_transport(core, t, &k, now);
-    else t->srtcp_next = (k.srtcp_next + SKIPPED_SRTCP) % MOST_SRTCP;
+    else apply_older(core, t, &k, now);
     in_this_order();
     t->unresumed = false;
   }
@@ -150,12 +173,16 @@ static int64_t arrival_of(const mt_kept_producer *k, const mt_kept_stream *from,
   return past(now - (silent > 0 ? silent : 0), now);
 }
 
-static void apply_stream(mt_producer *p, mt_stream *s, const mt_kept_producer *kept, int64_t now) {
-  const mt_kept_stream *k = &kept->streams[s->index];
+static void apply_ssrcs(mt_producer *p, mt_stream *s, const mt_kept_stream *k) {
   s->main = resume_source(p, s, k->has_main, k->main, false);
   s->rtx = resume_source(p, s, k->has_rtx, k->rtx, true);
   if (k->has_main) s->stats.ssrc = k->main;
   if (k->has_rtx) s->stats.rtx_ssrc = k->rtx;
+}
+
+static void apply_stream(mt_producer *p, mt_stream *s, const mt_kept_producer *kept, int64_t now) {
+  const mt_kept_stream *k = &kept->streams[s->index];
+  apply_ssrcs(p, s, k);
   s->generation = k->generation;
   s->fir_sequence = k->fir_sequence;
   if (!k->started) return;
@@ -195,11 +222,14 @@ void mt_resume_producer(mt_core *core, mt_producer *p, const mt_resume_spec *spe
   mt_kept_producer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
   mt_blob_producer(&b, &k);
-  if (!core->resuming || !spec->exact || !mt_blob_ended(&b) || !valid_producer(p, &k)) {
+  if (!core->resuming || !mt_blob_ended(&b) || !valid_producer(p, &k)) {
     refuse(core);
     return;
   }
-  for (uint8_t i = 0; i < k.count; i++) apply_stream(p, &p->streams[i], &k, now);
+  for (uint8_t i = 0; i < k.count; i++) {
+    if (spec->exact) apply_stream(p, &p->streams[i], &k, now);
+    else apply_ssrcs(p, &p->streams[i], &k.streams[i]);
+  }
 }
 
 /* ---- consumers ---- */
@@ -212,7 +242,7 @@ static bool falls_back(const mt_consumer *c, const mt_kept_consumer *k) {
 
 static bool valid_consumer(const mt_consumer *c, const mt_kept_consumer *k) {
   if (c->packets || c->started || (k->rtx_next != 0) != (c->rtx_sender != NULL)) return false;
-  if (!k->next || k->next > MOST_SRTP - 2 * SKIPPED || k->rtx_next > MOST_SRTP - 2 * SKIPPED) return false;
+  if (!k->next || k->next > MOST_SRTP - 2 * MT_SKIPPED || k->rtx_next > MOST_SRTP - 2 * MT_SKIPPED) return false;
   return k->highest < k->next && k->newest_sent < k->next && k->last_keyframe < k->next && k->first <= k->next;
 }
 
@@ -223,7 +253,7 @@ static bool epoch_fits(const mt_consumer *c, const mt_kept_consumer *k) {
   const mt_stream *s = &p->streams[k->stream];
   if (k->epoch_first > k->newest || k->newest > s->highest || k->newest >= MOST_SRTP) return false;
   uint64_t left_out = k->has_numbering ? k->numbering.packets : 0, number = k->newest + k->sequence_delta - left_out;
-  return left_out <= k->newest && number + 1 >= k->next && number < k->next + SKIPPED;
+  return left_out <= k->newest && number + 1 >= k->next && number < k->next + MT_SKIPPED;
 }
 
 /* What comes next may have waited in the socket since `newest`: nothing of the stream between is known to have been sent. */
@@ -290,6 +320,18 @@ static void apply_indices(mt_consumer *c, const mt_kept_consumer *k, uint64_t sk
   c->highest = c->first - 1;
 }
 
+/* Timestamps go on by the time that has passed. A receiver drops pictures with numbers that it has had. */
+static void apply_older_numbers(mt_consumer *c, const mt_kept_consumer *k, int64_t now) {
+  c->started = k->started;
+  c->last_timestamp = k->last_timestamp;
+  c->last_sent = as_long_ago(k->last_sent, k->ended, now);
+  c->has_picture = k->has_picture;
+  c->last_picture = (uint16_t)((k->last_picture + SKIPPED_PICTURES) & PICTURE_MASK);
+  c->last_tl0 = (uint8_t)(k->last_tl0 + SKIPPED_TL0);
+  c->packets = k->packets;
+  c->octets = k->octets;
+}
+
 void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spec, int64_t now) {
   mt_kept_consumer k = {0};
   mt_blob b = mt_blob_read(spec->blob.bytes, spec->blob.len);
@@ -298,8 +340,11 @@ void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spe
     refuse(core);
     return;
   }
-  apply_indices(c, &k, spec->exact ? 0 : SKIPPED);
-  if (!spec->exact) return;
+  apply_indices(c, &k, spec->exact ? 0 : MT_SKIPPED);
+  if (!spec->exact) {
+    apply_older_numbers(c, &k, now);
+    return;
+  }
   apply_numbers(c, &k, now);
   if (!epoch_fits(c, &k)) return;
   apply_epoch(core, c, &k);

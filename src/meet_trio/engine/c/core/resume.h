@@ -6,14 +6,20 @@
  * consumer's index is then the next one that its transport has kept for its SSRC. Nothing that a blob contains makes the core send an SRTP index twice, read what it must not, or send to where it
  * was not before.
  *
- * A blob that is not exact is older than the end of the process, by seconds. Of a transport and a consumer it gives the indices, which
- * then jump ahead, and nothing else. The jump is of SKIPPED numbers: more than were sent meanwhile, and few enough that a receiver still
- * guesses the roll-over count (RFC 3711 section 3.3.1).
+ * A blob that is not exact is older than the end of the process, by seconds, and may be of another machine (core/snapshot.h). Taken
+ * are the indices, which then jump ahead, replay windows, SSRCs that feed streams, and the route. The jump is of MT_SKIPPED numbers.
+ * Whoever took the blob has used none above. They are few enough that a receiver still guesses the roll-over count (RFC 3711 section
+ * 3.3.1). What clients have sent since then is not in the replay windows, and could be replayed once.
  */
 #ifndef MT_CORE_RESUME_H
 #define MT_CORE_RESUME_H
 
 #include "state/core_state.h"
+
+enum {
+  MT_SKIPPED = 1 << 14,       /* numbers: half of the 2^15 within which a receiver finds the roll-over count */
+  MT_SKIPPED_SRTCP = 1 << 20, /* SRTCP indices, which are sent whole */
+};
 
 /* The route, the replay windows, the next SRTCP index and transport-wide number, ended SSRCs. */
 void mt_resume_transport(mt_core *core, mt_transport *t, const mt_resume_spec *spec, int64_t now);

@@ -20,9 +20,10 @@ mt_stamps mt_new_stamps(mt_consumer *c, int64_t now) {
   return v;
 }
 
-/* As mt_srtp_protect. */
-static size_t protect(const mt_transport *t, uint64_t index, uint8_t *out, size_t header, size_t prefix, const uint8_t *rest,
-                      size_t rest_len) {
+/* As mt_srtp_protect. 0 also if the index may be used elsewhere. */
+static size_t protect(const mt_transport *t, const mt_sender *s, uint64_t index, uint8_t *out, size_t header, size_t prefix,
+                      const uint8_t *rest, size_t rest_len) {
+  if (s->ceiling && index >= s->ceiling) return 0;
   if (t->trace) mt_trace_stage(t, false, out, header + prefix, rest, rest_len);
   size_t len = mt_srtp_protect(t->srtp, index, out, header, prefix, rest, rest_len);
   if (!len && t->trace) mt_trace_unstage(t);
@@ -57,7 +58,8 @@ size_t mt_compose(const mt_consumer *c, uint8_t *out, const mt_packet *p, const 
     out[0] |= PADDING_BIT;
     rest += p->padding;
   }
-  return protect(c->transport, index, out, header, prefix_len, p->data + p->payload + taken, rest);
+  return protect(c->transport, rtx_index ? c->rtx_sender : c->sender, index, out, header, prefix_len, p->data + p->payload + taken,
+                 rest);
 }
 
 size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index, uint32_t timestamp, const mt_stamps *v) {
@@ -65,5 +67,5 @@ size_t mt_compose_padding(const mt_consumer *c, uint8_t *out, uint64_t rtx_index
   size_t header = mt_header_write(c, out, NULL, &(mt_numbers){.timestamp = timestamp}, true, (uint16_t)rtx_index, v);
   if (!header) return 0;
   out[0] |= PADDING_BIT;
-  return protect(c->transport, rtx_index, out, header, 0, padding, sizeof padding);
+  return protect(c->transport, c->rtx_sender, rtx_index, out, header, 0, padding, sizeof padding);
 }

@@ -1,4 +1,5 @@
 /* See listen.h. */
+#define _GNU_SOURCE
 #include "io/listen.h"
 
 #include "formats/path.h"
@@ -8,6 +9,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78 /* linux/in6.h, which does not go together with netinet/in.h */
+#endif
 
 enum {
   PORT_TRIES = 64, /* until a port is free at all addresses */
@@ -41,6 +46,8 @@ static bool open_socket(const mt_addresses *a, unsigned i, int type, uint16_t *p
   if (fd < 0) return false;
   int one = 1, v6_only = a->count > 1;
   if (out->family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
+  bool v6 = out->family == AF_INET6;
+  if (a->free_bind) setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND, &one, sizeof one);
   /* connections of an earlier server at this port may not have ended yet */
   if (type == SOCK_STREAM) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(fd, (struct sockaddr *)&address, len) != 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) != 0) ||

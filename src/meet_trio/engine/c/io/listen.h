@@ -19,6 +19,7 @@ typedef struct {
   unsigned count;
   char ips[MT_MAX_ADDRESSES][INET6_ADDRSTRLEN]; /* numeric; an IPv6 wildcard that is the only address accepts IPv4 too */
   uint16_t port;                                /* 0: any port that is free at all addresses for UDP and TCP; opening sets it */
+  bool free_bind;                               /* the machine need not have the addresses yet (IP_FREEBIND) */
   unsigned refused;                             /* if opening has failed: the index of the address */
   bool refused_tcp;                             /* if opening has failed: its TCP socket has failed, not its UDP socket */
   bool adopted;                                 /* `sockets` are taken over, and none is opened */

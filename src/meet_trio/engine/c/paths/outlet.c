@@ -7,6 +7,10 @@
 uint8_t *mt_reserve(mt_core *core) { return core->sink.reserve(core->sink.context); }
 
 static void emit(mt_core *core, const mt_path *to, size_t len) {
+  if (core->sends_until && core->last_now >= core->sends_until) {
+    core->counters.dropped_silenced++;
+    return;
+  }
   core->counters.datagrams_out++;
   core->counters.bytes_out += len;
   core->sink.send(core->sink.context, to, len);
@@ -32,7 +36,7 @@ static void send_to(mt_core *core, mt_transport *t, const mt_path *to, size_t le
 void mt_send(mt_core *core, mt_transport *t, size_t len) { send_to(core, t, t->selected ? &t->selected->path : NULL, len); }
 
 void mt_send_srtcp(mt_core *core, mt_transport *t, uint8_t *packet, size_t len) {
-  if (!t->srtp || !len) return;
+  if (!t->srtp || !len || (t->srtcp_ceiling && t->srtcp_next >= t->srtcp_ceiling)) return;
   if (t->trace) mt_trace_stage(t, true, packet, len, NULL, 0);
   size_t n = mt_srtcp_protect(t->srtp, t->srtcp_next, packet, len, MT_DATAGRAM_MAX);
   if (!n) {

@@ -24,7 +24,7 @@ bool mt_sender_take(mt_core *core, mt_transport *t, uint32_t ssrc, mt_sender *ou
   if (mt_table_first(&t->consumers_by_ssrc, mt_hash64(ssrc))) return false;
   const mt_ledger_entry *e = mt_ledger_find(&t->sent, ssrc, core->settings.seed);
   if (!e) e = mt_ledger_find(&t->sent_before, ssrc, core->settings.seed);
-  *out = (mt_sender){ssrc, e ? e->rtp_next : 1 + mt_random(core) % FIRST_SEQUENCE_MAX};
+  *out = (mt_sender){.ssrc = ssrc, .next = e ? e->rtp_next : 1 + mt_random(core) % FIRST_SEQUENCE_MAX};
   return note_sender(core, t, out); /* now, because the SSRC can still be refused; at its end the ledger has an entry for it */
 }
 

@@ -82,6 +82,9 @@ struct mt_core {
   mt_counters counters;
   uint32_t stats_waiting[MT_MAX_WAITING_STATS]; /* tokens of requests for statistics, the oldest first */
   unsigned stats_count;                         /* requests in `stats_waiting` */
+  uint32_t snapshot_wanted;                     /* token of a request for a snapshot; 0: none */
+  uint32_t snapshot_taken;                      /* token of the newest snapshot; 0: none yet */
+  int64_t sends_until;                          /* nothing is sent from this time on; 0: no limit */
 };
 
 #endif

@@ -61,6 +61,7 @@
   X(dropped_rtcp_unauthentic) \
   X(dropped_no_memory) \
   X(dropped_no_path) \
+  X(dropped_silenced) /* after the time until which it may send */ \
   X(relay_packets_out) \
   X(relay_bytes_out) \
   X(relay_packets_in) \

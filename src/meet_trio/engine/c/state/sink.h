@@ -22,6 +22,7 @@ typedef enum {
   MT_EVENT_TRACED,            /* id: transport; number: packets lost since the trace began; data, len: records of state/trace.h */
   MT_EVENT_STATS,             /* id: the request's token; data: mt_stats *; a receiver that takes the event owns it */
   MT_EVENT_HELD,              /* id: the command's token; see core/begin.h */
+  MT_EVENT_SNAPSHOT,          /* id: the request's token; data, len: core/snapshot.h, valid during the call */
   MT_EVENT_FAILED,            /* data, len: text (the thread's event; the core never fails) */
 } mt_event_type;
 

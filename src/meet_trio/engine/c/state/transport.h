@@ -75,7 +75,9 @@ typedef struct mt_source { /* an SSRC that the client sends */
 
 typedef struct { /* an SSRC that we send */
   uint32_t ssrc;
-  uint64_t next; /* SRTP index of the next packet; this one and all above are unused */
+  uint64_t next;    /* SRTP index of the next packet; this one and all above are unused */
+  uint64_t ceiling; /* indices from this one on are not used; 0: none. See core/snapshot.h */
+  uint64_t taken;   /* `next` in the newest snapshot */
 } mt_sender;
 
 typedef struct { /* arrivals of packets with a transport-wide sequence number; see ingress/arrivals.h */
@@ -143,7 +145,8 @@ struct mt_transport {
   int64_t moved;      /* time at which another route was selected; what was measured before is of another path; 0: never */
   uint32_t advances;  /* authentic packets with a higher index than any before of their SSRC; modulo 2^32 */
 
-  uint32_t srtcp_next; /* SRTCP index of the next packet that we send */
+  uint32_t srtcp_next;                 /* SRTCP index of the next packet that we send */
+  uint32_t srtcp_ceiling, srtcp_taken; /* as those of mt_sender */
   mt_table sources, consumers_by_ssrc;
   mt_list idle;          /* sources without stream, the one that became so first at the front */
   uint32_t idle_count;   /* members of `idle` */
