@@ -211,7 +211,7 @@ MAY_IMPORT = {
     },
     "journal": {"errors", "settings"},
     "continuity": {"engine", "errors", "journal", "kept_sockets", "media", "records"},
-    "redis_state": {"engine", "errors", "media", "settings"},
+    "redis_state": {"engine", "errors", "journal", "media", "settings"},
     "late": {"config"},
     # of edge the front door and its connections
     "upgrade": {
