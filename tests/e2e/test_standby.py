@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import attrs
 import pytest
@@ -298,6 +299,84 @@ async def test_a_server_that_is_started_again_has_its_lease_at_once(site: Site) 
             assert not any("takes over" in line for line in site.b.log)
             assert site.call_redis("hget", f"{KEYS}:lease", "fence") == [str(int(fence[0]) + 1)]
             check_streams(people, leaps=0)
+
+
+async def test_an_upgrade_keeps_the_lease(site: Site) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        state, console = Path(folder) / "state", Path(folder) / "console"
+        state.mkdir(0o700)
+        site.move_address(site.a)
+        site.a.start(site.redis, str(state), KM_SOCK=str(console))
+        await site.a.wait_log("listens on")
+        site.b.start(site.redis)
+        await site.b.wait_log("another server holds the lease")
+        api = MeetApi(ADDRESS, 12443, TOKEN)
+        async with open_meeting(api, await api.create_room()) as people:
+            site.watch(people)
+            await site.snapshots(2)
+            for _ in range(2):
+                command = [sys.executable, "-m", "meet_trio", "upgrade", "--socket", str(console)]
+                done = await trio.run_process(
+                    site.a.namespace.command(*command), capture_stdout=True, stderr=None
+                )
+                assert done.returncode == 0
+                await wait_for_media(people, 10)
+                await site.snapshots(2)
+            assert not any("takes over" in line for line in site.b.log)
+            check_streams(people, leaps=0)
+            site.a.kill()
+            await site.b.wait_log("takes over from another one")
+            site.move_address(site.b)
+            await wait_for_media(people, 10)
+            check_streams(people, leaps=1)
+
+
+async def test_one_that_was_bound_is_bound_after_a_restart(site: Site) -> None:
+    """Redis is gone meanwhile. What the process before has noted says until when it may send."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as state:
+        site.move_address(site.a)
+        site.a.start(site.redis, state, MEET_TRIO_STATE_STANDBY="off")
+        await site.a.wait_log("listens on")
+        site.b.start(site.redis)
+        await site.b.wait_log("another server holds the lease")
+        api = MeetApi(ADDRESS, 12443, TOKEN)
+        async with open_meeting(api, await api.create_room()) as people:
+            site.watch(people)
+            await site.snapshots(2)
+            site.redis.stop()
+            site.a.kill()
+            site.a.start(site.redis, state, MEET_TRIO_STATE_STANDBY="off")
+            await site.a.wait_log("nothing is sent: Redis does not answer")
+            before = received(people)
+            await trio.sleep(0.5)
+            assert received(people) == before
+            site.redis.start()
+            await site.a.wait_log("media is sent again")
+            await wait_for_media(people, 10)
+            assert not any("takes over" in line for line in site.b.log)
+            check_streams(people, leaps=0)
+
+
+async def test_who_is_told_that_the_holder_has_ended_takes_over_at_once(site: Site) -> None:
+    """It has ended before it knew of a standby, so it could be that it goes on alone."""
+    site.move_address(site.a)
+    site.a.start(site.redis)
+    await site.a.wait_log("listens on")
+    api = MeetApi(ADDRESS, 12443, TOKEN)
+    room = await api.create_room()
+    await wait_until(lambda: site.records() > 0)
+    site.a.kill()
+    site.b.start(site.redis)
+    await site.b.wait_log("another server holds the lease")
+    await site.b.wait_log("the holder of the lease is silent")
+    assert not any("takes over" in line for line in site.b.log)
+    (line,) = (line for line in site.b.log if "the holder of the lease is silent" in line)
+    command = line.partition("say ")[2].partition(" to Redis")[0].split()
+    assert command[0] == "HSET"
+    site.call_redis(*command)
+    await site.b.wait_log("takes over from another one")
+    site.move_address(site.b)
+    assert room in str(await api.rooms())
 
 
 async def test_calls_go_on_without_redis(site: Site) -> None:

@@ -66,15 +66,17 @@ async def open_next(
     past: Past,
     entries: Mapping[str, bytes] | None = None,
     engines: list[FakeEngine] | None = None,
+    exact: bool = True,
     **parts: Any,
 ) -> AsyncIterator[World]:
-    """A server that goes on with ``past``, or with other ``entries``."""
+    """A server that goes on with ``past``, or with other ``entries``. See ``restore_rooms``."""
     async with open_kept_world(engines or len(past.engines), **parts) as world:
         rooms = restore_rooms(
             past.entries if entries is None else entries,
             past.kept,
             ["192.0.2.9"],
             world.registry.context,
+            exact=exact,
         )
         await world.registry.go_on(rooms)
         await trio.testing.wait_all_tasks_blocked()

@@ -112,6 +112,7 @@ class FakeEngine:
         self.keyframes: Counter[int] = Counter()  # requests of consumers
         self.max_outgoing: dict[int, int] = {}
         self.traced: set[int] = set()
+        self.sends_until = 0
         self.resumed: dict[tuple[str, int], bytes] = {}
         self.holds: list[int] = []  # tokens since it has begun
 
@@ -120,6 +121,9 @@ class FakeEngine:
 
     def hold(self, token: int) -> None:
         self.holds.append(token)
+
+    def send_until(self, time: int) -> None:
+        self.sends_until = time
 
     def resume_transport(self, transport: int, blob: bytes, exact: bool = True) -> None:
         assert transport in self.transports

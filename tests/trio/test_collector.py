@@ -1,8 +1,8 @@
 """Full collections are as rare as promised, and the process is left as it was."""
 
 import gc
-import mmap
 import itertools
+import mmap
 from collections.abc import Iterator
 
 import attrs

@@ -89,6 +89,8 @@ async def change_all(m: Meeting) -> None:
     for person in m.people:
         for own in room.peers[person.id].transports.values():
             own.limit_outgoing(500_000 + own.number)
+    for host in m.world.hosts:
+        host.send_until(12_345)
     await trio.testing.wait_all_tasks_blocked()
 
 

@@ -10,7 +10,7 @@ from support.live_fakes import Client
 from support.live_scenes import pair, produce
 from trio.testing import MockClock
 
-from meet_trio.live.restore import restore_rooms
+from meet_trio.live.restore import SKIPPED_MIDS, SKIPPED_SSRCS, restore_rooms
 from meet_trio.live.settings import RoomSettings
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.room import Webhook
@@ -42,6 +42,24 @@ async def test_all_is_kept_again_before_the_rooms_run(autojump_clock: MockClock)
         assert isinstance(world.keeper.store, DictStore)
         assert world.keeper.store.written.keys() == past.entries.keys()
         await world.registry.go_on(rooms)
+
+
+async def test_of_another_machine_numbers_jump(autojump_clock: MockClock) -> None:
+    """What it has used since its last entry is not known."""
+    async with open_kept_world() as world:
+        room, _, _ = await meeting(world)
+        past = Past(world)
+        last = max(max(consumer.ssrcs()) for consumer in room.consumers.values())
+    next_ones = []
+    for exact in (True, False):
+        async with open_next(past, exact=exact) as world:
+            (again,) = world.registry.rooms.values()
+            mids = [int(peer.next_mid()) for peer in again.peers.values()]
+            next_ones.append((again.streams.ssrcs_reserved, mids))
+    (here, mids_here), (there, mids_there) = next_ones
+    assert here > last
+    assert there - here == SKIPPED_SSRCS
+    assert [b - a for a, b in zip(mids_here, mids_there, strict=True)] == [SKIPPED_MIDS] * 2
 
 
 async def test_a_peer_comes_back(autojump_clock: MockClock) -> None:

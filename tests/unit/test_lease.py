@@ -199,6 +199,21 @@ def test_a_standby_leaves_a_holder_alone_that_does_not_know_of_it() -> None:
     assert standby.may_take(attrs.evolve(watched, beat=8), 103.1 + wait_for(TTL))
 
 
+def test_since_when_a_holder_that_may_go_on_alone_is_silent() -> None:
+    alone = Lease("a", 1, 7, 0, TTL)
+    standby = Candidacy("b", TTL, takes_alone=False)
+    seen: list[tuple[Lease, float, float | None]] = [
+        (Lease(), 0.0, None),
+        (alone, 1.0, 1.0),
+        (alone, 9.0, 1.0),
+        (attrs.evolve(alone, beat=8), 10.0, 10.0),
+        (attrs.evolve(alone, beat=9, watched=9), 11.0, None),
+    ]
+    for lease, time, since in seen:
+        standby.may_take(lease, time)
+        assert standby.unwatched_since == since
+
+
 def test_what_was_given_up_is_taken_at_once() -> None:
     assert Candidacy("b", TTL, False).may_take(Lease(GIVEN_UP, 1, 7, 0, TTL), 0.0)
 

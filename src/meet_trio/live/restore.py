@@ -51,6 +51,8 @@ logger = logging.getLogger("meet_trio.live.restore")
 SKIPPED_SSRCS = 2**20
 """More than a room can have used since its entry was written: a consumer takes longer than 10 µs,
 and a process ends some seconds after its last write (docs/standby.md)."""
+SKIPPED_MIDS = 2**16
+"""More than a peer can have used since."""
 
 _KINDS: Mapping[str, type[Record]] = {
     **ROOM_RECORDS,
@@ -142,6 +144,8 @@ class _Restoring:
         room.resume(meeting)
         for record in by_kind["seat"]:
             if isinstance(record, SeatRecord) and record.peer_id in state.peers:
+                if not self.exact:
+                    record = attrs.evolve(record, mids=record.mids + SKIPPED_MIDS)
                 room.resume_peer(record, self._host(record.engine))
         for record in by_kind["stay"]:
             if isinstance(record, StayRecord) and record.peer_id in room.peers:

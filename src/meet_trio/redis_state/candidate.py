@@ -10,7 +10,7 @@ import trio
 
 from meet_trio.engine import Kept
 from meet_trio.redis_state import scripts
-from meet_trio.redis_state.lease import Candidacy, Lease
+from meet_trio.redis_state.lease import GIVEN_UP, Candidacy, Lease
 from meet_trio.redis_state.link import Link, RedisGone, open_link
 from meet_trio.redis_state.scripts import FORGOTTEN_AFTER, key
 from meet_trio.redis_state.sealing import Sealer, Unsealable
@@ -22,6 +22,8 @@ LOOKS = 3
 """In the time of a lease."""
 SIGN = 3
 """Leases for which the sign of a candidate lasts."""
+SILENT = 5
+"""Leases without a beat after which an operator is told."""
 READ_TIMEOUT = 10.0
 _LONGEST_SNAPSHOT = 2**28
 _OLDEST = 3600.0
@@ -54,6 +56,7 @@ class Candidate:
     waits: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     _told: bool = False
+    _told_silence: bool = False
     _waiting: bool = False
 
     async def acquire(self) -> Taken:
@@ -134,9 +137,19 @@ class Candidate:
         return Lease(owner, fence, beat, watched, ttl / 1000)
 
     def _tell(self, seen: Lease, candidacy: Candidacy) -> None:
-        if not self._told and seen.owner:
+        if seen.owner and not self._told:
             self._told = True
             logger.info("another server holds the lease; this one waits for it")
+        since = candidacy.unwatched_since
+        silent = since is not None and self.clock() - since > self.settings.lease * SILENT
+        if silent and not self._told_silence:
+            logger.warning(
+                "the holder of the lease is silent, and may go on alone: if it has ended, say"
+                " HSET %s owner %s to Redis",
+                self._key("lease"),
+                GIVEN_UP,
+            )
+        self._told_silence = silent
 
     def _entries(self, fields: Sequence[bytes]) -> Mapping[str, bytes]:
         entries: dict[str, bytes] = {}

@@ -66,9 +66,12 @@ class Candidacy:
         return not seen.owner or seen.watched > 0 or self.takes_alone
 
     @property
-    def waits_for_word(self) -> bool:
-        """The holder's beats do not say that it knows of a standby."""
-        return self._seen is not None and self._seen.owner != "" and not self._seen.watched
+    def unwatched_since(self) -> float | None:
+        """When a holder was seen last whose beats do not say that it knows of a standby. It may be
+        cut off and go on alone, so its lease is not taken; None: it is another case.
+        """
+        seen = self._seen
+        return self._since if seen is not None and seen.owner and not seen.watched else None
 
 
 @attrs.frozen
