@@ -321,6 +321,8 @@ def _begin(opened: Opened) -> None:
     opened.continuity.commit()
     for host in opened.hosts:
         host.engine.begin()
+        if opened.holder is None:  # what the process before has stored in Redis is nobody's
+            host.engine.snapshot_stored(0)
 
 
 def _make_parts(

@@ -141,6 +141,20 @@ def test_no_index_is_used_that_a_successor_may_use() -> None:
     assert bob.rtp[-1].sequence_number > ceiling
 
 
+def test_an_engine_in_the_place_of_a_dead_one_has_its_ceilings() -> None:
+    world, alice, bob, camera = meeting()
+    take(world)
+    ceiling = bob.rtp[-1].sequence_number + 1 + SKIPPED
+    leap(world, alice, camera, SKIPPED - 3 * STEP)
+    world.kill()
+    leap(world, alice, camera, 4 * STEP)
+    newest = bob.rtp[-1].sequence_number
+    assert ceiling - STEP < newest < ceiling
+    world.core.snapshot_stored(0)
+    alice.send(*camera.frame())
+    assert bob.rtp[-1].sequence_number > newest
+
+
 def test_reports_go_on_with_other_indices() -> None:
     """``World.indices`` finds one that is used twice."""
     world, alice, _bob, camera = meeting()

@@ -58,7 +58,7 @@ class LeaseHolder:
     _data: str = ""  # the key of what Redis has; empty: all has to be written
     _generation: int = 0
     _last_beat: int = 0
-    _ceilings: bool = False
+    _ceilings: bool = True  # an engine may have those of the one before it
     _failing: bool = False
     _silent: bool = False
     _ready: trio.Event = attrs.field(factory=trio.Event)

@@ -86,6 +86,7 @@ static void resume_plain(mt_transport *t, const mt_kept_transport *k) {
 
 static void apply_transport(mt_core *core, mt_transport *t, const mt_kept_transport *k, int64_t now) {
   t->srtcp_next = k->srtcp_next;
+  t->srtcp_ceiling = k->srtcp_ceiling;
   t->rtcp_ssrc = k->rtcp_ssrc;
   t->twcc_next = k->twcc_next;
   t->link = k->link > MOST_LINK ? MOST_LINK : k->link;
@@ -345,6 +346,8 @@ void mt_resume_consumer(mt_core *core, mt_consumer *c, const mt_resume_spec *spe
     apply_older_numbers(c, &k, now);
     return;
   }
+  c->senders[0].ceiling = k.ceiling;
+  if (c->rtx_sender) c->senders[1].ceiling = k.rtx_ceiling;
   apply_numbers(c, &k, now);
   if (!epoch_fits(c, &k)) return;
   apply_epoch(core, c, &k);

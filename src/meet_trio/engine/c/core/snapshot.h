@@ -4,7 +4,7 @@
  * jumps ahead with all indices (core/resume.h, blobs that are not exact). No index may be used on both sides, so this core keeps a
  * promise: it uses no index that is MT_SKIPPED above that of the newest snapshot that is known to be stored, and drops what would
  * need one. The first snapshot with a sender binds it, whether it gets stored or not. A later one replaces it when it is stored.
- * Without snapshots there is no ceiling.
+ * Without snapshots there is no ceiling. Ceilings are kept in a region, because an engine that goes on from it keeps the promise.
  *
  * A snapshot is a sequence of entries: kind of blob (1 byte), id (4), length (4), both little-endian, and the blob.
  */

@@ -81,6 +81,7 @@ void mt_blob_transport(mt_blob *b, mt_kept_transport *t) {
     mt_blob_bool(b, &t->fixed[i]);
   }
   mt_blob_u32(b, &t->srtcp_next);
+  mt_blob_u32(b, &t->srtcp_ceiling);
   mt_blob_u32(b, &t->rtcp_ssrc);
   mt_blob_u16(b, &t->twcc_next);
   mt_blob_u64(b, &t->max_outgoing);
@@ -237,6 +238,8 @@ void mt_blob_consumer(mt_blob *b, mt_kept_consumer *c) {
   mt_blob_i64(b, &c->ended);
   mt_blob_u64(b, &c->next);
   mt_blob_u64(b, &c->rtx_next);
+  mt_blob_u64(b, &c->ceiling);
+  mt_blob_u64(b, &c->rtx_ceiling);
   mt_blob_bool(b, &c->started);
   mt_blob_u64(b, &c->first);
   mt_blob_u64(b, &c->highest);

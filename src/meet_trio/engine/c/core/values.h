@@ -21,9 +21,9 @@ enum { /* first byte of a blob */
 };
 
 enum { /* second byte: the newest version of each */
-       MT_TRANSPORT_VERSION = 1,
+       MT_TRANSPORT_VERSION = 2,
        MT_PRODUCER_VERSION = 1,
-       MT_CONSUMER_VERSION = 1,
+       MT_CONSUMER_VERSION = 2,
 };
 
 enum {
@@ -50,7 +50,7 @@ typedef struct {
   bool plain;      /* the next two are set */
   mt_path ends[2]; /* RTP, RTCP */
   bool fixed[2];
-  uint32_t srtcp_next, rtcp_ssrc;
+  uint32_t srtcp_next, srtcp_ceiling, rtcp_ssrc;
   uint16_t twcc_next;
   uint64_t max_outgoing; /* bit/s; 0: none */
   uint64_t link;         /* bit/s: last estimate of the link to the client; 0: none */
@@ -100,6 +100,7 @@ typedef struct {
 typedef struct {
   int64_t ended;
   uint64_t next, rtx_next; /* SRTP indices; rtx_next 0: there is no RTX */
+  uint64_t ceiling, rtx_ceiling;
   bool started;
   uint64_t first, highest, newest_sent, last_keyframe;
   int64_t last_sent, keyframe_sent;

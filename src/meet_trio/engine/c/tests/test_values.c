@@ -79,6 +79,7 @@ static void test_transports(void) {
       .has_before = true,
       .before = {{3, "abc"}, {5, "passw"}},
       .srtcp_next = 77,
+      .srtcp_ceiling = 99,
       .twcc_next = 65535,
       .link = 2500000,
       .source_count = 3,
@@ -102,7 +103,7 @@ static void test_producers(void) {
 }
 
 static void test_consumers(void) {
-  mt_kept_consumer c = {.next = 70001, .highest = 70000, .target = -1, .has_epoch = true, .open = true, .stream = 2};
+  mt_kept_consumer c = {.next = 70001, .highest = 70000, .ceiling = 80000, .target = -1, .has_epoch = true, .open = true, .stream = 2};
   check(of_consumer, &c, sizeof c);
   c.has_numbering = true;
   for (unsigned i = 0; i < MT_NUMBERED_PACKETS; i++) c.numbering.packets_before[i] = any();
