@@ -14,12 +14,13 @@ static void limit(mt_blob *b, uint64_t value, uint64_t most) {
   if (b->from && value > most) b->failed = true;
 }
 
-/* Kind and version. A version that is newer, or none, is not read. */
-static void header(mt_blob *b, uint8_t kind, uint8_t version) {
+/* Kind and version, which it returns. A version that is newer, or none, is not read. */
+static uint8_t header(mt_blob *b, uint8_t kind, uint8_t version) {
   uint8_t found_kind = kind, found_version = version;
   mt_blob_u8(b, &found_kind);
   mt_blob_u8(b, &found_version);
   if (found_kind != kind || found_version == 0 || found_version > version) b->failed = true;
+  return found_version;
 }
 
 /* An array of `*count` members, each of which takes at least `least` bytes. NULL: there is none, or no memory. */
@@ -65,7 +66,7 @@ static void entry(mt_blob *b, mt_ledger_entry *e) {
 }
 
 void mt_blob_transport(mt_blob *b, mt_kept_transport *t) {
-  header(b, MT_BLOB_TRANSPORT, MT_TRANSPORT_VERSION);
+  uint8_t version = header(b, MT_BLOB_TRANSPORT, MT_TRANSPORT_VERSION);
   mt_blob_i64(b, &t->ended);
   mt_blob_bool(b, &t->was_connected);
   mt_blob_i64(b, &t->heard);
@@ -81,7 +82,6 @@ void mt_blob_transport(mt_blob *b, mt_kept_transport *t) {
     mt_blob_bool(b, &t->fixed[i]);
   }
   mt_blob_u32(b, &t->srtcp_next);
-  mt_blob_u32(b, &t->srtcp_ceiling);
   mt_blob_u32(b, &t->rtcp_ssrc);
   mt_blob_u16(b, &t->twcc_next);
   mt_blob_u64(b, &t->max_outgoing);
@@ -96,6 +96,7 @@ void mt_blob_transport(mt_blob *b, mt_kept_transport *t) {
     t->ledgers[k] = array(b, t->ledgers[k], &t->ledger_counts[k], MT_LEDGER_MAX, 16, sizeof *t->ledgers[k]);
     for (uint32_t i = 0; i < t->ledger_counts[k]; i++) entry(b, &t->ledgers[k][i]);
   }
+  if (version >= 2) mt_blob_u32(b, &t->srtcp_ceiling);
 }
 
 void mt_kept_transport_free(mt_kept_transport *t) {
@@ -234,12 +235,10 @@ static void epoch(mt_blob *b, mt_kept_consumer *c) {
 }
 
 void mt_blob_consumer(mt_blob *b, mt_kept_consumer *c) {
-  header(b, MT_BLOB_CONSUMER, MT_CONSUMER_VERSION);
+  uint8_t version = header(b, MT_BLOB_CONSUMER, MT_CONSUMER_VERSION);
   mt_blob_i64(b, &c->ended);
   mt_blob_u64(b, &c->next);
   mt_blob_u64(b, &c->rtx_next);
-  mt_blob_u64(b, &c->ceiling);
-  mt_blob_u64(b, &c->rtx_ceiling);
   mt_blob_bool(b, &c->started);
   mt_blob_u64(b, &c->first);
   mt_blob_u64(b, &c->highest);
@@ -265,4 +264,7 @@ void mt_blob_consumer(mt_blob *b, mt_kept_consumer *c) {
   limit(b, c->temporal, MT_MAX_TEMPORAL - 1);
   mt_blob_bool(b, &c->has_epoch);
   if (c->has_epoch) epoch(b, c);
+  if (version < 2) return;
+  mt_blob_u64(b, &c->ceiling);
+  mt_blob_u64(b, &c->rtx_ceiling);
 }

@@ -1,27 +1,30 @@
-/* Blobs of any bytes: what is read is written as the same bytes, and every value that is used as an index is in its bounds. */
+/* Blobs of any bytes: what is read is written as the same bytes, with what its version lacks behind them, and every value that is used as an index is in its bounds. */
 #include "core/values.c"
 
 #include "fuzz.h"
 
 const char *const mt_fuzz_seeds[] = {
-    "01 01 0500000000000000 01 0600000000000000 00 00 00 0000 00000000 00000000000000000000000000000000 0000000000000000 00 00 00 "
+    "01 02 0500000000000000 01 0600000000000000 00 00 00 0000 00000000 00000000000000000000000000000000 0000000000000000 00 00 00 "
     "00"
     " 00 00 0000 00000000 00000000000000000000000000000000 00 00 00 0000 00000000 00000000000000000000000000000000 00"
-    " 01000000 02000000 0300 0000000000000000 0000000000000000 01000000 05000000 00 00 00000000 00000000 00000000",
+    " 01000000 02000000 0300 0000000000000000 0000000000000000 01000000 05000000 00 00 00000000 00000000 00000000 63000000",
     "02 01 0500000000000000 00",
     "03 01 0500000000000000 0200000000000000 0000000000000000 00 0100000000000000 0100000000000000",
     NULL,
 };
 
+enum { ADDED = 16 }; /* bytes that are written behind what an earlier version has */
+
 static void rewrite(const uint8_t *p, size_t size, void (*describe)(mt_blob *, void *), void *record) {
   mt_blob read = mt_blob_read(p, size);
   describe(&read, record);
   if (!mt_blob_ended(&read)) return;
-  uint8_t *out = malloc(size);
+  uint8_t *out = malloc(size + ADDED);
   MUST(out);
-  mt_blob b = mt_blob_write(out, size);
+  mt_blob b = mt_blob_write(out, size + ADDED);
   describe(&b, record);
-  MUST(!b.failed && b.at == size && memcmp(out, p, size) == 0);
+  MUST(!b.failed && b.at >= size && out[0] == p[0] && memcmp(out + 2, p + 2, size - 2) == 0);
+  MUST(out[1] == p[1] ? b.at == size : out[1] > p[1]);
   free(out);
 }
 

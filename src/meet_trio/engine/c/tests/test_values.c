@@ -58,7 +58,7 @@ static void check(description describe, void *record, size_t size) {
   longer.p[0] = blob.p[0];
   for (unsigned version = 0; version < 256; version++) {
     longer.p[1] = (uint8_t)version;
-    CHECK(reads(describe, read, size, longer.p, blob.n) == (version == 1));
+    CHECK(reads(describe, read, size, longer.p, blob.n) == (version == blob.p[1]));
   }
   free(longer.p);
   free(read);
@@ -103,13 +103,33 @@ static void test_producers(void) {
 }
 
 static void test_consumers(void) {
-  mt_kept_consumer c = {.next = 70001, .highest = 70000, .ceiling = 80000, .target = -1, .has_epoch = true, .open = true, .stream = 2};
+  mt_kept_consumer c = {
+      .next = 70001, .highest = 70000, .ceiling = 80000, .target = -1, .has_epoch = true, .open = true, .stream = 2};
   check(of_consumer, &c, sizeof c);
   c.has_numbering = true;
   for (unsigned i = 0; i < MT_NUMBERED_PACKETS; i++) c.numbering.packets_before[i] = any();
   check(of_consumer, &c, sizeof c);
   c.has_epoch = false;
   check(of_consumer, &c, sizeof c);
+}
+
+/* What an earlier version has written lacks the members at the end. */
+static void test_earlier_versions(void) {
+  mt_kept_consumer c = {.next = 70001, .ceiling = 80000, .target = -1}, read = {0};
+  bytes b = written(of_consumer, &c);
+  b.p[1] = 1;
+  mt_blob cut = mt_blob_read(b.p, b.n - 2 * sizeof(uint64_t));
+  mt_blob_consumer(&cut, &read);
+  CHECK(mt_blob_ended(&cut) && read.next == 70001 && !read.ceiling);
+  free(b.p);
+  mt_kept_transport t = {.srtcp_next = 77, .srtcp_ceiling = 99}, other = {0};
+  b = written(of_transport, &t);
+  b.p[1] = 1;
+  cut = mt_blob_read(b.p, b.n - sizeof(uint32_t));
+  mt_blob_transport(&cut, &other);
+  CHECK(mt_blob_ended(&cut) && other.srtcp_next == 77 && !other.srtcp_ceiling);
+  mt_kept_transport_free(&other);
+  free(b.p);
 }
 
 /* Values that would be an index. */
@@ -140,6 +160,7 @@ int main(void) {
   test_transports();
   test_producers();
   test_consumers();
+  test_earlier_versions();
   test_bounds();
   return check_result();
 }
