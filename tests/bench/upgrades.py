@@ -1,10 +1,12 @@
 """The gap that an upgrade leaves in the media of a call, as its people measure it.
 
-    PYTHONPATH=tests python tests/bench/upgrades.py [--upgrades N] [--rooms N]
+    PYTHONPATH=tests python tests/bench/upgrades.py [--upgrades N] [--rooms N] [--people N]
 
-Each of two people per room sends a packet of audio every 5 ms. For each upgrade and each stream the
-gap is the longest time between two packets at the receiver, around the moment of the upgrade. The
-same without an upgrade is what the machine does by itself. Prints one line
+All people of a room have a microphone, and all receive all others. Two of each room send a packet
+every 5 ms, or every 20 ms if there are more than two people, the others one each second: the people
+are Python programs on the same machine. For each upgrade and each stream of the two the gap is the
+longest time between two packets at the receiver, around the moment of the upgrade. The same without
+an upgrade is what the machine does by itself. Prints a line of the new process and the longest gap
 for each upgrade, then p50, p99 and the longest.
 """
 
@@ -12,7 +14,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import trio
@@ -23,15 +25,18 @@ from support.upgrade import upgradable
 
 from meet_trio.bench.dtls import Identity
 
-INTERVAL = 0.005  # seconds between two packets
+TALKERS = 2  # of a room
+INTERVAL, INTERVAL_OF_MANY, INTERVAL_OF_OTHERS = 0.005, 0.02, 1.0  # seconds between two packets
 LOOK = 0.001
 
 
 class Gaps:
-    """The longest time between two packets of each stream."""
+    """The longest time between two packets of each stream of these producers."""
 
-    def __init__(self, people: Sequence[Participant]) -> None:
-        self._streams = [c.stream for person in people for c in person.consumers.values()]
+    def __init__(self, people: Sequence[Participant], producers: Collection[str]) -> None:
+        consumers = [c for person in people for c in person.consumers.values()]
+        self._all = [c.stream for c in consumers]
+        self._streams = [c.stream for c in consumers if c.producer_id in producers]
         self.longest: list[float] = []
         self.begin()
 
@@ -54,13 +59,14 @@ class Gaps:
     def faults(self) -> tuple[int, int, int]:
         """Packets lost, packets that came twice, other faults."""
         return (
-            sum(stream.lost for stream in self._streams),
-            sum(stream.duplicates for stream in self._streams),
-            sum(len(stream.faults) for stream in self._streams),
+            sum(stream.lost for stream in self._all),
+            sum(stream.duplicates for stream in self._all),
+            sum(len(stream.faults) for stream in self._all),
         )
 
 
-async def run(upgrades: int, rooms: int) -> None:
+async def run(upgrades: int, rooms: int, people_of_room: int) -> None:
+    often = INTERVAL if people_of_room <= TALKERS else INTERVAL_OF_MANY
     with (
         tempfile.TemporaryDirectory() as folder,
         upgradable(Path(folder), supervised=True) as server,
@@ -68,18 +74,26 @@ async def run(upgrades: int, rooms: int) -> None:
         api, identity = api_of(server.daemon), Identity.generate()
         async with contextlib.AsyncExitStack() as stack:
             people: list[Participant] = []
+            talking: set[str] = set()
             for _ in range(rooms):
                 room = await api.create_room()
-                pair = [
-                    await enter(stack, api, room, name, identity=identity)
-                    for name in ("Ada", "Bob")
+                here = [
+                    await enter(stack, api, room, f"person {number}", identity=identity)
+                    for number in range(people_of_room)
                 ]
-                for person in pair:
-                    await person.produce_audio(interval=INTERVAL)
-                for person in pair:
-                    await person.wait_frames(await person.wait_consumer(kind="audio"), 2)
-                people += pair
-            gaps = Gaps(people)
+                for number, person in enumerate(here):
+                    talks = number < TALKERS
+                    producer = await person.produce_audio(
+                        interval=often if talks else INTERVAL_OF_OTHERS
+                    )
+                    if talks:
+                        talking.add(producer.id)
+                for person in here:
+                    while len(person.consumers) < people_of_room - 1:
+                        await trio.sleep(0.05)  # noqa: ASYNC110  no event tells it
+                people += here
+            await trio.sleep(2)
+            gaps = Gaps(people, talking)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(gaps.watch)
                 await trio.sleep(2)
@@ -113,8 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upgrades", type=int, default=20)
     parser.add_argument("--rooms", type=int, default=1)
+    parser.add_argument("--people", type=int, default=2)
     arguments = parser.parse_args()
-    trio.run(run, arguments.upgrades, arguments.rooms)
+    trio.run(run, arguments.upgrades, arguments.rooms, arguments.people)
 
 
 if __name__ == "__main__":
