@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,6 +29,7 @@ from meet_trio.journal.directory import server_name
 from meet_trio.journal.lease_note import NO_LEASE_BEFORE, LeaseBefore
 from meet_trio.kept_sockets import KeptSockets
 from meet_trio.live.registry import Registry
+from meet_trio.live.restore import Restorer
 from meet_trio.media.dtls import DtlsBridge, open_bridge
 from meet_trio.media.engines import EngineHost, open_engine, tell_cipher
 from meet_trio.media.records import IdentityRecord
@@ -36,7 +38,7 @@ from meet_trio.operator.drain import Drain
 from meet_trio.operator.health import Health
 from meet_trio.operator.quality import Quality
 from meet_trio.records import key_text
-from meet_trio.resume import ResumedServer, resume_meetings
+from meet_trio.resume import ResumedServer, open_restorer, resume_meetings
 from meet_trio.upgrade.takeover import Takeover, guarded
 
 if TYPE_CHECKING:
@@ -125,17 +127,20 @@ async def _serve_shielded(
                 if takeover is None:
                     if opened.holder is not None:
                         await nursery.start(opened.holder.run)
-                    resumed = await _resume(settings, opened, meetings)
+                    restorer = await open_restorer(meetings, opened.continuity.entries)
+                    resumed = _resume(settings, opened, meetings, restorer)
                     _begin(opened)
                     parts = _make_parts(settings, levels, opened, meetings)
                 else:
                     with takeover.guard():
                         parts = _make_parts(settings, levels, opened, meetings)
                         opened.continuity.check_successor()
-                        await meetings.registry.context.announced.current()  # may ask a resolver
-                        moved = await takeover.opened(kept)
+                        restorer = await open_restorer(meetings)
+                        moved = await takeover.opened(
+                            kept, partial(_prepare, opened.continuity, restorer)
+                        )
                         lost = [*opened.continuity.read(settings.peers.reconnect_grace)]
-                        resumed = await _resume(settings, opened, meetings, lost)
+                        resumed = _resume(settings, opened, meetings, restorer, lost)
                         takeover.check(lost, resumed.rooms)
                         await takeover.go(len(resumed.rooms))
                         kept.own()
@@ -291,15 +296,26 @@ async def _open_host(
     return host
 
 
-async def _resume(
-    settings: Settings, opened: Opened, meetings: Meetings, lost: list[str] | None = None
+def _prepare(continuity: Continuity, restorer: Restorer) -> None:
+    """The process before still runs."""
+    restorer.take(continuity.follow())
+    restorer.prepare()
+
+
+def _resume(
+    settings: Settings,
+    opened: Opened,
+    meetings: Meetings,
+    restorer: Restorer,
+    lost: list[str] | None = None,
 ) -> ResumedServer:
     """What the process before has left. Its engines' successors have not begun. All that is known
     of it is in this process's own log then: it may be killed at any moment too.
     """
     continuity, bridge = opened.continuity, opened.bridge
-    resumed = await resume_meetings(
-        continuity.entries,
+    restorer.take(continuity.entries)
+    resumed = resume_meetings(
+        restorer,
         continuity.engines,
         settings.api,
         meetings,

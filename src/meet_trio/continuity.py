@@ -23,6 +23,7 @@ from meet_trio.errors import ConfigError, reason_of
 from meet_trio.journal.clock import boot_id, boot_time
 from meet_trio.journal.directory import StateDirectory, open_state
 from meet_trio.journal.folder import Folder, overwrite
+from meet_trio.journal.follow import LogFollower
 from meet_trio.journal.journal import Journal
 from meet_trio.journal.lease_note import NO_LEASE_BEFORE, LeaseBefore, read_lease
 from meet_trio.journal.log import StateLog, read_log
@@ -100,6 +101,7 @@ class Continuity:
     exact: bool = True
     redis: RecordStore | None = None
     _ended: bool = False
+    _follower: LogFollower | None = None
     _numbers: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
 
     @property
@@ -128,13 +130,22 @@ class Continuity:
                 "media.listen_ip, media.port and media.workers: another value needs a restart"
             )
 
+    def follow(self) -> Mapping[str, bytes]:
+        """The entries of the log of the process before, which still runs, as they are by now."""
+        if self.directory is None or self.directory.before is None or self.sockets.clean_start:
+            return {}
+        if self._follower is None:
+            self._follower = LogFollower(self.directory.before)
+        return self._follower.read()
+
     def read(self, grace: float) -> Sequence[str]:
         """Read what the process before has left. What ended more than ``grace`` seconds ago is not
         taken over. Returns what cannot be read, in words.
         """
         if self.directory is None or self.directory.before is None or self.sockets.clean_start:
             return []
-        log = read_log(self.directory.before)
+        before = self.directory.before
+        log = read_log(before) if self._follower is None else self._follower.finish()
         for damage in log.damaged:
             logger.warning("the log of the process before: %s", damage)
         why = log.too_old(boot_time(), boot_id(), grace)
@@ -199,7 +210,7 @@ class Continuity:
         if self.journal is not None:
             self.journal.flush()
         self.directory.commit()
-        self.entries, self.engines = {}, ()
+        self.entries, self.engines, self._follower = {}, (), None
 
     def wipe_before(self) -> None:
         """Wipe what the process before has left. May take a tenth of a second."""

@@ -92,18 +92,24 @@ def read_records(
     out, logged, and named in ``lost``.
     """
     for key, payload in entries.items():
-        kind = kinds.get(key.partition("/")[0])
         try:
-            if kind is None:
-                raise RecordError("of an unknown kind")
-            record = kind.from_json(payload)
-            if key_text(record.key) != key:
-                raise RecordError(f"it is the record of {key_text(record.key)}")
+            record = read_record(key, payload, kinds)
         except RecordError as error:
             logger.warning("left out: %s: %s", key, error)
             lost.append(f"{key}: {error}")
         else:
             yield record
+
+
+def read_record(key: str, payload: bytes, kinds: Mapping[str, type[Record]]) -> Record:
+    """The record of an entry. Raises RecordError."""
+    kind = kinds.get(key.partition("/")[0])
+    if kind is None:
+        raise RecordError("of an unknown kind")
+    record = kind.from_json(payload)
+    if key_text(record.key) != key:
+        raise RecordError(f"it is the record of {key_text(record.key)}")
+    return record
 
 
 def of_kinds(entries: Mapping[str, bytes], kinds: Container[str]) -> dict[str, bytes]:

@@ -9,12 +9,12 @@ from meet_trio.edge.settings import HttpApiSettings
 from meet_trio.edge.tokens import ApiTokenRecord, keep_drawn_token
 from meet_trio.edge.webhooks import WebhookRecord
 from meet_trio.engine import Kept
-from meet_trio.live.restore import restore_rooms
+from meet_trio.live.restore import Restorer
 from meet_trio.live.room import LiveRoom
 from meet_trio.meetings import Meetings
 from meet_trio.operator.drain import DrainRecord
 from meet_trio.operator.quality_sums import QUALITY_RECORDS
-from meet_trio.records import Record, RecordStore, key_text, of_kinds, read_records
+from meet_trio.records import Record, RecordStore, key_text, read_records
 
 logger = logging.getLogger("meet_trio.resume")
 
@@ -35,8 +35,18 @@ class ResumedServer:
     rooms: Sequence[LiveRoom] = ()
 
 
-async def resume_meetings(
-    entries: Mapping[str, bytes],
+async def open_restorer(meetings: Meetings, entries: Mapping[str, bytes] | None = None) -> Restorer:
+    """For ``resume_meetings``, and for what can be done before it. Without ``entries`` a resolver
+    is not asked for addresses that nobody needs; None: they are not known yet.
+    """
+    context = meetings.registry.context
+    needed = entries is None or entries
+    addresses = await context.announced.current() if needed else ()
+    return Restorer(context, addresses, others=_OF_THE_SERVER)
+
+
+def resume_meetings(
+    restorer: Restorer,
     engines: Sequence[Kept],
     api: HttpApiSettings,
     meetings: Meetings,
@@ -45,14 +55,14 @@ async def resume_meetings(
     *,
     exact: bool = True,
 ) -> ResumedServer:
-    """Give the records of ``entries`` to the parts that they are of, and put them into ``store``.
-    ``engines``: what the engines before have left. What cannot be read is named in ``lost``.
-    ``exact`` False: they are of another machine, and older than its end. Whether that one has
-    drained says nothing about this one.
+    """Give the records that ``restorer`` has taken last to the parts that they are of, and put them
+    into ``store``. ``engines``: what the engines before have left. What cannot be read is named in
+    ``lost``. ``exact`` False: they are of another machine, and older than its end. Whether that one
+    has drained says nothing about this one.
     """
     webhooks, quality = list[WebhookRecord](), list[Record]()
     drain, token = None, None
-    for record in read_records(of_kinds(entries, _OF_THE_SERVER), _OF_THE_SERVER, lost):
+    for record in read_records(restorer.of_others, _OF_THE_SERVER, lost):
         match record:
             case WebhookRecord():
                 webhooks.append(record)
@@ -65,15 +75,10 @@ async def resume_meetings(
     meetings.outbox.resume(webhooks)
     if drain is not None and store is not None:
         store.put(key_text(drain.key), drain.to_json())
-    resumed = ResumedServer(keep_drawn_token(api, token, store), drain)
-    of_rooms = {k: v for k, v in entries.items() if k.partition("/")[0] not in _OF_THE_SERVER}
-    if not of_rooms:
-        return resumed
-    context = meetings.registry.context
-    addresses = await context.announced.current()
-    rooms = restore_rooms(of_rooms, engines, addresses, context, lost, exact=exact)
+    rooms = restorer.finish(engines, lost, exact=exact)
     for room in rooms:
         room.keeper.write()
     meetings.quality.resume(quality, {room.id: room for room in rooms})
-    logger.info("%d rooms of the process before go on", len(rooms))
-    return attrs.evolve(resumed, rooms=rooms)
+    if rooms:
+        logger.info("%d rooms of the process before go on", len(rooms))
+    return ResumedServer(keep_drawn_token(api, token, store), drain, rooms)

@@ -90,7 +90,7 @@ async def run(upgrades: int, rooms: int, people_of_room: int) -> None:
                         talking.add(producer.id)
                 for person in here:
                     while len(person.consumers) < people_of_room - 1:
-                        await trio.sleep(0.05)  # noqa: ASYNC110  no event tells it
+                        await trio.sleep(0.05)
                 people += here
             await trio.sleep(2)
             gaps = Gaps(people, talking)

@@ -299,7 +299,7 @@ class FakeDtlsSession:
     def feed(self, datagram: bytes) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, *, tell: bool = True) -> None:
         self.running = False
 
     def complete(self) -> None:

@@ -108,6 +108,20 @@ def encode_entry(
     return b"".join((mark, _CRC.pack(crc32(head)), head, key, value))
 
 
+def read_header(data: bytes) -> tuple[bytes, bytes, float | None] | None:
+    """The mark, the boot id and the newest beat of a log; None if the header is not whole, or is of
+    another version.
+    """
+    if len(data) < HEADER_SIZE:
+        return None
+    magic, version, sealed, boot, mark = _HEADER.unpack_from(data)
+    if (magic, version) != (_MAGIC, VERSION):
+        return None
+    if sealed != crc32(_HEADER.pack(magic, version, 0, boot, mark)):
+        return None
+    return mark, boot, _newest_beat(data, mark)
+
+
 def parse(data: bytes) -> KeptLog:
     """What the bytes of a log hold. Never raises."""
     if len(data) < HEADER_SIZE:
@@ -117,14 +131,14 @@ def parse(data: bytes) -> KeptLog:
     if sealed != crc32(_HEADER.pack(magic, version, 0, boot, mark)):
         damaged.append("the header is damaged")
         boot, mark = UNKNOWN_BOOT, data[HEADER_SIZE : HEADER_SIZE + MARK_SIZE]
-        if _Reading(data, mark).read_entry(HEADER_SIZE) is None:
+        if Reading(data, mark).read_entry(HEADER_SIZE) is None:
             return KeptLog({}, damaged)
     elif magic != _MAGIC:
         return KeptLog({}, ["it is no log"])
     elif version != VERSION:
         of = "a newer" if version > VERSION else "an unknown"
         return KeptLog({}, [f"it is of {of} format: {version}; this server reads {VERSION}"])
-    reading = _Reading(data, mark)
+    reading = Reading(data, mark)
     reading.run()
     return KeptLog(reading.entries, damaged + reading.damaged(), _newest_beat(data, mark), boot)
 
@@ -139,8 +153,8 @@ def _newest_beat(data: bytes, mark: bytes) -> float | None:
 
 
 @attrs.define(eq=False)
-class _Reading:
-    """One pass over the entries."""
+class Reading:
+    """The entries of a log, read in one pass (``run``) or as they are written (``read_turns``)."""
 
     data: bytes
     mark: bytes
@@ -160,6 +174,27 @@ class _Reading:
                 end = self._next_mark(at)
                 self._note_bad(at, end)
             at = end
+
+    def read_turns(self, data: bytes) -> int:
+        """Read what has come behind the turns that were read before. Returns how many bytes of it
+        are whole turns. The others, which may be in the middle of a write, count as not read.
+        """
+        self.data = data
+        at = whole = 0
+        read = self._count, self._highest
+        while (end := self.read_entry(at)) is not None:
+            at = end
+            if not self._turn:
+                whole, read = at, (self._count, self._highest)
+        self._turn.clear()
+        self._count, self._highest = read
+        self.data = b""
+        return whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no entry is missing among those that were read."""
+        return self._count == self._highest + 1
 
     def _note_bad(self, at: int, end: int) -> None:
         if self._bad and self._bad[-1][1] == at:

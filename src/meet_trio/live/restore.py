@@ -9,50 +9,34 @@ What is told to peers meanwhile waits in their backlogs.
 No index of SRTP is used twice with one key. So a connected transport of which its engine has kept
 nothing is left out: its client makes another one, with other keys. A consumer of which nothing is
 kept is offered anew, with another SSRC.
+
+Most of the work needs the records alone. So it can be done while the earlier process still runs:
+``prepare`` makes the rooms of the records as they are, and notes them for a later process. The
+engines get nothing before ``finish``, when that process stands still. A room of which a record has
+changed meanwhile is discarded, and made anew. So the result is what it would be without
+``prepare``.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import attrs
-import trio
 
 from meet_trio.engine import Kept
-from meet_trio.errors import MeetError, RecordError
+from meet_trio.errors import RecordError
+from meet_trio.live import remake
 from meet_trio.live.attendance import StayRecord
-from meet_trio.live.records import (
-    LIVE_RECORDS,
-    MeetingRecord,
-    NoticeRecord,
-    SeatRecord,
-    SendingRecord,
-    ViewingRecord,
-)
+from meet_trio.live.records import LIVE_RECORDS, NoticeRecord
 from meet_trio.live.room import LiveRoom, RoomContext
-from meet_trio.live.streams import NOTHING_KEPT, KeptEngines, Resumed
 from meet_trio.media.engines import EngineHost
-from meet_trio.media.plain import PlainTransport, Transport
-from meet_trio.media.records import (
-    TRANSPORT_RECORDS,
-    IdentityRecord,
-    PlainRecord,
-    TransportRecord,
-    WebRtcRecord,
-)
-from meet_trio.media.successor import NotKept
-from meet_trio.media.transport import WebRtcTransport
-from meet_trio.records import Record, read_records
-from meet_trio.room import ROOM_RECORDS, restore_room
+from meet_trio.media.records import TRANSPORT_RECORDS, IdentityRecord, PlainRecord
+from meet_trio.media.successor import LATER
+from meet_trio.records import Record, read_record
+from meet_trio.room import ROOM_RECORDS
 from meet_trio.room.records import RoomRecord
 
 logger = logging.getLogger("meet_trio.live.restore")
-
-SKIPPED_SSRCS = 2**20
-"""More than a room can have used since its entry was written: a consumer takes longer than 10 µs,
-and a process ends some seconds after its last write (docs/standby.md)."""
-SKIPPED_MIDS = 2**16
-"""More than a peer can have used since."""
 
 _KINDS: Mapping[str, type[Record]] = {
     **ROOM_RECORDS,
@@ -79,139 +63,165 @@ def restore_rooms(
     begun. ``addresses``: those of ``AnnouncedAddresses``. ``exact`` False: the entries are older
     than the end of their process.
     """
-    lost = [] if lost is None else lost
-    records = _read(entries, lost)
-    hosts = {host.index: host for host in context.hosts}
-    engines = {hosts[one.index]: one for one in kept if one.index in hosts}
-    for one in kept:
-        for damage in one.damaged:
-            logger.warning("engine %d: %s", one.index, damage)
-            lost.append(f"engine {one.index}: {damage}")
-    for record in records.pop("", ()):
-        if isinstance(record, IdentityRecord):
-            context.bridge.kept_pem = record.pem
-    if records:
-        context.bridge.want()
-    rooms = []
-    for room_id, of_room in records.items():
-        try:
-            rooms.append(
-                _Restoring(context, hosts, engines, addresses, lost, exact).restore(of_room)
-            )
-        except RecordError as error:
-            logger.warning("room %s is lost: %s", room_id, error)
-            lost.append(f"room {room_id}: {error}")
-    return rooms
-
-
-def _read(entries: Mapping[str, bytes], lost: list[str]) -> dict[str, list[Record]]:
-    """The records by room."""
-    records: dict[str, list[Record]] = defaultdict(list)
-    for record in read_records(entries, _KINDS, lost):
-        room_id = getattr(record, "id" if isinstance(record, RoomRecord) else "room_id", "")
-        records[room_id].append(record)
-    return records
+    restorer = Restorer(context, addresses)
+    restorer.take(entries)
+    return restorer.finish(kept, [] if lost is None else lost, exact=exact)
 
 
 @attrs.define(eq=False)
-class _Restoring:
-    """One room."""
+class Restorer:
+    """Each ``take`` gives it all entries of a log, as they are then. ``prepare`` may come after any
+    of them, or after none. ``finish`` ends it. ``others``: the kinds of records that are not of
+    rooms.
+    """
 
     context: RoomContext
-    hosts: Mapping[int, EngineHost]
-    engines: KeptEngines
     addresses: Sequence[str]
-    lost: list[str]
-    exact: bool
+    others: Container[str] = ()
+    of_others: dict[str, bytes] = attrs.field(factory=dict)
+    """The entries of the kinds that are not of rooms."""
+    _newest: Mapping[str, bytes] = attrs.field(factory=dict)
+    _known: dict[str, bytes] = attrs.field(factory=dict)  # the same, in the order of their reading
+    _changed: set[str] = attrs.field(factory=set)  # rooms that have to be made anew
+    # by key: the record and the id of its room, or why it cannot be read
+    _records: dict[str, tuple[str, Record]] = attrs.field(factory=dict)
+    _unreadable: dict[str, RecordError] = attrs.field(factory=dict)
+    _prepared: dict[str, LiveRoom] = attrs.field(factory=dict)
+    # by room and key, the stays that have changed since their room was prepared
+    _stays: dict[str, dict[str, StayRecord]] = attrs.field(factory=lambda: defaultdict(dict))
 
-    def restore(self, records: Iterable[Record]) -> LiveRoom:
-        by_kind: dict[str, list[Record]] = defaultdict(list)
-        for record in records:
-            by_kind[record.KIND].append(record)
-        pure = [record for kind in ROOM_RECORDS for record in by_kind[kind]]
-        now = trio.current_time()
-        state, left_out = restore_room(pure, now, self.context.capabilities.share)
-        for one in left_out:
-            logger.warning("left out: %s", one)
-            self.lost.append(str(one))
-        meetings = [r for r in by_kind["meeting"] if isinstance(r, MeetingRecord)]
-        if not meetings:
-            raise RecordError("meeting: the record is missing")
-        room = LiveRoom(state.id, self.context, meetings[0].created_at, state=state)
-        meeting = meetings[0]
-        if not self.exact:
-            meeting = attrs.evolve(meeting, ssrcs=(meeting.ssrcs + SKIPPED_SSRCS) % 2**32)
-        room.resume(meeting)
-        for record in by_kind["seat"]:
-            if isinstance(record, SeatRecord) and record.peer_id in state.peers:
-                if not self.exact:
-                    record = attrs.evolve(record, mids=record.mids + SKIPPED_MIDS)
-                room.resume_peer(record, self._host(record.engine))
-        for record in by_kind["stay"]:
-            if isinstance(record, StayRecord) and record.peer_id in room.peers:
-                room.peers[record.peer_id].attendance.resume(record)
-                room.stay_changed(room.peers[record.peer_id])
-        for kind in TRANSPORT_RECORDS:
-            for record in by_kind[kind]:
-                self._transport(room, record)
-        for record in by_kind["sending"]:
-            if isinstance(record, SendingRecord):
-                self._producer(room, record)
-        for record in by_kind["viewing"]:
-            if isinstance(record, ViewingRecord):
-                self._consumer(room, record)
-        room.deliveries.resume(r for r in by_kind["notice"] if isinstance(r, NoticeRecord))
-        room.settle()
-        return room
+    def take(self, entries: Mapping[str, bytes]) -> None:
+        """Read what has changed since the last call. A room of which only a stay or a notice is
+        another one needs not be made anew.
+        """
+        self._newest = entries
+        for key, payload in entries.items():
+            if self._known.get(key) != payload:
+                self._read(key, payload)
+        if len(self._known) != len(entries):
+            for key in self._known.keys() - entries.keys():
+                self._forget(key)
 
-    def _host(self, index: int | None) -> EngineHost | None:
-        return None if index is None else self.hosts.get(index)
+    def prepare(self) -> None:
+        """Make the rooms that are new or have changed, and write them. What cannot be made now is
+        left to ``finish``. Raises what the engines' commands raise.
+        """
+        self._discard(self._changed)
+        hosts = self._hosts()
+        later, lost = dict.fromkeys(hosts.values(), LATER), list[str]()
+        maker = remake.RoomMaker(self.context, hosts, later, self.addresses, lost, exact=True)
+        for room_id, records in self._by_room().items():
+            if not room_id or room_id in self._prepared:
+                continue
+            if any(isinstance(record, PlainRecord) for record in records):
+                continue  # its sockets are handed over once
+            lost.clear()
+            try:
+                room = maker.make(records)
+            except RecordError:
+                continue
+            if lost:
+                remake.discard(room)
+                continue
+            room.keeper.write()
+            self._prepared[room_id] = room
+            self._stays.pop(room_id, None)  # it has them
 
-    def _transport(self, room: LiveRoom, record: Record) -> None:
-        assert isinstance(record, TransportRecord)
-        peer, host = room.peers.get(record.peer_id), self._host(record.engine)
-        if peer is None or host is None:
-            self._leave_out(record, "its peer or engine is missing")
+    def finish(
+        self, kept: Sequence[Kept], lost: list[str], *, exact: bool = True
+    ) -> list[LiveRoom]:
+        """The rooms of the entries that were taken last, see ``restore_rooms``."""
+        self._discard(self._changed)
+        if not (self._records or self._unreadable):
+            return []
+        hosts = self._hosts()
+        engines = {hosts[one.index]: one for one in kept if one.index in hosts}
+        for one in kept:
+            for damage in one.damaged:
+                logger.warning("engine %d: %s", one.index, damage)
+                lost.append(f"engine {one.index}: {damage}")
+        for key, error in self._unreadable.items():
+            logger.warning("left out: %s: %s", key, error)
+            lost.append(f"{key}: {error}")
+        self._discard([i for i, r in self._prepared.items() if not remake.is_kept(r, engines)])
+        by_room = self._by_room()
+        for record in by_room.pop("", ()):
+            if isinstance(record, IdentityRecord):
+                self.context.bridge.kept_pem = record.pem
+        if by_room:
+            self.context.bridge.want()
+        rooms = []
+        for room_id, records in by_room.items():
+            left_out = list[str]()
+            try:
+                if (room := self._prepared.pop(room_id, None)) is not None:
+                    remake.go_on(room, engines)
+                    remake.resume_stays(room, self._stays.pop(room_id, {}).values())
+                else:
+                    maker = remake.RoomMaker(
+                        self.context, hosts, engines, self.addresses, left_out, exact
+                    )
+                    room = maker.make(records)
+                remake.finish(room, (r for r in records if isinstance(r, NoticeRecord)))
+                rooms.append(room)
+            except RecordError as error:
+                logger.warning("room %s is lost: %s", room_id, error)
+                left_out.append(f"room {room_id}: {error}")
+            for text in left_out:
+                logger.warning("left out: %s", text)
+            lost += left_out
+        return rooms
+
+    def _hosts(self) -> dict[int, EngineHost]:
+        return {host.index: host for host in self.context.hosts}
+
+    def _discard(self, room_ids: Iterable[str]) -> None:
+        for room_id in room_ids:
+            if (room := self._prepared.pop(room_id, None)) is not None:
+                remake.discard(room)
+        self._changed.clear()
+
+    def _by_room(self) -> dict[str, list[Record]]:
+        """The records of each room, in the order of the entries; of those that are prepared the
+        notices only.
+        """
+        found: dict[str, list[Record]] = defaultdict(list)
+        for key in self._newest:
+            if (known := self._records.get(key)) is not None:
+                room_id, record = known
+                of_room = found[room_id]
+                if room_id not in self._prepared or isinstance(record, NoticeRecord):
+                    of_room.append(record)
+        return found
+
+    def _read(self, key: str, payload: bytes) -> None:
+        self._known[key] = payload
+        if key.partition("/")[0] in self.others:
+            self.of_others[key] = payload
             return
+        self._unreadable.pop(key, None)
         try:
-            peer.adopt_transport(self._make_transport(record, host))
-        except (MeetError, ValueError) as error:
-            self._leave_out(record, str(error))
-
-    def _leave_out(self, record: TransportRecord, why: str) -> None:
-        logger.warning("left out: transport %s: %s", record.id, why)
-        self.lost.append(f"transport {record.id}: {why}")
-
-    def _make_transport(self, record: TransportRecord, host: EngineHost) -> Transport:
-        context, kept = self.context, self.engines.get(host, NOTHING_KEPT)
-        common = (context.transport_settings, self.addresses, context.tally, kept)
-        if isinstance(record, WebRtcRecord):
-            return WebRtcTransport.resumed(record, host, context.bridge, *common)
-        assert isinstance(record, PlainRecord)
-        return PlainTransport.resumed(record, host, context.plain_ports, *common)
-
-    def _producer(self, room: LiveRoom, record: SendingRecord) -> None:
-        state = room.state.producers.get(record.id)
-        peer = None if state is None else room.peers.get(state.peer_id)
-        if state is None or peer is None:
+            record = read_record(key, payload, _KINDS)
+        except RecordError as error:
+            self._unreadable[key] = error
+            self._forget_record(key)
             return
-        transport = peer.transports.get(record.transport_id)
-        if transport is not None:
-            resumed = Resumed(record.number, self.engines)
-            room.streams.adopt_producer(state, transport, resumed)
+        room_id = getattr(record, "id" if isinstance(record, RoomRecord) else "room_id", "")
+        if key in self._records and self._records[key][0] != room_id:
+            self._forget_record(key)
+        self._records[key] = room_id, record
+        if isinstance(record, StayRecord):
+            self._stays[room_id][key] = record
+        elif not isinstance(record, NoticeRecord):
+            self._changed.add(room_id)
 
-    def _consumer(self, room: LiveRoom, record: ViewingRecord) -> None:
-        state = room.state.consumers.get(record.id)
-        if state is None or state.producer_id not in room.streams.producers:
-            return
-        peer = room.peers.get(state.peer_id)
-        transport = None if peer is None else peer.transports.get(record.transport_id)
-        if peer is None or transport is None:
-            return
-        resumed = Resumed(record.number, self.engines, record.accepted)
-        try:
-            consumer = room.streams.adopt_consumer(peer, state, transport, resumed)
-        except NotKept:
-            return
-        if not consumer.accepted:
-            room.offers.resume(peer, consumer)
+    def _forget(self, key: str) -> None:
+        del self._known[key]
+        self.of_others.pop(key, None)
+        self._unreadable.pop(key, None)
+        self._forget_record(key)
+
+    def _forget_record(self, key: str) -> None:
+        room_id, record = self._records.pop(key, (None, None))
+        if room_id is not None and not isinstance(record, NoticeRecord):
+            self._changed.add(room_id)

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 import attrs
 import trio
 
-from meet_trio.engine import Kept, ProducerSpec
+from meet_trio.engine import ConsumerSpec, Kept, ProducerSpec
 from meet_trio.live.attendance import Viewing
 from meet_trio.live.records import SendingRecord, ViewingRecord
 from meet_trio.media.engines import EngineHost, Mailbox
 from meet_trio.media.plain import Transport
 from meet_trio.media.specs import consumer_spec, producer_spec
-from meet_trio.media.successor import NotKept
+from meet_trio.media.successor import LATER, NotKept
 from meet_trio.ortc import ConsumerRtp
 from meet_trio.room import Consumer, Layers, Producer
 
@@ -43,7 +43,9 @@ def _check_transport(transport: Transport) -> None:
 
 @attrs.frozen
 class Resumed:
-    """A stream of an earlier process: its number in the engines, and what they have kept of it."""
+    """A stream of an earlier process: its number in the engines, and what they have kept of it.
+    That is ``LATER`` while their process still runs: either ``go_on`` or ``discard`` follows.
+    """
 
     number: int
     kept: KeptEngines
@@ -120,9 +122,27 @@ class LiveProducer:
         scores = [0] * len(state.rtp.params.encodings)
         since = None if state.paused else trio.current_time()
         producer = cls(state, transport, number, scores, on_lost=on_lost, waiting_since=since)
-        host.admit(producer, None if resumed is None else resumed.on(host))
+        kept = None if resumed is None else resumed.on(host)
+        if kept is not LATER:
+            host.admit(producer, kept)
         host.watch_producer(number, advice)
         return producer
+
+    def go_on(self, kept: Kept) -> None:
+        """It was opened for ``LATER``. Its mirrors go on with their first consumers."""
+        self.transport.host.admit(self, kept)
+        if self._waiting_since is not None:
+            self._waiting_since = trio.current_time()
+
+    def go_on_at(self, host: EngineHost, kept: Kept) -> None:
+        """Its mirror there goes on, if it has not yet."""
+        mirror = self._mirrors.get(host)
+        if mirror is not None and not host.holds(mirror):
+            host.admit(mirror, kept)
+
+    def discard(self) -> None:
+        """It was opened for ``LATER``, and is not needed."""
+        self.transport.host.unwatch_producer(self.number)
 
     def enter_engine(self, kept: Kept | None) -> None:
         """See ``Resident``. The engines of its mirrors go on."""
@@ -132,8 +152,9 @@ class LiveProducer:
         try:
             if kept is not None:
                 self.resume(self.transport.host, kept)
-            for mirror in self._mirrors.values():
-                self.relay_to(mirror)
+            for host, mirror in self._mirrors.items():
+                if host.holds(mirror):
+                    self.relay_to(mirror)
         except BaseException:
             engine.remove_producer(self.number)
             raise
@@ -199,7 +220,8 @@ class LiveProducer:
             return
         if (mirror := self._mirrors.get(host)) is None:
             mirror = Mirror(self, host)
-            host.admit(mirror, kept)
+            if kept is not LATER:
+                host.admit(mirror, kept)
             self._mirrors[host] = mirror
         mirror.consumers += 1
 
@@ -233,6 +255,7 @@ class LiveConsumer:
     layer: int | None = None  # the encoding that the engine sends now
     _on_lost: "Callable[[LiveConsumer], None]" = _ignore
     _waiting_since: float | None = None  # for its first packet
+    _spec: ConsumerSpec | None = None  # that it enters its engine with, if that is made already
 
     @classmethod
     def open(
@@ -254,11 +277,30 @@ class LiveConsumer:
         with contextlib.ExitStack() as undo:
             producer.acquire_mirror(host, kept)
             undo.callback(producer.release_mirror, host)
-            host.admit(consumer, kept)
+            if kept is LATER:
+                consumer._spec = consumer._make_spec()
+            else:
+                host.admit(consumer, kept)
             undo.pop_all()
         host.watch_consumer(consumer.number, advice)
         consumer._wait_for_packet()
         return consumer
+
+    def is_kept(self, kept: Kept) -> bool:
+        """Whether there is what it cannot go on without."""
+        return self.number in kept.consumers
+
+    def go_on(self, kept: Kept) -> None:
+        """It was opened for ``LATER``. Its producer goes on already. Raises NotKept."""
+        host = self.transport.host
+        self.producer.go_on_at(host, kept)
+        host.admit(self, kept)
+        if self._waiting_since is not None:
+            self._waiting_since = trio.current_time()
+
+    def discard(self) -> None:
+        """It was opened for ``LATER``, and is not needed."""
+        self.transport.host.unwatch_consumer(self.number)
 
     def enter_engine(self, kept: Kept | None) -> None:
         """See ``Resident``. It does not begin anew: no index of SRTP is used twice with one SSRC
@@ -268,7 +310,7 @@ class LiveConsumer:
         engine, blob = self.transport.host.engine, None
         if kept is not None and (blob := kept.consumers.get(self.number)) is None:
             raise NotKept(f"nothing of consumer {self.state.id} was kept")
-        spec = consumer_spec(self.state.rtp, paused=self._held)
+        spec, self._spec = self._spec or self._make_spec(), None
         engine.add_consumer(self.number, self.transport.number, self.producer.number, spec)
         try:
             if kept is not None and blob is not None:
@@ -284,6 +326,9 @@ class LiveConsumer:
     def lost(self) -> None:
         """See ``Resident``."""
         self._on_lost(self)
+
+    def _make_spec(self) -> ConsumerSpec:
+        return consumer_spec(self.state.rtp, paused=self._held)
 
     @property
     def rtp(self) -> ConsumerRtp:

@@ -240,11 +240,11 @@ class DtlsSession:
             timeout = None
         return math.inf if timeout is None else timeout
 
-    def close(self) -> None:
-        """End the session. A client that is connected is told. Idempotent."""
+    def close(self, *, tell: bool = True) -> None:
+        """End the session. With ``tell`` a client that is connected is told. Idempotent."""
         owner, self._owner = self._owner, None
         self._end_handshake()
-        if owner is not None and self.association is not None:
+        if tell and owner is not None and self.association is not None:
             owner.send_dtls(self.association.goodbye)
 
     def _shake_hands(self, owner: DtlsOwner, datagram: bytes) -> None:

@@ -18,6 +18,10 @@ from meet_trio.engine import Engine, EngineSettings, Kept, read_kept
 from meet_trio.errors import MeetError
 
 DEATHS_WITHIN: Final = 60.0  # seconds
+LATER: Final = Kept(0, {}, {}, {}, ())
+"""In the place of what an engine has left: that engine still runs. The object is made, and enters
+its engine in ``go_on``.
+"""
 
 
 class NotKept(MeetError):

@@ -35,7 +35,7 @@ from meet_trio.media.engines import EngineHost, TransportEvent
 from meet_trio.media.handshake import DtlsError, SrtpKeys
 from meet_trio.media.records import WebRtcRecord
 from meet_trio.media.settings import TransportSettings
-from meet_trio.media.successor import NotKept
+from meet_trio.media.successor import LATER, NotKept
 from meet_trio.ortc import DtlsFingerprint
 from meet_trio.ortc.fields import Json
 from meet_trio.tallies import Tally
@@ -96,7 +96,8 @@ class IceParameters:
 class WebRtcTransport:
     """One client's path for media. ``number`` is its id in the engine, ``id`` on the wire.
 
-    ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has left.
+    ``resumed`` makes that of an earlier process. ``kept`` is then what its engine has left, or
+    ``LATER``: it is opened, and either ``go_on`` or ``discard`` follows.
 
     ``addresses`` are those of its candidates, the preferred one first. With ``force_tcp`` there are
     no candidates for UDP.
@@ -262,31 +263,47 @@ class WebRtcTransport:
         """Add the transport to the engine. If this raises, nothing is left of it."""
         self._context = contextvars.copy_context()
         try:
-            self.host.admit(self, self._kept)
+            if self._kept is not LATER:
+                self.host.admit(self, self._kept)
         except BaseException:
             self.state = TransportState.CLOSED
             raise
         self.host.watch_transport(self.number, self)
         self.tally.transports.move(None, ("webrtc", self.state))
-        what = "transport made" if self._kept is None else "transport goes on"
+        what, level = "transport made", logging.INFO
+        if self._kept is not None:
+            what, level = "transport goes on", logging.DEBUG  # its room has a line for all
         self._owner, self._kept = owner, None
-        logger.info(what, extra={"producing": self.producing, "consuming": self.consuming})
+        logger.log(level, what, extra={"producing": self.producing, "consuming": self.consuming})
+
+    def is_kept(self, kept: Kept) -> bool:
+        """Whether there is what it cannot go on without."""
+        return self._keys is None or self.number in kept.transports
+
+    def go_on(self, kept: Kept) -> None:
+        """It was opened for ``LATER``. Raises what ``open`` raises."""
+        self.host.admit(self, kept)
+
+    def discard(self) -> None:
+        """It was opened for ``LATER``, and is not needed. Nobody is told."""
+        self._owner = None
+        self._enter(TransportState.CLOSED)
+        self.host.unwatch_transport(self.number)
+        self._dtls.close(tell=False)
 
     def enter_engine(self, kept: Kept | None) -> None:
         """See ``Resident``. A connected one does not begin anew: its client has its keys, and no
         index of SRTP is used twice with one key.
         """
-        engine, blob = self.host.engine, None
-        if kept is not None:
-            blob = kept.transports.get(self.number)
-            if blob is None and self._keys is not None:
-                raise NotKept(f"nothing of transport {self.id} was kept")
+        engine = self.host.engine
+        if not (kept is None or self.is_kept(kept)):
+            raise NotKept(f"nothing of transport {self.id} was kept")
         engine.add_transport(self.number, self.ice.username_fragment, self.ice.password)
         try:
             engine.set_max_incoming_bitrate(self.number, self.settings.max_incoming_bitrate)
             if self._keys is not None:
                 engine.set_srtp(self.number, self._keys.profile, self._keys.tx, self._keys.rx)
-            if kept is not None and blob is not None:
+            if kept is not None and (blob := kept.transports.get(self.number)) is not None:
                 engine.resume_transport(self.number, blob, kept.exact)
             if self.max_outgoing:
                 engine.set_max_outgoing_bitrate(self.number, self.max_outgoing)

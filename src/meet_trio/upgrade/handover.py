@@ -62,6 +62,7 @@ class Upgrade:
     polls: Callable[[], int]
     command: Callable[[], list[str]] = own_command
     _restless: Collection[Any] | None = None
+    _prepares: bool = False  # the new process does so; one of an earlier version does not
     _handed: dict[str, int] = attrs.field(factory=dict)
     _scope: trio.CancelScope | None = None
 
@@ -119,16 +120,34 @@ class Upgrade:
                 await trio.to_thread.run_sync(self.continuity.directory.wipe_unfinished)
 
     async def _settle_and_hand_over(self, successor: Successor, keeper: int) -> NoReturn:
-        await self._settle(self._handshakes)
+        for _ in range(2):  # the second one has what has changed in the first
+            await self._have_prepared(successor, self.settings.start_timeout, "start_timeout")
+        await self._settle(self._handshakes, self._patience())
         self._refuse_bad_moment()
         self.door.gate.close()
-        self._restless = None
         try:
-            await self._settle(self._busy)
+            until = self._patience()
+            await self._settle_all(until)
+            # Next to nothing changes any more, so next to nothing is left to do after the hold.
+            await self._have_prepared(successor, self.settings.hold_timeout, "hold_timeout")
+            await self._settle_all(until)
             self._refuse_bad_moment()
             self._hand_over(successor, keeper)
         finally:
             self.door.gate.open()
+
+    async def _have_prepared(self, successor: Successor, within: float, name: str) -> None:
+        """Have the new process do what can be done with the log as it is now."""
+        if not self._prepares:
+            return
+        successor.channel.send({"prepare": True})
+        try:
+            with trio.fail_after(within):
+                await successor.wait("prepared")
+        except trio.TooSlowError:
+            raise UpgradeFailed(
+                f"the new process has not prepared in time (upgrade.{name})"
+            ) from None
 
     async def _prepare(self, successor: Successor, keeper: int) -> object:
         """Have it load and open everything. Returns its version."""
@@ -141,12 +160,19 @@ class Upgrade:
         self._handed = dict(sockets)
         fds = [*sockets.values(), self.continuity.directory.lock]
         successor.channel.send({"sockets": list(sockets), "lock": True}, fds)
-        await successor.wait("opened")
+        self._prepares = "prepares" in await successor.wait("opened")
         return version
 
-    async def _settle(self, left: Callable[[], int]) -> None:
-        """Wait until nothing is ``left``, for a while."""
-        with trio.move_on_after(self.settings.settle_timeout):
+    def _patience(self) -> float:
+        return trio.current_time() + self.settings.settle_timeout
+
+    async def _settle_all(self, until: float) -> None:
+        self._restless = None
+        await self._settle(self._busy, until)
+
+    async def _settle(self, left: Callable[[], int], until: float) -> None:
+        """Wait until nothing is ``left``, or until that time."""
+        with trio.move_on_at(until):
             while left():  # noqa: ASYNC110  no event tells it
                 await trio.sleep(_LOOK)
 

@@ -95,10 +95,18 @@ class Takeover:
                 self.lock = descriptors.pop()
             kept.borrow(dict(zip(message["sockets"], descriptors, strict=True)))
 
-    async def opened(self, kept: KeptSockets) -> Sequence[MovedConnection]:
-        """All is opened. Wait until the old process has written its state, and holds still."""
-        self._channel.send({"opened": True})
-        message, descriptors = await self._wait("state")
+    async def opened(
+        self, kept: KeptSockets, prepare: Callable[[], None]
+    ) -> Sequence[MovedConnection]:
+        """All is opened. Wait until the old process has written its state, and holds still. Until
+        then ``prepare`` is called as often as that one wants, and does what can be done already.
+        """
+        self._channel.send({"opened": True, "prepares": True})
+        message, descriptors = await self._wait("prepare", "state")
+        while "state" not in message:
+            prepare()
+            self._channel.send({"prepared": True})
+            message, descriptors = await self._wait("prepare", "state")
         self._began = float(message["held_at"])
         self.expected = [message["rooms"], message["peers"]]
         sockets, connections = message["sockets"], message["connections"]
@@ -143,11 +151,11 @@ class Takeover:
         logger.error("the process that waits for the server has ended, so the server ends")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    async def _wait(self, name: str) -> tuple[dict[str, Any], list[int]]:
+    async def _wait(self, *names: str) -> tuple[dict[str, Any], list[int]]:
         await self._channel.readable()
         message, descriptors = self._channel.receive()
-        if name not in message:
-            raise ChannelBroken(f"the old process has not said {name}")
+        if message.keys().isdisjoint(names):
+            raise ChannelBroken(f"the old process has not said {' or '.join(names)}")
         return message, descriptors
 
 

@@ -7,7 +7,8 @@ fail, as the file says that the variable UPGRADE_FAULT names. Its text is ``HOW 
     says      it sends something else
     forgets   it is an older version, which does not know the records of the kind MESSAGE
 
-MESSAGE is the one that it would send next. ``start``: it does not come as far as that.
+MESSAGE is the one that it would send next; with ``-N`` behind it the Nth of that name. ``start``:
+it does not come as far as that.
 """
 
 import importlib.abc
@@ -71,10 +72,12 @@ def change(module: ModuleType) -> None:
     if HOW == "forgets":
         module._KINDS = {k: v for k, v in module._KINDS.items() if k != MESSAGE}  # type: ignore[attr-defined]
         return
-    send = module.Channel.send
+    send, (name, _, number) = module.Channel.send, MESSAGE.partition("-")
+    left = [int(number or 1)]
 
     def faulty(self: object, message: Mapping[str, Any], *rest: Any) -> None:
-        if MESSAGE in message:
+        left[0] -= name in message
+        if name in message and left[0] == 0:
             fail()
             if HOW == "says":
                 message = {"nonsense": 1}
