@@ -4,6 +4,7 @@
     directory.py   the state directory: who may use it, which process's files count
     folder.py      the system calls on one process's files; how a file is wiped
     format.py      entries and bytes; reading what may be damaged
+    follow.py      reading the log of a process that still writes it
     log.py         the append log: what has changed, written by one call; written anew, wiped
     journal.py     the task that does so while the server runs
     clock.py       the time that goes on across processes

@@ -1,10 +1,12 @@
 """The old process of an upgrade.
 
 Until the new one is ready and has opened all that it can open beside this one, this process serves
-as before. Then the gate before all clients is closed, until each request that was read is answered.
-The rest is one step of a task: the engines are held, the state is written, the new process gets it
-with the connections that are at rest, and says that it has resumed all. No other task runs
-meanwhile, so nothing changes. In the end this process says ``go`` and ends without a further step.
+as before. So it does while the new one makes the rooms of the log as it is by then. Then the gate
+before all clients is closed, until each request that was read is answered, and the new one makes
+anew what has changed. The rest is one step of a task: the engines are held, the state is written,
+the new process gets it with the connections that are at rest, and says that it has resumed all. No
+other task runs meanwhile, so nothing changes. In the end this process says ``go`` and ends without
+a further step.
 
 Whatever fails before, the step ends: the engines go on, the gate is opened, the new process is
 killed. Nobody has noticed more than that media came late.
