@@ -5,6 +5,7 @@ fail, as the file says that the variable UPGRADE_FAULT names. Its text is ``HOW 
     hangs     it does nothing any more
     refuses   it says why it cannot go on
     says      it sends something else
+    older     it is an older version, which prepares nothing; MESSAGE does not matter
     forgets   it is an older version, which does not know the records of the kind MESSAGE
 
 MESSAGE is the one that it would send next; with ``-N`` behind it the Nth of that name. ``start``:
@@ -76,6 +77,10 @@ def change(module: ModuleType) -> None:
     left = [int(number or 1)]
 
     def faulty(self: object, message: Mapping[str, Any], *rest: Any) -> None:
+        if HOW == "older":
+            if "prepared" in message:
+                os._exit(9)  # it does not understand the question
+            message = {key: value for key, value in message.items() if key != "prepares"}
         left[0] -= name in message
         if name in message and left[0] == 0:
             fail()
