@@ -248,6 +248,22 @@ async def test_a_signal_ends_all(tmp_path: Path, supervised: bool, after: float)
     assert not is_there(was)
 
 
+async def test_a_signal_while_the_old_process_becomes_another_program(tmp_path: Path) -> None:
+    """It is not lost, and ends the server in order."""
+    with upgradable(tmp_path, supervised=False) as server:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.upgrade)
+            with trio.fail_after(PATIENCE):
+                while not stays(server.daemon.process.pid):
+                    await trio.lowlevel.checkpoint()
+            code, _ = await trio.to_thread.run_sync(server.daemon.stop)
+            assert code == 0
+
+
+def stays(pid: int) -> bool:
+    return b"stay" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 

@@ -204,6 +204,8 @@ class Upgrade:
                 successor.channel.send({"go": True})
             except ChannelBroken:
                 os._exit(1)  # the manager waits for that process now, which has crashed
+            # What comes from now on waits for the program that this process becomes, if it stays.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
             for one in came:
                 os.kill(successor.pid, one)
             self._end(keeper)
