@@ -10,7 +10,8 @@ from support.live_fakes import Client
 from support.live_scenes import pair, produce
 from trio.testing import MockClock
 
-from meet_trio.live.restore import SKIPPED_MIDS, SKIPPED_SSRCS, restore_rooms
+from meet_trio.live.remake import SKIPPED_MIDS, SKIPPED_SSRCS
+from meet_trio.live.restore import restore_rooms
 from meet_trio.live.settings import RoomSettings
 from meet_trio.media.transport import TransportState, WebRtcTransport
 from meet_trio.room import Webhook
